@@ -1,0 +1,46 @@
+//! Daybook's schema: one change a file, up and down, for PostgreSQL 15+ and SQLite.
+//!
+//! The tables that belong to a provider begin their keys with `provider_id`, because the provider is
+//! the unit of distribution. Engine differences are spelled out side by side in each file: the two
+//! engines make the same promises by different means (an exclusion constraint in PostgreSQL, triggers
+//! in SQLite), and sea-query has no builder for either.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::DatabaseBackend;
+pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
+
+mod m0001_users;
+mod m0002_providers;
+mod m0003_appointments;
+mod m0004_events;
+mod m0005_requests;
+
+/// All changes of the schema, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m0001_users::Migration),
+            Box::new(m0002_providers::Migration),
+            Box::new(m0003_appointments::Migration),
+            Box::new(m0004_events::Migration),
+            Box::new(m0005_requests::Migration),
+        ]
+    }
+}
+
+/// Runs the statements that belong to the engine in use.
+async fn run(manager: &SchemaManager<'_>, postgres: &[&str], sqlite: &[&str]) -> Result<(), DbErr> {
+    let statements = match manager.get_database_backend() {
+        DatabaseBackend::Postgres => postgres,
+        DatabaseBackend::Sqlite => sqlite,
+        other => return Err(DbErr::Custom(format!("{other:?} is not supported"))),
+    };
+    for statement in statements {
+        manager.get_connection().execute_unprepared(statement).await?;
+    }
+    Ok(())
+}

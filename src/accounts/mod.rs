@@ -1,0 +1,83 @@
+//! Accounts: signing up, logging in, roles, shutting out.
+//!
+//! To the right of `schedule`, because an account that becomes a provider gets a schedule in the same
+//! transaction.
+
+pub mod commands;
+pub mod service;
+pub mod store;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::{Role, email::Email},
+    kernel::{
+        id::{ProviderId, UserId},
+        time::Instant,
+    },
+};
+
+/// The longest display name, in characters.
+pub const LONGEST_NAME: usize = 100;
+
+/// An account, without its password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The id.
+    pub id: UserId,
+    /// What others see.
+    pub display_name: String,
+    /// What logs in.
+    pub email: Email,
+    /// What it may do.
+    pub role: Role,
+    /// The zone in which this person reads times.
+    pub time_zone: Tz,
+    /// Whether it is shut out.
+    pub disabled: bool,
+    /// The number of the last event of this account.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Instant,
+    /// When it was last changed.
+    pub updated_at: Instant,
+}
+
+impl User {
+    /// The provider that this user is, if it is one now.
+    pub fn provider(&self) -> Option<ProviderId> {
+        (self.role == Role::Provider).then(|| self.id.as_provider())
+    }
+}
+
+/// What happened to an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It was made.
+    SignedUp,
+    /// Its name or zone changed.
+    ProfileChanged,
+    /// Its password changed.
+    PasswordChanged,
+    /// Its role changed.
+    RoleChanged,
+    /// It was shut out.
+    Disabled,
+    /// It was let in again.
+    Enabled,
+}
+
+impl Kind {
+    /// The word used in the table.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SignedUp => "signed_up",
+            Self::ProfileChanged => "profile_changed",
+            Self::PasswordChanged => "password_changed",
+            Self::RoleChanged => "role_changed",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+        }
+    }
+}

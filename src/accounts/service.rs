@@ -1,0 +1,328 @@
+//! What callers can do with accounts.
+
+use std::{collections::HashMap, sync::Arc};
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use secrecy::SecretString;
+use uuid::Uuid;
+
+use super::{
+    User,
+    commands::{
+        ChangePassword, Rehash, SetDisabled, SetRole, SignUp, UpdateProfile, wrong_password,
+    },
+    store::{self, Account},
+};
+use crate::{
+    identity::{
+        Caller, Ended, Grant, Role,
+        email::Email,
+        password::Hasher,
+        permit::{ChangeUser, ManageUsers},
+        token::{AccessToken, Tokens},
+    },
+    kernel::{
+        ambient::Ambient,
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
+    schedule::Schedule,
+    storage::{Deadline, Query, Snapshot, Store, request::Once},
+};
+
+/// How far apart the clocks of several processes may be, when they tell each other of ended tokens.
+const SKEW: TimeDelta = TimeDelta::seconds(120);
+
+/// Accounts.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// The database.
+    pub store: Store,
+    /// Clock, ids and randomness.
+    pub ambient: Ambient,
+    /// The hashing pool.
+    pub hasher: Hasher,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// What new providers begin with, apart from the zone.
+    pub default_schedule: Arc<Schedule>,
+    /// Whether strangers may become providers.
+    pub provider_sign_up: bool,
+}
+
+/// Who signs up.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// What others will see.
+    pub display_name: String,
+    /// What will log in.
+    pub email: Email,
+    /// The password.
+    pub password: SecretString,
+    /// The role.
+    pub role: Role,
+    /// The zone.
+    pub time_zone: Tz,
+}
+
+impl Accounts {
+    /// Public: makes an account for a stranger.
+    pub async fn sign_up(
+        &self,
+        deadline: Deadline,
+        new: NewUser,
+        once: Once,
+    ) -> Result<User, Fault> {
+        if new.role == Role::Provider && !self.provider_sign_up {
+            return Err(Fault::new(
+                Reason::ProviderSignUpClosed,
+                "this server does not let strangers sign up as providers; ask an admin for the role",
+            ));
+        }
+        self.make(deadline, new, once).await
+    }
+
+    /// For the command line: makes an account with any role.
+    pub async fn make(&self, deadline: Deadline, new: NewUser, once: Once) -> Result<User, Fault> {
+        let password_hash = self.hasher.hash(new.password).await?;
+        let now = self.ambient.now();
+        let user = User {
+            id: UserId(self.ambient.id(now)),
+            display_name: new.display_name,
+            email: new.email,
+            role: new.role,
+            time_zone: new.time_zone,
+            disabled: false,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let schedule = Arc::new(self.default_schedule.in_zone(user.time_zone));
+        let account = Account { user, password_hash, token_generation: 0 };
+        let unit = SignUp { account, schedule, once: once.clone() };
+        match self.store.run(deadline, unit).await {
+            // The one that took the address may have been this same request, a moment ago.
+            Err(taken) if taken.reason() == Reason::EmailTaken => {
+                self.store.read(deadline, Earlier(once)).await?.ok_or(taken)
+            }
+            other => other,
+        }
+    }
+
+    /// Public: exchanges email and password for an access token. Unknown, wrong and disabled answer the
+    /// same after the same work.
+    pub async fn log_in(
+        &self,
+        deadline: Deadline,
+        email: Email,
+        password: SecretString,
+    ) -> Result<(User, AccessToken), Fault> {
+        let account = self.store.read(deadline, ByEmail(email)).await?;
+        let stored = account.as_ref().map(|account| account.password_hash.clone());
+        let right = self.hasher.verify(password.clone(), stored).await?;
+        let Some(account) = account.filter(|account| right && !account.user.disabled) else {
+            return Err(Fault::new(
+                Reason::LogInFailed,
+                "email and password do not belong to an account that may log in",
+            ));
+        };
+        if self.hasher.is_outdated(&account.password_hash) {
+            self.rehash(deadline, &account, password).await;
+        }
+        let now = self.ambient.now();
+        let caller = Caller {
+            user: account.user.id,
+            role: account.user.role,
+            session: self.ambient.id(now),
+        };
+        let grant = Grant { caller, generation: account.token_generation };
+        let token = self.tokens.make(grant, self.ambient.id(now), now)?;
+        Ok((account.user, token))
+    }
+
+    /// A failed rehash is not the caller's concern: the old hash still works.
+    async fn rehash(&self, deadline: Deadline, account: &Account, password: SecretString) {
+        let unit = match self.hasher.hash(password).await {
+            Ok(new) => Rehash { user: account.user.id, old: account.password_hash.clone(), new },
+            Err(fault) => return tracing::warn!(%fault, "rehashing a password"),
+        };
+        if let Err(fault) = self.store.run(deadline, unit).await {
+            tracing::warn!(%fault, "storing a better hash");
+        }
+    }
+
+    /// The caller's own account.
+    pub async fn me(&self, deadline: Deadline, caller: Caller) -> Result<User, Fault> {
+        self.find(deadline, caller.user).await
+    }
+
+    /// Changes the caller's own name or zone.
+    pub async fn update_me(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        display_name: Option<String>,
+        time_zone: Option<Tz>,
+        expected: Option<i64>,
+        once: Once,
+    ) -> Result<User, Fault> {
+        let now = self.ambient.now();
+        let user = caller.user;
+        let unit = UpdateProfile { user, display_name, time_zone, expected, once, now };
+        self.store.run(deadline, unit).await
+    }
+
+    /// Replaces the caller's own password, and ends all access tokens but those of this log-in.
+    pub async fn change_password(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        current: SecretString,
+        new: SecretString,
+        once: Once,
+    ) -> Result<(), Fault> {
+        if self.store.read(deadline, Earlier(once.clone())).await?.is_some() {
+            return Ok(());
+        }
+        let account = self.store.read(deadline, ById(caller.user)).await?;
+        let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
+        let verified = account.password_hash;
+        if !self.hasher.verify(current, Some(verified.clone())).await? {
+            return Err(wrong_password());
+        }
+        let unit = ChangePassword {
+            user: caller.user,
+            verified,
+            new_hash: self.hasher.hash(new).await?,
+            session: caller.session,
+            once,
+            now: self.ambient.now(),
+        };
+        let (user, ended) = self.store.run(deadline, unit).await?;
+        self.tokens.end(user.id, ended);
+        Ok(())
+    }
+
+    /// One account.
+    pub async fn get(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        id: UserId,
+    ) -> Result<User, Fault> {
+        self.find(deadline, id).await
+    }
+
+    /// All accounts after this one, in the order of their making.
+    pub async fn list(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<User>, Fault> {
+        self.store.read(deadline, List { after, limit }).await
+    }
+
+    /// Gives an account a role, and ends its access tokens.
+    pub async fn set_role(
+        &self,
+        deadline: Deadline,
+        permit: ChangeUser,
+        role: Role,
+        expected: Option<i64>,
+        once: Once,
+    ) -> Result<User, Fault> {
+        let now = self.ambient.now();
+        let schedule = Arc::clone(&self.default_schedule);
+        let unit = SetRole { permit, role, schedule, expected, once, now };
+        let (user, ended) = self.store.run(deadline, unit).await?;
+        self.tokens.end(user.id, ended);
+        Ok(user)
+    }
+
+    /// Shuts an account out and ends its access tokens, or lets it in again.
+    pub async fn set_disabled(
+        &self,
+        deadline: Deadline,
+        permit: ChangeUser,
+        disabled: bool,
+        expected: Option<i64>,
+        once: Once,
+    ) -> Result<User, Fault> {
+        let now = self.ambient.now();
+        let schedule = Arc::clone(&self.default_schedule);
+        let unit = SetDisabled { permit, disabled, schedule, expected, once, now };
+        let (user, ended) = self.store.run(deadline, unit).await?;
+        self.tokens.end(user.id, ended);
+        Ok(user)
+    }
+
+    /// Learns which tokens other processes ended. Called every second.
+    pub async fn follow_ended_tokens(&self, deadline: Deadline) -> Result<(), Fault> {
+        let since = self.ambient.now() - self.tokens.time_to_live() - SKEW;
+        let ended = self.store.read(deadline, EndedSince(since)).await?;
+        self.tokens.refresh_ended(&ended);
+        Ok(())
+    }
+
+    async fn find(&self, deadline: Deadline, id: UserId) -> Result<User, Fault> {
+        let found = self.store.read(deadline, ById(id)).await?;
+        found.map(|account| account.user).ok_or_else(|| Fault::not_found(id.name()))
+    }
+}
+
+struct ById(UserId);
+
+impl Query for ById {
+    type Output = Option<Account>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find(at, self.0).await
+    }
+}
+
+struct ByEmail(Email);
+
+impl Query for ByEmail {
+    type Output = Option<Account>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find_by_email(at, &self.0).await
+    }
+}
+
+struct Earlier(Once);
+
+impl Query for Earlier {
+    type Output = Option<User>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        Ok(self.0.earlier(at).await?.map(|(user, _)| user))
+    }
+}
+
+struct List {
+    after: Option<Uuid>,
+    limit: u64,
+}
+
+impl Query for List {
+    type Output = Vec<User>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::list(at, self.after, self.limit).await
+    }
+}
+
+struct EndedSince(Instant);
+
+impl Query for EndedSince {
+    type Output = HashMap<UserId, Ended>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::ended_since(at, self.0).await
+    }
+}

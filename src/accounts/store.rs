@@ -1,0 +1,203 @@
+//! Accounts as rows.
+
+use std::collections::HashMap;
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::LockType,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{Kind, User};
+use crate::{
+    identity::{Ended, Role, email::Email},
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
+    schedule::parse_zone,
+    storage::{
+        Engine, Session, Tx,
+        engine::{self, Constraint},
+        entity::{user_events, users},
+    },
+};
+
+/// An account with what is needed to log in. Does not print the hash.
+#[derive(Clone)]
+pub struct Account {
+    /// What others may see.
+    pub user: User,
+    /// The PHC string of the password.
+    pub password_hash: String,
+    /// Tokens of an earlier generation are no longer accepted.
+    pub token_generation: i64,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Finds an account.
+pub async fn find(at: &impl Session, id: UserId) -> Result<Option<Account>, Fault> {
+    let row = users::Entity::find_by_id(id.0).one(at.db()).await;
+    row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+}
+
+/// Finds the account that logs in with this address.
+pub async fn find_by_email(at: &impl Session, email: &Email) -> Result<Option<Account>, Fault> {
+    let row =
+        users::Entity::find().filter(users::Column::Email.eq(email.as_str())).one(at.db()).await;
+    row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+}
+
+/// Finds an account and locks it until the transaction ends.
+pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
+    let mut query = users::Entity::find_by_id(id.0);
+    if tx.engine() == Engine::Postgres {
+        query = query.lock(LockType::NoKeyUpdate);
+    }
+    let row = query.one(tx.db()).await;
+    row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+}
+
+/// The accounts after this one in the order of their ids, which is the order of their making.
+pub async fn list(at: &impl Session, after: Option<Uuid>, limit: u64) -> Result<Vec<User>, Fault> {
+    let mut query = users::Entity::find();
+    if let Some(after) = after {
+        query = query.filter(users::Column::UserId.gt(after));
+    }
+    let rows = query
+        .order_by_asc(users::Column::UserId)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(|row| Ok(account(row)?.user)).collect()
+}
+
+/// Whose tokens were ended since then, and what is still accepted from them.
+pub async fn ended_since(
+    at: &impl Session,
+    since: Instant,
+) -> Result<HashMap<UserId, Ended>, Fault> {
+    let rows: Vec<(Uuid, i64, Option<Uuid>)> = users::Entity::find()
+        .select_only()
+        .columns([
+            users::Column::UserId,
+            users::Column::TokenGeneration,
+            users::Column::KeptSession,
+        ])
+        .filter(users::Column::TokensEndedAt.gte(since))
+        .into_tuple()
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(rows.into_iter().map(|(user, least, kept)| (UserId(user), Ended { least, kept })).collect())
+}
+
+/// Adds an account. `EMAIL_TAKEN` when there is one with this address.
+pub async fn insert(tx: &Tx, account: &Account) -> Result<(), Fault> {
+    let user = &account.user;
+    let row = users::ActiveModel {
+        user_id: Set(user.id.0),
+        email: Set(user.email.as_str().to_owned()),
+        created_at: Set(user.created_at),
+        kept_session: Set(None),
+        tokens_ended_at: Set(None),
+        ..active(account)
+    };
+    users::Entity::insert(row).exec_without_returning(tx.db()).await.map_err(|e| {
+        if engine::violated(&e) == Some(Constraint::Email) {
+            return Fault::new(Reason::EmailTaken, "an account with this email address exists")
+                .field("email", "must not belong to an account");
+        }
+        engine::fault(&e)
+    })?;
+    Ok(())
+}
+
+/// Writes back an account that was locked before. With `ended`, its tokens of earlier generations
+/// stop being accepted.
+pub async fn update(
+    tx: &Tx,
+    account: &Account,
+    ended: Option<(Ended, Instant)>,
+) -> Result<(), Fault> {
+    let mut row = active(account);
+    if let Some((ended, at)) = ended {
+        row.token_generation = Set(ended.least);
+        row.kept_session = Set(ended.kept);
+        row.tokens_ended_at = Set(Some(at));
+    }
+    users::Entity::update_many()
+        .set(row)
+        .filter(users::Column::UserId.eq(account.user.id.0))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Appends to the history of an account, in the transaction of the change.
+pub async fn record(
+    tx: &Tx,
+    user: &User,
+    kind: Kind,
+    actor: Option<UserId>,
+    at: Instant,
+    detail: Value,
+) -> Result<(), Fault> {
+    let row = user_events::ActiveModel {
+        user_id: Set(user.id.0),
+        version: Set(user.version),
+        kind: Set(kind.word().to_owned()),
+        actor_id: Set(actor.map(|id| id.0)),
+        occurred_at: Set(at),
+        detail: Set(detail),
+    };
+    user_events::Entity::insert(row)
+        .exec_without_returning(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+fn active(account: &Account) -> users::ActiveModel {
+    let user = &account.user;
+    users::ActiveModel {
+        display_name: Set(user.display_name.clone()),
+        password_hash: Set(account.password_hash.clone()),
+        role: Set(user.role.word().to_owned()),
+        time_zone: Set(user.time_zone.name().to_owned()),
+        disabled: Set(user.disabled),
+        token_generation: Set(account.token_generation),
+        version: Set(user.version),
+        updated_at: Set(user.updated_at),
+        ..Default::default()
+    }
+}
+
+fn account(row: users::Model) -> Result<Account, Fault> {
+    let id = row.user_id;
+    let senseless = |what: &str| Fault::internal(format!("users row {id}: {what}"));
+    Ok(Account {
+        user: User {
+            id: UserId(id),
+            display_name: row.display_name,
+            email: Email::stored(row.email),
+            role: Role::parse(&row.role).ok_or_else(|| senseless("unknown role"))?,
+            time_zone: parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
+            disabled: row.disabled,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        },
+        password_hash: row.password_hash,
+        token_generation: row.token_generation,
+    })
+}

@@ -1,0 +1,449 @@
+//! The composition root: names every concrete part, starts it, and stops it.
+
+use std::{io, path::Path, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Endpoint;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    accounts::service::{Accounts, NewUser},
+    availability::service::Availabilities,
+    booking::service::Bookings,
+    config::{Config, SigningKeySource},
+    grpc::{
+        health::{self, Health},
+        server::{self, ServeError, Services},
+    },
+    identity::{
+        Role,
+        email::Email,
+        password::{self, Hasher},
+        signing_key::{KeyError, SigningKey},
+        token::{self, Tokens},
+    },
+    kernel::{
+        ambient::Ambient,
+        fault::{Fault, Reason},
+        text,
+    },
+    schedule::{Schedule, TimeOfDay, WeeklyHours, Window, service::Schedules},
+    storage::{self, Deadline, Store},
+};
+
+/// How often to try again while the database cannot be reached at the start.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often processes look which tokens others ended.
+const FOLLOW: Duration = Duration::from_secs(1);
+/// For work that no caller waits for.
+const BACKGROUND: Duration = Duration::from_secs(5);
+/// For operators, who wait as long as it takes.
+const OPERATOR: Duration = Duration::from_secs(60);
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The signing key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The database or a rule refused.
+    #[error("{}", operator_text(.0))]
+    Fault(#[from] Fault),
+    /// Serving failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The default schedule of the settings is none.
+    #[error("the default schedule: {0}")]
+    DefaultSchedule(String),
+    /// The health check could not be made.
+    #[error("cannot ask {address}: {cause}")]
+    Healthcheck {
+        /// The address.
+        address: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// A signal cannot be waited for.
+    #[error("waiting for signals")]
+    Signals(#[source] io::Error),
+}
+
+/// Operators may read what callers may not.
+fn operator_text(fault: &Fault) -> String {
+    let mut text = fault.log_text().map_or_else(|| fault.message().to_owned(), ToOwned::to_owned);
+    for violation in fault.fields() {
+        text.push_str(&format!("; {} {}", violation.field, violation.description));
+    }
+    if text.contains("UnsupportedCertVersion") {
+        text.push_str(
+            "; the server's TLS certificate is too old to be checked: give it a new one, or add \
+             ?sslmode=disable to the URL where the network is private",
+        );
+    }
+    text
+}
+
+/// A server that is running, for those who started it in their own process.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: std::net::SocketAddr,
+    stop: CancellationToken,
+    ended: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+impl Running {
+    /// Begins the drain, as a signal would.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(self) -> Result<(), Error> {
+        match self.ended.await {
+            Ok(result) => result,
+            Err(error) => Err(Fault::internal(format!("the server's task: {error}")).into()),
+        }
+    }
+}
+
+/// Serves until a signal ends it: the command `daybook serve`.
+pub async fn serve(config: Config) -> Result<(), Error> {
+    let database = format!("{:?}", config.database.url);
+    let running = start(config, Ambient::system()).await?;
+    greet(running.address, &database);
+    let stop = running.stop.clone();
+    let signals = signals().map_err(Error::Signals)?;
+    tokio::spawn(async move {
+        signals.await;
+        stop.cancel();
+    });
+    running.ended().await
+}
+
+/// Starts a server in this process. It listens at once, and tells that it is ready when the schema is
+/// current and the database answers.
+pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
+    let key = signing_key(&config)?;
+    let address = config.server.listen;
+    let in_listening = |source| Error::Listen { address: address.to_string(), source };
+    let listener = TcpListener::bind(address).await.map_err(in_listening)?;
+    let address = listener.local_addr().map_err(in_listening)?;
+    let store = Store::connect(&storage_settings(&config)).await?;
+    let services = services(&config, &store, &ambient, &key)?;
+    let stop = CancellationToken::new();
+    let ended = tokio::spawn(run(config, listener, store, services, stop.clone()));
+    Ok(Running { address, stop, ended })
+}
+
+async fn run(
+    config: Config,
+    listener: TcpListener,
+    store: Store,
+    services: Services,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health::starting(reporter).await;
+    let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
+
+    let server = server::serve(
+        listener,
+        services.clone(),
+        health_service,
+        &config,
+        stopping.clone(),
+        draining.clone().cancelled_owned(),
+    );
+    let mut server = std::pin::pin!(server);
+
+    let following = tokio::spawn(follow(
+        store.clone(),
+        services.accounts,
+        health.clone(),
+        config.database.migrate_on_start,
+        stop.clone(),
+    ));
+    let mut following = std::pin::pin!(following);
+
+    let failed = tokio::select! {
+        served = &mut server => Some(served.map_err(Error::from)),
+        followed = &mut following => match followed {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Err(error)),
+            Err(error) => Some(Err(Fault::internal(format!("a background task: {error}")).into())),
+        },
+    };
+    health.set(false).await;
+    if let Some(result) = failed {
+        stop.cancel();
+        return result;
+    }
+
+    // Asked to stop: first be taken out of service, then finish what is under way, then go.
+    tracing::info!("stopping: draining the calls under way");
+    let delay = Duration::from_millis(config.server.drain_delay_ms);
+    tokio::select! {
+        served = &mut server => return served.map_err(Error::from),
+        () = tokio::time::sleep(delay) => {}
+    }
+    draining.cancel();
+    stopping.cancel();
+    let patience = Duration::from_millis(config.server.drain_timeout_ms);
+    match tokio::time::timeout(patience, server).await {
+        Ok(served) => served?,
+        Err(_) => tracing::warn!("connections were still open at the hard stop"),
+    }
+    store.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Brings the schema up, then follows readiness and ended tokens until it is told to stop.
+async fn follow(
+    store: Store,
+    accounts: Accounts,
+    health: Health,
+    migrate: bool,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let followed = async {
+        bring_up(&store, migrate).await?;
+        let mut was_ready = false;
+        let mut looked = None;
+        loop {
+            let mut ready = store.ready().await;
+            let now = tokio::time::Instant::now();
+            if ready.is_ok() && looked.is_none_or(|last| now.duration_since(last) >= FOLLOW) {
+                ready = accounts.follow_ended_tokens(Deadline::after(BACKGROUND)).await;
+                looked = Some(now);
+            }
+            match &ready {
+                Ok(()) if !was_ready => tracing::info!("ready"),
+                Err(fault) if was_ready => tracing::error!(%fault, "not ready"),
+                _ => {}
+            }
+            was_ready = ready.is_ok();
+            health.set(was_ready).await;
+            tokio::time::sleep(health::INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        result = followed => result,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+async fn bring_up(store: &Store, migrate: bool) -> Result<(), Error> {
+    loop {
+        let result = if migrate { storage::migrate_up(store).await } else { store.ready().await };
+        match result {
+            Ok(()) => return Ok(()),
+            Err(fault) if fault.reason() == Reason::DatabaseUnavailable => {
+                tracing::warn!(%fault, "waiting for the database");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+}
+
+/// Brings the schema up.
+pub async fn migrate_up(config: &Config) -> Result<(), Error> {
+    let store = Store::connect(&storage_settings(config)).await?;
+    let done = storage::migrate_up(&store).await;
+    store.close().await;
+    Ok(done?)
+}
+
+/// Takes back the last changes of the schema.
+pub async fn migrate_down(config: &Config, steps: u32) -> Result<(), Error> {
+    let store = Store::connect(&storage_settings(config)).await?;
+    let done = storage::migrate_down(&store, steps).await;
+    store.close().await;
+    Ok(done?)
+}
+
+/// The changes of the schema, and whether this database has them.
+pub async fn migrate_status(config: &Config) -> Result<Vec<(String, bool)>, Error> {
+    let store = Store::connect(&storage_settings(config)).await?;
+    let states = storage::migration_status(&store).await;
+    store.close().await;
+    Ok(states?.into_iter().map(|state| (state.name, state.applied)).collect())
+}
+
+/// Makes an admin, and brings the schema up before when it is to be. Returns the resource name.
+pub async fn create_admin(
+    config: &Config,
+    name: String,
+    email: String,
+    password: SecretString,
+) -> Result<String, Error> {
+    let mut violations = crate::kernel::fault::Violations::new();
+    let display_name = violations.keep("name", text::line(&name, crate::accounts::LONGEST_NAME));
+    let email = violations.keep("email", Email::parse(&email));
+    violations.keep("password", password::check(&password, config.auth.password_min_length));
+    violations.finish()?;
+    let (Some(display_name), Some(email)) = (display_name, email) else {
+        return Err(Fault::internal("a checked field has no value").into());
+    };
+    let ambient = Ambient::system();
+    let store = Store::connect(&storage_settings(config)).await?;
+    if config.database.migrate_on_start {
+        storage::migrate_up(&store).await?;
+    }
+    let key = signing_key(config)?;
+    let services = services(config, &store, &ambient, &key)?;
+    let new =
+        NewUser { display_name, email, password, role: Role::Admin, time_zone: chrono_tz::Tz::UTC };
+    let once = storage::request::Once { caller: None, id: None, fingerprint: [0; 32] };
+    let user = services.accounts.make(Deadline::after(OPERATOR), new, once).await?;
+    store.close().await;
+    Ok(user.id.name())
+}
+
+/// Asks a server's health; `true` is SERVING.
+pub async fn healthcheck(
+    address: String,
+    service: String,
+    timeout: Duration,
+) -> Result<bool, Error> {
+    let failed = |cause: String| Error::Healthcheck { address: address.clone(), cause };
+    let ask = async {
+        let endpoint = Endpoint::from_shared(address.clone()).map_err(|e| failed(e.to_string()))?;
+        let channel = endpoint.connect().await.map_err(|e| {
+            let cause = std::error::Error::source(&e).map(ToString::to_string);
+            failed(cause.unwrap_or_else(|| e.to_string()))
+        })?;
+        let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await;
+        let answer = answer.map_err(|status| failed(status.message().to_owned()))?;
+        Ok(answer.into_inner().status() == ServingStatus::Serving)
+    };
+    match tokio::time::timeout(timeout, ask).await {
+        Ok(answer) => answer,
+        Err(_) => Err(failed(format!("no answer within {} ms", timeout.as_millis()))),
+    }
+}
+
+fn services(
+    config: &Config,
+    store: &Store,
+    ambient: &Ambient,
+    key: &SigningKey,
+) -> Result<Services, Error> {
+    let auth = &config.auth;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let hasher = Hasher::new(password::Settings {
+        memory_kib: auth.hash_memory_kib,
+        iterations: auth.hash_iterations,
+        parallelism: auth.hash_parallelism,
+        workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
+        queue: auth.hash_queue,
+    })?;
+    let tokens = Tokens::new(
+        token::Settings {
+            issuer: auth.issuer.clone(),
+            audience: auth.audience.clone(),
+            time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
+        },
+        key.clone(),
+    );
+    let accounts = Accounts {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        hasher,
+        tokens,
+        default_schedule: Arc::new(default_schedule(config)?),
+        provider_sign_up: auth.provider_sign_up,
+    };
+    Ok(Services {
+        accounts,
+        schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
+        availabilities: Availabilities { store: store.clone(), ambient: ambient.clone() },
+        bookings: Bookings::new(store.clone(), ambient.clone()),
+        ambient: ambient.clone(),
+        request_key: key.derived("request fingerprints"),
+        page_key: key.derived("page tokens"),
+    })
+}
+
+fn default_schedule(config: &Config) -> Result<Schedule, Error> {
+    let settings = &config.schedule;
+    let time = |minutes: u32| u16::try_from(minutes).ok().and_then(TimeOfDay::new);
+    let windows: Option<Vec<Window>> = settings
+        .default_hours
+        .iter()
+        .map(|open| {
+            let (start, end) = (time(open.start_minutes)?, time(open.end_minutes)?);
+            Some(Window { day: open.day, start, end })
+        })
+        .collect();
+    let windows = windows.ok_or_else(|| Error::DefaultSchedule("a time of day".to_owned()))?;
+    let hours = WeeklyHours::new(windows).map_err(|v| Error::DefaultSchedule(format!("{v:?}")))?;
+    Schedule::new(
+        chrono_tz::Tz::UTC,
+        hours,
+        TimeDelta::minutes(settings.default_slot_minutes.into()),
+        TimeDelta::minutes(settings.default_longest_minutes.into()),
+    )
+    .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
+}
+
+fn signing_key(config: &Config) -> Result<SigningKey, Error> {
+    Ok(match &config.auth.signing_key {
+        SigningKeySource::Pem(pem) => SigningKey::from_pem(pem)?,
+        SigningKeySource::File(path) => {
+            let (key, made) = SigningKey::read_or_make(Path::new(path))?;
+            if made {
+                tracing::info!(path = %path.display(), "made a signing key for development");
+            }
+            key
+        }
+    })
+}
+
+fn storage_settings(config: &Config) -> storage::Settings {
+    storage::Settings {
+        url: config.database.url.expose().to_owned().into(),
+        max_connections: config.database.max_connections,
+        acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
+        statement_timeout: Duration::from_millis(config.server.default_deadline_ms),
+        max_in_flight: config.server.max_in_flight,
+    }
+}
+
+/// SIGTERM or SIGINT.
+fn signals() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn greet(address: std::net::SocketAddr, database: &str) {
+    println!("Daybook listens on {address}, database {database}");
+    println!("First call:");
+    println!(
+        "  grpcurl -plaintext -d '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\
+         \"password\":\"correct horse\",\"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' \
+         {address} daybook.auth.v1.AuthService/SignUp"
+    );
+}

@@ -1,0 +1,200 @@
+//! Tests of availability: properties that callers rely on, a slow model, and plain examples.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernel::time::tests::{at, cases, span};
+use crate::schedule::WeeklyHours;
+use crate::schedule::expand::tests::{daily, model_windows, place, weekly_hours, zone};
+
+fn minutes(n: i64) -> TimeDelta {
+    TimeDelta::minutes(n)
+}
+
+fn schedule(name: &str, hours: WeeklyHours, slot: i64) -> Schedule {
+    Schedule::new(zone(name), hours, minutes(slot), minutes(24 * 60)).unwrap()
+}
+
+/// Claims, in minutes from the start of the range minus an hour: start, length.
+fn claims() -> impl Strategy<Value = Vec<(i64, i64)>> {
+    prop::collection::vec((0..4500i64, 1..240i64), 0..12)
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn agrees_with_the_model(
+        (zone, range) in place(),
+        hours in weekly_hours(),
+        claims in claims(),
+        slot in (1..=24i64).prop_map(|n| n * 5),
+        duration in 1..=300i64,
+        // Mostly before the range, sometimes within, sometimes after.
+        now in -100_000..300_000i64,
+        fraction in prop::sample::select(&[0, 1, 999_999_999][..]),
+    ) {
+        let origin = range.start() - minutes(60);
+        let claims: Vec<Interval> = claims.into_iter().map(|(start, length)| {
+            let start = origin + minutes(start);
+            Interval::new(start, start + minutes(length)).unwrap()
+        }).collect();
+        let now = range.start() + TimeDelta::seconds(now) + TimeDelta::nanoseconds(fraction);
+        let schedule = Schedule::new(zone, hours, minutes(slot), minutes(24 * 60)).unwrap();
+        let query = Query { range, duration: minutes(duration), now };
+        let set = claims.iter().copied().collect();
+        let Availability { free, slots } = availability(&schedule, &set, &query);
+
+        // What callers rely on.
+        let windows = model_windows(schedule.hours(), zone, range);
+        for slot in &slots {
+            prop_assert_eq!(slot.duration(), query.duration);
+            prop_assert!(slot.start() >= now && slot.start().timestamp_subsec_nanos() == 0);
+            prop_assert!(range.contains(slot), "{} leaves the range", slot);
+            prop_assert!(claims.iter().all(|claim| !claim.overlaps(slot)), "{} is claimed", slot);
+            prop_assert!(free.iter().any(|piece| piece.contains(slot)), "{} is not free", slot);
+        }
+        prop_assert!(slots.windows(2).all(|pair| pair[0].start() < pair[1].start()));
+        prop_assert!(free.windows(2).all(|pair| pair[0].end() < pair[1].start()));
+
+        // Free, minute by minute.
+        let is_open = |t: Instant| windows.iter().any(|w| w.contains_instant(t));
+        let mut minute = range.start();
+        while minute < range.end() {
+            let model = is_open(minute)
+                && minute >= now
+                && !claims.iter().any(|claim| claim.contains_instant(minute));
+            prop_assert_eq!(free.iter().any(|f| f.contains_instant(minute)), model, "{}", minute);
+            minute += minutes(1);
+        }
+
+        // Slots, one candidate after the other.
+        let mut model = std::collections::BTreeSet::new();
+        for window in &windows {
+            let mut start = window.start();
+            while start < window.end() {
+                let slot = Interval::new(start, start + query.duration).unwrap();
+                if start >= now
+                    && range.contains(&slot)
+                    && (0..duration).all(|n| is_open(start + minutes(n)))
+                    && !claims.iter().any(|claim| claim.overlaps(&slot))
+                {
+                    model.insert(slot);
+                }
+                start += schedule.slot();
+            }
+        }
+        prop_assert_eq!(slots, model.into_iter().collect::<Vec<_>>());
+    }
+
+    /// One more claim never adds a slot and never moves one.
+    #[test]
+    fn a_claim_only_takes((zone, range) in place(), hours in weekly_hours(), n in 0..4000i64) {
+        let start = range.start() + TimeDelta::seconds(n * 61);
+        let claim = Interval::new(start, start + minutes(50)).unwrap();
+        let schedule = Schedule::new(zone, hours, minutes(15), minutes(60)).unwrap();
+        let query = Query { range, duration: minutes(45), now: range.start() };
+        let before = availability(&schedule, &IntervalSet::default(), &query).slots;
+        let after = availability(&schedule, &claim.into(), &query).slots;
+        let kept: Vec<_> = before.into_iter().filter(|slot| !slot.overlaps(&claim)).collect();
+        prop_assert_eq!(after, kept);
+    }
+}
+
+/// The starts of the slots, as the clock in the zone shows them.
+fn starts(schedule: &Schedule, claims: &[Interval], query: &Query) -> Vec<String> {
+    let claims = claims.iter().copied().collect();
+    let slots = availability(schedule, &claims, query).slots;
+    let wall = |slot: &Interval| slot.start().with_timezone(&schedule.zone());
+    slots.iter().map(|slot| wall(slot).format("%H:%M %Z").to_string()).collect()
+}
+
+#[test]
+fn a_morning_with_one_claim() {
+    let schedule = schedule("Europe/Berlin", daily(&[("09:00", "12:00")]), 30);
+    let day = span("2026-01-05T00:00+01:00", "2026-01-06T00:00+01:00");
+    let query = Query { range: day, duration: minutes(60), now: at("2026-01-01T00:00Z") };
+    // The claim ends at 10:10; the grid stays on the half hours.
+    let claim = span("2026-01-05T09:40+01:00", "2026-01-05T10:10+01:00");
+    assert_eq!(starts(&schedule, &[claim], &query), ["10:30 CET", "11:00 CET"]);
+    let free = availability(&schedule, &claim.into(), &query).free;
+    assert_eq!(
+        free,
+        [
+            span("2026-01-05T09:00+01:00", "2026-01-05T09:40+01:00"),
+            span("2026-01-05T10:10+01:00", "2026-01-05T12:00+01:00"),
+        ]
+    );
+}
+
+#[test]
+fn now_hides_what_has_begun() {
+    let schedule = schedule("Europe/Berlin", daily(&[("09:00", "11:00")]), 30);
+    let range = span("2026-01-05T00:00+01:00", "2026-01-06T00:00+01:00");
+    let query = |now| Query { range, duration: minutes(30), now };
+    let nine = at("2026-01-05T09:00+01:00");
+    assert_eq!(starts(&schedule, &[], &query(nine)).len(), 4);
+    let just_after = query(nine + TimeDelta::nanoseconds(1));
+    assert_eq!(starts(&schedule, &[], &just_after), ["09:30 CET", "10:00 CET", "10:30 CET"]);
+    let free = availability(&schedule, &IntervalSet::default(), &just_after).free;
+    assert_eq!(free, [span("2026-01-05T09:00:01+01:00", "2026-01-05T11:00:00+01:00")]);
+    let over = availability(&schedule, &IntervalSet::default(), &query(range.end()));
+    assert_eq!(over, Availability::default());
+}
+
+#[test]
+fn the_grid_counts_elapsed_time() {
+    // Clocks go from 02:00 CET to 03:00 CEST, and from 03:00 CEST back to 02:00 CET.
+    let schedule = schedule("Europe/Berlin", daily(&[("00:30", "04:00")]), 60);
+    let now = at("2026-01-01T00:00Z");
+    let range = span("2026-03-29T00:00+01:00", "2026-03-30T00:00+02:00");
+    let spring = Query { range, duration: minutes(30), now };
+    assert_eq!(starts(&schedule, &[], &spring), ["00:30 CET", "01:30 CET", "03:30 CEST"]);
+    let range = span("2026-10-25T00:00+02:00", "2026-10-26T00:00+01:00");
+    let autumn = Query { range, duration: minutes(30), now };
+    assert_eq!(
+        starts(&schedule, &[], &autumn),
+        ["00:30 CEST", "01:30 CEST", "02:30 CEST", "02:30 CET", "03:30 CET"]
+    );
+}
+
+#[test]
+fn a_slot_may_run_on_into_a_touching_window() {
+    let schedule = schedule("UTC", daily(&[("09:00", "10:00"), ("10:00", "11:00")]), 45);
+    let range = span("2026-01-05T00:00Z", "2026-01-06T00:00Z");
+    let query = Query { range, duration: minutes(60), now: range.start() };
+    assert_eq!(starts(&schedule, &[], &query), ["09:00 UTC", "09:45 UTC", "10:00 UTC"]);
+}
+
+#[test]
+fn windows_that_overlap_in_a_fold_offer_each_slot_once() {
+    // On 25 October the first lasts until the second 02:30 and the other starts at the first.
+    let schedule = schedule("Europe/Berlin", daily(&[("02:00", "02:30"), ("02:30", "03:00")]), 30);
+    let range = span("2026-10-25T00:00+02:00", "2026-10-26T00:00+01:00");
+    let query = Query { range, duration: minutes(30), now: range.start() };
+    assert_eq!(
+        starts(&schedule, &[], &query),
+        ["02:00 CEST", "02:30 CEST", "02:00 CET", "02:30 CET"]
+    );
+    // With another grid the end of the first window, 02:30 CET, is a start on neither.
+    let schedule =
+        Schedule::new(schedule.zone(), schedule.hours().clone(), minutes(45), minutes(60));
+    let query = Query { duration: minutes(15), ..query };
+    assert_eq!(
+        starts(&schedule.unwrap(), &[], &query),
+        ["02:00 CEST", "02:30 CEST", "02:45 CEST", "02:15 CET"]
+    );
+}
+
+#[test]
+fn no_duration_no_slots() {
+    let schedule = schedule("UTC", daily(&[("09:00", "10:00")]), 30);
+    let range = span("2026-01-05T00:00Z", "2026-01-06T00:00Z");
+    for duration in [minutes(0), minutes(-30), TimeDelta::MIN] {
+        let query = Query { range, duration, now: range.start() };
+        let answer = availability(&schedule, &IntervalSet::default(), &query);
+        assert!(answer.slots.is_empty() && answer.free.len() == 1);
+    }
+    let query = Query { range, duration: TimeDelta::MAX, now: range.start() };
+    assert!(starts(&schedule, &[], &query).is_empty());
+}

@@ -1,0 +1,106 @@
+//! What callers can ask about free time.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
+
+use super::{Availability, availability};
+use crate::{
+    kernel::{
+        ambient::Ambient,
+        fault::{Fault, Violations},
+        id::ProviderId,
+        time::{Interval, IntervalSet},
+    },
+    schedule::{expand::local_days, provider::Provider, store},
+    storage::{Deadline, Query, Snapshot, Store},
+};
+
+/// The most days that one question may span.
+pub const LONGEST_SPAN: i64 = 62;
+
+/// Availability, derived at each call.
+#[derive(Debug, Clone)]
+pub struct Availabilities {
+    /// The database.
+    pub store: Store,
+    /// The clock.
+    pub ambient: Ambient,
+}
+
+/// A question for free time.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// Whose time.
+    pub provider: ProviderId,
+    /// The first local date.
+    pub first: NaiveDate,
+    /// The last local date, itself included.
+    pub last: NaiveDate,
+    /// The zone in which the dates are meant, if not the provider's.
+    pub zone: Option<Tz>,
+    /// The length of the slots, if not the provider's; positive, in whole minutes.
+    pub duration: Option<TimeDelta>,
+}
+
+/// The answer, and the zone in which its dates were understood.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Free intervals and slots.
+    pub availability: Availability,
+    /// The zone.
+    pub zone: Tz,
+}
+
+impl Availabilities {
+    /// Public: what is free, from now on.
+    pub async fn ask(&self, deadline: Deadline, question: Question) -> Result<Answer, Fault> {
+        let Question { provider: id, first, last, .. } = question;
+        // The zone may be the provider's, which is not known yet; no zone is further from UTC than
+        // this.
+        let margin = TimeDelta::hours(26);
+        let range = local_days(Tz::UTC, first, last)
+            .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
+            .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
+        let found = self.store.read(deadline, FindWithClaims { id, range }).await?;
+        let (provider, claims) =
+            found.filter(|(p, _)| p.enabled).ok_or_else(|| Fault::not_found(id.name()))?;
+        let schedule = Arc::clone(&provider.schedule);
+        let duration = question.duration.unwrap_or_else(|| schedule.slot());
+        if duration > schedule.longest() {
+            let mut violations = Violations::new();
+            violations.add(
+                "duration",
+                format!(
+                    "must not be longer than the provider's longest booking, {} minutes",
+                    schedule.longest().num_minutes()
+                ),
+            );
+            return Err(violations.into_fault());
+        }
+        let zone = question.zone.unwrap_or_else(|| schedule.zone());
+        let availability = match local_days(zone, first, last) {
+            Some(range) => {
+                let query = super::Query { range, duration, now: self.ambient.now() };
+                availability(&schedule, &claims, &query)
+            }
+            // All of the dates are left out in this zone.
+            None => Availability::default(),
+        };
+        Ok(Answer { availability, zone })
+    }
+}
+
+struct FindWithClaims {
+    id: ProviderId,
+    range: Interval,
+}
+
+impl Query for FindWithClaims {
+    type Output = Option<(Provider, IntervalSet)>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find_with_claims(at, self.id, self.range).await
+    }
+}

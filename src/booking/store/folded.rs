@@ -1,0 +1,108 @@
+//! A booking as one statement: the common case on PostgreSQL, in one round trip.
+//!
+//! The rules were checked against a schedule of a known version; the statement goes through only if
+//! the provider still has that version and is enabled, the request is new, the customer may book and
+//! nothing overlaps. Then, and in the same transaction, the claim is made, the version taken, the
+//! event appended and the answer kept. Where any of that fails it changes nothing and returns no
+//! row, and the caller runs [`crate::booking::commands::Book`], which finds out why.
+
+use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    booking::Appointment,
+    events::Kind,
+    kernel::fault::Fault,
+    storage::{Query, Snapshot, engine, request::Once},
+};
+
+// The provider's row is locked before anything is written, and `version` is read under that lock:
+// in READ COMMITTED a row that was waited for is read again. ON CONFLICT DO NOTHING instead of an
+// error: see `store::claim`. The answer is completed here with what only the database knows.
+const SQL: &str = "
+WITH provider AS (
+    SELECT version + 1 AS version FROM providers
+    WHERE provider_id = $1 AND enabled AND schedule_version = $2
+      AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $13 AND request_id = $14)
+    FOR NO KEY UPDATE
+), booked AS (
+    INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name,
+        starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, version,
+        created_at, updated_at)
+    SELECT $1, $3, u.user_id, u.display_name, $5, $6, 'booked', $7, $8, $9, '', provider.version,
+        $10, $10
+    FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled
+    ON CONFLICT DO NOTHING
+    RETURNING version, customer_display_name
+), bumped AS (
+    UPDATE providers SET version = booked.version FROM booked WHERE provider_id = $1
+), recorded AS (
+    INSERT INTO events (provider_id, version, kind, appointment_id, actor_id, occurred_at, detail)
+    SELECT $1, version, $11, $3, $4, $10, $12 FROM booked
+), kept AS (
+    INSERT INTO requests (owner_id, caller_id, request_id, fingerprint, version, response, created_at)
+    SELECT $1, $13, $14, $15, version, ($16::jsonb || jsonb_build_object(
+        'version', version, 'customer_display_name', customer_display_name))::text, $10
+    FROM booked WHERE $14 IS NOT NULL
+)
+SELECT version, customer_display_name FROM booked";
+
+/// The statement with its values.
+#[derive(Debug, Clone)]
+pub struct Folded {
+    /// The appointment to make; its version and the customer's name are not known yet.
+    pub appointment: Appointment,
+    /// The version of the schedule that the rules were checked against.
+    pub schedule_version: i64,
+    /// The request, for retries.
+    pub once: Once,
+}
+
+#[derive(FromQueryResult)]
+struct Booked {
+    version: i64,
+    customer_display_name: String,
+}
+
+impl Query for Folded {
+    type Output = Option<Appointment>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        let statement =
+            Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL, self.values()?);
+        let Some(row) = at.query_one(statement).await.map_err(|e| engine::fault(&e))? else {
+            return Ok(None);
+        };
+        let booked = Booked::from_query_result(&row, "").map_err(|e| engine::fault(&e))?;
+        let mut appointment = self.appointment.clone();
+        appointment.version = booked.version;
+        appointment.customer_display_name = booked.customer_display_name;
+        Ok(Some(appointment))
+    }
+}
+
+impl Folded {
+    fn values(&self) -> Result<[Value; 16], Fault> {
+        let a = &self.appointment;
+        let request: Option<Uuid> = self.once.id.map(|id| id.0);
+        Ok([
+            a.provider.0.into(),
+            self.schedule_version.into(),
+            a.id.0.into(),
+            a.customer.0.into(),
+            a.start.into(),
+            a.end.into(),
+            a.note.clone().into(),
+            a.time_zone.name().into(),
+            a.local_start.clone().into(),
+            a.created_at.into(),
+            Kind::AppointmentBooked.word().into(),
+            json!({ "start": a.start, "end": a.end, "customer": a.customer }).into(),
+            self.once.caller_id().into(),
+            request.into(),
+            self.once.fingerprint.to_vec().into(),
+            Once::encode(a)?.into(),
+        ])
+    }
+}

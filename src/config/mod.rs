@@ -1,0 +1,214 @@
+//! The settings: embedded defaults → file → environment → flags → checks.
+//!
+//! `default.toml` is the reference of all settings and the source of their names; [`Config::load`]
+//! lays the other layers over it and reports everything that is wrong at once. Nothing here looks
+//! at the process's environment or arguments: they are given in as [`Sources`].
+
+mod hours;
+mod layers;
+mod print;
+mod problem;
+pub mod production;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod url;
+mod validate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+pub use hours::OpenHours;
+pub use layers::{Flag, Origin, Origins, SettingsFile, Sources};
+pub use problem::{Problem, Problems};
+pub use url::{DatabaseUrl, Engine, NotADatabaseUrl};
+
+/// The embedded defaults, with a comment for every setting.
+pub const DEFAULTS: &str = include_str!("default.toml");
+
+/// All settings, checked. Fields have the names they have in `default.toml`.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What kind of installation this is.
+    pub profile: Profile,
+    /// The network side.
+    pub server: ServerConfig,
+    /// Where the data is.
+    pub database: DatabaseConfig,
+    /// Passwords and access tokens.
+    pub auth: AuthConfig,
+    /// What new providers start with.
+    pub schedule: ScheduleConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// What kind of installation this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// On somebody's own machine: a missing signing key is made.
+    Development,
+    /// For others: see [`production`].
+    Production,
+}
+
+/// The section `server`.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address and port to listen on; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Open connections, 1 to 1,000,000.
+    pub max_connections: usize,
+    /// Open connections from one address, 1 to 1,000,000. May exceed `max_connections`.
+    pub max_connections_per_address: usize,
+    /// Open calls on one connection, 1 to 10,000.
+    pub max_streams_per_connection: u32,
+    /// Calls worked on at the same time, 1 to 100,000.
+    pub max_in_flight: usize,
+    /// Largest request in bytes, 1,024 to 16,777,216.
+    pub max_message_bytes: usize,
+    /// Deadline of a call that brings none, in milliseconds, 100 to `max_deadline_ms`.
+    pub default_deadline_ms: u64,
+    /// Longest deadline in milliseconds, 100 to 600,000.
+    pub max_deadline_ms: u64,
+    /// Silence allowed to a new connection, in milliseconds, 100 to 60,000.
+    pub first_bytes_timeout_ms: u64,
+    /// Between `NOT_SERVING` and refusing new calls, in milliseconds, 0 to 300,000.
+    pub drain_delay_ms: u64,
+    /// For calls in progress at a stop, in milliseconds, 0 to 600,000.
+    pub drain_timeout_ms: u64,
+    /// Exact origins, `scheme://host[:port]` in lower case and without a default port, as
+    /// browsers send them; no wildcard.
+    pub cors_origins: Vec<String>,
+    /// Whether server reflection is offered.
+    pub reflection: bool,
+    /// Whether `ListProviders`, `GetProvider` and `GetAvailability` need no token.
+    pub public_booking_pages: bool,
+}
+
+/// The section `database`.
+#[derive(Debug, Clone)]
+pub struct DatabaseConfig {
+    /// Where the data is.
+    pub url: DatabaseUrl,
+    /// Connections held, 1 to 1,000.
+    pub max_connections: u32,
+    /// Wait for a free connection, in milliseconds, 100 to 60,000.
+    pub acquire_timeout_ms: u64,
+    /// Whether the server brings the tables up to date before it serves.
+    pub migrate_on_start: bool,
+}
+
+/// The section `auth`.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// `iss` of access tokens, 1 to 200 characters.
+    pub issuer: String,
+    /// `aud` of access tokens, 1 to 200 characters.
+    pub audience: String,
+    /// Life of an access token in seconds, 60 to 86,400.
+    pub access_token_ttl_seconds: u32,
+    /// Where the signing key is.
+    pub signing_key: SigningKeySource,
+    /// Whether strangers may sign up as providers.
+    pub provider_sign_up: bool,
+    /// Shortest accepted password in characters, 8 to 64.
+    pub password_min_length: usize,
+    /// Argon2id memory in KiB, 19,456 to 1,048,576.
+    pub hash_memory_kib: u32,
+    /// Argon2id passes, 2 to 20.
+    pub hash_iterations: u32,
+    /// Argon2id lanes, 1 to 8.
+    pub hash_parallelism: u32,
+    /// Hashes at the same time, 0 to 256; 0 means one for each core.
+    pub hash_workers: usize,
+    /// Hashes that may wait, 0 to 10,000.
+    pub hash_queue: usize,
+}
+
+/// Where the signing key is. The settings do not read it; see [`production::check`].
+#[derive(Debug, Clone)]
+pub enum SigningKeySource {
+    /// The PEM text itself, not empty.
+    Pem(SecretString),
+    /// A file with the PEM text, which need not exist.
+    File(PathBuf),
+}
+
+/// The section `schedule`.
+#[derive(Debug, Clone)]
+pub struct ScheduleConfig {
+    /// Weekly hours of a new provider, in the order given, without overlaps; may be empty.
+    pub default_hours: Vec<OpenHours>,
+    /// Length of a slot in minutes, 5 to 1,440.
+    pub default_slot_minutes: u32,
+    /// Longest appointment in minutes, `default_slot_minutes` to 1,440.
+    pub default_longest_minutes: u32,
+}
+
+/// The section `log`.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// A valid `tracing_subscriber::EnvFilter` directive.
+    pub level: String,
+    /// How log lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Lays the sources over the defaults and checks the result. Reads the files that `_file`
+    /// forms of `database.url` name, and no other file.
+    ///
+    /// The error holds everything that is wrong, not only the first.
+    pub fn load(sources: Sources) -> Result<(Self, Origins), Problems> {
+        let (settings, mut problems) = layers::merge(sources);
+        let (config, origins, found) = validate::read(&settings);
+        problems.extend(found);
+        match (config, Problems::into_result(problems)) {
+            (_, Err(problems)) => Err(problems),
+            (Some(config), Ok(())) => Ok((config, origins)),
+            // `read` gives no configuration only together with a problem.
+            (None, Ok(())) => Err(Problem::new(
+                "the configuration",
+                Origin::Default,
+                "could not be read",
+                "report this as a bug",
+            )
+            .into()),
+        }
+    }
+}
+
+impl Profile {
+    /// The name in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
+impl LogFormat {
+    /// The name in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}

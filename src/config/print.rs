@@ -1,0 +1,107 @@
+//! The settings in force, as `daybook config print` shows them.
+
+use std::fmt::Write as _;
+
+use toml::Value;
+
+use super::{Config, Origins, SigningKeySource};
+
+/// Stands for a secret.
+const MASK: &str = "***";
+
+impl Config {
+    /// All settings as TOML, in the order of `default.toml`, each with the origin it has in
+    /// `origins` as a comment. Secrets are shown as `***`; of a database URL only its password is
+    /// hidden.
+    pub fn render(&self, origins: &Origins) -> String {
+        let mut text = String::new();
+        let mut open_section = "";
+        for (key, value) in self.entries() {
+            let (section, name) = key.split_once('.').unwrap_or(("", key));
+            if section != open_section {
+                open_section = section;
+                line(&mut text, format_args!("\n[{section}]"));
+            }
+            line(&mut text, format_args!("{name} = {value}{}", comment(key, origins)));
+        }
+        text
+    }
+
+    /// Every setting with its value, in the order of `default.toml`.
+    pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
+        let Self { profile, server, database, auth, schedule, log } = self;
+        let origins = server.cors_origins.iter().map(String::as_str);
+        let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
+        let (key_name, key) = match &auth.signing_key {
+            SigningKeySource::Pem(_) => ("auth.signing_key", text(MASK)),
+            SigningKeySource::File(path) => {
+                ("auth.signing_key_file", text(&path.display().to_string()))
+            }
+        };
+        vec![
+            ("profile", text(profile.name())),
+            ("server.listen", text(&server.listen.to_string())),
+            ("server.max_connections", number(server.max_connections)),
+            ("server.max_connections_per_address", number(server.max_connections_per_address)),
+            ("server.max_streams_per_connection", number(server.max_streams_per_connection)),
+            ("server.max_in_flight", number(server.max_in_flight)),
+            ("server.max_message_bytes", number(server.max_message_bytes)),
+            ("server.default_deadline_ms", number(server.default_deadline_ms)),
+            ("server.max_deadline_ms", number(server.max_deadline_ms)),
+            ("server.first_bytes_timeout_ms", number(server.first_bytes_timeout_ms)),
+            ("server.drain_delay_ms", number(server.drain_delay_ms)),
+            ("server.drain_timeout_ms", number(server.drain_timeout_ms)),
+            ("server.cors_origins", list(origins)),
+            ("server.reflection", Value::Boolean(server.reflection)),
+            ("server.public_booking_pages", Value::Boolean(server.public_booking_pages)),
+            ("database.url", text(&database.url.to_string())),
+            ("database.max_connections", number(database.max_connections)),
+            ("database.acquire_timeout_ms", number(database.acquire_timeout_ms)),
+            ("database.migrate_on_start", Value::Boolean(database.migrate_on_start)),
+            ("auth.issuer", text(&auth.issuer)),
+            ("auth.audience", text(&auth.audience)),
+            ("auth.access_token_ttl_seconds", number(auth.access_token_ttl_seconds)),
+            (key_name, key),
+            ("auth.provider_sign_up", Value::Boolean(auth.provider_sign_up)),
+            ("auth.password_min_length", number(auth.password_min_length)),
+            ("auth.hash_memory_kib", number(auth.hash_memory_kib)),
+            ("auth.hash_iterations", number(auth.hash_iterations)),
+            ("auth.hash_parallelism", number(auth.hash_parallelism)),
+            ("auth.hash_workers", number(auth.hash_workers)),
+            ("auth.hash_queue", number(auth.hash_queue)),
+            ("schedule.default_hours", list(hours)),
+            ("schedule.default_slot_minutes", number(schedule.default_slot_minutes)),
+            ("schedule.default_longest_minutes", number(schedule.default_longest_minutes)),
+            ("log.level", text(&log.level)),
+            ("log.format", text(log.format.name())),
+        ]
+    }
+}
+
+/// Writing to a string cannot fail.
+fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(text, "{line}");
+}
+
+/// `  # from file daybook.toml`, on one line whatever the file is called.
+fn comment(key: &str, origins: &Origins) -> String {
+    let given = origins.get(key).map(ToString::to_string);
+    // A URL that was read from a file is shown as `url`, so the comment tells the difference.
+    let read =
+        || origins.get(&format!("{key}_file")).map(|origin| format!("{origin}, by url_file"));
+    let Some(origin) = given.or_else(read) else { return String::new() };
+    format!("  # from {}", origin.replace(char::is_control, "?"))
+}
+
+fn text(value: &str) -> Value {
+    Value::String(value.to_owned())
+}
+
+fn list<'a>(items: impl Iterator<Item = &'a str>) -> Value {
+    Value::Array(items.map(text).collect())
+}
+
+/// All numbers are in ranges far below the largest that TOML can hold.
+fn number<T: TryInto<i64>>(value: T) -> Value {
+    Value::Integer(value.try_into().unwrap_or(i64::MAX))
+}

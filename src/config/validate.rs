@@ -1,0 +1,244 @@
+//! From untyped settings to [`Config`], collecting everything that is not valid.
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+use super::layers::Settings;
+use super::reader::{Reader, shown};
+use super::{
+    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, OpenHours, Origins,
+    Problem, Profile, ScheduleConfig, ServerConfig, SigningKeySource, url,
+};
+
+/// Reads every setting. There is no configuration only if there is a problem, but there can be
+/// problems with one: then it holds placeholders and must not be used.
+pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem>) {
+    let mut reader = Reader::new(settings);
+    let profiles = [Profile::Development, Profile::Production];
+    let profile = reader.choice("profile", Profile::Development, &profiles, Profile::name);
+    let server = server(&mut reader);
+    let database = database(&mut reader);
+    let auth = auth(&mut reader);
+    let schedule = schedule(&mut reader);
+    let log = log(&mut reader);
+    let config = database.map(|database| Config { profile, server, database, auth, schedule, log });
+    let (origins, problems) = reader.finish();
+    (config, origins, problems)
+}
+
+fn server(reader: &mut Reader<'_>) -> ServerConfig {
+    let config = ServerConfig {
+        listen: reader.socket_address("server.listen"),
+        max_connections: reader.number("server.max_connections", 1..=1_000_000),
+        max_connections_per_address: reader
+            .number("server.max_connections_per_address", 1..=1_000_000),
+        max_streams_per_connection: reader.number("server.max_streams_per_connection", 1..=10_000),
+        max_in_flight: reader.number("server.max_in_flight", 1..=100_000),
+        max_message_bytes: reader.number("server.max_message_bytes", 1024..=16_777_216),
+        default_deadline_ms: reader.number("server.default_deadline_ms", 100..=600_000),
+        max_deadline_ms: reader.number("server.max_deadline_ms", 100..=600_000),
+        first_bytes_timeout_ms: reader.number("server.first_bytes_timeout_ms", 100..=60_000),
+        drain_delay_ms: reader.number("server.drain_delay_ms", 0..=300_000),
+        drain_timeout_ms: reader.number("server.drain_timeout_ms", 0..=600_000),
+        cors_origins: cors_origins(reader),
+        reflection: reader.switch("server.reflection"),
+        public_booking_pages: reader.switch("server.public_booking_pages"),
+    };
+    reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");
+    config
+}
+
+fn database(reader: &mut Reader<'_>) -> Option<DatabaseConfig> {
+    const URL: &str = "database.url";
+    // All are read before any is missed, so that no problem hides another.
+    let url = reader.secret(URL, url::VALID).and_then(|(key, text)| {
+        let url = DatabaseUrl::parse(text);
+        url.map_err(|error| reader.problem(&key, error.to_string(), url::VALID)).ok()
+    });
+    let max_connections = reader.number("database.max_connections", 1..=1000);
+    let acquire_timeout_ms = reader.number("database.acquire_timeout_ms", 100..=60_000);
+    let migrate_on_start = reader.switch("database.migrate_on_start");
+    let url = url?;
+    Some(DatabaseConfig { url, max_connections, acquire_timeout_ms, migrate_on_start })
+}
+
+fn auth(reader: &mut Reader<'_>) -> AuthConfig {
+    AuthConfig {
+        issuer: reader.name("auth.issuer", 200),
+        audience: reader.name("auth.audience", 200),
+        access_token_ttl_seconds: reader.number("auth.access_token_ttl_seconds", 60..=86_400),
+        signing_key: signing_key(reader),
+        provider_sign_up: reader.switch("auth.provider_sign_up"),
+        password_min_length: reader.number("auth.password_min_length", 8..=64),
+        hash_memory_kib: reader.number("auth.hash_memory_kib", 19_456..=1_048_576),
+        hash_iterations: reader.number("auth.hash_iterations", 2..=20),
+        hash_parallelism: reader.number("auth.hash_parallelism", 1..=8),
+        hash_workers: reader.number("auth.hash_workers", 0..=256),
+        hash_queue: reader.number("auth.hash_queue", 0..=10_000),
+    }
+}
+
+/// The key's path is handed on unread: in development the file may still have to be made.
+fn signing_key(reader: &mut Reader<'_>) -> SigningKeySource {
+    const KEY: &str = "auth.signing_key";
+    const VALID: &str =
+        "give the PEM text of an Ed25519 private key, or its path as signing_key_file";
+    if reader.is_path_form(KEY) {
+        return SigningKeySource::File(reader.path(KEY).unwrap_or_default());
+    }
+    let pem = reader.secret(KEY, VALID).map(|(_, pem)| pem);
+    SigningKeySource::Pem(pem.unwrap_or_else(|| SecretString::from("")))
+}
+
+fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {
+    let config = ScheduleConfig {
+        default_hours: default_hours(reader),
+        default_slot_minutes: reader.number("schedule.default_slot_minutes", 5..=1440),
+        default_longest_minutes: reader.number("schedule.default_longest_minutes", 5..=1440),
+    };
+    reader.not_above("schedule.default_slot_minutes", "schedule.default_longest_minutes");
+    config
+}
+
+fn log(reader: &mut Reader<'_>) -> LogConfig {
+    LogConfig { level: log_level(reader), format: log_format(reader) }
+}
+
+fn log_format(reader: &mut Reader<'_>) -> LogFormat {
+    let formats = [LogFormat::Auto, LogFormat::Text, LogFormat::Json];
+    reader.choice("log.format", LogFormat::Auto, &formats, LogFormat::name)
+}
+
+fn log_level(reader: &mut Reader<'_>) -> String {
+    const KEY: &str = "log.level";
+    let level = reader.name(KEY, 1000);
+    if !level.is_empty() && !is_log_level(&level) {
+        let remedy = "give off, error, warn, info, debug or trace, also for single parts: \
+             \"info,daybook::booking=debug\"";
+        reader.problem(KEY, format!("{} is not valid", shown(&level)), remedy);
+    }
+    level
+}
+
+/// A filter takes a lone word that is no level for the name of a part: `inof` would silence
+/// everything without a word. So such a word is refused here.
+fn is_log_level(text: &str) -> bool {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let lone_words_are_levels = text.contains('[')
+        || text.split(',').map(str::trim).all(|directive| {
+            directive.contains('=') || levels.iter().any(|it| directive.eq_ignore_ascii_case(it))
+        });
+    lone_words_are_levels && EnvFilter::builder().parse(text).is_ok()
+}
+
+fn default_hours(reader: &mut Reader<'_>) -> Vec<OpenHours> {
+    const KEY: &str = "schedule.default_hours";
+    let mut all: Vec<OpenHours> = Vec::new();
+    for text in reader.list(KEY) {
+        let Some(hours) = OpenHours::parse(&text) else {
+            let remedy = "give a day and its hours, such as \"mon 09:00-17:00\"";
+            reader.problem(KEY, format!("{} is not valid", shown(&text)), remedy);
+            continue;
+        };
+        if let Some(other) = all.iter().find(|other| other.overlaps(&hours)) {
+            let fault = format!("{} overlaps {}", shown(&text), shown(&other.text));
+            reader.problem(KEY, fault, "join the two or move one");
+        }
+        all.push(hours);
+    }
+    all
+}
+
+fn cors_origins(reader: &mut Reader<'_>) -> Vec<String> {
+    const KEY: &str = "server.cors_origins";
+    let origins = reader.list(KEY);
+    for origin in origins.iter().filter(|origin| !is_web_origin(origin)) {
+        let fault = if origin.contains('*') {
+            format!("{} is a wildcard, which would let every web page in", shown(origin))
+        } else {
+            format!("{} is not valid", shown(origin))
+        };
+        let remedy = "give exact origins as browsers send them: http:// or https://, the host in \
+             lower case, and the port unless it is the usual one, such as \"https://app.example.com\"";
+        reader.problem(KEY, fault, remedy);
+    }
+    origins
+}
+
+/// Whether a browser could send this `Origin`. One that no browser sends would never match, and
+/// nobody would learn why.
+fn is_web_origin(origin: &str) -> bool {
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let usual_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    // The port's colon is the one after the brackets of an IPv6 address.
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (rest, None),
+    };
+    let port_is_valid = port.is_none_or(|text| {
+        let number = text.parse::<u16>().ok();
+        number.is_some_and(|port| port != usual_port && port > 0 && port.to_string() == text)
+    });
+    let host_is_valid = if let Some(inner) = host.strip_prefix('[') {
+        inner.strip_suffix(']').is_some_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok())
+    } else {
+        let allowed =
+            |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || b"-._".contains(&it);
+        !host.is_empty() && host.bytes().all(allowed)
+    };
+    host_is_valid && port_is_valid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_origins_are_exact() {
+        for origin in [
+            "https://app.example.com",
+            "http://localhost:3000",
+            "http://127.0.0.1:8080",
+            "http://[::1]:3000",
+            "https://[::1]",
+        ] {
+            assert!(is_web_origin(origin), "{origin}");
+        }
+        for origin in [
+            "",
+            "*",
+            "null",
+            "app.example.com",
+            "https://*.example.com",
+            "https://app.example.com/",
+            "https://app.example.com/path",
+            "https://App.example.com",
+            "https://app.example.com:443",
+            "http://app.example.com:80",
+            "https://app.example.com:0",
+            "https://app.example.com:08080",
+            "https://app.example.com:",
+            "https://user@app.example.com",
+            "ftp://app.example.com",
+            "https://",
+            "https://[::1",
+            "https://::1",
+        ] {
+            assert!(!is_web_origin(origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn log_levels_are_filters_without_lone_names() {
+        for level in ["info", "WARN", "info,daybook::booking=debug", "off", "daybook[span]=trace"] {
+            assert!(is_log_level(level), "{level}");
+        }
+        for level in ["inof", "info,daybook", "daybook=loud", "", "info,,=,"] {
+            assert!(!is_log_level(level), "{level}");
+        }
+    }
+}

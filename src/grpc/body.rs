@@ -1,0 +1,73 @@
+//! Bounds on streams: a stream ends when the caller's deadline passes, or when the process stops.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame};
+use pin_project_lite::pin_project;
+use tokio::time::{Instant as Moment, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::status::status;
+use crate::kernel::fault::{Fault, Reason};
+
+pin_project! {
+    /// A streamed response with an end: trailers that say why.
+    pub(super) struct Bounded {
+        #[pin]
+        inner: Body,
+        #[pin]
+        deadline: Option<Sleep>,
+        #[pin]
+        stopping: WaitForCancellationFutureOwned,
+        ended: bool,
+    }
+}
+
+impl Bounded {
+    pub(super) fn new(inner: Body, until: Option<Moment>, stopping: CancellationToken) -> Self {
+        Self {
+            inner,
+            deadline: until.map(sleep_until),
+            stopping: stopping.cancelled_owned(),
+            ended: false,
+        }
+    }
+}
+
+impl HttpBody for Bounded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.project();
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let passed = this.deadline.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
+        let fault = if passed {
+            Fault::new(Reason::DeadlineExceeded, "the stream's deadline passed")
+        } else if this.stopping.poll(cx).is_ready() {
+            Fault::new(Reason::ShuttingDown, "the server is stopping; connect again")
+        } else {
+            return Poll::Pending;
+        };
+        *this.ended = true;
+        let mut trailers = http::HeaderMap::new();
+        // Only a status that does not fit into headers fails here, and ours does.
+        if let Err(error) = status(&fault).add_header(&mut trailers) {
+            tracing::error!(%error, "trailers");
+        }
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+    }
+}

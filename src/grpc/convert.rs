@@ -1,0 +1,204 @@
+//! From messages to the words of the rooms, and back. Every check says what would be valid.
+
+use aws_lc_rs::hmac;
+use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Weekday};
+use chrono_tz::Tz;
+use prost::Message;
+use prost_types::{Duration, FieldMask, Timestamp};
+
+use super::proto::google::r#type::{Date, DayOfWeek, TimeOfDay as WireTimeOfDay};
+use crate::{
+    kernel::{
+        fault::Violations,
+        id::{RequestId, UserId},
+        time::{self, Instant},
+    },
+    schedule::{TimeOfDay, parse_zone},
+    storage::request::Once,
+};
+
+/// The longest text that is looked at as a name or id, in bytes.
+const LONGEST_NAME: usize = 200;
+
+pub(super) fn timestamp(instant: Instant) -> Timestamp {
+    Timestamp {
+        seconds: instant.timestamp(),
+        nanos: i32::try_from(instant.timestamp_subsec_nanos()).unwrap_or_default(),
+    }
+}
+
+/// A start, in whole seconds, in the years 1970 to 2199.
+pub(super) fn start(at: Option<&Timestamp>) -> Result<Instant, &'static str> {
+    instant(at, time::is_accepted_start)
+}
+
+/// An end: like a start, and also the first instant of 2200.
+pub(super) fn end(at: Option<&Timestamp>) -> Result<Instant, &'static str> {
+    instant(at, time::is_accepted_end)
+}
+
+fn instant(
+    at: Option<&Timestamp>,
+    accepted: impl Fn(Instant) -> bool,
+) -> Result<Instant, &'static str> {
+    let at = at.ok_or("must be set")?;
+    if at.nanos != 0 {
+        return Err("must be in whole seconds");
+    }
+    DateTime::from_timestamp(at.seconds, 0)
+        .filter(|instant| accepted(*instant))
+        .ok_or("must be in the years 1970 to 2199")
+}
+
+pub(super) fn duration(length: TimeDelta) -> Duration {
+    Duration { seconds: length.num_seconds(), nanos: 0 }
+}
+
+/// A positive length in whole minutes, at most a day.
+pub(super) fn minutes(length: Option<&Duration>) -> Result<TimeDelta, &'static str> {
+    let length = length.ok_or("must be set")?;
+    let whole = length.nanos == 0 && length.seconds % 60 == 0;
+    if !whole || !(60..=86_400).contains(&length.seconds) {
+        return Err("must be 1 minute to 24 hours in whole minutes");
+    }
+    Ok(TimeDelta::seconds(length.seconds))
+}
+
+/// A full civil date in the years 1970 to 2199.
+pub(super) fn date(date: Option<&Date>) -> Result<NaiveDate, &'static str> {
+    let date = date.ok_or("must be set")?;
+    let part = |value: i32| u32::try_from(value).ok();
+    part(date.month)
+        .zip(part(date.day))
+        .and_then(|(month, day)| NaiveDate::from_ymd_opt(date.year, month, day))
+        .filter(|date| (1970..=2199).contains(&date.year()))
+        .ok_or("must be a date with year, month and day, in the years 1970 to 2199")
+}
+
+pub(super) fn weekday(day: i32) -> Result<Weekday, &'static str> {
+    match DayOfWeek::try_from(day) {
+        Ok(DayOfWeek::Monday) => Ok(Weekday::Mon),
+        Ok(DayOfWeek::Tuesday) => Ok(Weekday::Tue),
+        Ok(DayOfWeek::Wednesday) => Ok(Weekday::Wed),
+        Ok(DayOfWeek::Thursday) => Ok(Weekday::Thu),
+        Ok(DayOfWeek::Friday) => Ok(Weekday::Fri),
+        Ok(DayOfWeek::Saturday) => Ok(Weekday::Sat),
+        Ok(DayOfWeek::Sunday) => Ok(Weekday::Sun),
+        Ok(DayOfWeek::Unspecified) | Err(_) => Err("must be MONDAY to SUNDAY"),
+    }
+}
+
+pub(super) fn day_of_week(day: Weekday) -> DayOfWeek {
+    match day {
+        Weekday::Mon => DayOfWeek::Monday,
+        Weekday::Tue => DayOfWeek::Tuesday,
+        Weekday::Wed => DayOfWeek::Wednesday,
+        Weekday::Thu => DayOfWeek::Thursday,
+        Weekday::Fri => DayOfWeek::Friday,
+        Weekday::Sat => DayOfWeek::Saturday,
+        Weekday::Sun => DayOfWeek::Sunday,
+    }
+}
+
+/// A time of day in whole minutes, to 24:00.
+pub(super) fn time_of_day(time: Option<&WireTimeOfDay>) -> Result<TimeOfDay, &'static str> {
+    const FORM: &str = "must be a time of day from 00:00 to 24:00 in whole minutes";
+    let time = time.ok_or("must be set")?;
+    let whole = time.seconds == 0 && time.nanos == 0;
+    if !whole || !(0..=24).contains(&time.hours) || !(0..60).contains(&time.minutes) {
+        return Err(FORM);
+    }
+    u16::try_from(time.hours * 60 + time.minutes).ok().and_then(TimeOfDay::new).ok_or(FORM)
+}
+
+pub(super) fn wire_time_of_day(time: TimeOfDay) -> WireTimeOfDay {
+    let part = |value: u32| i32::try_from(value).unwrap_or_default();
+    WireTimeOfDay { hours: part(time.hour()), minutes: part(time.minute()), seconds: 0, nanos: 0 }
+}
+
+pub(super) fn zone(name: &str) -> Result<Tz, &'static str> {
+    parse_zone(name).ok_or("must be an IANA time zone name such as Europe/Berlin")
+}
+
+/// A resource name, read by `parse`; `form` says how it looks.
+pub(super) fn name<T>(
+    text: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    form: &'static str,
+) -> Result<T, &'static str> {
+    (text.len() <= LONGEST_NAME).then(|| parse(text)).flatten().ok_or(form)
+}
+
+/// The version in an etag; empty is none.
+pub(super) fn etag_version(etag: &str) -> Result<Option<i64>, &'static str> {
+    if etag.is_empty() {
+        return Ok(None);
+    }
+    const FORM: &str = "must be an etag as it was returned, with its quotes";
+    let digits = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).ok_or(FORM)?;
+    let plain = (1..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|_| plain).map(Some).ok_or(FORM)
+}
+
+pub(super) fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+/// The paths of a mask, each one of `known`; none when there is no mask.
+pub(super) fn mask<'m>(
+    mask: Option<&'m FieldMask>,
+    known: &[&str],
+) -> Result<Option<Vec<&'m str>>, String> {
+    let Some(mask) = mask else { return Ok(None) };
+    let paths: Vec<&str> = mask.paths.iter().map(String::as_str).collect();
+    if paths.is_empty() {
+        return Err("must name at least one field, or be absent".to_owned());
+    }
+    if paths.iter().any(|path| !known.contains(path)) {
+        return Err(format!("must name only: {}", known.join(", ")));
+    }
+    Ok(Some(paths))
+}
+
+/// Makes [`Once`] of requests.
+#[derive(Clone)]
+pub(super) struct Requests(hmac::Key);
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Requests")
+    }
+}
+
+impl Requests {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The identity of a request: who, which id, and a keyed hash of the method and the message.
+    pub(super) fn once(
+        &self,
+        caller: Option<UserId>,
+        method: &str,
+        request_id: &str,
+        message: &impl Message,
+        violations: &mut Violations,
+    ) -> Once {
+        let id = if request_id.is_empty() {
+            None
+        } else {
+            let parsed = name(request_id, RequestId::parse, "must be a UUID");
+            violations.keep("request_id", parsed)
+        };
+        let mut fingerprint = [0; 32];
+        if id.is_some() {
+            let mut context = hmac::Context::with_key(&self.0);
+            context.update(method.as_bytes());
+            context.update(&[0]);
+            context.update(&message.encode_to_vec());
+            let tag = context.sign();
+            fingerprint.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        }
+        Once { caller, id, fingerprint }
+    }
+}

@@ -1,0 +1,221 @@
+//! The gate: what every call goes through before anything else looks at it.
+//!
+//! In this order: an id for the call, the method's entry of the policy table, the deadline, room for
+//! one more call, and a net under panics. tonic's own answers that callers cannot use (a malformed
+//! message as INTERNAL with decoder text, an expired deadline as CANCELLED) are put right here.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::{sync::Semaphore, time::Instant as Moment};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+use tracing::Instrument;
+
+use super::{
+    body::Bounded,
+    policy::{self, Access},
+    status::status,
+};
+use crate::{
+    kernel::{
+        ambient::Ambient,
+        fault::{Fault, Reason},
+    },
+    storage::Deadline,
+};
+
+/// The header with the id of a call; taken from the caller where it is short and plain.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// tonic arms its own timer for `grpc-timeout` before the gate sees the call, and answers CANCELLED.
+/// When the timers run out together, the gate's answer is the one that is looked at first.
+const AHEAD: Duration = Duration::from_millis(2);
+
+/// What the gate needs to know.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    pub(super) ambient: Ambient,
+    pub(super) default_deadline: Duration,
+    pub(super) max_deadline: Duration,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) stopping: CancellationToken,
+}
+
+/// Lets a call through, or answers it.
+pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let began = Moment::now();
+    let id = request_id(request.headers()).unwrap_or_else(|| gate.new_id());
+    let path = request.uri().path().to_owned();
+    let span = tracing::info_span!("call", method = %path, id = %id.to_str().unwrap_or_default());
+    let mut response = async {
+        let response = match gate.pass(&mut request, &path, began) {
+            Ok(pass) => pass.run(request, next).await,
+            Err(fault) => refuse(&fault),
+        };
+        let response = put_right(response);
+        note(&response, began);
+        response
+    }
+    .instrument(span)
+    .await;
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+struct Pass {
+    deadline: Deadline,
+    is_stream: bool,
+    bounds: Option<Moment>,
+    stopping: CancellationToken,
+    _place: Option<tokio::sync::OwnedSemaphorePermit>,
+}
+
+impl Gate {
+    fn pass(&self, request: &mut Request, path: &str, began: Moment) -> Result<Pass, Fault> {
+        let access: Access = policy::access(path).ok_or_else(|| {
+            Fault::new(Reason::MethodUnknown, "there is no such method; see the API's reference")
+        })?;
+        let asked = timeout(request.headers())?;
+        let is_stream = policy::is_stream(path);
+        let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
+        let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
+        let place = if policy::is_probe(path) {
+            None
+        } else {
+            let place = Arc::clone(&self.room).try_acquire_owned();
+            Some(place.map_err(|_| Fault::overloaded(Duration::from_millis(100)))?)
+        };
+        request.extensions_mut().insert(access);
+        request.extensions_mut().insert(deadline);
+        Ok(Pass {
+            deadline,
+            is_stream,
+            bounds: asked.map(|time| began + time.saturating_sub(AHEAD)),
+            stopping: self.stopping.clone(),
+            _place: place,
+        })
+    }
+
+    fn new_id(&self) -> HeaderValue {
+        let id = self.ambient.id(self.ambient.now()).to_string();
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
+    }
+}
+
+impl Pass {
+    async fn run(self, request: Request, next: Next) -> Response {
+        // The future is large; on the heap it does not have to be moved about.
+        let answer = Box::pin(next.run(request));
+        let Ok(response) = tokio::time::timeout_at(self.deadline.0, answer).await else {
+            return refuse(&Fault::new(
+                Reason::DeadlineExceeded,
+                "the call's deadline passed; retry a write with the same request_id",
+            ));
+        };
+        if !self.is_stream {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let body = Bounded::new(body, self.bounds, self.stopping);
+        Response::from_parts(parts, Body::new(body))
+    }
+}
+
+/// The response for a refused call: trailers only.
+pub(super) fn refuse(fault: &Fault) -> Response {
+    status(fault).into_http()
+}
+
+/// The response for a handler that panicked; for that call only.
+pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> http::Response<Body> {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    refuse(&Fault::internal(format!("a handler panicked: {text}")))
+}
+
+fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(REQUEST_ID)?;
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(b);
+    ((1..=64).contains(&value.len()) && value.as_bytes().iter().all(plain)).then(|| value.clone())
+}
+
+/// The time that the caller gives the call: 1 to 8 digits and a unit (gRPC over HTTP/2, "Timeout").
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Fault> {
+    let mut all = headers.get_all(GRPC_TIMEOUT).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    let parsed = value.to_str().ok().filter(|_| all.next().is_none()).and_then(parse_timeout);
+    parsed.map(Some).ok_or_else(|| {
+        Fault::new(
+            Reason::MalformedRequest,
+            "the header grpc-timeout must be 1 to 8 digits and one of H, M, S, m, u, n",
+        )
+    })
+}
+
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+/// Replaces tonic's own answers to requests that it could not read. Ours have details; its have none.
+fn put_right(response: Response) -> Response {
+    let headers = response.headers();
+    let Some(status) = Status::from_header_map(headers) else { return response };
+    if !status.details().is_empty() {
+        return response;
+    }
+    match status.code() {
+        Code::Internal => refuse(&Fault::new(
+            Reason::MalformedRequest,
+            "the request is not a message of the method's type",
+        )),
+        Code::OutOfRange => refuse(&Fault::new(
+            Reason::MessageTooLarge,
+            "the request message is larger than the server accepts",
+        )),
+        _ => response,
+    }
+}
+
+fn note(response: &Response, began: Moment) {
+    let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok()).unwrap_or("0");
+    let took = began.elapsed();
+    tracing::debug!(code, micros = took.as_micros(), "answered");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_read_as_the_protocol_says() {
+        assert_eq!(parse_timeout("1H"), Some(Duration::from_secs(3600)));
+        assert_eq!(parse_timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        assert_eq!(parse_timeout("50m"), Some(Duration::from_millis(50)));
+        for bad in ["", "S", "1", "banana", "123456789S", "-1S", "+1S", "1 S", "1s", "1é", "٣S"] {
+            assert_eq!(parse_timeout(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Connections: accepted up to a limit in all and from one address, and closed when nothing arrives.
+//!
+//! A socket that never finishes the HTTP/2 preface would otherwise be kept for ever, and would keep
+//! the process from stopping.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    time::{Sleep, sleep},
+};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+/// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
+const PREFACE: usize = 24;
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How long to wait when the process has no more file descriptors.
+const OUT_OF_FILES: Duration = Duration::from_millis(50);
+
+/// What connections are held to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) in_all: usize,
+    pub(super) from_one_address: usize,
+    pub(super) first_bytes: Duration,
+}
+
+/// Connections as they are accepted, until the listener is dropped.
+pub(super) fn incoming(
+    listener: TcpListener,
+    limits: Limits,
+) -> impl Stream<Item = io::Result<Connection>> {
+    let (send, receive) = tokio::sync::mpsc::channel(16);
+    tokio::spawn(async move {
+        let open = Open::default();
+        loop {
+            let (stream, peer) = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a connection");
+                        tokio::time::sleep(OUT_OF_FILES).await;
+                        continue;
+                    }
+                },
+                () = send.closed() => return,
+            };
+            // Closed at once when there are too many: waiting would hold up everybody.
+            let Some(place) = open.enter(peer.ip(), limits) else {
+                tracing::debug!(%peer, "too many connections");
+                continue;
+            };
+            prepare(&stream);
+            let connection = Connection {
+                stream,
+                missing: PREFACE,
+                patience: Some(Box::pin(sleep(limits.first_bytes))),
+                _place: place,
+            };
+            if send.send(Ok(connection)).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receive)
+}
+
+/// tonic sets these only on sockets that it bound itself.
+fn prepare(stream: &TcpStream) {
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+    let set = stream
+        .set_nodelay(true)
+        .and_then(|()| socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive));
+    if let Err(error) = set {
+        tracing::debug!(%error, "socket options");
+    }
+}
+
+/// The open connections by address.
+#[derive(Debug, Clone, Default)]
+struct Open(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+impl Open {
+    fn enter(&self, address: IpAddr, limits: Limits) -> Option<Place> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.values().sum::<usize>() >= limits.in_all {
+            return None;
+        }
+        let from_here = open.entry(address).or_default();
+        if *from_here >= limits.from_one_address {
+            return None;
+        }
+        *from_here += 1;
+        Some(Place { open: self.clone(), address })
+    }
+}
+
+/// One open connection; gives its place back when it is dropped.
+#[derive(Debug)]
+struct Place {
+    open: Open,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(from_here) = open.get_mut(&self.address) {
+            *from_here -= 1;
+            if *from_here == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// A connection that must send its first bytes in time.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    /// How many of the first bytes are still missing.
+    missing: usize,
+    /// How long to wait for them; gone when they have come.
+    patience: Option<Pin<Box<Sleep>>>,
+    _place: Place,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let Some(patience) = &mut self.patience else { return read };
+        if read.is_pending() && patience.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        self.missing = self.missing.saturating_sub(buf.filled().len() - before);
+        if self.missing == 0 {
+            self.patience = None;
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        let address = |found: io::Result<SocketAddr>| found.ok();
+        TcpConnectInfo {
+            local_addr: address(self.stream.local_addr()),
+            remote_addr: address(self.stream.peer_addr()),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The gRPC porch: where tonic and prost are spoken.
+//!
+//! One thin file a service turns messages into the words of the rooms and back. Around them, from the
+//! outside: connections ([`incoming`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
+//! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
+
+mod auth;
+mod body;
+mod booking;
+mod caller;
+mod convert;
+mod gate;
+pub mod health;
+mod incoming;
+mod page;
+pub mod policy;
+pub mod proto;
+mod reflection;
+mod schedule;
+pub mod server;
+pub mod status;

@@ -1,0 +1,231 @@
+//! The server: services, what surrounds them, and the transport's limits.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use axum::{extract::Request, middleware, response::Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::{InterceptorLayer, Routes},
+    transport::Server,
+};
+use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
+use tonic_reflection::pb::{v1, v1alpha};
+use tonic_web::GrpcWebLayer;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+
+use super::{
+    auth::Auth,
+    booking::BookingApi,
+    caller::Authenticate,
+    convert::Requests,
+    gate::{Gate, gate, panicked},
+    incoming::{Limits, incoming},
+    proto::{
+        auth::auth_service_server::AuthServiceServer,
+        booking::{
+            booking_service_server::BookingServiceServer,
+            schedule_service_server::ScheduleServiceServer,
+        },
+    },
+    reflection::Reflection,
+    schedule::ScheduleApi,
+};
+use crate::{
+    accounts::service::Accounts,
+    availability::service::Availabilities,
+    booking::service::Bookings,
+    config::{Config, ServerConfig},
+    kernel::{ambient::Ambient, fault::Fault, page::PageTokens},
+    schedule::service::Schedules,
+};
+
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Spreads clients over new processes after a roll-out. Without grace: with it, no GOAWAY is sent
+/// (tonic 0.14.9).
+const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+const HEADERS: u32 = 16 * 1024;
+/// Error resets before a connection is closed (RUSTSEC-2024-0003); tonic sets no limit by itself.
+const ERROR_RESETS: usize = 1024;
+/// An answer of ours is far below this: 500 appointments with notes of 2000 characters.
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
+const WINDOW: u32 = 1024 * 1024;
+
+/// The rooms' services, and the keys that requests and pages are bound to.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Accounts.
+    pub accounts: Accounts,
+    /// Providers and schedules.
+    pub schedules: Schedules,
+    /// Free time.
+    pub availabilities: Availabilities,
+    /// Appointments.
+    pub bookings: Bookings,
+    /// Clock and ids.
+    pub ambient: Ambient,
+    /// The key of request fingerprints.
+    pub request_key: [u8; 32],
+    /// The key of page tokens.
+    pub page_key: [u8; 32],
+}
+
+/// Serves on this listener until `stop` is ready, then lets the calls under way finish. `stopping` ends
+/// streams. Does not return while a connection stays open: the caller sets a limit.
+pub async fn serve<H: HealthService>(
+    listener: TcpListener,
+    services: Services,
+    health: HealthServer<H>,
+    config: &Config,
+    stopping: CancellationToken,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let server = &config.server;
+    let limits = Limits {
+        in_all: server.max_connections,
+        from_one_address: server.max_connections_per_address,
+        first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
+    };
+    let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
+    let routes = routes(services, health, config, stopping)?;
+    Server::builder()
+        .accept_http1(true)
+        .max_concurrent_streams(Some(server.max_streams_per_connection))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(Some(HEADERS))
+        .http2_max_local_error_reset_streams(Some(ERROR_RESETS))
+        .initial_stream_window_size(Some(WINDOW))
+        .initial_connection_window_size(Some(2 * WINDOW))
+        .max_connection_age(CONNECTION_AGE + jitter)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming(listener, limits), stop)
+        .await
+        .map_err(ServeError::Transport)
+}
+
+/// Why the server ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// What it was to serve could not be put together.
+    #[error("putting the services together: {0}")]
+    Services(#[from] Fault),
+    /// The transport failed.
+    #[error("serving: {0}")]
+    Transport(#[source] tonic::transport::Error),
+}
+
+fn routes<H: HealthService>(
+    services: Services,
+    health: HealthServer<H>,
+    config: &Config,
+    stopping: CancellationToken,
+) -> Result<Routes, Fault> {
+    let server = &config.server;
+    let longest = server.max_message_bytes;
+    let requests = Requests::new(&services.request_key);
+    let pages = PageTokens::new(&services.page_key);
+    let authenticate = Authenticate {
+        tokens: services.accounts.tokens.clone(),
+        ambient: services.ambient.clone(),
+        public_booking_pages: server.public_booking_pages,
+    };
+    let gate_state = Gate {
+        ambient: services.ambient,
+        default_deadline: Duration::from_millis(server.default_deadline_ms),
+        max_deadline: Duration::from_millis(server.max_deadline_ms),
+        room: Arc::new(Semaphore::new(server.max_in_flight)),
+        stopping,
+    };
+    let auth = AuthServiceServer::new(Auth {
+        accounts: services.accounts,
+        requests: requests.clone(),
+        pages: pages.clone(),
+        shortest_password: config.auth.password_min_length,
+    });
+    let schedule = ScheduleServiceServer::new(ScheduleApi {
+        schedules: services.schedules,
+        requests: requests.clone(),
+        pages: pages.clone(),
+    });
+    let booking = BookingServiceServer::new(BookingApi {
+        bookings: services.bookings,
+        availabilities: services.availabilities,
+        requests,
+        pages,
+    });
+    let mut routes = Routes::new(health.max_decoding_message_size(longest))
+        .add_service(
+            auth.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            schedule.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            booking.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        );
+    if server.reflection {
+        let reflection = Reflection::new()?;
+        routes = routes
+            .add_service(
+                v1::server_reflection_server::ServerReflectionServer::new(reflection.clone())
+                    .max_decoding_message_size(longest),
+            )
+            .add_service(
+                v1alpha::server_reflection_server::ServerReflectionServer::new(reflection)
+                    .max_decoding_message_size(longest),
+            );
+    }
+    // From the inside to the outside: who is calling, the net under panics, the gate, gRPC-Web,
+    // foreign content types, CORS.
+    let router = routes
+        .prepare()
+        .into_axum_router()
+        .layer(InterceptorLayer::new(authenticate))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(gate_state, gate))
+        .layer(GrpcWebLayer::new())
+        .layer(middleware::from_fn(only_grpc))
+        .layer(cors(server));
+    Ok(Routes::from(router))
+}
+
+/// Answers 415 to anything that is not gRPC or gRPC-Web: tonic would serve a `text/plain` POST, which
+/// browsers send across origins without asking.
+async fn only_grpc(request: Request, next: middleware::Next) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let rest = kind.strip_prefix("application/grpc");
+    if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';', '-'])) {
+        return next.run(request).await;
+    }
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
+}
+
+/// Browsers of the listed origins may call; others get no permission.
+fn cors(server: &ServerConfig) -> CorsLayer {
+    let origins =
+        server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"];
+    let allowed = [
+        "authorization",
+        "content-type",
+        "grpc-timeout",
+        "x-grpc-web",
+        "x-request-id",
+        "x-user-agent",
+    ];
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::POST])
+        .allow_headers(allowed.map(HeaderName::from_static))
+        .expose_headers(exposed.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(3600))
+}

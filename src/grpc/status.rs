@@ -1,0 +1,86 @@
+//! From a fault to a gRPC status. The only maker of `Status`.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
+
+use crate::kernel::fault::{Fault, Kind, Reason};
+
+/// The domain of `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "daybook";
+
+/// The gRPC code of a kind of fault.
+pub const fn code(kind: Kind) -> Code {
+    match kind {
+        Kind::InvalidArgument => Code::InvalidArgument,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::PermissionDenied => Code::PermissionDenied,
+        Kind::NotFound => Code::NotFound,
+        Kind::AlreadyExists => Code::AlreadyExists,
+        Kind::Aborted => Code::Aborted,
+        Kind::FailedPrecondition => Code::FailedPrecondition,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
+        Kind::DeadlineExceeded => Code::DeadlineExceeded,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Unimplemented => Code::Unimplemented,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+/// The status for a fault, with its details. What only the log may know is logged here, once.
+pub fn status(fault: &Fault) -> Status {
+    let reason = fault.reason();
+    match (reason.kind(), fault.log_text()) {
+        (Kind::Internal, text) => {
+            tracing::error!(reason = reason.name(), cause = text.unwrap_or_default(), "a defect");
+        }
+        (_, Some(text)) => {
+            tracing::warn!(reason = reason.name(), cause = text, "a call failed");
+        }
+        (_, None) => {}
+    }
+    #[expect(clippy::disallowed_methods, reason = "the only maker of Status")]
+    Status::with_error_details(code(reason.kind()), fault.message(), details(fault))
+}
+
+fn details(fault: &Fault) -> ErrorDetails {
+    let metadata: HashMap<String, String> =
+        fault.metadata().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let mut details = ErrorDetails::with_error_info(fault.reason().name(), DOMAIN, metadata);
+    if !fault.fields().is_empty() {
+        let violations = fault.fields().iter();
+        details.set_bad_request(
+            violations
+                .map(|v| FieldViolation::new(v.field.clone(), v.description.clone()))
+                .collect::<Vec<_>>(),
+        );
+    }
+    if fault.reason().kind() == Kind::FailedPrecondition {
+        let first = (fault.reason(), fault.message().to_owned());
+        let all = std::iter::once(&first).chain(fault.others());
+        details.set_precondition_failure(
+            all.map(|(reason, text)| PreconditionViolation::new(reason.name(), "", text))
+                .collect::<Vec<_>>(),
+        );
+    }
+    if let Some(name) = fault.resource() {
+        details.set_resource_info("", name, "", "");
+    }
+    if let Some(delay) = fault.retry_delay() {
+        details.set_retry_info(Some(delay));
+    }
+    details
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        status(&fault)
+    }
+}
+
+/// The table of all reasons with their codes, as the documents show it.
+pub fn table() -> String {
+    let rows = Reason::ALL.iter().map(|r| format!("{:<26}{:?}", r.name(), r.kind()));
+    rows.collect::<Vec<_>>().join("\n")
+}

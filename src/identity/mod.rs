@@ -1,0 +1,73 @@
+//! Who is calling, and what they may do.
+//!
+//! Authentication is not authorisation. A token says *who* ([`token`]); the policy table of the gRPC
+//! porch says which roles may call a method at all; a [`permit`] is the proof, as a value, that this
+//! caller may do one thing to one subject, and service functions ask for it as an argument.
+
+pub mod email;
+pub mod password;
+pub mod permit;
+pub mod signing_key;
+pub mod token;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::kernel::id::UserId;
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Books appointments.
+    Customer,
+    /// Has a schedule that others book, and may book other providers.
+    Provider,
+    /// Manages accounts, schedules and appointments of everybody.
+    Admin,
+}
+
+impl Role {
+    /// The word used in tokens and tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Provider => "provider",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Customer, Self::Provider, Self::Admin].into_iter().find(|role| role.word() == word)
+    }
+}
+
+/// Who is calling; attached to each request by the interceptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub user: UserId,
+    /// The user's role when the token was handed out; a changed role ends the token.
+    pub role: Role,
+    /// The log-in that the token came from.
+    pub session: Uuid,
+}
+
+/// What a token stands for: the caller, and how long the token is good for beside its expiry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// The caller.
+    pub caller: Caller,
+    /// The user's token generation: tokens of an earlier one are no longer accepted.
+    pub generation: i64,
+}
+
+/// Which tokens of a user are still accepted, after a change that ended the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The least generation that is accepted.
+    pub least: i64,
+    /// The log-in that is accepted all the same: the one that changed the password.
+    pub kept: Option<Uuid>,
+}

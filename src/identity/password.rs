@@ -1,0 +1,183 @@
+//! Passwords: argon2id in PHC strings, on a bounded pool.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{PasswordHasher, PasswordVerifier, phc},
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::kernel::fault::Fault;
+
+/// The longest password, in characters.
+pub const LONGEST: usize = 256;
+/// The longest password, in bytes: told before anything is hashed.
+pub const LONGEST_BYTES: usize = 1024;
+
+/// How hashes are computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Memory in KiB, at least 19456 (OWASP Password Storage Cheat Sheet).
+    pub memory_kib: u32,
+    /// Passes over the memory, at least 2.
+    pub iterations: u32,
+    /// Lanes, at least 1.
+    pub parallelism: u32,
+    /// How many hashes are computed at a time; about one a core.
+    pub workers: usize,
+    /// How many more may wait.
+    pub queue: usize,
+}
+
+/// Checks a new password: `shortest..=256` characters of any kind, at most 1024 bytes.
+pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
+    let text = password.expose_secret();
+    if text.len() > LONGEST_BYTES {
+        return Err(format!("must have at most {LONGEST_BYTES} bytes"));
+    }
+    let length = text.chars().count();
+    if length < shortest || length > LONGEST {
+        return Err(format!("must have {shortest} to {LONGEST} characters"));
+    }
+    Ok(())
+}
+
+/// Hashes and verifies passwords on at most `workers` threads. When `workers + queue` are under way,
+/// the next is refused as overload, so that log-ins never take all memory or all cores.
+#[derive(Clone)]
+pub struct Hasher(Arc<Inner>);
+
+struct Inner {
+    argon2: Argon2<'static>,
+    params: Params,
+    workers: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    /// Verified against when there is no account, so that it costs the same.
+    decoy: String,
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hasher")
+    }
+}
+
+impl Hasher {
+    /// A pool with these settings.
+    pub fn new(settings: Settings) -> Result<Self, Fault> {
+        let params =
+            Params::new(settings.memory_kib, settings.iterations, settings.parallelism, None)
+                .map_err(|e| Fault::internal(format!("argon2 parameters: {e}")))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let decoy = hash(&argon2, "decoy")?;
+        Ok(Self(Arc::new(Inner {
+            argon2,
+            params,
+            workers: Arc::new(Semaphore::new(settings.workers)),
+            places: Arc::new(Semaphore::new(settings.workers + settings.queue)),
+            decoy,
+        })))
+    }
+
+    /// The PHC string of a password, with a fresh salt.
+    pub async fn hash(&self, password: SecretString) -> Result<String, Fault> {
+        let inner = Arc::clone(&self.0);
+        self.work(move || hash(&inner.argon2, password.expose_secret())).await
+    }
+
+    /// Whether the password is the one behind `stored`. With no `stored` the same work is done and the
+    /// answer is no.
+    pub async fn verify(
+        &self,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<bool, Fault> {
+        let inner = Arc::clone(&self.0);
+        self.work(move || {
+            let phc = stored.as_deref().unwrap_or(&inner.decoy);
+            let parsed = phc::PasswordHash::new(phc)
+                .map_err(|e| Fault::internal(format!("a stored password hash: {e}")))?;
+            let right =
+                inner.argon2.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
+            Ok(right && stored.is_some())
+        })
+        .await
+    }
+
+    /// Whether `stored` was made with other parameters than are set now.
+    pub fn is_outdated(&self, stored: &str) -> bool {
+        let Ok(parsed) = phc::PasswordHash::new(stored) else { return true };
+        Params::try_from(&parsed).is_ok_and(|params| {
+            (params.m_cost(), params.t_cost(), params.p_cost())
+                != (self.0.params.m_cost(), self.0.params.t_cost(), self.0.params.p_cost())
+        })
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
+            return Err(Fault::overloaded(Duration::from_secs(1)));
+        };
+        let Ok(worker) = Arc::clone(&self.0.workers).acquire_owned().await else {
+            return Err(Fault::internal("the hashing pool is closed"));
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work();
+            // Held until the hash is done, also when the caller has left.
+            drop((place, worker));
+            result
+        });
+        task.await.unwrap_or_else(|e| Err(Fault::internal(format!("a hashing task: {e}"))))
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, Fault> {
+    let hash: phc::PasswordHash = argon2
+        .hash_password(password.as_bytes())
+        .map_err(|e| Fault::internal(format!("hashing a password: {e}")))?;
+    Ok(hash.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUICK: Settings =
+        Settings { memory_kib: 19456, iterations: 2, parallelism: 1, workers: 1, queue: 1 };
+
+    #[tokio::test]
+    async fn a_password_verifies_exactly() {
+        let hasher = Hasher::new(QUICK).unwrap();
+        let stored = hasher.hash("pass wörd\0".into()).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(hasher.verify("pass wörd\0".into(), Some(stored.clone())).await.unwrap());
+        for other in ["pass wörd", "Pass wörd\0", "pass wörd\0 ", ""] {
+            assert!(!hasher.verify(other.into(), Some(stored.clone())).await.unwrap());
+        }
+        assert!(!hasher.verify("decoy".into(), None).await.unwrap());
+        assert!(!hasher.is_outdated(&stored));
+        let dearer = Hasher::new(Settings { iterations: 3, ..QUICK }).unwrap();
+        assert!(dearer.is_outdated(&stored));
+    }
+
+    #[tokio::test]
+    async fn more_than_the_queue_holds_is_refused() {
+        let hasher = Hasher::new(QUICK).unwrap();
+        let all = futures_util::future::join_all((0..8).map(|_| hasher.hash("x".into()))).await;
+        let done = all.iter().filter(|r| r.is_ok()).count();
+        assert_eq!(done, 2, "one worker and one waiting");
+    }
+
+    #[test]
+    fn lengths_are_told_before_hashing() {
+        assert!(check(&"1234567".into(), 8).is_err());
+        assert!(check(&"éééééééé".into(), 8).is_ok());
+        assert!(check(&"a".repeat(256).into(), 8).is_ok());
+        assert!(check(&"a".repeat(257).into(), 8).is_err());
+        assert!(check(&"a".repeat(1 << 20).into(), 8).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! Permits: proof, as a value, that a caller may do one thing to one subject.
+//!
+//! Made only by the functions here, which are pure functions of caller and subject. A service function
+//! that changes or shows something takes the permit as an argument, so a forgotten check does not
+//! compile. Another person's resource is `NOT_FOUND`, as if it did not exist; `PERMISSION_DENIED` is for
+//! what a role may never do, and is decided by the policy table before.
+
+use super::{Caller, Role};
+use crate::kernel::{
+    fault::{Fault, Reason},
+    id::{AppointmentId, ProviderId, UserId},
+};
+
+/// May look after all accounts.
+#[derive(Debug, Clone, Copy)]
+pub struct ManageUsers {
+    /// The admin.
+    pub admin: UserId,
+}
+
+/// May change this other account.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeUser {
+    /// The admin.
+    pub admin: UserId,
+    /// The account.
+    pub subject: UserId,
+}
+
+/// May change this schedule.
+#[derive(Debug, Clone, Copy)]
+pub struct EditSchedule {
+    /// Who changes it.
+    pub editor: UserId,
+    /// Whose schedule it is.
+    pub provider: ProviderId,
+}
+
+/// May book this provider's time for this customer.
+#[derive(Debug, Clone, Copy)]
+pub struct Book {
+    /// Who will come.
+    pub customer: UserId,
+    /// Whose time it is.
+    pub provider: ProviderId,
+}
+
+/// May see this appointment.
+#[derive(Debug, Clone, Copy)]
+pub struct SeeAppointment(());
+
+/// May cancel this appointment.
+#[derive(Debug, Clone, Copy)]
+pub struct CancelAppointment(());
+
+/// May complete this appointment.
+#[derive(Debug, Clone, Copy)]
+pub struct CompleteAppointment(());
+
+/// May list appointments within these bounds, which every query carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListAppointments {
+    /// Only this provider's, if set.
+    pub provider: Option<ProviderId>,
+    /// Only this customer's, if set.
+    pub customer: Option<UserId>,
+}
+
+/// Admins look after accounts.
+pub fn manage_users(caller: Caller) -> Result<ManageUsers, Fault> {
+    match caller.role {
+        Role::Admin => Ok(ManageUsers { admin: caller.user }),
+        Role::Customer | Role::Provider => Err(role_not_allowed()),
+    }
+}
+
+/// Admins change other accounts, not their own.
+pub fn change_user(caller: Caller, subject: UserId) -> Result<ChangeUser, Fault> {
+    let ManageUsers { admin } = manage_users(caller)?;
+    if admin == subject {
+        return Err(Fault::new(
+            Reason::OwnAccount,
+            "admins cannot do this to their own account; ask another admin",
+        ));
+    }
+    Ok(ChangeUser { admin, subject })
+}
+
+/// Providers change their own schedule, admins anybody's.
+pub fn edit_schedule(caller: Caller, provider: ProviderId) -> Result<EditSchedule, Fault> {
+    let allowed = match caller.role {
+        Role::Customer => return Err(role_not_allowed()),
+        Role::Provider => caller.user.as_provider() == provider,
+        Role::Admin => true,
+    };
+    if !allowed {
+        return Err(Fault::not_found(provider.schedule_name()));
+    }
+    Ok(EditSchedule { editor: caller.user, provider })
+}
+
+/// Everybody books for themselves, with anybody but themselves.
+pub fn book(caller: Caller, provider: ProviderId) -> Result<Book, Fault> {
+    if caller.user.as_provider() == provider {
+        return Err(Fault::new(
+            Reason::OwnTime,
+            "providers cannot book themselves; choose another provider",
+        ));
+    }
+    Ok(Book { customer: caller.user, provider })
+}
+
+/// Its customer, its provider and admins see an appointment.
+pub fn see_appointment(
+    caller: Caller,
+    provider: ProviderId,
+    id: AppointmentId,
+    customer: UserId,
+) -> Result<SeeAppointment, Fault> {
+    if is_party(caller, provider, customer) {
+        return Ok(SeeAppointment(()));
+    }
+    Err(Fault::not_found(id.name(provider)))
+}
+
+/// Its customer, its provider and admins cancel an appointment.
+pub fn cancel_appointment(
+    caller: Caller,
+    provider: ProviderId,
+    id: AppointmentId,
+    customer: UserId,
+) -> Result<CancelAppointment, Fault> {
+    see_appointment(caller, provider, id, customer).map(|_| CancelAppointment(()))
+}
+
+/// Its provider and admins complete an appointment. Its customer, who may see it, is told that the
+/// role does not allow it.
+pub fn complete_appointment(
+    caller: Caller,
+    provider: ProviderId,
+    id: AppointmentId,
+    customer: UserId,
+) -> Result<CompleteAppointment, Fault> {
+    see_appointment(caller, provider, id, customer)?;
+    if caller.role == Role::Admin || caller.user.as_provider() == provider {
+        return Ok(CompleteAppointment(()));
+    }
+    Err(role_not_allowed())
+}
+
+/// Everybody lists the appointments in which they take part, admins all. With no bounds asked for, an
+/// admin lists everybody's and anybody else their own as customer.
+pub fn list_appointments(
+    caller: Caller,
+    provider: Option<ProviderId>,
+    customer: Option<UserId>,
+) -> Result<ListAppointments, Fault> {
+    let own_provider = provider == Some(caller.user.as_provider());
+    let own_customer = customer == Some(caller.user);
+    if caller.role == Role::Admin || own_customer || own_provider {
+        return Ok(ListAppointments { provider, customer });
+    }
+    match (provider, customer) {
+        (None, None) => Ok(ListAppointments { provider: None, customer: Some(caller.user) }),
+        (Some(other), None) => Err(Fault::not_found(other.name())),
+        (_, Some(other)) => Err(Fault::not_found(other.name())),
+    }
+}
+
+fn is_party(caller: Caller, provider: ProviderId, customer: UserId) -> bool {
+    caller.role == Role::Admin || caller.user == customer || caller.user.as_provider() == provider
+}
+
+fn role_not_allowed() -> Fault {
+    Fault::new(Reason::RoleNotAllowed, "the caller's role does not allow this")
+}

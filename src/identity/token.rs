@@ -1,0 +1,234 @@
+//! Access tokens: JWT in the profile of RFC 9068, signed with EdDSA.
+//!
+//! All claims are required, one algorithm is allowed, and the key is looked up by `kid` among our own.
+//! A refused token says no more than that it is refused.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use chrono::{DateTime, TimeDelta};
+use jsonwebtoken::{Algorithm, Header, Validation};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Caller, Ended, Grant, Role, signing_key::SigningKey};
+use crate::kernel::{
+    fault::{Fault, Reason},
+    id::UserId,
+    time::Instant,
+};
+
+/// The `typ` of an access token (RFC 9068, 2.1).
+const TYPE: &str = "at+jwt";
+/// How far apart clocks may be.
+const LEEWAY: TimeDelta = TimeDelta::seconds(30);
+/// No token of ours is longer, in bytes.
+const LONGEST: usize = 4096;
+/// How many verified tokens are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// What tokens say, and for how long.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+    /// From `iat` to `exp`.
+    pub time_to_live: TimeDelta,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    sid: String,
+    jti: String,
+    iat: i64,
+    exp: i64,
+    role: String,
+    /// The token generation of the user; see [`Tokens::end`].
+    generation: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    grant: Grant,
+    from: Instant,
+    until: Instant,
+}
+
+/// Makes and checks access tokens.
+#[derive(Clone)]
+pub struct Tokens(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    key: SigningKey,
+    validation: Validation,
+    /// Tokens that were verified before, by SHA-256. Expiry and revocation are checked each time.
+    known: Cache<[u8; 32], Known>,
+    /// What is still accepted, for users whose tokens were ended lately.
+    ended: ArcSwap<HashMap<UserId, Ended>>,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tokens")
+    }
+}
+
+/// A fresh access token.
+#[derive(Clone)]
+pub struct AccessToken {
+    /// What goes into `authorization: Bearer …`.
+    pub text: String,
+    /// When it stops being accepted.
+    pub expires_at: Instant,
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// Tokens signed with this key.
+    pub fn new(settings: Settings, key: SigningKey) -> Self {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[&settings.audience]);
+        validation.set_issuer(&[&settings.issuer]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // Against our own clock, in `check`; the types of the claims are checked by reading them.
+        validation.validate_exp = false;
+        Self(Arc::new(Inner {
+            settings,
+            key,
+            validation,
+            known: Cache::new(REMEMBERED),
+            ended: ArcSwap::default(),
+        }))
+    }
+
+    /// How long a token lives.
+    pub fn time_to_live(&self) -> TimeDelta {
+        self.0.settings.time_to_live
+    }
+
+    /// A token for this user, from `now` on; `jti` names the token.
+    pub fn make(&self, grant: Grant, jti: Uuid, now: Instant) -> Result<AccessToken, Fault> {
+        let settings = &self.0.settings;
+        let iat = now.timestamp();
+        let exp = iat + settings.time_to_live.num_seconds();
+        let claims = Claims {
+            iss: settings.issuer.clone(),
+            aud: settings.audience.clone(),
+            sub: grant.caller.user.to_string(),
+            sid: grant.caller.session.to_string(),
+            jti: jti.to_string(),
+            iat,
+            exp,
+            role: grant.caller.role.word().to_owned(),
+            generation: grant.generation,
+        };
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(self.0.key.kid.clone());
+        let text = jsonwebtoken::encode(&header, &claims, &self.0.key.encoding)
+            .map_err(|e| Fault::internal(format!("signing a token: {e}")))?;
+        Ok(AccessToken { text, expires_at: DateTime::from_timestamp(exp, 0).unwrap_or(now) })
+    }
+
+    /// Who this token speaks for. Every refusal is the same `NOT_AUTHENTICATED`.
+    pub fn check(&self, token: &str, now: Instant) -> Result<Caller, Fault> {
+        if token.len() > LONGEST {
+            return Err(not_authenticated());
+        }
+        let hash = digest::digest(&digest::SHA256, token.as_bytes());
+        let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| not_authenticated())?;
+        let known = match self.0.known.get(&hash) {
+            Some(known) => known,
+            None => {
+                let known = self.verify(token).ok_or_else(not_authenticated)?;
+                self.0.known.insert(hash, known);
+                known
+            }
+        };
+        if now >= known.until + LEEWAY || now < known.from - LEEWAY {
+            return Err(not_authenticated());
+        }
+        let ended = self.0.ended.load();
+        let caller = known.grant.caller;
+        if ended.get(&caller.user).is_some_and(|ended| {
+            known.grant.generation < ended.least && ended.kept != Some(caller.session)
+        }) {
+            return Err(not_authenticated());
+        }
+        Ok(caller)
+    }
+
+    /// From now on, in this process, only these tokens of the user are accepted.
+    pub fn end(&self, user: UserId, now_accepted: Ended) {
+        self.0.ended.rcu(|ended| {
+            let mut ended = HashMap::clone(ended);
+            keep_latest(&mut ended, user, now_accepted);
+            ended
+        });
+    }
+
+    /// Replaces the memory of ended tokens by what the database says, except where this process knows
+    /// of something later. Users whose ended tokens have all expired are forgotten.
+    pub fn refresh_ended(&self, stored: &HashMap<UserId, Ended>) {
+        self.0.ended.rcu(|ended| {
+            let mut fresh = stored.clone();
+            for (user, known) in ended.iter() {
+                if fresh.contains_key(user) {
+                    keep_latest(&mut fresh, *user, *known);
+                }
+            }
+            fresh
+        });
+    }
+
+    fn verify(&self, token: &str) -> Option<Known> {
+        let header = jsonwebtoken::decode_header(token).ok()?;
+        let named = header.kid.as_deref() == Some(self.0.key.kid.as_str());
+        if header.typ.as_deref() != Some(TYPE) || !named || header.jwk.is_some() {
+            return None;
+        }
+        let claims: Claims =
+            jsonwebtoken::decode(token, &self.0.key.decoding, &self.0.validation).ok()?.claims;
+        // Only what we make ourselves: ids in their one form.
+        let user = UserId::parse(&format!("users/{}", claims.sub))?;
+        let session = Uuid::try_parse(&claims.sid).ok()?;
+        Uuid::try_parse(&claims.jti).ok()?;
+        let role = Role::parse(&claims.role)?;
+        if claims.exp <= claims.iat {
+            return None;
+        }
+        Some(Known {
+            grant: Grant { caller: Caller { user, role, session }, generation: claims.generation },
+            from: DateTime::from_timestamp(claims.iat, 0)?,
+            until: DateTime::from_timestamp(claims.exp, 0)?,
+        })
+    }
+}
+
+fn keep_latest(ended: &mut HashMap<UserId, Ended>, user: UserId, news: Ended) {
+    let known = ended.entry(user).or_insert(news);
+    if known.least < news.least {
+        *known = news;
+    }
+}
+
+/// The one answer to every missing or refused token.
+pub fn not_authenticated() -> Fault {
+    Fault::new(
+        Reason::NotAuthenticated,
+        "this call needs a valid access token: log in and send `authorization: Bearer TOKEN`",
+    )
+}

@@ -1,0 +1,81 @@
+//! The ambient sources: the clock, ids and random bytes.
+//!
+//! The only place where they are read. Services take what they need from here and hand it on as
+//! plain values, so that rules and units of work are functions of their arguments.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use uuid::Uuid;
+
+use crate::kernel::{id::uuid_v7, time::Instant};
+
+/// Where time, ids and random bytes come from.
+#[derive(Debug, Clone, Default)]
+pub struct Ambient {
+    /// Microseconds since 1970, where a test steers the clock.
+    manual: Option<Arc<AtomicI64>>,
+}
+
+impl Ambient {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self::default()
+    }
+
+    /// A clock that only moves when told, for tests.
+    pub fn manual(now: Instant) -> (Self, ManualClock) {
+        let micros = Arc::new(AtomicI64::new(now.timestamp_micros()));
+        (Self { manual: Some(Arc::clone(&micros)) }, ManualClock(micros))
+    }
+
+    /// The present instant, in whole microseconds, which is what both engines store.
+    pub fn now(&self) -> Instant {
+        match &self.manual {
+            Some(micros) => instant(micros),
+            None => {
+                #[expect(clippy::disallowed_methods, reason = "the one place that asks the clock")]
+                let now = Utc::now();
+                now.trunc_subsecs(6)
+            }
+        }
+    }
+
+    /// A new id for this instant.
+    pub fn id(&self, now: Instant) -> Uuid {
+        uuid_v7(now, &self.bytes())
+    }
+
+    /// Random bytes from the cryptographic source.
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        // The source fails only where the operating system has none; a process without randomness
+        // must not go on.
+        #[expect(clippy::expect_used, reason = "no safe way to go on without randomness")]
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system's random source");
+        bytes
+    }
+}
+
+/// The hand that moves a manual clock.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// Sets the clock.
+    pub fn set(&self, now: Instant) {
+        self.0.store(now.timestamp_micros(), Ordering::SeqCst);
+    }
+
+    /// The instant that the clock shows.
+    pub fn now(&self) -> Instant {
+        instant(&self.0)
+    }
+}
+
+fn instant(micros: &AtomicI64) -> Instant {
+    DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default()
+}

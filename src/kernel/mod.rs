@@ -1,0 +1,8 @@
+//! Words that every room uses: time, ids, faults, pages, and the ambient sources.
+
+pub mod ambient;
+pub mod fault;
+pub mod id;
+pub mod page;
+pub mod text;
+pub mod time;

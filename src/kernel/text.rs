@@ -1,0 +1,56 @@
+//! Rules for text that people type: names, notes, reasons.
+
+/// Checks one line of text: `1..=longest` characters, no control characters, not only blanks.
+/// Returned without blanks at its ends.
+pub fn line(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    if text.chars().any(|c| c.is_control() || is_unseen(c)) {
+        return Err("must not contain control or invisible characters".to_owned());
+    }
+    if text.chars().count() > longest {
+        return Err(format!("must have at most {longest} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks text that may be empty and have several lines: at most `longest` characters, no control
+/// characters but line ends and tabs. Kept as it was typed.
+pub fn lines(text: &str, longest: usize) -> Result<String, String> {
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err("must not contain control characters other than line ends and tabs".to_owned());
+    }
+    if text.chars().count() > longest {
+        return Err(format!("must have at most {longest} characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Characters that change how neighbouring text is shown, or take no room: with them one name can
+/// be made to look like another.
+pub fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}' | '\u{200E}'..='\u{200F}'
+        | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_line_keep_their_rules() {
+        assert_eq!(line("  Dr. Ada  ", 100).unwrap(), "Dr. Ada");
+        assert!(line(" ", 100).is_err());
+        assert!(line("a\nb", 100).is_err());
+        assert!(line("a\u{202E}b", 100).is_err());
+        assert!(line(&"é".repeat(101), 100).is_err());
+        assert!(line(&"é".repeat(100), 100).is_ok());
+        assert!(lines("", 10).is_ok());
+        assert!(lines("a\nb\tc", 10).is_ok());
+        assert!(lines("a\0b", 10).is_err());
+        assert!(lines("12345678901", 10).is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Daybook: an appointment-booking backend that speaks gRPC and gRPC-Web.
+//!
+//! A house with rooms and two porches. A room is one concept, with the same doors in each case: the
+//! words in `mod.rs`, rules as pure functions beside it, `commands.rs` for the units of work,
+//! `service.rs` for what callers can ask, `store.rs` for the queries. Rooms use only rooms to their
+//! left: kernel ◂ identity ◂ events ◂ schedule ◂ accounts ◂ availability ◂ booking. The porches are
+//! the only places where the outside's words are spoken: [`grpc`] (tonic, prost) and [`storage`]
+//! (SeaORM). [`app`] names every concrete part. Read in this order.
+//!
+//! # Adding an RPC
+//!
+//! 1. The method and its messages, with comments, in `proto/`.
+//! 2. Its line in [`grpc::policy::TABLE`]; without one the build's tests fail.
+//! 3. A permit in [`identity::permit`], when it touches somebody's resource.
+//! 4. The rule as a pure function, the unit of work in `commands.rs`, the query in `store.rs`, the
+//!    service function that takes permit and values.
+//! 5. The thin handler in `grpc/`, where every field is checked and all violations told at once.
+//! 6. A behaviour in `tests/it/conformance`, which runs on both engines.
+
+pub mod kernel;
+
+pub mod identity;
+
+pub mod events;
+
+pub mod schedule;
+
+pub mod accounts;
+
+pub mod availability;
+
+pub mod booking;
+
+pub mod storage;
+
+pub mod grpc;
+
+pub mod config;
+
+pub mod telemetry;
+
+pub mod app;

@@ -1,0 +1,449 @@
+//! The command line of Daybook, and nothing else.
+
+use std::error::Error;
+use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use daybook::config::{Config, Flag, Origins, Problems, SettingsFile, Sources, production};
+use daybook::{app, telemetry};
+use secrecy::SecretString;
+
+/// Something failed.
+const FAILURE: u8 = 1;
+/// The command line or the configuration is wrong; the same number that clap uses.
+const USAGE: u8 = 2;
+/// More than any password; a wrong redirection should not fill the memory.
+const LONGEST_PASSWORD_LINE: u64 = 4096;
+
+/// An appointment-booking backend that speaks gRPC and gRPC-Web.
+///
+/// Settings come from the built-in defaults, ./daybook.toml or the file named by --config, the
+/// environment (`DAYBOOK_SECTION_KEY`) and these flags, the last one winning. `daybook config print`
+/// shows all of them.
+#[derive(Debug, Parser)]
+#[command(name = "daybook", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 success, 1 failure, 2 wrong usage or configuration.")]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Settings")]
+struct SettingsArgs {
+    /// Settings file [default: daybook.toml, if it exists]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// What kind of installation this is: development or production
+    #[arg(long, global = true, value_name = "PROFILE")]
+    profile: Option<String>,
+    /// Where the data is. Visible to every user of the machine: give a URL with a password in
+    /// `DAYBOOK_DATABASE_URL` or `DAYBOOK_DATABASE_URL_FILE` instead
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Address and port to listen on
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// What is logged: off, error, warn, info, debug, trace, or a filter
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How log lines look: auto, text or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Any other setting, such as --set server.reflection=false; can be repeated
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+// Values can be secrets.
+impl std::fmt::Debug for SettingsArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SettingsArgs").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (this is also what happens without a command)
+    Serve,
+    /// Bring the tables of the database up to date, or back
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Manage administrators
+    #[command(subcommand)]
+    Admin(Admin),
+    /// Ask a server whether it serves; exit status 0 if it does, 1 otherwise
+    Healthcheck {
+        /// The server [default: server.listen of the settings, on this machine]
+        #[arg(long, value_name = "URL")]
+        address: Option<String>,
+        /// The gRPC service; the empty name means the whole server
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+        service: String,
+        /// How long to wait for the answer, in milliseconds
+        #[arg(long, value_name = "N", default_value_t = 2000)]
+        #[arg(value_parser = clap::value_parser!(u64).range(1..=600_000))]
+        timeout_ms: u64,
+    },
+    /// Show or check the settings
+    #[command(subcommand)]
+    Config(Settings),
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrate {
+    /// Apply every change that is missing
+    Up,
+    /// Take back the latest changes, with the data they hold
+    Down {
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        steps: u32,
+    },
+    /// List the changes and whether they are applied
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+enum Admin {
+    /// Make an administrator. The password is asked for, or read as one line from standard input
+    Create {
+        /// The name shown to others
+        #[arg(long)]
+        name: String,
+        /// The email address to log in with
+        #[arg(long)]
+        email: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Settings {
+    /// Print the settings in force as TOML, with the origin of each; secrets are masked
+    Print,
+    /// Only say whether the settings are valid
+    Check,
+}
+
+/// Why the program ends without success.
+#[derive(Debug)]
+enum Failure {
+    Settings(Problems),
+    Other(Box<dyn Error>),
+    /// The server answered that it does not serve, which is no error of this program.
+    NotServing,
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Settings(problems)
+    }
+}
+
+impl From<app::Error> for Failure {
+    fn from(error: app::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<telemetry::Error> for Failure {
+    fn from(error: telemetry::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+fn main() -> ExitCode {
+    let Cli { settings, command } = Cli::parse();
+    let is_healthcheck = matches!(command, Some(Command::Healthcheck { .. }));
+    let (status, message) = match run(settings, command.unwrap_or(Command::Serve)) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::NotServing) => return ExitCode::from(FAILURE),
+        Err(Failure::Settings(problems)) => (USAGE, problems.to_string()),
+        Err(Failure::Other(error)) => (FAILURE, chain(&*error)),
+    };
+    // Nothing is left to do when even this cannot be written.
+    let _ = writeln!(std::io::stderr(), "daybook: {message}");
+    // Docker keeps 2 for itself in a health check.
+    ExitCode::from(if is_healthcheck { FAILURE } else { status })
+}
+
+fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve => {
+            let (config, origins) = load(settings)?;
+            production::check(&config, &origins)?;
+            telemetry::init(&config.log)?;
+            Ok(runtime()?.block_on(app::serve(config))?)
+        }
+        Command::Migrate(command) => migrate(settings, &command),
+        Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),
+        Command::Healthcheck { address, service, timeout_ms } => {
+            let address = match address {
+                Some(address) => address,
+                None => local_url(load(settings)?.0.server.listen),
+            };
+            let timeout = Duration::from_millis(timeout_ms);
+            let serving = runtime()?.block_on(app::healthcheck(address, service, timeout))?;
+            print(if serving { "SERVING\n" } else { "NOT_SERVING\n" })?;
+            if serving { Ok(()) } else { Err(Failure::NotServing) }
+        }
+        Command::Config(Settings::Print) => {
+            let (config, origins) = load(settings)?;
+            print(&config.render(&origins))
+        }
+        Command::Config(Settings::Check) => {
+            let (config, origins) = load(settings)?;
+            production::check(&config, &origins)?;
+            print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
+        }
+    }
+}
+
+fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
+    let (config, _) = load(settings)?;
+    telemetry::init(&config.log)?;
+    let runtime = runtime()?;
+    match command {
+        Migrate::Up => Ok(runtime.block_on(app::migrate_up(&config))?),
+        Migrate::Down { steps } => Ok(runtime.block_on(app::migrate_down(&config, *steps))?),
+        Migrate::Status => {
+            let changes = runtime.block_on(app::migrate_status(&config))?;
+            let lines = changes.into_iter().map(|(name, applied)| {
+                format!("{}  {name}\n", if applied { "applied" } else { "pending" })
+            });
+            print(&lines.collect::<String>())
+        }
+    }
+}
+
+fn create_admin(settings: SettingsArgs, name: String, email: String) -> Result<(), Failure> {
+    let (config, _) = load(settings)?;
+    telemetry::init(&config.log)?;
+    let password = password()?;
+    let user = runtime()?.block_on(app::create_admin(&config, name, email, password))?;
+    print(&format!("{user}\n"))
+}
+
+/// The settings from all layers. This is where the process's environment comes in.
+fn load(settings: SettingsArgs) -> Result<(Config, Origins), Problems> {
+    let file = SettingsFile::find(settings.config.as_deref())?;
+    let environment = std::env::vars_os().collect();
+    Config::load(Sources { file, environment, flags: settings.into_flags() })
+}
+
+impl SettingsArgs {
+    fn into_flags(self) -> Vec<Flag> {
+        let named = [
+            ("--profile", "profile", self.profile),
+            ("--database-url", "database.url", self.database_url),
+            ("--listen", "server.listen", self.listen),
+            ("--log-level", "log.level", self.log_level),
+            ("--log-format", "log.format", self.log_format),
+        ];
+        let named = named.into_iter().filter_map(|(name, key, value)| {
+            value.map(|value| Flag { name: name.to_owned(), key: key.to_owned(), value })
+        });
+        let set = self.set.into_iter().map(|(key, value)| Flag {
+            name: format!("--set {key}"),
+            key,
+            value,
+        });
+        named.chain(set).collect()
+    }
+}
+
+/// `section.key=value`.
+fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("write section.key=value"),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// How to reach, on this machine, a server that listens there. "Every address" is one to listen
+/// on, not to call.
+fn local_url(mut listen: SocketAddr) -> String {
+    match listen {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("http://{listen}")
+}
+
+/// The new password: typed twice at a terminal, else one line of standard input. Never an
+/// argument, which every user of the machine could see.
+fn password() -> Result<SecretString, Failure> {
+    let password = if std::io::stdin().is_terminal() {
+        let password = rpassword::prompt_password("Password: ")?;
+        if rpassword::prompt_password("The same again: ")? != password {
+            return Err(Failure::Other("the two passwords differ".into()));
+        }
+        password
+    } else {
+        first_line(std::io::stdin().lock())?
+    };
+    if password.is_empty() {
+        return Err(Failure::Other("no password was given".into()));
+    }
+    Ok(SecretString::from(password))
+}
+
+/// The first line without its end.
+fn first_line(input: impl std::io::BufRead) -> std::io::Result<String> {
+    let mut line = String::new();
+    let length = input.take(LONGEST_PASSWORD_LINE).read_line(&mut line)?;
+    if length as u64 == LONGEST_PASSWORD_LINE {
+        return Err(std::io::Error::new(ErrorKind::InvalidData, "the password is too long"));
+    }
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok(line)
+}
+
+/// Writes to standard output. A reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The error and its causes in one sentence, leaving out causes that an error already told.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let told = cause.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_name_their_settings() {
+        let line = [
+            "daybook",
+            "--listen",
+            "[::1]:1",
+            "migrate",
+            "down",
+            "--steps",
+            "3",
+            "--set",
+            "auth.issuer=a=b",
+            "--profile=production",
+        ];
+        let cli = Cli::try_parse_from(line).unwrap();
+        assert!(matches!(cli.command, Some(Command::Migrate(Migrate::Down { steps: 3 }))));
+        let flags = cli.settings.into_flags();
+        let flags: Vec<_> = flags
+            .iter()
+            .map(|flag| (flag.name.as_str(), flag.key.as_str(), flag.value.as_str()))
+            .collect();
+        assert_eq!(
+            flags,
+            [
+                ("--profile", "profile", "production"),
+                ("--listen", "server.listen", "[::1]:1"),
+                ("--set auth.issuer", "auth.issuer", "a=b"),
+            ]
+        );
+    }
+
+    #[test]
+    fn every_flag_names_a_setting_that_exists() {
+        let line = [
+            "daybook",
+            "--profile=development",
+            "--database-url=sqlite::memory:",
+            "--listen=127.0.0.1:0",
+            "--log-level=off",
+            "--log-format=json",
+        ];
+        let flags = Cli::try_parse_from(line).unwrap().settings.into_flags();
+        assert_eq!(flags.len(), 5);
+        assert!(Config::load(Sources { flags, ..Sources::default() }).is_ok());
+    }
+
+    #[test]
+    fn a_password_is_never_an_argument() {
+        let line = ["daybook", "admin", "create", "--name=A", "--email=a@b.c", "--password=x"];
+        assert!(Cli::try_parse_from(line).is_err());
+    }
+
+    #[test]
+    fn an_assignment_has_a_name_and_a_value() {
+        assert_eq!(assignment("a.b= c"), Ok(("a.b".to_owned(), " c".to_owned())));
+        assert!(assignment("a.b").is_err());
+        assert!(assignment("=c").is_err());
+    }
+
+    #[test]
+    fn the_health_check_calls_this_machine() {
+        for (listen, url) in [
+            ("0.0.0.0:50051", "http://127.0.0.1:50051"),
+            ("[::]:50051", "http://[::1]:50051"),
+            ("10.0.0.1:1", "http://10.0.0.1:1"),
+        ] {
+            assert_eq!(local_url(listen.parse().unwrap()), url);
+        }
+    }
+
+    #[test]
+    fn a_password_is_one_line() {
+        for (input, password) in
+            [("pass word \r\nmore", "pass word "), ("x", "x"), ("", ""), ("\n", "")]
+        {
+            assert_eq!(first_line(input.as_bytes()).unwrap(), password);
+        }
+        assert!(first_line("x".repeat(5000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn causes_are_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{text}")]
+        struct Told {
+            text: &'static str,
+            source: Option<Box<Told>>,
+        }
+        let inner = Told { text: "disk full", source: None };
+        let middle = Told { text: "cannot write: disk full", source: Some(Box::new(inner)) };
+        let outer = Told { text: "no backup", source: Some(Box::new(middle)) };
+        assert_eq!(chain(&outer), "no backup: cannot write: disk full");
+    }
+}

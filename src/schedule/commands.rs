@@ -1,0 +1,216 @@
+//! Units of work on providers and schedules.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use serde_json::json;
+
+use super::{
+    HoursViolation, Schedule, ScheduleViolation, WeeklyHours, Window, provider::Provider, store,
+};
+use crate::{
+    events::{self, Event, Kind},
+    identity::permit::EditSchedule,
+    kernel::{
+        fault::{Fault, Reason, Violations},
+        id::{ProviderId, UserId},
+        time::Instant,
+    },
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// What to change in a schedule; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The zone.
+    pub zone: Option<Tz>,
+    /// The weekly windows.
+    pub windows: Option<Vec<Window>>,
+    /// The distance of the starts on offer.
+    pub slot: Option<TimeDelta>,
+    /// The longest bookable interval.
+    pub longest: Option<TimeDelta>,
+}
+
+impl Changes {
+    /// The schedule with these changes, or every violation by field.
+    pub fn apply(&self, to: &Schedule) -> Result<Schedule, Fault> {
+        let mut violations = Violations::new();
+        let hours = match &self.windows {
+            None => Some(to.hours().clone()),
+            Some(windows) => match WeeklyHours::new(windows.clone()) {
+                Ok(hours) => Some(hours),
+                Err(all) => {
+                    for violation in all {
+                        add_hours_violation(&mut violations, violation);
+                    }
+                    None
+                }
+            },
+        };
+        let hours = hours.unwrap_or_else(|| to.hours().clone());
+        let schedule = Schedule::new(
+            self.zone.unwrap_or_else(|| to.zone()),
+            hours,
+            self.slot.unwrap_or_else(|| to.slot()),
+            self.longest.unwrap_or_else(|| to.longest()),
+        );
+        match schedule {
+            Ok(schedule) => violations.finish().map(|()| schedule),
+            Err(all) => {
+                for violation in all {
+                    let (field, text) = match violation {
+                        ScheduleViolation::Slot => (
+                            "schedule.slot_duration",
+                            "must be 5 minutes to 24 hours in whole minutes",
+                        ),
+                        ScheduleViolation::Longest => (
+                            "schedule.longest_booking",
+                            "must be 5 minutes to 24 hours in whole minutes",
+                        ),
+                        ScheduleViolation::SlotOverLongest => {
+                            ("schedule.slot_duration", "must not be longer than longest_booking")
+                        }
+                    };
+                    violations.add(field, text);
+                }
+                Err(violations.into_fault())
+            }
+        }
+    }
+}
+
+fn add_hours_violation(violations: &mut Violations, violation: HoursViolation) {
+    let (index, text) = match violation {
+        HoursViolation::Empty { index } => (index, "must end after it starts".to_owned()),
+        HoursViolation::Overlap { index, with } => {
+            (index, format!("must not overlap weekly_windows[{with}]"))
+        }
+        HoursViolation::TooMany { .. } => {
+            return violations.add("schedule.weekly_windows", "must have at most 100 windows");
+        }
+    };
+    violations.add(format!("schedule.weekly_windows[{index}]"), text);
+}
+
+/// Changes a schedule.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The right to.
+    pub permit: EditSchedule,
+    /// What to change.
+    pub changes: Changes,
+    /// The schedule's version that the editor saw, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Update {
+    type Output = Provider;
+
+    async fn run(&self, tx: &Tx) -> Result<Provider, Fault> {
+        let id = self.permit.provider;
+        let Some(mut provider) = store::lock(tx, id).await? else {
+            return Err(Fault::not_found(id.schedule_name()));
+        };
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+            return Err(stale());
+        }
+        provider.schedule = Arc::new(self.changes.apply(&provider.schedule)?);
+        provider.version += 1;
+        provider.schedule_version = provider.version;
+        provider.schedule_updated_at = self.now;
+        store::update(tx, &provider).await?;
+        let detail = json!({
+            "time_zone": provider.schedule.zone().name(),
+            "weekly_hours": provider.schedule.hours(),
+            "slot_minutes": provider.schedule.slot().num_minutes(),
+            "longest_minutes": provider.schedule.longest().num_minutes(),
+        });
+        record(tx, &provider, Kind::ScheduleChanged, Some(self.permit.editor), self.now, detail)
+            .await?;
+        self.once.keep(tx, id.0, provider.version, &provider, self.now).await?;
+        Ok(provider)
+    }
+}
+
+/// Opens a provider for a user, or, when the user was one before, enables it again. A step of the
+/// accounts' units of work, not a unit by itself.
+pub async fn open(
+    tx: &Tx,
+    id: ProviderId,
+    display_name: &str,
+    schedule: &Arc<Schedule>,
+    actor: Option<UserId>,
+    now: Instant,
+) -> Result<(), Fault> {
+    if store::lock(tx, id).await?.is_some() {
+        return change(tx, id, display_name, true, actor, now).await;
+    }
+    let provider = Provider {
+        id,
+        display_name: display_name.to_owned(),
+        enabled: true,
+        schedule: Arc::clone(schedule),
+        version: 1,
+        schedule_version: 1,
+        schedule_updated_at: now,
+    };
+    store::insert(tx, &provider).await?;
+    let detail = json!({ "display_name": display_name });
+    record(tx, &provider, Kind::ProviderOpened, actor, now, detail).await
+}
+
+/// Takes over a provider's name, and whether it can be booked, from its user. Does nothing for a user
+/// who never was a provider, or when both are the same already.
+pub async fn change(
+    tx: &Tx,
+    id: ProviderId,
+    display_name: &str,
+    enabled: bool,
+    actor: Option<UserId>,
+    now: Instant,
+) -> Result<(), Fault> {
+    let Some(mut provider) = store::lock(tx, id).await? else { return Ok(()) };
+    if provider.display_name == display_name && provider.enabled == enabled {
+        return Ok(());
+    }
+    display_name.clone_into(&mut provider.display_name);
+    provider.enabled = enabled;
+    provider.version += 1;
+    store::update(tx, &provider).await?;
+    let detail = json!({ "display_name": display_name, "enabled": enabled });
+    record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
+}
+
+/// The etag is of another version.
+pub fn stale() -> Fault {
+    Fault::new(Reason::EtagStale, "the resource changed since the etag was read; read it again")
+}
+
+async fn record(
+    tx: &Tx,
+    provider: &Provider,
+    kind: Kind,
+    actor: Option<UserId>,
+    at: Instant,
+    detail: serde_json::Value,
+) -> Result<(), Fault> {
+    let event = Event {
+        provider: provider.id,
+        version: provider.version,
+        kind,
+        appointment: None,
+        actor,
+        at,
+        detail,
+    };
+    events::store::insert(tx, event).await
+}

@@ -1,0 +1,212 @@
+//! What differs between the engines: how to connect, and what their errors mean.
+
+mod postgres;
+mod sqlite;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sea_orm::{
+    ConnAcquireErr, DatabaseConnection, DbErr, RuntimeErr, TransactionOptions,
+    sqlx::{self, error::DatabaseError},
+};
+use secrecy::ExposeSecret;
+
+use super::Settings;
+use crate::kernel::fault::{Again, Fault, Reason};
+
+/// The kind of database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// PostgreSQL 15 or newer.
+    Postgres,
+    /// The embedded SQLite.
+    Sqlite,
+}
+
+impl Engine {
+    /// The engine that a URL asks for.
+    pub fn of(url: &str) -> Option<Self> {
+        match url.split_once(':')?.0 {
+            "postgres" | "postgresql" => Some(Self::Postgres),
+            "sqlite" => Some(Self::Sqlite),
+            _ => None,
+        }
+    }
+
+    /// How a unit of work begins.
+    pub(super) fn write_mode(self) -> TransactionOptions {
+        match self {
+            Self::Postgres => TransactionOptions::default(),
+            Self::Sqlite => sqlite::write_mode(),
+        }
+    }
+}
+
+/// The constraints that carry a meaning for callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Constraint {
+    /// Two users with one email.
+    Email,
+    /// The same request id twice.
+    Request,
+    /// Two live appointments of one provider overlap.
+    ProviderOverlap,
+    /// Two live appointments of one customer overlap.
+    CustomerOverlap,
+}
+
+const CONSTRAINTS: &[(&str, Constraint)] = &[
+    ("appointments_provider_overlap", Constraint::ProviderOverlap),
+    ("appointments_customer_overlap", Constraint::CustomerOverlap),
+    ("users_email", Constraint::Email),
+    ("users.email", Constraint::Email),
+    ("requests_once", Constraint::Request),
+    ("requests_pkey", Constraint::Request),
+    ("requests.caller_id", Constraint::Request),
+];
+
+pub(super) async fn connect(
+    settings: &Settings,
+) -> Result<(Engine, DatabaseConnection, DatabaseConnection), Fault> {
+    let url = settings.url.expose_secret();
+    let engine = Engine::of(url).ok_or_else(|| {
+        Fault::internal("the database URL begins with neither sqlite: nor postgres:")
+    })?;
+    let (writer, reader) = match engine {
+        Engine::Postgres => postgres::connect(settings, url).await,
+        Engine::Sqlite => sqlite::connect(settings, url).await,
+    }
+    .map_err(|e| fault(&e))?;
+    Ok((engine, writer, reader))
+}
+
+/// The constraint that a statement violated, if it is one with a meaning.
+///
+/// By prefix, because a distributed PostgreSQL names the shard's constraint (`…_102018`).
+pub fn violated(error: &DbErr) -> Option<Constraint> {
+    let database = database_error(error)?;
+    let named = database.constraint();
+    let text = database.message();
+    CONSTRAINTS.iter().find_map(|(name, constraint)| match named {
+        Some(found) => found.starts_with(name).then_some(*constraint),
+        // SQLite gives a trigger's name, or the columns of the key, as the text.
+        None => text.contains(name).then_some(*constraint),
+    })
+}
+
+/// What an error of the database means to a unit of work.
+pub fn fault(error: &DbErr) -> Fault {
+    if violated(error) == Some(Constraint::Request) {
+        // The twin of this request was faster; run again, it will be found.
+        return Fault::internal(error.to_string()).again(Again::Contention);
+    }
+    match class(error) {
+        Class::Contention => Fault::internal(error.to_string()).again(Again::Contention),
+        Class::TimedOut => Fault::new(
+            Reason::DeadlineExceeded,
+            "the call's deadline passed; retry a write with the same request_id",
+        )
+        .log(error.to_string()),
+        Class::Connection => unavailable(error).again(Again::Connection),
+        Class::Unavailable => unavailable(error),
+        Class::Other => Fault::internal(error.to_string()),
+    }
+}
+
+/// What an error means when it came from the commit: whether it happened may be unknown.
+pub fn commit_fault(error: &DbErr) -> Fault {
+    match class(error) {
+        Class::Contention => Fault::internal(error.to_string()).again(Again::Contention),
+        Class::Other if database_error(error).is_some() => Fault::internal(error.to_string()),
+        _ => Fault::new(
+            Reason::OutcomeUnknown,
+            "the database connection broke during the commit; retry with the same request_id",
+        )
+        .log(error.to_string()),
+    }
+}
+
+fn unavailable(error: &DbErr) -> Fault {
+    Fault::new(
+        Reason::DatabaseUnavailable,
+        "the database cannot be reached; nothing was changed; retry",
+    )
+    .log(error.to_string())
+    .retry_after(std::time::Duration::from_millis(500))
+}
+
+enum Class {
+    Contention,
+    TimedOut,
+    Connection,
+    Unavailable,
+    Other,
+}
+
+fn class(error: &DbErr) -> Class {
+    if let Some(database) = database_error(error) {
+        let code = database.code().unwrap_or_default();
+        if let Some(class) = postgres::class(&code) {
+            return class;
+        }
+        return sqlite::class(&code).unwrap_or(Class::Other);
+    }
+    match error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout | ConnAcquireErr::ConnectionClosed) => {
+            Class::Unavailable
+        }
+        _ => match sqlx_error(error) {
+            Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+                Class::Connection
+            }
+            Some(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_)) => {
+                Class::Unavailable
+            }
+            _ => Class::Other,
+        },
+    }
+}
+
+fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(e))
+        | DbErr::Exec(RuntimeErr::SqlxError(e))
+        | DbErr::Query(RuntimeErr::SqlxError(e)) => Some(e),
+        _ => None,
+    }
+}
+
+fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
+    sqlx_error(error)?.as_database_error()
+}
+
+/// Set once a storage task ended without finishing; from then on every connection is rolled back
+/// when it returns to the pool.
+static LEFT_UNFINISHED: AtomicBool = AtomicBool::new(false);
+
+/// Notes a storage task that is dropped in the middle. The runtime does that at shutdown only; the
+/// note is the second of two cures for sessions left inside a transaction.
+#[derive(Debug)]
+pub(super) struct Unfinished(bool);
+
+impl Unfinished {
+    pub(super) fn new() -> Self {
+        Self(true)
+    }
+
+    pub(super) fn finished(mut self) {
+        self.0 = false;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.0 {
+            LEFT_UNFINISHED.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+fn left_unfinished() -> bool {
+    LEFT_UNFINISHED.load(Ordering::SeqCst)
+}

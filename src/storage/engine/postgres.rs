@@ -1,0 +1,59 @@
+//! PostgreSQL: the pool, and what its error codes mean.
+
+use std::time::Duration;
+
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, sqlx::Executor};
+
+use super::{Class, Settings, left_unfinished};
+
+pub(super) async fn connect(
+    settings: &Settings,
+    url: &str,
+) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(settings.max_connections)
+        .min_connections(1)
+        // The server starts, and says that it is not ready, also while the database is away.
+        .connect_lazy(true)
+        .acquire_timeout(settings.acquire_timeout)
+        .set_application_name("daybook")
+        .statement_timeout(settings.statement_timeout)
+        // A ping before each use would be one more round trip a call; after a rest it is cheap, and it
+        // is what notices a restarted server.
+        .test_before_acquire(false)
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_release(|connection, _| {
+                Box::pin(async move {
+                    if left_unfinished() {
+                        connection.execute("ROLLBACK").await?;
+                    }
+                    Ok(true)
+                })
+            })
+        });
+    let pool = Database::connect(options).await?;
+    Ok((pool.clone(), pool))
+}
+
+/// What a SQLSTATE means; nothing for SQLite's codes, which are shorter.
+pub(super) fn class(code: &str) -> Option<Class> {
+    if code.len() != 5 {
+        return None;
+    }
+    Some(match code {
+        // serialization_failure, deadlock_detected, lock_not_available
+        "40001" | "40P01" | "55P03" => Class::Contention,
+        // query_canceled: the statement timeout that the deadline was handed to
+        "57014" => Class::TimedOut,
+        // admin_shutdown, crash_shutdown, idle timeouts: this session is gone
+        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Class::Connection,
+        // cannot_connect_now, too_many_connections, read-only after a failover, disk full
+        "57P03" | "53300" | "25006" | "53100" | "53200" => Class::Unavailable,
+        _ if code.starts_with("08") => Class::Connection,
+        _ => Class::Other,
+    })
+}

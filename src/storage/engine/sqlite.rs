@@ -1,0 +1,75 @@
+//! SQLite: one writer, many readers, durable at every commit.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+
+use super::{Class, Settings};
+
+/// How long a writer waits for another process's write.
+const BUSY: Duration = Duration::from_secs(5);
+
+pub(super) async fn connect(
+    settings: &Settings,
+    url: &str,
+) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+    let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+    // A database in memory belongs to one connection, which then serves reads too. It must not rest.
+    let writer = Database::connect(options(settings, url, 1)).await?;
+    let reader = if in_memory {
+        writer.clone()
+    } else {
+        Database::connect(options(settings, url, settings.max_connections)).await?
+    };
+    Ok((writer, reader))
+}
+
+fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        // Writers queue for the one connection; their deadline bounds the wait.
+        .acquire_timeout(settings.statement_timeout.max(settings.acquire_timeout))
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // NORMAL may lose the last acknowledged commits when the power fails.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(BUSY)
+                .foreign_keys(true)
+                .statement_cache_capacity(256)
+        });
+    options
+}
+
+/// Taking the write lock at once: a read that later wants to write is refused as busy, whatever the
+/// timeout.
+pub(super) fn write_mode() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
+}
+
+/// What an extended result code means.
+pub(super) fn class(code: &str) -> Option<Class> {
+    let code: i32 = code.parse().ok()?;
+    // The primary code is the low byte: SQLITE_BUSY 5, LOCKED 6, READONLY 8, INTERRUPT 9, IOERR 10,
+    // CORRUPT 11, FULL 13, CANTOPEN 14.
+    Some(match code & 0xff {
+        5 | 6 => Class::Contention,
+        9 => Class::TimedOut,
+        8 | 10 | 11 | 13 | 14 => Class::Unavailable,
+        _ => Class::Other,
+    })
+}

@@ -1,0 +1,9 @@
+//! The shape of the tables, and nothing else. What the columns mean stands in the migrations.
+#![expect(missing_docs, reason = "columns are described where they are made, in the migrations")]
+
+pub mod appointments;
+pub mod events;
+pub mod providers;
+pub mod requests;
+pub mod user_events;
+pub mod users;

@@ -1,0 +1,93 @@
+//! Requests that were carried out: the same id and body gives the same answer and one effect.
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use super::{Session, Tx, engine, entity::requests};
+use crate::kernel::{
+    fault::{Fault, Reason},
+    id::{RequestId, UserId},
+    time::Instant,
+};
+
+/// A request that may come again.
+///
+/// Units of work look it up under the lock of what they change, so that of two twins the later one
+/// finds the earlier one's answer; where they lock nothing, the key of the table decides.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// Who asks; nobody for sign-up.
+    pub caller: Option<UserId>,
+    /// The id that the caller gave, if any.
+    pub id: Option<RequestId>,
+    /// A keyed hash of the method and of every field. Keyed, because passwords are among them.
+    pub fingerprint: [u8; 32],
+}
+
+impl Once {
+    /// The answer that this request got before, with the version that its change had.
+    ///
+    /// `REQUEST_ID_REUSED` when the id belongs to another request of this caller.
+    pub async fn earlier<T: DeserializeOwned>(
+        &self,
+        at: &impl Session,
+    ) -> Result<Option<(T, i64)>, Fault> {
+        let Some(id) = self.id else { return Ok(None) };
+        let row = requests::Entity::find()
+            .filter(requests::Column::CallerId.eq(self.caller_id()))
+            .filter(requests::Column::RequestId.eq(id.0))
+            .one(at.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        let Some(row) = row else { return Ok(None) };
+        if row.fingerprint != self.fingerprint {
+            return Err(Fault::new(
+                Reason::RequestIdReused,
+                "this request_id was used for another request; use a fresh one for each new act",
+            )
+            .field("request_id", "must not have been used for another request"));
+        }
+        let answer = serde_json::from_str(&row.response)
+            .map_err(|e| Fault::internal(format!("a stored response does not read: {e}")))?;
+        Ok(Some((answer, row.version)))
+    }
+
+    /// Keeps the answer, in the transaction of the change. `owner` is what the change belongs to: the
+    /// provider or the user.
+    pub async fn keep(
+        &self,
+        tx: &Tx,
+        owner: Uuid,
+        version: i64,
+        answer: &impl Serialize,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let Some(id) = self.id else { return Ok(()) };
+        let row = requests::ActiveModel {
+            owner_id: Set(owner),
+            caller_id: Set(self.caller_id()),
+            request_id: Set(id.0),
+            fingerprint: Set(self.fingerprint.to_vec()),
+            version: Set(version),
+            response: Set(Self::encode(answer)?),
+            created_at: Set(now),
+        };
+        requests::Entity::insert(row)
+            .exec_without_returning(tx.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        Ok(())
+    }
+
+    /// The form in which an answer is stored.
+    pub fn encode(answer: &impl Serialize) -> Result<String, Fault> {
+        serde_json::to_string(answer)
+            .map_err(|e| Fault::internal(format!("a response does not encode: {e}")))
+    }
+
+    /// The caller's id as stored; the nil UUID is nobody.
+    pub fn caller_id(&self) -> Uuid {
+        self.caller.map_or(Uuid::nil(), |user| user.0)
+    }
+}
