@@ -1,1 +1,5 @@
-fn main() {}
+//! The integration tests: one binary, so that a change links once.
+
+mod architecture;
+mod conformance;
+mod support;

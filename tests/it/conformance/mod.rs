@@ -1,0 +1,24 @@
+//! One list of behaviours, run on both engines.
+
+mod booking;
+
+/// Expands a list of `async fn(World)` into a test for each engine.
+macro_rules! behaviours {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let engine = crate::support::Engine::Sqlite;
+                super::$name(crate::support::World::new(engine).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let engine = crate::support::Engine::Postgres;
+                super::$name(crate::support::World::new(engine).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use behaviours;

@@ -1,0 +1,186 @@
+//! A whole Daybook in a test: the real server on a real port, on SQLite or PostgreSQL, with a clock
+//! that the test moves.
+
+pub mod people;
+pub mod postgres;
+pub mod refusal;
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono_tz::Tz;
+use daybook::{
+    app::{self, Running},
+    config::{Config, Flag, Sources},
+    grpc::proto::{
+        auth::auth_service_client::AuthServiceClient,
+        booking::{
+            booking_service_client::BookingServiceClient,
+            schedule_service_client::ScheduleServiceClient,
+        },
+    },
+    kernel::ambient::{Ambient, ManualClock},
+};
+use prost_types::Timestamp;
+use sea_orm::{ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, Statement};
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+/// The engines that every behaviour is tested on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+/// When tests begin: a Sunday, so that the coming week lies ahead.
+pub const NOW: &str = "2026-11-22T12:00:00Z";
+
+/// A running server with its database and its clock.
+pub struct World {
+    pub engine: Engine,
+    pub clock: ManualClock,
+    pub url: String,
+    pub channel: Channel,
+    pub running: Running,
+    _folder: tempfile::TempDir,
+}
+
+/// A database of its own for one test.
+pub async fn database(engine: Engine, folder: &std::path::Path) -> String {
+    match engine {
+        Engine::Sqlite => format!("sqlite:{}", folder.join("daybook.db").display()),
+        Engine::Postgres => postgres::database().await,
+    }
+}
+
+/// The settings of a test's server.
+pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) -> Config {
+    let key = folder.join("key.pem");
+    let mut all = vec![
+        ("server.listen".to_owned(), "127.0.0.1:0".to_owned()),
+        ("database.url".to_owned(), url.to_owned()),
+        ("database.max_connections".to_owned(), "8".to_owned()),
+        ("auth.signing_key_file".to_owned(), key.display().to_string()),
+        // Tests move the clock over a day; what an expired token gets is tested by itself.
+        ("auth.access_token_ttl_seconds".to_owned(), "86400".to_owned()),
+    ];
+    for (key, value) in settings {
+        all.retain(|(known, _)| known != key);
+        all.push(((*key).to_owned(), (*value).to_owned()));
+    }
+    let flags = all
+        .into_iter()
+        .map(|(key, value)| Flag { name: format!("--set {key}"), key, value })
+        .collect();
+    match Config::load(Sources { flags, ..Sources::default() }) {
+        Ok((config, _)) => config,
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+impl World {
+    pub async fn new(engine: Engine) -> Self {
+        Self::with(engine, &[]).await
+    }
+
+    pub async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = database(engine, folder.path()).await;
+        Self::on(engine, url, folder, settings).await
+    }
+
+    /// A server on a given database.
+    pub async fn on(
+        engine: Engine,
+        url: String,
+        folder: tempfile::TempDir,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let (ambient, clock) = Ambient::manual(NOW.parse().unwrap());
+        let running = app::start(config(&url, folder.path(), settings), ambient).await.unwrap();
+        let channel = connect(&running.address.to_string()).await;
+        serving(&channel).await;
+        Self { engine, clock, url, channel, running, _folder: folder }
+    }
+
+    pub fn auth(&self) -> AuthServiceClient<Channel> {
+        AuthServiceClient::new(self.channel.clone())
+    }
+
+    pub fn booking(&self) -> BookingServiceClient<Channel> {
+        BookingServiceClient::new(self.channel.clone())
+    }
+
+    pub fn schedule(&self) -> ScheduleServiceClient<Channel> {
+        ScheduleServiceClient::new(self.channel.clone())
+    }
+
+    /// Moves the clock to this local time.
+    pub fn move_to(&self, local: &str, zone: &str) {
+        self.clock.set(instant(local, zone));
+    }
+
+    /// A connection of the test's own, past the server.
+    pub async fn sql(&self) -> DatabaseConnection {
+        Database::connect(&self.url).await.unwrap()
+    }
+
+    /// One number from the database, past the server.
+    pub async fn count(&self, sql: &str) -> i64 {
+        let db = self.sql().await;
+        let backend = match self.engine {
+            Engine::Sqlite => DatabaseBackend::Sqlite,
+            Engine::Postgres => DatabaseBackend::Postgres,
+        };
+        let row = db.query_one_raw(Statement::from_string(backend, sql)).await.unwrap();
+        row.unwrap().try_get_by_index(0).unwrap()
+    }
+}
+
+/// Connects to a server on this machine.
+pub async fn connect(address: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+/// Waits until the server says that it is serving.
+pub async fn serving(channel: &Channel) {
+    let mut health = HealthClient::new(channel.clone());
+    let request = HealthCheckRequest { service: String::new() };
+    let mut states = health.watch(request).await.unwrap().into_inner();
+    let wait = async {
+        while let Some(state) = states.message().await.unwrap() {
+            if state.status() == ServingStatus::Serving {
+                return;
+            }
+        }
+        panic!("the server stopped before it was serving");
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("serving within 30 s");
+}
+
+/// An instant, from wall-clock text such as `2026-11-23 09:00`.
+pub fn instant(local: &str, zone: &str) -> DateTime<Utc> {
+    let zone: Tz = zone.parse().unwrap();
+    let form = if local.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
+    let wall = NaiveDateTime::parse_from_str(local, form).unwrap();
+    wall.and_local_timezone(zone).unwrap().with_timezone(&Utc)
+}
+
+/// The same as a message.
+pub fn at(local: &str, zone: &str) -> Timestamp {
+    Timestamp { seconds: instant(local, zone).timestamp(), nanos: 0 }
+}
+
+/// Wall-clock text in Berlin, where the tests' providers work.
+pub fn berlin(local: &str) -> Timestamp {
+    at(local, "Europe/Berlin")
+}
+
+/// How many rounds a heavy proof runs: few in CI, all with `tests/run --full`.
+pub fn rounds(ci: usize, full: usize) -> usize {
+    if std::env::var_os("TEST_FULL").is_some() { full } else { ci }
+}

@@ -1,0 +1,159 @@
+//! A PostgreSQL cluster that the tests start themselves, once a run, and a database for each test.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use sea_orm::{ConnectionTrait, Database};
+
+/// A cluster of its own.
+pub struct Cluster {
+    pub port: u16,
+    pub data: PathBuf,
+    /// Kept, because the socket and the data live in it.
+    _folder: tempfile::TempDir,
+}
+
+static SHARED: OnceLock<Cluster> = OnceLock::new();
+static DATABASES: AtomicUsize = AtomicUsize::new(0);
+
+/// The URL of a fresh database on the cluster that all tests share.
+pub async fn database() -> String {
+    let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::start)).await.unwrap();
+    cluster.database().await
+}
+
+impl Cluster {
+    /// Makes a cluster and starts it. It ends with this process.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("daybook-pg").tempdir().unwrap();
+        if is_root() {
+            // PostgreSQL does not run as root, and must get into the folder.
+            let owner = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
+            assert!(
+                owner.success(),
+                "there is no user `postgres`: run tests/run, which installs it"
+            );
+        }
+        let data = folder.path().join("data");
+        let made = as_postgres(&binary("initdb"))
+            .args(["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres", "-D"])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(made.success(), "initdb failed");
+        let port = free_port();
+        let cluster = Self { port, data, _folder: folder };
+        cluster.run();
+        cluster
+    }
+
+    /// Starts the server process, and waits until it answers. Returns when it does; the process is
+    /// killed when this process ends, however it ends.
+    pub fn run(&self) {
+        let (data, port) = (self.data.clone(), self.port);
+        let socket = self.data.parent().unwrap().to_owned();
+        // The death signal follows the thread that started the process, so it must stay.
+        std::thread::spawn(move || {
+            let mut child = server(&data, &socket, port);
+            let _ = child.wait();
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let ready = || {
+            as_postgres(&binary("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        while !ready() {
+            assert!(Instant::now() < deadline, "PostgreSQL did not start within 60 s");
+        }
+    }
+
+    /// The process id of the server, from its lock file.
+    pub fn pid(&self) -> i32 {
+        let text = fs::read_to_string(self.data.join("postmaster.pid")).unwrap();
+        text.lines().next().unwrap().parse().unwrap()
+    }
+
+    /// The URL of a database on this cluster.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The URL of a fresh database.
+    pub async fn database(&self) -> String {
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
+        let db = Database::connect(self.url("postgres")).await.unwrap();
+        db.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        db.close().await.unwrap();
+        self.url(&name)
+    }
+}
+
+fn server(data: &Path, socket: &Path, port: u16) -> Child {
+    let mut command = as_postgres(&binary("postgres"));
+    command
+        .arg("-D")
+        .arg(data)
+        .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+        .arg("-k")
+        .arg(socket)
+        .args(["-c", "max_connections=600", "-c", "shared_buffers=128MB"])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(log_file(data)).unwrap())
+        .process_group(0)
+        .spawn()
+        .expect("starting PostgreSQL")
+}
+
+/// Where the server of this cluster logs.
+pub fn log_file(data: &Path) -> PathBuf {
+    std::env::temp_dir()
+        .join(format!("{}.log", data.parent().unwrap().file_name().unwrap().to_string_lossy()))
+}
+
+/// A command that runs as a user PostgreSQL accepts, and ends when its parent does.
+fn as_postgres(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "QUIT"]);
+    if is_root() {
+        command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The newest installed version of one of PostgreSQL's programs.
+pub fn binary(name: &str) -> PathBuf {
+    let root = Path::new("/usr/lib/postgresql");
+    let mut versions: Vec<u32> = fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|version| root.join(version.to_string()).join("bin").join(name).exists())
+        .collect();
+    versions.sort_unstable();
+    match versions.last() {
+        Some(version) if *version >= 15 => root.join(version.to_string()).join("bin").join(name),
+        _ => panic!("PostgreSQL 15 or newer is not installed: run tests/run, which installs it"),
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
