@@ -43,7 +43,7 @@ const FOLLOW: Duration = Duration::from_secs(1);
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 /// For operators, who wait as long as it takes.
-const OPERATOR: Duration = Duration::from_secs(60);
+const OPERATOR: Duration = Duration::from_mins(1);
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ pub enum Error {
 fn operator_text(fault: &Fault) -> String {
     let mut text = fault.log_text().map_or_else(|| fault.message().to_owned(), ToOwned::to_owned);
     for violation in fault.fields() {
-        text.push_str(&format!("; {} {}", violation.field, violation.description));
+        text.extend(["; ", &violation.field, " ", &violation.description]);
     }
     if text.contains("UnsupportedCertVersion") {
         text.push_str(
@@ -203,9 +203,10 @@ async fn run(
     draining.cancel();
     stopping.cancel();
     let patience = Duration::from_millis(config.server.drain_timeout_ms);
-    match tokio::time::timeout(patience, server).await {
-        Ok(served) => served?,
-        Err(_) => tracing::warn!("connections were still open at the hard stop"),
+    if let Ok(served) = tokio::time::timeout(patience, server).await {
+        served?;
+    } else {
+        tracing::warn!("connections were still open at the hard stop");
     }
     store.close().await;
     tracing::info!("stopped");

@@ -201,7 +201,7 @@ impl Accounts {
             now: self.ambient.now(),
         };
         let (user, ended) = self.store.run(deadline, unit).await?;
-        self.tokens.end(user.id, ended);
+        self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }
 
@@ -239,7 +239,7 @@ impl Accounts {
         let schedule = Arc::clone(&self.default_schedule);
         let unit = SetRole { permit, role, schedule, expected, once, now };
         let (user, ended) = self.store.run(deadline, unit).await?;
-        self.tokens.end(user.id, ended);
+        self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)
     }
 
@@ -256,15 +256,16 @@ impl Accounts {
         let schedule = Arc::clone(&self.default_schedule);
         let unit = SetDisabled { permit, disabled, schedule, expected, once, now };
         let (user, ended) = self.store.run(deadline, unit).await?;
-        self.tokens.end(user.id, ended);
+        self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)
     }
 
     /// Learns which tokens other processes ended. Called every second.
     pub async fn follow_ended_tokens(&self, deadline: Deadline) -> Result<(), Fault> {
-        let since = self.ambient.now() - self.tokens.time_to_live() - SKEW;
+        let now = self.ambient.now();
+        let since = now - self.tokens.time_to_live() - SKEW;
         let ended = self.store.read(deadline, EndedSince(since)).await?;
-        self.tokens.refresh_ended(&ended);
+        self.tokens.refresh_ended(&ended, since, now);
         Ok(())
     }
 

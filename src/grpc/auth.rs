@@ -18,7 +18,7 @@ use crate::{
     identity::{Role, email::Email, password, permit},
     kernel::{
         fault::{Fault, Violations},
-        id::UserId,
+        id::{ProviderId, UserId},
         page::{PageTokens, page_size},
         text,
     },
@@ -280,7 +280,7 @@ fn wire(user: &User) -> pb::User {
         role: role.into(),
         time_zone: user.time_zone.name().to_owned(),
         disabled: user.disabled,
-        provider: user.provider().map(|id| id.name()).unwrap_or_default(),
+        provider: user.provider().map(ProviderId::name).unwrap_or_default(),
         create_time: Some(timestamp(user.created_at)),
         update_time: Some(timestamp(user.updated_at)),
         etag: etag(user.version),

@@ -131,10 +131,10 @@ pub(super) fn name<T>(
 
 /// The version in an etag; empty is none.
 pub(super) fn etag_version(etag: &str) -> Result<Option<i64>, &'static str> {
+    const FORM: &str = "must be an etag as it was returned, with its quotes";
     if etag.is_empty() {
         return Ok(None);
     }
-    const FORM: &str = "must be an etag as it was returned, with its quotes";
     let digits = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).ok_or(FORM)?;
     let plain = (1..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     digits.parse().ok().filter(|_| plain).map(Some).ok_or(FORM)

@@ -134,6 +134,7 @@ pub(super) fn refuse(fault: &Fault) -> Response {
 }
 
 /// The response for a handler that panicked; for that call only.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the layer calls")]
 pub(super) fn panicked(panic: Box<dyn std::any::Any + Send>) -> http::Response<Body> {
     let text = panic
         .downcast_ref::<&str>()

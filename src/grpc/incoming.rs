@@ -24,7 +24,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 
 /// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
 const PREFACE: usize = 24;
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 /// How long to wait when the process has no more file descriptors.
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 

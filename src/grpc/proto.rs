@@ -1,5 +1,7 @@
 //! The generated code. The only place that is exempt from the lints.
 #![expect(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+#![expect(clippy::allow_attributes, reason = "generated")]
+#![expect(clippy::allow_attributes_without_reason, reason = "generated")]
 
 /// `daybook.auth.v1`
 pub mod daybook {

@@ -48,7 +48,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Spreads clients over new processes after a roll-out. Without grace: with it, no GOAWAY is sent
 /// (tonic 0.14.9).
-const CONNECTION_AGE: Duration = Duration::from_secs(30 * 60);
+const CONNECTION_AGE: Duration = Duration::from_mins(30);
 const HEADERS: u32 = 16 * 1024;
 /// Error resets before a connection is closed (RUSTSEC-2024-0003); tonic sets no limit by itself.
 const ERROR_RESETS: usize = 1024;
@@ -227,5 +227,5 @@ fn cors(server: &ServerConfig) -> CorsLayer {
         .allow_methods([Method::POST])
         .allow_headers(allowed.map(HeaderName::from_static))
         .expose_headers(exposed.map(HeaderName::from_static))
-        .max_age(Duration::from_secs(3600))
+        .max_age(Duration::from_hours(1))
 }

@@ -40,7 +40,6 @@ pub fn status(fault: &Fault) -> Status {
         }
         (_, None) => {}
     }
-    #[expect(clippy::disallowed_methods, reason = "the only maker of Status")]
     Status::with_error_details(code(reason.kind()), fault.message(), details(fault))
 }
 

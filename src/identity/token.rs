@@ -72,7 +72,7 @@ struct Inner {
     /// Tokens that were verified before, by SHA-256. Expiry and revocation are checked each time.
     known: Cache<[u8; 32], Known>,
     /// What is still accepted, for users whose tokens were ended lately.
-    ended: ArcSwap<HashMap<UserId, Ended>>,
+    ended: ArcSwap<HashMap<UserId, (Ended, Instant)>>,
 }
 
 impl fmt::Debug for Tokens {
@@ -150,20 +150,19 @@ impl Tokens {
         }
         let hash = digest::digest(&digest::SHA256, token.as_bytes());
         let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| not_authenticated())?;
-        let known = match self.0.known.get(&hash) {
-            Some(known) => known,
-            None => {
-                let known = self.verify(token).ok_or_else(not_authenticated)?;
-                self.0.known.insert(hash, known);
-                known
-            }
+        let known = if let Some(known) = self.0.known.get(&hash) {
+            known
+        } else {
+            let known = self.verify(token).ok_or_else(not_authenticated)?;
+            self.0.known.insert(hash, known);
+            known
         };
         if now >= known.until + LEEWAY || now < known.from - LEEWAY {
             return Err(not_authenticated());
         }
         let ended = self.0.ended.load();
         let caller = known.grant.caller;
-        if ended.get(&caller.user).is_some_and(|ended| {
+        if ended.get(&caller.user).is_some_and(|(ended, _)| {
             known.grant.generation < ended.least && ended.kept != Some(caller.session)
         }) {
             return Err(not_authenticated());
@@ -172,23 +171,22 @@ impl Tokens {
     }
 
     /// From now on, in this process, only these tokens of the user are accepted.
-    pub fn end(&self, user: UserId, now_accepted: Ended) {
+    pub fn end(&self, user: UserId, accepted: Ended, now: Instant) {
         self.0.ended.rcu(|ended| {
             let mut ended = HashMap::clone(ended);
-            keep_latest(&mut ended, user, now_accepted);
+            keep_latest(&mut ended, user, (accepted, now));
             ended
         });
     }
 
-    /// Replaces the memory of ended tokens by what the database says, except where this process knows
-    /// of something later. Users whose ended tokens have all expired are forgotten.
-    pub fn refresh_ended(&self, stored: &HashMap<UserId, Ended>) {
+    /// Takes over what the database says about tokens that were ended since then. What this process
+    /// noted itself stays for as long: the database may have been asked a moment before.
+    pub fn refresh_ended(&self, stored: &HashMap<UserId, Ended>, since: Instant, now: Instant) {
         self.0.ended.rcu(|ended| {
-            let mut fresh = stored.clone();
-            for (user, known) in ended.iter() {
-                if fresh.contains_key(user) {
-                    keep_latest(&mut fresh, *user, *known);
-                }
+            let mut fresh = HashMap::clone(ended);
+            fresh.retain(|_, (_, noted)| *noted >= since);
+            for (user, accepted) in stored {
+                keep_latest(&mut fresh, *user, (*accepted, now));
             }
             fresh
         });
@@ -218,9 +216,13 @@ impl Tokens {
     }
 }
 
-fn keep_latest(ended: &mut HashMap<UserId, Ended>, user: UserId, news: Ended) {
+fn keep_latest(
+    ended: &mut HashMap<UserId, (Ended, Instant)>,
+    user: UserId,
+    news: (Ended, Instant),
+) {
     let known = ended.entry(user).or_insert(news);
-    if known.least < news.least {
+    if known.0.least < news.0.least {
         *known = news;
     }
 }

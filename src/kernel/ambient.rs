@@ -34,14 +34,12 @@ impl Ambient {
 
     /// The present instant, in whole microseconds, which is what both engines store.
     pub fn now(&self) -> Instant {
-        match &self.manual {
-            Some(micros) => instant(micros),
-            None => {
-                #[expect(clippy::disallowed_methods, reason = "the one place that asks the clock")]
-                let now = Utc::now();
-                now.trunc_subsecs(6)
-            }
+        if let Some(micros) = &self.manual {
+            return instant(micros);
         }
+        #[expect(clippy::disallowed_methods, reason = "the one place that asks the clock")]
+        let now = Utc::now();
+        now.trunc_subsecs(6)
     }
 
     /// A new id for this instant.
@@ -50,6 +48,10 @@ impl Ambient {
     }
 
     /// Random bytes from the cryptographic source.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no source of randomness; there is no safe way to go on.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         // The source fails only where the operating system has none; a process without randomness

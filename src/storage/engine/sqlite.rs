@@ -17,6 +17,9 @@ pub(super) async fn connect(
     url: &str,
 ) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
+    if !in_memory {
+        make_private(url);
+    }
     // A database in memory belongs to one connection, which then serves reads too. It must not rest.
     let writer = Database::connect(options(settings, url, 1)).await?;
     let reader = if in_memory {
@@ -25,6 +28,18 @@ pub(super) async fn connect(
         Database::connect(options(settings, url, settings.max_connections)).await?
     };
     Ok((writer, reader))
+}
+
+/// Makes a missing file readable by its owner only, before SQLite makes it readable by everybody: it
+/// holds password hashes. What goes wrong here is told when the file is opened.
+fn make_private(url: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = path.split('?').next().unwrap_or_default();
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    if let Err(error) = made {
+        tracing::debug!(%error, path, "the database file is not new");
+    }
 }
 
 fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
