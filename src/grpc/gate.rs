@@ -196,6 +196,10 @@ fn put_right(response: Response) -> Response {
             Reason::MessageTooLarge,
             "the request message is larger than the server accepts",
         )),
+        Code::Unimplemented => refuse(&Fault::new(
+            Reason::MethodUnknown,
+            "the server has no such method, or does not take this compression",
+        )),
         _ => response,
     }
 }

@@ -1,0 +1,213 @@
+//! The command line, as an operator meets it.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use daybook::grpc::proto::auth::{GetMeRequest, LogInRequest, Role, auth_service_client::AuthServiceClient};
+
+use crate::support::{Engine, connect, database, people::{PASSWORD, with_token}, serving};
+
+/// The binary, in a folder of its own, with no settings from outside.
+fn daybook(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daybook"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DAYBOOK_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn run(folder: &Path, args: &[&str]) -> Output {
+    daybook(folder).args(args).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = daybook(folder.path())
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.strip_prefix("Daybook listens on ").unwrap();
+    let address = address.split(',').next().unwrap().to_owned();
+    assert!(first.ends_with("database sqlite:daybook.db"), "{first}");
+    let rest: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
+    assert!(rest[1].contains("grpcurl -plaintext"), "{rest:?}");
+    assert!(rest[1].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
+    serving(&connect(&address).await).await;
+    for private in ["daybook.db", "daybook-signing-key.pem"] {
+        let mode = folder.path().join(private).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{private}");
+    }
+    let health = format!("http://{address}");
+    let asked = run(folder.path(), &["healthcheck", "--address", &health]);
+    assert!(asked.status.success(), "{}", err(&asked));
+    let asked = run(folder.path(), &["healthcheck", "--address", &health, "--service", "nobody"]);
+    assert_eq!(asked.status.code(), Some(1));
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let asked = run(folder.path(), &["healthcheck", "--address", &health]);
+    assert_eq!(asked.status.code(), Some(1));
+}
+
+async fn migrations_go_up_and_down(engine: Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database(engine, folder.path()).await;
+    let migrate = |what: &[&str]| {
+        let mut args = vec!["--database-url", &url, "migrate"];
+        args.extend(what);
+        let output = run(folder.path(), &args);
+        assert!(output.status.success(), "{what:?}: {}", err(&output));
+        out(&output)
+    };
+    let count = |word: &str| migrate(&["status"]).lines().filter(|l| l.starts_with(word)).count();
+    let all = count("pending");
+    assert!(all >= 5);
+    assert_eq!(count("applied"), 0);
+    migrate(&["up"]);
+    migrate(&["up"]);
+    assert_eq!(count("applied"), all);
+    migrate(&["down"]);
+    assert_eq!(count("pending"), 1);
+    migrate(&["down", "--steps", "100"]);
+    assert_eq!(count("pending"), all);
+    migrate(&["up"]);
+    assert_eq!(count("applied"), all);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_go_up_and_down_on_sqlite() {
+    migrations_go_up_and_down(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_go_up_and_down_on_postgres() {
+    migrations_go_up_and_down(Engine::Postgres).await;
+}
+
+fn create_admin(folder: &Path, args: &[&str], password: &str) -> Output {
+    let mut child = daybook(folder)
+        .args(["admin", "create"])
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may refuse its arguments before it reads.
+    let _ = child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_admin_is_made_from_standard_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let who = ["--name", "Grace", "--email", "Grace@example.org"];
+    let refused = create_admin(folder.path(), &who, "short");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("password must have 8 to 256 characters"), "{}", err(&refused));
+    let made = create_admin(folder.path(), &who, PASSWORD);
+    assert!(made.status.success(), "{}", err(&made));
+    assert!(out(&made).contains("users/"), "{}", out(&made));
+    let again = create_admin(folder.path(), &who, PASSWORD);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(err(&again).contains("email"), "{}", err(&again));
+    let argument = create_admin(folder.path(), &[&who[..], &["--password", "x"]].concat(), PASSWORD);
+    assert_eq!(argument.status.code(), Some(2));
+
+    let url = format!("sqlite:{}", folder.path().join("daybook.db").display());
+    let settings = crate::support::config(
+        &url,
+        folder.path(),
+        &[("auth.signing_key_file", folder.path().join("daybook-signing-key.pem").to_str().unwrap())],
+    );
+    let running = daybook::app::start(settings, daybook::kernel::ambient::Ambient::system());
+    let running = running.await.unwrap();
+    let channel = connect(&running.address.to_string()).await;
+    serving(&channel).await;
+    let mut auth = AuthServiceClient::new(channel);
+    let request =
+        LogInRequest { email: "grace@example.org".to_owned(), password: PASSWORD.to_owned() };
+    let token = auth.log_in(request).await.unwrap().into_inner().access_token;
+    let me = auth.get_me(with_token(GetMeRequest {}, &token)).await.unwrap().into_inner();
+    assert_eq!(me.user.unwrap().role(), Role::Admin);
+}
+
+#[test]
+fn settings_are_printed_with_their_origin_and_without_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("daybook.toml"), "[server]\nmax_in_flight = 77\n").unwrap();
+    let output = daybook(folder.path())
+        .args(["--database-url", "postgres://me:hunter2@db.example:5432/daybook", "config", "print"])
+        .env("DAYBOOK_LOG_LEVEL", "debug")
+        .output()
+        .unwrap();
+    let text = out(&output);
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(!text.contains("hunter2"), "{text}");
+    let line = |key: &str| text.lines().find(|l| l.starts_with(key)).unwrap().to_owned();
+    assert!(line("max_in_flight").contains("77"), "{text}");
+    assert!(line("max_in_flight").contains("daybook.toml"), "{text}");
+    assert!(line("level").contains("DAYBOOK_LOG_LEVEL"), "{text}");
+    assert!(line("url").contains("--database-url"), "{text}");
+}
+
+#[test]
+fn unknown_and_invalid_settings_stop_the_start_with_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = daybook(folder.path())
+        .args(["--set", "server.listen=nowhere", "--database-url", "mysql://x"])
+        .env("DAYBOOK_SERVER_LISTN", "x")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = err(&output);
+    for named in ["DAYBOOK_SERVER_LISTN", "server.listen", "database.url", "postgres:"] {
+        assert!(text.contains(named), "{named} in {text}");
+    }
+    assert!(!folder.path().join("daybook.db").exists());
+}
+
+#[test]
+fn production_refuses_a_generated_or_readable_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("daybook-signing-key.pem");
+    let check = || run(folder.path(), &["--profile", "production", "config", "check"]);
+    let missing = check();
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(err(&missing).contains("openssl genpkey"), "{}", err(&missing));
+    // A development start makes a key; production does not take it.
+    assert!(run(folder.path(), &["migrate", "up"]).status.success());
+    daybook::identity::signing_key::SigningKey::read_or_make(&key).unwrap();
+    let generated = check();
+    assert_eq!(generated.status.code(), Some(2));
+    assert!(err(&generated).contains("generated"), "{}", err(&generated));
+    // The same key without the mark is one that somebody brought.
+    let text = std::fs::read_to_string(&key).unwrap();
+    let own: String = text.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect();
+    std::fs::write(&key, own).unwrap();
+    let taken = check();
+    assert!(taken.status.success(), "{}", err(&taken));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let readable = check();
+    assert_eq!(readable.status.code(), Some(2));
+    assert!(err(&readable).contains("chmod 600"), "{}", err(&readable));
+}
