@@ -40,6 +40,8 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 /// How often processes look which tokens others ended.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// How often old requests are forgotten.
+const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 /// For operators, who wait as long as it takes.
@@ -225,12 +227,17 @@ async fn follow(
         bring_up(&store, migrate).await?;
         let mut was_ready = false;
         let mut looked = None;
+        let mut forgot = None;
         loop {
             let mut ready = store.ready().await;
             let now = tokio::time::Instant::now();
             if ready.is_ok() && looked.is_none_or(|last| now.duration_since(last) >= FOLLOW) {
                 ready = accounts.follow_ended_tokens(Deadline::after(BACKGROUND)).await;
                 looked = Some(now);
+            }
+            if ready.is_ok() && forgot.is_none_or(|last| now.duration_since(last) >= FORGET) {
+                forget_requests(&store, &accounts).await;
+                forgot = Some(now);
             }
             match &ready {
                 Ok(()) if !was_ready => tracing::info!("ready"),
@@ -245,6 +252,16 @@ async fn follow(
     tokio::select! {
         result = followed => result,
         () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// A failure costs nothing but disk space until the next time.
+async fn forget_requests(store: &Store, accounts: &Accounts) {
+    let unit = storage::request::Forget { now: accounts.ambient.now() };
+    match store.run(Deadline::after(BACKGROUND), unit).await {
+        Ok(0) => {}
+        Ok(forgotten) => tracing::info!(forgotten, "forgot old requests"),
+        Err(fault) => tracing::warn!(%fault, "forgetting old requests"),
     }
 }
 

@@ -1,15 +1,39 @@
 //! Requests that were carried out: the same id and body gives the same answer and one effect.
 
+use chrono::TimeDelta;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Session, Tx, engine, entity::requests};
+use super::{Session, Tx, UnitOfWork, engine, entity::requests};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::{RequestId, UserId},
     time::Instant,
 };
+
+/// How long a request can be retried.
+pub const RETENTION: TimeDelta = TimeDelta::days(30);
+
+/// Forgets requests that are older than [`RETENTION`].
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Forget {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let done = requests::Entity::delete_many()
+            .filter(requests::Column::CreatedAt.lt(self.now - RETENTION))
+            .exec(tx.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        Ok(done.rows_affected)
+    }
+}
 
 /// A request that may come again.
 ///
