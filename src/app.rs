@@ -32,8 +32,12 @@ use crate::{
         fault::{Fault, Reason},
         text,
     },
-    schedule::{Schedule, TimeOfDay, WeeklyHours, Window, service::Schedules},
-    storage::{self, Deadline, Store},
+    schedule::{
+        Schedule, TimeOfDay, WeeklyHours, Window,
+        service::Schedules,
+        store::claims::{Remembered, WithClaims},
+    },
+    storage::{self, Deadline, Store, batch::Batch},
 };
 
 /// How often to try again while the database cannot be reached at the start.
@@ -44,6 +48,8 @@ const FOLLOW: Duration = Duration::from_secs(1);
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
+/// How many providers' schedules are remembered.
+const REMEMBERED: usize = 20_000;
 /// For operators, who wait as long as it takes.
 const OPERATOR: Duration = Duration::from_mins(1);
 
@@ -379,6 +385,7 @@ fn services(
         },
         key.clone(),
     );
+    let remembered = Remembered::new(REMEMBERED);
     let accounts = Accounts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -390,8 +397,11 @@ fn services(
     Ok(Services {
         accounts,
         schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
-        availabilities: Availabilities { store: store.clone(), ambient: ambient.clone() },
-        bookings: Bookings::new(store.clone(), ambient.clone()),
+        availabilities: Availabilities {
+            claims: Batch::new(store, WithClaims { remembered: remembered.clone() }),
+            ambient: ambient.clone(),
+        },
+        bookings: Bookings::new(store.clone(), ambient.clone(), remembered),
         ambient: ambient.clone(),
         request_key: key.derived("request fingerprints"),
         page_key: key.derived("page tokens"),

@@ -1,7 +1,5 @@
 //! What callers can ask about free time.
 
-use std::sync::Arc;
-
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 
@@ -11,10 +9,13 @@ use crate::{
         ambient::Ambient,
         fault::{Fault, Violations},
         id::ProviderId,
-        time::{Interval, IntervalSet},
+        time::Interval,
     },
-    schedule::{expand::local_days, provider::Provider, store},
-    storage::{Deadline, Query, Snapshot, Store},
+    schedule::{
+        expand::local_days,
+        store::claims::{self, WithClaims},
+    },
+    storage::{Deadline, batch::Batch},
 };
 
 /// The most days that one question may span.
@@ -23,8 +24,8 @@ pub const LONGEST_SPAN: i64 = 62;
 /// Availability, derived at each call.
 #[derive(Debug, Clone)]
 pub struct Availabilities {
-    /// The database.
-    pub store: Store,
+    /// Providers and their claims, asked for together.
+    pub claims: Batch<WithClaims>,
     /// The clock.
     pub ambient: Ambient,
 }
@@ -63,10 +64,12 @@ impl Availabilities {
         let range = local_days(Tz::UTC, first, last)
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
-        let found = self.store.read(deadline, FindWithClaims { id, range }).await?;
-        let (provider, claims) =
-            found.filter(|(p, _)| p.enabled).ok_or_else(|| Fault::not_found(id.name()))?;
-        let schedule = Arc::clone(&provider.schedule);
+        let asked = claims::Question { provider: id, range };
+        let found = self.claims.ask(deadline, asked).await?;
+        let found =
+            found.filter(|found| found.0.enabled).ok_or_else(|| Fault::not_found(id.name()))?;
+        let (provider, claims) = (&found.0, &found.1);
+        let schedule = &provider.schedule;
         let duration = question.duration.unwrap_or_else(|| schedule.slot());
         if duration > schedule.longest() {
             let mut violations = Violations::new();
@@ -83,24 +86,11 @@ impl Availabilities {
         let availability = match local_days(zone, first, last) {
             Some(range) => {
                 let query = super::Query { range, duration, now: self.ambient.now() };
-                availability(&schedule, &claims, &query)
+                availability(schedule, claims, &query)
             }
             // All of the dates are left out in this zone.
             None => Availability::default(),
         };
         Ok(Answer { availability, zone })
-    }
-}
-
-struct FindWithClaims {
-    id: ProviderId,
-    range: Interval,
-}
-
-impl Query for FindWithClaims {
-    type Output = Option<(Provider, IntervalSet)>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::find_with_claims(at, self.id, self.range).await
     }
 }

@@ -2,13 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quick_cache::sync::Cache;
-
 use super::{
     Appointment,
     commands::{Book, Decide},
     policy::Change,
-    store::{self, Cursor, Filter, folded::Folded},
+    store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
 use crate::{
     identity::{Caller, permit},
@@ -18,15 +16,13 @@ use crate::{
         id::{AppointmentId, ProviderId},
         time::{Instant, Interval},
     },
-    schedule::provider::Provider,
-    storage::{Deadline, Engine, Query, Snapshot, Store, request::Once},
+    schedule::store::claims::Remembered,
+    storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
 };
 
 /// With less time left than this, a booking takes the way of several statements, where the database
 /// is told the deadline.
 const ENOUGH: Duration = Duration::from_secs(1);
-/// How many providers' schedules are remembered.
-const REMEMBERED: usize = 20_000;
 
 /// Appointments.
 #[derive(Debug, Clone)]
@@ -35,7 +31,9 @@ pub struct Bookings {
     ambient: Ambient,
     /// The schedules that bookings met last. A hint only: the statement that books with it goes through
     /// only if the stored schedule still has the same version.
-    schedules: Arc<Cache<ProviderId, Arc<Provider>>>,
+    remembered: Remembered,
+    /// Single appointments, asked for together.
+    found: Batch<ById>,
 }
 
 /// An appointment that somebody asks for.
@@ -66,8 +64,9 @@ pub struct Decision {
 
 impl Bookings {
     /// Bookings on this database.
-    pub fn new(store: Store, ambient: Ambient) -> Self {
-        Self { store, ambient, schedules: Arc::new(Cache::new(REMEMBERED)) }
+    pub fn new(store: Store, ambient: Ambient, remembered: Remembered) -> Self {
+        let found = Batch::new(&store, ById);
+        Self { store, ambient, remembered, found }
     }
 
     /// Books an interval for the holder of the permit.
@@ -91,7 +90,7 @@ impl Bookings {
             return Ok(appointment);
         }
         let (appointment, provider) = self.store.run(deadline, unit).await?;
-        self.schedules.insert(provider.id, Arc::new(provider));
+        self.remembered.keep(Arc::new(provider));
         Ok(appointment)
     }
 
@@ -105,7 +104,7 @@ impl Bookings {
         if self.store.engine() != Engine::Postgres || deadline.left() < ENOUGH {
             return Ok(None);
         }
-        let Some(provider) = self.schedules.get(&unit.permit.provider) else { return Ok(None) };
+        let Some(provider) = self.remembered.get(unit.permit.provider) else { return Ok(None) };
         // A reason against it may be a thing of the past; the unit of work looks again.
         let Ok(appointment) = unit.draft(&provider) else { return Ok(None) };
         let folded = Folded {
@@ -138,7 +137,7 @@ impl Bookings {
         provider: ProviderId,
         id: AppointmentId,
     ) -> Result<Appointment, Fault> {
-        let found = self.store.read(deadline, Find { provider, id }).await?;
+        let found = self.found.ask(deadline, (provider, id)).await?;
         let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
         permit::see_appointment(caller, provider, id, found.customer)?;
         Ok(found)
@@ -167,19 +166,6 @@ impl Bookings {
         let now: Instant = self.ambient.now();
         let unit = Decide { caller, provider, id, change, reason, expected, once, now };
         self.store.run(deadline, unit).await
-    }
-}
-
-struct Find {
-    provider: ProviderId,
-    id: AppointmentId,
-}
-
-impl Query for Find {
-    type Output = Option<Appointment>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::find(at, self.provider, self.id).await
     }
 }
 

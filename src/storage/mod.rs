@@ -8,6 +8,7 @@
 //! it would be acknowledged and never committed (sqlx 0.9). Reads go the same way through
 //! [`Store::read`].
 
+pub mod batch;
 pub mod engine;
 pub mod entity;
 pub mod request;
@@ -125,6 +126,11 @@ impl Tx {
 }
 
 impl Snapshot {
+    /// Runs a raw statement that returns rows.
+    pub async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.inner.query_all_raw(statement).await
+    }
+
     /// Runs a raw statement that returns at most one row.
     pub async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         self.inner.query_one_raw(statement).await
@@ -188,21 +194,26 @@ impl Store {
     pub async fn read<Q: Query>(&self, deadline: Deadline, query: Q) -> Result<Q::Output, Fault> {
         let store = self.clone();
         self.task(async move {
-            let at = Snapshot { inner: store.0.reader.clone(), engine: store.0.engine };
-            let mut attempt = 1;
-            loop {
-                if deadline.left() < TOO_LATE {
-                    return Err(late());
-                }
-                match query.run(&at).await {
-                    Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
-                        attempt += 1;
-                    }
-                    done => return done,
-                }
+            if deadline.left() < TOO_LATE {
+                return Err(late());
             }
+            store.read_here(query).await
         })
         .await
+    }
+
+    /// Puts a query in the present task, which must be one that nobody cancels.
+    async fn read_here<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
+        let at = Snapshot { inner: self.0.reader.clone(), engine: self.0.engine };
+        let mut attempt = 1;
+        loop {
+            match query.run(&at).await {
+                Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Runs one statement that is a whole unit of work by itself: PostgreSQL makes it a transaction

@@ -72,7 +72,7 @@ fn sql_is_spoken_in_storage_and_stores_only() {
     only_in(&["sea_orm", "sea_orm_migration", "migration"], |path| {
         path.starts_with("src/storage/")
             || path.ends_with("/store.rs")
-            || path.starts_with("src/booking/store/")
+            || path.contains("/store/")
     });
 }
 

@@ -1,6 +1,7 @@
 //! Appointments as rows.
 
 pub mod folded;
+pub mod found;
 
 use chrono::TimeDelta;
 use sea_orm::{

@@ -1,22 +1,20 @@
-//! Providers and claims as rows.
+//! Providers as rows.
+
+pub mod claims;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::LockType,
 };
 use uuid::Uuid;
 
 use super::{Schedule, WeeklyHours, parse_zone, provider::Provider};
 use crate::{
-    kernel::{
-        fault::Fault,
-        id::ProviderId,
-        time::{Interval, IntervalSet},
-    },
-    storage::{Engine, Session, Snapshot, Tx, engine, entity::providers},
+    kernel::{fault::Fault, id::ProviderId},
+    storage::{Engine, Session, Tx, engine, entity::providers},
 };
 
 /// Finds a provider.
@@ -86,65 +84,6 @@ pub async fn set_version(tx: &Tx, id: ProviderId, version: i64) -> Result<(), Fa
         .await
         .map_err(|e| engine::fault(&e))?;
     Ok(())
-}
-
-/// A provider and the claims that overlap `range`, in one statement, so of one moment.
-///
-/// The claims come as one text of `start,end` pairs in seconds since 1970: a row for each would cost
-/// several times as much to send and to read.
-pub async fn find_with_claims(
-    at: &Snapshot,
-    id: ProviderId,
-    range: Interval,
-) -> Result<Option<(Provider, IntervalSet)>, Fault> {
-    // No appointment is longer than a day, so none that starts earlier can reach into the range.
-    let earliest = range.start() - TimeDelta::days(1);
-    let values = [id.0.into(), earliest.into(), range.end().into(), range.start().into()];
-    let (backend, sql) = match at.engine() {
-        Engine::Postgres => (sea_orm::DatabaseBackend::Postgres, CLAIMS_POSTGRES),
-        Engine::Sqlite => (sea_orm::DatabaseBackend::Sqlite, CLAIMS_SQLITE),
-    };
-    let row = at
-        .query_one(Statement::from_sql_and_values(backend, sql, values))
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let Some(row) = row else { return Ok(None) };
-    let model = <providers::Model as sea_orm::FromQueryResult>::from_query_result(&row, "")
-        .map_err(|e| engine::fault(&e))?;
-    let claims: Option<String> = row.try_get("", "claims").map_err(|e| engine::fault(&e))?;
-    let claims = intervals(claims.as_deref().unwrap_or_default())
-        .ok_or_else(|| Fault::internal(format!("the claims of provider {id} do not read")))?;
-    Ok(Some((provider(model)?, claims)))
-}
-
-const CLAIMS_POSTGRES: &str = "SELECT p.*, (
-        SELECT string_agg(
-            extract(epoch FROM a.starts_at)::bigint || ',' || extract(epoch FROM a.ends_at)::bigint,
-            ',')
-        FROM appointments a
-        WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $3 AND a.ends_at > $4
-          AND a.state IN ('booked', 'completed')) AS claims
-    FROM providers p WHERE p.provider_id = $1";
-
-const CLAIMS_SQLITE: &str = "SELECT p.*, (
-        SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
-        FROM appointments a
-        WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $3 AND a.ends_at > $4
-          AND a.state IN ('booked', 'completed')) AS claims
-    FROM providers p WHERE p.provider_id = $1";
-
-fn intervals(text: &str) -> Option<IntervalSet> {
-    if text.is_empty() {
-        return Some(IntervalSet::default());
-    }
-    let mut seconds = text
-        .split(',')
-        .map(|number| number.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)));
-    let mut all = Vec::new();
-    while let Some(start) = seconds.next() {
-        all.push(Interval::new(start?, seconds.next()??)?);
-    }
-    Some(all.into_iter().collect())
 }
 
 fn active(provider: &Provider) -> Result<providers::ActiveModel, Fault> {

@@ -1,0 +1,68 @@
+//! Single appointments, for many questions in one statement.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
+
+use crate::{
+    booking::Appointment,
+    kernel::{
+        fault::Fault,
+        id::{AppointmentId, ProviderId},
+    },
+    storage::{Engine, Query, Session, Snapshot, batch::Together, engine, entity::appointments},
+};
+
+type Key = (ProviderId, AppointmentId);
+
+/// The sort of question that asks for one appointment by its key.
+#[derive(Debug, Clone, Copy)]
+pub struct ById;
+
+impl Together for ById {
+    type Question = Key;
+    type Answer = Option<Appointment>;
+    type Statement = Find;
+
+    fn statement(&self, questions: Arc<[Key]>) -> Find {
+        Find(questions)
+    }
+}
+
+/// The statement.
+#[derive(Debug)]
+pub struct Find(Arc<[Key]>);
+
+// A join and not IN over pairs, so that every look-up names its provider.
+const POSTGRES: &str = "SELECT a.*
+    FROM unnest($1::uuid[], $2::uuid[]) AS q (provider_id, appointment_id)
+    JOIN appointments a
+        ON a.provider_id = q.provider_id AND a.appointment_id = q.appointment_id";
+
+impl Query for Find {
+    type Output = Vec<Option<Appointment>>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        if at.engine() == Engine::Sqlite {
+            // In the same process a statement costs no round trip.
+            let mut found = Vec::with_capacity(self.0.len());
+            for (provider, id) in self.0.iter() {
+                found.push(super::find(at, *provider, *id).await?);
+            }
+            return Ok(found);
+        }
+        let array = |values: Vec<Value>| Value::Array(ArrayType::Uuid, Some(Box::new(values)));
+        let providers = self.0.iter().map(|(provider, _)| provider.0.into()).collect();
+        let ids = self.0.iter().map(|(_, id)| id.0.into()).collect();
+        let values = [array(providers), array(ids)];
+        let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values);
+        let rows = at.query_all(statement).await.map_err(|e| engine::fault(&e))?;
+        let mut found = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let row = appointments::Model::from_query_result(&row, "");
+            let appointment = super::appointment(row.map_err(|e| engine::fault(&e))?)?;
+            found.insert((appointment.provider, appointment.id), appointment);
+        }
+        Ok(self.0.iter().map(|key| found.get(key).cloned()).collect())
+    }
+}

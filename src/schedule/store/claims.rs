@@ -1,0 +1,258 @@
+//! Providers with their claims, for many questions in one statement.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta};
+use quick_cache::sync::Cache;
+use sea_orm::{
+    DatabaseBackend, DbErr, FromQueryResult, QueryResult, Statement, Value, sea_query::ArrayType,
+};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::{
+    kernel::{
+        fault::Fault,
+        id::ProviderId,
+        time::{Instant, Interval, IntervalSet},
+    },
+    schedule::provider::Provider,
+    storage::{Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers},
+};
+
+/// The providers that were met last, with their schedules read and checked. A hint: who uses one makes
+/// sure that the stored schedule still has the same version.
+#[derive(Debug, Clone)]
+pub struct Remembered(Arc<Cache<ProviderId, Arc<Provider>>>);
+
+impl Remembered {
+    /// Remembers up to this many.
+    pub fn new(capacity: usize) -> Self {
+        Self(Arc::new(Cache::new(capacity)))
+    }
+
+    /// The provider as it was met last.
+    pub fn get(&self, id: ProviderId) -> Option<Arc<Provider>> {
+        self.0.get(&id)
+    }
+
+    /// Remembers a provider as it was just read.
+    pub fn keep(&self, provider: Arc<Provider>) {
+        self.0.insert(provider.id, provider);
+    }
+}
+
+/// A question for a provider and the claims that overlap a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// Whose.
+    pub provider: ProviderId,
+    /// Which.
+    pub range: Interval,
+}
+
+/// A provider and its claims, of one moment.
+pub type Answer = Option<Arc<(Arc<Provider>, IntervalSet)>>;
+
+/// The sort of question that [`Question`] is.
+#[derive(Debug, Clone)]
+pub struct WithClaims {
+    /// What is known of schedules.
+    pub remembered: Remembered,
+}
+
+impl Together for WithClaims {
+    type Question = Question;
+    type Answer = Answer;
+    type Statement = Find;
+
+    fn statement(&self, questions: Arc<[Question]>) -> Find {
+        Find { remembered: self.remembered.clone(), questions }
+    }
+}
+
+/// The statement.
+#[derive(Debug)]
+pub struct Find {
+    remembered: Remembered,
+    questions: Arc<[Question]>,
+}
+
+// The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
+// would cost several times as much to send and to read. The weekly hours are left out where the version
+// that is known already is the stored one. No appointment is longer than a day, so none that starts
+// earlier than a day before the range can reach into it.
+const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled, p.time_zone,
+        CASE WHEN p.schedule_version <> q.known THEN p.weekly_hours END AS weekly_hours,
+        p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
+        c.claims
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::bigint[])
+        WITH ORDINALITY AS q (provider_id, earliest, starts_at, ends_at, known, place)
+    JOIN providers p ON p.provider_id = q.provider_id
+    CROSS JOIN LATERAL (
+        SELECT string_agg(
+            extract(epoch FROM a.starts_at)::bigint || ',' || extract(epoch FROM a.ends_at)::bigint,
+            ',') AS claims
+        FROM appointments a
+        WHERE a.provider_id = q.provider_id AND a.starts_at >= q.earliest
+          AND a.starts_at < q.ends_at AND a.ends_at > q.starts_at
+          AND a.state IN ('booked', 'completed')) c";
+
+const SQLITE: &str = "SELECT 1 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
+        CASE WHEN p.schedule_version <> $5 THEN p.weekly_hours END AS weekly_hours,
+        p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at, (
+            SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
+            FROM appointments a
+            WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $4
+              AND a.ends_at > $3 AND a.state IN ('booked', 'completed')) AS claims
+    FROM providers p WHERE p.provider_id = $1";
+
+#[derive(FromQueryResult)]
+struct Row {
+    place: i64,
+    provider_id: Uuid,
+    display_name: String,
+    enabled: bool,
+    time_zone: String,
+    weekly_hours: Option<Json>,
+    slot_minutes: i32,
+    longest_minutes: i32,
+    version: i64,
+    schedule_version: i64,
+    schedule_updated_at: Instant,
+    claims: Option<String>,
+}
+
+impl Query for Find {
+    type Output = Vec<Answer>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Vec<Answer>, Fault> {
+        let known: Vec<_> =
+            self.questions.iter().map(|asked| self.remembered.get(asked.provider)).collect();
+        let mut answers = vec![None; self.questions.len()];
+        match at.engine() {
+            Engine::Postgres => {
+                let rows =
+                    at.query_all(self.postgres(&known)).await.map_err(|e| engine::fault(&e))?;
+                for row in rows {
+                    let row = read(&row)?;
+                    let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+                    let known = known.get(place).cloned().flatten();
+                    let answer = self.answer(row, known)?;
+                    if let Some(slot) = answers.get_mut(place) {
+                        *slot = Some(answer);
+                    }
+                }
+            }
+            // In the same process a statement costs no round trip.
+            Engine::Sqlite => {
+                for ((asked, known), answer) in
+                    self.questions.iter().zip(known).zip(answers.iter_mut())
+                {
+                    let statement = sqlite(asked, known.as_deref());
+                    let row = at.query_one(statement).await.map_err(|e| engine::fault(&e))?;
+                    if let Some(row) = row {
+                        *answer = Some(self.answer(read(&row)?, known)?);
+                    }
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Find {
+    fn postgres(&self, known: &[Option<Arc<Provider>>]) -> Statement {
+        let array = |kind: ArrayType, value: &dyn Fn(&Question) -> Value| {
+            Value::Array(kind, Some(Box::new(self.questions.iter().map(value).collect())))
+        };
+        let versions = known.iter().map(|known| known_version(known.as_deref()).into()).collect();
+        let values = [
+            array(ArrayType::Uuid, &|asked| asked.provider.0.into()),
+            array(ArrayType::ChronoDateTimeUtc, &|asked| earliest(asked).into()),
+            array(ArrayType::ChronoDateTimeUtc, &|asked| asked.range.start().into()),
+            array(ArrayType::ChronoDateTimeUtc, &|asked| asked.range.end().into()),
+            Value::Array(ArrayType::BigInt, Some(Box::new(versions))),
+        ];
+        Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)
+    }
+
+    fn answer(
+        &self,
+        row: Row,
+        known: Option<Arc<Provider>>,
+    ) -> Result<Arc<(Arc<Provider>, IntervalSet)>, Fault> {
+        let claims = intervals(row.claims.as_deref().unwrap_or_default())
+            .ok_or_else(|| Fault::internal(format!("claims of {} do not read", row.provider_id)))?;
+        let provider = match (row.weekly_hours, known) {
+            (None, Some(known)) => {
+                let same = known.enabled == row.enabled && known.display_name == row.display_name;
+                if same {
+                    known
+                } else {
+                    Arc::new(Provider {
+                        display_name: row.display_name,
+                        enabled: row.enabled,
+                        version: row.version,
+                        ..Provider::clone(&known)
+                    })
+                }
+            }
+            (None, None) => {
+                return Err(Fault::internal("a schedule was left out and is not known"));
+            }
+            (Some(weekly_hours), _) => Arc::new(super::provider(providers::Model {
+                provider_id: row.provider_id,
+                display_name: row.display_name,
+                enabled: row.enabled,
+                time_zone: row.time_zone,
+                weekly_hours,
+                slot_minutes: row.slot_minutes,
+                longest_minutes: row.longest_minutes,
+                version: row.version,
+                schedule_version: row.schedule_version,
+                schedule_updated_at: row.schedule_updated_at,
+            })?),
+        };
+        self.remembered.keep(Arc::clone(&provider));
+        Ok(Arc::new((provider, claims)))
+    }
+}
+
+fn sqlite(asked: &Question, known: Option<&Provider>) -> Statement {
+    let values: [Value; 5] = [
+        asked.provider.0.into(),
+        earliest(asked).into(),
+        asked.range.start().into(),
+        asked.range.end().into(),
+        known_version(known).into(),
+    ];
+    Statement::from_sql_and_values(DatabaseBackend::Sqlite, SQLITE, values)
+}
+
+fn read(row: &QueryResult) -> Result<Row, Fault> {
+    Row::from_query_result(row, "").map_err(|e: DbErr| engine::fault(&e))
+}
+
+fn earliest(asked: &Question) -> Instant {
+    asked.range.start() - TimeDelta::days(1)
+}
+
+/// Versions begin at one.
+fn known_version(known: Option<&Provider>) -> i64 {
+    known.map_or(0, |provider| provider.schedule_version)
+}
+
+fn intervals(text: &str) -> Option<IntervalSet> {
+    if text.is_empty() {
+        return Some(IntervalSet::default());
+    }
+    let mut seconds = text
+        .split(',')
+        .map(|number| number.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)));
+    let mut all = Vec::new();
+    while let Some(start) = seconds.next() {
+        all.push(Interval::new(start?, seconds.next()??)?);
+    }
+    Some(all.into_iter().collect())
+}
