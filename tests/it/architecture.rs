@@ -70,9 +70,7 @@ fn grpc_is_spoken_in_its_porch_only() {
 #[test]
 fn sql_is_spoken_in_storage_and_stores_only() {
     only_in(&["sea_orm", "sea_orm_migration", "migration"], |path| {
-        path.starts_with("src/storage/")
-            || path.ends_with("/store.rs")
-            || path.contains("/store/")
+        path.starts_with("src/storage/") || path.ends_with("/store.rs") || path.contains("/store/")
     });
 }
 

@@ -7,9 +7,15 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use daybook::grpc::proto::auth::{GetMeRequest, LogInRequest, Role, auth_service_client::AuthServiceClient};
+use daybook::grpc::proto::auth::{
+    GetMeRequest, LogInRequest, Role, auth_service_client::AuthServiceClient,
+};
 
-use crate::support::{Engine, connect, database, people::{PASSWORD, with_token}, serving};
+use crate::support::{
+    Engine, connect, database,
+    people::{PASSWORD, with_token},
+    serving,
+};
 
 /// The binary, in a folder of its own, with no settings from outside.
 fn daybook(folder: &Path) -> Command {
@@ -130,14 +136,18 @@ async fn the_first_admin_is_made_from_standard_input() {
     let again = create_admin(folder.path(), &who, PASSWORD);
     assert_eq!(again.status.code(), Some(1));
     assert!(err(&again).contains("email"), "{}", err(&again));
-    let argument = create_admin(folder.path(), &[&who[..], &["--password", "x"]].concat(), PASSWORD);
+    let argument =
+        create_admin(folder.path(), &[&who[..], &["--password", "x"]].concat(), PASSWORD);
     assert_eq!(argument.status.code(), Some(2));
 
     let url = format!("sqlite:{}", folder.path().join("daybook.db").display());
     let settings = crate::support::config(
         &url,
         folder.path(),
-        &[("auth.signing_key_file", folder.path().join("daybook-signing-key.pem").to_str().unwrap())],
+        &[(
+            "auth.signing_key_file",
+            folder.path().join("daybook-signing-key.pem").to_str().unwrap(),
+        )],
     );
     let running = daybook::app::start(settings, daybook::kernel::ambient::Ambient::system());
     let running = running.await.unwrap();
@@ -156,7 +166,12 @@ fn settings_are_printed_with_their_origin_and_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("daybook.toml"), "[server]\nmax_in_flight = 77\n").unwrap();
     let output = daybook(folder.path())
-        .args(["--database-url", "postgres://me:hunter2@db.example:5432/daybook", "config", "print"])
+        .args([
+            "--database-url",
+            "postgres://me:hunter2@db.example:5432/daybook",
+            "config",
+            "print",
+        ])
         .env("DAYBOOK_LOG_LEVEL", "debug")
         .output()
         .unwrap();
@@ -202,7 +217,8 @@ fn production_refuses_a_generated_or_readable_key() {
     assert!(err(&generated).contains("generated"), "{}", err(&generated));
     // The same key without the mark is one that somebody brought.
     let text = std::fs::read_to_string(&key).unwrap();
-    let own: String = text.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect();
+    let own: String =
+        text.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect();
     std::fs::write(&key, own).unwrap();
     let taken = check();
     assert!(taken.status.success(), "{}", err(&taken));
