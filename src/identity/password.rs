@@ -1,13 +1,19 @@
 //! Passwords: argon2id in PHC strings, on a bounded pool.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc},
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::kernel::fault::Fault;
 
@@ -44,7 +50,8 @@ pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Hashes and verifies passwords on at most `workers` threads. When `workers + queue` are under way,
+/// Hashes and verifies passwords on `workers` threads of its own: the allocator keeps the memory of a
+/// hash for the thread that used it, so a pool of many threads would come to hold it many times. When `workers + queue` are under way,
 /// the next is refused as overload, so that log-ins never take all memory or all cores.
 #[derive(Clone)]
 pub struct Hasher(Arc<Inner>);
@@ -52,11 +59,13 @@ pub struct Hasher(Arc<Inner>);
 struct Inner {
     argon2: Argon2<'static>,
     params: Params,
-    workers: Arc<Semaphore>,
+    jobs: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
     /// Verified against when there is no account, so that it costs the same.
     decoy: String,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,10 +81,19 @@ impl Hasher {
                 .map_err(|e| Fault::internal(format!("argon2 parameters: {e}")))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         let decoy = hash(&argon2, "decoy")?;
+        let (jobs, queue) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..settings.workers {
+            let queue = Arc::clone(&queue);
+            thread::Builder::new()
+                .name("password".to_owned())
+                .spawn(move || work_off(&queue))
+                .map_err(|e| Fault::internal(format!("a thread for hashing: {e}")))?;
+        }
         Ok(Self(Arc::new(Inner {
             argon2,
             params,
-            workers: Arc::new(Semaphore::new(settings.workers)),
+            jobs,
             places: Arc::new(Semaphore::new(settings.workers + settings.queue)),
             decoy,
         })))
@@ -122,16 +140,28 @@ impl Hasher {
         let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
             return Err(Fault::overloaded(Duration::from_secs(1)));
         };
-        let Ok(worker) = Arc::clone(&self.0.workers).acquire_owned().await else {
-            return Err(Fault::internal("the hashing pool is closed"));
-        };
-        let task = tokio::task::spawn_blocking(move || {
-            let result = work();
-            // Held until the hash is done, also when the caller has left.
-            drop((place, worker));
-            result
+        let (send, receive) = oneshot::channel();
+        let job = Box::new(move || {
+            // Whoever asked may have left; the work is done then all the same.
+            drop(send.send(work()));
+            drop(place);
         });
-        task.await.unwrap_or_else(|e| Err(Fault::internal(format!("a hashing task: {e}"))))
+        if self.0.jobs.send(job).is_err() {
+            return Err(Fault::internal("the hashing threads are gone"));
+        }
+        receive.await.unwrap_or_else(|_| Err(Fault::internal("a hash was given up")))
+    }
+}
+
+/// A worker's life: until the last [`Hasher`] is gone.
+fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        // A panic is the job's own; its asker learns that nothing came.
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            tracing::error!("a hashing job panicked");
+        }
     }
 }
 
