@@ -44,6 +44,8 @@ use crate::{
 const RETRY: Duration = Duration::from_secs(1);
 /// How often processes look which tokens others ended.
 const FOLLOW: Duration = Duration::from_secs(1);
+/// How long to wait for the last statements after the drain.
+const CLOSE: Duration = Duration::from_secs(1);
 /// How often old requests are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
@@ -216,7 +218,10 @@ async fn run(
     } else {
         tracing::warn!("connections were still open at the hard stop");
     }
-    store.close().await;
+    // What is still under way then has had its time.
+    if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
+        tracing::warn!("statements were still running at the hard stop");
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -238,7 +243,7 @@ async fn follow(
             let mut ready = store.ready().await;
             let now = tokio::time::Instant::now();
             if ready.is_ok() && looked.is_none_or(|last| now.duration_since(last) >= FOLLOW) {
-                ready = accounts.follow_ended_tokens(Deadline::after(BACKGROUND)).await;
+                ready = accounts.follow_ended_tokens().await;
                 looked = Some(now);
             }
             if ready.is_ok() && forgot.is_none_or(|last| now.duration_since(last) >= FORGET) {
@@ -250,8 +255,10 @@ async fn follow(
                 Err(fault) if was_ready => tracing::error!(%fault, "not ready"),
                 _ => {}
             }
-            was_ready = ready.is_ok();
-            health.set(was_ready).await;
+            if was_ready != ready.is_ok() {
+                was_ready = ready.is_ok();
+                health.set(was_ready).await;
+            }
             tokio::time::sleep(health::INTERVAL).await;
         }
     };

@@ -59,14 +59,17 @@ const SQLITE: &[&str] = &[
         updated_at TEXT NOT NULL,
         PRIMARY KEY (provider_id, appointment_id),
         CONSTRAINT appointments_length
-            CHECK (unixepoch(ends_at) - unixepoch(starts_at) BETWEEN 1 AND 86400)
+            CHECK (unixepoch(ends_at) - unixepoch(starts_at) BETWEEN 1 AND 86400),
+        CONSTRAINT appointments_form CHECK (
+            starts_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]+00:00'
+            AND ends_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]+00:00')
     ) STRICT",
     "CREATE INDEX appointments_by_provider
         ON appointments (provider_id, starts_at, appointment_id, ends_at, state)",
     "CREATE INDEX appointments_by_customer
         ON appointments (customer_id, starts_at, appointment_id, ends_at, state)",
     "CREATE INDEX appointments_by_start ON appointments (starts_at, appointment_id)",
-    // One writer at a time makes these checks exact. Instants are stored as text of one form and
+    // One writer at a time makes these checks exact. Instants are text of one form (checked) and
     // in UTC, so that their order as text is their order in time. No appointment is longer than a
     // day, which bounds how far back an overlapping one can start.
     "CREATE TRIGGER appointments_overlap_insert BEFORE INSERT ON appointments

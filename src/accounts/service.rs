@@ -261,10 +261,10 @@ impl Accounts {
     }
 
     /// Learns which tokens other processes ended. Called every second.
-    pub async fn follow_ended_tokens(&self, deadline: Deadline) -> Result<(), Fault> {
+    pub async fn follow_ended_tokens(&self) -> Result<(), Fault> {
         let now = self.ambient.now();
         let since = now - self.tokens.time_to_live() - SKEW;
-        let ended = self.store.read(deadline, EndedSince(since)).await?;
+        let ended = self.store.look(EndedSince(since)).await?;
         self.tokens.refresh_ended(&ended, since, now);
         Ok(())
     }

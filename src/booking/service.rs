@@ -1,6 +1,6 @@
 //! What callers can do with appointments.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     Appointment,
@@ -12,17 +12,13 @@ use crate::{
     identity::{Caller, permit},
     kernel::{
         ambient::Ambient,
-        fault::{Again, Fault, Reason},
+        fault::{Again, Fault, Kind, Reason},
         id::{AppointmentId, ProviderId},
         time::{Instant, Interval},
     },
     schedule::store::claims::Remembered,
     storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
 };
-
-/// With less time left than this, a booking takes the way of several statements, where the database
-/// is told the deadline.
-const ENOUGH: Duration = Duration::from_secs(1);
 
 /// Appointments.
 #[derive(Debug, Clone)]
@@ -62,6 +58,16 @@ pub struct Decision {
     pub expected: Option<i64>,
 }
 
+/// What became of a booking in one statement.
+enum Folding {
+    /// It was made.
+    Booked(Box<Appointment>),
+    /// Nothing was changed.
+    Nothing,
+    /// The connection broke before the answer came: the same request tells, when it is put again.
+    Unknown,
+}
+
 impl Bookings {
     /// Bookings on this database.
     pub fn new(store: Store, ambient: Ambient, remembered: Remembered) -> Self {
@@ -86,46 +92,48 @@ impl Bookings {
             once,
             now,
         };
-        if let Some(appointment) = self.book_folded(deadline, &unit).await? {
-            return Ok(appointment);
+        let folded = match self.book_folded(deadline, &unit).await? {
+            Folding::Booked(appointment) => return Ok(*appointment),
+            other => other,
+        };
+        match self.store.run(deadline, unit).await {
+            Ok((appointment, provider)) => {
+                self.remembered.keep(Arc::new(provider));
+                Ok(appointment)
+            }
+            Err(fault) if matches!(folded, Folding::Unknown) && !is_definite(&fault) => {
+                Err(outcome_unknown(&fault))
+            }
+            Err(fault) => Err(fault),
         }
-        let (appointment, provider) = self.store.run(deadline, unit).await?;
-        self.remembered.keep(Arc::new(provider));
-        Ok(appointment)
     }
 
-    /// Tries the whole booking in one statement. Nothing means that nothing was changed, or that a
-    /// retry of the same request will tell.
-    async fn book_folded(
-        &self,
-        deadline: Deadline,
-        unit: &Book,
-    ) -> Result<Option<Appointment>, Fault> {
-        if self.store.engine() != Engine::Postgres || deadline.left() < ENOUGH {
-            return Ok(None);
+    /// Tries the whole booking in one statement.
+    async fn book_folded(&self, deadline: Deadline, unit: &Book) -> Result<Folding, Fault> {
+        if self.store.engine() != Engine::Postgres {
+            return Ok(Folding::Nothing);
         }
-        let Some(provider) = self.remembered.get(unit.permit.provider) else { return Ok(None) };
+        let Some(provider) = self.remembered.get(unit.permit.provider) else {
+            return Ok(Folding::Nothing);
+        };
         // A reason against it may be a thing of the past; the unit of work looks again.
-        let Ok(appointment) = unit.draft(&provider) else { return Ok(None) };
+        let Ok(appointment) = unit.draft(&provider) else { return Ok(Folding::Nothing) };
         let folded = Folded {
             appointment,
             schedule_version: provider.schedule_version,
             once: unit.once.clone(),
+            patience: deadline.left(),
         };
-        match self.store.run_single(folded).await {
+        match self.store.run_single(deadline, folded).await {
+            Ok(Some(appointment)) => Ok(Folding::Booked(Box::new(appointment))),
+            Ok(None) => Ok(Folding::Nothing),
             Err(fault) => match fault.may_run_again() {
                 Again::No => Err(fault),
-                Again::Contention => Ok(None),
+                Again::Contention => Ok(Folding::Nothing),
                 // It may have been committed; only a request id can settle that.
-                Again::Connection if unit.once.id.is_some() => Ok(None),
-                Again::Connection => Err(Fault::new(
-                    Reason::OutcomeUnknown,
-                    "the database connection broke while booking; look whether the appointment \
-                     exists before trying again, or send a request_id next time",
-                )
-                .log(fault.to_string())),
+                Again::Connection if unit.once.id.is_some() => Ok(Folding::Unknown),
+                Again::Connection => Err(outcome_unknown(&fault)),
             },
-            done => done,
         }
     }
 
@@ -167,6 +175,24 @@ impl Bookings {
         let unit = Decide { caller, provider, id, change, reason, expected, once, now };
         self.store.run(deadline, unit).await
     }
+}
+
+/// Whether a refusal would be the same had the statement before it been committed or not: it was told
+/// by the rules, not by the circumstances.
+fn is_definite(fault: &Fault) -> bool {
+    !matches!(
+        fault.reason().kind(),
+        Kind::Unavailable | Kind::ResourceExhausted | Kind::DeadlineExceeded | Kind::Internal
+    )
+}
+
+fn outcome_unknown(fault: &Fault) -> Fault {
+    Fault::new(
+        Reason::OutcomeUnknown,
+        "the database connection broke while booking; retry with the same request_id, or look whether \
+         the appointment exists",
+    )
+    .log(fault.to_string())
 }
 
 struct List {

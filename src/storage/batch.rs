@@ -113,7 +113,7 @@ async fn answer<T: Together>(store: &Store, sort: &T, asked: Vec<Asked<T>>) {
     let count = questions.len();
     let statement = sort.statement(questions.into());
     // The callers' deadlines differ; the connection's own limit bounds the statement.
-    let result = store.read_here(statement).await.and_then(|answers| {
+    let result = store.read_together(statement).await.and_then(|answers| {
         if answers.len() == count {
             return Ok(answers);
         }

@@ -14,7 +14,14 @@ pub mod entity;
 pub mod request;
 mod schema;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, QueryResult,
@@ -74,8 +81,17 @@ struct Inner {
     writer: DatabaseConnection,
     /// Where reads run.
     reader: DatabaseConnection,
+    /// Where the server looks after itself, however busy the others are.
+    control: DatabaseConnection,
     statement_timeout: Duration,
+    /// How much may be under way or waiting.
     room: Arc<Semaphore>,
+    /// One for each connection. Callers wait here and not for the pool, so that a pool that keeps
+    /// somebody waiting means that the database is away, and so that who leaves stops waiting.
+    write_turns: Arc<Semaphore>,
+    read_turns: Arc<Semaphore>,
+    /// Whether the database answered when it was last looked at.
+    reachable: AtomicBool,
 }
 
 /// A transaction, as units of work see it.
@@ -161,13 +177,22 @@ pub trait Query: Send + Sync + 'static {
 impl Store {
     /// Connects. For SQLite the file is made when it does not exist. The schema is left as it is.
     pub async fn connect(settings: &Settings) -> Result<Self, Fault> {
-        let (engine, writer, reader) = engine::connect(settings).await?;
+        let pools = engine::connect(settings).await?;
+        let write_turns = Arc::new(Semaphore::new(pools.writers));
+        let read_turns = match pools.readers {
+            Some(readers) => Arc::new(Semaphore::new(readers)),
+            None => Arc::clone(&write_turns),
+        };
         Ok(Self(Arc::new(Inner {
-            engine,
-            writer,
-            reader,
+            engine: pools.engine,
+            writer: pools.writer,
+            reader: pools.reader,
+            control: pools.control,
             statement_timeout: settings.statement_timeout,
             room: Arc::new(Semaphore::new(settings.max_in_flight)),
+            write_turns,
+            read_turns,
+            reachable: AtomicBool::new(true),
         })))
     }
 
@@ -187,24 +212,42 @@ impl Store {
         unit: U,
     ) -> Result<U::Output, Fault> {
         let store = self.clone();
-        self.task(async move { store.attempts(deadline, &unit).await }).await
+        self.task(deadline, Arc::clone(&self.0.write_turns), async move {
+            store.attempts(deadline, &unit).await
+        })
+        .await
     }
 
     /// Puts a query, in a task that the caller's departure does not cancel.
     pub async fn read<Q: Query>(&self, deadline: Deadline, query: Q) -> Result<Q::Output, Fault> {
         let store = self.clone();
-        self.task(async move {
-            if deadline.left() < TOO_LATE {
-                return Err(late());
-            }
-            store.read_here(query).await
+        self.task(deadline, Arc::clone(&self.0.read_turns), async move {
+            store.query(&store.0.reader, query).await
         })
         .await
     }
 
-    /// Puts a query in the present task, which must be one that nobody cancels.
-    async fn read_here<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
-        let at = Snapshot { inner: self.0.reader.clone(), engine: self.0.engine };
+    /// Puts a query for callers who ask together; see [`batch`]. In a task that nobody cancels.
+    async fn read_together<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
+        self.reachable()?;
+        let turn = Arc::clone(&self.0.read_turns).acquire_owned().await;
+        let _turn = turn.map_err(|_| Fault::internal("the store is closed"))?;
+        self.query(&self.0.reader, query).await
+    }
+
+    /// Puts a query for the server itself, however busy it is.
+    pub async fn look<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
+        let store = self.clone();
+        let task = tokio::spawn(async move { store.query(&store.0.control, query).await });
+        task.await.unwrap_or_else(|error| Err(Fault::internal(format!("a storage task: {error}"))))
+    }
+
+    async fn query<Q: Query>(
+        &self,
+        pool: &DatabaseConnection,
+        query: Q,
+    ) -> Result<Q::Output, Fault> {
+        let at = Snapshot { inner: pool.clone(), engine: self.0.engine };
         let mut attempt = 1;
         loop {
             match query.run(&at).await {
@@ -219,9 +262,13 @@ impl Store {
     /// Runs one statement that is a whole unit of work by itself: PostgreSQL makes it a transaction
     /// of its own. Only for statements that may be given up without harm, because the caller falls
     /// back to [`Store::run`].
-    pub(crate) async fn run_single<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
+    pub(crate) async fn run_single<Q: Query>(
+        &self,
+        deadline: Deadline,
+        query: Q,
+    ) -> Result<Q::Output, Fault> {
         let store = self.clone();
-        self.task(async move {
+        self.task(deadline, Arc::clone(&self.0.write_turns), async move {
             let at = Snapshot { inner: store.0.writer.clone(), engine: store.0.engine };
             query.run(&at).await
         })
@@ -230,12 +277,22 @@ impl Store {
 
     /// Whether the database answers and its schema is the one that this binary knows.
     pub async fn ready(&self) -> Result<(), Fault> {
-        schema::current(&self.0.reader).await
+        let pending = schema::pending(&self.0.control).await;
+        self.0.reachable.store(pending.is_ok(), Ordering::SeqCst);
+        match pending? {
+            0 => Ok(()),
+            pending => Err(schema::behind(pending)),
+        }
+    }
+
+    /// While the database is away, calls are told so at once instead of waiting for a connection.
+    fn reachable(&self) -> Result<(), Fault> {
+        if self.0.reachable.load(Ordering::SeqCst) { Ok(()) } else { Err(engine::away()) }
     }
 
     /// Closes the connections, after the work under way on them.
     pub async fn close(&self) {
-        for pool in [&self.0.writer, &self.0.reader] {
+        for pool in [&self.0.writer, &self.0.reader, &self.0.control] {
             if let Err(error) = pool.clone().close().await {
                 tracing::warn!(%error, "closing the database connections");
             }
@@ -247,18 +304,28 @@ impl Store {
         &self.0.writer
     }
 
+    /// Waits for a turn, and does the work when it comes, in a task of its own. Who leaves while still
+    /// waiting waits no longer; what has begun is finished.
     async fn task<T: Send + 'static>(
         &self,
+        deadline: Deadline,
+        turns: Arc<Semaphore>,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
+        self.reachable()?;
         let Ok(place) = Arc::clone(&self.0.room).try_acquire_owned() else {
             return Err(Fault::overloaded(Duration::from_millis(100)));
+        };
+        let turn = match tokio::time::timeout_at(deadline.0, turns.acquire_owned()).await {
+            Ok(Ok(turn)) if deadline.left() >= TOO_LATE => turn,
+            Ok(Err(_)) => return Err(Fault::internal("the store is closed")),
+            Ok(Ok(_)) | Err(_) => return Err(late()),
         };
         let task = tokio::spawn(async move {
             let guard = engine::Unfinished::new();
             let result = work.await;
             guard.finished();
-            drop(place);
+            drop((turn, place));
             result
         });
         task.await.unwrap_or_else(|error| Err(Fault::internal(format!("a storage task: {error}"))))
@@ -300,8 +367,14 @@ impl Store {
         #[expect(clippy::disallowed_methods, reason = "the one place that opens transactions")]
         let begun = self.0.writer.begin_with_options(self.0.engine.write_mode()).await;
         let tx = Tx { inner: begun.map_err(|e| engine::fault(&e))?, engine: self.0.engine };
-        self.bound(&tx, deadline).await?;
-        match unit.run(&tx).await {
+        // Beginning may have taken a while.
+        let bound =
+            if deadline.left() < TOO_LATE { Err(late()) } else { self.bound(&tx, deadline).await };
+        let result = match bound {
+            Ok(()) => unit.run(&tx).await,
+            Err(fault) => Err(fault),
+        };
+        match result {
             Ok(output) => {
                 tx.inner.commit().await.map_err(|e| engine::commit_fault(&e))?;
                 Ok(output)

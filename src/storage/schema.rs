@@ -41,15 +41,16 @@ pub async fn migration_status(store: &Store) -> Result<Vec<MigrationState>, Faul
         .collect())
 }
 
-/// Whether the database answers and nothing is missing.
-pub(super) async fn current(db: &DatabaseConnection) -> Result<(), Fault> {
+/// How many changes this database lacks. An error when it does not answer.
+pub(super) async fn pending(db: &DatabaseConnection) -> Result<usize, Fault> {
     let pending = Migrator::get_pending_migrations_read_only(db).await;
-    let pending = pending.map_err(|e| engine::fault(&e))?;
-    if pending.is_empty() {
-        return Ok(());
-    }
-    Err(Fault::new(Reason::DatabaseUnavailable, "the schema is not up to date")
-        .log(format!("{} migrations are pending; run `daybook migrate up`", pending.len())))
+    Ok(pending.map_err(|e| engine::fault(&e))?.len())
+}
+
+/// The schema lacks so many changes.
+pub(super) fn behind(pending: usize) -> Fault {
+    Fault::new(Reason::DatabaseUnavailable, "the schema is not up to date")
+        .log(format!("{pending} migrations are pending; run `daybook migrate up`"))
 }
 
 async fn in_turn(store: &Store, down: Option<u32>) -> Result<(), Fault> {

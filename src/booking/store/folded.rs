@@ -6,6 +6,8 @@
 //! event appended and the answer kept. Where any of that fails it changes nothing and returns no
 //! row, and the caller runs [`crate::booking::commands::Book`], which finds out why.
 
+use std::time::Duration;
+
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value};
 use serde_json::json;
 use uuid::Uuid;
@@ -17,15 +19,19 @@ use crate::{
     storage::{Query, Snapshot, engine, request::Once},
 };
 
-// The provider's row is locked before anything is written, and `version` is read under that lock:
+// Waiting is what can take long, and a lock timeout counts from the moment it is set, also within a
+// statement; it ends with the statement's transaction. The provider's row is locked before anything is written, and `version` is read under that lock:
 // in READ COMMITTED a row that was waited for is read again. ON CONFLICT DO NOTHING instead of an
 // error: see `store::claim`. The answer is completed here with what only the database knows.
 const SQL: &str = "
-WITH provider AS (
-    SELECT version + 1 AS version FROM providers
-    WHERE provider_id = $1 AND enabled AND schedule_version = $2
+WITH bounds AS MATERIALIZED (
+    SELECT set_config('lock_timeout', $17, true) AS lock_timeout
+), provider AS (
+    SELECT version + 1 AS version FROM providers, bounds
+    WHERE bounds.lock_timeout IS NOT NULL
+      AND provider_id = $1 AND enabled AND schedule_version = $2
       AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $13 AND request_id = $14)
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF providers
 ), booked AS (
     INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name,
         starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, version,
@@ -57,6 +63,8 @@ pub struct Folded {
     pub schedule_version: i64,
     /// The request, for retries.
     pub once: Once,
+    /// How long to wait for others.
+    pub patience: Duration,
 }
 
 #[derive(FromQueryResult)]
@@ -83,7 +91,7 @@ impl Query for Folded {
 }
 
 impl Folded {
-    fn values(&self) -> Result<[Value; 16], Fault> {
+    fn values(&self) -> Result<[Value; 17], Fault> {
         let a = &self.appointment;
         let request: Option<Uuid> = self.once.id.map(|id| id.0);
         Ok([
@@ -103,6 +111,7 @@ impl Folded {
             request.into(),
             self.once.fingerprint.to_vec().into(),
             Once::encode(a)?.into(),
+            format!("{}ms", self.patience.as_millis().max(1)).into(),
         ])
     }
 }

@@ -65,19 +65,40 @@ const CONSTRAINTS: &[(&str, Constraint)] = &[
     ("requests.caller_id", Constraint::Request),
 ];
 
-pub(super) async fn connect(
-    settings: &Settings,
-) -> Result<(Engine, DatabaseConnection, DatabaseConnection), Fault> {
+/// The pools of a store.
+pub(super) struct Pools {
+    pub(super) engine: Engine,
+    /// For units of work.
+    pub(super) writer: DatabaseConnection,
+    /// How many of those at a time.
+    pub(super) writers: usize,
+    /// For reads.
+    pub(super) reader: DatabaseConnection,
+    /// How many of those at a time, where they are counted apart from the writers.
+    pub(super) readers: Option<usize>,
+    /// For the server itself.
+    pub(super) control: DatabaseConnection,
+}
+
+pub(super) async fn connect(settings: &Settings) -> Result<Pools, Fault> {
     let url = settings.url.expose_secret();
     let engine = Engine::of(url).ok_or_else(|| {
         Fault::internal("the database URL begins with neither sqlite: nor postgres:")
     })?;
-    let (writer, reader) = match engine {
+    match engine {
         Engine::Postgres => postgres::connect(settings, url).await,
         Engine::Sqlite => sqlite::connect(settings, url).await,
     }
-    .map_err(|e| fault(&e))?;
-    Ok((engine, writer, reader))
+    .map_err(|e| fault(&e))
+}
+
+/// The database was away when it was last looked at, a moment ago.
+pub(super) fn away() -> Fault {
+    Fault::new(
+        Reason::DatabaseUnavailable,
+        "the database cannot be reached; nothing was changed; retry",
+    )
+    .retry_after(std::time::Duration::from_millis(500))
 }
 
 /// The constraint that a statement violated, if it is one with a meaning.
@@ -127,12 +148,7 @@ pub fn commit_fault(error: &DbErr) -> Fault {
 }
 
 fn unavailable(error: &DbErr) -> Fault {
-    Fault::new(
-        Reason::DatabaseUnavailable,
-        "the database cannot be reached; nothing was changed; retry",
-    )
-    .log(error.to_string())
-    .retry_after(std::time::Duration::from_millis(500))
+    away().log(error.to_string())
 }
 
 enum Class {

@@ -2,17 +2,26 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, sqlx::Executor};
+use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Executor};
 
-use super::{Class, Settings, left_unfinished};
+use super::{Class, Engine, Pools, Settings, left_unfinished};
 
-pub(super) async fn connect(
-    settings: &Settings,
-    url: &str,
-) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbErr> {
+    let pool = Database::connect(options(settings, url, settings.max_connections)).await?;
+    Ok(Pools {
+        engine: Engine::Postgres,
+        writer: pool.clone(),
+        writers: usize::try_from(settings.max_connections).unwrap_or(1),
+        reader: pool,
+        readers: None,
+        control: Database::connect(options(settings, url, 1)).await?,
+    })
+}
+
+fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
-        .max_connections(settings.max_connections)
+        .max_connections(connections)
         .min_connections(1)
         // The server starts, and says that it is not ready, also while the database is away.
         .connect_lazy(true)
@@ -35,8 +44,7 @@ pub(super) async fn connect(
                 })
             })
         });
-    let pool = Database::connect(options).await?;
-    Ok((pool.clone(), pool))
+    options
 }
 
 /// What a SQLSTATE means; nothing for SQLite's codes, which are shorter.

@@ -3,31 +3,40 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr, SqliteTransactionMode, TransactionOptions,
+    ConnectOptions, Database, DbErr, SqliteTransactionMode, TransactionOptions,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{Class, Settings};
+use super::{Class, Engine, Pools, Settings};
 
 /// How long a writer waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
 
-pub(super) async fn connect(
-    settings: &Settings,
-    url: &str,
-) -> Result<(DatabaseConnection, DatabaseConnection), DbErr> {
+pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbErr> {
     let in_memory = url.contains(":memory:") || url.contains("mode=memory");
     if !in_memory {
         make_private(url);
     }
     // A database in memory belongs to one connection, which then serves reads too. It must not rest.
     let writer = Database::connect(options(settings, url, 1)).await?;
-    let reader = if in_memory {
-        writer.clone()
-    } else {
-        Database::connect(options(settings, url, settings.max_connections)).await?
-    };
-    Ok((writer, reader))
+    if in_memory {
+        return Ok(Pools {
+            engine: Engine::Sqlite,
+            reader: writer.clone(),
+            control: writer.clone(),
+            writer,
+            writers: 1,
+            readers: None,
+        });
+    }
+    Ok(Pools {
+        engine: Engine::Sqlite,
+        writer,
+        writers: 1,
+        reader: Database::connect(options(settings, url, settings.max_connections)).await?,
+        readers: Some(usize::try_from(settings.max_connections).unwrap_or(1)),
+        control: Database::connect(options(settings, url, 1)).await?,
+    })
 }
 
 /// Makes a missing file readable by its owner only, before SQLite makes it readable by everybody: it
@@ -47,8 +56,7 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
     options
         .max_connections(connections)
         .min_connections(1)
-        // Writers queue for the one connection; their deadline bounds the wait.
-        .acquire_timeout(settings.statement_timeout.max(settings.acquire_timeout))
+        .acquire_timeout(settings.acquire_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
