@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn timeouts_read_as_the_protocol_says() {
-        assert_eq!(parse_timeout("1H"), Some(Duration::from_secs(3600)));
+        assert_eq!(parse_timeout("1H"), Some(Duration::from_hours(1)));
         assert_eq!(parse_timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
         assert_eq!(parse_timeout("50m"), Some(Duration::from_millis(50)));
         for bad in ["", "S", "1", "banana", "123456789S", "-1S", "+1S", "1 S", "1s", "1é", "٣S"] {

@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn other_spellings_are_refused() {
-        let id = Uuid::from_u128(0xabcdef);
+        let id = Uuid::from_u128(0x00ab_cdef);
         for bad in [
             format!("providers/{{{id}}}"),
             format!("providers/{}", id.simple()),

@@ -1,6 +1,17 @@
 //! The integration tests: one binary, so that a change links once.
 
+#![expect(unreachable_pub, reason = "a test binary has no callers")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::pedantic, reason = "tests are read as sentences, not as library code")]
+
 mod architecture;
+mod cancelled;
 mod cli;
 mod conformance;
+mod crashes;
+mod drain;
+mod races;
+mod rpc;
 mod support;
+mod tokens;

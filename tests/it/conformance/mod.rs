@@ -1,6 +1,13 @@
 //! One list of behaviours, run on both engines.
 
+mod account_fields;
+mod accounts;
 mod booking;
+mod listing;
+mod retries;
+mod schedule_fields;
+mod schedules;
+mod writes;
 
 /// Expands a list of `async fn(World)` into a test for each engine.
 macro_rules! behaviours {

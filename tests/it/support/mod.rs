@@ -1,11 +1,15 @@
 //! A whole Daybook in a test: the real server on a real port, on SQLite or PostgreSQL, with a clock
 //! that the test moves.
 
+pub mod books;
 pub mod people;
 pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod raw;
 pub mod refusal;
 
-use std::time::Duration;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
@@ -44,8 +48,8 @@ pub struct World {
     pub clock: ManualClock,
     pub url: String,
     pub channel: Channel,
-    pub running: Running,
-    _folder: tempfile::TempDir,
+    _running: Running,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 /// A database of its own for one test.
@@ -99,11 +103,28 @@ impl World {
         folder: tempfile::TempDir,
         settings: &[(&str, &str)],
     ) -> Self {
+        Self::in_folder(engine, url, Arc::new(folder), settings).await
+    }
+
+    /// A second server on the same database, with the same signing key and a clock of its own.
+    pub async fn beside(&self) -> Self {
+        let folder = Arc::clone(&self._folder);
+        let world = Self::in_folder(self.engine, self.url.clone(), folder, &[]).await;
+        world.clock.set(self.clock.now());
+        world
+    }
+
+    async fn in_folder(
+        engine: Engine,
+        url: String,
+        folder: Arc<tempfile::TempDir>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let (ambient, clock) = Ambient::manual(NOW.parse().unwrap());
         let running = app::start(config(&url, folder.path(), settings), ambient).await.unwrap();
         let channel = connect(&running.address.to_string()).await;
         serving(&channel).await;
-        Self { engine, clock, url, channel, running, _folder: folder }
+        Self { engine, clock, url, channel, _running: running, _folder: folder }
     }
 
     pub fn auth(&self) -> AuthServiceClient<Channel> {
@@ -118,6 +139,11 @@ impl World {
         ScheduleServiceClient::new(self.channel.clone())
     }
 
+    /// The private key that the server signs tokens with.
+    pub fn key_file(&self) -> PathBuf {
+        self._folder.path().join("key.pem")
+    }
+
     /// Moves the clock to this local time.
     pub fn move_to(&self, local: &str, zone: &str) {
         self.clock.set(instant(local, zone));
@@ -130,6 +156,25 @@ impl World {
 
     /// One number from the database, past the server.
     pub async fn count(&self, sql: &str) -> i64 {
+        self.value(sql).await
+    }
+
+    /// What changes when anything is written: rows and versions of every table.
+    pub async fn state(&self) -> String {
+        self.value(
+            "SELECT 'users ' || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM users)
+              || ' providers ' || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM providers)
+              || ' appointments '
+              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointments)
+              || ' events ' || (SELECT count(*) FROM events)
+              || ' user_events ' || (SELECT count(*) FROM user_events)
+              || ' requests ' || (SELECT count(*) FROM requests)",
+        )
+        .await
+    }
+
+    /// One value from the database, past the server.
+    async fn value<T: sea_orm::TryGetable>(&self, sql: &str) -> T {
         let db = self.sql().await;
         let backend = match self.engine {
             Engine::Sqlite => DatabaseBackend::Sqlite,
@@ -137,6 +182,15 @@ impl World {
         };
         let row = db.query_one_raw(Statement::from_string(backend, sql)).await.unwrap();
         row.unwrap().try_get_by_index(0).unwrap()
+    }
+
+    /// Changes the database past the server: one statement for each engine.
+    pub async fn execute(&self, sqlite: &str, postgres: &str) {
+        let sql = match self.engine {
+            Engine::Sqlite => sqlite,
+            Engine::Postgres => postgres,
+        };
+        self.sql().await.execute_unprepared(sql).await.unwrap();
     }
 }
 

@@ -35,6 +35,7 @@ pub async fn database() -> String {
 impl Cluster {
     /// Makes a cluster and starts it. It ends with this process.
     pub fn start() -> Self {
+        remove_left_overs();
         let folder = tempfile::Builder::new().prefix("daybook-pg").tempdir().unwrap();
         if is_root() {
             // PostgreSQL does not run as root, and must get into the folder.
@@ -115,6 +116,25 @@ fn server(data: &Path, socket: &Path, port: u16) -> Child {
         .process_group(0)
         .spawn()
         .expect("starting PostgreSQL")
+}
+
+/// A run ends without dropping the cluster that its tests shared; the next one clears away what has
+/// no server any more.
+fn remove_left_overs() {
+    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let is_ours =
+            path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("daybook-pg"));
+        let runs = path.join("data/postmaster.pid").exists();
+        // Another run may just be making one.
+        let old = path
+            .metadata()
+            .and_then(|m| m.modified())
+            .is_ok_and(|made| made.elapsed().is_ok_and(|age| age > Duration::from_mins(10)));
+        if is_ours && old && !runs && fs::remove_dir_all(&path).is_ok() {
+            let _ = fs::remove_file(path.with_extension("log"));
+        }
+    }
 }
 
 /// Where the server of this cluster logs.

@@ -1,0 +1,415 @@
+//! Who gets past the door: every method of the descriptor set, against every sort of caller.
+
+use std::collections::BTreeSet;
+
+use daybook::{
+    grpc::{
+        policy::{self, Access, TABLE},
+        proto::{
+            DESCRIPTORS,
+            auth::{self, Role},
+            booking,
+            google::r#type::Date,
+        },
+    },
+    identity,
+};
+use prost::Message;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_types::FieldMask;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use crate::support::{
+    Engine, World, berlin,
+    people::sign_up,
+    raw::{authorized, seen, stream, unary},
+    refusal::{reason_of, refused},
+};
+
+/// Everything that is served: our own services, health and reflection.
+fn methods() -> Vec<(String, MethodDescriptor)> {
+    let mut pool = DescriptorPool::new();
+    for set in [
+        DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ] {
+        pool.decode_file_descriptor_set(set).unwrap();
+    }
+    let path = |m: &MethodDescriptor| format!("/{}/{}", m.parent_service().full_name(), m.name());
+    let services: Vec<_> = pool.services().collect();
+    services.iter().flat_map(|s| s.methods()).map(|method| (path(&method), method)).collect()
+}
+
+#[test]
+fn every_method_has_one_entry_in_the_policy_table_and_every_entry_a_method() {
+    let served: BTreeSet<String> = methods().into_iter().map(|(path, _)| path).collect();
+    let known: BTreeSet<String> = TABLE.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(known, served);
+    assert_eq!(known.len(), TABLE.len(), "an entry stands twice");
+    for (path, method) in methods() {
+        assert_eq!(policy::is_stream(&path), method.is_server_streaming(), "{path}");
+        assert_eq!(policy::is_probe(&path), path.starts_with("/grpc.health."), "{path}");
+    }
+}
+
+/// The callers of the matrix. Open methods do not look at tokens at all.
+const CALLERS: [&str; 5] = ["nobody", "garbage", "customer", "provider", "admin"];
+
+/// What the table says about a caller: the reason of the refusal, or none.
+fn expected(access: Access, caller: &str) -> Option<&'static str> {
+    let role = identity::Role::parse(caller);
+    match (access, role) {
+        (Access::Open, _) | (Access::Pages, Some(_)) => None,
+        (Access::Pages | Access::Roles(_), None) => Some("NOT_AUTHENTICATED"),
+        (Access::Roles(roles), Some(role)) => {
+            (!roles.contains(&role)).then_some("ROLE_NOT_ALLOWED")
+        }
+    }
+}
+
+/// Calls a method with an empty message, and returns the reason of the refusal, if there was one.
+async fn knock(world: &World, path: &str, authorization: Option<&str>) -> Option<String> {
+    let request = authorized(Vec::new(), authorization);
+    let answer = if policy::is_stream(path) {
+        let mut answers = match stream(&world.channel, path, request).await {
+            Ok(answers) => answers.into_inner(),
+            Err(status) => return Some(reason_of(&status)),
+        };
+        answers.message().await.map(|_| ())
+    } else {
+        unary(&world.channel, path, request).await.map(|_| ())
+    };
+    answer.err().map(|status| reason_of(&status))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
+    let world = World::new(Engine::Sqlite).await;
+    let admin = world.admin().await;
+    let people = [world.customer().await, world.provider().await, admin];
+    let mut tokens = vec![None, Some("Bearer garbage".to_owned())];
+    tokens.extend(people.iter().map(|person| Some(format!("Bearer {}", person.token))));
+    let mut rows = Vec::new();
+    for (path, method) in methods() {
+        let access = policy::access(&path).unwrap();
+        let mut passed = String::new();
+        for (caller, token) in CALLERS.iter().zip(&tokens) {
+            let refusal = knock(&world, &path, token.as_deref()).await;
+            let wanted = expected(access, caller);
+            match wanted {
+                Some(_) => assert_eq!(refusal.as_deref(), wanted, "{path} as {caller}"),
+                // Past the door: an empty request is either fine or told by field.
+                None => assert!(
+                    matches!(refusal.as_deref(), None | Some("INVALID_FIELDS")),
+                    "{path} as {caller}: {refusal:?}"
+                ),
+            }
+            passed.push(if wanted.is_none() { caller.chars().next().unwrap() } else { '-' });
+        }
+        let service = method.parent_service();
+        rows.push(format!("{passed} {}/{}", service.name(), method.name()));
+    }
+    // What the table is meant to say: nobody, garbage, customer, provider, admin.
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    ngcpa AuthService/SignUp
+    ngcpa AuthService/LogIn
+    --cpa AuthService/GetMe
+    --cpa AuthService/UpdateMe
+    --cpa AuthService/ChangePassword
+    ----a AuthService/ListUsers
+    ----a AuthService/GetUser
+    ----a AuthService/SetUserRole
+    ----a AuthService/DisableUser
+    ----a AuthService/EnableUser
+    --cpa BookingService/BookAppointment
+    --cpa BookingService/GetAppointment
+    --cpa BookingService/ListAppointments
+    --cpa BookingService/CancelAppointment
+    ---pa BookingService/CompleteAppointment
+    --cpa BookingService/GetAvailability
+    --cpa ScheduleService/ListProviders
+    --cpa ScheduleService/GetProvider
+    --cpa ScheduleService/GetSchedule
+    ---pa ScheduleService/UpdateSchedule
+    ngcpa Health/Check
+    ngcpa Health/Watch
+    ngcpa ServerReflection/ServerReflectionInfo
+    ngcpa ServerReflection/ServerReflectionInfo
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_refusal_for_want_of_a_token_is_the_same() {
+    let world = World::new(Engine::Sqlite).await;
+    let mut answers = BTreeSet::new();
+    for (path, _) in methods() {
+        if policy::access(&path) == Some(Access::Open) {
+            continue;
+        }
+        for authorization in [None, Some("Bearer garbage"), Some("Bearer "), Some("Basic YTpi")] {
+            let request = authorized(Vec::new(), authorization);
+            let status = unary(&world.channel, &path, request).await.unwrap_err();
+            assert_eq!(status.code(), Code::Unauthenticated);
+            answers.insert((seen(&status).1, seen(&status).2));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_spellings_of_a_path_reach_no_handler() {
+    let world = World::new(Engine::Sqlite).await;
+    let before = world.state().await;
+    let good = "/daybook.auth.v1.AuthService/SignUp";
+    for odd in [
+        "/".to_owned(),
+        format!("/{good}"),
+        format!("{good}/"),
+        format!("{good}//"),
+        good.replace("/SignUp", "//SignUp"),
+        good.replace("/SignUp", "/./SignUp"),
+        good.replace("/SignUp", "/x/../SignUp"),
+        format!("{good}/../SignUp"),
+        good.replace("SignUp", "signup"),
+        good.replace("SignUp", "Signup"),
+        good.to_uppercase(),
+        good.to_lowercase(),
+        good.replace("auth.v1", "auth%2ev1"),
+        good.replace("auth.v1", "auth%2Ev1"),
+        good.replace("SignUp", "Sign%55p"),
+        good.replace("/SignUp", "%2FSignUp"),
+        format!("{good}%00"),
+        format!("{good}%20"),
+        format!("{good};x"),
+        good.replace("/SignUp", "/"),
+        good.replace("/SignUp", ""),
+        good.replace("/SignUp", "/SignUp2"),
+        good.replace("AuthService", "BookingService"),
+        good.replace("daybook.auth.v1", "daybook.booking.v1"),
+        good.replace("daybook.", ""),
+        good.replace("v1", "v2"),
+        "/grpc.health.v1.Health/List".to_owned(),
+        "/grpc.health.v1.Health/../daybook.auth.v1.AuthService/SignUp".to_owned(),
+        format!("/{}", "x".repeat(4000)),
+    ] {
+        let body = sign_up(Role::Customer).encode_to_vec();
+        let answer = unary(&world.channel, &odd, authorized(body, None)).await;
+        let status = refused(answer, "METHOD_UNKNOWN");
+        assert_eq!(status.code(), Code::Unimplemented, "{odd}");
+        assert!(!format!("{status:?}").contains("xxxx"), "the path is not sent back");
+    }
+    assert_eq!(world.state().await, before);
+    // The control: the right path makes an account.
+    let body = sign_up(Role::Customer).encode_to_vec();
+    unary(&world.channel, good, authorized(body, None)).await.unwrap();
+    assert_ne!(world.state().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_bearer_token_and_nothing_else_is_looked_at() {
+    const PATH: &str = "/daybook.auth.v1.AuthService/GetMe";
+    let world = World::new(Engine::Sqlite).await;
+    let (person, other) = (world.customer().await, world.customer().await);
+    let token = &person.token;
+    for good in [
+        format!("Bearer {token}"),
+        format!("bearer {token}"),
+        format!("BEARER {token}"),
+        format!("bEaReR {token}"),
+    ] {
+        unary(&world.channel, PATH, authorized(Vec::new(), Some(&good))).await.unwrap();
+    }
+    let long = "x".repeat(9 * 1024);
+    let mut answers = BTreeSet::new();
+    for bad in [
+        String::new(),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        token.clone(),
+        format!(" Bearer {token}").replacen(' ', "", 2),
+        format!("Bearer  {token}"),
+        format!("Bearer\t{token}"),
+        format!("Bearer:{token}"),
+        format!("Basic {token}"),
+        format!("Digest {token}"),
+        format!("Bearer \"{token}\""),
+        format!("Bearer {token},Bearer {}", other.token),
+        format!("Bearer {token} {}", other.token),
+        format!("Bearer {long}"),
+        format!("Bearer {token}{long}"),
+        format!("Bearer {token}.{long}"),
+    ] {
+        let answer = unary(&world.channel, PATH, authorized(Vec::new(), Some(&bad))).await;
+        let status = refused(answer, "NOT_AUTHENTICATED");
+        answers.insert((seen(&status).1, seen(&status).2));
+    }
+    // Two headers, also where both are good and the same.
+    for second in [token, &other.token, ""] {
+        let mut request = authorized(Vec::new(), Some(&format!("Bearer {token}")));
+        let second = format!("Bearer {second}").parse().unwrap();
+        request.metadata_mut().append("authorization", second);
+        let status = refused(unary(&world.channel, PATH, request).await, "NOT_AUTHENTICATED");
+        answers.insert((seen(&status).1, seen(&status).2));
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    // A token elsewhere is none.
+    for header in ["x-authorization", "cookie", "proxy-authorization", "grpc-authorization"] {
+        let mut request = Request::new(Vec::new());
+        request.metadata_mut().insert(header, format!("Bearer {token}").parse().unwrap());
+        refused(unary(&world.channel, PATH, request).await, "NOT_AUTHENTICATED");
+    }
+}
+
+/// The request of a method for a resource with this name.
+fn request_for(method: &str, name: &str) -> Vec<u8> {
+    let name = name.to_owned();
+    let day = Some(Date { year: 2026, month: 11, day: 23 });
+    match method {
+        "GetUser" => auth::GetUserRequest { name }.encode_to_vec(),
+        "SetUserRole" => {
+            let role = Role::Admin.into();
+            auth::SetUserRoleRequest { name, role, ..Default::default() }.encode_to_vec()
+        }
+        "DisableUser" => auth::DisableUserRequest { name, ..Default::default() }.encode_to_vec(),
+        "EnableUser" => auth::EnableUserRequest { name, ..Default::default() }.encode_to_vec(),
+        "GetProvider" => booking::GetProviderRequest { name }.encode_to_vec(),
+        "GetSchedule" => booking::GetScheduleRequest { name }.encode_to_vec(),
+        "UpdateSchedule" => {
+            let time_zone = "UTC".to_owned();
+            let schedule = booking::Schedule { name, time_zone, ..Default::default() };
+            booking::UpdateScheduleRequest {
+                schedule: Some(schedule),
+                update_mask: Some(FieldMask { paths: vec!["time_zone".to_owned()] }),
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }
+        "BookAppointment" => booking::BookAppointmentRequest {
+            provider: name,
+            start_time: Some(berlin("2026-11-23 16:00")),
+            end_time: Some(berlin("2026-11-23 16:30")),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "GetAvailability" => booking::GetAvailabilityRequest {
+            provider: name,
+            start_date: day,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "GetAppointment" => booking::GetAppointmentRequest { name }.encode_to_vec(),
+        "CancelAppointment" => {
+            booking::CancelAppointmentRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "CompleteAppointment" => {
+            booking::CompleteAppointmentRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "ListAppointments" if name.starts_with("users/") => {
+            booking::ListAppointmentsRequest { customer: name, ..Default::default() }
+                .encode_to_vec()
+        }
+        "ListAppointments" => {
+            booking::ListAppointmentsRequest { provider: name, ..Default::default() }
+                .encode_to_vec()
+        }
+        other => panic!("no request for {other}"),
+    }
+}
+
+/// What a caller sees of a refusal, with the name it asked for taken out.
+fn without_name(status: &Status, name: &str) -> String {
+    let details = status.get_error_details();
+    format!("{:?} {} {details:?}", status.code(), status.message()).replace(name, "NAME")
+}
+
+const NOT_FOUND: Option<&str> = Some("NOT_FOUND");
+const NOT_ALLOWED: Option<&str> = Some("ROLE_NOT_ALLOWED");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
+    let world = World::new(Engine::Sqlite).await;
+    let (ada, bob) = (world.customer().await, world.provider().await);
+    let (shut, admin) = (world.provider().await, world.admin().await);
+    let (start, end) = (berlin("2026-11-23 10:00"), berlin("2026-11-23 10:30"));
+    let appointment = world.book(&ada, &bob, start, end).await.unwrap().name;
+    let (_, id) = appointment.rsplit_once('/').unwrap();
+    let disable = auth::DisableUserRequest { name: shut.user.name.clone(), ..Default::default() };
+    world.auth().disable_user(admin.asks(disable)).await.unwrap();
+    let strangers = [world.customer().await, world.provider().await, admin];
+    let moved = format!("{}/appointments/{id}", strangers[1].provider());
+
+    // The method, somebody else's, and what a customer, a provider and an admin get for it.
+    let rows: &[(&str, &str, [Option<&str>; 3])] = &[
+        ("GetProvider", &ada.provider(), [NOT_FOUND; 3]),
+        ("GetProvider", &shut.provider(), [NOT_FOUND; 3]),
+        ("GetSchedule", &ada.schedule(), [NOT_FOUND; 3]),
+        ("GetSchedule", &shut.schedule(), [NOT_FOUND, NOT_FOUND, None]),
+        ("GetAvailability", &ada.provider(), [NOT_FOUND; 3]),
+        ("GetAvailability", &shut.provider(), [NOT_FOUND; 3]),
+        ("BookAppointment", &ada.provider(), [NOT_FOUND; 3]),
+        ("BookAppointment", &shut.provider(), [NOT_FOUND; 3]),
+        ("UpdateSchedule", &bob.schedule(), [NOT_ALLOWED, NOT_FOUND, None]),
+        ("UpdateSchedule", &ada.schedule(), [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("ListAppointments", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
+        ("ListAppointments", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
+        ("GetAppointment", &moved, [NOT_FOUND; 3]),
+        ("GetAppointment", &appointment, [NOT_FOUND, NOT_FOUND, None]),
+        ("CancelAppointment", &moved, [NOT_FOUND; 3]),
+        ("CompleteAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("CompleteAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("NOT_STARTED")]),
+        ("CancelAppointment", &appointment, [NOT_FOUND, NOT_FOUND, None]),
+        ("GetUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("SetUserRole", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("DisableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("EnableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+    ];
+    let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
+    let naming = methods().into_iter().filter(|(path, method)| {
+        let names = ["name", "provider", "customer", "schedule"];
+        path.starts_with("/daybook.")
+            && names.iter().any(|name| method.input().get_field_by_name(name).is_some())
+    });
+    let naming: Vec<(String, MethodDescriptor)> = naming.collect();
+    assert_eq!(covered, naming.iter().map(|(_, method)| method.name()).collect());
+
+    for (method, foreign, wanted) in rows {
+        let (path, _) = naming.iter().find(|(_, found)| found.name() == *method).unwrap();
+        // The same name with other ids.
+        let missing = nobodys(foreign);
+        for (caller, wanted) in strangers.iter().zip(wanted) {
+            let bearer = format!("Bearer {}", caller.token);
+            let call = async |name: &str| {
+                let request = authorized(request_for(method, name), Some(&bearer));
+                unary(&world.channel, path, request).await
+            };
+            let role = caller.user.role().as_str_name();
+            if *method == "ListAppointments" && wanted.is_none() {
+                // An admin filters all appointments; nobody's are none.
+                call(&missing).await.unwrap();
+                continue;
+            }
+            let absent = call(&missing).await.unwrap_err();
+            let of_absent = if *wanted == NOT_ALLOWED { NOT_ALLOWED } else { NOT_FOUND };
+            assert_eq!(Some(&*reason_of(&absent)), of_absent, "{method} of {missing} as {role}");
+            let answer = call(foreign).await.err();
+            let reason = answer.as_ref().map(reason_of);
+            assert_eq!(reason.as_deref(), *wanted, "{method} of {foreign} as {role}");
+            if let (Some(status), true) = (answer, *wanted == of_absent) {
+                let told = without_name(&status, foreign);
+                assert_eq!(told, without_name(&absent, &missing), "{method} as {role}");
+            }
+        }
+    }
+}
+
+/// A name of the same form whose ids nobody has.
+fn nobodys(name: &str) -> String {
+    let parts = name.split('/').map(|part| {
+        let is_id = part.len() == 36;
+        if is_id { "01980000-0000-7000-8000-000000000000" } else { part }
+    });
+    parts.collect::<Vec<_>>().join("/")
+}

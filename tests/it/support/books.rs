@@ -1,0 +1,95 @@
+//! The books: what must hold in a database whatever happened to it.
+
+use std::collections::BTreeMap;
+
+use daybook::storage::entity::appointments;
+use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, Statement};
+
+/// Each counts what must not be there.
+const WRONGS: &[(&str, &str)] = &[
+    (
+        "live appointments of one provider that overlap",
+        "SELECT count(*) FROM (
+            SELECT starts_at, lag(ends_at) OVER (PARTITION BY provider_id ORDER BY starts_at)
+                AS earlier
+            FROM appointments WHERE state IN ('booked', 'completed')) each
+         WHERE earlier > starts_at",
+    ),
+    (
+        "live appointments of one customer that overlap",
+        "SELECT count(*) FROM (
+            SELECT starts_at, lag(ends_at) OVER (PARTITION BY customer_id ORDER BY starts_at)
+                AS earlier
+            FROM appointments WHERE state IN ('booked', 'completed')) each
+         WHERE earlier > starts_at",
+    ),
+    (
+        "providers whose events have gaps or do not end at their version",
+        "SELECT count(*) FROM providers p LEFT JOIN (
+            SELECT provider_id, count(*) AS n, min(version) AS first, max(version) AS last
+            FROM events GROUP BY provider_id) e ON e.provider_id = p.provider_id
+         WHERE e.n IS NULL OR e.first <> 1 OR e.last <> e.n OR e.last <> p.version",
+    ),
+    (
+        "appointments with more or fewer events than changes",
+        "SELECT count(*) FROM appointments a LEFT JOIN (
+            SELECT provider_id, appointment_id, count(*) AS n, max(version) AS last
+            FROM events GROUP BY provider_id, appointment_id) e
+            ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
+         WHERE e.n IS NULL OR e.last <> a.version
+            OR e.n <> CASE WHEN a.state = 'booked' THEN 1 ELSE 2 END",
+    ),
+    (
+        "appointments whose first event is not the booking",
+        "SELECT count(*) FROM (
+            SELECT kind, row_number() OVER (
+                PARTITION BY provider_id, appointment_id ORDER BY version) AS place
+            FROM events WHERE appointment_id IS NOT NULL) each
+         WHERE (kind = 'appointment_booked') <> (place = 1)",
+    ),
+    (
+        "appointments whose last event is another state's",
+        "SELECT count(*) FROM appointments a LEFT JOIN events e
+            ON e.provider_id = a.provider_id AND e.version = a.version
+            AND e.appointment_id = a.appointment_id AND e.kind = 'appointment_' || a.state
+         WHERE e.version IS NULL",
+    ),
+    (
+        "events of appointments that are not there",
+        "SELECT count(*) FROM events e LEFT JOIN appointments a
+            ON a.provider_id = e.provider_id AND a.appointment_id = e.appointment_id
+         WHERE e.appointment_id IS NOT NULL AND a.appointment_id IS NULL",
+    ),
+    (
+        "changes that two requests claim",
+        "SELECT count(*) FROM (
+            SELECT owner_id FROM requests GROUP BY owner_id, version HAVING count(*) > 1) each",
+    ),
+    (
+        "requests of a provider's time without their change",
+        "SELECT count(*) FROM requests r JOIN providers p ON p.provider_id = r.owner_id
+         LEFT JOIN events e ON e.provider_id = r.owner_id AND e.version = r.version
+         WHERE e.version IS NULL",
+    ),
+];
+
+/// Asserts that nothing is wrong, and returns the state of every appointment by its resource name.
+pub async fn check(db: &DatabaseConnection) -> BTreeMap<String, String> {
+    for (what, sql) in WRONGS {
+        assert_eq!(number(db, sql).await, 0, "{what}");
+    }
+    let rows = appointments::Entity::find().all(db).await.unwrap();
+    rows.into_iter()
+        .map(|row| {
+            let name = format!("providers/{}/appointments/{}", row.provider_id, row.appointment_id);
+            (name, row.state)
+        })
+        .collect()
+}
+
+/// One number.
+pub async fn number(db: &DatabaseConnection, sql: &str) -> i64 {
+    let statement = Statement::from_string(db.get_database_backend(), sql);
+    let row = db.query_one_raw(statement).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    row.unwrap().try_get_by_index(0).unwrap()
+}

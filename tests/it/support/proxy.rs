@@ -1,0 +1,141 @@
+//! A TCP proxy that makes a link slow, holds it up, or breaks it.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+    time::Instant,
+};
+
+/// Between a client and a server, until it is dropped.
+pub struct Proxy {
+    pub address: SocketAddr,
+    state: Arc<State>,
+}
+
+struct State {
+    upstream: SocketAddr,
+    delay: Duration,
+    /// Counts the cuts.
+    cut: watch::Sender<u64>,
+    refusing: AtomicBool,
+    holding: watch::Sender<bool>,
+}
+
+impl Proxy {
+    /// In front of `upstream`, and as long as `delay` away from it.
+    pub async fn before(upstream: SocketAddr, delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State {
+            upstream,
+            delay,
+            cut: watch::Sender::new(0),
+            refusing: AtomicBool::new(false),
+            holding: watch::Sender::new(false),
+        });
+        let weak = Arc::downgrade(&state);
+        let mut ended = state.cut.subscribe();
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        let (Ok((client, _)), Some(state)) = (accepted, weak.upgrade()) else {
+                            return;
+                        };
+                        if !state.refusing.load(Ordering::SeqCst) {
+                            tokio::spawn(join(client, state));
+                        }
+                    }
+                    // The sender is gone with the proxy and its connections.
+                    cut = ended.changed() => if cut.is_err() { return },
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Resets every connection.
+    pub fn cut(&self) {
+        self.state.cut.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Closes new connections as soon as they come, or no longer.
+    pub fn refuse(&self, refusing: bool) {
+        self.state.refusing.store(refusing, Ordering::SeqCst);
+    }
+
+    /// Keeps back what the server says, or lets it go on.
+    pub fn hold_answers(&self, holding: bool) {
+        self.state.holding.send_replace(holding);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+async fn join(client: TcpStream, state: Arc<State>) -> io::Result<()> {
+    let mut cut = state.cut.subscribe();
+    let server = TcpStream::connect(state.upstream).await?;
+    for stream in [&client, &server] {
+        stream.set_nodelay(true)?;
+        // Closed with a reset, as when a machine or a middlebox dies.
+        stream.set_zero_linger()?;
+    }
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let free = watch::Sender::new(false);
+    let there = pump(from_client, to_server, state.delay, free.subscribe());
+    let back = pump(from_server, to_client, state.delay, state.holding.subscribe());
+    drop(state);
+    tokio::select! {
+        done = there => done,
+        done = back => done,
+        _ = cut.changed() => Ok(()),
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    delay: Duration,
+    mut holding: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let (send, mut receive) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
+    let reading = async move {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let length = from.read(&mut buffer).await?;
+            if length == 0 || send.send((Instant::now(), buffer[..length].to_vec())).await.is_err()
+            {
+                return Ok(());
+            }
+        }
+    };
+    let writing = async move {
+        while let Some((came, bytes)) = receive.recv().await {
+            tokio::time::sleep_until(came + delay).await;
+            let _ = holding.wait_for(|holding| !holding).await;
+            to.write_all(&bytes).await?;
+        }
+        Ok(())
+    };
+    // What was read is still written when the reader is done.
+    tokio::try_join!(reading, writing).map(|_: ((), ())| ())
+}
