@@ -17,7 +17,7 @@ use crate::{
     booking::service::Bookings,
     config::{Config, SigningKeySource},
     grpc::{
-        health::{self, Health},
+        health::Health,
         server::{self, ServeError, Services},
     },
     identity::{
@@ -27,29 +27,18 @@ use crate::{
         signing_key::{KeyError, SigningKey},
         token::{self, Tokens},
     },
-    kernel::{
-        ambient::Ambient,
-        fault::{Fault, Reason},
-        text,
-    },
+    kernel::{ambient::Ambient, fault::Fault, text},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         service::Schedules,
         store::claims::{Remembered, WithClaims},
     },
     storage::{self, Deadline, Store, batch::Batch},
+    upkeep,
 };
 
-/// How often to try again while the database cannot be reached at the start.
-const RETRY: Duration = Duration::from_secs(1);
-/// How often processes look which tokens others ended.
-const FOLLOW: Duration = Duration::from_secs(1);
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
-/// How often old requests are forgotten.
-const FORGET: Duration = Duration::from_hours(1);
-/// For work that no caller waits for.
-const BACKGROUND: Duration = Duration::from_secs(5);
 /// How many providers' schedules are remembered.
 const REMEMBERED: usize = 20_000;
 /// For operators, who wait as long as it takes.
@@ -71,7 +60,7 @@ pub enum Error {
     Key(#[from] KeyError),
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
-    Fault(#[from] Fault),
+    Fault(Fault),
     /// Serving failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -91,17 +80,21 @@ pub enum Error {
     Signals(#[source] io::Error),
 }
 
+// Not `#[from]`: that would make the fault its own cause, and tell it twice.
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// Operators may read what callers may not.
-fn operator_text(fault: &Fault) -> String {
+pub(crate) fn operator_text(fault: &Fault) -> String {
     let mut text = fault.log_text().map_or_else(|| fault.message().to_owned(), ToOwned::to_owned);
     for violation in fault.fields() {
         text.extend(["; ", &violation.field, " ", &violation.description]);
     }
-    if text.contains("UnsupportedCertVersion") {
-        text.push_str(
-            "; the server's TLS certificate is too old to be checked: give it a new one, or add \
-             ?sslmode=disable to the URL where the network is private",
-        );
+    if let Some(hint) = storage::engine::hint(&text) {
+        text.extend(["; ", hint]);
     }
     text
 }
@@ -154,6 +147,7 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let address = listener.local_addr().map_err(in_listening)?;
     let store = Store::connect(&storage_settings(&config)).await?;
     let services = services(&config, &store, &ambient, &key)?;
+    services.accounts.tokens.set_trusted(false);
     let stop = CancellationToken::new();
     let ended = tokio::spawn(run(config, listener, store, services, stop.clone()));
     Ok(Running { address, stop, ended })
@@ -180,7 +174,7 @@ async fn run(
     );
     let mut server = std::pin::pin!(server);
 
-    let following = tokio::spawn(follow(
+    let following = tokio::spawn(upkeep::follow(
         store.clone(),
         services.accounts,
         health.clone(),
@@ -226,72 +220,6 @@ async fn run(
     Ok(())
 }
 
-/// Brings the schema up, then follows readiness and ended tokens until it is told to stop.
-async fn follow(
-    store: Store,
-    accounts: Accounts,
-    health: Health,
-    migrate: bool,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    let followed = async {
-        bring_up(&store, migrate).await?;
-        let mut was_ready = false;
-        let mut looked = None;
-        let mut forgot = None;
-        loop {
-            let mut ready = store.ready().await;
-            let now = tokio::time::Instant::now();
-            if ready.is_ok() && looked.is_none_or(|last| now.duration_since(last) >= FOLLOW) {
-                ready = accounts.follow_ended_tokens().await;
-                looked = Some(now);
-            }
-            if ready.is_ok() && forgot.is_none_or(|last| now.duration_since(last) >= FORGET) {
-                forget_requests(&store, &accounts).await;
-                forgot = Some(now);
-            }
-            match &ready {
-                Ok(()) if !was_ready => tracing::info!("ready"),
-                Err(fault) if was_ready => tracing::error!(%fault, "not ready"),
-                _ => {}
-            }
-            if was_ready != ready.is_ok() {
-                was_ready = ready.is_ok();
-                health.set(was_ready).await;
-            }
-            tokio::time::sleep(health::INTERVAL).await;
-        }
-    };
-    tokio::select! {
-        result = followed => result,
-        () = stop.cancelled() => Ok(()),
-    }
-}
-
-/// A failure costs nothing but disk space until the next time.
-async fn forget_requests(store: &Store, accounts: &Accounts) {
-    let unit = storage::request::Forget { now: accounts.ambient.now() };
-    match store.run(Deadline::after(BACKGROUND), unit).await {
-        Ok(0) => {}
-        Ok(forgotten) => tracing::info!(forgotten, "forgot old requests"),
-        Err(fault) => tracing::warn!(%fault, "forgetting old requests"),
-    }
-}
-
-async fn bring_up(store: &Store, migrate: bool) -> Result<(), Error> {
-    loop {
-        let result = if migrate { storage::migrate_up(store).await } else { store.ready().await };
-        match result {
-            Ok(()) => return Ok(()),
-            Err(fault) if fault.reason() == Reason::DatabaseUnavailable => {
-                tracing::warn!(%fault, "waiting for the database");
-                tokio::time::sleep(RETRY).await;
-            }
-            Err(fault) => return Err(fault.into()),
-        }
-    }
-}
-
 /// Brings the schema up.
 pub async fn migrate_up(config: &Config) -> Result<(), Error> {
     let store = Store::connect(&storage_settings(config)).await?;
@@ -332,12 +260,15 @@ pub async fn create_admin(
         return Err(Fault::internal("a checked field has no value").into());
     };
     let ambient = Ambient::system();
+    if storage::engine::is_in_memory(config.database.url.expose()) {
+        return Err(Fault::internal("a database in memory is gone when this command ends").into());
+    }
     let store = Store::connect(&storage_settings(config)).await?;
     if config.database.migrate_on_start {
         storage::migrate_up(&store).await?;
     }
-    let key = signing_key(config)?;
-    let services = services(config, &store, &ambient, &key)?;
+    // Nobody logs in here; a key of the settings is neither needed nor made.
+    let services = services(config, &store, &ambient, &SigningKey::throwaway()?)?;
     let new =
         NewUser { display_name, email, password, role: Role::Admin, time_zone: chrono_tz::Tz::UTC };
     let once = storage::request::Once { caller: None, id: None, fingerprint: [0; 32] };
@@ -456,7 +387,8 @@ fn storage_settings(config: &Config) -> storage::Settings {
         max_connections: config.database.max_connections,
         acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
         statement_timeout: Duration::from_millis(config.server.default_deadline_ms),
-        max_in_flight: config.server.max_in_flight,
+        // More than calls are let in: what a caller left behind is still under way for a moment.
+        max_in_flight: config.server.max_in_flight * 2,
     }
 }
 
@@ -473,12 +405,14 @@ fn signals() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// What cannot be printed is no reason not to serve.
 fn greet(address: std::net::SocketAddr, database: &str) {
-    println!("Daybook listens on {address}, database {database}");
-    println!("First call:");
-    println!(
-        "  grpcurl -plaintext -d '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\
-         \"password\":\"correct horse\",\"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' \
-         {address} daybook.auth.v1.AuthService/SignUp"
+    use std::io::Write;
+    let text = format!(
+        "Daybook listens on {address}, database {database}\nFirst call:\n  grpcurl -plaintext -d \
+         '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
+         \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \
+         daybook.auth.v1.AuthService/SignUp\n"
     );
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }

@@ -39,4 +39,6 @@ pub mod config;
 
 pub mod telemetry;
 
+mod upkeep;
+
 pub mod app;

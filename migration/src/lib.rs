@@ -6,8 +6,8 @@
 //! in SQLite), and sea-query has no builder for either.
 
 use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::prelude::{Iden, MigratorTrait};
 use sea_orm_migration::sea_orm::DatabaseBackend;
-pub use sea_orm_migration::{MigrationStatus, prelude::MigratorTrait};
 
 mod m0001_users;
 mod m0002_providers;

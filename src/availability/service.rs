@@ -65,7 +65,7 @@ impl Availabilities {
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let asked = claims::Question { provider: id, range };
-        let found = self.claims.ask(deadline, asked).await?;
+        let found = self.claims.ask(deadline, asked).await??;
         let found =
             found.filter(|found| found.0.enabled).ok_or_else(|| Fault::not_found(id.name()))?;
         let (provider, claims) = (&found.0, &found.1);

@@ -110,7 +110,9 @@ impl Bookings {
 
     /// Tries the whole booking in one statement.
     async fn book_folded(&self, deadline: Deadline, unit: &Book) -> Result<Folding, Fault> {
-        if self.store.engine() != Engine::Postgres {
+        // A longer deadline has to be told to the database, which takes a transaction.
+        let long = deadline.left() > self.store.statement_timeout().mul_f32(1.1);
+        if self.store.engine() != Engine::Postgres || long {
             return Ok(Folding::Nothing);
         }
         let Some(provider) = self.remembered.get(unit.permit.provider) else {
@@ -145,7 +147,7 @@ impl Bookings {
         provider: ProviderId,
         id: AppointmentId,
     ) -> Result<Appointment, Fault> {
-        let found = self.found.ask(deadline, (provider, id)).await?;
+        let found = self.found.ask(deadline, (provider, id)).await??;
         let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
         permit::see_appointment(caller, provider, id, found.customer)?;
         Ok(found)

@@ -399,7 +399,7 @@ fn the_defaults_are_printed_with_their_origin() {
     default_longest_minutes = 480  # from default
 
     [log]
-    level = "info,sea_orm_migration=warn"  # from default
+    level = "info,sea_orm_migration=warn,sqlx::postgres::notice=warn"  # from default
     format = "auto"  # from default
     "#);
 }

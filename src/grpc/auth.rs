@@ -104,12 +104,12 @@ impl AuthService for Auth {
         let who = Some(caller.user);
         let once =
             self.requests.once(who, "UpdateMe", &message.request_id, &message, &mut violations);
+        let known = ["display_name", "time_zone"];
+        let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(user) = message.user else {
             violations.add("user", "must be set");
             return Err(violations.into_fault().into());
         };
-        let known = ["display_name", "time_zone"];
-        let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let wants = |field: &str, value: &str| match &named {
             Some(Some(paths)) => paths.contains(&field),
             Some(None) => !value.is_empty(),

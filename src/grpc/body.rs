@@ -9,7 +9,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant as Moment, Sleep, sleep_until};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant as Moment, Sleep, sleep_until},
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::status::status;
@@ -21,20 +24,28 @@ pin_project! {
         #[pin]
         inner: Body,
         #[pin]
-        deadline: Option<Sleep>,
+        deadline: Sleep,
         #[pin]
         stopping: WaitForCancellationFutureOwned,
         ended: bool,
+        // Held as long as the stream lasts.
+        _place: Option<OwnedSemaphorePermit>,
     }
 }
 
 impl Bounded {
-    pub(super) fn new(inner: Body, until: Option<Moment>, stopping: CancellationToken) -> Self {
+    pub(super) fn new(
+        inner: Body,
+        until: Moment,
+        stopping: CancellationToken,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             inner,
-            deadline: until.map(sleep_until),
+            deadline: sleep_until(until),
             stopping: stopping.cancelled_owned(),
             ended: false,
+            _place: place,
         }
     }
 }
@@ -54,8 +65,7 @@ impl HttpBody for Bounded {
         if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
             return Poll::Ready(frame);
         }
-        let passed = this.deadline.as_pin_mut().is_some_and(|sleep| sleep.poll(cx).is_ready());
-        let fault = if passed {
+        let fault = if this.deadline.poll(cx).is_ready() {
             Fault::new(Reason::DeadlineExceeded, "the stream's deadline passed")
         } else if this.stopping.poll(cx).is_ready() {
             Fault::new(Reason::ShuttingDown, "the server is stopping; connect again")

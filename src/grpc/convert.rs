@@ -187,7 +187,7 @@ impl Requests {
         let id = if request_id.is_empty() {
             None
         } else {
-            let parsed = name(request_id, RequestId::parse, "must be a UUID");
+            let parsed = name(request_id, RequestId::parse, "must be a UUID in lower case");
             violations.keep("request_id", parsed)
         };
         let mut fingerprint = [0; 32];

@@ -38,6 +38,9 @@ const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// When the timers run out together, the gate's answer is the one that is looked at first.
 const AHEAD: Duration = Duration::from_millis(2);
 
+/// No stream lasts longer; clients connect again.
+const LONGEST_STREAM: Duration = Duration::from_hours(1);
+
 /// What the gate needs to know.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
@@ -72,9 +75,9 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
 struct Pass {
     deadline: Deadline,
     is_stream: bool,
-    bounds: Option<Moment>,
+    bounds: Moment,
     stopping: CancellationToken,
-    _place: Option<tokio::sync::OwnedSemaphorePermit>,
+    place: Option<tokio::sync::OwnedSemaphorePermit>,
 }
 
 impl Gate {
@@ -97,9 +100,10 @@ impl Gate {
         Ok(Pass {
             deadline,
             is_stream,
-            bounds: asked.map(|time| began + time.saturating_sub(AHEAD)),
+            bounds: began
+                + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
             stopping: self.stopping.clone(),
-            _place: place,
+            place,
         })
     }
 
@@ -123,7 +127,7 @@ impl Pass {
             return response;
         }
         let (parts, body) = response.into_parts();
-        let body = Bounded::new(body, self.bounds, self.stopping);
+        let body = Bounded::new(body, self.bounds, self.stopping, self.place);
         Response::from_parts(parts, Body::new(body))
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 };
 
 const SCHEDULE_NAME: &str = "must be providers/{provider}/schedule with a UUID in lower case";
+/// What can be changed in a schedule.
+const FIELDS: [&str; 4] = ["time_zone", "weekly_windows", "slot_duration", "longest_booking"];
 pub(super) const PROVIDER_NAME: &str = "must be providers/{provider} with a UUID in lower case";
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl ScheduleService for ScheduleApi {
         let once = self.requests.once(who, "UpdateSchedule", id, &message, &mut violations);
         let Some(schedule) = &message.schedule else {
             violations.add("schedule", "must be set");
+            violations.keep("update_mask", mask(message.update_mask.as_ref(), &FIELDS));
             return Err(violations.into_fault().into());
         };
         let id = name(&schedule.name, ProviderId::parse_schedule, SCHEDULE_NAME);
@@ -104,8 +107,7 @@ fn changes(
     update_mask: Option<&prost_types::FieldMask>,
     violations: &mut Violations,
 ) -> Changes {
-    let known = ["time_zone", "weekly_windows", "slot_duration", "longest_booking"];
-    let Some(named) = violations.keep("update_mask", mask(update_mask, &known)) else {
+    let Some(named) = violations.keep("update_mask", mask(update_mask, &FIELDS)) else {
         return Changes::default();
     };
     let wants = |field: &str| named.as_ref().is_none_or(|paths| paths.contains(&field));
@@ -132,6 +134,7 @@ fn changes(
             windows.map(|(index, wire)| window(index, wire, violations)).collect();
         changes.windows = read.into_iter().collect();
     }
+    changes.check(violations);
     changes
 }
 

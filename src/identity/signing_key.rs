@@ -79,6 +79,11 @@ impl SigningKey {
         })
     }
 
+    /// A key that nobody keeps, for work that signs nothing.
+    pub fn throwaway() -> Result<Self, KeyError> {
+        Self::from_pem(&new_pem()?)
+    }
+
     /// Reads the key file, or makes it, readable by its owner only, when it does not exist.
     /// Returns whether it was made.
     pub fn read_or_make(path: &Path) -> Result<(Self, bool), KeyError> {

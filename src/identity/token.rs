@@ -3,7 +3,15 @@
 //! All claims are required, one algorithm is allowed, and the key is looked up by `kid` among our own.
 //! A refused token says no more than that it is refused.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
@@ -73,6 +81,8 @@ struct Inner {
     known: Cache<[u8; 32], Known>,
     /// What is still accepted, for users whose tokens were ended lately.
     ended: ArcSwap<HashMap<UserId, (Ended, Instant)>>,
+    /// Whether what is known of ended tokens is fresh enough to accept any.
+    trusted: AtomicBool,
 }
 
 impl fmt::Debug for Tokens {
@@ -111,6 +121,7 @@ impl Tokens {
             validation,
             known: Cache::new(REMEMBERED),
             ended: ArcSwap::default(),
+            trusted: AtomicBool::new(true),
         }))
     }
 
@@ -143,10 +154,29 @@ impl Tokens {
         Ok(AccessToken { text, expires_at: DateTime::from_timestamp(exp, 0).unwrap_or(now) })
     }
 
-    /// Who this token speaks for. Every refusal is the same `NOT_AUTHENTICATED`.
+    /// Says whether this process knows well enough which tokens were ended. While it does not, no token
+    /// is accepted: a token that was ended elsewhere must not work because the database is away.
+    pub fn set_trusted(&self, trusted: bool) {
+        self.0.trusted.store(trusted, Ordering::SeqCst);
+    }
+
+    /// Whether tokens are accepted at present.
+    pub fn is_trusted(&self) -> bool {
+        self.0.trusted.load(Ordering::SeqCst)
+    }
+
+    /// Who this token speaks for. Every refused token gets the same `NOT_AUTHENTICATED`;
+    /// `DATABASE_UNAVAILABLE` while nobody can tell which tokens were ended.
     pub fn check(&self, token: &str, now: Instant) -> Result<Caller, Fault> {
         if token.len() > LONGEST {
             return Err(not_authenticated());
+        }
+        if !self.0.trusted.load(Ordering::SeqCst) {
+            return Err(Fault::new(
+                Reason::DatabaseUnavailable,
+                "the database cannot be asked whether this token is still accepted; retry",
+            )
+            .retry_after(Duration::from_millis(500)));
         }
         let hash = digest::digest(&digest::SHA256, token.as_bytes());
         let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| not_authenticated())?;
@@ -195,7 +225,8 @@ impl Tokens {
     fn verify(&self, token: &str) -> Option<Known> {
         let header = jsonwebtoken::decode_header(token).ok()?;
         let named = header.kid.as_deref() == Some(self.0.key.kid.as_str());
-        if header.typ.as_deref() != Some(TYPE) || !named || header.jwk.is_some() {
+        let odd = header.jwk.is_some() || header.crit.is_some();
+        if header.typ.as_deref() != Some(TYPE) || !named || odd {
             return None;
         }
         let claims: Claims =

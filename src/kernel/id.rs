@@ -91,9 +91,9 @@ impl AppointmentId {
 }
 
 impl RequestId {
-    /// Reads a UUID in its canonical form, upper or lower case.
+    /// Reads a UUID in its canonical form: one id has one spelling.
     pub fn parse(text: &str) -> Option<Self> {
-        canonical(&text.to_ascii_lowercase()).map(Self)
+        canonical(text).map(Self)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules for text that people type: names, notes, reasons.
 
-/// Checks one line of text: `1..=longest` characters, no control characters, not only blanks.
+/// Checks one line of text: `1..=longest` characters, no control or invisible characters, at least
+/// one letter or digit.
 /// Returned without blanks at its ends.
 pub fn line(text: &str, longest: usize) -> Result<String, String> {
     let text = text.trim();
@@ -9,6 +10,9 @@ pub fn line(text: &str, longest: usize) -> Result<String, String> {
     }
     if text.chars().any(|c| c.is_control() || is_unseen(c)) {
         return Err("must not contain control or invisible characters".to_owned());
+    }
+    if !text.chars().any(char::is_alphanumeric) {
+        return Err("must have a letter or a digit".to_owned());
     }
     if text.chars().count() > longest {
         return Err(format!("must have at most {longest} characters"));
@@ -33,7 +37,8 @@ pub fn lines(text: &str, longest: usize) -> Result<String, String> {
 pub fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{061C}' | '\u{180E}' | '\u{200B}' | '\u{200E}'..='\u{200F}'
-        | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+        | '\u{115F}'..='\u{1160}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}'
+        | '\u{3164}' | '\u{FFA0}' | '\u{E0000}'..='\u{E007F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use chrono_tz::Tz;
 use serde_json::json;
 
 use super::{
-    HoursViolation, Schedule, ScheduleViolation, WeeklyHours, Window, provider::Provider, store,
+    HoursViolation, LONGEST_RANGE, SLOT_RANGE, Schedule, ScheduleViolation, WeeklyHours, Window,
+    provider::Provider, store,
 };
 use crate::{
     events::{self, Event, Kind},
@@ -34,51 +35,51 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The schedule with these changes, or every violation by field.
-    pub fn apply(&self, to: &Schedule) -> Result<Schedule, Fault> {
-        let mut violations = Violations::new();
-        let hours = match &self.windows {
-            None => Some(to.hours().clone()),
-            Some(windows) => match WeeklyHours::new(windows.clone()) {
-                Ok(hours) => Some(hours),
-                Err(all) => {
-                    for violation in all {
-                        add_hours_violation(&mut violations, violation);
-                    }
-                    None
-                }
-            },
-        };
-        let hours = hours.unwrap_or_else(|| to.hours().clone());
-        let schedule = Schedule::new(
-            self.zone.unwrap_or_else(|| to.zone()),
-            hours,
-            self.slot.unwrap_or_else(|| to.slot()),
-            self.longest.unwrap_or_else(|| to.longest()),
-        );
-        match schedule {
-            Ok(schedule) => violations.finish().map(|()| schedule),
-            Err(all) => {
-                for violation in all {
-                    let (field, text) = match violation {
-                        ScheduleViolation::Slot => (
-                            "schedule.slot_duration",
-                            "must be 5 minutes to 24 hours in whole minutes",
-                        ),
-                        ScheduleViolation::Longest => (
-                            "schedule.longest_booking",
-                            "must be 5 minutes to 24 hours in whole minutes",
-                        ),
-                        ScheduleViolation::SlotOverLongest => {
-                            ("schedule.slot_duration", "must not be longer than longest_booking")
-                        }
-                    };
-                    violations.add(field, text);
-                }
-                Err(violations.into_fault())
+    /// Notes what is wrong with these values whatever the schedule is that they change.
+    pub fn check(&self, violations: &mut Violations) {
+        const LENGTH: &str = "must be 5 minutes to 24 hours in whole minutes";
+        if self.slot.is_some_and(|slot| !SLOT_RANGE.contains(&slot)) {
+            violations.add("schedule.slot_duration", LENGTH);
+        }
+        if self.longest.is_some_and(|longest| !LONGEST_RANGE.contains(&longest)) {
+            violations.add("schedule.longest_booking", LENGTH);
+        }
+        if let Some(Err(all)) = self.windows.clone().map(WeeklyHours::new) {
+            for violation in all {
+                add_hours_violation(violations, violation);
             }
         }
+        if let Some((slot, longest)) = self.slot.zip(self.longest)
+            && slot > longest
+        {
+            add_slot_over_longest(violations);
+        }
     }
+
+    /// The schedule with these changes, which were checked before.
+    pub fn apply(&self, to: &Schedule) -> Result<Schedule, Fault> {
+        let hours = match &self.windows {
+            None => to.hours().clone(),
+            Some(windows) => WeeklyHours::new(windows.clone())
+                .map_err(|v| Fault::internal(format!("unchecked weekly hours: {v:?}")))?,
+        };
+        let zone = self.zone.unwrap_or_else(|| to.zone());
+        let slot = self.slot.unwrap_or_else(|| to.slot());
+        let longest = self.longest.unwrap_or_else(|| to.longest());
+        Schedule::new(zone, hours, slot, longest).map_err(|all| {
+            if all != [ScheduleViolation::SlotOverLongest] {
+                return Fault::internal(format!("an unchecked schedule: {all:?}"));
+            }
+            // Only one of the two was given; the other is the stored one.
+            let mut violations = Violations::new();
+            add_slot_over_longest(&mut violations);
+            violations.into_fault()
+        })
+    }
+}
+
+fn add_slot_over_longest(violations: &mut Violations) {
+    violations.add("schedule.slot_duration", "must not be longer than longest_booking");
 }
 
 fn add_hours_violation(violations: &mut Violations, violation: HoursViolation) {

@@ -8,13 +8,15 @@ use std::{collections::HashMap, hash::Hash, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Deadline, Query, Store, late};
+use super::{Deadline, Query, Store, engine, late};
 use crate::kernel::fault::Fault;
 
 /// How many statements of one sort are under way at most.
 const LANES: usize = 4;
 /// How many questions one statement takes at most.
 const LONGEST: usize = 64;
+/// How much longer than its own limit a statement is waited for.
+const GRACE: Duration = Duration::from_secs(2);
 /// How many questions may wait.
 const QUEUE: usize = 4096;
 
@@ -113,12 +115,18 @@ async fn answer<T: Together>(store: &Store, sort: &T, asked: Vec<Asked<T>>) {
     let count = questions.len();
     let statement = sort.statement(questions.into());
     // The callers' deadlines differ; the connection's own limit bounds the statement.
-    let result = store.read_together(statement).await.and_then(|answers| {
-        if answers.len() == count {
-            return Ok(answers);
+    // In a task of its own, so that neither a panic nor a database that hangs ends the lane.
+    let asking = store.clone();
+    let task = tokio::spawn(async move { asking.read_together(statement).await });
+    let result = match tokio::time::timeout(store.statement_timeout() + GRACE, task).await {
+        Ok(Ok(Ok(answers))) if answers.len() == count => Ok(answers),
+        Ok(Ok(Ok(answers))) => {
+            Err(Fault::internal(format!("{} answers to {count} questions", answers.len())))
         }
-        Err(Fault::internal(format!("{} answers to {count} questions", answers.len())))
-    });
+        Ok(Ok(Err(fault))) => Err(fault),
+        Ok(Err(error)) => Err(Fault::internal(format!("a storage task: {error}"))),
+        Err(_) => Err(engine::away().log("the database does not answer")),
+    };
     for (place, reply) in waiting {
         let answer = match &result {
             Ok(answers) => answers.get(place).cloned().ok_or_else(|| Fault::internal("no answer")),

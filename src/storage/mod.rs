@@ -36,6 +36,8 @@ use crate::kernel::fault::{Again, Fault, Reason};
 
 /// How often the same unit of work is run before its caller is told that the server is busy.
 const ATTEMPTS: u32 = 8;
+/// How long the database may take to answer when it is looked at.
+const LOOK: Duration = Duration::from_secs(2);
 /// The least time that is worth starting work for.
 const TOO_LATE: Duration = Duration::from_millis(1);
 
@@ -275,9 +277,21 @@ impl Store {
         .await
     }
 
+    /// How long a statement may run when nobody says otherwise.
+    pub(crate) fn statement_timeout(&self) -> Duration {
+        self.0.statement_timeout
+    }
+
     /// Whether the database answers and its schema is the one that this binary knows.
     pub async fn ready(&self) -> Result<(), Fault> {
-        let pending = schema::pending(&self.0.control).await;
+        // In a task of its own, which is left behind when the database has stopped answering.
+        let store = self.clone();
+        let look = tokio::spawn(async move { schema::pending(&store.0.control).await });
+        let pending = match tokio::time::timeout(LOOK, look).await {
+            Ok(Ok(pending)) => pending,
+            Ok(Err(error)) => Err(Fault::internal(format!("a storage task: {error}"))),
+            Err(_) => Err(engine::away().log("the database does not answer")),
+        };
         self.0.reachable.store(pending.is_ok(), Ordering::SeqCst);
         match pending? {
             0 => Ok(()),
@@ -389,10 +403,13 @@ impl Store {
         }
     }
 
-    /// Hands the deadline to PostgreSQL where it is shorter than what the connection is set to.
+    /// Hands the deadline to PostgreSQL where it is not what the connection is set to.
     async fn bound(&self, tx: &Tx, deadline: Deadline) -> Result<(), Fault> {
         let left = deadline.left();
-        if self.0.engine != Engine::Postgres || left >= self.0.statement_timeout.mul_f32(0.9) {
+        let usual = self.0.statement_timeout;
+        // A round trip is not worth it for a deadline that is about the usual one.
+        let about = usual.mul_f32(0.9)..=usual.mul_f32(1.1);
+        if self.0.engine != Engine::Postgres || about.contains(&left) {
             return Ok(());
         }
         let millis = left.as_millis().max(1);

@@ -1,7 +1,9 @@
 //! The schema: bringing it up or down, and asking where it stands.
 
-use migration::{MigrationStatus, Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, TransactionTrait};
+use std::collections::HashSet;
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
 
 use super::{Engine, Store, engine};
 use crate::kernel::fault::{Fault, Reason};
@@ -30,21 +32,33 @@ pub async fn migrate_down(store: &Store, steps: u32) -> Result<(), Fault> {
 
 /// All changes that this binary knows, oldest first. Changes nothing.
 pub async fn migration_status(store: &Store) -> Result<Vec<MigrationState>, Fault> {
-    let all = Migrator::get_migration_with_status_read_only(store.writer()).await;
-    Ok(all
-        .map_err(|e| engine::fault(&e))?
+    let applied = applied(store.writer()).await?;
+    let all = Migrator::migrations();
+    let states = all
         .iter()
-        .map(|m| MigrationState {
-            name: m.name().to_owned(),
-            applied: m.status() == MigrationStatus::Applied,
-        })
-        .collect())
+        .map(|m| MigrationState { name: m.name().to_owned(), applied: applied.contains(m.name()) });
+    Ok(states.collect())
+}
+
+/// The names of the changes that this database has, also of those that only newer binaries know: an
+/// older process goes on serving beside a newer one.
+async fn applied(db: &impl ConnectionTrait) -> Result<HashSet<String>, Fault> {
+    let table = Migrator::migration_table_name().to_string();
+    let sql = format!("SELECT version FROM {table}");
+    let statement = Statement::from_string(db.get_database_backend(), sql);
+    let rows = match db.query_all_raw(statement).await {
+        Ok(rows) => rows,
+        Err(e) if engine::is_missing_table(&e) => return Ok(HashSet::new()),
+        Err(e) => return Err(engine::fault(&e)),
+    };
+    let names = rows.iter().map(|row| row.try_get("", "version"));
+    names.collect::<Result<_, DbErr>>().map_err(|e| engine::fault(&e))
 }
 
 /// How many changes this database lacks. An error when it does not answer.
 pub(super) async fn pending(db: &DatabaseConnection) -> Result<usize, Fault> {
-    let pending = Migrator::get_pending_migrations_read_only(db).await;
-    Ok(pending.map_err(|e| engine::fault(&e))?.len())
+    let applied = applied(db).await?;
+    Ok(Migrator::migrations().iter().filter(|m| !applied.contains(m.name())).count())
 }
 
 /// The schema lacks so many changes.
@@ -54,13 +68,16 @@ pub(super) fn behind(pending: usize) -> Fault {
 }
 
 async fn in_turn(store: &Store, down: Option<u32>) -> Result<(), Fault> {
+    if down.is_none() && pending(store.writer()).await? == 0 {
+        return Ok(());
+    }
     let work = async {
         #[expect(clippy::disallowed_methods, reason = "migrations are not units of work")]
         let tx = store.writer().begin_with_options(store.engine().write_mode()).await?;
         if store.engine() == Engine::Postgres {
-            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
             // A change of a large table takes its time, and so may waiting for a turn.
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
         }
         match down {
             None => Migrator::up(&tx, None).await?,

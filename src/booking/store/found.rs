@@ -21,7 +21,8 @@ pub struct ById;
 
 impl Together for ById {
     type Question = Key;
-    type Answer = Option<Appointment>;
+    /// A fault in one answer, such as a row that makes no sense, is not the others'.
+    type Answer = Result<Option<Appointment>, Fault>;
     type Statement = Find;
 
     fn statement(&self, questions: Arc<[Key]>) -> Find {
@@ -40,14 +41,14 @@ const POSTGRES: &str = "SELECT a.*
         ON a.provider_id = q.provider_id AND a.appointment_id = q.appointment_id";
 
 impl Query for Find {
-    type Output = Vec<Option<Appointment>>;
+    type Output = Vec<Result<Option<Appointment>, Fault>>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         if at.engine() == Engine::Sqlite {
             // In the same process a statement costs no round trip.
             let mut found = Vec::with_capacity(self.0.len());
             for (provider, id) in self.0.iter() {
-                found.push(super::find(at, *provider, *id).await?);
+                found.push(super::find(at, *provider, *id).await);
             }
             return Ok(found);
         }
@@ -60,9 +61,10 @@ impl Query for Find {
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
             let row = appointments::Model::from_query_result(&row, "");
-            let appointment = super::appointment(row.map_err(|e| engine::fault(&e))?)?;
-            found.insert((appointment.provider, appointment.id), appointment);
+            let row = row.map_err(|e| engine::fault(&e))?;
+            let key = (ProviderId(row.provider_id), AppointmentId(row.appointment_id));
+            found.insert(key, super::appointment(row));
         }
-        Ok(self.0.iter().map(|key| found.get(key).cloned()).collect())
+        Ok(self.0.iter().map(|key| found.get(key).cloned().transpose()).collect())
     }
 }

@@ -52,7 +52,9 @@ pub struct Question {
 }
 
 /// A provider and its claims, of one moment.
-pub type Answer = Option<Arc<(Arc<Provider>, IntervalSet)>>;
+///
+/// A fault in one answer, such as a row that makes no sense, is not the others'.
+pub type Answer = Result<Option<Arc<(Arc<Provider>, IntervalSet)>>, Fault>;
 
 /// The sort of question that [`Question`] is.
 #[derive(Debug, Clone)]
@@ -129,7 +131,7 @@ impl Query for Find {
     async fn run(&self, at: &Snapshot) -> Result<Vec<Answer>, Fault> {
         let known: Vec<_> =
             self.questions.iter().map(|asked| self.remembered.get(asked.provider)).collect();
-        let mut answers = vec![None; self.questions.len()];
+        let mut answers: Vec<Answer> = vec![Ok(None); self.questions.len()];
         match at.engine() {
             Engine::Postgres => {
                 let rows =
@@ -138,9 +140,8 @@ impl Query for Find {
                     let row = read(&row)?;
                     let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
                     let known = known.get(place).cloned().flatten();
-                    let answer = self.answer(row, known)?;
-                    if let Some(slot) = answers.get_mut(place) {
-                        *slot = Some(answer);
+                    if let Some(answer) = answers.get_mut(place) {
+                        *answer = self.answer(row, known).map(Some);
                     }
                 }
             }
@@ -152,7 +153,7 @@ impl Query for Find {
                     let statement = sqlite(asked, known.as_deref());
                     let row = at.query_one(statement).await.map_err(|e| engine::fault(&e))?;
                     if let Some(row) = row {
-                        *answer = Some(self.answer(read(&row)?, known)?);
+                        *answer = read(&row).and_then(|row| self.answer(row, known)).map(Some);
                     }
                 }
             }

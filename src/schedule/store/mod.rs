@@ -51,7 +51,11 @@ pub async fn list(
         .all(at.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(provider).collect()
+    // A row that makes no sense is a defect to log, and no reason to show nobody.
+    let readable = rows.into_iter().filter_map(|row| {
+        provider(row).inspect_err(|fault| tracing::error!(%fault, "left out of the list")).ok()
+    });
+    Ok(readable.collect())
 }
 
 /// Adds a provider.

@@ -65,6 +65,13 @@ const CONSTRAINTS: &[(&str, Constraint)] = &[
     ("requests.caller_id", Constraint::Request),
 ];
 
+/// Whether a URL names a database that is gone when its connection is closed.
+pub fn is_in_memory(url: &str) -> bool {
+    let rest = url.strip_prefix("sqlite:").unwrap_or_default();
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    path.trim_start_matches("//") == ":memory:" || query.contains("mode=memory")
+}
+
 /// The pools of a store.
 pub(super) struct Pools {
     pub(super) engine: Engine,
@@ -113,6 +120,42 @@ pub fn violated(error: &DbErr) -> Option<Constraint> {
         // SQLite gives a trigger's name, or the columns of the key, as the text.
         None => text.contains(name).then_some(*constraint),
     })
+}
+
+/// Whether a statement failed because a table of it does not exist.
+pub(super) fn is_missing_table(error: &DbErr) -> bool {
+    database_error(error).is_some_and(|e| {
+        e.code().is_some_and(|code| code == "42P01") || e.message().contains("no such table")
+    })
+}
+
+/// What an operator could do about a fault of the database, beyond what it says.
+pub fn hint(text: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            "UnsupportedCertVersion",
+            "the server's TLS certificate is too old to be checked: give it \
+          a new one, or add ?sslmode=disable to the URL where the network is private",
+        ),
+        ("password authentication failed", "check user and password in database.url"),
+        (
+            "permission denied",
+            "give the role CREATE on the database and its schema public, or run \
+          `daybook migrate up` as the owner and set database.migrate_on_start to false",
+        ),
+        ("does not exist", "create the database and the role that database.url names"),
+        (
+            "timed out",
+            "is the database running, and can it be reached from here at the address in \
+          database.url?",
+        ),
+        (
+            "unable to open database file",
+            "does the folder of the file in database.url exist, and \
+          may this user write to it?",
+        ),
+    ];
+    hints.iter().find(|(found, _)| text.contains(found)).map(|(_, hint)| *hint)
 }
 
 /// What an error of the database means to a unit of work.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{
     ConnectOptions, Database, DbErr, SqliteTransactionMode, TransactionOptions,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use super::{Class, Engine, Pools, Settings};
@@ -13,8 +13,8 @@ use super::{Class, Engine, Pools, Settings};
 const BUSY: Duration = Duration::from_secs(5);
 
 pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbErr> {
-    let in_memory = url.contains(":memory:") || url.contains("mode=memory");
-    if !in_memory {
+    let in_memory = super::is_in_memory(url);
+    if !in_memory && !url.contains("mode=") {
         make_private(url);
     }
     // A database in memory belongs to one connection, which then serves reads too. It must not rest.
@@ -43,11 +43,11 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
 /// holds password hashes. What goes wrong here is told when the file is opened.
 fn make_private(url: &str) {
     use std::os::unix::fs::OpenOptionsExt;
-    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let path = path.split('?').next().unwrap_or_default();
+    let Ok(options) = url.parse::<SqliteConnectOptions>() else { return };
+    let path = options.get_filename();
     let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     if let Err(error) = made {
-        tracing::debug!(%error, path, "the database file is not new");
+        tracing::debug!(%error, path = %path.display(), "the database file is not new");
     }
 }
 

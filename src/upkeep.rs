@@ -1,0 +1,120 @@
+//! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
+//! tokens were ended, forget old requests. Each in a loop of its own, so that none waits for another.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    accounts::service::Accounts,
+    app::{Error, operator_text},
+    grpc::health::{self, Health},
+    identity::token::Tokens,
+    kernel::fault::Reason,
+    storage::{self, Deadline, Store},
+};
+
+/// How often to try again while the database cannot be reached at the start.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often processes look which tokens others ended.
+const FOLLOW: Duration = Duration::from_secs(1);
+/// How soon to ask again when that failed; at the start the tables may not be there yet.
+const RETRY_FOLLOW: Duration = Duration::from_millis(50);
+/// After how long without an answer to that no token is accepted any more.
+const STALE: Duration = Duration::from_secs(30);
+/// How often old requests are forgotten.
+const FORGET: Duration = Duration::from_hours(1);
+/// For work that no caller waits for.
+const BACKGROUND: Duration = Duration::from_secs(5);
+
+/// Brings the schema up, then follows readiness and ended tokens until it is told to stop.
+pub(crate) async fn follow(
+    store: Store,
+    accounts: Accounts,
+    health: Health,
+    migrate: bool,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let followed = async {
+        tokio::try_join!(
+            follow_readiness(&store, &accounts.tokens, &health, migrate),
+            follow_tokens(&accounts),
+            forget_requests(&store, &accounts),
+        )?;
+        Ok(())
+    };
+    tokio::select! {
+        result = followed => result,
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// Ready is: the schema is current, the database answers, and it is known which tokens were ended.
+async fn follow_readiness(
+    store: &Store,
+    tokens: &Tokens,
+    health: &Health,
+    migrate: bool,
+) -> Result<(), Error> {
+    bring_up(store, migrate).await?;
+    let mut was_ready = false;
+    loop {
+        let looked = store.ready().await;
+        let ready = looked.is_ok() && tokens.is_trusted();
+        if ready != was_ready {
+            match &looked {
+                Ok(()) => tracing::info!(ready, "readiness changed"),
+                Err(fault) => tracing::error!(%fault, "not ready"),
+            }
+            health.set(ready).await;
+            was_ready = ready;
+        }
+        tokio::time::sleep(health::INTERVAL).await;
+    }
+}
+
+/// Learns every second which tokens other processes ended. When that fails for long, no token is
+/// accepted.
+async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
+    let mut known = None;
+    loop {
+        let now = tokio::time::Instant::now();
+        match tokio::time::timeout(BACKGROUND, accounts.follow_ended_tokens()).await {
+            Ok(Ok(())) => known = Some(now),
+            Ok(Err(fault)) => tracing::debug!(%fault, "asking for ended tokens"),
+            Err(_) => tracing::debug!("asking for ended tokens took too long"),
+        }
+        accounts.tokens.set_trusted(known.is_some_and(|last| last.elapsed() < STALE));
+        let pause = if known == Some(now) { FOLLOW } else { RETRY_FOLLOW };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Once an hour. A failure costs nothing but disk space until the next time.
+async fn forget_requests(store: &Store, accounts: &Accounts) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(FORGET).await;
+        let unit = storage::request::Forget { now: accounts.ambient.now() };
+        match store.run(Deadline::after(BACKGROUND), unit).await {
+            Ok(forgotten) => tracing::info!(forgotten, "forgot old requests"),
+            Err(fault) => tracing::warn!(%fault, "forgetting old requests"),
+        }
+    }
+}
+
+async fn bring_up(store: &Store, migrate: bool) -> Result<(), Error> {
+    loop {
+        let result = if migrate { storage::migrate_up(store).await } else { store.ready().await };
+        match result {
+            Ok(()) => return Ok(()),
+            Err(fault)
+                if [Reason::DatabaseUnavailable, Reason::DeadlineExceeded]
+                    .contains(&fault.reason()) =>
+            {
+                tracing::warn!(cause = operator_text(&fault), "waiting for the database");
+                tokio::time::sleep(RETRY).await;
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+}
