@@ -109,7 +109,8 @@ async fn bring_up(store: &Store, migrate: bool) -> Result<(), Error> {
             Ok(()) => return Ok(()),
             Err(fault)
                 if [Reason::DatabaseUnavailable, Reason::DeadlineExceeded]
-                    .contains(&fault.reason()) =>
+                    .contains(&fault.reason())
+                    && !storage::engine::needs_an_operator(&operator_text(&fault)) =>
             {
                 tracing::warn!(cause = operator_text(&fault), "waiting for the database");
                 tokio::time::sleep(RETRY).await;

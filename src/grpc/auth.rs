@@ -41,7 +41,8 @@ impl AuthService for Auth {
         request: Request<pb::SignUpRequest>,
     ) -> Result<Response<pb::SignUpResponse>, Status> {
         let deadline = deadline(&request)?;
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let once =
             self.requests.once(None, "SignUp", &message.request_id, &message, &mut violations);
@@ -99,7 +100,8 @@ impl AuthService for Auth {
         request: Request<pb::UpdateMeRequest>,
     ) -> Result<Response<pb::UpdateMeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let once =
@@ -145,7 +147,8 @@ impl AuthService for Auth {
         request: Request<pb::ChangePasswordRequest>,
     ) -> Result<Response<pb::ChangePasswordResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let id = &message.request_id;
@@ -194,7 +197,8 @@ impl AuthService for Auth {
         request: Request<pb::SetUserRoleRequest>,
     ) -> Result<Response<pb::SetUserRoleResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let once =
@@ -215,7 +219,8 @@ impl AuthService for Auth {
         request: Request<pb::DisableUserRequest>,
     ) -> Result<Response<pb::DisableUserResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let once =
@@ -233,7 +238,8 @@ impl AuthService for Auth {
         request: Request<pb::EnableUserRequest>,
     ) -> Result<Response<pb::EnableUserResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let once =

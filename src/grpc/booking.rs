@@ -49,7 +49,8 @@ impl BookingService for BookingApi {
         request: Request<pb::BookAppointmentRequest>,
     ) -> Result<Response<pb::BookAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let id = &message.request_id;
@@ -130,7 +131,8 @@ impl BookingService for BookingApi {
         request: Request<pb::CancelAppointmentRequest>,
     ) -> Result<Response<pb::CancelAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let id = &message.request_id;
@@ -152,7 +154,8 @@ impl BookingService for BookingApi {
         request: Request<pb::CompleteAppointmentRequest>,
     ) -> Result<Response<pb::CompleteAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let id = &message.request_id;

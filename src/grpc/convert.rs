@@ -175,7 +175,8 @@ impl Requests {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The identity of a request: who, which id, and a keyed hash of the method and the message.
+    /// The identity of a request: who, which id, and a keyed hash of the method and the message, in which
+    /// the id is in lower case already, since upper and lower case are the same id.
     pub(super) fn once(
         &self,
         caller: Option<UserId>,
@@ -187,7 +188,7 @@ impl Requests {
         let id = if request_id.is_empty() {
             None
         } else {
-            let parsed = name(request_id, RequestId::parse, "must be a UUID in lower case");
+            let parsed = name(request_id, RequestId::parse, "must be a UUID");
             violations.keep("request_id", parsed)
         };
         let mut fingerprint = [0; 32];

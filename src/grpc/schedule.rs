@@ -80,7 +80,8 @@ impl ScheduleService for ScheduleApi {
         request: Request<pb::UpdateScheduleRequest>,
     ) -> Result<Response<pb::UpdateScheduleResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let who = Some(caller.user);
         let id = &message.request_id;

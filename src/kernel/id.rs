@@ -91,7 +91,7 @@ impl AppointmentId {
 }
 
 impl RequestId {
-    /// Reads a UUID in its canonical form: one id has one spelling.
+    /// Reads a UUID in its canonical form, in lower case.
     pub fn parse(text: &str) -> Option<Self> {
         canonical(text).map(Self)
     }

@@ -50,6 +50,8 @@ impl Changes {
             }
         }
         if let Some((slot, longest)) = self.slot.zip(self.longest)
+            && LONGEST_RANGE.contains(&longest)
+            && SLOT_RANGE.contains(&slot)
             && slot > longest
         {
             add_slot_over_longest(violations);

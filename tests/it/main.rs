@@ -12,6 +12,8 @@ mod conformance;
 mod crashes;
 mod drain;
 mod races;
+mod reasons;
 mod rpc;
 mod support;
+mod surface;
 mod tokens;

@@ -4,7 +4,6 @@ use std::{fs, time::Duration};
 
 use aws_lc_rs::{
     hmac,
-    rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
 use base64::{

@@ -129,6 +129,13 @@ pub(super) fn is_missing_table(error: &DbErr) -> bool {
     })
 }
 
+/// Whether waiting will not help: somebody has to change something first.
+pub fn needs_an_operator(text: &str) -> bool {
+    ["authentication failed", "does not exist", "permission denied", "unable to open"]
+        .iter()
+        .any(|found| text.contains(found))
+}
+
 /// What an operator could do about a fault of the database, beyond what it says.
 pub fn hint(text: &str) -> Option<&'static str> {
     let hints = [
@@ -204,6 +211,10 @@ enum Class {
 
 fn class(error: &DbErr) -> Class {
     if let Some(database) = database_error(error) {
+        // Refused while connecting: a changed password, a closed or missing database.
+        if matches!(error, DbErr::Conn(_)) {
+            return Class::Unavailable;
+        }
         let code = database.code().unwrap_or_default();
         if let Some(class) = postgres::class(&code) {
             return class;

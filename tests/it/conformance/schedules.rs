@@ -128,8 +128,7 @@ async fn a_day_has_several_windows_that_may_touch(world: World) {
     let lunch = window(DayOfWeek::Monday, (13, 0), (15, 0));
     let early = window(DayOfWeek::Monday, (9, 0), (11, 0));
     let touching = window(DayOfWeek::Monday, (11, 0), (12, 0));
-    let changed =
-        open(&world, &provider, vec![lunch.clone(), touching.clone(), early.clone()]).await;
+    let changed = open(&world, &provider, vec![lunch, touching, early]).await;
     assert_eq!(changed.weekly_windows, [early, touching, lunch]);
     assert_eq!(schedule_of(&world, &provider).await, changed);
     let free = world.availability(&customer, &provider, MONDAY).await;

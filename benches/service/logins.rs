@@ -1,0 +1,92 @@
+//! Log-ins against the hash alone, and what they do to others.
+
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::{
+    Outcome,
+    bed::Bed,
+    calls::logging_in,
+    load::paced,
+    report::{Report, Row, Spread, met},
+    seed::PASSWORD,
+    tell,
+};
+
+/// More than there are cores, fewer than may wait.
+const CALLERS: usize = 8;
+const BOOKERS: u32 = 8;
+const BOOKINGS_PER_SECOND: u32 = 200;
+
+/// Raw hashes, log-ins, and bookings beside them.
+pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
+    let time = bed.settings.time();
+    let channels = bed.small.service.connect(2).await?;
+    let bookers = bed.callers(&bed.small, BOOKERS as usize).await?;
+    let book = |caller: usize, random: &mut _| bookers.book_any(caller, random);
+    let (mut raw, mut served, mut idle, mut busy) = (vec![], vec![], vec![], vec![]);
+    bed.reset().await?;
+    for round in 1..=bed.settings.rounds {
+        tell(&format!("log-ins, round {round} of {}", bed.settings.rounds));
+        raw.push(hashes(time)?);
+        served.push(logging_in(&channels, CALLERS, time).await.only(&["OK"])?.rate());
+        // Twice as long, for a p99 of more calls.
+        let calm = paced(BOOKERS, BOOKINGS_PER_SECOND, time * 2, book).await;
+        idle.push(calm.only(&["OK", "SLOT_TAKEN", "CUSTOMER_BUSY"])?.quantile(0.99));
+        let (log_ins, beside) = tokio::join!(
+            logging_in(&channels, CALLERS, time * 2),
+            paced(BOOKERS, BOOKINGS_PER_SECOND, time * 2, book),
+        );
+        log_ins.only(&["OK"])?;
+        busy.push(beside.only(&["OK", "SLOT_TAKEN", "CUSTOMER_BUSY"])?.quantile(0.99));
+    }
+    let ratio = Spread::of(served.iter().zip(&raw).map(|(served, raw)| served / raw));
+    report.row(Row {
+        figure: format!("log-ins, {CALLERS} callers"),
+        goal: "≥ 0.9".to_owned(),
+        limit: Spread::of(raw).text(1, "/s"),
+        measured: Spread::of(served).text(1, "/s"),
+        ratio: ratio.text(2, ""),
+        met: met(ratio.median >= 0.9),
+    });
+    let ratio = Spread::of(busy.iter().zip(&idle).map(|(busy, idle)| busy / idle));
+    report.row(Row {
+        figure: format!("booking p99 beside those, {BOOKINGS_PER_SECOND} bookings/s"),
+        goal: "≤ 2 × idle".to_owned(),
+        limit: Spread::of(idle).text(2, " ms"),
+        measured: Spread::of(busy).text(2, " ms"),
+        ratio: ratio.text(2, ""),
+        met: met(ratio.median <= 2.0),
+    });
+    Ok(())
+}
+
+/// Hashes a second on all cores: argon2id with 19 MiB, two passes, one lane.
+fn hashes(time: Duration) -> Outcome<f64> {
+    let cores = std::thread::available_parallelism()?.get();
+    let began = Instant::now();
+    let until = began + time;
+    let threads: Vec<_> = (0..cores).map(|_| std::thread::spawn(move || hash(until))).collect();
+    let mut count = 0;
+    for thread in threads {
+        count += thread.join().map_err(|_| "a hashing thread panicked")??;
+    }
+    Ok(f64::from(count) / began.elapsed().as_secs_f64())
+}
+
+fn hash(until: Instant) -> Outcome<u32> {
+    let failed = |error: argon2::Error| error.to_string();
+    let params = Params::new(19_456, 2, 1, None).map_err(failed)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut count = 0;
+    while Instant::now() < until {
+        let mut out = [0; 32];
+        argon2
+            .hash_password_into(PASSWORD.as_bytes(), b"sixteen bytes of", &mut out)
+            .map_err(failed)?;
+        std::hint::black_box(out);
+        count += 1;
+    }
+    Ok(count)
+}

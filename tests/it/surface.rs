@@ -1,0 +1,360 @@
+//! What the API says of itself: reflection, the committed image, its conventions, its reasons.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use bytes::Buf;
+use daybook::{
+    grpc::{policy, proto::DESCRIPTORS, status},
+    kernel::fault::Reason,
+};
+use prost_reflect::{
+    Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor,
+};
+use prost_types::method_options::IdempotencyLevel;
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::support::{Engine, World};
+
+fn api() -> DescriptorPool {
+    DescriptorPool::decode(DESCRIPTORS).unwrap()
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("daybook.")
+}
+
+/// The files of a descriptor set as they stand there, byte by byte: field 1 of each entry.
+fn files(set: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut rest = set;
+    let mut found = BTreeMap::new();
+    while rest.has_remaining() {
+        assert_eq!(prost::encoding::decode_varint(&mut rest).unwrap(), (1 << 3) | 2);
+        let length = prost::encoding::decode_varint(&mut rest).unwrap();
+        let (file, after) = rest.split_at(usize::try_from(length).unwrap());
+        // A file begins with its name: field 1 again.
+        let mut inside = file;
+        assert_eq!(prost::encoding::decode_varint(&mut inside).unwrap(), (1 << 3) | 2);
+        let length = usize::try_from(prost::encoding::decode_varint(&mut inside).unwrap());
+        let name = String::from_utf8(inside[..length.unwrap()].to_vec()).unwrap();
+        found.insert(name, file.to_vec());
+        rest = after;
+    }
+    found
+}
+
+macro_rules! reflection {
+    ($name:ident, $version:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            use $version::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest,
+                server_reflection_response::MessageResponse,
+            };
+            let world = World::new(Engine::Sqlite).await;
+            let channel = world.channel.clone();
+            let ask = async |question: MessageRequest| {
+                let request = ServerReflectionRequest {
+                    host: "example.org".to_owned(),
+                    message_request: Some(question),
+                };
+                let mut client = ServerReflectionClient::new(channel.clone());
+                let answers = client.server_reflection_info(tokio_stream::once(request.clone()));
+                let mut answers = answers.await.unwrap().into_inner();
+                let answer = answers.message().await.unwrap().unwrap();
+                assert_eq!(answer.valid_host, "example.org");
+                assert_eq!(answer.original_request, Some(request));
+                assert_eq!(answers.message().await.unwrap(), None);
+                answer.message_response.unwrap()
+            };
+            let file = async |question: MessageRequest| match ask(question).await {
+                MessageResponse::FileDescriptorResponse(answer) => {
+                    let [file] = &answer.file_descriptor_proto[..] else { panic!("not one file") };
+                    file.clone()
+                }
+                other => panic!("{other:?}"),
+            };
+            let MessageResponse::ListServicesResponse(listed) =
+                ask(MessageRequest::ListServices(String::new())).await
+            else {
+                panic!("no list")
+            };
+            let listed: BTreeSet<String> = listed.service.into_iter().map(|s| s.name).collect();
+            let served = policy::TABLE.iter().map(|(path, _)| {
+                path.trim_start_matches('/').split('/').next().unwrap().to_owned()
+            });
+            assert_eq!(listed, served.collect());
+
+            // Every file as it is, however it is asked for.
+            let files = files(DESCRIPTORS);
+            assert!(files.len() >= 4);
+            for (name, bytes) in &files {
+                let served = file(MessageRequest::FileByFilename(name.clone())).await;
+                assert_eq!(&served, bytes, "{name}");
+            }
+            for service in api().services() {
+                let path = service.parent_file().name().to_owned();
+                let symbol = MessageRequest::FileContainingSymbol;
+                assert_eq!(file(symbol(service.full_name().to_owned())).await, files[&path]);
+                for method in service.methods() {
+                    assert_eq!(file(symbol(method.full_name().to_owned())).await, files[&path]);
+                    let input = method.input();
+                    let at = input.parent_file().name().to_owned();
+                    assert_eq!(file(symbol(input.full_name().to_owned())).await, files[&at]);
+                    for field in input.fields() {
+                        assert_eq!(file(symbol(field.full_name().to_owned())).await, files[&at]);
+                    }
+                }
+            }
+            // The custom options are there: a client that knows nothing else reads them.
+            let mut client = DescriptorPool::new();
+            let wanted = "daybook/auth/v1/auth.proto";
+            let mut open = vec![wanted.to_owned()];
+            let mut fetched = Vec::new();
+            while let Some(name) = open.pop() {
+                if fetched.iter().any(|(known, _)| *known == name) {
+                    continue;
+                }
+                let bytes = file(MessageRequest::FileByFilename(name.clone())).await;
+                let parsed: prost_types::FileDescriptorProto =
+                    prost::Message::decode(&*bytes).unwrap();
+                open.extend(parsed.dependency);
+                fetched.push((name, bytes));
+            }
+            client.decode_file_descriptor_set(&*as_set(&fetched)).unwrap();
+            let request = client.get_message_by_name("daybook.auth.v1.SignUpRequest").unwrap();
+            assert_eq!(behaviour(&request.get_field_by_name("email").unwrap()), ["REQUIRED"]);
+            assert_eq!(behaviour(&request.get_field_by_name("request_id").unwrap()), ["OPTIONAL"]);
+            let option = MessageRequest::FileContainingExtension($version::ExtensionRequest {
+                containing_type: "google.protobuf.FieldOptions".to_owned(),
+                extension_number: 1052,
+            });
+            assert_eq!(file(option).await, files["google/api/field_behavior.proto"]);
+            for unknown in [
+                MessageRequest::FileByFilename("/etc/passwd".to_owned()),
+                MessageRequest::FileContainingSymbol("daybook.Nothing".to_owned()),
+            ] {
+                let answer = ask(unknown).await;
+                let MessageResponse::ErrorResponse(error) = answer else { panic!("{answer:?}") };
+                assert_eq!(error.error_code, i32::from(tonic::Code::NotFound));
+            }
+        }
+    };
+}
+
+reflection!(reflection_v1_serves_every_file_as_it_is, v1);
+reflection!(reflection_v1alpha_serves_every_file_as_it_is, v1alpha);
+
+fn as_set(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut set = Vec::new();
+    for (_, file) in files {
+        prost::encoding::encode_varint((1 << 3) | 2, &mut set);
+        prost::encoding::encode_varint(file.len() as u64, &mut set);
+        set.extend_from_slice(file);
+    }
+    set
+}
+
+/// The names in `google.api.field_behavior` of a field.
+fn behaviour(field: &FieldDescriptor) -> Vec<String> {
+    let pool = field.parent_pool();
+    let option = pool.get_extension_by_name("google.api.field_behavior").unwrap();
+    let Kind::Enum(kind) = option.kind() else { panic!("not an enum") };
+    let options = field.options();
+    let values = options.get_extension(&option).into_owned();
+    let numbers = values.as_list().unwrap().iter().map(|value| value.as_enum_number().unwrap());
+    numbers.map(|number| kind.get_value(number).unwrap().name().to_owned()).collect()
+}
+
+/// Everything that a client can depend on, one line each.
+fn contract(pool: &DescriptorPool) -> BTreeSet<String> {
+    fn message(found: &mut BTreeSet<String>, message: &MessageDescriptor) {
+        found.insert(format!("message {}", message.full_name()));
+        for field in message.fields() {
+            let kind = match field.kind() {
+                Kind::Message(of) => of.full_name().to_owned(),
+                Kind::Enum(of) => of.full_name().to_owned(),
+                scalar => format!("{scalar:?}"),
+            };
+            let (name, number) = (field.full_name(), field.number());
+            let cardinality = field.cardinality();
+            let json = field.json_name();
+            let presence = field.supports_presence();
+            found.insert(format!("field {name} {number} {cardinality:?} {kind} {json} {presence}"));
+        }
+        for range in message.reserved_ranges() {
+            found.insert(format!("reserved {} {range:?}", message.full_name()));
+        }
+    }
+    let mut found = BTreeSet::new();
+    for service in pool.services().filter(|s| is_ours(s.full_name())) {
+        for m in service.methods() {
+            let (input, output) = (m.input(), m.output());
+            found.insert(format!(
+                "method {} {} {} {} {}",
+                m.full_name(),
+                input.full_name(),
+                output.full_name(),
+                m.is_client_streaming(),
+                m.is_server_streaming()
+            ));
+        }
+    }
+    pool.all_messages().filter(|m| is_ours(m.full_name())).for_each(|m| message(&mut found, &m));
+    for enumeration in pool.all_enums().filter(|e| is_ours(e.full_name())) {
+        for value in enumeration.values() {
+            found.insert(format!("value {} {}", value.full_name(), value.number()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_committed_image_says_what_is_served() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/image.binpb");
+    let image = fs::read(path).expect("proto/image.binpb: make it with `buf build`");
+    let image = DescriptorPool::decode(&*image).unwrap();
+    let (committed, served) = (contract(&image), contract(&api()));
+    assert!(served.len() > 200, "{}", served.len());
+    let differences: Vec<_> = committed.symmetric_difference(&served).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
+}
+
+fn methods() -> Vec<MethodDescriptor> {
+    api().services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect()
+}
+
+/// `option idempotency_level = NO_SIDE_EFFECTS` is what tells reads from writes.
+fn is_read(method: &MethodDescriptor) -> bool {
+    let options = method.method_descriptor_proto().options.as_ref();
+    options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects)
+}
+
+#[test]
+fn lists_have_pages() {
+    let mut lists = 0;
+    for method in methods() {
+        if !method.name().starts_with("List") {
+            continue;
+        }
+        lists += 1;
+        let kind = |message: &MessageDescriptor, name: &str| {
+            let field = message.get_field_by_name(name);
+            field.map(|field| (field.kind(), field.cardinality()))
+        };
+        let (request, response) = (method.input(), method.output());
+        let name = method.full_name();
+        assert!(is_read(&method), "{name}");
+        let once = Cardinality::Optional;
+        assert_eq!(kind(&request, "page_size"), Some((Kind::Int32, once)), "{name}");
+        assert_eq!(kind(&request, "page_token"), Some((Kind::String, once)), "{name}");
+        assert_eq!(kind(&response, "next_page_token"), Some((Kind::String, once)), "{name}");
+        let repeated = response.fields().filter(FieldDescriptor::is_list).count();
+        assert_eq!(repeated, 1, "{name}");
+    }
+    assert_eq!(lists, 3);
+}
+
+#[test]
+fn writes_can_be_retried() {
+    let (mut writes, mut reads) = (0, 0);
+    for method in methods() {
+        let id = method.input().get_field_by_name("request_id");
+        if is_read(&method) {
+            reads += 1;
+            assert_eq!(id, None, "{}", method.full_name());
+        } else if method.name() == "LogIn" {
+            // Makes a token and stores nothing.
+            assert_eq!(id, None);
+        } else {
+            writes += 1;
+            assert_eq!(id.unwrap().kind(), Kind::String, "{}", method.full_name());
+        }
+    }
+    assert_eq!((writes, reads), (10, 9));
+}
+
+#[test]
+fn requests_tell_which_fields_are_needed() {
+    for method in methods() {
+        let request = method.input();
+        assert_eq!(request.name(), format!("{}Request", method.name()));
+        assert_eq!(method.output().name(), format!("{}Response", method.name()));
+        for field in request.fields() {
+            let told = behaviour(&field);
+            let name = field.full_name();
+            assert!(told == ["REQUIRED"] || told == ["OPTIONAL"], "{name}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn the_enum_of_reasons_is_the_list_of_reasons() {
+    let reasons = api().get_enum_by_name("daybook.auth.v1.ErrorReason").unwrap();
+    let mut numbers = Vec::new();
+    let mut names = Vec::new();
+    for value in reasons.values() {
+        numbers.push(value.number());
+        names.push(value.name().strip_prefix("ERROR_REASON_").unwrap().to_owned());
+    }
+    assert_eq!(names.remove(0), "UNSPECIFIED");
+    assert_eq!(numbers, (0..=28).collect::<Vec<i32>>());
+    assert_eq!(names, Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_proto_tells_the_code_of_each_reason() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("proto/daybook/auth/v1/error_reason.proto");
+    let text = fs::read_to_string(path).unwrap();
+    for reason in Reason::ALL {
+        let code = format!("{:?}", status::code(reason.kind()));
+        let mut upper = String::new();
+        for c in code.chars() {
+            if c.is_uppercase() && !upper.is_empty() {
+                upper.push('_');
+            }
+            upper.extend(c.to_uppercase());
+        }
+        let told = format!("ERROR_REASON_{} [{upper}]:", reason.name());
+        assert!(text.contains(&told), "{told}");
+    }
+}
+
+#[test]
+fn the_table_of_reasons_is_stable() {
+    insta::assert_snapshot!(status::table(), @r"
+    INVALID_FIELDS            InvalidArgument
+    MALFORMED_REQUEST         InvalidArgument
+    MESSAGE_TOO_LARGE         InvalidArgument
+    REQUEST_ID_REUSED         InvalidArgument
+    CURRENT_PASSWORD_WRONG    InvalidArgument
+    NOT_AUTHENTICATED         Unauthenticated
+    LOG_IN_FAILED             Unauthenticated
+    ROLE_NOT_ALLOWED          PermissionDenied
+    PROVIDER_SIGN_UP_CLOSED   PermissionDenied
+    NOT_FOUND                 NotFound
+    EMAIL_TAKEN               AlreadyExists
+    SLOT_TAKEN                Aborted
+    ETAG_STALE                Aborted
+    OUTSIDE_HOURS             FailedPrecondition
+    IN_THE_PAST               FailedPrecondition
+    TOO_LONG                  FailedPrecondition
+    OWN_TIME                  FailedPrecondition
+    CUSTOMER_BUSY             FailedPrecondition
+    NOT_STARTED               FailedPrecondition
+    WRONG_STATE               FailedPrecondition
+    OWN_ACCOUNT               FailedPrecondition
+    OVERLOADED                ResourceExhausted
+    DEADLINE_EXCEEDED         DeadlineExceeded
+    DATABASE_UNAVAILABLE      Unavailable
+    OUTCOME_UNKNOWN           Unavailable
+    SHUTTING_DOWN             Unavailable
+    METHOD_UNKNOWN            Unimplemented
+    INTERNAL                  Internal
+    ");
+}
