@@ -60,10 +60,10 @@ impl Report {
             processor().unwrap_or_else(|| "an unknown processor".to_owned()),
             kernel().unwrap_or_else(|| "of an unknown version".to_owned()),
         );
-        let _ = write!(
+        let _ = writeln!(
             head,
             "{} rounds of {} s for each figure: median (least–most). The load generator, PostgreSQL \
-             and the server share the cores.\n",
+             and the server share the cores.",
             settings.rounds, settings.seconds
         );
         Self { head, rows: Vec::new(), notes: Vec::new(), is_quick: settings.is_quick }
