@@ -7,6 +7,7 @@ mod listing;
 mod retries;
 mod schedule_fields;
 mod schedules;
+mod upkeep;
 mod writes;
 
 /// Expands a list of `async fn(World)` into a test for each engine.
