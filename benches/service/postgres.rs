@@ -160,14 +160,16 @@ fn programs() -> Outcome<PathBuf> {
     })
 }
 
-/// A program that may not run as root, as the account made for it.
+/// A program that may not run as root, as the account made for it. It ends with this process, however
+/// that ends.
 fn account(program: &Path) -> Command {
     if !geteuid().is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("setpriv");
     command
-        .args([&format!("--reuid={ACCOUNT}"), &format!("--regid={ACCOUNT}"), "--init-groups"])
+        .args([&format!("--reuid={ACCOUNT}"), &format!("--regid={ACCOUNT}")])
+        .args(["--init-groups", "--pdeathsig=INT"])
         .arg(program)
         .current_dir("/");
     command

@@ -107,8 +107,10 @@ impl Report {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
         let folder = target.join("bench");
         std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("service.md"), text)?;
-        tell("written to bench/service.md in the target folder");
+        // A quick run does not replace the figures of a full one.
+        let name = if self.is_quick { "quick.md" } else { "service.md" };
+        std::fs::write(folder.join(name), text)?;
+        tell(&format!("written to bench/{name} in the target folder"));
         Ok(())
     }
 }

@@ -108,8 +108,13 @@ impl World {
 
     /// A second server on the same database, with the same signing key and a clock of its own.
     pub async fn beside(&self) -> Self {
+        self.beside_with(&[]).await
+    }
+
+    /// The same with other settings.
+    pub async fn beside_with(&self, settings: &[(&str, &str)]) -> Self {
         let folder = Arc::clone(&self._folder);
-        let world = Self::in_folder(self.engine, self.url.clone(), folder, &[]).await;
+        let world = Self::in_folder(self.engine, self.url.clone(), folder, settings).await;
         world.clock.set(self.clock.now());
         world
     }
