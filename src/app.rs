@@ -257,7 +257,7 @@ pub async fn create_admin(
     violations.keep("password", password::check(&password, config.auth.password_min_length));
     violations.finish()?;
     let (Some(display_name), Some(email)) = (display_name, email) else {
-        return Err(Fault::internal("a checked field has no value").into());
+        return Err(Fault::unchecked().into());
     };
     let ambient = Ambient::system();
     if storage::engine::is_in_memory(config.database.url.expose()) {

@@ -60,7 +60,7 @@ impl AuthService for Auth {
         let (Some(display_name), Some(email), Some(role), Some(time_zone)) =
             (display_name, email, role, time_zone)
         else {
-            return Err(unchecked());
+            return Err(Fault::unchecked().into());
         };
         let new = NewUser { display_name, email, password, role, time_zone };
         let user = self.accounts.sign_up(deadline, new, once).await?;
@@ -78,7 +78,7 @@ impl AuthService for Auth {
         let password = SecretString::from(message.password);
         violations.keep("password", present(&password));
         violations.finish()?;
-        let Some(email) = email else { return Err(unchecked()) };
+        let Some(email) = email else { return Err(Fault::unchecked().into()) };
         let (user, token) = self.accounts.log_in(deadline, email, password).await?;
         Ok(Response::new(pb::LogInResponse {
             access_token: token.text,
@@ -208,7 +208,7 @@ impl AuthService for Auth {
         let wanted = role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
         let wanted = violations.keep("role", wanted);
         violations.finish()?;
-        let (Some(id), Some(wanted)) = (id, wanted) else { return Err(unchecked()) };
+        let (Some(id), Some(wanted)) = (id, wanted) else { return Err(Fault::unchecked().into()) };
         let permit = permit::change_user(caller, id)?;
         let user = self.accounts.set_role(deadline, permit, wanted, expected, once).await?;
         Ok(Response::new(pb::SetUserRoleResponse { user: Some(wire(&user)) }))
@@ -228,7 +228,7 @@ impl AuthService for Auth {
         let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
-        let permit = permit::change_user(caller, id.ok_or_else(unchecked)?)?;
+        let permit = permit::change_user(caller, id.ok_or_else(Fault::unchecked)?)?;
         let user = self.accounts.set_disabled(deadline, permit, true, expected, once).await?;
         Ok(Response::new(pb::DisableUserResponse { user: Some(wire(&user)) }))
     }
@@ -247,7 +247,7 @@ impl AuthService for Auth {
         let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
-        let permit = permit::change_user(caller, id.ok_or_else(unchecked)?)?;
+        let permit = permit::change_user(caller, id.ok_or_else(Fault::unchecked)?)?;
         let user = self.accounts.set_disabled(deadline, permit, false, expected, once).await?;
         Ok(Response::new(pb::EnableUserResponse { user: Some(wire(&user)) }))
     }
@@ -291,9 +291,4 @@ fn wire(user: &User) -> pb::User {
         update_time: Some(timestamp(user.updated_at)),
         etag: etag(user.version),
     }
-}
-
-/// A field passed its check and has no value: a defect of the check.
-fn unchecked() -> Status {
-    Fault::internal("a checked field has no value").into()
 }

@@ -63,7 +63,7 @@ impl BookingService for BookingApi {
         let note = violations.keep("note", text::lines(&message.note, LONGEST_NOTE));
         violations.finish()?;
         let (Some(provider), Some(interval), Some(note)) = (provider, interval, note) else {
-            return Err(unchecked());
+            return Err(Fault::unchecked().into());
         };
         let permit = permit::book(caller, provider)?;
         let request = service::Request { provider, interval, note };
@@ -142,7 +142,7 @@ impl BookingService for BookingApi {
         let parsed = violations.keep("name", parsed);
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(unchecked)?;
+        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
         let decision = Decision { provider, id, change: Change::Cancel, reason, expected };
         let cancelled = self.bookings.decide(deadline, caller, decision, once).await?;
         let appointment = Some(wire(&cancelled));
@@ -164,7 +164,7 @@ impl BookingService for BookingApi {
         let parsed = violations.keep("name", parsed);
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
-        let (provider, id) = parsed.ok_or_else(unchecked)?;
+        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
         let (change, reason) = (Change::Complete, String::new());
         let decision = Decision { provider, id, change, reason, expected };
         let completed = self.bookings.decide(deadline, caller, decision, once).await?;
@@ -212,7 +212,7 @@ fn question(message: &pb::GetAvailabilityRequest) -> Result<Question, Fault> {
     let duration = duration.and_then(|d| violations.keep("duration", minutes(Some(d))));
     violations.finish()?;
     let (Some(provider), Some(first), Some(last)) = (provider, first, last) else {
-        return Err(Fault::internal("a checked field has no value"));
+        return Err(Fault::unchecked());
     };
     Ok(Question { provider, first, last, zone, duration })
 }
@@ -288,9 +288,4 @@ fn wire(a: &Appointment) -> pb::Appointment {
         update_time: Some(timestamp(a.updated_at)),
         etag: etag(a.version),
     }
-}
-
-/// A field passed its check and has no value: a defect of the check.
-fn unchecked() -> Status {
-    Fault::internal("a checked field has no value").into()
 }

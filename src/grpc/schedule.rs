@@ -96,7 +96,7 @@ impl ScheduleService for ScheduleApi {
         let expected = violations.keep("schedule.etag", etag_version(&schedule.etag)).flatten();
         let changes = changes(schedule, message.update_mask.as_ref(), &mut violations);
         violations.finish()?;
-        let id = id.ok_or_else(|| Fault::internal("a checked name has no value"))?;
+        let id = id.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_schedule(caller, id)?;
         let provider = self.schedules.update(deadline, permit, changes, expected, once).await?;
         Ok(Response::new(pb::UpdateScheduleResponse { schedule: Some(wire_schedule(&provider)) }))

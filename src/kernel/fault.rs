@@ -141,6 +141,11 @@ impl Fault {
             .log(log)
     }
 
+    /// A field passed its check and has no value: a defect of the check.
+    pub fn unchecked() -> Self {
+        Self::internal("a checked field has no value")
+    }
+
     /// It does not exist, or it is not the caller's to know: the two look the same.
     pub fn not_found(resource: impl Into<String>) -> Self {
         let mut fault = Self::new(Reason::NotFound, "there is no such resource for this caller");

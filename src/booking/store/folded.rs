@@ -20,8 +20,9 @@ use crate::{
 };
 
 // Waiting is what can take long, and a lock timeout counts from the moment it is set, also within a
-// statement; it ends with the statement's transaction. The provider's row is locked before anything is written, and `version` is read under that lock:
-// in READ COMMITTED a row that was waited for is read again. ON CONFLICT DO NOTHING instead of an
+// statement; it ends with the statement's transaction. The provider's row is locked before anything is
+// written, and `version` is read under that lock: in READ COMMITTED a row that was waited for is read
+// again. ON CONFLICT DO NOTHING instead of an
 // error: see `store::claim`. The answer is completed here with what only the database knows.
 const SQL: &str = "
 WITH bounds AS MATERIALIZED (
