@@ -1,4 +1,5 @@
-//! Units of work on accounts. Each locks the account first and the provider after it.
+//! Units of work on accounts. Each locks the account first, or two in the order of their ids, and the
+//! provider after it.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::{
     store::{self, Account},
 };
 use crate::{
-    identity::{Ended, Role, permit::ChangeUser},
+    identity::{Ended, Role, permit::ChangeUser, token::not_authenticated},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
@@ -173,14 +174,24 @@ impl UnitOfWork for Rehash {
     }
 }
 
-/// Gives another account a role.
+/// What an admin changes about another account.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// Gives it this role.
+    Role(Role),
+    /// Shuts it out, or lets it in again.
+    Disabled(bool),
+}
+
+/// Changes another account.
 #[derive(Debug, Clone)]
-pub struct SetRole {
+pub struct ChangeAccount {
     /// The right to.
     pub permit: ChangeUser,
-    /// The new role.
-    pub role: Role,
-    /// The schedule to begin with, when the account becomes a provider for the first time.
+    /// The change.
+    pub change: Change,
+    /// The schedule to begin with, when the account becomes a provider that can be booked for the
+    /// first time.
     pub schedule: Arc<Schedule>,
     /// The version that was seen, if told.
     pub expected: Option<i64>,
@@ -190,82 +201,48 @@ pub struct SetRole {
     pub now: Instant,
 }
 
-impl UnitOfWork for SetRole {
+impl UnitOfWork for ChangeAccount {
     type Output = (User, Ended);
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;
-        let (mut account, earlier) = begin(tx, subject, &self.once, self.expected).await?;
+        // The permit was given by a token, before this transaction. With both rows locked the one who
+        // acts is an admin now and stays one, so an installation is never left without.
+        let (actor, account) = store::lock_both(tx, admin, subject).await?;
+        if !actor.is_some_and(|actor| actor.user.administers()) {
+            return Err(not_authenticated());
+        }
+        let (mut account, earlier) =
+            resume(tx, account, subject, &self.once, self.expected).await?;
         let present = Ended { least: account.token_generation, kept: None };
         if let Some(earlier) = earlier {
             return Ok((earlier, present));
         }
-        if account.user.role == self.role {
-            self.once.keep(tx, subject.0, account.user.version, &account.user, self.now).await?;
-            return Ok((account.user, present));
-        }
-        account.user.role = self.role;
-        if self.role == Role::Provider && !account.user.disabled {
-            let zoned = self.schedule.in_zone(account.user.time_zone);
-            let name = &account.user.display_name;
-            let provider = subject.as_provider();
-            schedule::commands::open(tx, provider, name, &Arc::new(zoned), Some(admin), self.now)
-                .await?;
-        }
-        let ended = Ended { least: account.token_generation + 1, kept: None };
-        let act = Act {
-            kind: Kind::RoleChanged,
-            actor: admin,
-            detail: json!({ "role": self.role.word() }),
-            ended: Some(ended),
+        let user = &mut account.user;
+        let before = (user.role, user.disabled);
+        let (kind, detail) = match self.change {
+            Change::Role(role) => {
+                user.role = role;
+                (Kind::RoleChanged, json!({ "role": role.word() }))
+            }
+            Change::Disabled(disabled) => {
+                user.disabled = disabled;
+                (if disabled { Kind::Disabled } else { Kind::Enabled }, json!({}))
+            }
         };
-        Ok((finish(tx, account, act, &self.once, self.now).await?, ended))
-    }
-}
-
-/// Shuts another account out, or lets it in again.
-#[derive(Debug, Clone)]
-pub struct SetDisabled {
-    /// The right to.
-    pub permit: ChangeUser,
-    /// Whether to shut it out.
-    pub disabled: bool,
-    /// The schedule to begin with, should an account that became a provider while it was shut out
-    /// never have had one.
-    pub schedule: Arc<Schedule>,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
-    /// The request, for retries.
-    pub once: Once,
-    /// The time of the change.
-    pub now: Instant,
-}
-
-impl UnitOfWork for SetDisabled {
-    type Output = (User, Ended);
-
-    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let ChangeUser { admin, subject } = self.permit;
-        let (mut account, earlier) = begin(tx, subject, &self.once, self.expected).await?;
-        let present = Ended { least: account.token_generation, kept: None };
-        if let Some(earlier) = earlier {
-            return Ok((earlier, present));
-        }
-        if account.user.disabled == self.disabled {
-            self.once.keep(tx, subject.0, account.user.version, &account.user, self.now).await?;
+        if before == (user.role, user.disabled) {
+            self.once.keep(tx, subject.0, user.version, user, self.now).await?;
             return Ok((account.user, present));
         }
-        account.user.disabled = self.disabled;
-        if !self.disabled && account.user.role == Role::Provider {
-            let zoned = self.schedule.in_zone(account.user.time_zone);
-            let name = &account.user.display_name;
-            let provider = subject.as_provider();
-            schedule::commands::open(tx, provider, name, &Arc::new(zoned), Some(admin), self.now)
-                .await?;
+        if user.bookable() {
+            let zoned = Arc::new(self.schedule.in_zone(user.time_zone));
+            let (provider, name) = (subject.as_provider(), &user.display_name);
+            schedule::commands::open(tx, provider, name, &zoned, Some(admin), self.now).await?;
         }
-        let ended = self.disabled.then_some(Ended { least: present.least + 1, kept: None });
-        let kind = if self.disabled { Kind::Disabled } else { Kind::Enabled };
-        let act = Act { kind, actor: admin, detail: json!({}), ended };
+        // Who is let in again has no tokens that could still be good.
+        let ended =
+            (kind != Kind::Enabled).then_some(Ended { least: present.least + 1, kept: None });
+        let act = Act { kind, actor: admin, detail, ended };
         let user = finish(tx, account, act, &self.once, self.now).await?;
         Ok((user, ended.unwrap_or(present)))
     }
@@ -278,9 +255,19 @@ async fn begin(
     once: &Once,
     expected: Option<i64>,
 ) -> Result<(Account, Option<User>), Fault> {
-    let Some(account) = store::lock(tx, user).await? else {
-        return Err(Fault::not_found(user.name()));
-    };
+    let account = store::lock(tx, user).await?;
+    resume(tx, account, user, once, expected).await
+}
+
+/// The same for an account that is locked already, if there is one.
+async fn resume(
+    tx: &Tx,
+    account: Option<Account>,
+    user: UserId,
+    once: &Once,
+    expected: Option<i64>,
+) -> Result<(Account, Option<User>), Fault> {
+    let account = account.ok_or_else(|| Fault::not_found(user.name()))?;
     if let Some((earlier, _)) = once.earlier(tx).await? {
         return Ok((account, Some(earlier)));
     }
@@ -311,10 +298,8 @@ async fn finish(
     store::update(tx, &account, act.ended.map(|ended| (ended, now))).await?;
     let user = account.user;
     store::record(tx, &user, act.kind, Some(act.actor), now, act.detail).await?;
-    let bookable = user.role == Role::Provider && !user.disabled;
-    let provider = user.id.as_provider();
-    schedule::commands::change(tx, provider, &user.display_name, bookable, Some(act.actor), now)
-        .await?;
+    let (provider, name) = (user.id.as_provider(), &user.display_name);
+    schedule::commands::change(tx, provider, name, user.bookable(), Some(act.actor), now).await?;
     once.keep(tx, user.id.0, user.version, &user, now).await?;
     Ok(user)
 }

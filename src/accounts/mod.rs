@@ -49,6 +49,16 @@ impl User {
     pub fn provider(&self) -> Option<ProviderId> {
         (self.role == Role::Provider).then(|| self.id.as_provider())
     }
+
+    /// Whether its time can be booked.
+    pub fn bookable(&self) -> bool {
+        self.role == Role::Provider && !self.disabled
+    }
+
+    /// Whether it may look after accounts now, whatever an older token says.
+    pub fn administers(&self) -> bool {
+        self.role == Role::Admin && !self.disabled
+    }
 }
 
 /// What happened to an account.

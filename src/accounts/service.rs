@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     User,
     commands::{
-        ChangePassword, Rehash, SetDisabled, SetRole, SignUp, UpdateProfile, wrong_password,
+        Change, ChangeAccount, ChangePassword, Rehash, SignUp, UpdateProfile, wrong_password,
     },
     store::{self, Account},
 };
@@ -226,35 +226,18 @@ impl Accounts {
         self.store.read(deadline, List { after, limit }).await
     }
 
-    /// Gives an account a role, and ends its access tokens.
-    pub async fn set_role(
+    /// Changes another account. Ends its access tokens, unless it is let in again.
+    pub async fn change(
         &self,
         deadline: Deadline,
         permit: ChangeUser,
-        role: Role,
+        change: Change,
         expected: Option<i64>,
         once: Once,
     ) -> Result<User, Fault> {
         let now = self.ambient.now();
         let schedule = Arc::clone(&self.default_schedule);
-        let unit = SetRole { permit, role, schedule, expected, once, now };
-        let (user, ended) = self.store.run(deadline, unit).await?;
-        self.tokens.end(user.id, ended, self.ambient.now());
-        Ok(user)
-    }
-
-    /// Shuts an account out and ends its access tokens, or lets it in again.
-    pub async fn set_disabled(
-        &self,
-        deadline: Deadline,
-        permit: ChangeUser,
-        disabled: bool,
-        expected: Option<i64>,
-        once: Once,
-    ) -> Result<User, Fault> {
-        let now = self.ambient.now();
-        let schedule = Arc::clone(&self.default_schedule);
-        let unit = SetDisabled { permit, disabled, schedule, expected, once, now };
+        let unit = ChangeAccount { permit, change, schedule, expected, once, now };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)

@@ -65,6 +65,32 @@ pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
 }
 
+/// Finds two accounts and locks them until the transaction ends. In the order of their ids, so that
+/// two callers who lock the same two do not wait for each other in a circle.
+pub async fn lock_both(
+    tx: &Tx,
+    one: UserId,
+    other: UserId,
+) -> Result<(Option<Account>, Option<Account>), Fault> {
+    let mut query = users::Entity::find()
+        .filter(users::Column::UserId.is_in([one.0, other.0]))
+        .order_by_asc(users::Column::UserId);
+    if tx.engine() == Engine::Postgres {
+        query = query.lock(LockType::NoKeyUpdate);
+    }
+    let rows = query.all(tx.db()).await.map_err(|e| engine::fault(&e))?;
+    let mut found = (None, None);
+    for row in rows {
+        let account = account(row)?;
+        if account.user.id == one {
+            found.0 = Some(account);
+        } else {
+            found.1 = Some(account);
+        }
+    }
+    Ok(found)
+}
+
 /// The accounts after this one in the order of their ids, which is the order of their making.
 pub async fn list(at: &impl Session, after: Option<Uuid>, limit: u64) -> Result<Vec<User>, Fault> {
     let mut query = users::Entity::find();

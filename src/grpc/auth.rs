@@ -13,15 +13,17 @@ use super::{
 use crate::{
     accounts::{
         LONGEST_NAME, User,
+        commands::Change,
         service::{Accounts, NewUser},
     },
-    identity::{Role, email::Email, password, permit},
+    identity::{Caller, Role, email::Email, password, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{ProviderId, UserId},
         page::{PageTokens, page_size},
         text,
     },
+    storage::{Deadline, request::Once},
 };
 
 const USER_NAME: &str = "must be users/{user} with a UUID in lower case";
@@ -203,15 +205,11 @@ impl AuthService for Auth {
         let who = Some(caller.user);
         let once =
             self.requests.once(who, "SetUserRole", &message.request_id, &message, &mut violations);
-        let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         let wanted = role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
-        let wanted = violations.keep("role", wanted);
-        violations.finish()?;
-        let (Some(id), Some(wanted)) = (id, wanted) else { return Err(Fault::unchecked().into()) };
-        let permit = permit::change_user(caller, id)?;
-        let user = self.accounts.set_role(deadline, permit, wanted, expected, once).await?;
-        Ok(Response::new(pb::SetUserRoleResponse { user: Some(wire(&user)) }))
+        let change = violations.keep("role", wanted).map(Change::Role);
+        let whose = (&*message.name, &*message.etag);
+        let user = self.change(deadline, caller, whose, change, once, violations).await?;
+        Ok(Response::new(pb::SetUserRoleResponse { user: Some(user) }))
     }
 
     async fn disable_user(
@@ -225,12 +223,10 @@ impl AuthService for Auth {
         let who = Some(caller.user);
         let once =
             self.requests.once(who, "DisableUser", &message.request_id, &message, &mut violations);
-        let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let permit = permit::change_user(caller, id.ok_or_else(Fault::unchecked)?)?;
-        let user = self.accounts.set_disabled(deadline, permit, true, expected, once).await?;
-        Ok(Response::new(pb::DisableUserResponse { user: Some(wire(&user)) }))
+        let whose = (&*message.name, &*message.etag);
+        let change = Some(Change::Disabled(true));
+        let user = self.change(deadline, caller, whose, change, once, violations).await?;
+        Ok(Response::new(pb::DisableUserResponse { user: Some(user) }))
     }
 
     async fn enable_user(
@@ -244,12 +240,32 @@ impl AuthService for Auth {
         let who = Some(caller.user);
         let once =
             self.requests.once(who, "EnableUser", &message.request_id, &message, &mut violations);
-        let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let whose = (&*message.name, &*message.etag);
+        let change = Some(Change::Disabled(false));
+        let user = self.change(deadline, caller, whose, change, once, violations).await?;
+        Ok(Response::new(pb::EnableUserResponse { user: Some(user) }))
+    }
+}
+
+impl Auth {
+    /// What `SetUserRole`, `DisableUser` and `EnableUser` have in common. `whose` is the account's name
+    /// and etag as they came, and no `change` is one that `violations` has something about.
+    async fn change(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        whose: (&str, &str),
+        change: Option<Change>,
+        once: Once,
+        mut violations: Violations,
+    ) -> Result<pb::User, Fault> {
+        let id = violations.keep("name", name(whose.0, UserId::parse, USER_NAME));
+        let expected = violations.keep("etag", etag_version(whose.1)).flatten();
         violations.finish()?;
         let permit = permit::change_user(caller, id.ok_or_else(Fault::unchecked)?)?;
-        let user = self.accounts.set_disabled(deadline, permit, false, expected, once).await?;
-        Ok(Response::new(pb::EnableUserResponse { user: Some(wire(&user)) }))
+        let change = change.ok_or_else(Fault::unchecked)?;
+        let user = self.accounts.change(deadline, permit, change, expected, once).await?;
+        Ok(wire(&user))
     }
 }
 

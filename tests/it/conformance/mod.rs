@@ -2,6 +2,7 @@
 
 mod account_fields;
 mod accounts;
+mod admins;
 mod booking;
 mod listing;
 mod retries;
