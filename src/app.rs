@@ -4,7 +4,11 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant as Moment,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 use tonic_health::pb::{
@@ -39,6 +43,9 @@ use crate::{
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
+/// Signals that follow each other faster are one: some supervisors, such as the command `timeout`, tell
+/// the process and then its group.
+const SAME_WISH: Duration = Duration::from_millis(100);
 /// How many providers' schedules are remembered.
 const REMEMBERED: usize = 20_000;
 /// For operators, who wait as long as it takes.
@@ -78,6 +85,9 @@ pub enum Error {
     /// A signal cannot be waited for.
     #[error("waiting for signals")]
     Signals(#[source] io::Error),
+    /// A second signal came before the drain was over.
+    #[error("ended by a second signal before the drain was over")]
+    CutShort,
 }
 
 // Not `#[from]`: that would make the fault its own cause, and tell it twice.
@@ -123,18 +133,25 @@ impl Running {
     }
 }
 
-/// Serves until a signal ends it: the command `daybook serve`.
+/// Serves until a signal ends it: the command `daybook serve`. A second signal ends the drain.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let database = format!("{:?}", config.database.url);
     let running = start(config, Ambient::system()).await?;
     greet(running.address, &database);
+    let mut signals = Signals::new().map_err(Error::Signals)?;
     let stop = running.stop.clone();
-    let signals = signals().map_err(Error::Signals)?;
-    tokio::spawn(async move {
-        signals.await;
-        stop.cancel();
-    });
-    running.ended().await
+    let mut ended = std::pin::pin!(running.ended());
+    tokio::select! {
+        ended = &mut ended => return ended,
+        () = signals.next() => stop.cancel(),
+    }
+    tokio::select! {
+        ended = &mut ended => ended,
+        () = signals.again() => {
+            tracing::warn!("a second signal: ending at once, with calls under way cut off");
+            Err(Error::CutShort)
+        }
+    }
 }
 
 /// Starts a server in this process. It listens at once, and tells that it is ready when the schema is
@@ -392,17 +409,36 @@ fn storage_settings(config: &Config) -> storage::Settings {
     }
 }
 
-/// SIGTERM or SIGINT.
-fn signals() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// One of them.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
+
+    /// One of them, after another one: not the same wish told twice.
+    async fn again(&mut self) {
+        let told = Moment::now();
+        loop {
+            self.next().await;
+            if told.elapsed() >= SAME_WISH {
+                return;
+            }
+        }
+    }
 }
 
 /// What cannot be printed is no reason not to serve.

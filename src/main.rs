@@ -186,7 +186,11 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let (config, origins) = load(settings)?;
             production::check(&config, &origins)?;
             telemetry::init(&config.log)?;
-            Ok(runtime()?.block_on(app::serve(config))?)
+            let runtime = runtime()?;
+            let ended = runtime.block_on(app::serve(config));
+            // What has not ended by now had its time; the process does not wait for it.
+            runtime.shutdown_background();
+            Ok(ended?)
         }
         Command::Migrate(command) => migrate(settings, &command),
         Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),

@@ -166,6 +166,37 @@ async fn the_hard_stop_is_hard() {
     until(15, "no session waits", async || number(&db, WAITING).await == 0).await;
 }
 
+/// Whoever asks twice does not want to wait for the drain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once() {
+    for second in [Signal::TERM, Signal::INT] {
+        let settings = [("server.drain_delay_ms", "60000"), ("server.drain_timeout_ms", "60000")];
+        let mut process = Process::start(Engine::Postgres, &settings).await;
+        let (provider, customers) = (process.provider().await, process.customers(1).await);
+        let held = Held::calls(&process, (&provider, &customers[0]), 1).await;
+        // Told twice at once is one wish.
+        process.signal(Signal::TERM);
+        process.signal(Signal::INT);
+        let draining = async || process.log().contains("stopping");
+        until(10, "the drain begins", draining).await;
+        assert!(held.calls.iter().all(|call| !call.is_finished()));
+        // Longer than signals count as one.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert!(!process.log().contains("a second signal"), "{}", process.log());
+        process.signal(second);
+        let began = Instant::now();
+        assert_eq!(process.ended().await.code(), Some(1));
+        let took = began.elapsed();
+        println!("the process ended {took:?} after the second signal");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        let log = process.log();
+        assert!(log.contains("WARN") && log.contains("a second signal"), "{log}");
+        assert!(!log.contains("stopped"), "{log}");
+        held.go_on().await;
+        assert!(held.answers().await.iter().all(Result::is_err));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupt_stops_a_server_with_idle_and_silent_connections() {
     for drain_delay in ["0", "500"] {
