@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use daybook::config::{Config, Flag, Origins, Problems, SettingsFile, Sources, production};
+use daybook::config::{Config, Flag, Origins, Problems, SettingsFile, Sources, key};
 use daybook::{app, telemetry};
 use secrecy::SecretString;
 
@@ -184,7 +184,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve => {
             let (config, origins) = load(settings)?;
-            production::check(&config, &origins)?;
+            let config = key::settle(config, &origins)?;
             telemetry::init(&config.log)?;
             let runtime = runtime()?;
             let ended = runtime.block_on(app::serve(config));
@@ -210,7 +210,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         }
         Command::Config(Settings::Check) => {
             let (config, origins) = load(settings)?;
-            production::check(&config, &origins)?;
+            let config = key::settle(config, &origins)?;
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }

@@ -5,10 +5,10 @@
 //! at the process's environment or arguments: they are given in as [`Sources`].
 
 mod hours;
+pub mod key;
 mod layers;
 mod print;
 mod problem;
-pub mod production;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -50,7 +50,7 @@ pub struct Config {
 pub enum Profile {
     /// On somebody's own machine: a missing signing key is made.
     Development,
-    /// For others: see [`production`].
+    /// For others: see [`key`].
     Production,
 }
 
@@ -128,7 +128,7 @@ pub struct AuthConfig {
     pub hash_queue: usize,
 }
 
-/// Where the signing key is. The settings do not read it; see [`production::check`].
+/// Where the signing key is. Loading the settings does not read it; see [`key::settle`].
 #[derive(Debug, Clone)]
 pub enum SigningKeySource {
     /// The PEM text itself, not empty.

@@ -226,4 +226,16 @@ fn production_refuses_a_generated_or_readable_key() {
     let readable = check();
     assert_eq!(readable.status.code(), Some(2));
     assert!(err(&readable).contains("chmod 600"), "{}", err(&readable));
+    // What is no Ed25519 key is told by name, whatever the profile, and by the server as well.
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    for args in
+        [&["config", "check"][..], &["--profile", "production", "config", "check"], &["serve"]]
+    {
+        let none = run(folder.path(), args);
+        assert_eq!(none.status.code(), Some(2));
+        for told in ["auth.signing_key_file", "not an Ed25519 private key", "openssl genpkey"] {
+            assert!(err(&none).contains(told), "{}", err(&none));
+        }
+    }
 }
