@@ -40,18 +40,38 @@ impl Reflection {
         self.0.get_file_by_name(name).map(|file| file.encode_to_vec())
     }
 
-    /// The file that declares this service, method, message, field, enum, value or extension.
+    /// The file that declares this service, method, message, field, oneof, enum, value or extension.
     fn file_of(&self, symbol: &str) -> Option<Vec<u8>> {
-        let own = |name: &str| -> Option<FileDescriptor> {
-            let pool = &self.0;
-            let service = pool.get_service_by_name(name).map(|s| s.parent_file());
-            let message = || pool.get_message_by_name(name).map(|m| m.parent_file());
-            let enumeration = || pool.get_enum_by_name(name).map(|e| e.parent_file());
-            let extension = || pool.get_extension_by_name(name).map(|e| e.parent_file());
-            service.or_else(message).or_else(enumeration).or_else(extension)
+        let pool = &self.0;
+        let service = pool.get_service_by_name(symbol).map(|s| s.parent_file());
+        let message = || pool.get_message_by_name(symbol).map(|m| m.parent_file());
+        let enumeration = || pool.get_enum_by_name(symbol).map(|e| e.parent_file());
+        let extension = || pool.get_extension_by_name(symbol).map(|e| e.parent_file());
+        let part = || symbol.rsplit_once('.').and_then(|(of, name)| self.file_of_part(of, name));
+        // A value stands beside its enum and not inside it, so its name does not tell which enum it is of.
+        let value = || {
+            let mut all = pool.all_enums();
+            let of = all.find(|e| e.values().any(|value| value.full_name() == symbol));
+            of.map(|e| e.parent_file())
         };
-        let parent = || symbol.rsplit_once('.').and_then(|(parent, _)| own(parent));
-        own(symbol).or_else(parent).map(|file| file.encode_to_vec())
+        let file = service
+            .or_else(message)
+            .or_else(enumeration)
+            .or_else(extension)
+            .or_else(part)
+            .or_else(value);
+        file.map(|file| file.encode_to_vec())
+    }
+
+    /// The file with this method of a service, or field or oneof of a message.
+    fn file_of_part(&self, of: &str, name: &str) -> Option<FileDescriptor> {
+        if let Some(service) = self.0.get_service_by_name(of) {
+            return service.methods().any(|m| m.name() == name).then(|| service.parent_file());
+        }
+        let message = self.0.get_message_by_name(of)?;
+        let has = message.get_field_by_name(name).is_some()
+            || message.oneofs().any(|oneof| oneof.name() == name);
+        has.then(|| message.parent_file())
     }
 
     fn extension(&self, of: &str, number: u32) -> Option<Vec<u8>> {

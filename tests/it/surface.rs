@@ -110,6 +110,21 @@ macro_rules! reflection {
                     }
                 }
             }
+            // Values stand beside their enums, in a package as in a message.
+            let mut values = 0;
+            for of in api().all_enums() {
+                let at = of.parent_file().name().to_owned();
+                let symbol = MessageRequest::FileContainingSymbol;
+                assert_eq!(file(symbol(of.full_name().to_owned())).await, files[&at]);
+                for value in of.values().filter(|_| is_ours(of.full_name())) {
+                    assert_eq!(file(symbol(value.full_name().to_owned())).await, files[&at]);
+                    values += 1;
+                }
+            }
+            assert!(values > 30, "{values}");
+            let reason = "daybook.auth.v1.ERROR_REASON_SLOT_TAKEN".to_owned();
+            let reason = file(MessageRequest::FileContainingSymbol(reason)).await;
+            assert_eq!(reason, files["daybook/auth/v1/error_reason.proto"]);
             // The custom options are there: a client that knows nothing else reads them.
             let mut client = DescriptorPool::new();
             let wanted = "daybook/auth/v1/auth.proto";
@@ -134,9 +149,14 @@ macro_rules! reflection {
                 extension_number: 1052,
             });
             assert_eq!(file(option).await, files["google/api/field_behavior.proto"]);
+            let unknown = |name: &str| MessageRequest::FileContainingSymbol(name.to_owned());
             for unknown in [
                 MessageRequest::FileByFilename("/etc/passwd".to_owned()),
-                MessageRequest::FileContainingSymbol("daybook.Nothing".to_owned()),
+                unknown("daybook.Nothing"),
+                unknown("daybook.auth.v1.Nothing"),
+                unknown("daybook.auth.v1.AuthService.Nothing"),
+                unknown("daybook.auth.v1.User.nothing"),
+                unknown("daybook.auth.v1.ErrorReason.ERROR_REASON_SLOT_TAKEN"),
             ] {
                 let answer = ask(unknown).await;
                 let MessageResponse::ErrorResponse(error) = answer else { panic!("{answer:?}") };
