@@ -185,6 +185,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 }
 
 /// Replaces tonic's own answers to requests that it could not read. Ours have details; its have none.
+/// Answers that it cannot write do not come by here: their status is in the trailers, after the body.
 fn put_right(response: Response) -> Response {
     let headers = response.headers();
     let Some(status) = Status::from_header_map(headers) else { return response };

@@ -182,7 +182,7 @@ fn routes<H: HealthService>(
             );
     }
     // From the inside to the outside: who is calling, the net under panics, the gate, gRPC-Web,
-    // foreign content types, CORS.
+    // foreign methods and content types, CORS.
     let router = routes
         .prepare()
         .into_axum_router()
@@ -195,9 +195,16 @@ fn routes<H: HealthService>(
     Ok(Routes::from(router))
 }
 
-/// Answers 415 to anything that is not gRPC or gRPC-Web: tonic would serve a `text/plain` POST, which
-/// browsers send across origins without asking.
+/// Answers 405 or 415 to anything that is not gRPC or gRPC-Web: tonic would serve any method, such as a
+/// GET that somebody in between may repeat, and a `text/plain` POST, which browsers send across origins
+/// without asking.
 async fn only_grpc(request: Request, next: middleware::Next) -> Response {
+    if request.method() != Method::POST {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
     let kind = request.headers().get(header::CONTENT_TYPE);
     let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let rest = kind.strip_prefix("application/grpc");

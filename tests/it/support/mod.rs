@@ -144,6 +144,11 @@ impl World {
         ScheduleServiceClient::new(self.channel.clone())
     }
 
+    /// One more connection to it.
+    pub async fn connect(&self) -> Channel {
+        connect(&self._running.address.to_string()).await
+    }
+
     /// The private key that the server signs tokens with.
     pub fn key_file(&self) -> PathBuf {
         self._folder.path().join("key.pem")

@@ -1,11 +1,16 @@
 //! Calls past the generated clients: any path, any bytes, any headers.
 
+use std::future::poll_fn;
+
 use bytes::{Buf, BufMut};
 use http::uri::PathAndQuery;
+use http_body_util::Full;
 use tonic::{
     Request, Response, Status, Streaming,
+    body::Body,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    codegen::Service,
     transport::Channel,
 };
 
@@ -77,6 +82,24 @@ pub async fn stream(
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.unwrap();
     grpc.server_streaming(request, PathAndQuery::try_from(path).unwrap(), Bytes).await
+}
+
+/// Sends one message as any HTTP method and content type, and returns the bare answer.
+pub async fn http(
+    channel: &Channel,
+    (method, path): (&str, &str),
+    content_type: &str,
+    message: &[u8],
+) -> http::Response<Body> {
+    let mut framed = vec![0];
+    framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    framed.extend(message);
+    let request = http::Request::builder().method(method).uri(path);
+    let request = request.header("content-type", content_type);
+    let request = request.body(Body::new(Full::new(bytes::Bytes::from(framed)))).unwrap();
+    let mut channel = channel.clone();
+    poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    channel.call(request).await.unwrap()
 }
 
 /// What a caller can see of a refusal, but for the id of the call.
