@@ -12,6 +12,10 @@ use daybook::config::{Config, Flag, Origins, Problems, SettingsFile, Sources, ke
 use daybook::{app, telemetry};
 use secrecy::SecretString;
 
+/// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Something failed.
 const FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; the same number that clap uses.

@@ -6,7 +6,8 @@
 //! `docs/benchmarks.md` says what each figure means.
 //!
 //! `cargo bench -- --quick` only shows that everything works; `TEST_BENCH_SECONDS` sets the length of
-//! one measurement.
+//! one measurement; names of parts (`rates`, `growth`, `crowd`, `logins`, `tokens`, `start`) leave out
+//! the others.
 
 #![expect(
     clippy::pedantic,
@@ -33,6 +34,13 @@ mod tokens;
 use std::{process::ExitCode, time::Duration};
 
 use report::Report;
+
+/// The server's, so that the echo has no other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What can be measured by itself.
+const PARTS: [&str; 6] = ["rates", "growth", "crowd", "logins", "tokens", "start"];
 
 /// Whatever stops a run is told as it is.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -76,7 +84,7 @@ fn main() -> ExitCode {
     let done = match arguments.as_slice() {
         // This program again, as the server that does nothing.
         [word, port] if word == "echo" => process::echo(port),
-        _ if has("--bench") => run(has("--quick")),
+        _ if has("--bench") => run(has("--quick"), &arguments),
         // `cargo test --all-targets` comes this way.
         _ => {
             println!("this is a benchmark; run it with `cargo bench`");
@@ -92,19 +100,37 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(is_quick: bool) -> Outcome {
+fn run(is_quick: bool, arguments: &[String]) -> Outcome {
+    let parts: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|text| !text.starts_with('-')).collect();
+    if let Some(unknown) = parts.iter().find(|part| !PARTS.contains(part)) {
+        return Err(format!("no part is called {unknown:?}; there are {}", PARTS.join(", ")).into());
+    }
+    let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     let settings = Settings::read(is_quick)?;
     // The load comes from one thread, the same one for the echo and for the service.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let bed = bed::Bed::make(settings).await?;
         let mut report = Report::new(&settings, &bed.cluster.version().await?);
-        rates::measure(&bed, &mut report).await?;
-        growth::measure(&bed, &mut report).await?;
-        crowd::measure(&bed, &mut report).await?;
-        logins::measure(&bed, &mut report).await?;
-        tokens::measure(&bed, &mut report)?;
-        start::measure(bed, &mut report).await?;
+        if wanted("rates") {
+            rates::measure(&bed, &mut report).await?;
+        }
+        if wanted("growth") {
+            growth::measure(&bed, &mut report).await?;
+        }
+        if wanted("crowd") {
+            crowd::measure(&bed, &mut report).await?;
+        }
+        if wanted("logins") {
+            logins::measure(&bed, &mut report).await?;
+        }
+        if wanted("tokens") {
+            tokens::measure(&bed, &mut report)?;
+        }
+        if wanted("start") {
+            start::measure(bed, &mut report).await?;
+        }
         report.write()
     })
 }

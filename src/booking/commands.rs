@@ -90,12 +90,7 @@ impl UnitOfWork for Book {
         appointment.customer_display_name = account.user.display_name;
         match store::claim(tx, &appointment).await? {
             None => {}
-            Some(Overlap::Provider) => {
-                return Err(Fault::new(
-                    Reason::SlotTaken,
-                    "this time is no longer free; ask for availability again",
-                ));
-            }
+            Some(Overlap::Provider) => return Err(slot_taken()),
             Some(Overlap::Customer) => {
                 return Err(Fault::new(
                     Reason::CustomerBusy,
@@ -111,6 +106,11 @@ impl UnitOfWork for Book {
         finish(tx, &appointment, act, &self.once, self.now).await?;
         Ok((appointment, provider))
     }
+}
+
+/// The refusal of a time that somebody has; not by whom.
+pub fn slot_taken() -> Fault {
+    Fault::new(Reason::SlotTaken, "this time is no longer free; ask for availability again")
 }
 
 /// Cancels or completes an appointment.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Appointment,
-    commands::{Book, Decide},
+    commands::{Book, Decide, slot_taken},
     policy::Change,
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
@@ -126,8 +126,9 @@ impl Bookings {
             once: unit.once.clone(),
             patience: deadline.left(),
         };
-        match self.store.run_single(deadline, folded).await {
+        match self.store.run_single(deadline, folded.clone()).await {
             Ok(Some(appointment)) => Ok(Folding::Booked(Box::new(appointment))),
+            Ok(None) if self.store.read(deadline, folded.taken()).await? => Err(slot_taken()),
             Ok(None) => Ok(Folding::Nothing),
             Err(fault) => match fault.may_run_again() {
                 Again::No => Err(fault),

@@ -22,6 +22,11 @@ pub const LONGEST: usize = 256;
 /// The longest password, in bytes: told before anything is hashed.
 pub const LONGEST_BYTES: usize = 1024;
 
+/// A tenth of the share of a thread of normal niceness, `sched(7)`: enough that log-ins go on in a flood of
+/// other calls.
+#[cfg(target_os = "linux")]
+const HASHING_NICENESS: i32 = 10;
+
 /// How hashes are computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -155,6 +160,7 @@ impl Hasher {
 
 /// A worker's life: until the last [`Hasher`] is gone.
 fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
+    yield_to_others();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
@@ -162,6 +168,18 @@ fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("a hashing job panicked");
         }
+    }
+}
+
+/// Lowers this thread's priority, so that a hash, which takes a core for milliseconds, gives it up to
+/// whoever has a short call to answer. Hashes still take every core that nobody else wants.
+fn yield_to_others() {
+    // On Linux a thread has a niceness of its own; POSIX gives one to the process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), HASHING_NICENESS)
+    {
+        tracing::warn!(%error, "hashing threads keep the priority of the others");
     }
 }
 
