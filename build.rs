@@ -8,7 +8,9 @@ use prost_types::FileDescriptorSet;
 const FILES: &[&str] = &[
     "daybook/auth/v1/auth.proto",
     "daybook/auth/v1/error_reason.proto",
+    "daybook/booking/v1/availability.proto",
     "daybook/booking/v1/booking.proto",
+    "daybook/booking/v1/catalogue.proto",
     "daybook/booking/v1/schedule.proto",
     // Served by reflection, because proxies that transcode need them to show error details.
     "google/rpc/status.proto",

@@ -23,6 +23,7 @@ pub mod identity;
 
 pub mod events;
 
+pub mod catalogue;
 pub mod schedule;
 
 pub mod accounts;

@@ -14,6 +14,7 @@ mod m0002_providers;
 mod m0003_appointments;
 mod m0004_events;
 mod m0005_requests;
+mod m0006_practice;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_appointments::Migration),
             Box::new(m0004_events::Migration),
             Box::new(m0005_requests::Migration),
+            Box::new(m0006_practice::Migration),
         ]
     }
 }

@@ -41,7 +41,7 @@ const POSTGRES: &[&str] = &[
     "CREATE INDEX appointments_by_start ON appointments (starts_at, appointment_id)",
 ];
 
-const SQLITE: &[&str] = &[
+pub(crate) const SQLITE: &[&str] = &[
     "CREATE TABLE appointments (
         provider_id BLOB NOT NULL REFERENCES providers (provider_id),
         appointment_id BLOB NOT NULL,

@@ -186,6 +186,76 @@ impl BookingService for BookingApi {
             time_zone: answer.zone.name().to_owned(),
         }))
     }
+
+    async fn approve_appointment(
+        &self,
+        _: Request<pb::ApproveAppointmentRequest>,
+    ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn decline_appointment(
+        &self,
+        _: Request<pb::DeclineAppointmentRequest>,
+    ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn mark_no_show(
+        &self,
+        _: Request<pb::MarkNoShowRequest>,
+    ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn reschedule_appointment(
+        &self,
+        _: Request<pb::RescheduleAppointmentRequest>,
+    ) -> Result<Response<pb::RescheduleAppointmentResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn reassign_appointment(
+        &self,
+        _: Request<pb::ReassignAppointmentRequest>,
+    ) -> Result<Response<pb::ReassignAppointmentResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn update_appointment(
+        &self,
+        _: Request<pb::UpdateAppointmentRequest>,
+    ) -> Result<Response<pb::UpdateAppointmentResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn list_appointment_events(
+        &self,
+        _: Request<pb::ListAppointmentEventsRequest>,
+    ) -> Result<Response<pb::ListAppointmentEventsResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn hold_slot(
+        &self,
+        _: Request<pb::HoldSlotRequest>,
+    ) -> Result<Response<pb::HoldSlotResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn extend_hold(
+        &self,
+        _: Request<pb::ExtendHoldRequest>,
+    ) -> Result<Response<pb::ExtendHoldResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn release_hold(
+        &self,
+        _: Request<pb::ReleaseHoldRequest>,
+    ) -> Result<Response<pb::ReleaseHoldResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
 }
 
 fn question(message: &pb::GetAvailabilityRequest) -> Result<Question, Fault> {
@@ -241,7 +311,7 @@ fn states(wire: &[i32], violations: &mut Violations) -> Vec<State> {
             Ok(WireState::Booked) => State::Booked,
             Ok(WireState::Completed) => State::Completed,
             Ok(WireState::Cancelled) => State::Cancelled,
-            Ok(WireState::Unspecified) | Err(_) => {
+            Ok(_) | Err(_) => {
                 violations.add(
                     format!("states[{index}]"),
                     "must be STATE_BOOKED, STATE_COMPLETED or STATE_CANCELLED",
@@ -287,5 +357,6 @@ fn wire(a: &Appointment) -> pb::Appointment {
         create_time: Some(timestamp(a.created_at)),
         update_time: Some(timestamp(a.updated_at)),
         etag: etag(a.version),
+        ..pb::Appointment::default()
     }
 }

@@ -8,7 +8,9 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 const NAMES: &[&str] = &[
     "",
     "daybook.auth.v1.AuthService",
+    "daybook.booking.v1.AvailabilityService",
     "daybook.booking.v1.BookingService",
+    "daybook.booking.v1.CatalogueService",
     "daybook.booking.v1.ScheduleService",
     "readiness",
 ];

@@ -5,9 +5,11 @@
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
 mod auth;
+mod availability;
 mod body;
 mod booking;
 mod caller;
+mod catalogue;
 mod convert;
 mod gate;
 pub mod health;

@@ -101,6 +101,69 @@ impl ScheduleService for ScheduleApi {
         let provider = self.schedules.update(deadline, permit, changes, expected, once).await?;
         Ok(Response::new(pb::UpdateScheduleResponse { schedule: Some(wire_schedule(&provider)) }))
     }
+
+    async fn create_schedule(
+        &self,
+        _: Request<pb::CreateScheduleRequest>,
+    ) -> Result<Response<pb::CreateScheduleResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn delete_schedule(
+        &self,
+        _: Request<pb::DeleteScheduleRequest>,
+    ) -> Result<Response<pb::DeleteScheduleResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn list_schedules(
+        &self,
+        _: Request<pb::ListSchedulesRequest>,
+    ) -> Result<Response<pb::ListSchedulesResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn create_time_off(
+        &self,
+        _: Request<pb::CreateTimeOffRequest>,
+    ) -> Result<Response<pb::CreateTimeOffResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn delete_time_off(
+        &self,
+        _: Request<pb::DeleteTimeOffRequest>,
+    ) -> Result<Response<pb::DeleteTimeOffResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn list_time_off(
+        &self,
+        _: Request<pb::ListTimeOffRequest>,
+    ) -> Result<Response<pb::ListTimeOffResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn create_closure(
+        &self,
+        _: Request<pb::CreateClosureRequest>,
+    ) -> Result<Response<pb::CreateClosureResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn delete_closure(
+        &self,
+        _: Request<pb::DeleteClosureRequest>,
+    ) -> Result<Response<pb::DeleteClosureResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn list_closures(
+        &self,
+        _: Request<pb::ListClosuresRequest>,
+    ) -> Result<Response<pb::ListClosuresResponse>, Status> {
+        Err(Fault::internal("not built yet").into())
+    }
 }
 
 fn changes(
@@ -184,5 +247,6 @@ fn wire_schedule(provider: &Provider) -> pb::Schedule {
         longest_booking: Some(duration(schedule.longest())),
         update_time: Some(timestamp(provider.schedule_updated_at)),
         etag: etag(provider.schedule_version),
+        ..pb::Schedule::default()
     }
 }

@@ -20,15 +20,19 @@ use tower_http::{
 
 use super::{
     auth::Auth,
+    availability::AvailabilityApi,
     booking::BookingApi,
     caller::Authenticate,
+    catalogue::CatalogueApi,
     convert::Requests,
     gate::{Gate, gate, panicked},
     incoming::{Limits, incoming},
     proto::{
         auth::auth_service_server::AuthServiceServer,
         booking::{
+            availability_service_server::AvailabilityServiceServer,
             booking_service_server::BookingServiceServer,
+            catalogue_service_server::CatalogueServiceServer,
             schedule_service_server::ScheduleServiceServer,
         },
     },
@@ -168,6 +172,16 @@ fn routes<H: HealthService>(
         )
         .add_service(
             booking.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            CatalogueServiceServer::new(CatalogueApi)
+                .max_decoding_message_size(longest)
+                .max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            AvailabilityServiceServer::new(AvailabilityApi)
+                .max_decoding_message_size(longest)
+                .max_encoding_message_size(LONGEST_ANSWER),
         );
     if server.reflection {
         let reflection = Reflection::new()?;

@@ -80,6 +80,24 @@ reasons! {
     ShuttingDown "SHUTTING_DOWN" Unavailable;
     MethodUnknown "METHOD_UNKNOWN" Unimplemented;
     Internal "INTERNAL" Internal;
+    NoticeTooShort "NOTICE_TOO_SHORT" FailedPrecondition;
+    BeyondHorizon "BEYOND_HORIZON" FailedPrecondition;
+    OffGrid "OFF_GRID" FailedPrecondition;
+    TimeOff "TIME_OFF" FailedPrecondition;
+    PracticeClosed "PRACTICE_CLOSED" FailedPrecondition;
+    DayLimit "DAY_LIMIT" FailedPrecondition;
+    WeekLimit "WEEK_LIMIT" FailedPrecondition;
+    CustomerLimit "CUSTOMER_LIMIT" FailedPrecondition;
+    TypeArchived "TYPE_ARCHIVED" FailedPrecondition;
+    NotOffered "NOT_OFFERED" FailedPrecondition;
+    IntervalsNotAccepted "INTERVALS_NOT_ACCEPTED" FailedPrecondition;
+    TooLate "TOO_LATE" FailedPrecondition;
+    HoldEnded "HOLD_ENDED" FailedPrecondition;
+    HoldExtended "HOLD_EXTENDED" FailedPrecondition;
+    TooManyHolds "TOO_MANY_HOLDS" ResourceExhausted;
+    NameTaken "NAME_TAKEN" AlreadyExists;
+    InUse "IN_USE" FailedPrecondition;
+    TooMany "TOO_MANY" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

@@ -31,6 +31,10 @@ macro_rules! id {
 id!(UserId, "The id of a user.");
 id!(ProviderId, "The id of a provider, which is the id of the provider's user.");
 id!(AppointmentId, "The id of an appointment, unique among those of its provider.");
+id!(TypeId, "The id of an appointment type.");
+id!(HoldId, "The id of a hold, unique among those of its provider; its appointment's too.");
+id!(TimeOffId, "The id of a stretch of time off, unique among those of its provider.");
+id!(ClosureId, "The id of a closure.");
 id!(RequestId, "The id that a caller gave a request, so that it can be retried.");
 
 impl UserId {
@@ -87,6 +91,61 @@ impl AppointmentId {
     pub fn parse(name: &str) -> Option<(ProviderId, Self)> {
         let (provider, appointment) = name.split_once("/appointments/")?;
         Some((ProviderId::parse(provider)?, Self(canonical(appointment)?)))
+    }
+}
+
+impl HoldId {
+    /// The resource name, `providers/{provider}/holds/{hold}`.
+    pub fn name(self, provider: ProviderId) -> String {
+        format!("providers/{provider}/holds/{self}")
+    }
+
+    /// Reads `providers/{provider}/holds/{hold}`.
+    pub fn parse(name: &str) -> Option<(ProviderId, Self)> {
+        let (provider, hold) = name.split_once("/holds/")?;
+        Some((ProviderId::parse(provider)?, Self(canonical(hold)?)))
+    }
+
+    /// The appointment that is made of the hold.
+    pub const fn as_appointment(self) -> AppointmentId {
+        AppointmentId(self.0)
+    }
+}
+
+impl TimeOffId {
+    /// The resource name, `providers/{provider}/timeOff/{time_off}`.
+    pub fn name(self, provider: ProviderId) -> String {
+        format!("providers/{provider}/timeOff/{self}")
+    }
+
+    /// Reads `providers/{provider}/timeOff/{time_off}`.
+    pub fn parse(name: &str) -> Option<(ProviderId, Self)> {
+        let (provider, time_off) = name.split_once("/timeOff/")?;
+        Some((ProviderId::parse(provider)?, Self(canonical(time_off)?)))
+    }
+}
+
+impl TypeId {
+    /// The resource name, `appointmentTypes/{type}`.
+    pub fn name(self) -> String {
+        format!("appointmentTypes/{self}")
+    }
+
+    /// Reads `appointmentTypes/{type}`.
+    pub fn parse(name: &str) -> Option<Self> {
+        canonical(name.strip_prefix("appointmentTypes/")?).map(Self)
+    }
+}
+
+impl ClosureId {
+    /// The resource name, `closures/{closure}`.
+    pub fn name(self) -> String {
+        format!("closures/{self}")
+    }
+
+    /// Reads `closures/{closure}`.
+    pub fn parse(name: &str) -> Option<Self> {
+        canonical(name.strip_prefix("closures/")?).map(Self)
     }
 }
 

@@ -36,9 +36,9 @@ WITH bounds AS MATERIALIZED (
 ), booked AS (
     INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name,
         starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, version,
-        created_at, updated_at)
+        created_at, updated_at, claim_starts_at, claim_ends_at)
     SELECT $1, $3, u.user_id, u.display_name, $5, $6, 'booked', $7, $8, $9, '', provider.version,
-        $10, $10
+        $10, $10, $5, $6
     FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled
     ON CONFLICT DO NOTHING
     RETURNING version, customer_display_name

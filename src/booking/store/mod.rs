@@ -48,8 +48,8 @@ pub enum Overlap {
 
 const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING";
+    version, created_at, updated_at, claim_starts_at, claim_ends_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $5, $6) ON CONFLICT DO NOTHING";
 
 /// Claims the time of a new appointment, or tells what stands in the way.
 ///

@@ -213,6 +213,8 @@ impl Find {
                 version: row.version,
                 schedule_version: row.schedule_version,
                 schedule_updated_at: row.schedule_updated_at,
+                plan: Json::default(),
+                last_assigned_at: None,
             })?),
         };
         self.remembered.keep(Arc::clone(&provider));

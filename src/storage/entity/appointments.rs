@@ -1,6 +1,6 @@
 use sea_orm::entity::prelude::*;
 
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "appointments")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
@@ -19,6 +19,11 @@ pub struct Model {
     pub version: i64,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
+    pub type_id: Option<Uuid>,
+    pub claim_starts_at: DateTimeUtc,
+    pub claim_ends_at: DateTimeUtc,
+    pub expires_at: Option<DateTimeUtc>,
+    pub terms: Json,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

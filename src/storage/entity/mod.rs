@@ -1,9 +1,13 @@
 //! The shape of the tables, and nothing else. What the columns mean stands in the migrations.
 #![expect(missing_docs, reason = "columns are described where they are made, in the migrations")]
 
+pub mod appointment_types;
 pub mod appointments;
+pub mod closures;
 pub mod events;
+pub mod offerings;
 pub mod providers;
 pub mod requests;
+pub mod type_events;
 pub mod user_events;
 pub mod users;

@@ -14,6 +14,8 @@ pub struct Model {
     pub version: i64,
     pub schedule_version: i64,
     pub schedule_updated_at: DateTimeUtc,
+    pub plan: Json,
+    pub last_assigned_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
