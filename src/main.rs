@@ -14,7 +14,7 @@ use secrecy::SecretString;
 
 /// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Something failed.
 const FAILURE: u8 = 1;

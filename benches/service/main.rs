@@ -37,7 +37,7 @@ use report::Report;
 
 /// The server's, so that the echo has no other.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
 const PARTS: [&str; 6] = ["rates", "growth", "crowd", "logins", "tokens", "start"];

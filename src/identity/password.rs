@@ -85,7 +85,18 @@ impl Hasher {
             Params::new(settings.memory_kib, settings.iterations, settings.parallelism, None)
                 .map_err(|e| Fault::internal(format!("argon2 parameters: {e}")))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-        let decoy = hash(&argon2, "decoy")?;
+        // Of no password at all. Put together and not computed, which would cost a start its time and
+        // its memory.
+        let decoy = format!(
+            "$argon2id$v=19$m={},t={},p={}${}${}",
+            settings.memory_kib,
+            settings.iterations,
+            settings.parallelism,
+            "A".repeat(22),
+            "A".repeat(43)
+        );
+        phc::PasswordHash::new(&decoy)
+            .map_err(|e| Fault::internal(format!("the decoy is no PHC string: {e}")))?;
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..settings.workers {
@@ -207,6 +218,7 @@ mod tests {
             assert!(!hasher.verify(other.into(), Some(stored.clone())).await.unwrap());
         }
         assert!(!hasher.verify("decoy".into(), None).await.unwrap());
+        assert!(!hasher.is_outdated(&hasher.0.decoy), "the decoy costs as much");
         assert!(!hasher.is_outdated(&stored));
         let dearer = Hasher::new(Settings { iterations: 3, ..QUICK }).unwrap();
         assert!(dearer.is_outdated(&stored));
