@@ -1,26 +1,139 @@
-//! What can be booked: a pure function of the schedule, the claims and a query.
+//! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
-//! This file holds the words; [`compute`] the rule.
+//! This file holds the words; [`compute`] finds slots, [`explain`] says why there is none. What one
+//! offers the other has nothing against, which a property test holds together.
 
 pub mod compute;
+pub mod explain;
 pub mod service;
 
-use chrono::TimeDelta;
+use chrono::{Datelike, Days, NaiveDate, TimeDelta};
+use chrono_tz::Tz;
 
-use crate::kernel::time::{Instant, Interval};
+use crate::{
+    catalogue::{Horizon, Limits, Terms, minutes},
+    kernel::time::{Instant, Interval},
+    schedule::expand::{local_date, local_days},
+};
 
-pub use compute::availability;
+/// One provider's time, as of one moment and for one range. All lists are sorted by start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Time {
+    /// The zone in which days and weeks are counted.
+    pub zone: Tz,
+    /// The open windows that overlap the range, whole: the grid of slots is anchored at their start.
+    pub windows: Vec<Interval>,
+    /// The provider's time off.
+    pub time_off: Vec<Interval>,
+    /// When the practice is closed.
+    pub closures: Vec<Interval>,
+    /// What is claimed, buffers included. No two overlap.
+    pub claims: Vec<Interval>,
+    /// The appointments that count for the limits, without their buffers: those of the same type in
+    /// every week that the range touches.
+    pub counted: Vec<Interval>,
+}
 
-/// What a caller wants to know.
+/// What one kind of appointment asks of a provider's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// Where to look. The answer grows with it: the caller bounds its length.
-    pub range: Interval,
-    /// How long the appointment takes. With zero or less there are no slots; whether the schedule
-    /// allows so long a duration is the caller's to check.
+pub struct Asked {
+    /// How long it takes.
     pub duration: TimeDelta,
-    /// The present, rounded up to the whole second: nothing before it is offered.
-    pub now: Instant,
+    /// What is kept free before it.
+    pub buffer_before: TimeDelta,
+    /// What is kept free after it.
+    pub buffer_after: TimeDelta,
+    /// The distance of the starts on offer; positive.
+    pub step: TimeDelta,
+    /// How far the first start is from its window's; at least zero.
+    pub offset: TimeDelta,
+    /// How long before its start it must be booked.
+    pub notice: TimeDelta,
+    /// How far ahead can be booked.
+    pub horizon: Option<Horizon>,
+    /// How much of it can be booked.
+    pub limits: Limits,
+}
+
+impl Asked {
+    /// A bare interval, with starts on offer every so often.
+    pub fn interval(duration: TimeDelta, step: TimeDelta) -> Self {
+        let none = TimeDelta::zero();
+        Self {
+            duration,
+            buffer_before: none,
+            buffer_after: none,
+            step,
+            offset: none,
+            notice: none,
+            horizon: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// An appointment of a type, so long.
+    pub fn of(terms: &Terms, duration: TimeDelta) -> Self {
+        Self {
+            duration,
+            buffer_before: minutes(terms.buffer_before),
+            buffer_after: minutes(terms.buffer_after),
+            step: terms.step(),
+            offset: minutes(terms.grid_offset),
+            notice: minutes(terms.minimum_notice),
+            horizon: terms.horizon,
+            limits: terms.limits,
+        }
+    }
+
+    /// The claim of an appointment over this interval.
+    pub fn claim(&self, interval: Interval) -> Interval {
+        let start = interval.start().checked_sub_signed(self.buffer_before);
+        let end = interval.end().checked_add_signed(self.buffer_after);
+        start.zip(end).and_then(|(start, end)| Interval::new(start, end)).unwrap_or(interval)
+    }
+
+    /// The instants at which it may start by the horizon, if that sets bounds; `Some(None)` is none.
+    pub fn bounds(&self, zone: Tz, now: Instant) -> Option<Option<Interval>> {
+        Some(match self.horizon? {
+            Horizon::RollingDays(days) => local_date(zone, now).and_then(|today| {
+                local_days(zone, today, today.checked_add_days(Days::new(days.into()))?)
+            }),
+            Horizon::Fixed { first, last } => local_days(zone, first, last),
+        })
+    }
+}
+
+/// What is booked on one local day, or in one local week.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How many.
+    pub count: u32,
+    /// How long in all, in minutes, begun ones counted whole.
+    pub minutes: u32,
+}
+
+impl Load {
+    /// With one more of this length.
+    #[must_use]
+    pub fn and(self, duration: TimeDelta) -> Self {
+        let minutes = (duration + TimeDelta::seconds(59)).num_minutes();
+        Self {
+            count: self.count.saturating_add(1),
+            minutes: self.minutes.saturating_add(u32::try_from(minutes).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// Whether this is no more than the limits.
+    pub fn is_within(self, count: Option<u32>, minutes: Option<u32>) -> bool {
+        count.is_none_or(|most| self.count <= most)
+            && minutes.is_none_or(|most| self.minutes <= most)
+    }
+}
+
+/// The Monday of this date's week.
+pub fn monday(date: NaiveDate) -> NaiveDate {
+    let since = u64::from(date.weekday().num_days_from_monday());
+    date.checked_sub_days(Days::new(since)).unwrap_or(date)
 }
 
 /// What can be booked, and when.
@@ -28,7 +141,7 @@ pub struct Query {
 pub struct Availability {
     /// Open, unclaimed time of the range from now on: sorted, disjoint, joined where it touches.
     pub free: Vec<Interval>,
-    /// The appointments that could start now, each of the query's duration: sorted by start, no
-    /// two the same. They lie wholly inside `free` and may overlap each other.
+    /// The appointments that could start now, each as long as was asked: sorted by start, no two the
+    /// same. They may overlap each other.
     pub slots: Vec<Interval>,
 }

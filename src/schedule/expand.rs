@@ -95,7 +95,7 @@ pub fn windows(hours: &WeeklyHours, zone: Tz, range: Interval) -> Vec<Interval> 
 }
 
 /// The date on the wall at this instant; `None` at the ends of chrono's calendar.
-fn local_date(zone: Tz, instant: Instant) -> Option<NaiveDate> {
+pub fn local_date(zone: Tz, instant: Instant) -> Option<NaiveDate> {
     let utc = instant.naive_utc();
     let offset = zone.offset_from_utc_datetime(&utc).fix();
     utc.checked_add_offset(offset).map(|wall| wall.date())
