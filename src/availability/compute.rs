@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::{Availability, Query};
 use crate::kernel::time::{Instant, Interval, IntervalSet, ceil_to_second};
-use crate::schedule::{Schedule, expand};
+use crate::schedule::Schedule;
 
 /// Finds the free time and the slots of one provider.
 ///
@@ -17,7 +17,7 @@ pub fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) ->
     let Some(range) = Interval::new(query.range.start().max(now), query.range.end()) else {
         return Availability::default();
     };
-    let windows = expand::windows(schedule.hours(), schedule.zone(), range);
+    let windows = schedule.windows(range);
     let open: IntervalSet = windows.iter().filter_map(|w| w.intersect(&range)).collect();
     let free = Vec::from(open.subtract(claims));
     let slots = slots(&windows, &free, schedule.slot(), query.duration);
