@@ -46,7 +46,7 @@ proptest! {
         let Availability { free, slots } = availability(&schedule, &set, &query);
 
         // What callers rely on.
-        let windows = model_windows(schedule.hours(), zone, range);
+        let windows = model_windows(schedule.hours().weekly(), zone, range);
         for slot in &slots {
             prop_assert_eq!(slot.duration(), query.duration);
             prop_assert!(slot.start() >= now && slot.start().timestamp_subsec_nanos() == 0);
@@ -178,7 +178,7 @@ fn windows_that_overlap_in_a_fold_offer_each_slot_once() {
     );
     // With another grid the end of the first window, 02:30 CET, is a start on neither.
     let schedule =
-        Schedule::new(schedule.zone(), schedule.hours().clone(), minutes(45), minutes(60));
+        Schedule::new(schedule.zone(), schedule.hours().weekly().clone(), minutes(45), minutes(60));
     let query = Query { duration: minutes(15), ..query };
     assert_eq!(
         starts(&schedule.unwrap(), &[], &query),

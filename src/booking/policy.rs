@@ -6,7 +6,7 @@ use crate::{
         fault::{Fault, Reason},
         time::{Instant, Interval, IntervalSet},
     },
-    schedule::{Schedule, expand::windows},
+    schedule::Schedule,
 };
 
 /// Whether this interval may be booked under this schedule: in the future, not too long, inside the
@@ -27,7 +27,7 @@ pub fn may_book(schedule: &Schedule, interval: Interval, now: Instant) -> Result
     let open: IntervalSet = if interval.duration() > *crate::schedule::LONGEST_RANGE.end() {
         IntervalSet::default()
     } else {
-        windows(schedule.hours(), schedule.zone(), interval).into_iter().collect()
+        schedule.windows(interval).into_iter().collect()
     };
     if !open.contains(&interval) {
         against.push((

@@ -232,7 +232,7 @@ fn wire_provider(provider: &Provider) -> pb::Provider {
 
 fn wire_schedule(provider: &Provider) -> pb::Schedule {
     let schedule = &provider.schedule;
-    let windows = schedule.hours().windows().iter();
+    let windows = schedule.hours().weekly().windows().iter();
     pb::Schedule {
         name: provider.id.schedule_name(),
         time_zone: schedule.zone().name().to_owned(),

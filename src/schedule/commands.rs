@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     HoursViolation, LONGEST_RANGE, SLOT_RANGE, Schedule, ScheduleViolation, WeeklyHours, Window,
-    provider::Provider, store,
+    hours::Hours, provider::Provider, store,
 };
 use crate::{
     events::{self, Event, Kind},
@@ -61,14 +61,15 @@ impl Changes {
     /// The schedule with these changes, which were checked before.
     pub fn apply(&self, to: &Schedule) -> Result<Schedule, Fault> {
         let hours = match &self.windows {
-            None => to.hours().clone(),
+            None => to.hours().weekly().clone(),
             Some(windows) => WeeklyHours::new(windows.clone())
                 .map_err(|v| Fault::internal(format!("unchecked weekly hours: {v:?}")))?,
         };
         let zone = self.zone.unwrap_or_else(|| to.zone());
         let slot = self.slot.unwrap_or_else(|| to.slot());
         let longest = self.longest.unwrap_or_else(|| to.longest());
-        Schedule::new(zone, hours, slot, longest).map_err(|all| {
+        let (overrides, stays) = (to.hours().overrides().clone(), to.hours().stays().clone());
+        Schedule::of(Hours::new(zone, hours, overrides, stays), slot, longest).map_err(|all| {
             if all != [ScheduleViolation::SlotOverLongest] {
                 return Fault::internal(format!("an unchecked schedule: {all:?}"));
             }
@@ -133,7 +134,7 @@ impl UnitOfWork for Update {
         store::update(tx, &provider).await?;
         let detail = json!({
             "time_zone": provider.schedule.zone().name(),
-            "weekly_hours": provider.schedule.hours(),
+            "weekly_hours": provider.schedule.hours().weekly(),
             "slot_minutes": provider.schedule.slot().num_minutes(),
             "longest_minutes": provider.schedule.longest().num_minutes(),
         });
@@ -162,9 +163,11 @@ pub async fn open(
         display_name: display_name.to_owned(),
         enabled: true,
         schedule: Arc::clone(schedule),
+        plan: Arc::default(),
         version: 1,
         schedule_version: 1,
         schedule_updated_at: now,
+        last_assigned_at: None,
     };
     store::insert(tx, &provider).await?;
     let detail = json!({ "display_name": display_name });

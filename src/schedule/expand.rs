@@ -9,7 +9,7 @@
 use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
 use chrono_tz::{GapInfo, Tz};
 
-use super::WeeklyHours;
+use super::hours::Hours;
 use crate::kernel::time::{Instant, Interval};
 
 /// The instant at which something starts that starts at this wall-clock time.
@@ -64,32 +64,32 @@ fn midnight(zone: Tz, date: NaiveDate) -> Option<Instant> {
     resolve_start(zone, date.and_time(NaiveTime::MIN))
 }
 
-/// Every occurrence of a weekly window that overlaps the range, in time order.
+/// Every occurrence of a window that overlaps the range, sorted by start, no two the same.
 ///
 /// Occurrences are whole, not clipped: the grid of slots is anchored at their start. One that
-/// vanishes in a gap is left out. Starts are distinct and ascend, ends never descend; two overlap
-/// only where one ends in a fold and the next starts in it.
-pub fn windows(hours: &WeeklyHours, zone: Tz, range: Interval) -> Vec<Interval> {
+/// vanishes in a gap is left out. Within one zone starts are distinct and ascend, ends never descend,
+/// and two overlap only where one ends in a fold and the next starts in it. Where a stay begins or ends
+/// any two may overlap: each date's windows are resolved in that date's zone alone.
+pub fn windows(hours: &Hours, range: Interval) -> Vec<Interval> {
     let mut found = Vec::new();
-    let (Some(first), Some(last)) =
-        (local_date(zone, range.start()), local_date(zone, range.end()))
-    else {
-        return found;
-    };
-    // A fold over midnight lets a window run while the clock shows the date before or after.
+    // No zone ever was further than 16 hours from UTC, so a date lies within those 16 hours of the same
+    // date in UTC, and one date more on either side leaves nothing out.
+    let (first, last) = (range.start().date_naive(), range.end().date_naive());
     let first = first.pred_opt().unwrap_or(first);
     let last = last.succ_opt().unwrap_or(last);
     for date in first.iter_days().take_while(|date| *date <= last) {
-        for window in hours.on(chrono::Datelike::weekday(&date)) {
-            let start = window.start.on(date).and_then(|wall| resolve_start(zone, wall));
-            let end = window.end.on(date).and_then(|wall| resolve_end(zone, wall));
-            if start.is_some_and(|start| start >= range.end()) {
-                // Starts ascend, so no later one overlaps.
-                return found;
-            }
-            let occurrence = start.zip(end).and_then(|(start, end)| Interval::new(start, end));
+        let zone = hours.zone_on(date);
+        for (start, end) in hours.on(date) {
+            let start = start.on(date).and_then(|wall| resolve_start(zone, wall));
+            let Some(start) = start.filter(|start| *start < range.end()) else { continue };
+            let end = end.on(date).and_then(|wall| resolve_end(zone, wall));
+            let occurrence = end.and_then(|end| Interval::new(start, end));
             found.extend(occurrence.filter(|interval| interval.overlaps(&range)));
         }
+    }
+    if !hours.stays().is_empty() {
+        found.sort_unstable();
+        found.dedup();
     }
     found
 }

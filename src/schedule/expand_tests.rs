@@ -10,7 +10,12 @@ use proptest::prelude::*;
 use super::*;
 use crate::kernel::time::IntervalSet;
 use crate::kernel::time::tests::{at, cases, span};
-use crate::schedule::{TimeOfDay, Window, parse_zone};
+use crate::schedule::{TimeOfDay, WeeklyHours, Window, parse_zone};
+
+/// The windows of weekly hours without exceptions.
+fn windows(hours: &WeeklyHours, zone: Tz, range: Interval) -> Vec<Interval> {
+    super::windows(&Hours::weekly_only(zone, hours.clone()), range)
+}
 
 /// One change of a zone's offset, in seconds east of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

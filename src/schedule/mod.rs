@@ -1,9 +1,12 @@
-//! When a provider is open: weekly hours in the provider's own zone.
+//! When a provider is open: weekly hours in the provider's own zone, and what differs from them.
 //!
-//! This file holds the words; [`expand`] turns them into instants.
+//! This file, [`dates`], [`hours`] and [`plan`] hold the words; [`expand`] turns them into instants.
 
 pub mod commands;
+pub mod dates;
 pub mod expand;
+pub mod hours;
+pub mod plan;
 pub mod provider;
 pub mod service;
 pub mod store;
@@ -17,6 +20,9 @@ use std::ops::RangeInclusive;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use self::hours::Hours;
+use crate::kernel::time::Interval;
 
 /// The most windows that weekly hours may have.
 pub const MAX_WINDOWS: usize = 100;
@@ -240,23 +246,32 @@ pub enum ScheduleViolation {
     SlotOverLongest,
 }
 
-/// When a provider can be booked: weekly hours, the zone they mean, the grid and the limit.
+/// When a provider can be booked, unless an appointment type says otherwise: the default hours, the grid
+/// and the limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    zone: Tz,
-    hours: WeeklyHours,
+    hours: Hours,
     slot: TimeDelta,
     longest: TimeDelta,
 }
 
 impl Schedule {
+    /// A schedule whose week is always the same; see [`Schedule::of`].
+    pub fn new(
+        zone: Tz,
+        weekly: WeeklyHours,
+        slot: TimeDelta,
+        longest: TimeDelta,
+    ) -> Result<Self, Vec<ScheduleViolation>> {
+        Self::of(Hours::weekly_only(zone, weekly), slot, longest)
+    }
+
     /// Checks the values and reports every violation.
     ///
     /// `slot` is the distance between two starts and `longest` the limit on an appointment's
     /// duration: whole minutes, in [`SLOT_RANGE`] and [`LONGEST_RANGE`], `slot` at most `longest`.
-    pub fn new(
-        zone: Tz,
-        hours: WeeklyHours,
+    pub fn of(
+        hours: Hours,
         slot: TimeDelta,
         longest: TimeDelta,
     ) -> Result<Self, Vec<ScheduleViolation>> {
@@ -274,23 +289,28 @@ impl Schedule {
         if !violations.is_empty() {
             return Err(violations);
         }
-        Ok(Self { zone, hours, slot, longest })
+        Ok(Self { hours, slot, longest })
     }
 
     /// The same schedule, meant in another zone.
     #[must_use]
     pub fn in_zone(&self, zone: Tz) -> Self {
-        Self { zone, ..self.clone() }
+        Self { hours: self.hours.in_zone(zone), ..self.clone() }
     }
 
-    /// The zone in which the hours are wall-clock time.
+    /// The zone of the dates outside stays.
     pub fn zone(&self) -> Tz {
-        self.zone
+        self.hours.zone()
     }
 
-    /// The weekly hours.
-    pub fn hours(&self) -> &WeeklyHours {
+    /// The hours.
+    pub fn hours(&self) -> &Hours {
         &self.hours
+    }
+
+    /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
+    pub fn windows(&self, range: Interval) -> Vec<Interval> {
+        self.hours.windows(range)
     }
 
     /// The elapsed time between two starts on the grid.

@@ -6,7 +6,11 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::{Schedule, WeeklyHours};
+use super::{
+    Schedule, WeeklyHours,
+    hours::Hours,
+    plan::{Plan, Stored, TimeOff},
+};
 use crate::kernel::{id::ProviderId, time::Instant};
 
 /// A user whose time can be booked.
@@ -19,14 +23,38 @@ pub struct Provider {
     pub display_name: String,
     /// Whether it can be booked.
     pub enabled: bool,
-    /// When it is open.
+    /// When it is open by default.
     pub schedule: Arc<Schedule>,
+    /// What it has beside that.
+    pub plan: Arc<Plan>,
     /// The number of the last event.
     pub version: i64,
-    /// The number of the event that last changed the schedule.
+    /// The number of the event that last changed the schedules, the time off or the closures.
     pub schedule_version: i64,
-    /// When the schedule was last changed.
+    /// When that was.
     pub schedule_updated_at: Instant,
+    /// When it was last given an appointment that was for whoever is free.
+    pub last_assigned_at: Option<Instant>,
+}
+
+impl Provider {
+    /// The hours of a schedule: the default one's, or those of the one with this name.
+    pub fn hours(&self, schedule: Option<&str>) -> Option<&Hours> {
+        match schedule {
+            None => Some(self.schedule.hours()),
+            Some(name) => self.plan.named.get(name),
+        }
+    }
+
+    /// When it cannot be booked whatever the hours are, sorted by start; some may be over.
+    pub fn time_off(&self) -> &[TimeOff] {
+        &self.plan.time_off
+    }
+
+    /// Whether intervals can be booked without an appointment type.
+    pub fn accepts_intervals(&self) -> bool {
+        self.plan.accepts_intervals
+    }
 }
 
 /// A provider as data.
@@ -42,6 +70,11 @@ struct Plain {
     version: i64,
     schedule_version: i64,
     schedule_updated_at: Instant,
+    // Answers that were stored before there were plans have neither.
+    #[serde(default)]
+    plan: Stored,
+    #[serde(default)]
+    last_assigned_at: Option<Instant>,
 }
 
 impl From<Provider> for Plain {
@@ -51,12 +84,14 @@ impl From<Provider> for Plain {
             id: provider.id,
             enabled: provider.enabled,
             time_zone: schedule.zone(),
-            hours: schedule.hours().clone(),
+            hours: schedule.hours().weekly().clone(),
             slot_minutes: schedule.slot().num_minutes(),
             longest_minutes: schedule.longest().num_minutes(),
             version: provider.version,
             schedule_version: provider.schedule_version,
             schedule_updated_at: provider.schedule_updated_at,
+            plan: Stored::new(Some(schedule), Plan::clone(&provider.plan)),
+            last_assigned_at: provider.last_assigned_at,
             display_name: provider.display_name,
         }
     }
@@ -66,9 +101,9 @@ impl TryFrom<Plain> for Provider {
     type Error = String;
 
     fn try_from(plain: Plain) -> Result<Self, String> {
-        let schedule = Schedule::new(
-            plain.time_zone,
-            plain.hours,
+        let (plan, overrides, stays) = plain.plan.into_parts();
+        let schedule = Schedule::of(
+            Hours::new(plain.time_zone, plain.hours, overrides, stays),
             TimeDelta::minutes(plain.slot_minutes),
             TimeDelta::minutes(plain.longest_minutes),
         )
@@ -78,9 +113,11 @@ impl TryFrom<Plain> for Provider {
             display_name: plain.display_name,
             enabled: plain.enabled,
             schedule: Arc::new(schedule),
+            plan: Arc::new(plan),
             version: plain.version,
             schedule_version: plain.schedule_version,
             schedule_updated_at: plain.schedule_updated_at,
+            last_assigned_at: plain.last_assigned_at,
         })
     }
 }

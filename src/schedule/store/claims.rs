@@ -81,11 +81,12 @@ pub struct Find {
 }
 
 // The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
-// would cost several times as much to send and to read. The weekly hours are left out where the version
-// that is known already is the stored one. No appointment is longer than a day, so none that starts
+// would cost several times as much to send and to read. The weekly hours and the plan are left out where
+// the version that is known already is the stored one. No appointment is longer than a day, so none that starts
 // earlier than a day before the range can reach into it.
 const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> q.known THEN p.weekly_hours END AS weekly_hours,
+        CASE WHEN p.schedule_version <> q.known THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
         c.claims
     FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::bigint[])
@@ -102,6 +103,7 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
 
 const SQLITE: &str = "SELECT 1 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> $5 THEN p.weekly_hours END AS weekly_hours,
+        CASE WHEN p.schedule_version <> $5 THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
@@ -117,6 +119,8 @@ struct Row {
     enabled: bool,
     time_zone: String,
     weekly_hours: Option<Json>,
+    plan: Option<Json>,
+    last_assigned_at: Option<Instant>,
     slot_minutes: i32,
     longest_minutes: i32,
     version: i64,
@@ -185,9 +189,11 @@ impl Find {
     ) -> Result<Arc<(Arc<Provider>, IntervalSet)>, Fault> {
         let claims = intervals(row.claims.as_deref().unwrap_or_default())
             .ok_or_else(|| Fault::internal(format!("claims of {} do not read", row.provider_id)))?;
-        let provider = match (row.weekly_hours, known) {
+        let provider = match (row.weekly_hours.zip(row.plan), known) {
             (None, Some(known)) => {
-                let same = known.enabled == row.enabled && known.display_name == row.display_name;
+                let same = known.enabled == row.enabled
+                    && known.display_name == row.display_name
+                    && known.last_assigned_at == row.last_assigned_at;
                 if same {
                     known
                 } else {
@@ -195,6 +201,7 @@ impl Find {
                         display_name: row.display_name,
                         enabled: row.enabled,
                         version: row.version,
+                        last_assigned_at: row.last_assigned_at,
                         ..Provider::clone(&known)
                     })
                 }
@@ -202,7 +209,7 @@ impl Find {
             (None, None) => {
                 return Err(Fault::internal("a schedule was left out and is not known"));
             }
-            (Some(weekly_hours), _) => Arc::new(super::provider(providers::Model {
+            (Some((weekly_hours, plan)), _) => Arc::new(super::provider(providers::Model {
                 provider_id: row.provider_id,
                 display_name: row.display_name,
                 enabled: row.enabled,
@@ -213,8 +220,8 @@ impl Find {
                 version: row.version,
                 schedule_version: row.schedule_version,
                 schedule_updated_at: row.schedule_updated_at,
-                plan: Json::default(),
-                last_assigned_at: None,
+                plan,
+                last_assigned_at: row.last_assigned_at,
             })?),
         };
         self.remembered.keep(Arc::clone(&provider));

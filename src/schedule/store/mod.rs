@@ -11,7 +11,13 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Schedule, WeeklyHours, parse_zone, provider::Provider};
+use super::{
+    Schedule, WeeklyHours,
+    hours::Hours,
+    parse_zone,
+    plan::{Plan, Stored},
+    provider::Provider,
+};
 use crate::{
     kernel::{fault::Fault, id::ProviderId},
     storage::{Engine, Session, Tx, engine, entity::providers},
@@ -100,26 +106,32 @@ fn active(provider: &Provider) -> Result<providers::ActiveModel, Fault> {
         display_name: Set(provider.display_name.clone()),
         enabled: Set(provider.enabled),
         time_zone: Set(schedule.zone().name().to_owned()),
-        weekly_hours: Set(serde_json::to_value(schedule.hours())
-            .map_err(|e| Fault::internal(format!("weekly hours do not encode: {e}")))?),
+        weekly_hours: Set(encode(schedule.hours().weekly())?),
         slot_minutes: Set(minutes(schedule.slot())?),
         longest_minutes: Set(minutes(schedule.longest())?),
         version: Set(provider.version),
         schedule_version: Set(provider.schedule_version),
         schedule_updated_at: Set(provider.schedule_updated_at),
+        plan: Set(encode(&Stored::new(Some(schedule), Plan::clone(&provider.plan)))?),
         ..Default::default()
     })
+}
+
+fn encode(value: &impl serde::Serialize) -> Result<serde_json::Value, Fault> {
+    serde_json::to_value(value)
+        .map_err(|e| Fault::internal(format!("a schedule does not encode: {e}")))
 }
 
 fn provider(row: providers::Model) -> Result<Provider, Fault> {
     let id = row.provider_id;
     let senseless = |what: &str| Fault::internal(format!("providers row {id}: {what}"));
     let zone = parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;
-    let hours: WeeklyHours =
+    let weekly: WeeklyHours =
         serde_json::from_value(row.weekly_hours).map_err(|e| senseless(&e.to_string()))?;
-    let schedule = Schedule::new(
-        zone,
-        hours,
+    let stored: Stored = serde_json::from_value(row.plan).map_err(|e| senseless(&e.to_string()))?;
+    let (plan, overrides, stays) = stored.into_parts();
+    let schedule = Schedule::of(
+        Hours::new(zone, weekly, overrides, stays),
         TimeDelta::minutes(row.slot_minutes.into()),
         TimeDelta::minutes(row.longest_minutes.into()),
     )
@@ -129,8 +141,10 @@ fn provider(row: providers::Model) -> Result<Provider, Fault> {
         display_name: row.display_name,
         enabled: row.enabled,
         schedule: Arc::new(schedule),
+        plan: Arc::new(plan),
         version: row.version,
         schedule_version: row.schedule_version,
         schedule_updated_at: row.schedule_updated_at,
+        last_assigned_at: row.last_assigned_at,
     })
 }

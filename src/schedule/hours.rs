@@ -1,0 +1,101 @@
+//! Hours: when a schedule is open, on every date and in the zone of that date.
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    TimeOfDay, WeeklyHours,
+    dates::{DateOverrides, Stays},
+    expand,
+};
+use crate::kernel::time::{Instant, Interval};
+
+/// Weekly windows in a zone, the dates that have windows of their own, and the dates spent elsewhere.
+///
+/// A date has the windows of its override or else of its weekday, meant in the zone of its stay or else
+/// in the schedule's. That is decided date by date: where a stay begins or ends, two dates follow each
+/// other whose midnights may be many hours apart, or overlap; nothing is cut or moved there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    zone: Tz,
+    weekly: WeeklyHours,
+    #[serde(default, skip_serializing_if = "DateOverrides::is_empty")]
+    overrides: DateOverrides,
+    #[serde(default, skip_serializing_if = "Stays::is_empty")]
+    stays: Stays,
+}
+
+impl Hours {
+    /// Weekly hours, the same on all dates and always in one zone.
+    pub fn weekly_only(zone: Tz, weekly: WeeklyHours) -> Self {
+        Self::new(zone, weekly, DateOverrides::default(), Stays::default())
+    }
+
+    /// Hours with exceptions.
+    pub fn new(zone: Tz, weekly: WeeklyHours, overrides: DateOverrides, stays: Stays) -> Self {
+        Self { zone, weekly, overrides, stays }
+    }
+
+    /// The same hours with another zone for the dates outside stays.
+    #[must_use]
+    pub fn in_zone(&self, zone: Tz) -> Self {
+        Self { zone, ..self.clone() }
+    }
+
+    /// The zone of the dates outside stays.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// The zone of a date.
+    pub fn zone_on(&self, date: NaiveDate) -> Tz {
+        self.stays.on(date).map_or(self.zone, |stay| stay.zone)
+    }
+
+    /// The zone at an instant: that of the stay whose zone's calendar shows one of its dates then, or
+    /// else the schedule's.
+    ///
+    /// Where a stay begins or ends the dates of two zones overlap or leave a gap; then the earlier of two
+    /// stays wins over the later, and each over the schedule's zone.
+    pub fn zone_at(&self, instant: Instant) -> Tz {
+        let is_there = |zone| expand::local_date(zone, instant);
+        let stays = self.stays.as_slice().iter();
+        stays
+            .copied()
+            .find(|stay| is_there(stay.zone).is_some_and(|d| stay.first <= d && d <= stay.last))
+            .map_or(self.zone, |stay| stay.zone)
+    }
+
+    /// The weekly windows.
+    pub fn weekly(&self) -> &WeeklyHours {
+        &self.weekly
+    }
+
+    /// The dates that have windows of their own.
+    pub fn overrides(&self) -> &DateOverrides {
+        &self.overrides
+    }
+
+    /// The dates spent elsewhere.
+    pub fn stays(&self) -> &Stays {
+        &self.stays
+    }
+
+    /// The windows of a date in wall-clock time, sorted.
+    pub fn on(&self, date: NaiveDate) -> impl Iterator<Item = (TimeOfDay, TimeOfDay)> {
+        let own = self.overrides.on(date);
+        let weekly = match own {
+            Some(_) => &[],
+            None => self.weekly.on(chrono::Datelike::weekday(&date)),
+        };
+        let own = own.unwrap_or_default().iter().map(|window| (window.start, window.end));
+        own.chain(weekly.iter().map(|window| (window.start, window.end)))
+    }
+
+    /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
+    pub fn windows(&self, range: Interval) -> Vec<Interval> {
+        expand::windows(self, range)
+    }
+}
