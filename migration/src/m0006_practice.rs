@@ -67,7 +67,7 @@ const POSTGRES: &[&str] = &[
     "DROP INDEX appointments_by_provider",
     "ALTER TABLE appointments
         ADD CONSTRAINT appointments_state_check CHECK (state IN
-            ('held', 'lapsed', 'pending', 'booked', 'completed', 'no_show', 'cancelled', 'declined')),
+            ('held', 'pending', 'booked', 'completed', 'no_show', 'cancelled', 'declined')),
         ADD CONSTRAINT appointments_claim CHECK (
             claim_starts_at BETWEEN starts_at - interval '4 hours' AND starts_at
             AND claim_ends_at BETWEEN ends_at AND ends_at + interval '4 hours'),
@@ -136,7 +136,7 @@ const SQLITE: &[&str] = &[
         starts_at TEXT NOT NULL,
         ends_at TEXT NOT NULL,
         state TEXT NOT NULL CHECK (state IN
-            ('held', 'lapsed', 'pending', 'booked', 'completed', 'no_show', 'cancelled', 'declined')),
+            ('held', 'pending', 'booked', 'completed', 'no_show', 'cancelled', 'declined')),
         note TEXT NOT NULL,
         time_zone TEXT NOT NULL,
         local_start TEXT NOT NULL,
@@ -234,7 +234,6 @@ const POSTGRES_DOWN: &[&str] = &[
     "DROP INDEX events_by_appointment",
     "DROP INDEX appointments_by_expiry",
     "DROP INDEX appointments_by_provider",
-    "DELETE FROM appointments WHERE state = 'lapsed'",
     "ALTER TABLE appointments
         DROP CONSTRAINT appointments_state_check,
         DROP CONSTRAINT appointments_claim,
@@ -274,7 +273,6 @@ impl MigrationTrait for Migration {
 fn sqlite_down() -> Vec<&'static str> {
     let mut statements = vec![
         "DROP INDEX events_by_appointment",
-        "DELETE FROM appointments WHERE state = 'lapsed'",
         "ALTER TABLE appointments RENAME TO appointments_old",
         "DROP INDEX appointments_by_provider",
         "DROP INDEX appointments_by_customer",

@@ -1,4 +1,4 @@
-//! The promise: appointments, their states, and that no two of them overlap.
+//! The promise: appointments, their states, and that no two claims overlap.
 
 pub mod commands;
 pub mod policy;
@@ -8,38 +8,63 @@ pub mod store;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{
-    id::{AppointmentId, ProviderId, UserId},
-    time::{Instant, Interval},
+use crate::{
+    catalogue::{Answer, minutes},
+    kernel::{
+        id::{AppointmentId, ProviderId, TypeId, UserId},
+        time::{Instant, Interval},
+    },
 };
 
 /// The longest note, in characters.
 pub const LONGEST_NOTE: usize = 2000;
-/// The longest reason for a cancellation, in characters.
+/// The longest reason, in characters.
 pub const LONGEST_REASON: usize = 500;
+/// What a request that nobody answered says as its reason.
+pub const EXPIRED: &str = "nobody answered in time";
 
 /// Where an appointment stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum State {
+    /// Not an appointment yet: the slot is kept for a customer until it expires.
+    Held,
+    /// Asked for, and not answered until it expires.
+    Pending,
     /// Agreed, and still to come or not yet marked as done.
     Booked,
     /// It took place.
     Completed,
+    /// The customer did not come.
+    NoShow,
     /// It was called off; its time is free again.
     Cancelled,
+    /// It was asked for and refused; its time is free again.
+    Declined,
 }
 
 impl State {
     /// All states.
-    pub const ALL: [Self; 3] = [Self::Booked, Self::Completed, Self::Cancelled];
+    pub const ALL: [Self; 7] = [
+        Self::Held,
+        Self::Pending,
+        Self::Booked,
+        Self::Completed,
+        Self::NoShow,
+        Self::Cancelled,
+        Self::Declined,
+    ];
 
     /// The word used in the table.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Held => "held",
+            Self::Pending => "pending",
             Self::Booked => "booked",
             Self::Completed => "completed",
+            Self::NoShow => "no_show",
             Self::Cancelled => "cancelled",
+            Self::Declined => "declined",
         }
     }
 
@@ -47,10 +72,15 @@ impl State {
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
+
+    /// Whether it can still be moved, cancelled or answered.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Booked)
+    }
 }
 
-/// A customer's booking of a provider's time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A customer's booking of a provider's time, or a hold, which may become one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Appointment {
     /// Whose time it is.
     pub provider: ProviderId,
@@ -72,7 +102,7 @@ pub struct Appointment {
     pub time_zone: Tz,
     /// The wall-clock time that was promised.
     pub local_start: String,
-    /// Why it was cancelled; empty unless it was.
+    /// Why it was cancelled or declined; empty unless it was.
     pub cancel_reason: String,
     /// The number of the event that last changed it.
     pub version: i64,
@@ -80,6 +110,101 @@ pub struct Appointment {
     pub created_at: Instant,
     /// When it was last changed.
     pub updated_at: Instant,
+    /// Of which type it is, if any.
+    #[serde(default)]
+    pub type_id: Option<TypeId>,
+    /// When it ends by itself: of what is held or pending.
+    #[serde(default)]
+    pub expires_at: Option<Instant>,
+    /// What was agreed.
+    #[serde(default)]
+    pub terms: Agreed,
+}
+
+/// What was agreed when it was booked, and written since. A change of the type changes none of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agreed {
+    /// The type's name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub type_display_name: String,
+    /// What is kept free before it, in minutes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub buffer_before: u32,
+    /// What is kept free after it, in minutes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub buffer_after: u32,
+    /// How long before its start its customer may cancel it, in minutes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cancel_cutoff: u32,
+    /// How long before its start its customer may move it, in minutes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reschedule_cutoff: u32,
+    /// The price.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub price: String,
+    /// The place.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub place: String,
+    /// What the customer answered, in the order of the questions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
+    /// Why staff booked against the rules.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub override_reason: String,
+    /// From the provider's side, for the customer.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub customer_message: String,
+    /// For the provider and admins.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub private_note: String,
+    /// With whom it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<ProviderId>,
+    /// With whom it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successor: Option<ProviderId>,
+    /// Of a hold: it was extended.
+    #[serde(skip_serializing_if = "is_false")]
+    pub extended: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+impl Appointment {
+    /// The interval with its buffers: what nothing else of the provider's may overlap.
+    pub fn claim(&self) -> (Instant, Instant) {
+        (
+            self.start - minutes(self.terms.buffer_before),
+            self.end + minutes(self.terms.buffer_after),
+        )
+    }
+
+    /// How it stands at this moment: a request that nobody answered in time is declined, whether or not
+    /// that was written down yet.
+    #[must_use]
+    pub fn as_of(self, now: Instant) -> Self {
+        let ended = self.state == State::Pending && self.expires_at.is_some_and(|at| at <= now);
+        if !ended {
+            return self;
+        }
+        let updated_at = self.expires_at.unwrap_or(self.updated_at);
+        Self {
+            state: State::Declined,
+            cancel_reason: EXPIRED.to_owned(),
+            expires_at: None,
+            updated_at,
+            ..self
+        }
+    }
 }
 
 /// The wall-clock time that is promised for a start, such as `2026-11-23T09:00:00`.

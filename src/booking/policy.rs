@@ -1,171 +1,145 @@
 //! The rules of booking, as pure functions of what is stored and of the time.
 
+use chrono::TimeDelta;
+
 use super::{Appointment, State};
 use crate::{
+    availability::{
+        Asked, Time,
+        explain::{self, Exclusion},
+    },
+    catalogue::minutes,
     kernel::{
         fault::{Fault, Reason},
-        time::{Instant, Interval, IntervalSet},
+        time::{Instant, Interval},
     },
-    schedule::Schedule,
+    schedule::LONGEST_RANGE,
 };
 
-/// Whether this interval may be booked under this schedule: in the future, not too long, inside the
-/// windows. Every reason against it is in the fault, the first as its reason.
-pub fn may_book(schedule: &Schedule, interval: Interval, now: Instant) -> Result<(), Fault> {
-    let mut against = Vec::new();
-    if interval.start() <= now {
-        against.push((Reason::InThePast, "the interval must start in the future".to_owned()));
+/// Whether a bare interval may be booked: in the future, not too long, in open time. `longest` is the
+/// provider's longest booking. Every reason against it is in the fault, the first as its reason.
+pub fn may_book_interval(
+    time: &Time,
+    longest: TimeDelta,
+    interval: Interval,
+    now: Instant,
+) -> Result<(), Fault> {
+    let asked = Asked::interval(interval.duration(), longest);
+    let mut against = explain::rules(time, &asked, interval, now);
+    if interval.duration() > longest {
+        let text = format!("the provider takes bookings of at most {} minutes", longest.num_minutes());
+        // After the past, before the hours, which it explains.
+        let place = against.partition_point(|each| each.reason == Reason::InThePast);
+        against.insert(place, Exclusion::new(Reason::TooLong, text));
     }
-    if interval.duration() > schedule.longest() {
-        let minutes = schedule.longest().num_minutes();
-        against.push((
-            Reason::TooLong,
-            format!("the provider takes bookings of at most {minutes} minutes"),
-        ));
-    }
-    // Skipped for absurd lengths, which are refused already: nothing that long lies in windows.
-    let open: IntervalSet = if interval.duration() > *crate::schedule::LONGEST_RANGE.end() {
-        IntervalSet::default()
-    } else {
-        schedule.windows(interval).into_iter().collect()
-    };
-    if !open.contains(&interval) {
-        against.push((
-            Reason::OutsideHours,
-            "the interval must lie inside the provider's windows; ask GetAvailability".to_owned(),
-        ));
-    }
-    let mut against = against.into_iter();
-    let Some((reason, message)) = against.next() else { return Ok(()) };
-    Err(against
-        .fold(Fault::new(reason, message), |fault, (reason, message)| fault.also(reason, message)))
+    refuse(against)
 }
 
-/// What can happen to a booked appointment.
+/// Whether an appointment of a type may be booked, apart from what claims the time: the slot would be on
+/// offer. Every reason against it is in the fault, the first as its reason.
+pub fn may_book_type(
+    time: &Time,
+    asked: &Asked,
+    interval: Interval,
+    now: Instant,
+) -> Result<(), Fault> {
+    let against = explain::against(time, asked, interval, now);
+    refuse(against.into_iter().filter(|each| each.reason != Reason::SlotTaken))
+}
+
+/// Whether staff may book it knowing the rules: only what is over stays refused.
+pub fn may_override(interval: Interval, now: Instant) -> Result<(), Fault> {
+    if interval.start() <= now {
+        return Err(Fault::new(Reason::InThePast, "the interval must start in the future"));
+    }
+    if interval.duration() > *LONGEST_RANGE.end() {
+        return Err(Fault::new(Reason::TooLong, "no appointment is longer than 24 hours"));
+    }
+    Ok(())
+}
+
+fn refuse(against: impl IntoIterator<Item = Exclusion>) -> Result<(), Fault> {
+    let mut told = Vec::<Exclusion>::new();
+    for each in against {
+        // Two closures are one reason.
+        if told.iter().all(|before| before.reason != each.reason) {
+            told.push(each);
+        }
+    }
+    let mut told = told.into_iter();
+    let Some(first) = told.next() else { return Ok(()) };
+    Err(told.fold(Fault::new(first.reason, first.message), |fault, each| {
+        fault.also(each.reason, each.message)
+    }))
+}
+
+/// What can happen to an appointment that is pending or booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It is called off.
     Cancel,
     /// It took place.
     Complete,
+    /// The customer did not come.
+    NoShow,
+    /// The request is granted.
+    Approve,
+    /// The request is refused.
+    Decline,
 }
 
-/// The state after a change: `booked → cancelled | completed` and nothing else, completion not before
-/// the start.
+/// The state after a change: `pending → booked | declined | cancelled`, `booked → cancelled | completed |
+/// no_show`, and nothing else; what marks the outcome not before the start, an answer not after it.
+///
+/// The appointment is one [as of](Appointment::as_of) now.
 pub fn next(appointment: &Appointment, change: Change, now: Instant) -> Result<State, Fault> {
-    if appointment.state != State::Booked {
-        let state = appointment.state.word();
+    let (from, to): (&[State], State) = match change {
+        Change::Cancel => (&[State::Pending, State::Booked], State::Cancelled),
+        Change::Complete => (&[State::Booked], State::Completed),
+        Change::NoShow => (&[State::Booked], State::NoShow),
+        Change::Approve => (&[State::Pending], State::Booked),
+        Change::Decline => (&[State::Pending], State::Declined),
+    };
+    if !from.contains(&appointment.state) {
+        return Err(wrong_state(appointment.state));
+    }
+    if matches!(change, Change::Complete | Change::NoShow) && now < appointment.start {
         return Err(Fault::new(
-            Reason::WrongState,
-            format!("the appointment is {state} and cannot be changed any more"),
-        )
-        .with("state", state));
-    }
-    match change {
-        Change::Cancel => Ok(State::Cancelled),
-        Change::Complete if now < appointment.start => Err(Fault::new(
             Reason::NotStarted,
-            "an appointment cannot be completed before its start",
-        )),
-        Change::Complete => Ok(State::Completed),
+            "the outcome of an appointment cannot be marked before its start",
+        ));
     }
+    Ok(to)
+}
+
+/// Whether it can still be moved, by its state.
+pub fn may_move(appointment: &Appointment) -> Result<(), Fault> {
+    if appointment.state.is_open() { Ok(()) } else { Err(wrong_state(appointment.state)) }
+}
+
+/// Whether a customer may still do this, so long before the start as was agreed.
+pub fn in_time(
+    appointment: &Appointment,
+    cutoff_minutes: u32,
+    now: Instant,
+) -> Result<(), Fault> {
+    let last = appointment.start.checked_sub_signed(minutes(cutoff_minutes));
+    if cutoff_minutes == 0 || last.is_some_and(|last| now <= last) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Reason::TooLate,
+        format!("customers can do this until {cutoff_minutes} minutes before the start; ask the provider"),
+    ))
+}
+
+/// The refusal of a change that the state forbids.
+pub fn wrong_state(state: State) -> Fault {
+    let state = state.word();
+    Fault::new(Reason::WrongState, format!("the appointment is {state}, which forbids this"))
+        .with("state", state)
 }
 
 #[cfg(test)]
-mod tests {
-    use chrono::TimeDelta;
-    use proptest::prelude::*;
-    use uuid::Uuid;
-
-    use super::*;
-    use crate::{
-        kernel::id::{AppointmentId, ProviderId, UserId},
-        schedule::WeeklyHours,
-    };
-
-    fn at(text: &str) -> Instant {
-        text.parse().unwrap()
-    }
-
-    fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
-        let schedule = Schedule::new(
-            chrono_tz::Europe::Berlin,
-            WeeklyHours::office_hours(),
-            TimeDelta::minutes(30),
-            TimeDelta::hours(2),
-        )
-        .unwrap();
-        let interval = Interval::new(at(start), at(end)).unwrap();
-        match may_book(&schedule, interval, at(now)) {
-            Ok(()) => Vec::new(),
-            Err(fault) => std::iter::once(fault.reason().name())
-                .chain(fault.others().iter().map(|(reason, _)| reason.name()))
-                .collect(),
-        }
-    }
-
-    #[test]
-    fn every_reason_is_named() {
-        const NOW: &str = "2026-11-20T12:00:00Z";
-        // Monday 09:00 in Berlin is 08:00 UTC in November.
-        assert!(reasons("2026-11-23T08:00:00Z", "2026-11-23T10:00:00Z", NOW).is_empty());
-        assert!(reasons("2026-11-23T15:30:00Z", "2026-11-23T16:00:00Z", NOW).is_empty());
-        assert_eq!(reasons("2026-11-23T07:59:59Z", "2026-11-23T08:30:00Z", NOW), ["OUTSIDE_HOURS"]);
-        assert_eq!(reasons("2026-11-23T08:00:00Z", "2026-11-23T10:00:01Z", NOW), ["TOO_LONG"]);
-        assert_eq!(
-            reasons("2026-11-16T02:00:00Z", "2026-11-16T18:00:00Z", NOW),
-            ["IN_THE_PAST", "TOO_LONG", "OUTSIDE_HOURS"]
-        );
-        let start = "2026-11-23T08:00:00Z";
-        assert_eq!(reasons(start, "2026-11-23T08:30:00Z", start), ["IN_THE_PAST"]);
-        assert_eq!(
-            reasons(start, "2199-11-23T08:30:00Z", NOW),
-            ["TOO_LONG", "OUTSIDE_HOURS"],
-            "and it does not take long"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn only_booked_changes_and_only_once(
-            state in prop::sample::select(State::ALL.to_vec()),
-            changes in prop::collection::vec(prop::bool::ANY, 1..6),
-            now in -100_i64..100,
-        ) {
-            let start = at("2026-11-23T08:00:00Z");
-            let mut appointment = Appointment {
-                provider: ProviderId(Uuid::nil()),
-                id: AppointmentId(Uuid::nil()),
-                customer: UserId(Uuid::nil()),
-                customer_display_name: String::new(),
-                start,
-                end: start + TimeDelta::minutes(30),
-                state,
-                note: String::new(),
-                time_zone: chrono_tz::UTC,
-                local_start: String::new(),
-                cancel_reason: String::new(),
-                version: 1,
-                created_at: start,
-                updated_at: start,
-            };
-            let now = start + TimeDelta::seconds(now);
-            for complete in changes {
-                let change = if complete { Change::Complete } else { Change::Cancel };
-                let before = appointment.state;
-                match next(&appointment, change, now) {
-                    Ok(after) => {
-                        prop_assert_eq!(before, State::Booked);
-                        prop_assert_ne!(after, State::Booked);
-                        prop_assert!(after == State::Cancelled || now >= start);
-                        appointment.state = after;
-                    }
-                    Err(fault) => prop_assert!(
-                        before != State::Booked
-                            || (fault.reason() == Reason::NotStarted && now < start)
-                    ),
-                }
-            }
-        }
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

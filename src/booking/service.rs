@@ -2,18 +2,30 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::{
-    Appointment,
-    commands::{Book, Decide, slot_taken},
+    Appointment, State,
+    anybody::{self, Anybody},
+    commands::{
+        Settle,
+        book::{Book, Wish},
+        decide::{Annotate, Decide},
+        hold::{Use, What},
+        relocate::{Reassign, Reschedule},
+        slot_taken,
+    },
     policy::Change,
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
 use crate::{
+    catalogue::questions::Reply,
+    events::{self, Event},
     identity::{Caller, permit},
     kernel::{
         ambient::Ambient,
         fault::{Again, Fault, Kind, Reason},
-        id::{AppointmentId, ProviderId},
+        id::{AppointmentId, HoldId, ProviderId, UserId},
         time::{Instant, Interval},
     },
     schedule::store::claims::Remembered,
@@ -30,17 +42,29 @@ pub struct Bookings {
     remembered: Remembered,
     /// Single appointments, asked for together.
     found: Batch<ById>,
+    /// Who is free.
+    anybody: Anybody,
 }
 
-/// An appointment that somebody asks for.
+/// An appointment or a hold that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Whose time.
-    pub provider: ProviderId,
-    /// Which time.
-    pub interval: Interval,
+    /// Who asks.
+    pub caller: Caller,
+    /// For whom, if not for the caller.
+    pub customer: Option<UserId>,
+    /// Whose time; none for whoever is free.
+    pub provider: Option<ProviderId>,
+    /// What.
+    pub wish: Wish,
     /// What the customer wrote.
     pub note: String,
+    /// What the customer answered.
+    pub replies: Vec<Reply>,
+    /// Why staff book against the rules, if they do.
+    pub override_reason: String,
+    /// For how long to hold it, where it is not to be booked yet.
+    pub hold: Option<TimeDelta>,
 }
 
 /// A change of an appointment that somebody asks for.
@@ -52,7 +76,7 @@ pub struct Decision {
     pub id: AppointmentId,
     /// What to do.
     pub change: Change,
-    /// Why; for cancellations.
+    /// Why; of cancelled and declined ones.
     pub reason: String,
     /// The version that was seen, if told.
     pub expected: Option<i64>,
@@ -72,23 +96,43 @@ impl Bookings {
     /// Bookings on this database.
     pub fn new(store: Store, ambient: Ambient, remembered: Remembered) -> Self {
         let found = Batch::new(&store, ById);
-        Self { store, ambient, remembered, found }
+        let anybody = Anybody { store: store.clone(), ambient: ambient.clone() };
+        Self { store, ambient, remembered, found, anybody }
     }
 
-    /// Books an interval for the holder of the permit.
+    /// Books or holds, with the provider who is named or with whoever is free.
     pub async fn book(
+        &self,
+        deadline: Deadline,
+        request: Request,
+        once: Once,
+    ) -> Result<Appointment, Fault> {
+        let Some(provider) = request.provider else {
+            return self.book_with_anybody(deadline, request, once).await;
+        };
+        let permit = permit::book(request.caller, provider, request.customer)?;
+        permit::override_rules(request.caller, provider, &request.override_reason)?;
+        self.book_with(deadline, permit, request, once, false).await
+    }
+
+    async fn book_with(
         &self,
         deadline: Deadline,
         permit: permit::Book,
         request: Request,
         once: Once,
+        assigned: bool,
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
         let unit = Book {
             permit,
             id: AppointmentId(self.ambient.id(now)),
-            interval: request.interval,
+            wish: request.wish,
             note: request.note,
+            replies: request.replies,
+            override_reason: request.override_reason,
+            hold: request.hold,
+            assigned,
             once,
             now,
         };
@@ -96,16 +140,95 @@ impl Bookings {
             Folding::Booked(appointment) => return Ok(*appointment),
             other => other,
         };
-        match self.store.run(deadline, unit).await {
-            Ok((appointment, provider)) => {
-                self.remembered.keep(Arc::new(provider));
-                Ok(appointment)
-            }
+        match self.book_in_steps(deadline, unit).await {
             Err(fault) if matches!(folded, Folding::Unknown) && !is_definite(&fault) => {
                 Err(outcome_unknown(&fault))
             }
-            Err(fault) => Err(fault),
+            other => other,
         }
+    }
+
+    async fn book_in_steps(&self, deadline: Deadline, unit: Book) -> Result<Appointment, Fault> {
+        let (customer, now) = (unit.permit.customer, unit.now);
+        let around = unit.wish.start();
+        let busy = match self.store.run(deadline, unit.clone()).await {
+            Ok((appointment, provider)) => {
+                self.remembered.keep(Arc::new(provider));
+                return Ok(appointment);
+            }
+            Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
+            Err(fault) => return Err(fault),
+        };
+        if !self.settle_elsewhere(deadline, customer, around, now).await? {
+            return Err(busy);
+        }
+        let (appointment, provider) = self.store.run(deadline, unit).await?;
+        self.remembered.keep(Arc::new(provider));
+        Ok(appointment)
+    }
+
+    /// Settles this customer's expired requests around a time; whether there were any.
+    async fn settle_elsewhere(
+        &self,
+        deadline: Deadline,
+        customer: UserId,
+        around: Instant,
+        now: Instant,
+    ) -> Result<bool, Fault> {
+        let day = TimeDelta::days(1);
+        let interval =
+            Interval::new(around - day, around + day + day).ok_or_else(Fault::unchecked)?;
+        let expired = Expired { customer, interval, now };
+        let providers = self.store.read(deadline, expired).await?;
+        for provider in &providers {
+            self.store.run(deadline, Settle { provider: *provider, now }).await?;
+        }
+        Ok(!providers.is_empty())
+    }
+
+    /// Books with whoever of those who offer the type is free: the fewest minutes booked that week, then
+    /// the least recently assigned, then the smallest id. Whoever is taken meanwhile is passed over.
+    async fn book_with_anybody(
+        &self,
+        deadline: Deadline,
+        request: Request,
+        once: Once,
+    ) -> Result<Appointment, Fault> {
+        let Wish::Type(of_type) = &request.wish else { return Err(Fault::unchecked()) };
+        if let Some(earlier) = self.store.read(deadline, Earlier(once.clone())).await? {
+            return Ok(earlier);
+        }
+        let question = anybody::Question {
+            caller: Some(request.caller),
+            customer: request.customer.unwrap_or(request.caller.user),
+            of_type: of_type.clone(),
+        };
+        let free = self.anybody.free(deadline, question).await?;
+        let mut refused = slot_taken();
+        for provider in free {
+            let permit = permit::book(request.caller, provider, request.customer)?;
+            let booked =
+                self.book_with(deadline, permit, request.clone(), once.clone(), true).await;
+            match booked {
+                // Somebody else was faster, or a rule changed: the next one may still be free.
+                Err(fault) if is_providers(&fault) => refused = fault,
+                other => return other,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Books, extends or gives up the caller's own hold.
+    pub async fn use_hold(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        (provider, id): (ProviderId, HoldId),
+        what: What,
+        once: Once,
+    ) -> Result<Appointment, Fault> {
+        let now = self.ambient.now();
+        self.store.run(deadline, Use { caller, provider, id, what, once, now }).await
     }
 
     /// Tries the whole booking in one statement.
@@ -118,8 +241,15 @@ impl Bookings {
         let Some(provider) = self.remembered.get(unit.permit.provider) else {
             return Ok(Folding::Nothing);
         };
-        // A reason against it may be a thing of the past; the unit of work looks again.
-        let Ok(appointment) = unit.draft(&provider) else { return Ok(Folding::Nothing) };
+        let Wish::Interval(interval) = unit.wish else { return Ok(Folding::Nothing) };
+        if unit.hold.is_some() {
+            return Ok(Folding::Nothing);
+        }
+        // A reason against it may be a thing of the past; the unit of work looks again. The statement
+        // itself looks at closures.
+        let Ok(appointment) = unit.draft_interval(&provider, interval, Vec::new()) else {
+            return Ok(Folding::Nothing);
+        };
         let folded = Folded {
             appointment,
             schedule_version: provider.schedule_version,
@@ -149,9 +279,23 @@ impl Bookings {
         id: AppointmentId,
     ) -> Result<Appointment, Fault> {
         let found = self.found.ask(deadline, (provider, id)).await??;
+        let found = found.filter(|found| found.state != State::Held);
         let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
         permit::see_appointment(caller, provider, id, found.customer)?;
-        Ok(found)
+        Ok(found.as_of(self.ambient.now()))
+    }
+
+    /// What happened to an appointment after a version, oldest first, for those who may see it.
+    pub async fn events(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        (provider, id): (ProviderId, AppointmentId),
+        after: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<Event>, Fault> {
+        self.get(deadline, caller, provider, id).await?;
+        self.store.read(deadline, History { provider, id, after, limit }).await
     }
 
     /// A page of appointments within the bounds of a permit, which the filter holds.
@@ -162,10 +306,54 @@ impl Bookings {
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Vec<Appointment>, Fault> {
-        self.store.read(deadline, List { filter, after, limit }).await
+        let now = filter.now;
+        let found = self.store.read(deadline, List { filter, after, limit }).await?;
+        Ok(found.into_iter().map(|each| each.as_of(now)).collect())
     }
 
-    /// Cancels or completes an appointment, if the caller may.
+    /// Moves an appointment to another time, if the caller may.
+    pub async fn reschedule(
+        &self,
+        deadline: Deadline,
+        unit: Reschedule,
+    ) -> Result<Appointment, Fault> {
+        self.moved(deadline, unit.start, unit.now, unit).await
+    }
+
+    /// Gives an appointment to another provider, if the caller may.
+    pub async fn reassign(&self, deadline: Deadline, unit: Reassign) -> Result<Appointment, Fault> {
+        self.store.run(deadline, unit).await
+    }
+
+    /// Writes on an appointment, if the caller may.
+    pub async fn annotate(&self, deadline: Deadline, unit: Annotate) -> Result<Appointment, Fault> {
+        self.store.run(deadline, unit).await
+    }
+
+    /// The present, for units of work that are made outside.
+    pub fn now(&self) -> Instant {
+        self.ambient.now()
+    }
+
+    async fn moved(
+        &self,
+        deadline: Deadline,
+        around: Instant,
+        now: Instant,
+        unit: Reschedule,
+    ) -> Result<Appointment, Fault> {
+        let busy = match self.store.run(deadline, unit.clone()).await {
+            Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
+            other => return other,
+        };
+        let found = self.get(deadline, unit.caller, unit.provider, unit.id).await?;
+        if !self.settle_elsewhere(deadline, found.customer, around, now).await? {
+            return Err(busy);
+        }
+        self.store.run(deadline, unit).await
+    }
+
+    /// Changes the state of an appointment, if the caller may.
     pub async fn decide(
         &self,
         deadline: Deadline,
@@ -189,6 +377,22 @@ fn is_definite(fault: &Fault) -> bool {
     )
 }
 
+/// Whether a refusal is about the provider who was tried, and another one may do.
+fn is_providers(fault: &Fault) -> bool {
+    matches!(
+        fault.reason(),
+        Reason::SlotTaken
+            | Reason::NotFound
+            | Reason::NotOffered
+            | Reason::OutsideHours
+            | Reason::OffGrid
+            | Reason::TimeOff
+            | Reason::DayLimit
+            | Reason::WeekLimit
+            | Reason::OwnTime
+    )
+}
+
 fn outcome_unknown(fault: &Fault) -> Fault {
     Fault::new(
         Reason::OutcomeUnknown,
@@ -209,5 +413,45 @@ impl Query for List {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
+    }
+}
+
+struct History {
+    provider: ProviderId,
+    id: AppointmentId,
+    after: Option<i64>,
+    limit: u64,
+}
+
+impl Query for History {
+    type Output = Vec<Event>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        events::store::of_appointment(at, self.provider, self.id, self.after, self.limit).await
+    }
+}
+
+/// The answer that a request got before.
+struct Earlier(Once);
+
+impl Query for Earlier {
+    type Output = Option<Appointment>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        Ok(self.0.earlier(at).await?.map(|(earlier, _)| earlier))
+    }
+}
+
+struct Expired {
+    customer: UserId,
+    interval: Interval,
+    now: Instant,
+}
+
+impl Query for Expired {
+    type Output = Vec<ProviderId>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::expired_elsewhere(at, self.customer, self.interval, self.now).await
     }
 }

@@ -28,9 +28,60 @@ pub enum Kind {
     AppointmentCancelled,
     /// An appointment was completed.
     AppointmentCompleted,
+    /// An appointment was asked for.
+    AppointmentRequested,
+    /// A request became an appointment.
+    AppointmentApproved,
+    /// A request was refused.
+    AppointmentDeclined,
+    /// A request ended unanswered.
+    AppointmentExpired,
+    /// An appointment was moved.
+    AppointmentRescheduled,
+    /// An appointment was given to another provider; its time is free here.
+    AppointmentReassigned,
+    /// An appointment was missed by its customer.
+    AppointmentNoShow,
+    /// What the provider's side wrote on an appointment changed.
+    AppointmentUpdated,
+    /// A slot is held.
+    HoldPlaced,
+    /// A hold ends later.
+    HoldExtended,
+    /// A hold was given up.
+    HoldReleased,
+    /// A hold ended by itself.
+    HoldExpired,
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = &[
+        Self::ProviderOpened,
+        Self::ProviderChanged,
+        Self::ScheduleChanged,
+        Self::AppointmentBooked,
+        Self::AppointmentCancelled,
+        Self::AppointmentCompleted,
+        Self::AppointmentRequested,
+        Self::AppointmentApproved,
+        Self::AppointmentDeclined,
+        Self::AppointmentExpired,
+        Self::AppointmentRescheduled,
+        Self::AppointmentReassigned,
+        Self::AppointmentNoShow,
+        Self::AppointmentUpdated,
+        Self::HoldPlaced,
+        Self::HoldExtended,
+        Self::HoldReleased,
+        Self::HoldExpired,
+    ];
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
     /// The word used in the table.
     pub const fn word(self) -> &'static str {
         match self {
@@ -40,6 +91,18 @@ impl Kind {
             Self::AppointmentBooked => "appointment_booked",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::AppointmentCompleted => "appointment_completed",
+            Self::AppointmentRequested => "appointment_requested",
+            Self::AppointmentApproved => "appointment_approved",
+            Self::AppointmentDeclined => "appointment_declined",
+            Self::AppointmentExpired => "appointment_expired",
+            Self::AppointmentRescheduled => "appointment_rescheduled",
+            Self::AppointmentReassigned => "appointment_reassigned",
+            Self::AppointmentNoShow => "appointment_no_show",
+            Self::AppointmentUpdated => "appointment_updated",
+            Self::HoldPlaced => "hold_placed",
+            Self::HoldExtended => "hold_extended",
+            Self::HoldReleased => "hold_released",
+            Self::HoldExpired => "hold_expired",
         }
     }
 }

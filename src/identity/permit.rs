@@ -39,10 +39,14 @@ pub struct EditSchedule {
 /// May book this provider's time for this customer.
 #[derive(Debug, Clone, Copy)]
 pub struct Book {
+    /// Who books.
+    pub caller: Caller,
     /// Who will come.
     pub customer: UserId,
     /// Whose time it is.
     pub provider: ProviderId,
+    /// Whether the caller is the provider or an admin.
+    pub is_staff: bool,
 }
 
 /// May see this appointment.
@@ -53,9 +57,9 @@ pub struct SeeAppointment(());
 #[derive(Debug, Clone, Copy)]
 pub struct CancelAppointment(());
 
-/// May complete this appointment.
+/// May answer, mark, annotate and reassign this appointment.
 #[derive(Debug, Clone, Copy)]
-pub struct CompleteAppointment(());
+pub struct RunAppointment(());
 
 /// May list appointments within these bounds, which every query carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,15 +103,44 @@ pub fn edit_schedule(caller: Caller, provider: ProviderId) -> Result<EditSchedul
     Ok(EditSchedule { editor: caller.user, provider })
 }
 
-/// Everybody books for themselves, with anybody but themselves.
-pub fn book(caller: Caller, provider: ProviderId) -> Result<Book, Fault> {
-    if caller.user.as_provider() == provider {
-        return Err(Fault::new(
-            Reason::OwnTime,
-            "providers cannot book themselves; choose another provider",
-        ));
+/// Everybody books for themselves, with anybody but themselves; providers book their own time for a
+/// customer, and admins anybody's.
+pub fn book(
+    caller: Caller,
+    provider: ProviderId,
+    customer: Option<UserId>,
+) -> Result<Book, Fault> {
+    let is_staff = is_staff(caller, provider);
+    let customer = customer.unwrap_or(caller.user);
+    if customer != caller.user && !is_staff {
+        return Err(role_not_allowed());
     }
-    Ok(Book { customer: caller.user, provider })
+    not_own_time(customer, provider)?;
+    Ok(Book { caller, customer, provider, is_staff })
+}
+
+/// Nobody is their own customer.
+pub fn not_own_time(customer: UserId, provider: ProviderId) -> Result<(), Fault> {
+    if customer.as_provider() != provider {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Reason::OwnTime,
+        "providers cannot book themselves; choose another provider",
+    ))
+}
+
+/// Whether the caller acts for a provider: is the provider, or an admin.
+pub fn is_staff(caller: Caller, provider: ProviderId) -> bool {
+    caller.role == Role::Admin || caller.user.as_provider() == provider
+}
+
+/// Those who act for a provider may act against the rules, with a reason; an empty one is none.
+pub fn override_rules(caller: Caller, provider: ProviderId, reason: &str) -> Result<(), Fault> {
+    if reason.is_empty() || is_staff(caller, provider) {
+        return Ok(());
+    }
+    Err(role_not_allowed())
 }
 
 /// Its customer, its provider and admins see an appointment.
@@ -133,17 +166,17 @@ pub fn cancel_appointment(
     see_appointment(caller, provider, id, customer).map(|_| CancelAppointment(()))
 }
 
-/// Its provider and admins complete an appointment. Its customer, who may see it, is told that the
-/// role does not allow it.
-pub fn complete_appointment(
+/// Its provider and admins answer, mark, annotate and reassign an appointment. Its customer, who may see
+/// it, is told that the role does not allow it.
+pub fn run_appointment(
     caller: Caller,
     provider: ProviderId,
     id: AppointmentId,
     customer: UserId,
-) -> Result<CompleteAppointment, Fault> {
+) -> Result<RunAppointment, Fault> {
     see_appointment(caller, provider, id, customer)?;
-    if caller.role == Role::Admin || caller.user.as_provider() == provider {
-        return Ok(CompleteAppointment(()));
+    if is_staff(caller, provider) {
+        return Ok(RunAppointment(()));
     }
     Err(role_not_allowed())
 }

@@ -32,6 +32,7 @@ WITH bounds AS MATERIALIZED (
     WHERE bounds.lock_timeout IS NOT NULL
       AND provider_id = $1 AND enabled AND schedule_version = $2
       AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $13 AND request_id = $14)
+      AND NOT EXISTS (SELECT 1 FROM closures WHERE ends_at > $5 AND starts_at < $6)
     FOR NO KEY UPDATE OF providers
 ), booked AS (
     INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name,
@@ -101,9 +102,12 @@ SELECT 1 AS taken FROM providers p, users u
 WHERE p.provider_id = $1 AND p.enabled AND p.schedule_version = $2
   AND u.user_id = $3 AND NOT u.disabled
   AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $4 AND request_id = $5)
+  AND NOT EXISTS (SELECT 1 FROM closures WHERE ends_at > $6 AND starts_at < $7)
   AND EXISTS (SELECT 1 FROM appointments
-      WHERE provider_id = $1 AND state IN ('booked', 'completed')
-        AND tstzrange(starts_at, ends_at) && tstzrange($6, $7))";
+      WHERE provider_id = $1
+        AND state IN ('held', 'pending', 'booked', 'completed', 'no_show')
+        AND tstzrange(claim_starts_at, claim_ends_at) && tstzrange($6, $7)
+        AND (expires_at IS NULL OR expires_at > $8))";
 
 /// The question that [`TAKEN`] puts, about the booking that changed nothing.
 #[derive(Debug, Clone)]
@@ -114,7 +118,7 @@ impl Query for Taken {
 
     async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
         let Folded { appointment: a, schedule_version, once, .. } = &self.0;
-        let values: [Value; 7] = [
+        let values: [Value; 8] = [
             a.provider.0.into(),
             (*schedule_version).into(),
             a.customer.0.into(),
@@ -122,6 +126,7 @@ impl Query for Taken {
             once.id.map(|id| id.0).into(),
             a.start.into(),
             a.end.into(),
+            a.created_at.into(),
         ];
         let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, TAKEN, values);
         Ok(at.query_one(statement).await.map_err(|e| engine::fault(&e))?.is_some())

@@ -5,8 +5,8 @@ pub mod found;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Statement,
+    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -16,16 +16,24 @@ use crate::{
     identity::permit::ListAppointments,
     kernel::{
         fault::Fault,
-        id::{AppointmentId, ProviderId, UserId},
+        id::{AppointmentId, ProviderId, TypeId, UserId},
         time::{Instant, Interval},
     },
     schedule::parse_zone,
     storage::{
         Engine, Session, Snapshot, Tx,
         engine::{self, Constraint},
-        entity::appointments,
+        entity::appointments::{self, Column},
     },
 };
+
+/// The states in which something claims time.
+const CLAIMING: [State; 5] =
+    [State::Held, State::Pending, State::Booked, State::Completed, State::NoShow];
+/// The longest buffer.
+const LONGEST_BUFFER: TimeDelta = TimeDelta::hours(4);
+/// How much earlier than it ends a claim's appointment may start: a day, and the longest buffer.
+const LONGEST_CLAIM: TimeDelta = TimeDelta::hours(28);
 
 /// Finds an appointment.
 pub async fn find(
@@ -48,15 +56,17 @@ pub enum Overlap {
 
 const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, claim_starts_at, claim_ends_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $5, $6) ON CONFLICT DO NOTHING";
+    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
+    ON CONFLICT DO NOTHING";
 
-/// Claims the time of a new appointment, or tells what stands in the way.
+/// Claims the time of a new appointment or hold, or tells what stands in the way.
 ///
 /// Never a plain insert: on PostgreSQL two of those on overlapping intervals wait for each other until
 /// the deadlock detector picks a victim, and `ON CONFLICT DO NOTHING` does not. On SQLite a trigger
 /// refuses.
 pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
+    let (claim_start, claim_end) = a.claim();
     let values = [
         a.provider.0.into(),
         a.id.0.into(),
@@ -72,25 +82,39 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
         a.version.into(),
         a.created_at.into(),
         a.updated_at.into(),
+        a.type_id.map(|id| id.0).into(),
+        claim_start.into(),
+        claim_end.into(),
+        a.expires_at.into(),
+        terms(a)?.into(),
     ];
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
         Ok(_) => Ok(Some(in_the_way(tx, a).await?)),
-        Err(e) => match engine::violated(&e) {
-            Some(Constraint::ProviderOverlap) => Ok(Some(Overlap::Provider)),
-            Some(Constraint::CustomerOverlap) => Ok(Some(Overlap::Customer)),
-            _ => Err(engine::fault(&e)),
-        },
+        Err(e) => overlap(&e).map(Some).ok_or_else(|| engine::fault(&e)),
+    }
+}
+
+/// Which overlap a constraint refused, if that is what happened.
+fn overlap(error: &DbErr) -> Option<Overlap> {
+    match engine::violated(error) {
+        Some(Constraint::ProviderOverlap) => Some(Overlap::Provider),
+        Some(Constraint::CustomerOverlap) => Some(Overlap::Customer),
+        _ => None,
     }
 }
 
 /// Nothing was inserted, so one of the two constraints holds against it. The provider's is told
 /// first: it is what another slot would cure.
 async fn in_the_way(tx: &Tx, a: &Appointment) -> Result<Overlap, Fault> {
+    let (start, end) = a.claim();
     let taken = appointments::Entity::find()
-        .filter(appointments::Column::ProviderId.eq(a.provider.0))
-        .filter(appointments::Column::State.is_in([State::Booked.word(), State::Completed.word()]))
-        .filter(overlapping(Interval::new(a.start, a.end)))
+        .filter(Column::ProviderId.eq(a.provider.0))
+        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(Column::ClaimStartsAt.lt(end))
+        .filter(Column::ClaimEndsAt.gt(start))
+        .filter(Column::StartsAt.gt(start - LONGEST_CLAIM))
+        .filter(Column::StartsAt.lt(end + LONGEST_BUFFER))
         .limit(1)
         .one(tx.db())
         .await
@@ -98,22 +122,146 @@ async fn in_the_way(tx: &Tx, a: &Appointment) -> Result<Overlap, Fault> {
     Ok(if taken.is_some() { Overlap::Provider } else { Overlap::Customer })
 }
 
-/// Writes back the state of an appointment whose provider was locked before.
-pub async fn update(tx: &Tx, a: &Appointment) -> Result<(), Fault> {
+/// Writes back everything that can change of an appointment whose provider was locked before, or tells
+/// what stands in the way of it.
+///
+/// On PostgreSQL the transaction is of no more use when something does.
+pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
+    let (claim_start, claim_end) = a.claim();
     let done = appointments::Entity::update_many()
-        .col_expr(appointments::Column::State, a.state.word().into())
-        .col_expr(appointments::Column::CancelReason, a.cancel_reason.clone().into())
-        .col_expr(appointments::Column::Version, a.version.into())
-        .col_expr(appointments::Column::UpdatedAt, a.updated_at.into())
-        .filter(appointments::Column::ProviderId.eq(a.provider.0))
-        .filter(appointments::Column::AppointmentId.eq(a.id.0))
+        .col_expr(Column::CustomerDisplayName, a.customer_display_name.clone().into())
+        .col_expr(Column::StartsAt, a.start.into())
+        .col_expr(Column::EndsAt, a.end.into())
+        .col_expr(Column::ClaimStartsAt, claim_start.into())
+        .col_expr(Column::ClaimEndsAt, claim_end.into())
+        .col_expr(Column::State, a.state.word().into())
+        .col_expr(Column::Note, a.note.clone().into())
+        .col_expr(Column::TimeZone, a.time_zone.name().into())
+        .col_expr(Column::LocalStart, a.local_start.clone().into())
+        .col_expr(Column::CancelReason, a.cancel_reason.clone().into())
+        .col_expr(Column::ExpiresAt, a.expires_at.into())
+        .col_expr(Column::Terms, terms(a)?.into())
+        .col_expr(Column::Version, a.version.into())
+        .col_expr(Column::UpdatedAt, a.updated_at.into())
+        .filter(Column::ProviderId.eq(a.provider.0))
+        .filter(Column::AppointmentId.eq(a.id.0))
+        .exec(tx.db())
+        .await;
+    match done {
+        Ok(done) if done.rows_affected == 1 => Ok(None),
+        Ok(done) => {
+            Err(Fault::internal(format!("{} rows updated for {}", done.rows_affected, a.id)))
+        }
+        Err(e) => overlap(&e).map(Some).ok_or_else(|| engine::fault(&e)),
+    }
+}
+
+/// Takes away a hold whose provider was locked before; its events stay.
+pub async fn remove_hold(tx: &Tx, hold: &Appointment) -> Result<(), Fault> {
+    let done = appointments::Entity::delete_many()
+        .filter(Column::ProviderId.eq(hold.provider.0))
+        .filter(Column::AppointmentId.eq(hold.id.0))
+        .filter(Column::State.eq(State::Held.word()))
         .exec(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
     if done.rows_affected != 1 {
-        return Err(Fault::internal(format!("{} rows updated for {}", done.rows_affected, a.id)));
+        return Err(Fault::internal(format!("{} rows for hold {}", done.rows_affected, hold.id)));
     }
     Ok(())
+}
+
+/// What is held or pending at a locked provider and has expired, the first to expire first.
+pub async fn expired(
+    tx: &Tx,
+    provider: ProviderId,
+    now: Instant,
+) -> Result<Vec<Appointment>, Fault> {
+    let rows = appointments::Entity::find()
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::ExpiresAt.lte(now))
+        .order_by_asc(Column::ExpiresAt)
+        .order_by_asc(Column::AppointmentId)
+        .all(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(appointment).collect()
+}
+
+/// The providers with an expired request of this customer that overlaps an interval. It no longer counts,
+/// and is still in the way of the customer's constraint until somebody settles it.
+pub async fn expired_elsewhere(
+    at: &Snapshot,
+    customer: UserId,
+    interval: Interval,
+    now: Instant,
+) -> Result<Vec<ProviderId>, Fault> {
+    let rows = appointments::Entity::find()
+        .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::State.eq(State::Pending.word()))
+        .filter(Column::ExpiresAt.lte(now))
+        .filter(Column::StartsAt.lt(interval.end()))
+        .filter(Column::EndsAt.gt(interval.start()))
+        .order_by_asc(Column::ProviderId)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    let mut providers: Vec<_> = rows.into_iter().map(|row| ProviderId(row.provider_id)).collect();
+    providers.dedup();
+    Ok(providers)
+}
+
+/// The appointments and holds of a type with a provider that start in a range and count for its limits,
+/// except one.
+pub async fn counted(
+    tx: &Tx,
+    provider: ProviderId,
+    type_id: TypeId,
+    range: Interval,
+    except: Option<AppointmentId>,
+) -> Result<Vec<Interval>, Fault> {
+    let rows = appointments::Entity::find()
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::TypeId.eq(type_id.0))
+        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(Column::StartsAt.gte(range.start()))
+        .filter(Column::StartsAt.lt(range.end()))
+        .order_by_asc(Column::StartsAt)
+        .all(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    let others = rows.into_iter().filter(|row| Some(AppointmentId(row.appointment_id)) != except);
+    Ok(others.filter_map(|row| Interval::new(row.starts_at, row.ends_at)).collect())
+}
+
+/// How many appointments of a type a customer has requested or booked and not yet begun. Exact while the
+/// customer's row is locked.
+pub async fn open_of_customer(
+    tx: &Tx,
+    customer: UserId,
+    type_id: TypeId,
+    now: Instant,
+) -> Result<u64, Fault> {
+    appointments::Entity::find()
+        .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::TypeId.eq(type_id.0))
+        .filter(Column::StartsAt.gt(now))
+        .filter(Column::State.is_in([State::Pending.word(), State::Booked.word()]))
+        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
+        .count(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))
+}
+
+/// How many slots a customer holds. Exact while the customer's row is locked.
+pub async fn held_by(tx: &Tx, customer: UserId, now: Instant) -> Result<u64, Fault> {
+    appointments::Entity::find()
+        .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::State.eq(State::Held.word()))
+        .filter(Column::ExpiresAt.gt(now))
+        .count(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))
 }
 
 /// Which appointments to list.
@@ -121,8 +269,10 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<(), Fault> {
 pub struct Filter {
     /// Whose; from the permit.
     pub bounds: ListAppointments,
-    /// In which states; none means all.
+    /// In which states, as of now; none means all.
     pub states: Vec<State>,
+    /// The present.
+    pub now: Instant,
     /// Not those that end at or before this.
     pub from: Option<Instant>,
     /// Not those that start at or after this.
@@ -145,8 +295,9 @@ pub async fn list(
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
-    use appointments::Column;
-    let mut query = appointments::Entity::find();
+    // A hold is no appointment yet.
+    let mut query =
+        appointments::Entity::find().filter(Column::State.ne(State::Held.word()));
     if let Some(provider) = filter.bounds.provider {
         query = query.filter(Column::ProviderId.eq(provider.0));
     }
@@ -154,7 +305,7 @@ pub async fn list(
         query = query.filter(Column::CustomerId.eq(customer.0));
     }
     if !filter.states.is_empty() {
-        query = query.filter(Column::State.is_in(filter.states.iter().map(|s| s.word())));
+        query = query.filter(in_states(&filter.states, filter.now));
     }
     if let Some(from) = filter.from {
         query = query
@@ -185,13 +336,23 @@ pub async fn list(
     rows.into_iter().map(appointment).collect()
 }
 
-fn overlapping(interval: Option<Interval>) -> Condition {
-    use appointments::Column;
-    let Some(interval) = interval else { return Condition::any() };
-    Condition::all()
-        .add(Column::StartsAt.lt(interval.end()))
-        .add(Column::EndsAt.gt(interval.start()))
-        .add(Column::StartsAt.gt(interval.start() - TimeDelta::days(1)))
+/// In one of these states as of now: an expired request is declined, whatever the row still says.
+fn in_states(states: &[State], now: Instant) -> Condition {
+    let expired = || {
+        Condition::all()
+            .add(Column::State.eq(State::Pending.word()))
+            .add(Column::ExpiresAt.lte(now))
+    };
+    let named = Condition::all()
+        .add(Column::State.is_in(states.iter().map(|state| state.word())))
+        .add(expired().not());
+    let all = Condition::any().add(named);
+    if states.contains(&State::Declined) { all.add(expired()) } else { all }
+}
+
+fn terms(a: &Appointment) -> Result<serde_json::Value, Fault> {
+    serde_json::to_value(&a.terms)
+        .map_err(|e| Fault::internal(format!("terms do not encode: {e}")))
 }
 
 fn backend(engine: Engine) -> DatabaseBackend {
@@ -219,5 +380,8 @@ fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
         version: row.version,
         created_at: row.created_at,
         updated_at: row.updated_at,
+        type_id: row.type_id.map(TypeId),
+        expires_at: row.expires_at,
+        terms: serde_json::from_value(row.terms).map_err(|e| senseless(&e.to_string()))?,
     })
 }

@@ -19,7 +19,7 @@ use super::{
     provider::Provider,
 };
 use crate::{
-    kernel::{fault::Fault, id::ProviderId},
+    kernel::{fault::Fault, id::ProviderId, time::Instant},
     storage::{Engine, Session, Tx, engine, entity::providers},
 };
 
@@ -89,6 +89,17 @@ pub async fn update(tx: &Tx, provider: &Provider) -> Result<(), Fault> {
 pub async fn set_version(tx: &Tx, id: ProviderId, version: i64) -> Result<(), Fault> {
     providers::Entity::update_many()
         .col_expr(providers::Column::Version, version.into())
+        .filter(providers::Column::ProviderId.eq(id.0))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Notes when a locked provider was given an appointment that was for whoever is free.
+pub async fn set_assigned(tx: &Tx, id: ProviderId, now: Instant) -> Result<(), Fault> {
+    providers::Entity::update_many()
+        .col_expr(providers::Column::LastAssignedAt, now.into())
         .filter(providers::Column::ProviderId.eq(id.0))
         .exec(tx.db())
         .await

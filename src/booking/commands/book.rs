@@ -1,0 +1,344 @@
+//! Booking, and holding.
+
+use chrono::TimeDelta;
+use serde_json::json;
+
+use super::{Act, Offered, around, finish, not_offered, offered, refused, settle, time};
+use crate::{
+    accounts,
+    availability::Asked,
+    booking::{Agreed, Appointment, State, policy, promised, store},
+    catalogue::{
+        Answer,
+        questions::{self, Reply},
+    },
+    events::Kind,
+    identity::{
+        permit::{self, Book as BookPermit},
+        token::not_authenticated,
+    },
+    kernel::{
+        fault::{Fault, Reason, Violations},
+        id::{AppointmentId, TypeId, UserId},
+        time::{Instant, Interval, ceil_to_second},
+    },
+    schedule::{self, hours::Hours, provider::Provider},
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// How many slots a customer may hold at a time.
+pub const MOST_HOLDS: u64 = 5;
+
+/// What is to be booked.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// A bare interval.
+    Interval(Interval),
+    /// An appointment of a type.
+    Type(OfType),
+}
+
+/// An appointment of a type.
+#[derive(Debug, Clone)]
+pub struct OfType {
+    /// Which.
+    pub id: TypeId,
+    /// From when on.
+    pub start: Instant,
+    /// How long, if not the type's first length.
+    pub duration: Option<TimeDelta>,
+    /// What opens a private type.
+    pub link_code: String,
+}
+
+impl Wish {
+    /// From when on.
+    pub fn start(&self) -> Instant {
+        match self {
+            Self::Interval(interval) => interval.start(),
+            Self::Type(wish) => wish.start,
+        }
+    }
+}
+
+/// Books, or holds, an interval or an appointment of a type.
+#[derive(Debug, Clone)]
+pub struct Book {
+    /// The right to: who comes, whose time it is, and who asks.
+    pub permit: BookPermit,
+    /// The id of the new appointment or hold.
+    pub id: AppointmentId,
+    /// What is to be booked.
+    pub wish: Wish,
+    /// What the customer wrote.
+    pub note: String,
+    /// What the customer answered.
+    pub replies: Vec<Reply>,
+    /// Why staff book against the rules, if they do.
+    pub override_reason: String,
+    /// For how long to hold it, where it is not to be booked yet.
+    pub hold: Option<TimeDelta>,
+    /// Whether the provider was chosen from those who are free.
+    pub assigned: bool,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the booking.
+    pub now: Instant,
+}
+
+/// What the rules made of a wish.
+struct Checked {
+    interval: Interval,
+    terms: Agreed,
+    type_id: Option<TypeId>,
+    /// After how long a request for it ends, where it takes one.
+    request: Option<TimeDelta>,
+    /// The most open ones of the type that the customer may have.
+    open_per_customer: Option<u32>,
+}
+
+impl Book {
+    /// The appointment that a bare interval would make, or every reason against it that the schedule
+    /// has.
+    pub fn draft_interval(
+        &self,
+        provider: &Provider,
+        interval: Interval,
+        closures: Vec<Interval>,
+    ) -> Result<Appointment, Fault> {
+        let schedule = &provider.schedule;
+        if self.override_reason.is_empty() {
+            if !provider.accepts_intervals() {
+                return Err(Fault::new(
+                    Reason::IntervalsNotAccepted,
+                    "the provider takes bookings by appointment type only; ask ListOfferings",
+                ));
+            }
+            let time = around(provider, schedule.hours(), interval, closures);
+            policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
+        } else {
+            policy::may_override(interval, self.now)?;
+        }
+        let terms =
+            Agreed { override_reason: self.override_reason.clone(), ..Agreed::default() };
+        let checked =
+            Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
+        Ok(self.draft(provider, schedule.hours(), &checked))
+    }
+
+    fn draft(&self, provider: &Provider, hours: &Hours, checked: &Checked) -> Appointment {
+        let Checked { interval, request, .. } = checked;
+        let zone = hours.zone_at(interval.start());
+        let after = |length| ceil_to_second(self.now + length);
+        let (state, expires_at) = match (self.hold, request) {
+            (Some(hold), _) => (State::Held, Some(after(hold))),
+            // At the start there is nothing left to answer.
+            (None, Some(expiry)) => (State::Pending, Some(after(*expiry).min(interval.start()))),
+            (None, None) => (State::Booked, None),
+        };
+        Appointment {
+            provider: provider.id,
+            id: self.id,
+            customer: self.permit.customer,
+            customer_display_name: String::new(),
+            start: interval.start(),
+            end: interval.end(),
+            state,
+            note: self.note.clone(),
+            time_zone: zone,
+            local_start: promised(*interval, zone),
+            cancel_reason: String::new(),
+            version: provider.version + 1,
+            created_at: self.now,
+            updated_at: self.now,
+            type_id: checked.type_id,
+            expires_at,
+            terms: checked.terms.clone(),
+        }
+    }
+
+    async fn check_type<'p>(
+        &self,
+        tx: &Tx,
+        provider: &'p Provider,
+        wish: &OfType,
+    ) -> Result<(Checked, &'p Hours), Fault> {
+        let Offered { kind, hours } = offered(tx, provider, wish.id).await?;
+        let (caller, is_staff) = (self.permit.caller, self.permit.is_staff);
+        permit::see_type(Some(caller), kind.subject(), &wish.link_code, is_staff)?;
+        let overriding = !self.override_reason.is_empty();
+        if kind.archived && !overriding {
+            return Err(archived());
+        }
+        let terms = &kind.terms;
+        let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
+        if !terms.allows(duration) && !overriding {
+            return Err(not_a_duration());
+        }
+        let interval = wish.start.checked_add_signed(duration);
+        let interval = interval
+            .and_then(|end| Interval::new(wish.start, end))
+            .ok_or_else(Fault::unchecked)?;
+        let hours = match hours {
+            Some(hours) => hours,
+            None if overriding => provider.schedule.hours(),
+            None => return Err(not_offered()),
+        };
+        // A hold has no answers yet.
+        let answers = match self.hold {
+            Some(_) => Vec::new(),
+            None => answers(terms, &self.replies)?,
+        };
+        let asked = Asked::of(terms, duration);
+        if overriding {
+            policy::may_override(interval, self.now)?;
+        } else {
+            let time = time(tx, provider, hours, interval, Some(&kind), None).await?;
+            policy::may_book_type(&time, &asked, interval, self.now)?;
+        }
+        let request = terms.requires_approval && !self.permit.is_staff;
+        let limits = terms.limits.open_per_customer;
+        let checked = Checked {
+            interval,
+            request: request.then(|| crate::catalogue::minutes(terms.request_expiry)),
+            open_per_customer: limits.filter(|_| self.hold.is_none() && !overriding),
+            type_id: Some(kind.id),
+            terms: Agreed {
+                type_display_name: terms.display_name.clone(),
+                buffer_before: terms.buffer_before,
+                buffer_after: terms.buffer_after,
+                cancel_cutoff: terms.cancel_cutoff,
+                reschedule_cutoff: terms.reschedule_cutoff,
+                price: terms.price.clone(),
+                place: terms.place.clone(),
+                answers,
+                override_reason: self.override_reason.clone(),
+                ..Agreed::default()
+            },
+        };
+        Ok((checked, hours))
+    }
+}
+
+/// The answers to a type's questions, checked.
+pub(super) fn answers(
+    terms: &crate::catalogue::Terms,
+    replies: &[Reply],
+) -> Result<Vec<Answer>, Fault> {
+    questions::answers(&terms.questions, replies)
+}
+
+/// The refusal of a type that cannot be booked any more.
+pub(super) fn archived() -> Fault {
+    Fault::new(Reason::TypeArchived, "the appointment type is archived; choose another one")
+}
+
+fn not_a_duration() -> Fault {
+    let mut violations = Violations::new();
+    violations.add("duration", "must be one of the appointment type's durations");
+    violations.into_fault()
+}
+
+/// Refuses a customer who has as many open appointments of a type as it allows. Locks the customer, so
+/// that two bookings at two providers do not each count before the other.
+pub(super) async fn check_customer_limit(
+    tx: &Tx,
+    customer: UserId,
+    type_id: TypeId,
+    most: Option<u32>,
+    now: Instant,
+) -> Result<(), Fault> {
+    let Some(most) = most else { return Ok(()) };
+    accounts::store::lock(tx, customer).await?;
+    if store::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Reason::CustomerLimit,
+        format!("a customer may have {most} open appointments of this type"),
+    ))
+}
+
+impl UnitOfWork for Book {
+    type Output = (Appointment, Provider);
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let BookPermit { customer, provider: id, .. } = self.permit;
+        let Some(mut provider) = schedule::store::lock(tx, id).await? else {
+            return Err(Fault::not_found(id.name()));
+        };
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok((earlier, provider));
+        }
+        if !provider.enabled {
+            return Err(Fault::not_found(id.name()));
+        }
+        settle(tx, &mut provider, self.now).await?;
+        let (mut appointment, limit) = match &self.wish {
+            Wish::Interval(interval) => {
+                let closures = schedule::store::closures::closures(tx, *interval).await?;
+                (self.draft_interval(&provider, *interval, closures)?, None)
+            }
+            Wish::Type(wish) => {
+                let (checked, hours) = self.check_type(tx, &provider, wish).await?;
+                let limit = Some(wish.id).zip(checked.open_per_customer);
+                (self.draft(&provider, hours, &checked), limit)
+            }
+        };
+        let account = accounts::store::find(tx, customer).await?;
+        let Some(account) = account.filter(|account| !account.user.disabled) else {
+            return Err(if customer == self.permit.caller.user {
+                // Shut out since the token was checked.
+                not_authenticated()
+            } else {
+                Fault::not_found(customer.name())
+            });
+        };
+        appointment.customer_display_name = account.user.display_name;
+        if let Some((type_id, most)) = limit {
+            check_customer_limit(tx, customer, type_id, Some(most), self.now).await?;
+        }
+        if self.hold.is_some() {
+            accounts::store::lock(tx, customer).await?;
+            if store::held_by(tx, customer, self.now).await? >= MOST_HOLDS {
+                return Err(Fault::new(
+                    Reason::TooManyHolds,
+                    format!("a customer may hold {MOST_HOLDS} slots at a time; release one"),
+                )
+                .retry_after(std::time::Duration::from_mins(1)));
+            }
+        }
+        if let Some(overlap) = store::claim(tx, &appointment).await? {
+            return Err(refused(overlap));
+        }
+        if self.assigned {
+            schedule::store::set_assigned(tx, id, self.now).await?;
+        }
+        provider.version = appointment.version;
+        finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
+        Ok((appointment, provider))
+    }
+}
+
+impl Book {
+    fn act(&self, a: &Appointment) -> Act {
+        let kind = match a.state {
+            State::Held => Kind::HoldPlaced,
+            State::Pending => Kind::AppointmentRequested,
+            _ => Kind::AppointmentBooked,
+        };
+        let mut detail = json!({ "start": a.start, "end": a.end, "customer": a.customer });
+        if let Some(fields) = detail.as_object_mut() {
+            if let Some(type_id) = a.type_id {
+                fields.insert("type".to_owned(), json!(type_id));
+            }
+            if let Some(expires_at) = a.expires_at {
+                fields.insert("expires".to_owned(), json!(expires_at));
+            }
+            if !self.override_reason.is_empty() {
+                fields.insert("override".to_owned(), json!(self.override_reason));
+            }
+        }
+        Act { kind, actor: self.permit.caller.user, detail }
+    }
+}
