@@ -1,9 +1,9 @@
 //! What callers can ask about free time.
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, SubsecRound, TimeDelta};
 use chrono_tz::Tz;
 
-use super::{Availability, availability};
+use super::{Asked, Availability, Time, compute};
 use crate::{
     kernel::{
         ambient::Ambient,
@@ -13,6 +13,7 @@ use crate::{
     },
     schedule::{
         expand::local_days,
+        provider::Provider,
         store::claims::{self, WithClaims},
     },
     storage::{Deadline, batch::Batch},
@@ -64,11 +65,13 @@ impl Availabilities {
         let range = local_days(Tz::UTC, first, last)
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
-        let asked = claims::Question { provider: id, range };
+        let now = self.ambient.now();
+        let asked = claims::Question { provider: id, range, now: now.trunc_subsecs(0) };
         let found = self.claims.ask(deadline, asked).await??;
-        let found =
-            found.filter(|found| found.0.enabled).ok_or_else(|| Fault::not_found(id.name()))?;
-        let (provider, claims) = (&found.0, &found.1);
+        let found = found
+            .filter(|found| found.provider.enabled)
+            .ok_or_else(|| Fault::not_found(id.name()))?;
+        let provider = &found.provider;
         let schedule = &provider.schedule;
         let duration = question.duration.unwrap_or_else(|| schedule.slot());
         if duration > schedule.longest() {
@@ -85,12 +88,33 @@ impl Availabilities {
         let zone = question.zone.unwrap_or_else(|| schedule.zone());
         let availability = match local_days(zone, first, last) {
             Some(range) => {
-                let query = super::Query { range, duration, now: self.ambient.now() };
-                availability(schedule, claims, &query)
+                let time = Time {
+                    zone: schedule.zone(),
+                    windows: schedule.windows(range),
+                    time_off: time_off(provider, range),
+                    closures: found.closures.clone(),
+                    claims: found.claims.clone(),
+                    counted: Vec::new(),
+                };
+                let free = compute::free(&time, range, now).into();
+                // Slots are of bookings without a type, and there are none where those are refused.
+                let slots = if provider.accepts_intervals() {
+                    let asked = Asked::interval(duration, schedule.slot());
+                    compute::slots(&time, &asked, range, now, usize::MAX)
+                } else {
+                    Vec::new()
+                };
+                Availability { free, slots }
             }
             // All of the dates are left out in this zone.
             None => Availability::default(),
         };
         Ok(Answer { availability, zone })
     }
+}
+
+/// A provider's time off that overlaps a range.
+pub(super) fn time_off(provider: &Provider, range: Interval) -> Vec<Interval> {
+    let all = provider.time_off().iter().map(|off| off.interval);
+    all.filter(|off| off.overlaps(&range)).collect()
 }

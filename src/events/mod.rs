@@ -20,8 +20,16 @@ pub enum Kind {
     ProviderOpened,
     /// The name, or whether the provider can be booked, changed.
     ProviderChanged,
-    /// The schedule changed.
+    /// A schedule changed, came or went.
     ScheduleChanged,
+    /// Time off was taken.
+    TimeOffCreated,
+    /// Time off was given back.
+    TimeOffDeleted,
+    /// The practice is closed for a time; each provider has this event.
+    ClosureCreated,
+    /// The practice is open again; each provider has this event.
+    ClosureDeleted,
     /// An appointment was booked.
     AppointmentBooked,
     /// An appointment was cancelled.
@@ -88,6 +96,10 @@ impl Kind {
             Self::ProviderOpened => "provider_opened",
             Self::ProviderChanged => "provider_changed",
             Self::ScheduleChanged => "schedule_changed",
+            Self::TimeOffCreated => "time_off_created",
+            Self::TimeOffDeleted => "time_off_deleted",
+            Self::ClosureCreated => "closure_created",
+            Self::ClosureDeleted => "closure_deleted",
             Self::AppointmentBooked => "appointment_booked",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::AppointmentCompleted => "appointment_completed",

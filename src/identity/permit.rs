@@ -36,6 +36,20 @@ pub struct EditSchedule {
     pub provider: ProviderId,
 }
 
+/// May see this provider's time off, and why it is taken.
+#[derive(Debug, Clone, Copy)]
+pub struct SeeTimeOff {
+    /// Whose it is.
+    pub provider: ProviderId,
+}
+
+/// May close the whole practice.
+#[derive(Debug, Clone, Copy)]
+pub struct ClosePractice {
+    /// The admin.
+    pub admin: UserId,
+}
+
 /// May book this provider's time for this customer.
 #[derive(Debug, Clone, Copy)]
 pub struct Book {
@@ -92,15 +106,35 @@ pub fn change_user(caller: Caller, subject: UserId) -> Result<ChangeUser, Fault>
 
 /// Providers change their own schedule, admins anybody's.
 pub fn edit_schedule(caller: Caller, provider: ProviderId) -> Result<EditSchedule, Fault> {
+    edit_plan(caller, provider, || provider.schedule_name())
+}
+
+/// Providers change what belongs to their own schedules, admins anybody's. `resource` is what the caller
+/// asked for, which is as if it did not exist for others.
+pub fn edit_plan(
+    caller: Caller,
+    provider: ProviderId,
+    resource: impl FnOnce() -> String,
+) -> Result<EditSchedule, Fault> {
     let allowed = match caller.role {
         Role::Customer => return Err(role_not_allowed()),
         Role::Provider => caller.user.as_provider() == provider,
         Role::Admin => true,
     };
     if !allowed {
-        return Err(Fault::not_found(provider.schedule_name()));
+        return Err(Fault::not_found(resource()));
     }
     Ok(EditSchedule { editor: caller.user, provider })
+}
+
+/// Providers see their own time off, admins anybody's.
+pub fn see_time_off(caller: Caller, provider: ProviderId) -> Result<SeeTimeOff, Fault> {
+    edit_plan(caller, provider, || provider.name()).map(|_| SeeTimeOff { provider })
+}
+
+/// Admins close the practice.
+pub fn close_practice(caller: Caller) -> Result<ClosePractice, Fault> {
+    manage_users(caller).map(|ManageUsers { admin }| ClosePractice { admin })
 }
 
 /// Everybody books for themselves, with anybody but themselves; providers book their own time for a

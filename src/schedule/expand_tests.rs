@@ -53,7 +53,7 @@ pub(crate) fn changes(zone: Tz, from: Instant, to: Instant) -> Vec<Change> {
     found
 }
 
-fn date(text: &str) -> NaiveDate {
+pub(crate) fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
@@ -119,7 +119,7 @@ fn check_days(zone: Tz, change: Change) {
 }
 
 /// The clock from minute to minute.
-fn walk(zone: Tz, from: Instant, to: Instant) -> Vec<(Instant, NaiveDateTime)> {
+pub(crate) fn walk(zone: Tz, from: Instant, to: Instant) -> Vec<(Instant, NaiveDateTime)> {
     let minutes = (to - from).num_minutes();
     (0..minutes).map(|n| from + TimeDelta::minutes(n)).map(|t| (t, wall(zone, t))).collect()
 }

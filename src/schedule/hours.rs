@@ -99,3 +99,7 @@ impl Hours {
         expand::windows(self, range)
     }
 }
+
+#[cfg(test)]
+#[path = "hours_tests.rs"]
+mod tests;

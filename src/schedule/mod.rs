@@ -1,11 +1,14 @@
 //! When a provider is open: weekly hours in the provider's own zone, and what differs from them.
 //!
-//! This file, [`dates`], [`hours`] and [`plan`] hold the words; [`expand`] turns them into instants.
+//! This file, [`dates`], [`hours`], [`plan`] and [`name`] hold the words; [`expand`] turns them into
+//! instants, [`changes`] says what a change may be.
 
+pub mod changes;
 pub mod commands;
 pub mod dates;
 pub mod expand;
 pub mod hours;
+pub mod name;
 pub mod plan;
 pub mod provider;
 pub mod service;
@@ -162,7 +165,7 @@ pub enum HoursViolation {
 ///
 /// At most [`MAX_WINDOWS`], none empty, none overlapping (they may touch), sorted by day from
 /// Monday and then by start. May have none at all: always closed. As data, the list of windows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct WeeklyHours(Vec<Window>);
 

@@ -145,3 +145,7 @@ impl Stored {
         (Plan { named, time_off, accepts_intervals }, overrides, stays)
     }
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

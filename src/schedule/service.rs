@@ -3,13 +3,20 @@
 use uuid::Uuid;
 
 use super::{
-    commands::{Changes, Update},
+    changes::Changes,
+    commands::{Close, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
+    plan::TimeOff,
     provider::Provider,
-    store,
+    store::{self, closures::Cursor},
 };
 use crate::{
-    identity::permit::EditSchedule,
-    kernel::{ambient::Ambient, fault::Fault, id::ProviderId},
+    identity::permit::{ClosePractice, EditSchedule, SeeTimeOff},
+    kernel::{
+        ambient::Ambient,
+        fault::Fault,
+        id::{ClosureId, ProviderId, TimeOffId},
+        time::{Instant, Interval},
+    },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
 };
 
@@ -39,31 +46,155 @@ impl Schedules {
         found.filter(|p| p.enabled).ok_or_else(|| Fault::not_found(id.name()))
     }
 
-    /// For logged-in callers: a schedule, also of a provider that cannot be booked at present when
-    /// `also_disabled` says so.
-    pub async fn schedule(
+    /// For logged-in callers: a provider with its schedules, also one that cannot be booked at present
+    /// when `also_disabled` says so. `resource` is what the caller asked for.
+    pub async fn schedules(
         &self,
         deadline: Deadline,
         id: ProviderId,
         also_disabled: bool,
+        resource: impl FnOnce() -> String,
     ) -> Result<Provider, Fault> {
         let found = self.store.read(deadline, Find(id)).await?;
-        found
-            .filter(|p| p.enabled || also_disabled)
-            .ok_or_else(|| Fault::not_found(id.schedule_name()))
+        found.filter(|p| p.enabled || also_disabled).ok_or_else(|| Fault::not_found(resource()))
     }
 
-    /// Changes a schedule.
+    /// Changes a schedule: the default one, or the one with this id.
     pub async fn update(
         &self,
         deadline: Deadline,
         permit: EditSchedule,
+        id: Option<String>,
+        change: (Changes, Option<i64>),
+        once: Once,
+    ) -> Result<Provider, Fault> {
+        let (changes, expected) = change;
+        let now = self.ambient.now();
+        self.store.run(deadline, Update { permit, id, changes, expected, once, now }).await
+    }
+
+    /// Adds a named schedule.
+    pub async fn create(
+        &self,
+        deadline: Deadline,
+        permit: EditSchedule,
+        id: String,
         changes: Changes,
-        expected: Option<i64>,
         once: Once,
     ) -> Result<Provider, Fault> {
         let now = self.ambient.now();
-        self.store.run(deadline, Update { permit, changes, expected, once, now }).await
+        self.store.run(deadline, Create { permit, id, changes, once, now }).await
+    }
+
+    /// Deletes a named schedule.
+    pub async fn delete(
+        &self,
+        deadline: Deadline,
+        permit: EditSchedule,
+        id: String,
+        expected: Option<i64>,
+        once: Once,
+    ) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        self.store.run(deadline, Delete { permit, id, expected, once, now }).await
+    }
+
+    /// Takes time off; tells which appointments are in it.
+    pub async fn take_time_off(
+        &self,
+        deadline: Deadline,
+        permit: EditSchedule,
+        interval: Interval,
+        reason: String,
+        once: Once,
+    ) -> Result<(TimeOff, Touched), Fault> {
+        let now = self.ambient.now();
+        let time_off = TimeOff { id: TimeOffId(self.ambient.id(now)), interval, reason };
+        self.store.run(deadline, Take { permit, time_off, once, now }).await
+    }
+
+    /// Gives time off back.
+    pub async fn give_time_off(
+        &self,
+        deadline: Deadline,
+        permit: EditSchedule,
+        id: TimeOffId,
+        once: Once,
+    ) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        self.store.run(deadline, Give { permit, id, once, now }).await
+    }
+
+    /// The time off that has not ended, by start and then by id, after this one.
+    pub async fn time_off(
+        &self,
+        deadline: Deadline,
+        permit: SeeTimeOff,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Vec<TimeOff>, Fault> {
+        let id = permit.provider;
+        let provider = self.store.read(deadline, Find(id)).await?;
+        let provider = provider.ok_or_else(|| Fault::not_found(id.name()))?;
+        let now = self.ambient.now();
+        let after = after.map(|after| (after.start, TimeOffId(after.id)));
+        let all = provider.time_off().iter().filter(|each| each.interval.end() > now);
+        let page = all
+            .filter(|each| after.is_none_or(|after| (each.interval.start(), each.id) > after))
+            .take(limit)
+            .cloned();
+        Ok(page.collect())
+    }
+
+    /// Closes the practice; tells which appointments are in it.
+    pub async fn close(
+        &self,
+        deadline: Deadline,
+        permit: ClosePractice,
+        interval: Interval,
+        reason: String,
+        once: Once,
+    ) -> Result<(Closure, Touched), Fault> {
+        let now = self.ambient.now();
+        let closure = Closure { id: ClosureId(self.ambient.id(now)), interval, reason };
+        self.store.run(deadline, Close { permit, closure, once, now }).await
+    }
+
+    /// Opens the practice again.
+    pub async fn reopen(
+        &self,
+        deadline: Deadline,
+        permit: ClosePractice,
+        id: ClosureId,
+        once: Once,
+    ) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        self.store.run(deadline, Reopen { permit, id, once, now }).await
+    }
+
+    /// For logged-in callers: the closures that have not ended, by start and then by id, after this one.
+    pub async fn closures(
+        &self,
+        deadline: Deadline,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Vec<Closure>, Fault> {
+        let now = self.ambient.now();
+        self.store.read(deadline, Closures { now, after, limit }).await
+    }
+}
+
+struct Closures {
+    now: Instant,
+    after: Option<Cursor>,
+    limit: u64,
+}
+
+impl Query for Closures {
+    type Output = Vec<Closure>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::closures::list(at, self.now, self.after, self.limit).await
     }
 }
 

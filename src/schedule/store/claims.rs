@@ -14,7 +14,7 @@ use crate::{
     kernel::{
         fault::Fault,
         id::ProviderId,
-        time::{Instant, Interval, IntervalSet},
+        time::{Instant, Interval},
     },
     schedule::provider::Provider,
     storage::{Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers},
@@ -49,12 +49,25 @@ pub struct Question {
     pub provider: ProviderId,
     /// Which.
     pub range: Interval,
+    /// The present, in whole seconds, as expiries are: what expires until then claims nothing.
+    pub now: Instant,
 }
 
-/// A provider and its claims, of one moment.
+/// A provider's time, of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The provider.
+    pub provider: Arc<Provider>,
+    /// What is claimed, buffers included, sorted.
+    pub claims: Vec<Interval>,
+    /// When the practice is closed, sorted.
+    pub closures: Vec<Interval>,
+}
+
+/// The answer to a question.
 ///
 /// A fault in one answer, such as a row that makes no sense, is not the others'.
-pub type Answer = Result<Option<Arc<(Arc<Provider>, IntervalSet)>>, Fault>;
+pub type Answer = Result<Option<Arc<Found>>, Fault>;
 
 /// The sort of question that [`Question`] is.
 #[derive(Debug, Clone)]
@@ -82,33 +95,43 @@ pub struct Find {
 
 // The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
 // would cost several times as much to send and to read. The weekly hours and the plan are left out where
-// the version that is known already is the stored one. No appointment is longer than a day, so none that starts
-// earlier than a day before the range can reach into it.
+// the version that is known already is the stored one. No appointment is longer than a day and no buffer
+// longer than four hours, so no claim of one that starts more than 28 hours before the range reaches into
+// it, nor of one that starts more than four hours after it.
 const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> q.known THEN p.weekly_hours END AS weekly_hours,
         CASE WHEN p.schedule_version <> q.known THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
-        c.claims
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::bigint[])
-        WITH ORDINALITY AS q (provider_id, earliest, starts_at, ends_at, known, place)
+        c.claims, (
+            SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
+                || extract(epoch FROM ends_at)::bigint, ',')
+            FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
+            $6::timestamptz[], $7::bigint[])
+        WITH ORDINALITY AS q (provider_id, earliest, starts_at, ends_at, latest, now, known, place)
     JOIN providers p ON p.provider_id = q.provider_id
     CROSS JOIN LATERAL (
-        SELECT string_agg(
-            extract(epoch FROM a.starts_at)::bigint || ',' || extract(epoch FROM a.ends_at)::bigint,
-            ',') AS claims
+        SELECT string_agg(extract(epoch FROM a.claim_starts_at)::bigint || ','
+            || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS claims
         FROM appointments a
-        WHERE a.provider_id = q.provider_id AND a.starts_at >= q.earliest
-          AND a.starts_at < q.ends_at AND a.ends_at > q.starts_at
-          AND a.state IN ('booked', 'completed')) c";
+        WHERE a.provider_id = q.provider_id
+          AND a.starts_at >= q.earliest AND a.starts_at < q.latest
+          AND a.claim_starts_at < q.ends_at AND a.claim_ends_at > q.starts_at
+          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
+          AND (a.expires_at IS NULL OR a.expires_at > q.now)) c";
 
 const SQLITE: &str = "SELECT 1 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
-        CASE WHEN p.schedule_version <> $5 THEN p.weekly_hours END AS weekly_hours,
-        CASE WHEN p.schedule_version <> $5 THEN p.plan END AS plan, p.last_assigned_at,
+        CASE WHEN p.schedule_version <> $7 THEN p.weekly_hours END AS weekly_hours,
+        CASE WHEN p.schedule_version <> $7 THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at, (
-            SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
+            SELECT group_concat(unixepoch(a.claim_starts_at) || ',' || unixepoch(a.claim_ends_at), ',')
             FROM appointments a
-            WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $4
-              AND a.ends_at > $3 AND a.state IN ('booked', 'completed')) AS claims
+            WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $5
+              AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
+              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
+              AND (a.expires_at IS NULL OR a.expires_at > $6)) AS claims, (
+            SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
+            FROM closures WHERE ends_at > $3 AND starts_at < $4) AS closures
     FROM providers p WHERE p.provider_id = $1";
 
 #[derive(FromQueryResult)]
@@ -127,6 +150,7 @@ struct Row {
     schedule_version: i64,
     schedule_updated_at: Instant,
     claims: Option<String>,
+    closures: Option<String>,
 }
 
 impl Query for Find {
@@ -174,9 +198,11 @@ impl Find {
         let versions = known.iter().map(|known| known_version(known.as_deref()).into()).collect();
         let values = [
             array(ArrayType::Uuid, &|asked| asked.provider.0.into()),
-            array(ArrayType::ChronoDateTimeUtc, &|asked| earliest(asked).into()),
+            array(ArrayType::ChronoDateTimeUtc, &|asked| earliest(asked.range).into()),
             array(ArrayType::ChronoDateTimeUtc, &|asked| asked.range.start().into()),
             array(ArrayType::ChronoDateTimeUtc, &|asked| asked.range.end().into()),
+            array(ArrayType::ChronoDateTimeUtc, &|asked| latest(asked.range).into()),
+            array(ArrayType::ChronoDateTimeUtc, &|asked| asked.now.into()),
             Value::Array(ArrayType::BigInt, Some(Box::new(versions))),
         ];
         Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)
@@ -186,9 +212,13 @@ impl Find {
         &self,
         row: Row,
         known: Option<Arc<Provider>>,
-    ) -> Result<Arc<(Arc<Provider>, IntervalSet)>, Fault> {
-        let claims = intervals(row.claims.as_deref().unwrap_or_default())
-            .ok_or_else(|| Fault::internal(format!("claims of {} do not read", row.provider_id)))?;
+    ) -> Result<Arc<Found>, Fault> {
+        let id = row.provider_id;
+        let read = |text: Option<&str>| {
+            intervals(text).ok_or_else(|| Fault::internal(format!("claims of {id} do not read")))
+        };
+        let claims = read(row.claims.as_deref())?;
+        let closures = read(row.closures.as_deref())?;
         let provider = match (row.weekly_hours.zip(row.plan), known) {
             (None, Some(known)) => {
                 let same = known.enabled == row.enabled
@@ -225,16 +255,18 @@ impl Find {
             })?),
         };
         self.remembered.keep(Arc::clone(&provider));
-        Ok(Arc::new((provider, claims)))
+        Ok(Arc::new(Found { provider, claims, closures }))
     }
 }
 
 fn sqlite(asked: &Question, known: Option<&Provider>) -> Statement {
-    let values: [Value; 5] = [
+    let values: [Value; 7] = [
         asked.provider.0.into(),
-        earliest(asked).into(),
+        earliest(asked.range).into(),
         asked.range.start().into(),
         asked.range.end().into(),
+        latest(asked.range).into(),
+        asked.now.into(),
         known_version(known).into(),
     ];
     Statement::from_sql_and_values(DatabaseBackend::Sqlite, SQLITE, values)
@@ -244,8 +276,14 @@ fn read(row: &QueryResult) -> Result<Row, Fault> {
     Row::from_query_result(row, "").map_err(|e: DbErr| engine::fault(&e))
 }
 
-fn earliest(asked: &Question) -> Instant {
-    asked.range.start() - TimeDelta::days(1)
+/// No claim that reaches into the range belongs to an appointment that starts sooner.
+pub fn earliest(range: Interval) -> Instant {
+    range.start() - TimeDelta::hours(28)
+}
+
+/// No claim that reaches into the range belongs to an appointment that starts at or after this.
+pub fn latest(range: Interval) -> Instant {
+    range.end() + TimeDelta::hours(4)
 }
 
 /// Versions begin at one.
@@ -253,10 +291,9 @@ fn known_version(known: Option<&Provider>) -> i64 {
     known.map_or(0, |provider| provider.schedule_version)
 }
 
-fn intervals(text: &str) -> Option<IntervalSet> {
-    if text.is_empty() {
-        return Some(IntervalSet::default());
-    }
+/// Reads `start,end` pairs in seconds since 1970 and sorts them.
+pub fn intervals(text: Option<&str>) -> Option<Vec<Interval>> {
+    let Some(text) = text else { return Some(Vec::new()) };
     let mut seconds = text
         .split(',')
         .map(|number| number.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)));
@@ -264,5 +301,6 @@ fn intervals(text: &str) -> Option<IntervalSet> {
     while let Some(start) = seconds.next() {
         all.push(Interval::new(start?, seconds.next()??)?);
     }
-    Some(all.into_iter().collect())
+    all.sort_unstable();
+    Some(all)
 }

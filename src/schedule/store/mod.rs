@@ -1,6 +1,8 @@
 //! Providers as rows.
 
 pub mod claims;
+pub mod closures;
+pub mod touched;
 
 use std::sync::Arc;
 
@@ -20,7 +22,10 @@ use super::{
 };
 use crate::{
     kernel::{fault::Fault, id::ProviderId, time::Instant},
-    storage::{Engine, Session, Tx, engine, entity::providers},
+    storage::{
+        Engine, Session, Tx, engine,
+        entity::{offerings, providers},
+    },
 };
 
 /// Finds a provider.
@@ -62,6 +67,18 @@ pub async fn list(
         provider(row).inspect_err(|fault| tracing::error!(%fault, "left out of the list")).ok()
     });
     Ok(readable.collect())
+}
+
+/// Whether an appointment type is offered by this named schedule.
+pub async fn is_offered_by(tx: &Tx, id: ProviderId, schedule: &str) -> Result<bool, Fault> {
+    let found = offerings::Entity::find()
+        .filter(offerings::Column::ProviderId.eq(id.0))
+        .filter(offerings::Column::ScheduleId.eq(schedule))
+        .limit(1)
+        .one(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
 }
 
 /// Adds a provider.

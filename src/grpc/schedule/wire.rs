@@ -1,0 +1,119 @@
+//! From the schedule room's words to messages.
+
+use chrono::{Datelike, NaiveDate};
+
+use crate::{
+    grpc::{
+        convert::{day_of_week, duration, etag, timestamp, wire_time_of_day},
+        proto::{booking as pb, google::r#type::Date},
+    },
+    kernel::{fault::Fault, id::ProviderId},
+    schedule::{
+        commands::{Closure, Touched},
+        hours::Hours,
+        name::ScheduleName,
+        plan::TimeOff,
+        provider::Provider,
+    },
+};
+
+pub(super) fn provider(provider: &Provider) -> pb::Provider {
+    pb::Provider {
+        name: provider.id.name(),
+        display_name: provider.display_name.clone(),
+        time_zone: provider.schedule.zone().name().to_owned(),
+        slot_duration: Some(duration(provider.schedule.slot())),
+        longest_booking: Some(duration(provider.schedule.longest())),
+    }
+}
+
+/// One of the provider's schedules.
+pub(super) fn schedule(provider: &Provider, name: &ScheduleName) -> Result<pb::Schedule, Fault> {
+    let hours = provider.hours(name.id.as_deref());
+    let hours = hours.ok_or_else(|| Fault::not_found(name.to_string()))?;
+    let common = hours_of(provider, hours, name.to_string());
+    if name.id.is_some() {
+        return Ok(common);
+    }
+    Ok(pb::Schedule {
+        slot_duration: Some(duration(provider.schedule.slot())),
+        longest_booking: Some(duration(provider.schedule.longest())),
+        accepts_intervals: Some(provider.accepts_intervals()),
+        ..common
+    })
+}
+
+/// All of the provider's schedules, the default one first.
+pub(super) fn schedules(provider: &Provider) -> Result<Vec<pb::Schedule>, Fault> {
+    let ids = std::iter::once(None).chain(provider.plan.named.keys().map(|id| Some(id.clone())));
+    ids.map(|id| schedule(provider, &ScheduleName { provider: provider.id, id })).collect()
+}
+
+fn hours_of(provider: &Provider, hours: &Hours, name: String) -> pb::Schedule {
+    let windows = hours.weekly().windows().iter();
+    let overrides = hours.overrides().as_slice().iter();
+    let stays = hours.stays().as_slice().iter();
+    pb::Schedule {
+        name,
+        time_zone: hours.zone().name().to_owned(),
+        weekly_windows: windows
+            .map(|window| pb::WeeklyWindow {
+                day: day_of_week(window.day).into(),
+                start_time: Some(wire_time_of_day(window.start)),
+                end_time: Some(wire_time_of_day(window.end)),
+            })
+            .collect(),
+        date_overrides: overrides
+            .map(|each| pb::DateOverride {
+                date: Some(date(each.date)),
+                windows: each
+                    .windows
+                    .iter()
+                    .map(|window| pb::TimeWindow {
+                        start_time: Some(wire_time_of_day(window.start)),
+                        end_time: Some(wire_time_of_day(window.end)),
+                    })
+                    .collect(),
+            })
+            .collect(),
+        stays: stays
+            .map(|stay| pb::Stay {
+                start_date: Some(date(stay.first)),
+                end_date: Some(date(stay.last)),
+                time_zone: stay.zone.name().to_owned(),
+            })
+            .collect(),
+        update_time: Some(timestamp(provider.schedule_updated_at)),
+        etag: etag(provider.schedule_version),
+        ..pb::Schedule::default()
+    }
+}
+
+fn date(date: NaiveDate) -> Date {
+    let part = |value: u32| i32::try_from(value).unwrap_or_default();
+    Date { year: date.year(), month: part(date.month()), day: part(date.day()) }
+}
+
+pub(super) fn time_off(provider: ProviderId, time_off: TimeOff) -> pb::TimeOff {
+    pb::TimeOff {
+        name: time_off.id.name(provider),
+        start_time: Some(timestamp(time_off.interval.start())),
+        end_time: Some(timestamp(time_off.interval.end())),
+        reason: time_off.reason,
+    }
+}
+
+pub(super) fn closure(closure: Closure) -> pb::Closure {
+    pb::Closure {
+        name: closure.id.name(),
+        start_time: Some(timestamp(closure.interval.start())),
+        end_time: Some(timestamp(closure.interval.end())),
+        reason: closure.reason,
+    }
+}
+
+/// The names of the first appointments that are touched, and how many there are.
+pub(super) fn touched(touched: &Touched) -> (Vec<String>, i32) {
+    let names = touched.first.iter().map(|(provider, id)| id.name(*provider)).collect();
+    (names, i32::try_from(touched.count).unwrap_or(i32::MAX))
+}

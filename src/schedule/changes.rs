@@ -1,0 +1,222 @@
+//! What to change in a schedule, and whether that is a schedule then.
+
+use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
+
+use super::{
+    HoursViolation, LONGEST_RANGE, MAX_WINDOWS, SLOT_RANGE, Schedule, ScheduleViolation,
+    WeeklyHours, Window,
+    dates::{
+        DateOverride, DateOverrides, MAX_DATE_WINDOWS, MAX_OVERRIDES, MAX_STAYS, OverrideViolation,
+        Stay, StayViolation, Stays, TimeWindow,
+    },
+    expand,
+    hours::Hours,
+};
+use crate::kernel::{
+    fault::{Fault, Violations},
+    time::Instant,
+};
+
+/// What to change in a schedule; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The zone.
+    pub zone: Option<Tz>,
+    /// The weekly windows.
+    pub windows: Option<Vec<Window>>,
+    /// The dates with windows of their own.
+    pub overrides: Option<Vec<DateOverride>>,
+    /// The dates spent elsewhere.
+    pub stays: Option<Vec<Stay>>,
+    /// The distance of the starts on offer; of the default schedule only.
+    pub slot: Option<TimeDelta>,
+    /// The longest bookable interval; of the default schedule only.
+    pub longest: Option<TimeDelta>,
+    /// Whether intervals can be booked; of the default schedule only.
+    pub accepts_intervals: Option<bool>,
+}
+
+impl Changes {
+    /// Notes what is wrong with these values whatever the schedule is that they change, and whenever.
+    pub fn check(&self, violations: &mut Violations) {
+        const LENGTH: &str = "must be 5 minutes to 24 hours in whole minutes";
+        if self.slot.is_some_and(|slot| !SLOT_RANGE.contains(&slot)) {
+            violations.add("schedule.slot_duration", LENGTH);
+        }
+        if self.longest.is_some_and(|longest| !LONGEST_RANGE.contains(&longest)) {
+            violations.add("schedule.longest_booking", LENGTH);
+        }
+        if let Some(Err(all)) = self.windows.clone().map(WeeklyHours::new) {
+            for violation in all {
+                add_hours_violation(violations, violation);
+            }
+        }
+        if let Some(Err(all)) = self.overrides.clone().map(DateOverrides::new) {
+            for violation in all {
+                add_override_violation(violations, violation);
+            }
+        }
+        if let Some(Err(all)) = self.stays.clone().map(Stays::new) {
+            for violation in all {
+                add_stay_violation(violations, violation);
+            }
+        }
+        if let Some((slot, longest)) = self.slot.zip(self.longest)
+            && LONGEST_RANGE.contains(&longest)
+            && SLOT_RANGE.contains(&slot)
+            && slot > longest
+        {
+            add_slot_over_longest(violations);
+        }
+    }
+
+    /// The default schedule with these changes, which were checked before.
+    pub fn apply(&self, to: &Schedule, now: Instant) -> Result<Schedule, Fault> {
+        let mut violations = Violations::new();
+        let hours = self.hours(Some(to.hours()), now, &mut violations)?;
+        let slot = self.slot.unwrap_or_else(|| to.slot());
+        let longest = self.longest.unwrap_or_else(|| to.longest());
+        let changed = match Schedule::of(hours, slot, longest) {
+            Ok(schedule) => Some(schedule),
+            // Only one of the two was given; the other is the stored one.
+            Err(all) if all == [ScheduleViolation::SlotOverLongest] => {
+                add_slot_over_longest(&mut violations);
+                None
+            }
+            Err(all) => return Err(Fault::internal(format!("an unchecked schedule: {all:?}"))),
+        };
+        violations.finish()?;
+        changed.ok_or_else(Fault::unchecked)
+    }
+
+    /// The named hours with these changes, which were checked before; or new ones, for which there must
+    /// be a zone.
+    pub fn apply_named(&self, to: Option<&Hours>, now: Instant) -> Result<Hours, Fault> {
+        let mut violations = Violations::new();
+        let hours = self.hours(to, now, &mut violations)?;
+        violations.finish()?;
+        Ok(hours)
+    }
+
+    fn hours(
+        &self,
+        to: Option<&Hours>,
+        now: Instant,
+        violations: &mut Violations,
+    ) -> Result<Hours, Fault> {
+        let zone = self.zone.or_else(|| to.map(Hours::zone)).ok_or_else(Fault::unchecked)?;
+        let weekly = match &self.windows {
+            Some(windows) => WeeklyHours::new(windows.clone())
+                .map_err(|v| Fault::internal(format!("unchecked weekly hours: {v:?}")))?,
+            None => to.map(|hours| hours.weekly().clone()).unwrap_or_default(),
+        };
+        let overrides = match &self.overrides {
+            Some(given) => {
+                let stored = to.map(Hours::overrides);
+                let today = expand::local_date(zone, now);
+                check_past(given, stored, today, violations);
+                DateOverrides::new(given.clone())
+                    .map_err(|v| Fault::internal(format!("unchecked overrides: {v:?}")))?
+            }
+            None => to.map(|hours| hours.overrides().clone()).unwrap_or_default(),
+        };
+        let stays = match &self.stays {
+            Some(stays) => Stays::new(stays.clone())
+                .map_err(|v| Fault::internal(format!("unchecked stays: {v:?}")))?,
+            None => to.map(|hours| hours.stays().clone()).unwrap_or_default(),
+        };
+        Ok(Hours::new(zone, weekly, overrides, stays))
+    }
+}
+
+/// A date that is over can stay as it is and go, and nothing else.
+fn check_past(
+    given: &[DateOverride],
+    stored: Option<&DateOverrides>,
+    today: Option<NaiveDate>,
+    violations: &mut Violations,
+) {
+    for (index, each) in given.iter().enumerate() {
+        if today.is_none_or(|today| each.date >= today) {
+            continue;
+        }
+        let sorted = |windows: &[TimeWindow]| {
+            let mut windows = windows.to_vec();
+            windows.sort_unstable();
+            windows
+        };
+        let before = stored.and_then(|stored| stored.on(each.date));
+        if before.is_none_or(|before| sorted(before) != sorted(&each.windows)) {
+            violations.add(
+                format!("schedule.date_overrides[{index}].date"),
+                "must not be over; a past date can be kept as it was or left out",
+            );
+        }
+    }
+}
+
+fn add_slot_over_longest(violations: &mut Violations) {
+    violations.add("schedule.slot_duration", "must not be longer than longest_booking");
+}
+
+const EMPTY: &str = "must end after it starts";
+
+fn add_hours_violation(violations: &mut Violations, violation: HoursViolation) {
+    let (index, text) = match violation {
+        HoursViolation::Empty { index } => (index, EMPTY.to_owned()),
+        HoursViolation::Overlap { index, with } => {
+            (index, format!("must not overlap weekly_windows[{with}]"))
+        }
+        HoursViolation::TooMany { .. } => {
+            let text = format!("must have at most {MAX_WINDOWS} windows");
+            return violations.add("schedule.weekly_windows", text);
+        }
+    };
+    violations.add(format!("schedule.weekly_windows[{index}]"), text);
+}
+
+fn add_override_violation(violations: &mut Violations, violation: OverrideViolation) {
+    const FIELD: &str = "schedule.date_overrides";
+    let (field, text) = match violation {
+        OverrideViolation::TooMany { .. } => {
+            (FIELD.to_owned(), format!("must have at most {MAX_OVERRIDES} dates"))
+        }
+        OverrideViolation::Twice { index, with } => (
+            format!("{FIELD}[{index}].date"),
+            format!("must not be the date of date_overrides[{with}]"),
+        ),
+        OverrideViolation::TooManyWindows { index } => (
+            format!("{FIELD}[{index}].windows"),
+            format!("must have at most {MAX_DATE_WINDOWS} windows"),
+        ),
+        OverrideViolation::Empty { index, window } => {
+            (format!("{FIELD}[{index}].windows[{window}]"), EMPTY.to_owned())
+        }
+        OverrideViolation::Overlap { index, window, with } => (
+            format!("{FIELD}[{index}].windows[{window}]"),
+            format!("must not overlap windows[{with}]"),
+        ),
+    };
+    violations.add(field, text);
+}
+
+fn add_stay_violation(violations: &mut Violations, violation: StayViolation) {
+    const FIELD: &str = "schedule.stays";
+    let (field, text) = match violation {
+        StayViolation::TooMany { .. } => {
+            (FIELD.to_owned(), format!("must have at most {MAX_STAYS} stays"))
+        }
+        StayViolation::Reversed { index } => {
+            (format!("{FIELD}[{index}].end_date"), "must not be before start_date".to_owned())
+        }
+        StayViolation::Overlap { index, with } => {
+            (format!("{FIELD}[{index}]"), format!("must not overlap stays[{with}]"))
+        }
+    };
+    violations.add(field, text);
+}
+
+#[cfg(test)]
+#[path = "changes_tests.rs"]
+mod tests;

@@ -1,0 +1,121 @@
+//! Closures: the practice closed, and open again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Touched, not_over};
+use crate::{
+    events::Kind,
+    identity::permit::ClosePractice,
+    kernel::{
+        fault::Fault,
+        id::ClosureId,
+        time::{Instant, Interval},
+    },
+    schedule::store,
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// A stretch of time in which the whole practice is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closure {
+    /// The id.
+    pub id: ClosureId,
+    /// When.
+    pub interval: Interval,
+    /// Why; for everybody to read.
+    pub reason: String,
+}
+
+/// What a request that closed the practice was answered.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    id: ClosureId,
+    start: Instant,
+    end: Instant,
+    reason: String,
+    touched: Touched,
+}
+
+/// A closure has two versions: it is made and deleted.
+const MADE: i64 = 1;
+const DELETED: i64 = 2;
+
+/// Closes the practice.
+#[derive(Debug, Clone)]
+pub struct Close {
+    /// The right to.
+    pub permit: ClosePractice,
+    /// When, and why.
+    pub closure: Closure,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Close {
+    type Output = (Closure, Touched);
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        store::closures::lock_all_providers(tx).await?;
+        if let Some((earlier, _)) = self.once.earlier::<Answer>(tx).await? {
+            let Answer { id, start, end, reason, touched } = earlier;
+            let interval = Interval::new(start, end)
+                .ok_or_else(|| Fault::internal("a stored closure ends before it starts"))?;
+            return Ok((Closure { id, interval, reason }, touched));
+        }
+        let Closure { id, interval, reason } = &self.closure;
+        not_over(*interval, "closure.end_time", self.now)?;
+        store::closures::insert(tx, &self.closure, self.now).await?;
+        let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
+        let actor = self.permit.admin;
+        store::closures::bump(tx, Kind::ClosureCreated, actor, self.now, &detail).await?;
+        let touched = store::touched::find(tx, None, *interval, self.now).await?;
+        let answer = Answer {
+            id: *id,
+            start: interval.start(),
+            end: interval.end(),
+            reason: reason.clone(),
+            touched: touched.clone(),
+        };
+        self.once.keep(tx, id.0, MADE, &answer, self.now).await?;
+        Ok((self.closure.clone(), touched))
+    }
+}
+
+/// Opens the practice again.
+#[derive(Debug, Clone)]
+pub struct Reopen {
+    /// The right to.
+    pub permit: ClosePractice,
+    /// The closure to delete.
+    pub id: ClosureId,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Reopen {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        store::closures::lock_all_providers(tx).await?;
+        if let Some(((), _)) = self.once.earlier(tx).await? {
+            return Ok(());
+        }
+        // Nobody else deletes it meanwhile, unless there is no provider to lock; then the second finds
+        // nothing to delete.
+        let found = store::closures::find(tx, self.id).await?;
+        let absent = || Fault::not_found(self.id.name());
+        let Closure { id, interval, .. } = found.ok_or_else(absent)?;
+        if !store::closures::delete(tx, id).await? {
+            return Err(absent());
+        }
+        let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
+        let actor = self.permit.admin;
+        store::closures::bump(tx, Kind::ClosureDeleted, actor, self.now, &detail).await?;
+        self.once.keep(tx, id.0, DELETED, &(), self.now).await
+    }
+}

@@ -1,0 +1,138 @@
+//! Units of work on providers and schedules.
+
+mod closures;
+mod schedules;
+mod time_off;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{Schedule, provider::Provider, store};
+use crate::{
+    events::{self, Event, Kind},
+    kernel::{
+        fault::{Fault, Reason, Violations},
+        id::{AppointmentId, ProviderId, UserId},
+        time::{Instant, Interval},
+    },
+    storage::Tx,
+};
+
+pub use closures::{Close, Closure, Reopen};
+pub use schedules::{Create, Delete, Update};
+pub use time_off::{Give, Take};
+
+/// The appointments that overlap what was taken away. They stay; somebody has to look after them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// The first of them, by start.
+    pub first: Vec<(ProviderId, AppointmentId)>,
+    /// How many there are.
+    pub count: i64,
+}
+
+/// Opens a provider for a user, or, when the user was one before, enables it again. A step of the
+/// accounts' units of work, not a unit by itself.
+pub async fn open(
+    tx: &Tx,
+    id: ProviderId,
+    display_name: &str,
+    schedule: &Arc<Schedule>,
+    actor: Option<UserId>,
+    now: Instant,
+) -> Result<(), Fault> {
+    if store::lock(tx, id).await?.is_some() {
+        return change(tx, id, display_name, true, actor, now).await;
+    }
+    let provider = Provider {
+        id,
+        display_name: display_name.to_owned(),
+        enabled: true,
+        schedule: Arc::clone(schedule),
+        plan: Arc::default(),
+        version: 1,
+        schedule_version: 1,
+        schedule_updated_at: now,
+        last_assigned_at: None,
+    };
+    store::insert(tx, &provider).await?;
+    let detail = json!({ "display_name": display_name });
+    record(tx, &provider, Kind::ProviderOpened, actor, now, detail).await
+}
+
+/// Takes over a provider's name, and whether it can be booked, from its user. Does nothing for a user
+/// who never was a provider, or when both are the same already.
+pub async fn change(
+    tx: &Tx,
+    id: ProviderId,
+    display_name: &str,
+    enabled: bool,
+    actor: Option<UserId>,
+    now: Instant,
+) -> Result<(), Fault> {
+    let Some(mut provider) = store::lock(tx, id).await? else { return Ok(()) };
+    if provider.display_name == display_name && provider.enabled == enabled {
+        return Ok(());
+    }
+    display_name.clone_into(&mut provider.display_name);
+    provider.enabled = enabled;
+    provider.version += 1;
+    store::update(tx, &provider).await?;
+    let detail = json!({ "display_name": display_name, "enabled": enabled });
+    record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
+}
+
+/// The etag is of another version.
+pub fn stale() -> Fault {
+    Fault::new(Reason::EtagStale, "the resource changed since the etag was read; read it again")
+}
+
+/// What somebody did to a provider's schedules.
+struct Act {
+    kind: Kind,
+    detail: Value,
+    actor: UserId,
+    now: Instant,
+}
+
+/// Writes back a locked provider whose schedules, or what is taken from them, changed: one version, one
+/// event.
+async fn reschedule(tx: &Tx, provider: &mut Provider, act: Act) -> Result<(), Fault> {
+    let Act { kind, detail, actor, now } = act;
+    provider.version += 1;
+    provider.schedule_version = provider.version;
+    provider.schedule_updated_at = now;
+    store::update(tx, provider).await?;
+    record(tx, provider, kind, Some(actor), now, detail).await
+}
+
+/// Whether something that takes time away is of use: not when it is over already.
+fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> {
+    let mut violations = Violations::new();
+    if interval.end() <= now {
+        violations.add(field, "must not be over already");
+    }
+    violations.finish()
+}
+
+async fn record(
+    tx: &Tx,
+    provider: &Provider,
+    kind: Kind,
+    actor: Option<UserId>,
+    at: Instant,
+    detail: Value,
+) -> Result<(), Fault> {
+    let event = Event {
+        provider: provider.id,
+        version: provider.version,
+        kind,
+        appointment: None,
+        actor,
+        at,
+        detail,
+    };
+    events::store::insert(tx, event).await
+}

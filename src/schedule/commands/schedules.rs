@@ -1,0 +1,218 @@
+//! Schedules: changed, added, deleted.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value, json};
+
+use super::{Act, reschedule, stale};
+use crate::{
+    events::Kind,
+    identity::permit::EditSchedule,
+    kernel::{
+        fault::{Fault, Reason},
+        time::Instant,
+    },
+    schedule::{
+        changes::Changes,
+        hours::Hours,
+        name::ScheduleName,
+        plan::{MAX_NAMED, Plan},
+        provider::Provider,
+        store,
+    },
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// Changes a schedule.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The right to.
+    pub permit: EditSchedule,
+    /// The id of a named schedule; none means the default one.
+    pub id: Option<String>,
+    /// What to change.
+    pub changes: Changes,
+    /// The version of the provider's schedules that the editor saw, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Update {
+    /// The provider, with nothing but this schedule in its plan.
+    type Output = Provider;
+
+    async fn run(&self, tx: &Tx) -> Result<Provider, Fault> {
+        let name = ScheduleName { provider: self.permit.provider, id: self.id.clone() };
+        let absent = || Fault::not_found(name.to_string());
+        let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let hours = provider.hours(self.id.as_deref()).ok_or_else(absent)?;
+        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+            return Err(stale());
+        }
+        let detail = match &self.id {
+            None => {
+                let accepts = self.changes.accepts_intervals;
+                provider.schedule = Arc::new(self.changes.apply(&provider.schedule, self.now)?);
+                if let Some(accepts) = accepts.filter(|new| *new != provider.accepts_intervals()) {
+                    Arc::make_mut(&mut provider.plan).accepts_intervals = accepts;
+                }
+                default_detail(&provider)
+            }
+            Some(id) => {
+                let hours = self.changes.apply_named(Some(hours), self.now)?;
+                let detail = named_detail(id, "changed", &hours);
+                Arc::make_mut(&mut provider.plan).named.insert(id.clone(), hours);
+                detail
+            }
+        };
+        reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
+        answer(tx, provider, self.id.as_deref(), &self.once, self.now).await
+    }
+}
+
+/// Adds a named schedule.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// The right to.
+    pub permit: EditSchedule,
+    /// The id of the new schedule.
+    pub id: String,
+    /// What it is; with a zone.
+    pub changes: Changes,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Create {
+    /// The provider, with nothing but this schedule in its plan.
+    type Output = Provider;
+
+    async fn run(&self, tx: &Tx) -> Result<Provider, Fault> {
+        let id = self.permit.provider;
+        let absent = || Fault::not_found(id.name());
+        let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        if provider.plan.named.contains_key(&self.id) {
+            return Err(Fault::new(
+                Reason::NameTaken,
+                "the provider has a schedule of this name; choose another schedule_id",
+            )
+            .field("schedule_id", "must not be the id of another schedule"));
+        }
+        if provider.plan.named.len() >= MAX_NAMED {
+            return Err(Fault::new(
+                Reason::TooMany,
+                format!("a provider has at most {MAX_NAMED} named schedules; delete one first"),
+            ));
+        }
+        let hours = self.changes.apply_named(None, self.now)?;
+        let detail = named_detail(&self.id, "created", &hours);
+        Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
+        reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
+        answer(tx, provider, Some(&self.id), &self.once, self.now).await
+    }
+}
+
+/// Deletes a named schedule.
+#[derive(Debug, Clone)]
+pub struct Delete {
+    /// The right to.
+    pub permit: EditSchedule,
+    /// The id of the schedule.
+    pub id: String,
+    /// The version of the provider's schedules that the editor saw, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Delete {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let name = ScheduleName { provider: self.permit.provider, id: Some(self.id.clone()) };
+        let absent = || Fault::not_found(name.to_string());
+        let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
+        if let Some(((), _)) = self.once.earlier(tx).await? {
+            return Ok(());
+        }
+        let hours = provider.hours(Some(&self.id)).ok_or_else(absent)?;
+        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+            return Err(stale());
+        }
+        // Offerings change under the same lock.
+        if store::is_offered_by(tx, provider.id, &self.id).await? {
+            return Err(Fault::new(
+                Reason::InUse,
+                "an appointment type is offered by this schedule; offer it by another one first",
+            ));
+        }
+        let detail = named_detail(&self.id, "deleted", hours);
+        Arc::make_mut(&mut provider.plan).named.remove(&self.id);
+        reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
+        self.once.keep(tx, provider.id.0, provider.version, &(), self.now).await
+    }
+}
+
+fn act(detail: Value, permit: EditSchedule, now: Instant) -> Act {
+    Act { kind: Kind::ScheduleChanged, detail, actor: permit.editor, now }
+}
+
+/// The answer that is kept: the provider with the one schedule that was asked for. Whatever else is in
+/// the plan is neither told nor copied into every stored answer.
+async fn answer(
+    tx: &Tx,
+    provider: Provider,
+    id: Option<&str>,
+    once: &Once,
+    now: Instant,
+) -> Result<Provider, Fault> {
+    let named = provider.plan.named.iter().filter(|(name, _)| Some(name.as_str()) == id);
+    let named: BTreeMap<_, _> = named.map(|(name, hours)| (name.clone(), hours.clone())).collect();
+    let accepts_intervals = provider.accepts_intervals();
+    let plan = Plan { named, time_off: Vec::new(), accepts_intervals };
+    let answer = Provider { plan: Arc::new(plan), ..provider };
+    once.keep(tx, answer.id.0, answer.version, &answer, now).await?;
+    Ok(answer)
+}
+
+fn default_detail(provider: &Provider) -> Value {
+    let mut detail = hours_detail(provider.schedule.hours());
+    if let Value::Object(detail) = &mut detail {
+        detail.insert("slot_minutes".to_owned(), json!(provider.schedule.slot().num_minutes()));
+        detail
+            .insert("longest_minutes".to_owned(), json!(provider.schedule.longest().num_minutes()));
+        detail.insert("accepts_intervals".to_owned(), json!(provider.accepts_intervals()));
+    }
+    detail
+}
+
+fn named_detail(id: &str, what: &str, hours: &Hours) -> Value {
+    let mut detail = hours_detail(hours);
+    if let Value::Object(detail) = &mut detail {
+        detail.insert("schedule".to_owned(), json!(id));
+        detail.insert("what".to_owned(), json!(what));
+    }
+    detail
+}
+
+fn hours_detail(hours: &Hours) -> Value {
+    json!({
+        "time_zone": hours.zone().name(),
+        "weekly_hours": hours.weekly(),
+        "date_overrides": hours.overrides(),
+        "stays": hours.stays(),
+    })
+}

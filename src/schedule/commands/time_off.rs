@@ -1,0 +1,101 @@
+//! Time off: taken and given back.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Act, Touched, not_over, reschedule};
+use crate::{
+    events::Kind,
+    identity::permit::EditSchedule,
+    kernel::{
+        fault::{Fault, Reason},
+        id::TimeOffId,
+        time::Instant,
+    },
+    schedule::{
+        plan::{MAX_TIME_OFF, TimeOff},
+        store,
+    },
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// Takes time off.
+#[derive(Debug, Clone)]
+pub struct Take {
+    /// The right to.
+    pub permit: EditSchedule,
+    /// When, and why.
+    pub time_off: TimeOff,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Take {
+    type Output = (TimeOff, Touched);
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let id = self.permit.provider;
+        let absent = || Fault::not_found(id.name());
+        let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let interval = self.time_off.interval;
+        not_over(interval, "time_off.end_time", self.now)?;
+        let plan = Arc::make_mut(&mut provider.plan);
+        plan.add_time_off(self.time_off.clone(), self.now).map_err(|_| {
+            Fault::new(
+                Reason::TooMany,
+                format!("a provider has at most {MAX_TIME_OFF} stretches of time off; delete one"),
+            )
+        })?;
+        // The reason is the provider's own business, and events are for everybody who follows them.
+        let detail = json!({
+            "time_off": self.time_off.id, "start": interval.start(), "end": interval.end(),
+        });
+        let actor = self.permit.editor;
+        let act = Act { kind: Kind::TimeOffCreated, detail, actor, now: self.now };
+        reschedule(tx, &mut provider, act).await?;
+        let touched = store::touched::find(tx, Some(id), interval, self.now).await?;
+        let answer = (self.time_off.clone(), touched);
+        self.once.keep(tx, id.0, provider.version, &answer, self.now).await?;
+        Ok(answer)
+    }
+}
+
+/// Gives time off back.
+#[derive(Debug, Clone)]
+pub struct Give {
+    /// The right to.
+    pub permit: EditSchedule,
+    /// Which.
+    pub id: TimeOffId,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Give {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let id = self.permit.provider;
+        let absent = || Fault::not_found(self.id.name(id));
+        let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
+        if let Some(((), _)) = self.once.earlier(tx).await? {
+            return Ok(());
+        }
+        let plan = Arc::make_mut(&mut provider.plan);
+        let removed = plan.remove_time_off(self.id).ok_or_else(absent)?;
+        let (start, end) = (removed.interval.start(), removed.interval.end());
+        let detail = json!({ "time_off": self.id, "start": start, "end": end });
+        let actor = self.permit.editor;
+        let act = Act { kind: Kind::TimeOffDeleted, detail, actor, now: self.now };
+        reschedule(tx, &mut provider, act).await?;
+        self.once.keep(tx, id.0, provider.version, &(), self.now).await
+    }
+}

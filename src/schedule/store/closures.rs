@@ -1,0 +1,162 @@
+//! Closures as rows. Each change of them is a version of every provider's schedules.
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, DatabaseBackend, EntityTrait, QueryFilter,
+    QueryOrder, QuerySelect, Statement, Value,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::{
+    events::Kind,
+    kernel::{
+        fault::Fault,
+        id::{ClosureId, UserId},
+        time::{Instant, Interval},
+    },
+    schedule::commands::Closure,
+    storage::{Engine, Session, Tx, engine, entity::closures},
+};
+
+/// The stretches of time that overlap the range and in which the practice is closed, by start.
+pub async fn closures(at: &impl Session, range: Interval) -> Result<Vec<Interval>, Fault> {
+    let rows = closures::Entity::find()
+        .filter(closures::Column::EndsAt.gt(range.start()))
+        .filter(closures::Column::StartsAt.lt(range.end()))
+        .order_by_asc(closures::Column::StartsAt)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(|row| closure(row).map(|closure| closure.interval)).collect()
+}
+
+/// Where a page of closures ended: the keys of the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Its start.
+    pub start: Instant,
+    /// Its id.
+    pub id: Uuid,
+}
+
+/// A page of the closures that have not ended, by start and then by id.
+pub async fn list(
+    at: &impl Session,
+    now: Instant,
+    after: Option<Cursor>,
+    limit: u64,
+) -> Result<Vec<Closure>, Fault> {
+    use closures::Column;
+    let mut query = closures::Entity::find().filter(Column::EndsAt.gt(now));
+    if let Some(after) = after {
+        query = query.filter(
+            Condition::any().add(Column::StartsAt.gt(after.start)).add(
+                Condition::all()
+                    .add(Column::StartsAt.eq(after.start))
+                    .add(Column::ClosureId.gt(after.id)),
+            ),
+        );
+    }
+    let rows = query
+        .order_by_asc(Column::StartsAt)
+        .order_by_asc(Column::ClosureId)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(closure).collect()
+}
+
+/// Finds a closure.
+pub async fn find(at: &impl Session, id: ClosureId) -> Result<Option<Closure>, Fault> {
+    let row = closures::Entity::find_by_id(id.0).one(at.db()).await;
+    row.map_err(|e| engine::fault(&e))?.map(closure).transpose()
+}
+
+/// Adds a closure.
+pub async fn insert(tx: &Tx, new: &Closure, now: Instant) -> Result<(), Fault> {
+    let row = closures::ActiveModel {
+        closure_id: Set(new.id.0),
+        starts_at: Set(new.interval.start()),
+        ends_at: Set(new.interval.end()),
+        reason: Set(new.reason.clone()),
+        created_at: Set(now),
+    };
+    closures::Entity::insert(row)
+        .exec_without_returning(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Deletes a closure; whether it was there.
+pub async fn delete(tx: &Tx, id: ClosureId) -> Result<bool, Fault> {
+    let done = closures::Entity::delete_by_id(id.0).exec(tx.db()).await;
+    Ok(done.map_err(|e| engine::fault(&e))?.rows_affected == 1)
+}
+
+// In the order of the ids, as everybody does who locks more than one, so that nobody waits for each other
+// in a circle.
+const LOCK: &str = "SELECT count(*) FROM (
+    SELECT 1 FROM providers ORDER BY provider_id FOR NO KEY UPDATE) locked";
+
+/// Locks every provider until the transaction ends, so that the bookings under way are ordered before
+/// or after it. On SQLite the transaction is the only writer anyway.
+pub async fn lock_all_providers(tx: &Tx) -> Result<(), Fault> {
+    if tx.engine() == Engine::Postgres {
+        let statement = Statement::from_string(DatabaseBackend::Postgres, LOCK);
+        tx.execute(statement).await.map_err(|e| engine::fault(&e))?;
+    }
+    Ok(())
+}
+
+// One statement, so that a provider who came between two of them is not given an event without a version.
+const POSTGRES: &str = "WITH bumped AS (
+        UPDATE providers SET version = version + 1, schedule_version = version + 1,
+            schedule_updated_at = $1
+        RETURNING provider_id, version)
+    INSERT INTO events (provider_id, version, kind, actor_id, occurred_at, detail)
+    SELECT provider_id, version, $2, $3, $1, $4 FROM bumped";
+
+const SQLITE_BUMP: &str = "UPDATE providers SET version = version + 1,
+    schedule_version = version + 1, schedule_updated_at = $1";
+
+const SQLITE_EVENTS: &str = "INSERT INTO events
+        (provider_id, version, kind, actor_id, occurred_at, detail)
+    SELECT provider_id, version, $2, $3, $1, $4 FROM providers";
+
+/// Takes a version of every provider's schedules, and records this event of each. They were locked
+/// before.
+pub async fn bump(
+    tx: &Tx,
+    kind: Kind,
+    actor: UserId,
+    now: Instant,
+    detail: &Json,
+) -> Result<(), Fault> {
+    let values: [Value; 4] =
+        [now.into(), kind.word().into(), actor.0.into(), detail.clone().into()];
+    let statements = match tx.engine() {
+        Engine::Postgres => {
+            vec![Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)]
+        }
+        Engine::Sqlite => {
+            let sqlite = DatabaseBackend::Sqlite;
+            let [now, ..] = &values;
+            let bump = Statement::from_sql_and_values(sqlite, SQLITE_BUMP, [now.clone()]);
+            vec![bump, Statement::from_sql_and_values(sqlite, SQLITE_EVENTS, values)]
+        }
+    };
+    for statement in statements {
+        tx.execute(statement).await.map_err(|e| engine::fault(&e))?;
+    }
+    Ok(())
+}
+
+fn closure(row: closures::Model) -> Result<Closure, Fault> {
+    let id = row.closure_id;
+    let interval = Interval::new(row.starts_at, row.ends_at)
+        .ok_or_else(|| Fault::internal(format!("closures row {id}: ends before it starts")))?;
+    Ok(Closure { id: ClosureId(id), interval, reason: row.reason })
+}
