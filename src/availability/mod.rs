@@ -6,6 +6,8 @@
 pub mod compute;
 pub mod explain;
 pub mod service;
+pub mod slots_service;
+pub mod store;
 
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
 use chrono_tz::Tz;

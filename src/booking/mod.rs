@@ -1,6 +1,7 @@
 //! The promise: appointments, their states, and that no two claims overlap.
 
 pub mod commands;
+pub mod fairness;
 pub mod policy;
 pub mod service;
 pub mod store;

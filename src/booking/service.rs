@@ -5,11 +5,10 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::{
-    Appointment, State,
-    anybody::{self, Anybody},
+    Appointment, State, fairness,
     commands::{
         Settle,
-        book::{Book, Wish},
+        book::{Book, OfType, Wish, archived},
         decide::{Annotate, Decide},
         hold::{Use, What},
         relocate::{Reassign, Reschedule},
@@ -19,6 +18,7 @@ use super::{
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
 use crate::{
+    availability::slots_service::{self as slots, Slots},
     catalogue::questions::Reply,
     events::{self, Event},
     identity::{Caller, permit},
@@ -43,7 +43,7 @@ pub struct Bookings {
     /// Single appointments, asked for together.
     found: Batch<ById>,
     /// Who is free.
-    anybody: Anybody,
+    slots: Slots,
 }
 
 /// An appointment or a hold that somebody asks for.
@@ -94,10 +94,9 @@ enum Folding {
 
 impl Bookings {
     /// Bookings on this database.
-    pub fn new(store: Store, ambient: Ambient, remembered: Remembered) -> Self {
+    pub fn new(store: Store, ambient: Ambient, remembered: Remembered, slots: Slots) -> Self {
         let found = Batch::new(&store, ById);
-        let anybody = Anybody { store: store.clone(), ambient: ambient.clone() };
-        Self { store, ambient, remembered, found, anybody }
+        Self { store, ambient, remembered, found, slots }
     }
 
     /// Books or holds, with the provider who is named or with whoever is free.
@@ -198,12 +197,18 @@ impl Bookings {
         if let Some(earlier) = self.store.read(deadline, Earlier(once.clone())).await? {
             return Ok(earlier);
         }
-        let question = anybody::Question {
-            caller: Some(request.caller),
-            customer: request.customer.unwrap_or(request.caller.user),
-            of_type: of_type.clone(),
-        };
-        let free = self.anybody.free(deadline, question).await?;
+        let OfType { id, start, duration, link_code } = of_type.clone();
+        let (caller, now) = (Some(request.caller), self.ambient.now());
+        let (providers, from, until) = (None, None, None);
+        let question =
+            slots::Question { caller, type_id: id, link_code, duration, providers, from, until };
+        let kind = self.slots.kind(deadline, &question).await?;
+        if kind.appointment_type.archived {
+            return Err(archived());
+        }
+        let (interval, all) = self.slots.around(deadline, id, None, &kind, start, now).await?;
+        let customer = request.customer.unwrap_or(request.caller.user);
+        let free = fairness::order(&all, &kind, interval, customer, now)?;
         let mut refused = slot_taken();
         for provider in free {
             let permit = permit::book(request.caller, provider, request.customer)?;

@@ -2,32 +2,210 @@
 
 use tonic::{Request, Response, Status};
 
-use super::proto::booking::{self as pb, availability_service_server::AvailabilityService};
-use crate::kernel::fault::Fault;
+use super::{
+    booking_wire::{LONGEST_CODE, type_name},
+    caller::{deadline, maybe_caller},
+    convert::{end, minutes, name, start, timestamp},
+    page::cut,
+    proto::booking::{
+        self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
+    },
+    schedule::PROVIDER_NAME,
+};
+use crate::{
+    availability::{
+        explain::Exclusion,
+        slots_service::{Question, Slot, Slots},
+    },
+    identity::Caller,
+    kernel::{
+        fault::{Fault, Reason, Violations},
+        id::ProviderId,
+        page::PageTokens,
+        text,
+        time::Instant,
+    },
+};
+
+/// The most providers that a question may name.
+const MOST_PROVIDERS: usize = 100;
 
 #[derive(Debug)]
-pub(super) struct AvailabilityApi;
+pub(super) struct AvailabilityApi {
+    pub(super) slots: Slots,
+    pub(super) pages: PageTokens,
+}
 
 #[tonic::async_trait]
 impl AvailabilityService for AvailabilityApi {
     async fn list_slots(
         &self,
-        _: Request<pb::ListSlotsRequest>,
+        request: Request<pb::ListSlotsRequest>,
     ) -> Result<Response<pb::ListSlotsResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, maybe_caller(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let parts = Parts {
+            appointment_type: &message.appointment_type,
+            providers: &message.providers,
+            start: message.start_time.as_ref(),
+            end: message.end_time.as_ref(),
+            duration: message.duration.as_ref(),
+            link_code: &message.link_code,
+        };
+        let question = question(&parts, caller, &mut violations);
+        let size = match message.page_size {
+            0 => Some(500),
+            size => violations.keep(
+                "page_size",
+                u32::try_from(size).map(|size| size.min(5000)).map_err(|_| "must not be negative"),
+            ),
+        };
+        let query = format!(
+            "slots {:?} {:?} {:?} {:?} {:?}",
+            message.appointment_type,
+            message.providers,
+            message.start_time,
+            message.end_time,
+            message.duration,
+        );
+        let after = self.pages.read::<Instant>(&query, &message.page_token);
+        let after = violations.keep("page_token", after).flatten();
+        violations.finish()?;
+        let (question, size) = question.zip(size).ok_or_else(Fault::unchecked)?;
+        let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
+        let found = self.slots.list(deadline, &question, after, most).await?;
+        let (found, next_page_token) =
+            cut(found, size, &self.pages, &query, |last| last.interval.start());
+        let slots = found.iter().map(wire_slot).collect();
+        Ok(Response::new(pb::ListSlotsResponse { slots, next_page_token }))
     }
 
     async fn find_first_slot(
         &self,
-        _: Request<pb::FindFirstSlotRequest>,
+        request: Request<pb::FindFirstSlotRequest>,
     ) -> Result<Response<pb::FindFirstSlotResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, maybe_caller(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let parts = Parts {
+            appointment_type: &message.appointment_type,
+            providers: &message.providers,
+            start: message.start_time.as_ref(),
+            end: message.end_time.as_ref(),
+            duration: message.duration.as_ref(),
+            link_code: &message.link_code,
+        };
+        let question = question(&parts, caller, &mut violations);
+        violations.finish()?;
+        let question = question.ok_or_else(Fault::unchecked)?;
+        let found = self.slots.first(deadline, &question).await?;
+        Ok(Response::new(pb::FindFirstSlotResponse { slot: found.as_ref().map(wire_slot) }))
     }
 
     async fn explain_slot(
         &self,
-        _: Request<pb::ExplainSlotRequest>,
+        request: Request<pb::ExplainSlotRequest>,
     ) -> Result<Response<pb::ExplainSlotResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, maybe_caller(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let parts = Parts {
+            appointment_type: &message.appointment_type,
+            providers: &[],
+            start: None,
+            end: None,
+            duration: message.duration.as_ref(),
+            link_code: &message.link_code,
+        };
+        let question = question(&parts, caller, &mut violations);
+        let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
+        let provider = violations.keep("provider", provider);
+        let at = violations.keep("start_time", start(message.start_time.as_ref()));
+        violations.finish()?;
+        let (question, (provider, at)) =
+            question.zip(provider.zip(at)).ok_or_else(Fault::unchecked)?;
+        let against = self.slots.explain(deadline, &question, provider, at).await?;
+        Ok(Response::new(pb::ExplainSlotResponse {
+            is_free: against.is_empty(),
+            exclusions: against.iter().map(wire_exclusion).collect(),
+        }))
+    }
+}
+
+/// What the questions have in common.
+struct Parts<'m> {
+    appointment_type: &'m str,
+    providers: &'m [String],
+    start: Option<&'m prost_types::Timestamp>,
+    end: Option<&'m prost_types::Timestamp>,
+    duration: Option<&'m prost_types::Duration>,
+    link_code: &'m str,
+}
+
+fn question(
+    parts: &Parts<'_>,
+    caller: Option<Caller>,
+    violations: &mut Violations,
+) -> Option<Question> {
+    let type_id = type_name(parts.appointment_type, violations);
+    let link_code = violations.keep("link_code", text::lines(parts.link_code, LONGEST_CODE));
+    let from = parts.start.and_then(|at| violations.keep("start_time", start(Some(at))));
+    let until = parts.end.and_then(|at| violations.keep("end_time", end(Some(at))));
+    if from.zip(until).is_some_and(|(from, until)| until <= from) {
+        violations.add("end_time", "must be after start_time");
+    }
+    let duration =
+        parts.duration.and_then(|length| violations.keep("duration", minutes(Some(length))));
+    let mut providers = Vec::new();
+    if parts.providers.len() > MOST_PROVIDERS {
+        violations.add("providers", format!("must have at most {MOST_PROVIDERS} entries"));
+    } else {
+        for (index, text) in parts.providers.iter().enumerate() {
+            let field = format!("providers[{index}]");
+            let Some(id) = violations.keep(&field, name(text, ProviderId::parse, PROVIDER_NAME))
+            else {
+                continue;
+            };
+            if providers.contains(&id) {
+                violations.add(field, "must not be there twice");
+            }
+            providers.push(id);
+        }
+    }
+    let providers = (!providers.is_empty()).then_some(providers);
+    let (type_id, link_code) = (type_id?, link_code?);
+    Some(Question { caller, type_id, link_code, duration, providers, from, until })
+}
+
+fn wire_slot(slot: &Slot) -> pb::Slot {
+    pb::Slot {
+        start_time: Some(timestamp(slot.interval.start())),
+        end_time: Some(timestamp(slot.interval.end())),
+        providers: slot.providers.iter().map(|provider| provider.name()).collect(),
+    }
+}
+
+fn wire_exclusion(exclusion: &Exclusion) -> pb::Exclusion {
+    let rule = match exclusion.reason {
+        Reason::InThePast => Rule::InThePast,
+        Reason::NoticeTooShort => Rule::Notice,
+        Reason::BeyondHorizon => Rule::Horizon,
+        Reason::OutsideHours => Rule::OutsideHours,
+        Reason::OffGrid => Rule::OffGrid,
+        Reason::TimeOff => Rule::TimeOff,
+        Reason::PracticeClosed => Rule::Closure,
+        Reason::SlotTaken => Rule::Claimed,
+        Reason::DayLimit => Rule::DayLimit,
+        Reason::WeekLimit => Rule::WeekLimit,
+        Reason::TypeArchived => Rule::Archived,
+        Reason::NotOffered => Rule::NotOffered,
+        _ => Rule::Unspecified,
+    };
+    pb::Exclusion {
+        rule: rule.into(),
+        message: exclusion.message.clone(),
+        start_time: exclusion.interval.map(|interval| timestamp(interval.start())),
+        end_time: exclusion.interval.map(|interval| timestamp(interval.end())),
     }
 }

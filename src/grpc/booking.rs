@@ -1,38 +1,43 @@
 //! `daybook.booking.v1.BookingService`.
 
-use chrono::TimeDelta;
 use tonic::{Request, Response, Status};
 
 use super::{
-    caller::{caller, deadline},
-    convert::{Requests, date, end, etag, etag_version, minutes, name, start, timestamp, zone},
-    page::cut,
-    proto::booking::{
-        self as pb, appointment::State as WireState, booking_service_server::BookingService,
+    booking_wire::{
+        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, optional, ordered, override_reason,
+        question, read_booking, read_hold, states, wire, wire_event, wire_hold, wire_interval,
     },
+    caller::{caller, deadline},
+    convert::{Requests, end, etag_version, mask, name, start},
+    page::cut,
+    proto::booking::{self as pb, booking_service_server::BookingService},
     schedule::PROVIDER_NAME,
 };
 use crate::{
-    availability::service::{Availabilities, LONGEST_SPAN, Question},
+    availability::service::Availabilities,
     booking::{
-        Appointment, LONGEST_NOTE, LONGEST_REASON, State,
+        LONGEST_NOTE, LONGEST_REASON,
+        commands::{
+            decide::Annotate,
+            hold::What,
+            relocate::{Reassign, Reschedule},
+        },
         policy::Change,
-        service::{self, Bookings, Decision},
+        service::{Bookings, Decision},
         store::{Cursor, Filter},
     },
     identity::permit,
     kernel::{
         fault::{Fault, Violations},
-        id::{AppointmentId, ProviderId, UserId},
+        id::{HoldId, ProviderId, UserId},
         page::{PageTokens, page_size},
         text,
-        time::{Instant, Interval},
+        time::Interval,
     },
 };
 
-const APPOINTMENT_NAME: &str =
-    "must be providers/{provider}/appointments/{appointment} with UUIDs in lower case";
-const CUSTOMER_NAME: &str = "must be users/{user} with a UUID in lower case";
+/// What can be written on an appointment.
+const NOTES: [&str; 2] = ["customer_message", "private_note"];
 
 #[derive(Debug)]
 pub(super) struct BookingApi {
@@ -55,20 +60,16 @@ impl BookingService for BookingApi {
         let who = Some(caller.user);
         let id = &message.request_id;
         let once = self.requests.once(who, "BookAppointment", id, &message, &mut violations);
-        let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
-        let provider = violations.keep("provider", provider);
-        let from = violations.keep("start_time", start(message.start_time.as_ref()));
-        let until = violations.keep("end_time", end(message.end_time.as_ref()));
-        let interval = ordered(from, until, &mut violations);
-        let note = violations.keep("note", text::lines(&message.note, LONGEST_NOTE));
+        let what = read_booking(&message, caller, &mut violations);
         violations.finish()?;
-        let (Some(provider), Some(interval), Some(note)) = (provider, interval, note) else {
-            return Err(Fault::unchecked().into());
+        let booked = match what.ok_or_else(Fault::unchecked)? {
+            Booking::Hold { hold, note, replies } => {
+                let what = What::Book { note, replies };
+                self.bookings.use_hold(deadline, caller, hold, what, once).await?
+            }
+            Booking::New(request) => self.bookings.book(deadline, request, once).await?,
         };
-        let permit = permit::book(caller, provider)?;
-        let request = service::Request { provider, interval, note };
-        let booked = self.bookings.book(deadline, permit, request, once).await?;
-        let appointment = Some(wire(&booked));
+        let appointment = Some(wire(&booked, caller));
         Ok(Response::new(pb::BookAppointmentResponse { appointment }))
     }
 
@@ -78,11 +79,11 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::GetAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut violations = Violations::new();
-        let parsed = name(&request.get_ref().name, AppointmentId::parse, APPOINTMENT_NAME);
+        let parsed = appointment_name(&request.get_ref().name);
         let parsed = violations.keep("name", parsed);
         let (provider, id) = parsed.ok_or_else(|| violations.into_fault())?;
         let found = self.bookings.get(deadline, caller, provider, id).await?;
-        let appointment = Some(wire(&found));
+        let appointment = Some(wire(&found, caller));
         Ok(Response::new(pb::GetAppointmentResponse { appointment }))
     }
 
@@ -116,13 +117,14 @@ impl BookingService for BookingApi {
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let bounds = permit::list_appointments(caller, provider, customer)?;
-        let filter = Filter { bounds, states, from, until };
+        let now = self.bookings.now();
+        let filter = Filter { bounds, states, from, until, now };
         let found = self.bookings.list(deadline, filter, after, u64::from(size) + 1).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| Cursor {
             start: last.start,
             id: last.id.0,
         });
-        let appointments = found.iter().map(wire).collect();
+        let appointments = found.iter().map(|each| wire(each, caller)).collect();
         Ok(Response::new(pb::ListAppointmentsResponse { appointments, next_page_token }))
     }
 
@@ -134,18 +136,16 @@ impl BookingService for BookingApi {
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
         let id = &message.request_id;
-        let once = self.requests.once(who, "CancelAppointment", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), "CancelAppointment", id, &message, &mut violations);
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
-        let parsed = name(&message.name, AppointmentId::parse, APPOINTMENT_NAME);
-        let parsed = violations.keep("name", parsed);
+        let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
         let decision = Decision { provider, id, change: Change::Cancel, reason, expected };
-        let cancelled = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&cancelled));
+        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        let appointment = Some(wire(&changed, caller));
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
     }
 
@@ -157,18 +157,16 @@ impl BookingService for BookingApi {
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
         let id = &message.request_id;
-        let once = self.requests.once(who, "CompleteAppointment", id, &message, &mut violations);
-        let parsed = name(&message.name, AppointmentId::parse, APPOINTMENT_NAME);
-        let parsed = violations.keep("name", parsed);
+        let once = self.requests.once(Some(caller.user), "CompleteAppointment", id, &message, &mut violations);
+        let reason = Some(String::new());
+        let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
-        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
-        let (change, reason) = (Change::Complete, String::new());
-        let decision = Decision { provider, id, change, reason, expected };
-        let completed = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&completed));
+        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
+        let decision = Decision { provider, id, change: Change::Complete, reason, expected };
+        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        let appointment = Some(wire(&changed, caller));
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
     }
 
@@ -189,174 +187,235 @@ impl BookingService for BookingApi {
 
     async fn approve_appointment(
         &self,
-        _: Request<pb::ApproveAppointmentRequest>,
+        request: Request<pb::ApproveAppointmentRequest>,
     ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "ApproveAppointment", id, &message, &mut violations);
+        let reason = Some(String::new());
+        let parsed = violations.keep("name", appointment_name(&message.name));
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
+        let decision = Decision { provider, id, change: Change::Approve, reason, expected };
+        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        let appointment = Some(wire(&changed, caller));
+        Ok(Response::new(pb::ApproveAppointmentResponse { appointment }))
     }
 
     async fn decline_appointment(
         &self,
-        _: Request<pb::DeclineAppointmentRequest>,
+        request: Request<pb::DeclineAppointmentRequest>,
     ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "DeclineAppointment", id, &message, &mut violations);
+        let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
+        let parsed = violations.keep("name", appointment_name(&message.name));
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
+        let decision = Decision { provider, id, change: Change::Decline, reason, expected };
+        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        let appointment = Some(wire(&changed, caller));
+        Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
     }
 
     async fn mark_no_show(
         &self,
-        _: Request<pb::MarkNoShowRequest>,
+        request: Request<pb::MarkNoShowRequest>,
     ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "MarkNoShow", id, &message, &mut violations);
+        let reason = Some(String::new());
+        let parsed = violations.keep("name", appointment_name(&message.name));
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
+        let decision = Decision { provider, id, change: Change::NoShow, reason, expected };
+        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        let appointment = Some(wire(&changed, caller));
+        Ok(Response::new(pb::MarkNoShowResponse { appointment }))
     }
 
     async fn reschedule_appointment(
         &self,
-        _: Request<pb::RescheduleAppointmentRequest>,
+        request: Request<pb::RescheduleAppointmentRequest>,
     ) -> Result<Response<pb::RescheduleAppointmentResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "RescheduleAppointment", id, &message, &mut violations);
+        let parsed = violations.keep("name", appointment_name(&message.name));
+        let from = violations.keep("start_time", start(message.start_time.as_ref()));
+        let until = message.end_time.as_ref();
+        let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+        if until.is_some() {
+            ordered(from, until, &mut violations);
+        }
+        let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
+        let override_reason = override_reason(&message.override_reason, &mut violations);
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
+        let (reason, override_reason) =
+            reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
+        let (end, now) = (until, self.bookings.now());
+        let unit = Reschedule {
+            caller, provider, id, start, end, reason, override_reason, expected, once, now,
+        };
+        let moved = self.bookings.reschedule(deadline, unit).await?;
+        let appointment = Some(wire(&moved, caller));
+        Ok(Response::new(pb::RescheduleAppointmentResponse { appointment }))
     }
 
     async fn reassign_appointment(
         &self,
-        _: Request<pb::ReassignAppointmentRequest>,
+        request: Request<pb::ReassignAppointmentRequest>,
     ) -> Result<Response<pb::ReassignAppointmentResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "ReassignAppointment", id, &message, &mut violations);
+        let parsed = violations.keep("name", appointment_name(&message.name));
+        let to = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
+        let to = violations.keep("provider", to);
+        let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
+        let override_reason = override_reason(&message.override_reason, &mut violations);
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
+        let (reason, override_reason) =
+            reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
+        let now = self.bookings.now();
+        let unit =
+            Reassign { caller, provider, id, to, reason, override_reason, expected, once, now };
+        let taken = self.bookings.reassign(deadline, unit).await?;
+        let appointment = Some(wire(&taken, caller));
+        Ok(Response::new(pb::ReassignAppointmentResponse { appointment }))
     }
 
     async fn update_appointment(
         &self,
-        _: Request<pb::UpdateAppointmentRequest>,
+        request: Request<pb::UpdateAppointmentRequest>,
     ) -> Result<Response<pb::UpdateAppointmentResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "UpdateAppointment", id, &message, &mut violations);
+        let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &NOTES));
+        let Some(new) = &message.appointment else {
+            violations.add("appointment", "must be set");
+            return Err(violations.into_fault().into());
+        };
+        let parsed = violations.keep("appointment.name", appointment_name(&new.name));
+        let expected = violations.keep("appointment.etag", etag_version(&new.etag)).flatten();
+        let mut note = |field: &str, value: &str| {
+            let wanted = named.as_ref()?.as_ref().is_none_or(|paths| paths.contains(&field));
+            let path = format!("appointment.{field}");
+            if wanted { violations.keep(&path, text::lines(value, LONGEST_NOTE)) } else { None }
+        };
+        let customer_message = note("customer_message", &new.customer_message);
+        let private_note = note("private_note", &new.private_note);
+        violations.finish()?;
+        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
+        let now = self.bookings.now();
+        let unit =
+            Annotate { caller, provider, id, customer_message, private_note, expected, once, now };
+        let changed = self.bookings.annotate(deadline, unit).await?;
+        let appointment = Some(wire(&changed, caller));
+        Ok(Response::new(pb::UpdateAppointmentResponse { appointment }))
     }
 
     async fn list_appointment_events(
         &self,
-        _: Request<pb::ListAppointmentEventsRequest>,
+        request: Request<pb::ListAppointmentEventsRequest>,
     ) -> Result<Response<pb::ListAppointmentEventsResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let parsed = violations.keep("parent", appointment_name(&message.parent));
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let query = format!("events {} {:?}", caller.user, message.parent);
+        let after = self.pages.read::<i64>(&query, &message.page_token);
+        let after = violations.keep("page_token", after).flatten();
+        violations.finish()?;
+        let of = parsed.ok_or_else(Fault::unchecked)?;
+        let limit = u64::from(size) + 1;
+        let found = self.bookings.events(deadline, caller, of, after, limit).await?;
+        let (found, next_page_token) =
+            cut(found, size, &self.pages, &query, |last| last.version);
+        let events = found.iter().filter_map(wire_event).collect();
+        Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
     }
 
     async fn hold_slot(
         &self,
-        _: Request<pb::HoldSlotRequest>,
+        request: Request<pb::HoldSlotRequest>,
     ) -> Result<Response<pb::HoldSlotResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "HoldSlot", id, &message, &mut violations);
+        let request = read_hold(&message, caller, &mut violations);
+        violations.finish()?;
+        let request = request.ok_or_else(Fault::unchecked)?;
+        let held = self.bookings.book(deadline, request, once).await?;
+        Ok(Response::new(pb::HoldSlotResponse { hold: Some(wire_hold(&held)) }))
     }
 
     async fn extend_hold(
         &self,
-        _: Request<pb::ExtendHoldRequest>,
+        request: Request<pb::ExtendHoldRequest>,
     ) -> Result<Response<pb::ExtendHoldResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "ExtendHold", id, &message, &mut violations);
+        let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
+        let length = hold_duration(message.hold_duration.as_ref());
+        let length = violations.keep("hold_duration", length);
+        violations.finish()?;
+        let (of, length) = parsed.zip(length).ok_or_else(Fault::unchecked)?;
+        let what = What::Extend(length);
+        let held = self.bookings.use_hold(deadline, caller, of, what, once).await?;
+        Ok(Response::new(pb::ExtendHoldResponse { hold: Some(wire_hold(&held)) }))
     }
 
     async fn release_hold(
         &self,
-        _: Request<pb::ReleaseHoldRequest>,
+        request: Request<pb::ReleaseHoldRequest>,
     ) -> Result<Response<pb::ReleaseHoldResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
-    }
-}
-
-fn question(message: &pb::GetAvailabilityRequest) -> Result<Question, Fault> {
-    let mut violations = Violations::new();
-    let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
-    let provider = violations.keep("provider", provider);
-    let first = violations.keep("start_date", date(message.start_date.as_ref()));
-    let last = match &message.end_date {
-        None => first,
-        given => violations.keep("end_date", date(given.as_ref())),
-    };
-    if let Some((first, last)) = first.zip(last) {
-        if last < first {
-            violations.add("end_date", "must not be before start_date");
-        } else if last - first >= TimeDelta::days(LONGEST_SPAN) {
-            violations.add(
-                "end_date",
-                format!("must be at most {} days after start_date", LONGEST_SPAN - 1),
-            );
-        }
-    }
-    let zone = optional(&message.time_zone, |text| violations.keep("time_zone", zone(text)));
-    let duration = message.duration.as_ref();
-    let duration = duration.and_then(|d| violations.keep("duration", minutes(Some(d))));
-    violations.finish()?;
-    let (Some(provider), Some(first), Some(last)) = (provider, first, last) else {
-        return Err(Fault::unchecked());
-    };
-    Ok(Question { provider, first, last, zone, duration })
-}
-
-/// The interval between two instants that are in order. What was refused before is not told twice.
-fn ordered(
-    from: Option<Instant>,
-    until: Option<Instant>,
-    violations: &mut Violations,
-) -> Option<Interval> {
-    let interval = Interval::new(from?, until?);
-    if interval.is_none() {
-        violations.add("end_time", "must be after start_time");
-    }
-    interval
-}
-
-fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    if text.is_empty() { None } else { read(text) }
-}
-
-fn states(wire: &[i32], violations: &mut Violations) -> Vec<State> {
-    let mut states = Vec::new();
-    for (index, value) in wire.iter().enumerate().take(16) {
-        let state = match WireState::try_from(*value) {
-            Ok(WireState::Booked) => State::Booked,
-            Ok(WireState::Completed) => State::Completed,
-            Ok(WireState::Cancelled) => State::Cancelled,
-            Ok(_) | Err(_) => {
-                violations.add(
-                    format!("states[{index}]"),
-                    "must be STATE_BOOKED, STATE_COMPLETED or STATE_CANCELLED",
-                );
-                continue;
-            }
-        };
-        if !states.contains(&state) {
-            states.push(state);
-        }
-    }
-    if wire.len() > 16 {
-        violations.add("states", "must have at most 16 entries");
-    }
-    states
-}
-
-fn wire_interval(interval: Interval) -> pb::Interval {
-    pb::Interval {
-        start_time: Some(timestamp(interval.start())),
-        end_time: Some(timestamp(interval.end())),
-    }
-}
-
-fn wire(a: &Appointment) -> pb::Appointment {
-    let state = match a.state {
-        State::Booked => WireState::Booked,
-        State::Completed => WireState::Completed,
-        State::Cancelled => WireState::Cancelled,
-    };
-    pb::Appointment {
-        name: a.id.name(a.provider),
-        provider: a.provider.name(),
-        customer: a.customer.name(),
-        customer_display_name: a.customer_display_name.clone(),
-        start_time: Some(timestamp(a.start)),
-        end_time: Some(timestamp(a.end)),
-        state: state.into(),
-        note: a.note.clone(),
-        time_zone: a.time_zone.name().to_owned(),
-        local_start_time: a.local_start.clone(),
-        cancel_reason: a.cancel_reason.clone(),
-        create_time: Some(timestamp(a.created_at)),
-        update_time: Some(timestamp(a.updated_at)),
-        etag: etag(a.version),
-        ..pb::Appointment::default()
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(Some(caller.user), "ReleaseHold", id, &message, &mut violations);
+        let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
+        violations.finish()?;
+        let of = parsed.ok_or_else(Fault::unchecked)?;
+        self.bookings.use_hold(deadline, caller, of, What::Release, once).await?;
+        Ok(Response::new(pb::ReleaseHoldResponse {}))
     }
 }

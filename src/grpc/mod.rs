@@ -8,6 +8,7 @@ mod auth;
 mod availability;
 mod body;
 mod booking;
+mod booking_wire;
 mod caller;
 mod catalogue;
 mod convert;

@@ -229,7 +229,7 @@ pub(super) fn answers(
 }
 
 /// The refusal of a type that cannot be booked any more.
-pub(super) fn archived() -> Fault {
+pub fn archived() -> Fault {
     Fault::new(Reason::TypeArchived, "the appointment type is archived; choose another one")
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     kernel::{
         fault::Fault,
-        id::ProviderId,
+        id::{ProviderId, TypeId},
         time::{Instant, Interval},
     },
     schedule::provider::Provider,
@@ -23,22 +23,39 @@ use crate::{
 /// The providers that were met last, with their schedules read and checked. A hint: who uses one makes
 /// sure that the stored schedule still has the same version.
 #[derive(Debug, Clone)]
-pub struct Remembered(Arc<Cache<ProviderId, Arc<Provider>>>);
+pub struct Remembered {
+    providers: Arc<Cache<ProviderId, Arc<Provider>>>,
+    /// Who offered a type when it was last asked for: whose schedules the next answer may leave out.
+    lists: Arc<Cache<TypeId, Arc<[ProviderId]>>>,
+}
+
+/// How many types' providers are remembered.
+const LISTS: usize = 1_000;
 
 impl Remembered {
-    /// Remembers up to this many.
+    /// Remembers up to this many providers.
     pub fn new(capacity: usize) -> Self {
-        Self(Arc::new(Cache::new(capacity)))
+        Self { providers: Arc::new(Cache::new(capacity)), lists: Arc::new(Cache::new(LISTS)) }
     }
 
     /// The provider as it was met last.
     pub fn get(&self, id: ProviderId) -> Option<Arc<Provider>> {
-        self.0.get(&id)
+        self.providers.get(&id)
     }
 
     /// Remembers a provider as it was just read.
     pub fn keep(&self, provider: Arc<Provider>) {
-        self.0.insert(provider.id, provider);
+        self.providers.insert(provider.id, provider);
+    }
+
+    /// Who offered a type when it was last asked for.
+    pub fn list(&self, id: TypeId) -> Vec<ProviderId> {
+        self.lists.get(&id).map(|list| list.to_vec()).unwrap_or_default()
+    }
+
+    /// Remembers who offers a type.
+    pub fn keep_list(&self, id: TypeId, providers: Vec<ProviderId>) {
+        self.lists.insert(id, providers.into());
     }
 }
 

@@ -150,7 +150,8 @@ fn encode(value: &impl serde::Serialize) -> Result<serde_json::Value, Fault> {
         .map_err(|e| Fault::internal(format!("a schedule does not encode: {e}")))
 }
 
-fn provider(row: providers::Model) -> Result<Provider, Fault> {
+/// The provider that a row is.
+pub fn provider(row: providers::Model) -> Result<Provider, Fault> {
     let id = row.provider_id;
     let senseless = |what: &str| Fault::internal(format!("providers row {id}: {what}"));
     let zone = parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;

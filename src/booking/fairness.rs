@@ -1,0 +1,96 @@
+//! Who gets an appointment that is for whoever is free.
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use super::commands::slot_taken;
+use crate::{
+    availability::{
+        monday,
+        slots_service::{Kind, against},
+        store::Offered,
+    },
+    kernel::{
+        fault::{Fault, Reason},
+        id::{ProviderId, UserId},
+        time::{Instant, Interval},
+    },
+    schedule::expand::{local_date, local_days},
+};
+
+/// Those who are free, fairest first: the fewest minutes booked in the local week of the start, then the
+/// least recently assigned, then the smallest id. If nobody is, why not.
+pub fn order(
+    all: &[Offered],
+    kind: &Kind,
+    interval: Interval,
+    customer: UserId,
+    now: Instant,
+) -> Result<Vec<ProviderId>, Fault> {
+    let others = || all.iter().filter(|each| each.provider != customer.as_provider());
+    let mut free: Vec<_> = others()
+        .filter(|each| against(kind, each, interval, now).is_empty())
+        .map(|each| {
+            let minutes = minutes_of_week(&each.booked, interval.start(), each.time.zone);
+            (minutes, each.last_assigned_at, each.provider)
+        })
+        .collect();
+    free.sort_unstable();
+    if !free.is_empty() {
+        return Ok(free.into_iter().map(|(_, _, provider)| provider).collect());
+    }
+    Err(nobody(others().map(|each| against(kind, each, interval, now))))
+}
+
+/// The refusal where nobody is free: that the time is taken, if a rule excludes it with everybody else, or
+/// else the rules of the provider who has the fewest against it.
+fn nobody(all: impl Iterator<Item = Vec<crate::availability::explain::Exclusion>>) -> Fault {
+    let fewest = all.min_by_key(|against| {
+        let rules = against.iter().filter(|each| each.reason != Reason::SlotTaken).count();
+        (rules, against.len())
+    });
+    let Some(against) = fewest else {
+        return Fault::new(Reason::NotOffered, "nobody offers this appointment type");
+    };
+    let mut rules = against.into_iter().filter(|each| each.reason != Reason::SlotTaken);
+    let Some(first) = rules.next() else { return slot_taken() };
+    rules.fold(Fault::new(first.reason, first.message), |fault, each| {
+        fault.also(each.reason, each.message)
+    })
+}
+
+/// How many minutes of these start in the local week, from Monday, of an instant.
+fn minutes_of_week(booked: &[Interval], of: Instant, zone: Tz) -> i64 {
+    let week = local_date(zone, of)
+        .map(monday)
+        .and_then(|first| local_days(zone, first, first + TimeDelta::days(6)));
+    let Some(week) = week else { return i64::MAX };
+    let inside = booked.iter().filter(|each| week.contains_instant(each.start()));
+    inside.map(|each| each.duration().num_minutes()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn span(start: &str, end: &str) -> Interval {
+        Interval::new(at(start), at(end)).unwrap()
+    }
+
+    #[test]
+    fn a_week_is_local_and_begins_on_monday() {
+        // In Berlin the week of Monday 23 November begins on Sunday at 23:00 UTC.
+        let sunday_evening = span("2026-11-22T22:30:00Z", "2026-11-22T22:59:00Z");
+        let monday_night = span("2026-11-22T23:00:00Z", "2026-11-22T23:45:00Z");
+        let sunday_after = span("2026-11-29T22:59:00Z", "2026-11-29T23:29:00Z");
+        let next_monday = span("2026-11-29T23:00:00Z", "2026-11-29T23:10:00Z");
+        let all = [sunday_evening, monday_night, sunday_after, next_monday];
+        let week = |of: &str, zone| minutes_of_week(&all, at(of), zone);
+        assert_eq!(week("2026-11-25T09:00:00Z", chrono_tz::Europe::Berlin), 45 + 30);
+        assert_eq!(week("2026-11-25T09:00:00Z", chrono_tz::UTC), 30 + 10);
+    }
+}
