@@ -19,6 +19,7 @@ use crate::{
     accounts::service::{Accounts, NewUser},
     availability::service::Availabilities,
     booking::service::Bookings,
+    catalogue::service::Types,
     config::{Config, SigningKeySource},
     grpc::{
         health::Health,
@@ -34,6 +35,7 @@ use crate::{
     kernel::{ambient::Ambient, fault::Fault, text},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
+        offering::service::Offerings,
         service::Schedules,
         store::claims::{Remembered, WithClaims},
     },
@@ -352,6 +354,8 @@ fn services(
     Ok(Services {
         accounts,
         schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
+        types: Types { store: store.clone(), ambient: ambient.clone() },
+        offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
         availabilities: Availabilities {
             claims: Batch::new(store, WithClaims { remembered: remembered.clone() }),
             ambient: ambient.clone(),

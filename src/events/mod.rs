@@ -22,6 +22,10 @@ pub enum Kind {
     ProviderChanged,
     /// The schedule changed.
     ScheduleChanged,
+    /// A provider offers a type, or by another schedule than before.
+    OfferingChanged,
+    /// A provider offers a type no more.
+    OfferingWithdrawn,
     /// An appointment was booked.
     AppointmentBooked,
     /// An appointment was cancelled.
@@ -37,6 +41,8 @@ impl Kind {
             Self::ProviderOpened => "provider_opened",
             Self::ProviderChanged => "provider_changed",
             Self::ScheduleChanged => "schedule_changed",
+            Self::OfferingChanged => "offering_changed",
+            Self::OfferingWithdrawn => "offering_withdrawn",
             Self::AppointmentBooked => "appointment_booked",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::AppointmentCompleted => "appointment_completed",

@@ -10,6 +10,7 @@ mod body;
 mod booking;
 mod caller;
 mod catalogue;
+mod catalogue_wire;
 mod convert;
 mod gate;
 pub mod health;

@@ -43,9 +43,10 @@ use crate::{
     accounts::service::Accounts,
     availability::service::Availabilities,
     booking::service::Bookings,
+    catalogue::service::Types,
     config::{Config, ServerConfig},
     kernel::{ambient::Ambient, fault::Fault, page::PageTokens},
-    schedule::service::Schedules,
+    schedule::{offering::service::Offerings, service::Schedules},
 };
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -69,6 +70,10 @@ pub struct Services {
     pub schedules: Schedules,
     /// Free time.
     pub availabilities: Availabilities,
+    /// Appointment types.
+    pub types: Types,
+    /// Who offers them.
+    pub offerings: Offerings,
     /// Appointments.
     pub bookings: Bookings,
     /// Clock and ids.
@@ -160,6 +165,12 @@ fn routes<H: HealthService>(
     let booking = BookingServiceServer::new(BookingApi {
         bookings: services.bookings,
         availabilities: services.availabilities,
+        requests: requests.clone(),
+        pages: pages.clone(),
+    });
+    let catalogue = CatalogueServiceServer::new(CatalogueApi {
+        types: services.types,
+        offerings: services.offerings,
         requests,
         pages,
     });
@@ -174,9 +185,7 @@ fn routes<H: HealthService>(
             booking.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
-            CatalogueServiceServer::new(CatalogueApi)
-                .max_decoding_message_size(longest)
-                .max_encoding_message_size(LONGEST_ANSWER),
+            catalogue.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
             AvailabilityServiceServer::new(AvailabilityApi)

@@ -14,7 +14,7 @@ use crate::{
     events::{self, Event, Kind},
     identity::permit::EditSchedule,
     kernel::{
-        fault::{Fault, Reason, Violations},
+        fault::{Fault, Violations},
         id::{ProviderId, UserId},
         time::Instant,
     },
@@ -195,10 +195,10 @@ pub async fn change(
 
 /// The etag is of another version.
 pub fn stale() -> Fault {
-    Fault::new(Reason::EtagStale, "the resource changed since the etag was read; read it again")
+    Fault::stale()
 }
 
-async fn record(
+pub(super) async fn record(
     tx: &Tx,
     provider: &Provider,
     kind: Kind,

@@ -4,6 +4,7 @@
 
 pub mod commands;
 pub mod expand;
+pub mod offering;
 pub mod provider;
 pub mod service;
 pub mod store;

@@ -6,8 +6,16 @@ use std::{
 };
 
 /// The rooms, from left to right. A room uses only rooms to its left.
-const ROOMS: &[&str] =
-    &["kernel", "identity", "events", "catalogue", "schedule", "accounts", "availability", "booking"];
+const ROOMS: &[&str] = &[
+    "kernel",
+    "identity",
+    "events",
+    "catalogue",
+    "schedule",
+    "accounts",
+    "availability",
+    "booking",
+];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {

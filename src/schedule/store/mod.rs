@@ -1,6 +1,7 @@
 //! Providers as rows.
 
 pub mod claims;
+pub mod offerings;
 
 use std::sync::Arc;
 
