@@ -17,8 +17,9 @@ use tonic_health::pb::{
 
 use crate::{
     accounts::service::{Accounts, NewUser},
-    availability::service::Availabilities,
+    availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
+    catalogue::service::Types,
     config::{Config, SigningKeySource},
     grpc::{
         health::Health,
@@ -34,6 +35,7 @@ use crate::{
     kernel::{ambient::Ambient, fault::Fault, text},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
+        offering::service::Offerings,
         service::Schedules,
         store::claims::{Remembered, WithClaims},
     },
@@ -349,14 +351,24 @@ fn services(
         default_schedule: Arc::new(default_schedule(config)?),
         provider_sign_up: auth.provider_sign_up,
     };
+    let types = Types { store: store.clone(), ambient: ambient.clone() };
+    let slots = Slots {
+        store: store.clone(),
+        types: types.clone(),
+        remembered: remembered.clone(),
+        ambient: ambient.clone(),
+    };
     Ok(Services {
         accounts,
         schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
+        types,
+        offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
         availabilities: Availabilities {
             claims: Batch::new(store, WithClaims { remembered: remembered.clone() }),
             ambient: ambient.clone(),
         },
-        bookings: Bookings::new(store.clone(), ambient.clone(), remembered),
+        slots: slots.clone(),
+        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),
         request_key: key.derived("request fingerprints"),
         page_key: key.derived("page tokens"),

@@ -89,14 +89,16 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
     }
     let in_the_way = |all: &[Interval], reason, message: &'static str| {
         let found = all.iter().filter(|other| other.overlaps(&interval));
-        let told = found.map(|other| Exclusion {
-            interval: Some(*other),
-            ..Exclusion::new(reason, message)
-        });
+        let told = found
+            .map(|other| Exclusion { interval: Some(*other), ..Exclusion::new(reason, message) });
         told.collect::<Vec<_>>()
     };
     against.extend(in_the_way(&time.time_off, Reason::TimeOff, "the provider has time off then"));
-    against.extend(in_the_way(&time.closures, Reason::PracticeClosed, "the practice is closed then"));
+    against.extend(in_the_way(
+        &time.closures,
+        Reason::PracticeClosed,
+        "the practice is closed then",
+    ));
     against
 }
 

@@ -139,7 +139,8 @@ impl Slots {
     ) -> Result<Vec<Exclusion>, Fault> {
         let now = self.ambient.now();
         let kind = self.kind(deadline, question).await?;
-        let all = self.around(deadline, question.type_id, Some(provider), &kind, start, now).await?;
+        let all =
+            self.around(deadline, question.type_id, Some(provider), &kind, start, now).await?;
         let (interval, all) = all;
         let Some(found) = all.into_iter().next() else {
             return Err(Fault::not_found(provider.name()));
@@ -213,12 +214,7 @@ impl Slots {
 }
 
 /// Everything against an interval with one provider, the type itself included.
-pub fn against(
-    kind: &Kind,
-    offered: &Offered,
-    interval: Interval,
-    now: Instant,
-) -> Vec<Exclusion> {
+pub fn against(kind: &Kind, offered: &Offered, interval: Interval, now: Instant) -> Vec<Exclusion> {
     let mut all = Vec::new();
     if kind.appointment_type.archived {
         all.push(Exclusion::new(Reason::TypeArchived, "the appointment type is archived"));
@@ -246,13 +242,7 @@ fn range(question: &Question, now: Instant) -> Result<Option<Interval>, Fault> {
 }
 
 /// The slots of all providers, joined by their starts.
-fn merge(
-    all: &[Offered],
-    asked: &Asked,
-    range: Interval,
-    now: Instant,
-    most: usize,
-) -> Vec<Slot> {
+fn merge(all: &[Offered], asked: &Asked, range: Interval, now: Instant, most: usize) -> Vec<Slot> {
     let mut merged = BTreeMap::<Interval, Vec<ProviderId>>::new();
     for each in all {
         for slot in slots(&each.time, asked, range, now, most) {

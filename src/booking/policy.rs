@@ -27,7 +27,8 @@ pub fn may_book_interval(
     let asked = Asked::interval(interval.duration(), longest);
     let mut against = explain::rules(time, &asked, interval, now);
     if interval.duration() > longest {
-        let text = format!("the provider takes bookings of at most {} minutes", longest.num_minutes());
+        let text =
+            format!("the provider takes bookings of at most {} minutes", longest.num_minutes());
         // After the past, before the hours, which it explains.
         let place = against.partition_point(|each| each.reason == Reason::InThePast);
         against.insert(place, Exclusion::new(Reason::TooLong, text));
@@ -118,18 +119,16 @@ pub fn may_move(appointment: &Appointment) -> Result<(), Fault> {
 }
 
 /// Whether a customer may still do this, so long before the start as was agreed.
-pub fn in_time(
-    appointment: &Appointment,
-    cutoff_minutes: u32,
-    now: Instant,
-) -> Result<(), Fault> {
+pub fn in_time(appointment: &Appointment, cutoff_minutes: u32, now: Instant) -> Result<(), Fault> {
     let last = appointment.start.checked_sub_signed(minutes(cutoff_minutes));
     if cutoff_minutes == 0 || last.is_some_and(|last| now <= last) {
         return Ok(());
     }
     Err(Fault::new(
         Reason::TooLate,
-        format!("customers can do this until {cutoff_minutes} minutes before the start; ask the provider"),
+        format!(
+            "customers can do this until {cutoff_minutes} minutes before the start; ask the provider"
+        ),
     ))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::{
-    Appointment, State, fairness,
+    Appointment, State,
     commands::{
         Settle,
         book::{Book, OfType, Wish, archived},
@@ -14,6 +14,7 @@ use super::{
         relocate::{Reassign, Reschedule},
         slot_taken,
     },
+    fairness,
     policy::Change,
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };

@@ -3,13 +3,31 @@
 //! This file holds the words. A type is shared by the practice or belongs to one provider; who offers it
 //! is the schedule room's business.
 
+pub mod check;
+pub mod commands;
+pub mod questions;
+pub mod service;
+pub mod store;
+
+#[cfg(test)]
+mod check_tests;
+#[cfg(test)]
+mod questions_tests;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{
-    id::{ProviderId, TypeId},
-    time::Instant,
+use crate::{
+    identity::permit,
+    kernel::{
+        id::{ProviderId, TypeId},
+        time::Instant,
+    },
 };
+
+/// How many random bytes a link code is made of: 144 bits, which nobody guesses.
+pub const LINK_CODE_BYTES: usize = 18;
 
 /// A kind of appointment that can be booked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -157,6 +175,55 @@ pub enum AnswerValue {
     Choice(String),
     /// To a question for yes or no.
     YesNo(bool),
+}
+
+impl AppointmentType {
+    /// A new type.
+    pub fn new(
+        id: TypeId,
+        owner: Option<ProviderId>,
+        terms: Terms,
+        random: &[u8; LINK_CODE_BYTES],
+        now: Instant,
+    ) -> Self {
+        let link_code = URL_SAFE_NO_PAD.encode(random);
+        let (archived, version) = (false, 1);
+        Self { id, owner, terms, link_code, archived, version, created_at: now, updated_at: now }
+    }
+
+    /// What permits look at.
+    pub fn subject(&self) -> permit::TypeSubject<'_> {
+        permit::TypeSubject {
+            id: self.id,
+            owner: self.owner,
+            link_code: self.terms.private.then_some(&self.link_code),
+        }
+    }
+}
+
+/// What happened to a type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It was added.
+    Created,
+    /// Its terms changed.
+    Changed,
+    /// It can be booked no more.
+    Archived,
+    /// It can be booked again.
+    Restored,
+}
+
+impl Kind {
+    /// The word used in the table.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Archived => "archived",
+            Self::Restored => "restored",
+        }
+    }
 }
 
 impl Terms {

@@ -30,6 +30,10 @@ pub enum Kind {
     ClosureCreated,
     /// The practice is open again; each provider has this event.
     ClosureDeleted,
+    /// A provider offers a type, or by another schedule than before.
+    OfferingChanged,
+    /// A provider offers a type no more.
+    OfferingWithdrawn,
     /// An appointment was booked.
     AppointmentBooked,
     /// An appointment was cancelled.
@@ -68,6 +72,12 @@ impl Kind {
         Self::ProviderOpened,
         Self::ProviderChanged,
         Self::ScheduleChanged,
+        Self::TimeOffCreated,
+        Self::TimeOffDeleted,
+        Self::ClosureCreated,
+        Self::ClosureDeleted,
+        Self::OfferingChanged,
+        Self::OfferingWithdrawn,
         Self::AppointmentBooked,
         Self::AppointmentCancelled,
         Self::AppointmentCompleted,
@@ -100,6 +110,8 @@ impl Kind {
             Self::TimeOffDeleted => "time_off_deleted",
             Self::ClosureCreated => "closure_created",
             Self::ClosureDeleted => "closure_deleted",
+            Self::OfferingChanged => "offering_changed",
+            Self::OfferingWithdrawn => "offering_withdrawn",
             Self::AppointmentBooked => "appointment_booked",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::AppointmentCompleted => "appointment_completed",

@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     booking_wire::{LONGEST_CODE, type_name},
-    caller::{deadline, maybe_caller},
+    caller::{deadline, visitor},
     convert::{end, minutes, name, start, timestamp},
     page::cut,
     proto::booking::{
@@ -42,7 +42,7 @@ impl AvailabilityService for AvailabilityApi {
         &self,
         request: Request<pb::ListSlotsRequest>,
     ) -> Result<Response<pb::ListSlotsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, maybe_caller(&request));
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
         let message = request.into_inner();
         let mut violations = Violations::new();
         let parts = Parts {
@@ -85,7 +85,7 @@ impl AvailabilityService for AvailabilityApi {
         &self,
         request: Request<pb::FindFirstSlotRequest>,
     ) -> Result<Response<pb::FindFirstSlotResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, maybe_caller(&request));
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
         let message = request.into_inner();
         let mut violations = Violations::new();
         let parts = Parts {
@@ -107,7 +107,7 @@ impl AvailabilityService for AvailabilityApi {
         &self,
         request: Request<pb::ExplainSlotRequest>,
     ) -> Result<Response<pb::ExplainSlotResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, maybe_caller(&request));
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
         let message = request.into_inner();
         let mut violations = Violations::new();
         let parts = Parts {

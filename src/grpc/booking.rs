@@ -4,8 +4,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     booking_wire::{
-        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, optional, ordered, override_reason,
-        question, read_booking, read_hold, states, wire, wire_event, wire_hold, wire_interval,
+        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, optional, ordered,
+        override_reason, question, read_booking, read_hold, states, wire, wire_event, wire_hold,
+        wire_interval,
     },
     caller::{caller, deadline},
     convert::{Requests, end, etag_version, mask, name, start},
@@ -137,7 +138,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "CancelAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "CancelAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -158,7 +165,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "CompleteAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "CompleteAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let reason = Some(String::new());
         let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -194,7 +207,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "ApproveAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "ApproveAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let reason = Some(String::new());
         let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -215,7 +234,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "DeclineAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "DeclineAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -236,7 +261,8 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "MarkNoShow", id, &message, &mut violations);
+        let once =
+            self.requests.once(Some(caller.user), "MarkNoShow", id, &message, &mut violations);
         let reason = Some(String::new());
         let parsed = violations.keep("name", appointment_name(&message.name));
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -257,7 +283,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "RescheduleAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "RescheduleAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let parsed = violations.keep("name", appointment_name(&message.name));
         let from = violations.keep("start_time", start(message.start_time.as_ref()));
         let until = message.end_time.as_ref();
@@ -270,11 +302,19 @@ impl BookingService for BookingApi {
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
-        let (reason, override_reason) =
-            reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
+        let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let (end, now) = (until, self.bookings.now());
         let unit = Reschedule {
-            caller, provider, id, start, end, reason, override_reason, expected, once, now,
+            caller,
+            provider,
+            id,
+            start,
+            end,
+            reason,
+            override_reason,
+            expected,
+            once,
+            now,
         };
         let moved = self.bookings.reschedule(deadline, unit).await?;
         let appointment = Some(wire(&moved, caller));
@@ -290,7 +330,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "ReassignAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "ReassignAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
         let to = violations.keep("provider", to);
@@ -299,8 +345,7 @@ impl BookingService for BookingApi {
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
-        let (reason, override_reason) =
-            reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
+        let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let now = self.bookings.now();
         let unit =
             Reassign { caller, provider, id, to, reason, override_reason, expected, once, now };
@@ -318,7 +363,13 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "UpdateAppointment", id, &message, &mut violations);
+        let once = self.requests.once(
+            Some(caller.user),
+            "UpdateAppointment",
+            id,
+            &message,
+            &mut violations,
+        );
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &NOTES));
         let Some(new) = &message.appointment else {
             violations.add("appointment", "must be set");
@@ -359,8 +410,7 @@ impl BookingService for BookingApi {
         let of = parsed.ok_or_else(Fault::unchecked)?;
         let limit = u64::from(size) + 1;
         let found = self.bookings.events(deadline, caller, of, after, limit).await?;
-        let (found, next_page_token) =
-            cut(found, size, &self.pages, &query, |last| last.version);
+        let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| last.version);
         let events = found.iter().filter_map(wire_event).collect();
         Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
     }
@@ -391,7 +441,8 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "ExtendHold", id, &message, &mut violations);
+        let once =
+            self.requests.once(Some(caller.user), "ExtendHold", id, &message, &mut violations);
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         let length = hold_duration(message.hold_duration.as_ref());
         let length = violations.keep("hold_duration", length);
@@ -411,7 +462,8 @@ impl BookingService for BookingApi {
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
         let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "ReleaseHold", id, &message, &mut violations);
+        let once =
+            self.requests.once(Some(caller.user), "ReleaseHold", id, &message, &mut violations);
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         violations.finish()?;
         let of = parsed.ok_or_else(Fault::unchecked)?;

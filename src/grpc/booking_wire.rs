@@ -134,7 +134,8 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
     let elsewhere = |provider: Option<ProviderId>| {
         provider.map(|provider| a.id.name(provider)).unwrap_or_default()
     };
-    let private = if permit::is_staff(caller, a.provider) { terms.private_note.as_str() } else { "" };
+    let private =
+        if permit::is_staff(caller, a.provider) { terms.private_note.as_str() } else { "" };
     pb::Appointment {
         name: a.id.name(a.provider),
         provider: a.provider.name(),
@@ -177,11 +178,7 @@ fn wire_answer(answer: &Answer) -> pb::Answer {
         AnswerValue::Choice(choice) => WireValue::ChoiceValue(choice.clone()),
         AnswerValue::YesNo(yes) => WireValue::YesNoValue(*yes),
     };
-    pb::Answer {
-        question: answer.question.clone(),
-        text: answer.text.clone(),
-        value: Some(value),
-    }
+    pb::Answer { question: answer.question.clone(), text: answer.text.clone(), value: Some(value) }
 }
 
 pub(super) fn wire_hold(held: &Appointment) -> pb::Hold {

@@ -77,6 +77,11 @@ pub(super) fn caller<T>(request: &Request<T>) -> Result<Caller, Fault> {
     request.extensions().get::<Caller>().copied().ok_or_else(not_authenticated)
 }
 
+/// The caller, where there is one: booking pages may be open to everybody.
+pub(super) fn visitor<T>(request: &Request<T>) -> Option<Caller> {
+    request.extensions().get::<Caller>().copied()
+}
+
 /// The deadline that the gate attached.
 pub(super) fn deadline<T>(request: &Request<T>) -> Result<Deadline, Fault> {
     let deadline = request.extensions().get::<Deadline>().copied();

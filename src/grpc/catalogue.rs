@@ -1,68 +1,297 @@
 //! `daybook.booking.v1.CatalogueService`.
 
+use prost::Message;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
-use super::proto::booking::{self as pb, catalogue_service_server::CatalogueService};
-use crate::kernel::fault::Fault;
+use super::{
+    caller::{caller, deadline, visitor},
+    catalogue_wire::{draft, named, wire, wire_offering},
+    convert::{Requests, etag_version, name},
+    page::cut,
+    proto::booking::{self as pb, catalogue_service_server::CatalogueService},
+    schedule::PROVIDER_NAME,
+};
+use crate::{
+    catalogue::{
+        self,
+        service::{Change, Types},
+    },
+    identity::permit,
+    kernel::{
+        fault::{Fault, Violations},
+        id::{ProviderId, TypeId},
+        page::{PageTokens, page_size},
+    },
+    schedule::{
+        offering::{read_schedule, service::Offerings},
+        store::offerings::{self, Cursor},
+    },
+};
+
+const TYPE_NAME: &str = "must be appointmentTypes/{type} with a UUID in lower case";
+/// How large a page of types grows at most, in bytes: half of what clients read unless told otherwise. A
+/// type can be as large as a request.
+const LONGEST_PAGE: usize = 2 * 1024 * 1024;
 
 #[derive(Debug)]
-pub(super) struct CatalogueApi;
+pub(super) struct CatalogueApi {
+    pub(super) types: Types,
+    pub(super) offerings: Offerings,
+    pub(super) requests: Requests,
+    pub(super) pages: PageTokens,
+}
 
 #[tonic::async_trait]
 impl CatalogueService for CatalogueApi {
     async fn create_appointment_type(
         &self,
-        _: Request<pb::CreateAppointmentTypeRequest>,
+        request: Request<pb::CreateAppointmentTypeRequest>,
     ) -> Result<Response<pb::CreateAppointmentTypeResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "CreateAppointmentType", id, &message, &mut violations);
+        let Some(asked) = &message.appointment_type else {
+            violations.add("appointment_type", "must be set");
+            return Err(violations.into_fault().into());
+        };
+        let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
+        let draft = draft(asked, None, &mut violations);
+        violations.finish()?;
+        let permit = permit::create_type(caller, owner)?;
+        let terms = draft.terms()?;
+        let made = match owner {
+            None => self.types.create(deadline, permit, terms, once).await?,
+            Some(own) => self.offerings.create_own(deadline, permit, own, terms, once).await?,
+        };
+        let appointment_type = Some(wire(&made, Some(caller)));
+        Ok(Response::new(pb::CreateAppointmentTypeResponse { appointment_type }))
     }
 
     async fn get_appointment_type(
         &self,
-        _: Request<pb::GetAppointmentTypeRequest>,
+        request: Request<pb::GetAppointmentTypeRequest>,
     ) -> Result<Response<pb::GetAppointmentTypeResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let id = type_id("name", &message.name, &mut violations);
+        let id = id.ok_or_else(|| violations.into_fault())?;
+        let found = self.types.get(deadline, caller, id, &message.link_code).await?;
+        let appointment_type = Some(wire(&found, caller));
+        Ok(Response::new(pb::GetAppointmentTypeResponse { appointment_type }))
     }
 
     async fn list_appointment_types(
         &self,
-        _: Request<pb::ListAppointmentTypesRequest>,
+        request: Request<pb::ListAppointmentTypesRequest>,
     ) -> Result<Response<pb::ListAppointmentTypesResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let of = optional(&message.provider, |text| provider("provider", text, &mut violations));
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let who = caller.map(|caller| caller.user);
+        let query = format!("types {who:?} {:?} {}", message.provider, message.show_archived);
+        let after = self.pages.read::<Uuid>(&query, &message.page_token);
+        let after = violations.keep("page_token", after).flatten();
+        violations.finish()?;
+        let bounds = permit::list_types(caller);
+        if let Some(id) = of {
+            self.offerings.known(deadline, bounds, id).await?;
+        }
+        let archived = message.show_archived;
+        let filter = catalogue::store::Filter { bounds, provider: of, archived };
+        let found = self.types.list(deadline, filter, after, u64::from(size) + 1).await?;
+        let mut appointment_types: Vec<_> = found.iter().map(|found| wire(found, caller)).collect();
+        let fitting = fitting(&appointment_types, size);
+        let (found, next_page_token) = cut(found, fitting, &self.pages, &query, |last| last.id.0);
+        appointment_types.truncate(found.len());
+        Ok(Response::new(pb::ListAppointmentTypesResponse { appointment_types, next_page_token }))
     }
 
     async fn update_appointment_type(
         &self,
-        _: Request<pb::UpdateAppointmentTypeRequest>,
+        request: Request<pb::UpdateAppointmentTypeRequest>,
     ) -> Result<Response<pb::UpdateAppointmentTypeResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "UpdateAppointmentType", id, &message, &mut violations);
+        let named = violations.keep("update_mask", named(message.update_mask.as_ref()));
+        let Some(asked) = &message.appointment_type else {
+            violations.add("appointment_type", "must be set");
+            return Err(violations.into_fault().into());
+        };
+        let id = type_id("appointment_type.name", &asked.name, &mut violations);
+        let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
+        let expected = violations.keep("appointment_type.etag", etag_version(&asked.etag));
+        let draft = named.map(|named| draft(asked, named.as_ref(), &mut violations));
+        violations.finish()?;
+        let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
+        let change = Change { id, draft, owner, expected: expected.flatten() };
+        let changed = self.types.update(deadline, caller, change, once).await?;
+        let appointment_type = Some(wire(&changed, Some(caller)));
+        Ok(Response::new(pb::UpdateAppointmentTypeResponse { appointment_type }))
     }
 
     async fn archive_appointment_type(
         &self,
-        _: Request<pb::ArchiveAppointmentTypeRequest>,
+        request: Request<pb::ArchiveAppointmentTypeRequest>,
     ) -> Result<Response<pb::ArchiveAppointmentTypeResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "ArchiveAppointmentType", id, &message, &mut violations);
+        let id = type_id("name", &message.name, &mut violations);
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let id = id.ok_or_else(Fault::unchecked)?;
+        let archived = message.archived;
+        let changed = self.types.archive(deadline, caller, id, archived, expected, once).await?;
+        let appointment_type = Some(wire(&changed, Some(caller)));
+        Ok(Response::new(pb::ArchiveAppointmentTypeResponse { appointment_type }))
     }
 
     async fn offer_appointment_type(
         &self,
-        _: Request<pb::OfferAppointmentTypeRequest>,
+        request: Request<pb::OfferAppointmentTypeRequest>,
     ) -> Result<Response<pb::OfferAppointmentTypeResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "OfferAppointmentType", id, &message, &mut violations);
+        let id = type_id("appointment_type", &message.appointment_type, &mut violations);
+        let by = provider("provider", &message.provider, &mut violations);
+        let schedule =
+            by.and_then(|by| violations.keep("schedule", read_schedule(by, &message.schedule)));
+        violations.finish()?;
+        let (Some(id), Some(by), Some(schedule)) = (id, by, schedule) else {
+            return Err(Fault::unchecked().into());
+        };
+        let permit = permit::offer(caller, by)?;
+        let offering = self.offerings.offer(deadline, permit, id, schedule, once).await?;
+        let offering = Some(wire_offering(&offering));
+        Ok(Response::new(pb::OfferAppointmentTypeResponse { offering }))
     }
 
     async fn withdraw_appointment_type(
         &self,
-        _: Request<pb::WithdrawAppointmentTypeRequest>,
+        request: Request<pb::WithdrawAppointmentTypeRequest>,
     ) -> Result<Response<pb::WithdrawAppointmentTypeResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once =
+            self.requests.once(who, "WithdrawAppointmentType", id, &message, &mut violations);
+        let id = type_id("appointment_type", &message.appointment_type, &mut violations);
+        let by = provider("provider", &message.provider, &mut violations);
+        violations.finish()?;
+        let (id, by) = id.zip(by).ok_or_else(Fault::unchecked)?;
+        let permit = permit::offer(caller, by)?;
+        self.offerings.withdraw(deadline, permit, id, once).await?;
+        Ok(Response::new(pb::WithdrawAppointmentTypeResponse {}))
     }
 
     async fn list_offerings(
         &self,
-        _: Request<pb::ListOfferingsRequest>,
+        request: Request<pb::ListOfferingsRequest>,
     ) -> Result<Response<pb::ListOfferingsResponse>, Status> {
-        Err(Fault::internal("not built yet").into())
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let of = &message.appointment_type;
+        let of = optional(of, |text| type_id("appointment_type", text, &mut violations));
+        let by = optional(&message.provider, |text| provider("provider", text, &mut violations));
+        if message.appointment_type.is_empty() {
+            if message.provider.is_empty() {
+                violations.add("appointment_type", "must be set where provider is not");
+            }
+            if !message.link_code.is_empty() {
+                violations.add("link_code", "must be left out where appointment_type is not set");
+            }
+        }
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let query = format!(
+            "offerings {:?} {:?} {:?} {:?}",
+            caller.map(|caller| caller.user),
+            message.appointment_type,
+            message.provider,
+            message.link_code
+        );
+        let after = self.pages.read::<Cursor>(&query, &message.page_token);
+        let after = violations.keep("page_token", after).flatten();
+        violations.finish()?;
+        let bounds = permit::list_types(caller);
+        if let Some(id) = of {
+            self.types.get(deadline, caller, id, &message.link_code).await?;
+        }
+        if let Some(id) = by {
+            self.offerings.known(deadline, bounds, id).await?;
+        }
+        let filter = offerings::Filter { bounds, type_id: of, provider: by };
+        let found = self.offerings.list(deadline, filter, after, u64::from(size) + 1).await?;
+        let (found, next_page_token) = cut(found, size, &self.pages, &query, |(last, began)| {
+            Cursor { at: *began, provider: last.provider.0, type_id: last.type_id.0 }
+        });
+        let offerings = found.iter().map(|(found, _)| wire_offering(found)).collect();
+        Ok(Response::new(pb::ListOfferingsResponse { offerings, next_page_token }))
+    }
+}
+
+const OWNER: &str = "appointment_type.owner";
+
+fn type_id(field: &str, text: &str, violations: &mut Violations) -> Option<TypeId> {
+    violations.keep(field, name(text, TypeId::parse, TYPE_NAME))
+}
+
+fn provider(field: &str, text: &str, violations: &mut Violations) -> Option<ProviderId> {
+    violations.keep(field, name(text, ProviderId::parse, PROVIDER_NAME))
+}
+
+fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    if text.is_empty() { None } else { read(text) }
+}
+
+/// How many of these make a page: so many, but not more than fit, and at least one.
+fn fitting(all: &[pb::AppointmentType], size: u32) -> u32 {
+    let mut room = LONGEST_PAGE;
+    let fit = all.iter().take_while(|each| {
+        let left = room.checked_sub(each.encoded_len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    u32::try_from(fit.count()).unwrap_or(u32::MAX).clamp(1, size.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_no_longer_than_asked_and_no_larger_than_fits() {
+        let of = |length: usize| pb::AppointmentType {
+            description: "x".repeat(length),
+            ..Default::default()
+        };
+        let small: Vec<_> = (0..10).map(|_| of(10)).collect();
+        assert_eq!(fitting(&small, 3), 3);
+        assert_eq!(fitting(&small, 500), 10);
+        assert_eq!(fitting(&[], 3), 1);
+        let large: Vec<_> = (0..10).map(|_| of(LONGEST_PAGE / 4)).collect();
+        assert_eq!(fitting(&large, 500), 3);
+        assert_eq!(fitting(&large, 2), 2);
+        assert_eq!(fitting(&[of(2 * LONGEST_PAGE), of(1)], 500), 1);
     }
 }

@@ -11,6 +11,7 @@ mod booking;
 mod booking_wire;
 mod caller;
 mod catalogue;
+mod catalogue_wire;
 mod convert;
 mod gate;
 pub mod health;

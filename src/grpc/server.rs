@@ -41,11 +41,12 @@ use super::{
 };
 use crate::{
     accounts::service::Accounts,
-    availability::service::Availabilities,
+    availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
+    catalogue::service::Types,
     config::{Config, ServerConfig},
     kernel::{ambient::Ambient, fault::Fault, page::PageTokens},
-    schedule::service::Schedules,
+    schedule::{offering::service::Offerings, service::Schedules},
 };
 
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
@@ -69,6 +70,12 @@ pub struct Services {
     pub schedules: Schedules,
     /// Free time.
     pub availabilities: Availabilities,
+    /// Slots of appointment types.
+    pub slots: Slots,
+    /// Appointment types.
+    pub types: Types,
+    /// Who offers them.
+    pub offerings: Offerings,
     /// Appointments.
     pub bookings: Bookings,
     /// Clock and ids.
@@ -160,8 +167,14 @@ fn routes<H: HealthService>(
     let booking = BookingServiceServer::new(BookingApi {
         bookings: services.bookings,
         availabilities: services.availabilities,
+        requests: requests.clone(),
+        pages: pages.clone(),
+    });
+    let catalogue = CatalogueServiceServer::new(CatalogueApi {
+        types: services.types,
+        offerings: services.offerings,
         requests,
-        pages,
+        pages: pages.clone(),
     });
     let mut routes = Routes::new(health.max_decoding_message_size(longest))
         .add_service(
@@ -174,14 +187,15 @@ fn routes<H: HealthService>(
             booking.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
-            CatalogueServiceServer::new(CatalogueApi)
-                .max_decoding_message_size(longest)
-                .max_encoding_message_size(LONGEST_ANSWER),
+            catalogue.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
-            AvailabilityServiceServer::new(AvailabilityApi)
-                .max_decoding_message_size(longest)
-                .max_encoding_message_size(LONGEST_ANSWER),
+            AvailabilityServiceServer::new(AvailabilityApi {
+                slots: services.slots,
+                pages: pages.clone(),
+            })
+            .max_decoding_message_size(longest)
+            .max_encoding_message_size(LONGEST_ANSWER),
         );
     if server.reflection {
         let reflection = Reflection::new()?;

@@ -5,10 +5,12 @@
 //! compile. Another person's resource is `NOT_FOUND`, as if it did not exist; `PERMISSION_DENIED` is for
 //! what a role may never do, and is decided by the policy table before.
 
+use aws_lc_rs::constant_time;
+
 use super::{Caller, Role};
 use crate::kernel::{
     fault::{Fault, Reason},
-    id::{AppointmentId, ProviderId, UserId},
+    id::{AppointmentId, ProviderId, TypeId, UserId},
 };
 
 /// May look after all accounts.
@@ -84,6 +86,57 @@ pub struct ListAppointments {
     pub customer: Option<UserId>,
 }
 
+/// What decides who may do what with an appointment type.
+#[derive(Debug, Clone, Copy)]
+pub struct TypeSubject<'t> {
+    /// The type.
+    pub id: TypeId,
+    /// Whose own it is; nobody's means the practice's.
+    pub owner: Option<ProviderId>,
+    /// What opens it, where it is private.
+    pub link_code: Option<&'t str>,
+}
+
+/// May add an appointment type.
+#[derive(Debug, Clone, Copy)]
+pub struct CreateType {
+    /// Who adds it.
+    pub editor: UserId,
+    /// Whose own it will be; nobody's means the practice's.
+    pub owner: Option<ProviderId>,
+}
+
+/// May change this appointment type.
+#[derive(Debug, Clone, Copy)]
+pub struct ManageType {
+    /// Who changes it.
+    pub editor: UserId,
+}
+
+/// May see this appointment type.
+#[derive(Debug, Clone, Copy)]
+pub struct SeeType(());
+
+/// May list appointment types, and who offers them, within these bounds, which every query carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListTypes {
+    /// All there are: what is private, and what is of providers who cannot be booked.
+    pub everything: bool,
+    /// Also what is private to this provider.
+    pub own: Option<ProviderId>,
+}
+
+/// May say what this provider offers.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    /// Who says so.
+    pub editor: UserId,
+    /// Who will be booked.
+    pub provider: ProviderId,
+    /// Whether the editor manages every type.
+    pub everything: bool,
+}
+
 /// Admins look after accounts.
 pub fn manage_users(caller: Caller) -> Result<ManageUsers, Fault> {
     match caller.role {
@@ -127,6 +180,79 @@ pub fn edit_plan(
     Ok(EditSchedule { editor: caller.user, provider })
 }
 
+/// Whether somebody manages the types of this owner: admins all, providers their own.
+pub fn manages_types(caller: Option<Caller>, owner: Option<ProviderId>) -> bool {
+    caller.is_some_and(|caller| match caller.role {
+        Role::Customer => false,
+        Role::Provider => owner == Some(caller.user.as_provider()),
+        Role::Admin => true,
+    })
+}
+
+/// Admins add shared types and anybody's own, providers their own.
+pub fn create_type(caller: Caller, owner: Option<ProviderId>) -> Result<CreateType, Fault> {
+    if manages_types(Some(caller), owner) {
+        return Ok(CreateType { editor: caller.user, owner });
+    }
+    match (caller.role, owner) {
+        (Role::Provider, Some(other)) => Err(Fault::not_found(other.name())),
+        _ => Err(role_not_allowed()),
+    }
+}
+
+/// Admins change all types, providers their own. Of the others a public one is told apart from one that
+/// does not exist, since everybody sees it.
+pub fn manage_type(caller: Caller, subject: TypeSubject<'_>) -> Result<ManageType, Fault> {
+    if manages_types(Some(caller), subject.owner) {
+        return Ok(ManageType { editor: caller.user });
+    }
+    if caller.role == Role::Customer || subject.link_code.is_none() {
+        return Err(role_not_allowed());
+    }
+    Err(Fault::not_found(subject.id.name()))
+}
+
+/// Everybody sees public types; private ones are seen by those who manage or offer them, and by those who
+/// have the link code.
+pub fn see_type(
+    caller: Option<Caller>,
+    subject: TypeSubject<'_>,
+    link_code: &str,
+    offers: bool,
+) -> Result<SeeType, Fault> {
+    let opens = |code: &str| {
+        // In constant time, so that a code cannot be found character by character.
+        constant_time::verify_slices_are_equal(code.as_bytes(), link_code.as_bytes()).is_ok()
+    };
+    if subject.link_code.is_none_or(opens) || manages_types(caller, subject.owner) || offers {
+        return Ok(SeeType(()));
+    }
+    Err(Fault::not_found(subject.id.name()))
+}
+
+/// Everybody lists types and offerings: admins all, others the public ones, and providers what is their
+/// own too.
+pub fn list_types(caller: Option<Caller>) -> ListTypes {
+    let is = |role| caller.filter(|caller| caller.role == role);
+    ListTypes {
+        everything: is(Role::Admin).is_some(),
+        own: is(Role::Provider).map(|caller| caller.user.as_provider()),
+    }
+}
+
+/// Providers say what they offer themselves, admins what anybody offers.
+pub fn offer(caller: Caller, provider: ProviderId) -> Result<Offer, Fault> {
+    let everything = match caller.role {
+        Role::Customer => return Err(role_not_allowed()),
+        Role::Provider if caller.user.as_provider() != provider => {
+            return Err(Fault::not_found(provider.name()));
+        }
+        Role::Provider => false,
+        Role::Admin => true,
+    };
+    Ok(Offer { editor: caller.user, provider, everything })
+}
+
 /// Providers see their own time off, admins anybody's.
 pub fn see_time_off(caller: Caller, provider: ProviderId) -> Result<SeeTimeOff, Fault> {
     edit_plan(caller, provider, || provider.name()).map(|_| SeeTimeOff { provider })
@@ -139,11 +265,7 @@ pub fn close_practice(caller: Caller) -> Result<ClosePractice, Fault> {
 
 /// Everybody books for themselves, with anybody but themselves; providers book their own time for a
 /// customer, and admins anybody's.
-pub fn book(
-    caller: Caller,
-    provider: ProviderId,
-    customer: Option<UserId>,
-) -> Result<Book, Fault> {
+pub fn book(caller: Caller, provider: ProviderId, customer: Option<UserId>) -> Result<Book, Fault> {
     let is_staff = is_staff(caller, provider);
     let customer = customer.unwrap_or(caller.user);
     if customer != caller.user && !is_staff {
@@ -158,10 +280,7 @@ pub fn not_own_time(customer: UserId, provider: ProviderId) -> Result<(), Fault>
     if customer.as_provider() != provider {
         return Ok(());
     }
-    Err(Fault::new(
-        Reason::OwnTime,
-        "providers cannot book themselves; choose another provider",
-    ))
+    Err(Fault::new(Reason::OwnTime, "providers cannot book themselves; choose another provider"))
 }
 
 /// Whether the caller acts for a provider: is the provider, or an admin.

@@ -171,6 +171,12 @@ impl Fault {
         fault
     }
 
+    /// The etag is of another version.
+    pub fn stale() -> Self {
+        let text = "the resource changed since the etag was read; read it again";
+        Self::new(Reason::EtagStale, text)
+    }
+
     /// More work than the server takes; worth trying again after `retry_after`.
     pub fn overloaded(retry_after: Duration) -> Self {
         let mut fault =

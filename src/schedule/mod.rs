@@ -9,6 +9,7 @@ pub mod dates;
 pub mod expand;
 pub mod hours;
 pub mod name;
+pub mod offering;
 pub mod plan;
 pub mod provider;
 pub mod service;

@@ -119,8 +119,7 @@ impl Book {
         } else {
             policy::may_override(interval, self.now)?;
         }
-        let terms =
-            Agreed { override_reason: self.override_reason.clone(), ..Agreed::default() };
+        let terms = Agreed { override_reason: self.override_reason.clone(), ..Agreed::default() };
         let checked =
             Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
         Ok(self.draft(provider, schedule.hours(), &checked))
@@ -176,9 +175,8 @@ impl Book {
             return Err(not_a_duration());
         }
         let interval = wish.start.checked_add_signed(duration);
-        let interval = interval
-            .and_then(|end| Interval::new(wish.start, end))
-            .ok_or_else(Fault::unchecked)?;
+        let interval =
+            interval.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)?;
         let hours = match hours {
             Some(hours) => hours,
             None if overriding => provider.schedule.hours(),

@@ -145,7 +145,8 @@ impl UnitOfWork for Annotate {
         found.updated_at = self.now;
         store::update(tx, &found).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act = Act { kind: Kind::AppointmentUpdated, actor: self.caller.user, detail: json!({}) };
+        let act =
+            Act { kind: Kind::AppointmentUpdated, actor: self.caller.user, detail: json!({}) };
         finish(tx, &found, act, &self.once, self.now).await?;
         Ok(found)
     }

@@ -57,8 +57,7 @@ impl UnitOfWork for Use {
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let absent = || Fault::not_found(self.id.name(self.provider));
         let id = self.id.as_appointment();
-        let mut provider =
-            schedule::store::lock(tx, self.provider).await?.ok_or_else(absent)?;
+        let mut provider = schedule::store::lock(tx, self.provider).await?.ok_or_else(absent)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
@@ -128,9 +127,7 @@ impl Use {
                 booked.terms.answers = book::answers(&kind.terms, replies)?;
                 let most = kind.terms.limits.open_per_customer;
                 book::check_customer_limit(tx, self.caller.user, id, most, self.now).await?;
-                if kind.terms.requires_approval
-                    && !permit::is_staff(self.caller, self.provider)
-                {
+                if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
                     let expiry = catalogue::minutes(kind.terms.request_expiry);
                     let expires_at = ceil_to_second(self.now + expiry).min(booked.start);
                     booked.state = State::Pending;

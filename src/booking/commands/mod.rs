@@ -150,13 +150,16 @@ pub(super) async fn offered<'p>(
 ) -> Result<Offered<'p>, Fault> {
     let kind = catalogue::store::find(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
     let offering = schedule::store::offerings::find(tx, provider.id, id).await?;
-    let hours = match offering {
-        None => None,
-        Some(offering) => {
-            let hours = provider.hours(offering.schedule.as_deref());
-            Some(hours.ok_or_else(|| Fault::internal("an offering by a schedule that is not there"))?)
-        }
-    };
+    let hours =
+        match offering {
+            None => None,
+            Some(offering) => {
+                let hours = provider.hours(offering.schedule.as_deref());
+                Some(hours.ok_or_else(|| {
+                    Fault::internal("an offering by a schedule that is not there")
+                })?)
+            }
+        };
     Ok(Offered { kind, hours })
 }
 

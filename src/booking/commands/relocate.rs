@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Act, Offered, asked_by, check_version, decide::find_locked, finish, not_offered, offered, record,
-    refused, settle, time,
+    Act, Offered, asked_by, check_version, decide::find_locked, finish, not_offered, offered,
+    record, refused, settle, time,
 };
 use crate::{
     accounts,

@@ -296,8 +296,7 @@ pub async fn list(
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     // A hold is no appointment yet.
-    let mut query =
-        appointments::Entity::find().filter(Column::State.ne(State::Held.word()));
+    let mut query = appointments::Entity::find().filter(Column::State.ne(State::Held.word()));
     if let Some(provider) = filter.bounds.provider {
         query = query.filter(Column::ProviderId.eq(provider.0));
     }
@@ -351,8 +350,7 @@ fn in_states(states: &[State], now: Instant) -> Condition {
 }
 
 fn terms(a: &Appointment) -> Result<serde_json::Value, Fault> {
-    serde_json::to_value(&a.terms)
-        .map_err(|e| Fault::internal(format!("terms do not encode: {e}")))
+    serde_json::to_value(&a.terms).map_err(|e| Fault::internal(format!("terms do not encode: {e}")))
 }
 
 fn backend(engine: Engine) -> DatabaseBackend {

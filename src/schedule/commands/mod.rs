@@ -13,7 +13,7 @@ use super::{Schedule, provider::Provider, store};
 use crate::{
     events::{self, Event, Kind},
     kernel::{
-        fault::{Fault, Reason, Violations},
+        fault::{Fault, Violations},
         id::{AppointmentId, ProviderId, UserId},
         time::{Instant, Interval},
     },
@@ -86,7 +86,7 @@ pub async fn change(
 
 /// The etag is of another version.
 pub fn stale() -> Fault {
-    Fault::new(Reason::EtagStale, "the resource changed since the etag was read; read it again")
+    Fault::stale()
 }
 
 /// What somebody did to a provider's schedules.
@@ -117,7 +117,7 @@ fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> 
     violations.finish()
 }
 
-async fn record(
+pub(super) async fn record(
     tx: &Tx,
     provider: &Provider,
     kind: Kind,

@@ -225,11 +225,7 @@ impl Find {
         Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)
     }
 
-    fn answer(
-        &self,
-        row: Row,
-        known: Option<Arc<Provider>>,
-    ) -> Result<Arc<Found>, Fault> {
+    fn answer(&self, row: Row, known: Option<Arc<Provider>>) -> Result<Arc<Found>, Fault> {
         let id = row.provider_id;
         let read = |text: Option<&str>| {
             intervals(text).ok_or_else(|| Fault::internal(format!("claims of {id} do not read")))

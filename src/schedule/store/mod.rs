@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod closures;
+pub mod offerings;
 pub mod touched;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::{
     kernel::{fault::Fault, id::ProviderId, time::Instant},
     storage::{
         Engine, Session, Tx, engine,
-        entity::{offerings, providers},
+        entity::{offerings as rows, providers},
     },
 };
 
@@ -71,9 +72,9 @@ pub async fn list(
 
 /// Whether an appointment type is offered by this named schedule.
 pub async fn is_offered_by(tx: &Tx, id: ProviderId, schedule: &str) -> Result<bool, Fault> {
-    let found = offerings::Entity::find()
-        .filter(offerings::Column::ProviderId.eq(id.0))
-        .filter(offerings::Column::ScheduleId.eq(schedule))
+    let found = rows::Entity::find()
+        .filter(rows::Column::ProviderId.eq(id.0))
+        .filter(rows::Column::ScheduleId.eq(schedule))
         .limit(1)
         .one(tx.db())
         .await

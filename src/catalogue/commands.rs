@@ -1,0 +1,167 @@
+//! Units of work on appointment types.
+
+use serde_json::json;
+
+use super::{AppointmentType, Kind, check::Draft, store};
+use crate::{
+    identity::{
+        Caller,
+        permit::{self, ManageType},
+    },
+    kernel::{
+        fault::{Fault, Violations},
+        id::{ProviderId, TypeId, UserId},
+        time::Instant,
+    },
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// Adds a shared type. A provider's own type is added with its offering, in the schedule room.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// The new type.
+    pub new: AppointmentType,
+    /// Who adds it.
+    pub editor: UserId,
+    /// The request, for retries.
+    pub once: Once,
+}
+
+impl UnitOfWork for Create {
+    type Output = AppointmentType;
+
+    async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        add(tx, &self.new, self.editor, &self.once).await?;
+        Ok(self.new.clone())
+    }
+}
+
+/// Adds a type, records that, and keeps the answer. A step of a unit of work, not a unit by itself.
+pub async fn add(tx: &Tx, new: &AppointmentType, editor: UserId, once: &Once) -> Result<(), Fault> {
+    // Nobody else can hold the new type: the request id is what two twins meet at.
+    store::insert(tx, new).await?;
+    let detail = json!({ "owner": new.owner, "terms": store::encode(&new.terms)? });
+    store::record(tx, new, Kind::Created, editor, new.created_at, detail).await?;
+    once.keep(tx, new.id.0, new.version, new, new.created_at).await
+}
+
+/// Changes a type.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Who changes it.
+    pub caller: Caller,
+    /// Which.
+    pub id: TypeId,
+    /// What to change; what is absent stays.
+    pub draft: Draft,
+    /// Whose own it is, if told: that cannot be changed.
+    pub owner: Option<ProviderId>,
+    /// The version that was seen, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Update {
+    type Output = AppointmentType;
+
+    async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
+        let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
+        let (permit, mut changed) = match begun {
+            Begun::Done(earlier) => return Ok(earlier),
+            Begun::Found(permit, found) => (permit, found),
+        };
+        if self.owner.is_some() && self.owner != changed.owner {
+            let mut violations = Violations::new();
+            violations.add("appointment_type.owner", "cannot be changed; leave it out");
+            return Err(violations.into_fault());
+        }
+        changed.terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
+        let detail = json!({ "terms": store::encode(&changed.terms)? });
+        finish(tx, changed, (Kind::Changed, permit, detail), &self.once, self.now).await
+    }
+}
+
+/// Ends the booking of a type, or begins it again.
+#[derive(Debug, Clone)]
+pub struct Archive {
+    /// Who changes it.
+    pub caller: Caller,
+    /// Which.
+    pub id: TypeId,
+    /// Whether it shall be archived.
+    pub archived: bool,
+    /// The version that was seen, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Archive {
+    type Output = AppointmentType;
+
+    async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
+        let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
+        let (permit, mut changed) = match begun {
+            Begun::Done(earlier) => return Ok(earlier),
+            Begun::Found(permit, found) => (permit, found),
+        };
+        if changed.archived == self.archived {
+            self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
+            return Ok(changed);
+        }
+        changed.archived = self.archived;
+        let kind = if self.archived { Kind::Archived } else { Kind::Restored };
+        finish(tx, changed, (kind, permit, json!({})), &self.once, self.now).await
+    }
+}
+
+enum Begun {
+    /// The request came before, and got this answer.
+    Done(AppointmentType),
+    /// The type, locked, as its editor saw it.
+    Found(ManageType, AppointmentType),
+}
+
+/// Locks the type, asks whether the caller may change it, looks for an earlier answer, and checks the
+/// version that was seen.
+async fn begin(
+    tx: &Tx,
+    caller: Caller,
+    id: TypeId,
+    once: &Once,
+    expected: Option<i64>,
+) -> Result<Begun, Fault> {
+    let found = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
+    let permit = permit::manage_type(caller, found.subject())?;
+    if let Some((earlier, _)) = once.earlier(tx).await? {
+        return Ok(Begun::Done(earlier));
+    }
+    if expected.is_some_and(|version| version != found.version) {
+        return Err(Fault::stale());
+    }
+    Ok(Begun::Found(permit, found))
+}
+
+/// Writes the type back with its next version, records the change, and keeps the answer.
+async fn finish(
+    tx: &Tx,
+    mut changed: AppointmentType,
+    (kind, permit, detail): (Kind, ManageType, serde_json::Value),
+    once: &Once,
+    now: Instant,
+) -> Result<AppointmentType, Fault> {
+    changed.version += 1;
+    changed.updated_at = now;
+    store::update(tx, &changed).await?;
+    store::record(tx, &changed, kind, permit.editor, now, detail).await?;
+    once.keep(tx, changed.id.0, changed.version, &changed, now).await?;
+    Ok(changed)
+}

@@ -1,0 +1,174 @@
+//! Units of work on offerings. Each locks the provider first, and makes a version of its schedule.
+
+use serde_json::{Value, json};
+
+use super::{Offering, has_schedule};
+use crate::{
+    catalogue::{self, AppointmentType},
+    events::Kind,
+    identity::permit,
+    kernel::{
+        fault::{Fault, Violations},
+        id::{ProviderId, TypeId, UserId},
+        time::Instant,
+    },
+    schedule::{
+        commands::record,
+        provider::Provider,
+        store::{self, offerings},
+    },
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// Adds a provider's own type, which the provider offers from then on.
+#[derive(Debug, Clone)]
+pub struct CreateOwn {
+    /// The new type.
+    pub new: AppointmentType,
+    /// Whose own it is.
+    pub owner: ProviderId,
+    /// Who adds it.
+    pub editor: UserId,
+    /// The request, for retries.
+    pub once: Once,
+}
+
+impl UnitOfWork for CreateOwn {
+    type Output = AppointmentType;
+
+    async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
+        let provider = store::lock(tx, self.owner).await?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let provider = enabled(provider, self.owner)?;
+        let now = self.new.created_at;
+        catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
+        let offering = Offering { provider: self.owner, type_id: self.new.id, schedule: None };
+        offerings::insert(tx, &offering, now).await?;
+        changed(tx, provider, &offering, self.editor, now).await?;
+        Ok(self.new.clone())
+    }
+}
+
+/// Lets a provider be booked for a type, or changes by which schedule.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The right to.
+    pub permit: permit::Offer,
+    /// For what.
+    pub type_id: TypeId,
+    /// By which named schedule; none is the default one.
+    pub schedule: Option<String>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Offer {
+    type Output = Offering;
+
+    async fn run(&self, tx: &Tx) -> Result<Offering, Fault> {
+        let permit::Offer { provider: id, editor, everything } = self.permit;
+        let provider = store::lock(tx, id).await?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let provider = enabled(provider, id)?;
+        let found = catalogue::store::find(tx, self.type_id).await?;
+        let before = offerings::find(tx, id, self.type_id).await?;
+        // What is private is known to those who manage or offer it only.
+        let knows = |found: &AppointmentType| {
+            everything || before.is_some() || !found.terms.private || found.owner == Some(id)
+        };
+        let found = found.filter(knows).ok_or_else(|| Fault::not_found(self.type_id.name()))?;
+        if found.owner.is_some_and(|owner| owner != id) {
+            let mut violations = Violations::new();
+            violations.add("provider", "must be the owner of the appointment type");
+            return Err(violations.into_fault());
+        }
+        let schedule = self.schedule.clone();
+        let offering = Offering { provider: id, type_id: self.type_id, schedule };
+        if offering.schedule.as_ref().is_some_and(|named| !has_schedule(&provider, named)) {
+            return Err(Fault::not_found(offering.schedule_name()));
+        }
+        let version = match &before {
+            Some(before) if *before == offering => provider.version,
+            Some(_) => {
+                offerings::update(tx, &offering).await?;
+                changed(tx, provider, &offering, editor, self.now).await?
+            }
+            None => {
+                offerings::insert(tx, &offering, self.now).await?;
+                changed(tx, provider, &offering, editor, self.now).await?
+            }
+        };
+        self.once.keep(tx, id.0, version, &offering, self.now).await?;
+        Ok(offering)
+    }
+}
+
+/// Ends that a provider can be booked for a type. Appointments stay.
+#[derive(Debug, Clone)]
+pub struct Withdraw {
+    /// The right to.
+    pub permit: permit::Offer,
+    /// For what.
+    pub type_id: TypeId,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Withdraw {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let permit::Offer { provider: id, editor, .. } = self.permit;
+        let provider = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
+        if self.once.earlier::<()>(tx).await?.is_some() {
+            return Ok(());
+        }
+        if !offerings::delete(tx, id, self.type_id).await? {
+            return Err(Fault::not_found(self.type_id.name()));
+        }
+        let detail = json!({ "appointment_type": self.type_id });
+        let act = (Kind::OfferingWithdrawn, editor, detail);
+        let version = finish(tx, provider, act, self.now).await?;
+        self.once.keep(tx, id.0, version, &(), self.now).await
+    }
+}
+
+/// A provider who cannot be booked is, to everybody, none.
+fn enabled(provider: Option<Provider>, id: ProviderId) -> Result<Provider, Fault> {
+    provider.filter(|provider| provider.enabled).ok_or_else(|| Fault::not_found(id.name()))
+}
+
+async fn changed(
+    tx: &Tx,
+    provider: Provider,
+    offering: &Offering,
+    editor: UserId,
+    now: Instant,
+) -> Result<i64, Fault> {
+    let detail = json!({ "appointment_type": offering.type_id, "schedule": offering.schedule });
+    finish(tx, provider, (Kind::OfferingChanged, editor, detail), now).await
+}
+
+/// Writes the provider back with its next version, which is one of its schedule, so that schedules that
+/// were remembered are read again; and records the change.
+async fn finish(
+    tx: &Tx,
+    mut provider: Provider,
+    (kind, editor, detail): (Kind, UserId, Value),
+    now: Instant,
+) -> Result<i64, Fault> {
+    provider.version += 1;
+    provider.schedule_version = provider.version;
+    provider.schedule_updated_at = now;
+    store::update(tx, &provider).await?;
+    record(tx, &provider, kind, Some(editor), now, detail).await?;
+    Ok(provider.version)
+}

@@ -1,0 +1,121 @@
+//! What callers can ask about offerings.
+
+use super::{
+    Offering,
+    commands::{CreateOwn, Offer, Withdraw},
+};
+use crate::{
+    catalogue::{AppointmentType, Terms},
+    identity::permit::{self, CreateType, ListTypes},
+    kernel::{
+        ambient::Ambient,
+        fault::Fault,
+        id::{ProviderId, TypeId},
+        time::Instant,
+    },
+    schedule::store::{
+        self,
+        offerings::{self, Cursor, Filter},
+    },
+    storage::{Deadline, Query, Snapshot, Store, request::Once},
+};
+
+/// Offerings, and the types that come with one.
+#[derive(Debug, Clone)]
+pub struct Offerings {
+    /// The database.
+    pub store: Store,
+    /// Clock, ids and randomness.
+    pub ambient: Ambient,
+}
+
+impl Offerings {
+    /// Adds a provider's own type, which the provider offers from then on.
+    pub async fn create_own(
+        &self,
+        deadline: Deadline,
+        permit: CreateType,
+        owner: ProviderId,
+        terms: Terms,
+        once: Once,
+    ) -> Result<AppointmentType, Fault> {
+        let now = self.ambient.now();
+        let (id, random) = (TypeId(self.ambient.id(now)), self.ambient.bytes());
+        let new = AppointmentType::new(id, Some(owner), terms, &random, now);
+        self.store.run(deadline, CreateOwn { new, owner, editor: permit.editor, once }).await
+    }
+
+    /// Lets a provider be booked for a type, or changes by which schedule.
+    pub async fn offer(
+        &self,
+        deadline: Deadline,
+        permit: permit::Offer,
+        type_id: TypeId,
+        schedule: Option<String>,
+        once: Once,
+    ) -> Result<Offering, Fault> {
+        let now = self.ambient.now();
+        self.store.run(deadline, Offer { permit, type_id, schedule, once, now }).await
+    }
+
+    /// Ends that a provider can be booked for a type.
+    pub async fn withdraw(
+        &self,
+        deadline: Deadline,
+        permit: permit::Offer,
+        type_id: TypeId,
+        once: Once,
+    ) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        self.store.run(deadline, Withdraw { permit, type_id, once, now }).await
+    }
+
+    /// Refuses a provider who cannot be booked, of whom only those know who see everything.
+    pub async fn known(
+        &self,
+        deadline: Deadline,
+        bounds: ListTypes,
+        id: ProviderId,
+    ) -> Result<(), Fault> {
+        let enabled = self.store.read(deadline, Enabled(id)).await?;
+        match enabled {
+            Some(enabled) if enabled || bounds.everything => Ok(()),
+            _ => Err(Fault::not_found(id.name())),
+        }
+    }
+
+    /// A page of offerings, each with the time when it began, within the bounds that the filter holds.
+    pub async fn list(
+        &self,
+        deadline: Deadline,
+        filter: Filter,
+        after: Option<Cursor>,
+        limit: u64,
+    ) -> Result<Vec<(Offering, Instant)>, Fault> {
+        self.store.read(deadline, List { filter, after, limit }).await
+    }
+}
+
+struct Enabled(ProviderId);
+
+impl Query for Enabled {
+    type Output = Option<bool>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        Ok(store::find(at, self.0).await?.map(|provider| provider.enabled))
+    }
+}
+
+struct List {
+    filter: Filter,
+    after: Option<Cursor>,
+    limit: u64,
+}
+
+impl Query for List {
+    type Output = Vec<(Offering, Instant)>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        offerings::list(at, &self.filter, self.after, self.limit).await
+    }
+}
