@@ -60,7 +60,8 @@ pub fn slots(
         }
         let before = slots.len();
         for piece in pieces.iter().take_while(|piece| piece.start() < window.end()) {
-            let walk = Walk { time, asked, window, piece, starts, most: before + most };
+            let walk =
+                Walk { time, asked, window, piece, starts, most: before.saturating_add(most) };
             walk.push(&mut slots, &mut limits);
         }
         last = slots.last().map(Interval::start).max(last);

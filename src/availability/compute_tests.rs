@@ -3,9 +3,35 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::availability::{Availability, explain};
+use crate::catalogue::{Horizon, Limits};
 use crate::kernel::time::tests::{at, cases, span};
-use crate::schedule::WeeklyHours;
+use crate::schedule::expand::local_days;
 use crate::schedule::expand::tests::{daily, model_windows, place, weekly_hours, zone};
+use crate::schedule::{Schedule, WeeklyHours};
+
+/// What a caller wants to know.
+#[derive(Clone, Copy)]
+struct Query {
+    range: Interval,
+    duration: TimeDelta,
+    now: Instant,
+}
+
+/// Free time and slots of bare intervals.
+fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
+    let time = Time {
+        zone: schedule.zone(),
+        windows: schedule.windows(query.range),
+        claims: claims.clone().into(),
+        ..Time::default()
+    };
+    let asked = Asked::interval(query.duration, schedule.slot());
+    Availability {
+        free: free(&time, query.range, query.now).into(),
+        slots: slots(&time, &asked, query.range, query.now, usize::MAX),
+    }
+}
 
 fn minutes(n: i64) -> TimeDelta {
     TimeDelta::minutes(n)
@@ -49,7 +75,7 @@ proptest! {
         let windows = model_windows(schedule.hours().weekly(), zone, range);
         for slot in &slots {
             prop_assert_eq!(slot.duration(), query.duration);
-            prop_assert!(slot.start() >= now && slot.start().timestamp_subsec_nanos() == 0);
+            prop_assert!(slot.start() > now && slot.start().timestamp_subsec_nanos() == 0);
             prop_assert!(range.contains(slot), "{} leaves the range", slot);
             prop_assert!(claims.iter().all(|claim| !claim.overlaps(slot)), "{} is claimed", slot);
             prop_assert!(free.iter().any(|piece| piece.contains(slot)), "{} is not free", slot);
@@ -74,7 +100,7 @@ proptest! {
             let mut start = window.start();
             while start < window.end() {
                 let slot = Interval::new(start, start + query.duration).unwrap();
-                if start >= now
+                if start > now
                     && range.contains(&slot)
                     && (0..duration).all(|n| is_open(start + minutes(n)))
                     && !claims.iter().any(|claim| claim.overlaps(&slot))
@@ -93,7 +119,8 @@ proptest! {
         let start = range.start() + TimeDelta::seconds(n * 61);
         let claim = Interval::new(start, start + minutes(50)).unwrap();
         let schedule = Schedule::new(zone, hours, minutes(15), minutes(60)).unwrap();
-        let query = Query { range, duration: minutes(45), now: range.start() };
+        let now = range.start() - minutes(1);
+        let query = Query { range, duration: minutes(45), now };
         let before = availability(&schedule, &IntervalSet::default(), &query).slots;
         let after = availability(&schedule, &claim.into(), &query).slots;
         let kept: Vec<_> = before.into_iter().filter(|slot| !slot.overlaps(&claim)).collect();
@@ -133,7 +160,8 @@ fn now_hides_what_has_begun() {
     let range = span("2026-01-05T00:00+01:00", "2026-01-06T00:00+01:00");
     let query = |now| Query { range, duration: minutes(30), now };
     let nine = at("2026-01-05T09:00+01:00");
-    assert_eq!(starts(&schedule, &[], &query(nine)).len(), 4);
+    // What starts this very moment is not in the future, and would be refused.
+    assert_eq!(starts(&schedule, &[], &query(nine)).len(), 3);
     let just_after = query(nine + TimeDelta::nanoseconds(1));
     assert_eq!(starts(&schedule, &[], &just_after), ["09:30 CET", "10:00 CET", "10:30 CET"]);
     let free = availability(&schedule, &IntervalSet::default(), &just_after).free;
@@ -197,4 +225,132 @@ fn no_duration_no_slots() {
     }
     let query = Query { range, duration: TimeDelta::MAX, now: range.start() };
     assert!(starts(&schedule, &[], &query).is_empty());
+}
+
+/// Intervals of so many minutes' distance and length, from an origin, disjoint.
+fn chain(origin: Instant, parts: &[(i64, i64)]) -> Vec<Interval> {
+    let mut from = origin;
+    let step = |(gap, length): &(i64, i64)| {
+        let start = from + minutes(*gap);
+        from = start + minutes(*length);
+        Interval::new(start, from).unwrap()
+    };
+    parts.iter().map(step).collect()
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let lengths = (1..=24i64, 0..=6i64, 0..=6i64, 1..=18i64, 0..=17i64, 0..=3000i64);
+    let horizon = prop::option::of((0..4u32).prop_map(Horizon::RollingDays));
+    let most = || prop::option::of(1..6u32);
+    let limits = (most(), most(), prop::option::of(30..400u32), prop::option::of(30..800u32));
+    (lengths, horizon, limits).prop_map(|(lengths, horizon, limits)| {
+        let (duration, before, after, step, offset, notice) = lengths;
+        Asked {
+            duration: minutes(duration * 5),
+            buffer_before: minutes(before * 5),
+            buffer_after: minutes(after * 5),
+            step: minutes(step * 5),
+            offset: minutes((offset * 5) % (step * 5)),
+            notice: minutes(notice),
+            horizon,
+            limits: Limits {
+                per_day: limits.0,
+                per_week: limits.1,
+                minutes_per_day: limits.2,
+                minutes_per_week: limits.3,
+                open_per_customer: None,
+            },
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// A start is on offer if, and only if, nothing is said against it.
+    #[test]
+    fn what_is_offered_has_nothing_against_it(
+        (zone, range) in place(),
+        hours in weekly_hours(),
+        asked in asked(),
+        claims in prop::collection::vec((0..400i64, 5..180i64), 0..10),
+        away in prop::collection::vec((0..2000i64, 5..600i64), 0..4),
+        closed in prop::collection::vec((0..4000i64, 5..600i64), 0..2),
+        counted in prop::collection::vec((0..2000i64, 5..120i64), 0..8),
+        now in -4000..4000i64,
+        fraction in prop::sample::select(&[0, 1, 999_999_999][..]),
+    ) {
+        let origin = range.start() - minutes(300);
+        let time = Time {
+            zone,
+            windows: Schedule::new(zone, hours, minutes(5), minutes(24 * 60)).unwrap().windows(range),
+            time_off: chain(origin, &away),
+            closures: chain(origin, &closed),
+            claims: chain(origin, &claims),
+            counted: chain(origin - minutes(3000), &counted),
+        };
+        let now = range.start() + minutes(now) + TimeDelta::nanoseconds(fraction);
+        let offered = slots(&time, &asked, range, now, usize::MAX);
+        prop_assert!(offered.windows(2).all(|pair| pair[0] < pair[1]));
+        let mut expected = Vec::new();
+        let mut start = range.start();
+        while start + asked.duration <= range.end() {
+            let slot = Interval::new(start, start + asked.duration).unwrap();
+            let against = explain::against(&time, &asked, slot, now);
+            if against.is_empty() {
+                expected.push(slot);
+            } else if offered.binary_search(&slot).is_ok() {
+                prop_assert!(false, "{slot} is offered against {against:?}");
+            }
+            start += minutes(1);
+        }
+        // Windows that begin in a gap may have a grid of odd seconds; nothing else is off the minute.
+        let on_minutes = |slot: &&Interval| (slot.start() - range.start()).num_seconds() % 60 == 0;
+        let offered_on_minutes: Vec<_> = offered.iter().filter(on_minutes).copied().collect();
+        prop_assert_eq!(&offered_on_minutes, &expected);
+        // So many first ones are the same as the first so many.
+        for most in [0, 1, 3] {
+            let first = slots(&time, &asked, range, now, most);
+            prop_assert_eq!(&first[..], &offered[..most.min(offered.len())]);
+        }
+    }
+}
+
+#[test]
+fn the_pause_between_neighbours_is_both_their_buffers() {
+    // Before 10, after 5: the pause is the first one's 5 after and the second one's 10 before.
+    let schedule = schedule("UTC", daily(&[("09:00", "12:00")]), 30);
+    let range = span("2026-01-05T00:00Z", "2026-01-06T00:00Z");
+    let asked = Asked {
+        buffer_before: minutes(10),
+        buffer_after: minutes(5),
+        ..Asked::interval(minutes(30), minutes(5))
+    };
+    let first = asked.claim(span("2026-01-05T10:00Z", "2026-01-05T10:30Z"));
+    assert_eq!(first, span("2026-01-05T09:50Z", "2026-01-05T10:35Z"));
+    let time = Time { windows: schedule.windows(range), claims: vec![first], ..Time::default() };
+    let slots = slots(&time, &asked, range, at("2026-01-01T00:00Z"), usize::MAX);
+    let starts: Vec<_> = slots.iter().map(|s| s.start().format("%H:%M").to_string()).collect();
+    // Buffers may reach out of the window: 09:00 is offered.
+    assert_eq!(starts[..4], ["09:00", "09:05", "09:10", "09:15"]);
+    assert_eq!(starts[4], "10:45");
+    assert_eq!(starts.last().unwrap(), "11:30");
+}
+
+#[test]
+fn a_rolling_horizon_is_whole_local_days() {
+    let zone = zone("America/New_York");
+    let schedule = Schedule::new(zone, daily(&[("00:00", "24:00")]), minutes(60), minutes(60));
+    let range = span("2026-01-05T00:00Z", "2026-01-10T00:00Z");
+    // Half past eight in the evening of the 5th in New York.
+    let now = at("2026-01-06T01:30Z");
+    let asked = Asked {
+        horizon: Some(Horizon::RollingDays(1)),
+        ..Asked::interval(minutes(60), minutes(60))
+    };
+    let time = Time { zone, windows: schedule.unwrap().windows(range), ..Time::default() };
+    let slots = slots(&time, &asked, range, now, usize::MAX);
+    assert_eq!(slots.first().unwrap().start(), at("2026-01-06T02:00Z"));
+    let bounds = local_days(zone, now.date_naive(), now.date_naive()).unwrap();
+    assert_eq!(slots.last().unwrap().end(), bounds.end());
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     kernel::id::{AppointmentId, ProviderId, UserId},
-    schedule::WeeklyHours,
+    schedule::{Schedule, WeeklyHours},
 };
 
 fn at(text: &str) -> Instant {
@@ -23,7 +23,10 @@ fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
     )
     .unwrap();
     let interval = Interval::new(at(start), at(end)).unwrap();
-    match may_book(&schedule, interval, at(now)) {
+    let sensible = interval.duration() <= TimeDelta::days(1);
+    let windows = if sensible { schedule.windows(interval) } else { Vec::new() };
+    let time = Time { zone: schedule.zone(), windows, ..Time::default() };
+    match may_book_interval(&time, schedule.longest(), interval, at(now)) {
         Ok(()) => Vec::new(),
         Err(fault) => std::iter::once(fault.reason().name())
             .chain(fault.others().iter().map(|(reason, _)| reason.name()))
@@ -52,46 +55,88 @@ fn every_reason_is_named() {
     );
 }
 
+fn appointment(state: State) -> Appointment {
+    let start = at("2026-11-23T08:00:00Z");
+    Appointment {
+        provider: ProviderId(Uuid::nil()),
+        id: AppointmentId(Uuid::nil()),
+        customer: UserId(Uuid::nil()),
+        customer_display_name: String::new(),
+        start,
+        end: start + TimeDelta::minutes(30),
+        state,
+        note: String::new(),
+        time_zone: chrono_tz::UTC,
+        local_start: String::new(),
+        cancel_reason: String::new(),
+        version: 1,
+        created_at: start,
+        updated_at: start,
+        type_id: None,
+        expires_at: matches!(state, State::Held | State::Pending).then_some(start),
+        terms: crate::booking::Agreed::default(),
+    }
+}
+
+const CHANGES: [Change; 5] =
+    [Change::Cancel, Change::Complete, Change::NoShow, Change::Approve, Change::Decline];
+
 proptest! {
+    /// The arrows of the life cycle, and no others.
     #[test]
-    fn only_booked_changes_and_only_once(
+    fn states_change_only_along_the_arrows(
         state in prop::sample::select(State::ALL.to_vec()),
-        changes in prop::collection::vec(prop::bool::ANY, 1..6),
+        changes in prop::collection::vec(prop::sample::select(CHANGES.to_vec()), 1..6),
         now in -100_i64..100,
     ) {
-        let start = at("2026-11-23T08:00:00Z");
-        let mut appointment = Appointment {
-            provider: ProviderId(Uuid::nil()),
-            id: AppointmentId(Uuid::nil()),
-            customer: UserId(Uuid::nil()),
-            customer_display_name: String::new(),
-            start,
-            end: start + TimeDelta::minutes(30),
-            state,
-            note: String::new(),
-            time_zone: chrono_tz::UTC,
-            local_start: String::new(),
-            cancel_reason: String::new(),
-            version: 1,
-            created_at: start,
-            updated_at: start,
-        };
-        let now = start + TimeDelta::seconds(now);
-        for complete in changes {
-            let change = if complete { Change::Complete } else { Change::Cancel };
+        let mut appointment = appointment(state);
+        let now = appointment.start + TimeDelta::seconds(now);
+        for change in changes {
             let before = appointment.state;
+            let arrow = match (before, change) {
+                (State::Pending | State::Booked, Change::Cancel) => Some(State::Cancelled),
+                (State::Pending, Change::Approve) => Some(State::Booked),
+                (State::Pending, Change::Decline) => Some(State::Declined),
+                (State::Booked, Change::Complete) => Some(State::Completed),
+                (State::Booked, Change::NoShow) => Some(State::NoShow),
+                _ => None,
+            };
+            let outcome = matches!(change, Change::Complete | Change::NoShow);
             match next(&appointment, change, now) {
                 Ok(after) => {
-                    prop_assert_eq!(before, State::Booked);
-                    prop_assert_ne!(after, State::Booked);
-                    prop_assert!(after == State::Cancelled || now >= start);
+                    prop_assert_eq!(Some(after), arrow);
+                    prop_assert!(!outcome || now >= appointment.start);
                     appointment.state = after;
                 }
-                Err(fault) => prop_assert!(
-                    before != State::Booked
-                        || (fault.reason() == Reason::NotStarted && now < start)
-                ),
+                Err(fault) if fault.reason() == Reason::NotStarted => {
+                    prop_assert!(outcome && now < appointment.start && arrow.is_some());
+                }
+                Err(fault) => {
+                    prop_assert_eq!(fault.reason(), Reason::WrongState);
+                    prop_assert_eq!(arrow, None);
+                }
             }
         }
     }
+}
+
+#[test]
+fn cut_offs_end_at_their_minute() {
+    let appointment = appointment(State::Booked);
+    let day = 24 * 60;
+    assert!(in_time(&appointment, day, at("2026-11-22T08:00:00Z")).is_ok());
+    let late = in_time(&appointment, day, at("2026-11-22T08:00:01Z")).unwrap_err();
+    assert_eq!(late.reason(), Reason::TooLate);
+    assert!(in_time(&appointment, 0, at("2026-11-23T09:00:00Z")).is_ok(), "no cut-off, no end");
+}
+
+#[test]
+fn an_unanswered_request_is_declined_from_its_expiry_on() {
+    let pending = appointment(State::Pending);
+    let expiry = pending.expires_at.unwrap();
+    let before = pending.clone().as_of(expiry - TimeDelta::nanoseconds(1));
+    assert_eq!(before, pending);
+    let after = pending.as_of(expiry);
+    assert_eq!((after.state, after.expires_at), (State::Declined, None));
+    assert_eq!(after.cancel_reason, crate::booking::EXPIRED);
 }
