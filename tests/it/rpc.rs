@@ -27,6 +27,7 @@ use crate::support::{
     process::within,
     raw::{authorized, http, seen, stream, unary},
     refusal::{reason_of, refused},
+    requests,
 };
 
 /// Everything that is served: our own services, health and reflection.
@@ -136,6 +137,15 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa ScheduleService/GetProvider
     --cpa ScheduleService/GetSchedule
     ---pa ScheduleService/UpdateSchedule
+    ---pa ScheduleService/CreateSchedule
+    ---pa ScheduleService/DeleteSchedule
+    --cpa ScheduleService/ListSchedules
+    ---pa ScheduleService/CreateTimeOff
+    ---pa ScheduleService/DeleteTimeOff
+    ---pa ScheduleService/ListTimeOff
+    ----a ScheduleService/CreateClosure
+    ----a ScheduleService/DeleteClosure
+    --cpa ScheduleService/ListClosures
     ngcpa Health/Check
     ngcpa Health/Watch
     ngcpa ServerReflection/ServerReflectionInfo
@@ -367,7 +377,10 @@ fn request_for(method: &str, name: &str) -> Vec<u8> {
             booking::ListAppointmentsRequest { provider: name, ..Default::default() }
                 .encode_to_vec()
         }
-        other => panic!("no request for {other}"),
+        other => {
+            let request = requests::of_schedules(other, &name);
+            request.unwrap_or_else(|| panic!("no request for {other}"))
+        }
     }
 }
 
@@ -390,6 +403,9 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let (_, id) = appointment.rsplit_once('/').unwrap();
     let disable = auth::DisableUserRequest { name: shut.user.name.clone(), ..Default::default() };
     world.auth().disable_user(admin.asks(disable)).await.unwrap();
+    let night = world.schedule_for(&bob, "night").await;
+    let time_off = world.time_off(&bob, "2026-12-01 00:00", "2026-12-02 00:00").await;
+    let closure = world.closure(&admin, "2026-12-01 00:00", "2026-12-02 00:00").await;
     let strangers = [world.customer().await, world.provider().await, admin];
     let moved = format!("{}/appointments/{id}", strangers[1].provider());
 
@@ -405,6 +421,18 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("BookAppointment", &shut.provider(), [NOT_FOUND; 3]),
         ("UpdateSchedule", &bob.schedule(), [NOT_ALLOWED, NOT_FOUND, None]),
         ("UpdateSchedule", &ada.schedule(), [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("UpdateSchedule", &night, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("CreateSchedule", &bob.provider(), [NOT_ALLOWED, NOT_FOUND, None]),
+        ("CreateSchedule", &ada.provider(), [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("DeleteSchedule", &night, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("ListSchedules", &ada.provider(), [NOT_FOUND; 3]),
+        ("ListSchedules", &shut.provider(), [NOT_FOUND, NOT_FOUND, None]),
+        ("CreateTimeOff", &bob.provider(), [NOT_ALLOWED, NOT_FOUND, None]),
+        ("CreateTimeOff", &ada.provider(), [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("ListTimeOff", &bob.provider(), [NOT_ALLOWED, NOT_FOUND, None]),
+        ("ListTimeOff", &ada.provider(), [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("DeleteTimeOff", &time_off, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("DeleteClosure", &closure, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("ListAppointments", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
         ("ListAppointments", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("GetAppointment", &moved, [NOT_FOUND; 3]),
@@ -420,7 +448,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
     let naming = methods().into_iter().filter(|(path, method)| {
-        let names = ["name", "provider", "customer", "schedule"];
+        let names = ["name", "parent", "provider", "customer", "schedule"];
         path.starts_with("/daybook.")
             && names.iter().any(|name| method.input().get_field_by_name(name).is_some())
     });

@@ -258,7 +258,8 @@ fn is_read(method: &MethodDescriptor) -> bool {
 fn lists_have_pages() {
     let mut lists = 0;
     for method in methods() {
-        if !method.name().starts_with("List") {
+        // A provider has at most 21 schedules, which come at once.
+        if !method.name().starts_with("List") || method.name() == "ListSchedules" {
             continue;
         }
         lists += 1;

@@ -4,10 +4,15 @@ mod account_fields;
 mod accounts;
 mod admins;
 mod booking;
+mod closures;
 mod listing;
+mod named_schedules;
+mod overrides;
 mod retries;
 mod schedule_fields;
+mod schedule_writes;
 mod schedules;
+mod time_off;
 mod upkeep;
 mod writes;
 

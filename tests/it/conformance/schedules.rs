@@ -49,7 +49,7 @@ pub(super) async fn schedule_of(world: &World, provider: &Person) -> Schedule {
     answer.into_inner().schedule.unwrap()
 }
 
-async fn update(
+pub(super) async fn update(
     world: &World,
     caller: &Person,
     schedule: Schedule,
@@ -72,7 +72,7 @@ async fn open(world: &World, provider: &Person, windows: Vec<WeeklyWindow>) -> S
     update(world, provider, schedule, &["weekly_windows"]).await.unwrap()
 }
 
-async fn starts(world: &World, provider: &Person, day: (i32, i32, i32)) -> Vec<i64> {
+pub(super) async fn starts(world: &World, provider: &Person, day: (i32, i32, i32)) -> Vec<i64> {
     let free = world.availability(provider, provider, day).await;
     free.slots.iter().map(|slot| slot.start_time.unwrap().seconds).collect()
 }

@@ -18,7 +18,11 @@ use prost_reflect::DescriptorPool;
 use prost_types::FieldMask;
 use tonic::Status;
 
-use super::schedules::{minutes, schedule_of};
+use super::{
+    overrides::{own, stay},
+    schedule_writes,
+    schedules::{minutes, schedule_of},
+};
 use crate::support::{
     World, berlin,
     people::{PASSWORD, Person, booking, sign_up, uuid},
@@ -101,6 +105,8 @@ pub(super) async fn cast(world: &World) -> Cast {
 /// One case for every write. The request of each is valid, and changes something.
 pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     let (request_id, admin) = (uuid, Some(&cast.admin));
+    // First, because they take versions of schedules.
+    let of_schedules = schedule_writes::cases(world, cast).await;
     let [renamed, repassworded, promoted, disabled, spare, ..] = &cast.people[..] else {
         panic!("too few people")
     };
@@ -186,6 +192,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     };
     let fewer: Vec<WeeklyWindow> = schedule.weekly_windows[1..].to_vec();
     let name = cast.other_provider.schedule();
+    let day = (2026, 12, 24);
     let reschedules = vec![
         ("schedule", with(Schedule { name, ..schedule.clone() })),
         ("schedule", with(Schedule { time_zone: "UTC".to_owned(), ..schedule.clone() })),
@@ -193,6 +200,9 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         ("schedule", with(Schedule { slot_duration: minutes(25), ..schedule.clone() })),
         ("schedule", with(Schedule { longest_booking: minutes(240), ..schedule.clone() })),
         ("schedule", with(Schedule { etag: String::new(), ..schedule.clone() })),
+        ("schedule", with(Schedule { accepts_intervals: Some(false), ..schedule.clone() })),
+        ("schedule", with(Schedule { stays: vec![stay(day, day, "UTC")], ..schedule.clone() })),
+        ("schedule", with(Schedule { date_overrides: vec![own(day, &[])], ..schedule.clone() })),
         (
             "update_mask",
             UpdateScheduleRequest { update_mask: mask("slot_duration"), ..reschedule.clone() },
@@ -245,7 +255,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         ("etag", CompleteAppointmentRequest { etag: "\"4\"".to_owned(), ..complete.clone() }),
     ];
 
-    let all = vec![
+    let mut all = vec![
         Case::new("/daybook.auth.v1.AuthService/SignUp", None, &signed, sign_ups),
         Case::new("/daybook.auth.v1.AuthService/UpdateMe", Some(renamed), &update, updates),
         Case::new(
@@ -282,6 +292,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
             completes,
         ),
     ];
+    all.extend(of_schedules);
     covers_every_write(&all);
     all
 }

@@ -8,6 +8,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod refusal;
+pub mod requests;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -169,6 +170,11 @@ impl World {
         self.value(sql).await
     }
 
+    /// One text from the database, past the server.
+    pub async fn text(&self, sql: &str) -> String {
+        self.value(sql).await
+    }
+
     /// What changes when anything is written: rows and versions of every table.
     pub async fn state(&self) -> String {
         self.value(
@@ -177,6 +183,7 @@ impl World {
               || ' appointments '
               || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointments)
               || ' events ' || (SELECT count(*) FROM events)
+              || ' closures ' || (SELECT count(*) FROM closures)
               || ' user_events ' || (SELECT count(*) FROM user_events)
               || ' requests ' || (SELECT count(*) FROM requests)",
         )

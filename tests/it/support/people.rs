@@ -37,6 +37,11 @@ impl Person {
         self.user.name.replace("users/", "providers/")
     }
 
+    /// `providers/{provider}/schedules/{id}` of this person.
+    pub fn schedule_named(&self, id: &str) -> String {
+        format!("{}/schedules/{id}", self.provider())
+    }
+
     /// `providers/{provider}/schedule` of this person.
     pub fn schedule(&self) -> String {
         format!("{}/schedule", self.provider())
