@@ -8,19 +8,19 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, Statement};
 /// Each counts what must not be there.
 const WRONGS: &[(&str, &str)] = &[
     (
-        "live appointments of one provider that overlap",
+        "claims of one provider that overlap",
         "SELECT count(*) FROM (
-            SELECT starts_at, lag(ends_at) OVER (PARTITION BY provider_id ORDER BY starts_at)
-                AS earlier
-            FROM appointments WHERE state IN ('booked', 'completed')) each
-         WHERE earlier > starts_at",
+            SELECT claim_starts_at, lag(claim_ends_at)
+                OVER (PARTITION BY provider_id ORDER BY claim_starts_at) AS earlier
+            FROM appointments WHERE state IN ('held', 'pending', 'booked', 'completed', 'no_show')) each
+         WHERE earlier > claim_starts_at",
     ),
     (
         "live appointments of one customer that overlap",
         "SELECT count(*) FROM (
             SELECT starts_at, lag(ends_at) OVER (PARTITION BY customer_id ORDER BY starts_at)
                 AS earlier
-            FROM appointments WHERE state IN ('booked', 'completed')) each
+            FROM appointments WHERE state IN ('pending', 'booked', 'completed', 'no_show')) each
          WHERE earlier > starts_at",
     ),
     (
@@ -31,34 +31,51 @@ const WRONGS: &[(&str, &str)] = &[
          WHERE e.n IS NULL OR e.first <> 1 OR e.last <> e.n OR e.last <> p.version",
     ),
     (
-        "appointments with more or fewer events than changes",
+        "appointments whose last event is not their version's",
         "SELECT count(*) FROM appointments a LEFT JOIN (
-            SELECT provider_id, appointment_id, count(*) AS n, max(version) AS last
+            SELECT provider_id, appointment_id, max(version) AS last
             FROM events GROUP BY provider_id, appointment_id) e
             ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
-         WHERE e.n IS NULL OR e.last <> a.version
-            OR e.n <> CASE WHEN a.state = 'booked' THEN 1 ELSE 2 END",
+         WHERE e.last IS NULL OR e.last <> a.version",
     ),
     (
-        "appointments whose first event is not the booking",
+        "appointments whose first event is no beginning, or is not the only one",
         "SELECT count(*) FROM (
             SELECT kind, row_number() OVER (
                 PARTITION BY provider_id, appointment_id ORDER BY version) AS place
             FROM events WHERE appointment_id IS NOT NULL) each
-         WHERE (kind = 'appointment_booked') <> (place = 1)",
+         WHERE (place = 1 AND kind NOT IN
+                ('hold_placed', 'appointment_requested', 'appointment_booked'))
+            OR (place > 1 AND kind = 'hold_placed')",
     ),
     (
-        "appointments whose last event is another state's",
-        "SELECT count(*) FROM appointments a LEFT JOIN events e
-            ON e.provider_id = a.provider_id AND e.version = a.version
-            AND e.appointment_id = a.appointment_id AND e.kind = 'appointment_' || a.state
-         WHERE e.version IS NULL",
+        "appointments whose last change of state is another state's",
+        "SELECT count(*) FROM appointments a LEFT JOIN (
+            SELECT provider_id, appointment_id, kind, row_number() OVER (
+                PARTITION BY provider_id, appointment_id ORDER BY version DESC) AS place
+            FROM events WHERE kind NOT IN
+                ('appointment_rescheduled', 'appointment_updated', 'hold_extended')) e
+            ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
+            AND e.place = 1
+         WHERE e.kind IS NULL OR a.state <> CASE e.kind
+            WHEN 'hold_placed' THEN 'held'
+            WHEN 'appointment_requested' THEN 'pending'
+            WHEN 'appointment_booked' THEN 'booked'
+            WHEN 'appointment_approved' THEN 'booked'
+            WHEN 'appointment_completed' THEN 'completed'
+            WHEN 'appointment_no_show' THEN 'no_show'
+            WHEN 'appointment_cancelled' THEN 'cancelled'
+            WHEN 'appointment_reassigned' THEN 'cancelled'
+            WHEN 'appointment_declined' THEN 'declined'
+            WHEN 'appointment_expired' THEN 'declined'
+            ELSE 'nothing' END",
     ),
     (
-        "events of appointments that are not there",
+        "events of appointments that are not there, holds apart",
         "SELECT count(*) FROM events e LEFT JOIN appointments a
             ON a.provider_id = e.provider_id AND a.appointment_id = e.appointment_id
-         WHERE e.appointment_id IS NOT NULL AND a.appointment_id IS NULL",
+         WHERE e.appointment_id IS NOT NULL AND a.appointment_id IS NULL
+            AND e.kind NOT IN ('hold_placed', 'hold_extended', 'hold_released', 'hold_expired')",
     ),
     (
         "changes that two requests claim",
