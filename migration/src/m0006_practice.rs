@@ -180,22 +180,34 @@ const SQLITE: &[&str] = &[
     // One writer at a time makes these checks exact. Instants are text of one form (checked) and in UTC,
     // so that their order as text is their order in time. No appointment is longer than a day and no
     // buffer longer than four hours, which bounds how far back an overlapping one can start.
-    "CREATE TRIGGER appointments_provider_insert BEFORE INSERT ON appointments
+    // One trigger for both, because the provider's claim is to be told first and SQLite does not say in
+    // which order it runs several.
+    "CREATE TRIGGER appointments_overlap_insert BEFORE INSERT ON appointments
         WHEN NEW.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
         BEGIN
-            SELECT RAISE(ABORT, 'appointments_provider_overlap') WHERE EXISTS (
+            SELECT RAISE(ABORT, 'appointments_provider_overlap')
+            WHERE NEW.state IN ('held', 'pending', 'booked', 'completed', 'no_show') AND EXISTS (
                 SELECT 1 FROM appointments a
                 WHERE a.provider_id = NEW.provider_id
                   AND a.claim_starts_at < NEW.claim_ends_at AND a.claim_ends_at > NEW.claim_starts_at
                   AND a.starts_at >= strftime('%Y-%m-%dT%H:%M:%S+00:00', NEW.claim_starts_at, '-28 hours')
                   AND a.starts_at < strftime('%Y-%m-%dT%H:%M:%S+00:00', NEW.claim_ends_at, '+4 hours')
                   AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show'));
+            SELECT RAISE(ABORT, 'appointments_customer_overlap')
+            WHERE NEW.state IN ('pending', 'booked', 'completed', 'no_show') AND EXISTS (
+                SELECT 1 FROM appointments a
+                WHERE a.customer_id = NEW.customer_id
+                  AND a.starts_at < NEW.ends_at AND a.ends_at > NEW.starts_at
+                  AND a.starts_at >= strftime('%Y-%m-%dT%H:%M:%S+00:00', NEW.starts_at, '-1 day')
+                  AND a.state IN ('pending', 'booked', 'completed', 'no_show'));
         END",
-    "CREATE TRIGGER appointments_provider_update
-        BEFORE UPDATE OF state, claim_starts_at, claim_ends_at, provider_id ON appointments
+    "CREATE TRIGGER appointments_overlap_update
+        BEFORE UPDATE OF state, starts_at, ends_at, claim_starts_at, claim_ends_at, provider_id, customer_id
+        ON appointments
         WHEN NEW.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
         BEGIN
-            SELECT RAISE(ABORT, 'appointments_provider_overlap') WHERE EXISTS (
+            SELECT RAISE(ABORT, 'appointments_provider_overlap')
+            WHERE NEW.state IN ('held', 'pending', 'booked', 'completed', 'no_show') AND EXISTS (
                 SELECT 1 FROM appointments a
                 WHERE a.provider_id = NEW.provider_id
                   AND a.appointment_id <> OLD.appointment_id
@@ -203,22 +215,8 @@ const SQLITE: &[&str] = &[
                   AND a.starts_at >= strftime('%Y-%m-%dT%H:%M:%S+00:00', NEW.claim_starts_at, '-28 hours')
                   AND a.starts_at < strftime('%Y-%m-%dT%H:%M:%S+00:00', NEW.claim_ends_at, '+4 hours')
                   AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show'));
-        END",
-    "CREATE TRIGGER appointments_customer_insert BEFORE INSERT ON appointments
-        WHEN NEW.state IN ('pending', 'booked', 'completed', 'no_show')
-        BEGIN
-            SELECT RAISE(ABORT, 'appointments_customer_overlap') WHERE EXISTS (
-                SELECT 1 FROM appointments a
-                WHERE a.customer_id = NEW.customer_id
-                  AND a.starts_at < NEW.ends_at AND a.ends_at > NEW.starts_at
-                  AND a.starts_at >= strftime('%Y-%m-%dT%H:%M:%S+00:00', NEW.starts_at, '-1 day')
-                  AND a.state IN ('pending', 'booked', 'completed', 'no_show'));
-        END",
-    "CREATE TRIGGER appointments_customer_update
-        BEFORE UPDATE OF state, starts_at, ends_at, customer_id ON appointments
-        WHEN NEW.state IN ('pending', 'booked', 'completed', 'no_show')
-        BEGIN
-            SELECT RAISE(ABORT, 'appointments_customer_overlap') WHERE EXISTS (
+            SELECT RAISE(ABORT, 'appointments_customer_overlap')
+            WHERE NEW.state IN ('pending', 'booked', 'completed', 'no_show') AND EXISTS (
                 SELECT 1 FROM appointments a
                 WHERE a.customer_id = NEW.customer_id
                   AND (a.provider_id <> OLD.provider_id OR a.appointment_id <> OLD.appointment_id)

@@ -112,7 +112,7 @@ impl Walk<'_> {
                 let behind = claim.end().checked_add_signed(asked.buffer_before);
                 next = behind.and_then(|from| self.on_grid(from));
             } else {
-                if limits.allow(slot) {
+                if limits.has_room(slot) {
                     slots.push(slot);
                 }
                 next = start.checked_add_signed(asked.step);
@@ -193,7 +193,7 @@ impl<'a> Ledger<'a> {
         )
     }
 
-    fn allow(&self, slot: Interval) -> bool {
+    fn has_room(&self, slot: Interval) -> bool {
         self.room(slot) == (true, true)
     }
 }

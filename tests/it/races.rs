@@ -376,6 +376,7 @@ async fn the_database_refuses(engine: Engine) {
         row.appointment_id = uuid().parse().unwrap();
         row.starts_at = instant(&format!("2026-11-23 {from}"), "Europe/Berlin");
         row.ends_at = instant(&format!("2026-11-23 {until}"), "Europe/Berlin");
+        (row.claim_starts_at, row.claim_ends_at) = (row.starts_at, row.ends_at);
         row.state = state.to_owned();
         let id = row.appointment_id;
         let row = row.into_active_model();
