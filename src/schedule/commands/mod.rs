@@ -117,7 +117,7 @@ fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> 
     violations.finish()
 }
 
-async fn record(
+pub(super) async fn record(
     tx: &Tx,
     provider: &Provider,
     kind: Kind,
