@@ -37,14 +37,13 @@ fn model(
         let clock = clocks
             .entry(zone.name())
             .or_insert_with(|| walk(zone, range.start() - margin, range.end() + margin));
-        let windows: Vec<(TimeOfDay, TimeOfDay)> =
-            match overrides.iter().find(|each| each.date == date) {
-                Some(own) => own.windows.iter().map(|w| (w.start, w.end)).collect(),
-                None => {
-                    let windows = weekly.windows().iter().filter(|w| w.day == date.weekday());
-                    windows.map(|w| (w.start, w.end)).collect()
-                }
-            };
+        let own = overrides.iter().find(|each| each.date == date);
+        let windows: Vec<(TimeOfDay, TimeOfDay)> = if let Some(own) = own {
+            own.windows.iter().map(|w| (w.start, w.end)).collect()
+        } else {
+            let windows = weekly.windows().iter().filter(|w| w.day == date.weekday());
+            windows.map(|w| (w.start, w.end)).collect()
+        };
         for (start, end) in windows {
             let (from, to) = (start.on(date).unwrap(), end.on(date).unwrap());
             let skipped = |wall| clock.iter().find(|sample| sample.1 > wall);

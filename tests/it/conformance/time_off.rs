@@ -19,6 +19,7 @@ use crate::support::{
 behaviours!(
     time_off_is_taken_and_given_back,
     appointments_in_it_stay_and_are_told,
+    requests_in_it_are_told_until_they_end,
     what_has_not_ended_is_listed_by_start,
     time_off_is_listed_in_pages,
     only_the_provider_and_admins_see_it,
@@ -94,7 +95,7 @@ async fn time_off_is_taken_and_given_back(world: World) {
     let taken = answer.time_off.unwrap();
     assert!(taken.name.starts_with(&format!("{}/timeOff/", provider.provider())), "{taken:?}");
     assert_eq!(taken, TimeOff { name: taken.name.clone(), ..given });
-    assert_eq!(all(&world, &provider).await, [taken.clone()]);
+    assert_eq!(all(&world, &provider).await, std::slice::from_ref(&taken));
     assert_eq!(all(&world, &other).await, []);
     // It is a version of the provider's schedules, and an event that does not say why.
     assert_eq!(schedule_of(&world, &provider).await.etag, "\"2\"");
@@ -135,6 +136,36 @@ async fn appointments_in_it_stay_and_are_told(world: World) {
     let found: Appointment = found.appointment.unwrap();
     assert_eq!(found.state(), daybook::grpc::proto::booking::appointment::State::Booked);
     books::check(&world.sql().await).await;
+}
+
+async fn requests_in_it_are_told_until_they_end(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let mut names = Vec::new();
+    for hour in ["09", "10", "11", "12", "13"] {
+        let (from, until) = (format!("2026-11-24 {hour}:00"), format!("2026-11-24 {hour}:30"));
+        names.push(book(&world, &customer, &provider, &from, &until).await);
+    }
+    // A request, one that has just ended unanswered, a hold, and one that took place; past the server.
+    let states = [
+        ("pending", "'2026-11-22T12:00:01+00:00'"),
+        ("pending", "'2026-11-22T12:00:00+00:00'"),
+        ("held", "'2026-11-22T12:10:00+00:00'"),
+        ("no_show", "NULL"),
+    ];
+    for (name, (state, expires)) in names.iter().zip(states) {
+        let id = name.rsplit('/').next().unwrap();
+        let update = |id: &str| {
+            format!(
+                "UPDATE appointments SET state = '{state}', expires_at = {expires}
+                 WHERE appointment_id = {id}"
+            )
+        };
+        let sqlite = update(&format!("x'{}'", id.replace('-', "")));
+        world.execute(&sqlite, &update(&format!("'{id}'"))).await;
+    }
+    let answer = take(&world, &provider, "2026-11-24 00:00", "2026-11-25 00:00").await;
+    assert_eq!(answer.touched_appointments, [names[0].clone(), names[4].clone()]);
+    assert_eq!(answer.touched_count, 2);
 }
 
 async fn what_has_not_ended_is_listed_by_start(world: World) {
@@ -336,7 +367,7 @@ async fn writes_of_time_off_can_be_retried(world: World) {
         ..new(&provider, off(from, "2026-11-23 11:00"))
     };
     let first = send(&world, &provider, request.clone()).await.unwrap().into_inner();
-    assert_eq!(first.touched_appointments, [booked.clone()]);
+    assert_eq!(first.touched_appointments, std::slice::from_ref(&booked));
     let cancel = CancelAppointmentRequest { name: booked, ..Default::default() };
     world.booking().cancel_appointment(customer.asks(cancel)).await.unwrap();
     // It is over, and what it touched is gone: the first answer is given.
