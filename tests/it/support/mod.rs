@@ -20,6 +20,7 @@ use daybook::{
         auth::auth_service_client::AuthServiceClient,
         booking::{
             booking_service_client::BookingServiceClient,
+            catalogue_service_client::CatalogueServiceClient,
             schedule_service_client::ScheduleServiceClient,
         },
     },
@@ -140,6 +141,10 @@ impl World {
         BookingServiceClient::new(self.channel.clone())
     }
 
+    pub fn catalogue(&self) -> CatalogueServiceClient<Channel> {
+        CatalogueServiceClient::new(self.channel.clone())
+    }
+
     pub fn schedule(&self) -> ScheduleServiceClient<Channel> {
         ScheduleServiceClient::new(self.channel.clone())
     }
@@ -177,6 +182,10 @@ impl World {
               || ' appointments '
               || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointments)
               || ' events ' || (SELECT count(*) FROM events)
+              || ' types '
+              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointment_types)
+              || ' type_events ' || (SELECT count(*) FROM type_events)
+              || ' offerings ' || (SELECT count(*) FROM offerings)
               || ' user_events ' || (SELECT count(*) FROM user_events)
               || ' requests ' || (SELECT count(*) FROM requests)",
         )
