@@ -3,9 +3,9 @@
 //! A house with rooms and two porches. A room is one concept, with the same doors in each case: the
 //! words in `mod.rs`, rules as pure functions beside it, `commands.rs` for the units of work,
 //! `service.rs` for what callers can ask, `store.rs` for the queries. Rooms use only rooms to their
-//! left: kernel ◂ identity ◂ events ◂ catalogue ◂ schedule ◂ accounts ◂ availability ◂ booking. The porches are
-//! the only places where the outside's words are spoken: [`grpc`] (tonic, prost) and [`storage`]
-//! (SeaORM). [`app`] names every concrete part. Read in this order.
+//! left: kernel ◂ identity ◂ events ◂ catalogue ◂ schedule ◂ accounts ◂ availability ◂ booking. The
+//! porches are the only places where the outside's words are spoken: [`grpc`] (tonic, prost) and
+//! [`storage`] (SeaORM). [`app`] names every concrete part. Read in this order.
 //!
 //! # Adding an RPC
 //!

@@ -178,10 +178,12 @@ impl Draft {
     /// Notes everything that is wrong with what is named, each by itself and together.
     pub fn check(&self, violations: &mut Violations) {
         let mut told = Told(violations);
-        told.text(&self.display_name, "display_name", |t| text::line(t, LONGEST_NAME));
-        told.text(&self.description, "description", |t| text::lines(t, LONGEST_DESCRIPTION));
-        told.text(&self.price, "price", |t| text::lines(t, LONGEST_PRICE));
-        told.text(&self.place, "place", |t| text::lines(t, LONGEST_PLACE));
+        told.text(self.display_name.as_ref(), "display_name", |t| text::line(t, LONGEST_NAME));
+        told.text(self.description.as_ref(), "description", |t| {
+            text::lines(t, LONGEST_DESCRIPTION)
+        });
+        told.text(self.price.as_ref(), "price", |t| text::lines(t, LONGEST_PRICE));
+        told.text(self.place.as_ref(), "place", |t| text::lines(t, LONGEST_PLACE));
         self.check_durations(&mut told);
         for (length, field, range) in [
             (self.buffer_before, "buffer_before", &BUFFER),
@@ -449,11 +451,11 @@ impl Told<'_> {
 
     fn text(
         &mut self,
-        given: &Option<String>,
+        given: Option<&String>,
         field: &str,
         read: impl Fn(&str) -> Result<String, String>,
     ) {
-        if let Some(Err(text)) = given.as_deref().map(read) {
+        if let Some(Err(text)) = given.map(|given| read(given)) {
             self.add(field, text);
         }
     }

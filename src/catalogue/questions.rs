@@ -51,12 +51,11 @@ pub fn answers(questions: &[Question], replies: &[Reply]) -> Result<Vec<Answer>,
                 text: question.text.clone(),
                 value: value.clone(),
             }),
-            // Told above.
-            Some(Reply { value: None, .. }) => {}
             None if question.required => {
                 violations.add("answers", format!("must have one to the question {}", question.id));
             }
-            None => {}
+            // Told above, or need not be answered.
+            Some(Reply { value: None, .. }) | None => {}
         }
     }
     violations.finish()?;

@@ -23,7 +23,7 @@ use crate::{
         minutes,
     },
     identity::{Caller, permit},
-    kernel::fault::Violations,
+    kernel::{fault::Violations, id::ProviderId},
     schedule::offering::Offering,
 };
 
@@ -171,7 +171,7 @@ pub(super) fn wire(found: &AppointmentType, caller: Option<Caller>) -> pb::Appoi
     let visibility = if terms.private { Visibility::PrivateLink } else { Visibility::Public };
     pb::AppointmentType {
         name: found.id.name(),
-        owner: found.owner.map(|owner| owner.name()).unwrap_or_default(),
+        owner: found.owner.map(ProviderId::name).unwrap_or_default(),
         display_name: terms.display_name.clone(),
         description: terms.description.clone(),
         durations: terms.durations.iter().map(|length| duration(minutes(*length))).collect(),

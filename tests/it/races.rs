@@ -404,7 +404,13 @@ async fn the_database_refuses(engine: Engine) {
 
     // Changes of a row that stands.
     let change = async |id, column: Column, value: sea_orm::sea_query::SimpleExpr| {
-        let update = appointments::Entity::update_many().col_expr(column, value);
+        let mut update = appointments::Entity::update_many().col_expr(column, value.clone());
+        // The claim goes with the interval.
+        if matches!(column, Column::StartsAt) {
+            update = update.col_expr(Column::ClaimStartsAt, value);
+        } else if matches!(column, Column::EndsAt) {
+            update = update.col_expr(Column::ClaimEndsAt, value);
+        }
         update.filter(Column::AppointmentId.eq(id)).exec(&db).await
     };
     for state in ["booked", "completed"] {
@@ -420,10 +426,12 @@ async fn the_database_refuses(engine: Engine) {
     let to_one = appointments::Entity::update_many()
         .col_expr(Column::ProviderId, bobs.provider_id.into())
         .col_expr(Column::StartsAt, bobs.starts_at.into())
+        .col_expr(Column::ClaimStartsAt, bobs.starts_at.into())
         .filter(Column::AppointmentId.eq(elsewhere.appointment_id));
     breaks(to_one.exec(&db).await, "appointments_provider_overlap");
     let to_two = appointments::Entity::update_many()
         .col_expr(Column::StartsAt, bobs.starts_at.into())
+        .col_expr(Column::ClaimStartsAt, bobs.starts_at.into())
         .filter(Column::AppointmentId.eq(elsewhere.appointment_id));
     breaks(to_two.exec(&db).await, "appointments_customer_overlap");
     // Empty, backwards and overlong intervals, also of rows that claim nothing.

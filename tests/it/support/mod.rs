@@ -21,6 +21,7 @@ use daybook::{
         auth::auth_service_client::AuthServiceClient,
         booking::{
             booking_service_client::BookingServiceClient,
+            catalogue_service_client::CatalogueServiceClient,
             schedule_service_client::ScheduleServiceClient,
         },
     },
@@ -141,6 +142,10 @@ impl World {
         BookingServiceClient::new(self.channel.clone())
     }
 
+    pub fn catalogue(&self) -> CatalogueServiceClient<Channel> {
+        CatalogueServiceClient::new(self.channel.clone())
+    }
+
     pub fn schedule(&self) -> ScheduleServiceClient<Channel> {
         ScheduleServiceClient::new(self.channel.clone())
     }
@@ -184,6 +189,10 @@ impl World {
               || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointments)
               || ' events ' || (SELECT count(*) FROM events)
               || ' closures ' || (SELECT count(*) FROM closures)
+              || ' types '
+              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointment_types)
+              || ' type_events ' || (SELECT count(*) FROM type_events)
+              || ' offerings ' || (SELECT count(*) FROM offerings)
               || ' user_events ' || (SELECT count(*) FROM user_events)
               || ' requests ' || (SELECT count(*) FROM requests)",
         )
