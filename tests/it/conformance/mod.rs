@@ -4,6 +4,7 @@ mod account_fields;
 mod accounts;
 mod admins;
 mod booking;
+mod booking_writes;
 mod catalogue;
 mod catalogue_changes;
 mod catalogue_fields;

@@ -9,7 +9,7 @@ use daybook::grpc::proto::{
         SignUpRequest, UpdateMeRequest, User,
     },
     booking::{
-        BookAppointmentRequest, CancelAppointmentRequest, CompleteAppointmentRequest, Schedule,
+        CancelAppointmentRequest, CompleteAppointmentRequest, Schedule,
         UpdateScheduleRequest, WeeklyWindow,
     },
 };
@@ -19,13 +19,14 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
+    booking_writes, catalogue_writes,
     overrides::{own, stay},
     schedule_writes,
     schedules::{minutes, schedule_of},
 };
 use crate::support::{
     World, berlin,
-    people::{PASSWORD, Person, booking, sign_up, uuid},
+    people::{PASSWORD, Person, sign_up, uuid},
     raw::{authorized, unary},
 };
 
@@ -75,7 +76,7 @@ pub(super) struct Cast {
     pub(super) busy: Person,
     /// Each is changed by one case.
     pub(super) people: Vec<Person>,
-    appointments: Vec<String>,
+    pub(super) appointments: Vec<String>,
 }
 
 pub(super) async fn cast(world: &World) -> Cast {
@@ -209,28 +210,6 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         ),
     ];
 
-    let (start, end) = (berlin("2026-11-24 10:00"), berlin("2026-11-24 10:30"));
-    let book = BookAppointmentRequest {
-        note: "with a note".to_owned(),
-        request_id: request_id(),
-        ..booking(&cast.provider, start, end)
-    };
-    let books = vec![
-        (
-            "provider",
-            BookAppointmentRequest { provider: cast.other_provider.provider(), ..book.clone() },
-        ),
-        (
-            "start_time",
-            BookAppointmentRequest { start_time: Some(berlin("2026-11-24 10:10")), ..book.clone() },
-        ),
-        (
-            "end_time",
-            BookAppointmentRequest { end_time: Some(berlin("2026-11-24 10:20")), ..book.clone() },
-        ),
-        ("note", BookAppointmentRequest { note: String::new(), ..book.clone() }),
-    ];
-
     let cancel = CancelAppointmentRequest {
         name: cast.appointments[0].clone(),
         reason: "a cold".to_owned(),
@@ -274,12 +253,6 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
             reschedules,
         ),
         Case::new(
-            "/daybook.booking.v1.BookingService/BookAppointment",
-            Some(&cast.customer),
-            &book,
-            books,
-        ),
-        Case::new(
             "/daybook.booking.v1.BookingService/CancelAppointment",
             Some(&cast.customer),
             &cancel,
@@ -292,6 +265,8 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
             completes,
         ),
     ];
+    all.extend(booking_writes::cases(world, cast).await);
+    all.extend(catalogue_writes::cases(world).await);
     all.extend(of_schedules);
     covers_every_write(&all);
     all
