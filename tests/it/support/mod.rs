@@ -8,6 +8,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod refusal;
+pub mod types;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
