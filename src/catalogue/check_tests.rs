@@ -308,7 +308,9 @@ fn a_change_is_checked_with_what_it_leaves() {
 
 fn questions() -> impl Strategy<Value = Vec<Question>> {
     let choices = vec("[a-zA-Z ]{0,5}[a-z]", 1..4).prop_map(|mut all| {
-        all.iter_mut().for_each(|choice| *choice = choice.trim().to_owned());
+        for choice in &mut all {
+            *choice = choice.trim().to_owned();
+        }
         all.sort();
         all.dedup();
         QuestionKind::Choice(all)

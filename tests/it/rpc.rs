@@ -23,11 +23,12 @@ use tonic_types::StatusExt;
 
 use crate::support::{
     Engine, World, berlin,
-    people::sign_up,
+    people::{Person, sign_up},
     process::within,
     raw::{authorized, http, seen, stream, unary},
     refusal::{reason_of, refused},
     requests,
+    types,
 };
 
 /// Everything that is served: our own services, health and reflection.
@@ -133,6 +134,14 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa BookingService/CancelAppointment
     ---pa BookingService/CompleteAppointment
     --cpa BookingService/GetAvailability
+    ---pa CatalogueService/CreateAppointmentType
+    --cpa CatalogueService/GetAppointmentType
+    --cpa CatalogueService/ListAppointmentTypes
+    ---pa CatalogueService/UpdateAppointmentType
+    ---pa CatalogueService/ArchiveAppointmentType
+    ---pa CatalogueService/OfferAppointmentType
+    ---pa CatalogueService/WithdrawAppointmentType
+    --cpa CatalogueService/ListOfferings
     --cpa ScheduleService/ListProviders
     --cpa ScheduleService/GetProvider
     --cpa ScheduleService/GetSchedule
@@ -327,6 +336,9 @@ async fn one_bearer_token_and_nothing_else_is_looked_at() {
 
 /// The request of a method for a resource with this name.
 fn request_for(method: &str, name: &str) -> Vec<u8> {
+    if let Some(request) = types::request(method, name) {
+        return request;
+    }
     let name = name.to_owned();
     let day = Some(Date { year: 2026, month: 11, day: 23 });
     match method {
@@ -406,6 +418,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let night = world.schedule_for(&bob, "night").await;
     let time_off = world.time_off(&bob, "2026-12-01 00:00", "2026-12-02 00:00").await;
     let closure = world.closure(&admin, "2026-12-01 00:00", "2026-12-02 00:00").await;
+    let (hidden, shared) = types_of(&world, &admin, &bob).await;
+    let offering = format!("{} {shared}", bob.provider());
     let strangers = [world.customer().await, world.provider().await, admin];
     let moved = format!("{}/appointments/{id}", strangers[1].provider());
 
@@ -415,6 +429,14 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("GetProvider", &shut.provider(), [NOT_FOUND; 3]),
         ("GetSchedule", &ada.schedule(), [NOT_FOUND; 3]),
         ("GetSchedule", &shut.schedule(), [NOT_FOUND, NOT_FOUND, None]),
+        ("GetAppointmentType", &hidden, [NOT_FOUND, NOT_FOUND, None]),
+        ("ArchiveAppointmentType", &hidden, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("OfferAppointmentType", &offering, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("WithdrawAppointmentType", &offering, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("ListAppointmentTypes", &ada.provider(), [NOT_FOUND; 3]),
+        ("ListAppointmentTypes", &shut.provider(), [NOT_FOUND, NOT_FOUND, None]),
+        ("ListOfferings", &ada.provider(), [NOT_FOUND; 3]),
+        ("ListOfferings", &shut.provider(), [NOT_FOUND, NOT_FOUND, None]),
         ("GetAvailability", &ada.provider(), [NOT_FOUND; 3]),
         ("GetAvailability", &shut.provider(), [NOT_FOUND; 3]),
         ("BookAppointment", &ada.provider(), [NOT_FOUND; 3]),
@@ -483,6 +505,33 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
             }
         }
     }
+}
+
+/// A private type of this provider, and a shared one.
+async fn types_of(world: &World, admin: &Person, provider: &Person) -> (String, String) {
+    let mut made = Vec::new();
+    for owner in [provider.provider(), String::new()] {
+        let visibility = if owner.is_empty() {
+            booking::appointment_type::Visibility::Public
+        } else {
+            booking::appointment_type::Visibility::PrivateLink
+        };
+        let wanted = booking::AppointmentType {
+            owner,
+            display_name: "Check-up".to_owned(),
+            durations: vec![prost_types::Duration { seconds: 1800, nanos: 0 }],
+            visibility: visibility.into(),
+            ..Default::default()
+        };
+        let request = booking::CreateAppointmentTypeRequest {
+            appointment_type: Some(wanted),
+            ..Default::default()
+        };
+        let answer = world.catalogue().create_appointment_type(admin.asks(request)).await;
+        made.push(answer.unwrap().into_inner().appointment_type.unwrap().name);
+    }
+    let shared = made.pop().unwrap();
+    (made.pop().unwrap(), shared)
 }
 
 /// A name of the same form whose ids nobody has.

@@ -296,7 +296,7 @@ fn writes_can_be_retried() {
             assert_eq!(id.unwrap().kind(), Kind::String, "{}", method.full_name());
         }
     }
-    assert_eq!((writes, reads), (10, 9));
+    assert_eq!((writes, reads), (30, 19));
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn the_enum_of_reasons_is_the_list_of_reasons() {
         names.push(value.name().strip_prefix("ERROR_REASON_").unwrap().to_owned());
     }
     assert_eq!(names.remove(0), "UNSPECIFIED");
-    assert_eq!(numbers, (0..=28).collect::<Vec<i32>>());
+    assert_eq!(numbers, (0..=46).collect::<Vec<i32>>());
     assert_eq!(names, Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
 }
 
@@ -377,5 +377,23 @@ fn the_table_of_reasons_is_stable() {
     SHUTTING_DOWN             Unavailable
     METHOD_UNKNOWN            Unimplemented
     INTERNAL                  Internal
+    NOTICE_TOO_SHORT          FailedPrecondition
+    BEYOND_HORIZON            FailedPrecondition
+    OFF_GRID                  FailedPrecondition
+    TIME_OFF                  FailedPrecondition
+    PRACTICE_CLOSED           FailedPrecondition
+    DAY_LIMIT                 FailedPrecondition
+    WEEK_LIMIT                FailedPrecondition
+    CUSTOMER_LIMIT            FailedPrecondition
+    TYPE_ARCHIVED             FailedPrecondition
+    NOT_OFFERED               FailedPrecondition
+    INTERVALS_NOT_ACCEPTED    FailedPrecondition
+    TOO_LATE                  FailedPrecondition
+    HOLD_ENDED                FailedPrecondition
+    HOLD_EXTENDED             FailedPrecondition
+    TOO_MANY_HOLDS            ResourceExhausted
+    NAME_TAKEN                AlreadyExists
+    IN_USE                    FailedPrecondition
+    TOO_MANY                  FailedPrecondition
     ");
 }
