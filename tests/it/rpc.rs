@@ -9,7 +9,6 @@ use daybook::{
             DESCRIPTORS,
             auth::{self, Role},
             booking,
-            google::r#type::Date,
         },
     },
     identity,
@@ -17,7 +16,6 @@ use daybook::{
 use http::StatusCode;
 use prost::Message;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
-use prost_types::FieldMask;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -28,7 +26,6 @@ use crate::support::{
     raw::{authorized, http, seen, stream, unary},
     refusal::{reason_of, refused},
     requests,
-    types,
 };
 
 /// Everything that is served: our own services, health and reflection.
@@ -128,12 +125,25 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ----a AuthService/SetUserRole
     ----a AuthService/DisableUser
     ----a AuthService/EnableUser
+    --cpa AvailabilityService/ListSlots
+    --cpa AvailabilityService/FindFirstSlot
+    --cpa AvailabilityService/ExplainSlot
     --cpa BookingService/BookAppointment
     --cpa BookingService/GetAppointment
     --cpa BookingService/ListAppointments
     --cpa BookingService/CancelAppointment
     ---pa BookingService/CompleteAppointment
     --cpa BookingService/GetAvailability
+    ---pa BookingService/ApproveAppointment
+    ---pa BookingService/DeclineAppointment
+    ---pa BookingService/MarkNoShow
+    --cpa BookingService/RescheduleAppointment
+    ---pa BookingService/ReassignAppointment
+    ---pa BookingService/UpdateAppointment
+    --cpa BookingService/ListAppointmentEvents
+    --cpa BookingService/HoldSlot
+    --cpa BookingService/ExtendHold
+    --cpa BookingService/ReleaseHold
     ---pa CatalogueService/CreateAppointmentType
     --cpa CatalogueService/GetAppointmentType
     --cpa CatalogueService/ListAppointmentTypes
@@ -334,68 +344,6 @@ async fn one_bearer_token_and_nothing_else_is_looked_at() {
     }
 }
 
-/// The request of a method for a resource with this name.
-fn request_for(method: &str, name: &str) -> Vec<u8> {
-    if let Some(request) = types::request(method, name) {
-        return request;
-    }
-    let name = name.to_owned();
-    let day = Some(Date { year: 2026, month: 11, day: 23 });
-    match method {
-        "GetUser" => auth::GetUserRequest { name }.encode_to_vec(),
-        "SetUserRole" => {
-            let role = Role::Admin.into();
-            auth::SetUserRoleRequest { name, role, ..Default::default() }.encode_to_vec()
-        }
-        "DisableUser" => auth::DisableUserRequest { name, ..Default::default() }.encode_to_vec(),
-        "EnableUser" => auth::EnableUserRequest { name, ..Default::default() }.encode_to_vec(),
-        "GetProvider" => booking::GetProviderRequest { name }.encode_to_vec(),
-        "GetSchedule" => booking::GetScheduleRequest { name }.encode_to_vec(),
-        "UpdateSchedule" => {
-            let time_zone = "UTC".to_owned();
-            let schedule = booking::Schedule { name, time_zone, ..Default::default() };
-            booking::UpdateScheduleRequest {
-                schedule: Some(schedule),
-                update_mask: Some(FieldMask { paths: vec!["time_zone".to_owned()] }),
-                ..Default::default()
-            }
-            .encode_to_vec()
-        }
-        "BookAppointment" => booking::BookAppointmentRequest {
-            provider: name,
-            start_time: Some(berlin("2026-11-23 16:00")),
-            end_time: Some(berlin("2026-11-23 16:30")),
-            ..Default::default()
-        }
-        .encode_to_vec(),
-        "GetAvailability" => booking::GetAvailabilityRequest {
-            provider: name,
-            start_date: day,
-            ..Default::default()
-        }
-        .encode_to_vec(),
-        "GetAppointment" => booking::GetAppointmentRequest { name }.encode_to_vec(),
-        "CancelAppointment" => {
-            booking::CancelAppointmentRequest { name, ..Default::default() }.encode_to_vec()
-        }
-        "CompleteAppointment" => {
-            booking::CompleteAppointmentRequest { name, ..Default::default() }.encode_to_vec()
-        }
-        "ListAppointments" if name.starts_with("users/") => {
-            booking::ListAppointmentsRequest { customer: name, ..Default::default() }
-                .encode_to_vec()
-        }
-        "ListAppointments" => {
-            booking::ListAppointmentsRequest { provider: name, ..Default::default() }
-                .encode_to_vec()
-        }
-        other => {
-            let request = requests::of_schedules(other, &name);
-            request.unwrap_or_else(|| panic!("no request for {other}"))
-        }
-    }
-}
-
 /// What a caller sees of a refusal, with the name it asked for taken out.
 fn without_name(status: &Status, name: &str) -> String {
     let details = status.get_error_details();
@@ -420,6 +368,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let closure = world.closure(&admin, "2026-12-01 00:00", "2026-12-02 00:00").await;
     let (hidden, shared) = types_of(&world, &admin, &bob).await;
     let offering = format!("{} {shared}", bob.provider());
+    let held = world.hold(&ada, &bob, "2026-11-23 11:00", "2026-11-23 11:30").await;
     let strangers = [world.customer().await, world.provider().await, admin];
     let moved = format!("{}/appointments/{id}", strangers[1].provider());
 
@@ -463,6 +412,23 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("CompleteAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("CompleteAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("NOT_STARTED")]),
         ("CancelAppointment", &appointment, [NOT_FOUND, NOT_FOUND, None]),
+        ("ListAppointmentEvents", &appointment, [NOT_FOUND, NOT_FOUND, None]),
+        ("ListAppointmentEvents", &moved, [NOT_FOUND; 3]),
+        ("RescheduleAppointment", &moved, [NOT_FOUND; 3]),
+        ("RescheduleAppointment", &appointment, [NOT_FOUND, NOT_FOUND, Some("WRONG_STATE")]),
+        ("ApproveAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("ApproveAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("DeclineAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("DeclineAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("MarkNoShow", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("MarkNoShow", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("ReassignAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("ReassignAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("HoldSlot", &ada.provider(), [NOT_FOUND; 3]),
+        ("HoldSlot", &shut.provider(), [NOT_FOUND; 3]),
+        ("ExtendHold", &held, [NOT_FOUND; 3]),
+        ("ReleaseHold", &held, [NOT_FOUND; 3]),
+        ("ExplainSlot", &format!("{} {hidden}", bob.provider()), [NOT_FOUND, NOT_FOUND, None]),
         ("GetUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("SetUserRole", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("DisableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
@@ -484,7 +450,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         for (caller, wanted) in strangers.iter().zip(wanted) {
             let bearer = format!("Bearer {}", caller.token);
             let call = async |name: &str| {
-                let request = authorized(request_for(method, name), Some(&bearer));
+                let request = authorized(requests::of(method, name), Some(&bearer));
                 unary(&world.channel, path, request).await
             };
             let role = caller.user.role().as_str_name();

@@ -277,7 +277,7 @@ fn lists_have_pages() {
         let repeated = response.fields().filter(FieldDescriptor::is_list).count();
         assert_eq!(repeated, 1, "{name}");
     }
-    assert_eq!(lists, 3);
+    assert_eq!(lists, 9);
 }
 
 #[test]

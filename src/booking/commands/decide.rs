@@ -41,18 +41,32 @@ pub struct Decide {
     pub now: Instant,
 }
 
-/// Locks the provider, settles what has expired, and finds an appointment of its.
+/// Locks the provider and finds an appointment of its, as it is stored.
 pub(super) async fn find_locked(
     tx: &Tx,
     provider: ProviderId,
     id: AppointmentId,
-    now: Instant,
 ) -> Result<(Provider, Appointment), Fault> {
     let absent = || Fault::not_found(id.name(provider));
-    let mut locked = schedule::store::lock(tx, provider).await?.ok_or_else(absent)?;
-    settle(tx, &mut locked, now).await?;
+    let locked = schedule::store::lock(tx, provider).await?.ok_or_else(absent)?;
     let found = store::find(tx, provider, id).await?.filter(|found| found.state != State::Held);
     Ok((locked, found.ok_or_else(absent)?))
+}
+
+/// Settles what has expired at the provider, and gives the appointment as it is then. After the look for
+/// an earlier answer, so that a retry writes nothing.
+pub(super) async fn settled(
+    tx: &Tx,
+    provider: &mut Provider,
+    found: Appointment,
+    now: Instant,
+) -> Result<Appointment, Fault> {
+    settle(tx, provider, now).await?;
+    if found.expires_at.is_none_or(|at| at > now) {
+        return Ok(found);
+    }
+    let again = store::find(tx, found.provider, found.id).await?;
+    again.ok_or_else(|| Fault::internal("a settled appointment is not there"))
 }
 
 impl UnitOfWork for Decide {
@@ -60,7 +74,7 @@ impl UnitOfWork for Decide {
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let Self { caller, provider: id, .. } = *self;
-        let (provider, found) = find_locked(tx, id, self.id, self.now).await?;
+        let (mut provider, found) = find_locked(tx, id, self.id).await?;
         match self.change {
             Change::Cancel => {
                 permit::cancel_appointment(caller, id, self.id, found.customer)?;
@@ -72,6 +86,7 @@ impl UnitOfWork for Decide {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found)?;
         let state = policy::next(&found, self.change, self.now)?;
         if self.change == Change::Cancel && !permit::is_staff(caller, id) {
@@ -129,11 +144,12 @@ impl UnitOfWork for Annotate {
     type Output = Appointment;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (provider, mut found) = find_locked(tx, self.provider, self.id, self.now).await?;
+        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let mut found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found)?;
         if let Some(message) = &self.customer_message {
             found.terms.customer_message.clone_from(message);

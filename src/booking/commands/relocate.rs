@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{
-    Act, Offered, asked_by, check_version, decide::find_locked, finish, not_offered, offered,
-    record, refused, settle, time,
+    Act, Offered, asked_by, check_version,
+    decide::{find_locked, settled},
+    finish, not_offered, offered, record, refused, settle, time,
 };
 use crate::{
     accounts,
@@ -49,13 +50,14 @@ impl UnitOfWork for Reschedule {
     type Output = Appointment;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (provider, found) = find_locked(tx, self.provider, self.id, self.now).await?;
+        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
         let (caller, customer) = (self.caller, found.customer);
         permit::cancel_appointment(caller, self.provider, self.id, customer)?;
         permit::override_rules(caller, self.provider, &self.override_reason)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found)?;
         policy::may_move(&found)?;
         if !permit::is_staff(caller, self.provider) {
@@ -170,12 +172,13 @@ impl UnitOfWork for Reassign {
         if self.to < self.provider {
             schedule::store::lock(tx, self.to).await?;
         }
-        let (from, found) = find_locked(tx, self.provider, self.id, self.now).await?;
+        let (mut from, found) = find_locked(tx, self.provider, self.id).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let found = settled(tx, &mut from, found, self.now).await?;
         check_version(self.expected, &found)?;
         policy::may_move(&found)?;
         if self.to == self.provider {

@@ -29,10 +29,8 @@ struct Stage {
 async fn stage(world: &World, cast: &Cast) -> Stage {
     let (provider, customer) = (world.provider().await, world.customer().await);
     let plain_type = create(world, &cast.admin, plain()).await.unwrap().name;
-    let wanted = daybook::grpc::proto::booking::AppointmentType {
-        requires_approval: true,
-        ..plain()
-    };
+    let wanted =
+        daybook::grpc::proto::booking::AppointmentType { requires_approval: true, ..plain() };
     let approved = create(world, &cast.admin, wanted).await.unwrap().name;
     for (appointment_type, who) in
         [(&plain_type, &provider), (&approved, &provider), (&plain_type, &cast.busy)]
@@ -169,7 +167,8 @@ async fn holds(world: &World, cast: &Cast, stage: &Stage) -> Vec<Case> {
         ("hold_duration", ExtendHoldRequest { hold_duration: mins(11), ..extend.clone() }),
     ];
     let release = ReleaseHoldRequest { name: given_up, request_id: uuid() };
-    let releases = vec![("name", ReleaseHoldRequest { name: extend.name.clone(), ..release.clone() })];
+    let releases =
+        vec![("name", ReleaseHoldRequest { name: extend.name.clone(), ..release.clone() })];
     let caller = Some(&stage.customer);
     vec![
         Case::new(path("HoldSlot"), caller, &hold, holds),

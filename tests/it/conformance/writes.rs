@@ -9,8 +9,8 @@ use daybook::grpc::proto::{
         SignUpRequest, UpdateMeRequest, User,
     },
     booking::{
-        CancelAppointmentRequest, CompleteAppointmentRequest, Schedule,
-        UpdateScheduleRequest, WeeklyWindow,
+        CancelAppointmentRequest, CompleteAppointmentRequest, Schedule, UpdateScheduleRequest,
+        WeeklyWindow,
     },
 };
 use prost::Message;

@@ -1,11 +1,17 @@
-//! A valid request of each method of ScheduleService that names something.
+//! A valid request of each method that names something.
 
 use daybook::grpc::proto::booking::{
     Closure, CreateClosureRequest, CreateScheduleRequest, CreateTimeOffRequest,
     DeleteClosureRequest, DeleteScheduleRequest, DeleteTimeOffRequest, ListSchedulesRequest,
     ListTimeOffRequest, Schedule, TimeOff,
 };
+use daybook::grpc::proto::{
+    auth::{self, Role},
+    booking,
+    google::r#type::Date,
+};
 use prost::Message;
+use prost_types::FieldMask;
 
 use super::{World, berlin, people::Person};
 
@@ -69,5 +75,134 @@ impl World {
         let request = CreateClosureRequest { closure, ..Default::default() };
         let answer = self.schedule().create_closure(admin.asks(request)).await.unwrap();
         answer.into_inner().closure.unwrap().name
+    }
+}
+
+/// The request of a method for a resource with this name.
+pub fn of(method: &str, name: &str) -> Vec<u8> {
+    if let Some(request) = super::types::request(method, name) {
+        return request;
+    }
+    let name = name.to_owned();
+    let day = Some(Date { year: 2026, month: 11, day: 23 });
+    match method {
+        "GetUser" => auth::GetUserRequest { name }.encode_to_vec(),
+        "SetUserRole" => {
+            let role = Role::Admin.into();
+            auth::SetUserRoleRequest { name, role, ..Default::default() }.encode_to_vec()
+        }
+        "DisableUser" => auth::DisableUserRequest { name, ..Default::default() }.encode_to_vec(),
+        "EnableUser" => auth::EnableUserRequest { name, ..Default::default() }.encode_to_vec(),
+        "GetProvider" => booking::GetProviderRequest { name }.encode_to_vec(),
+        "GetSchedule" => booking::GetScheduleRequest { name }.encode_to_vec(),
+        "UpdateSchedule" => {
+            let time_zone = "UTC".to_owned();
+            let schedule = booking::Schedule { name, time_zone, ..Default::default() };
+            booking::UpdateScheduleRequest {
+                schedule: Some(schedule),
+                update_mask: Some(FieldMask { paths: vec!["time_zone".to_owned()] }),
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }
+        "BookAppointment" => booking::BookAppointmentRequest {
+            provider: name,
+            start_time: Some(berlin("2026-11-23 16:00")),
+            end_time: Some(berlin("2026-11-23 16:30")),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "GetAvailability" => booking::GetAvailabilityRequest {
+            provider: name,
+            start_date: day,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "GetAppointment" => booking::GetAppointmentRequest { name }.encode_to_vec(),
+        "CancelAppointment" => {
+            booking::CancelAppointmentRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "CompleteAppointment" => {
+            booking::CompleteAppointmentRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "ListAppointments" if name.starts_with("users/") => {
+            booking::ListAppointmentsRequest { customer: name, ..Default::default() }
+                .encode_to_vec()
+        }
+        "ListAppointments" => {
+            booking::ListAppointmentsRequest { provider: name, ..Default::default() }
+                .encode_to_vec()
+        }
+        other => {
+            let request = of_schedules(other, &name).or_else(|| of_bookings(other, &name));
+            request.unwrap_or_else(|| panic!("no request for {other}"))
+        }
+    }
+}
+
+/// The same of what came to bookings later.
+fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
+    let (name, start_time) = (name.to_owned(), Some(berlin("2026-11-23 15:00")));
+    Some(match method {
+        "ListAppointmentEvents" => {
+            booking::ListAppointmentEventsRequest { parent: name, ..Default::default() }
+                .encode_to_vec()
+        }
+        "RescheduleAppointment" => {
+            booking::RescheduleAppointmentRequest { name, start_time, ..Default::default() }
+                .encode_to_vec()
+        }
+        "ApproveAppointment" => {
+            booking::ApproveAppointmentRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "DeclineAppointment" => {
+            booking::DeclineAppointmentRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "MarkNoShow" => booking::MarkNoShowRequest { name, ..Default::default() }.encode_to_vec(),
+        "ReassignAppointment" => {
+            let provider = "providers/01980000-0000-7000-8000-000000000000".to_owned();
+            booking::ReassignAppointmentRequest { name, provider, ..Default::default() }
+                .encode_to_vec()
+        }
+        "HoldSlot" => booking::HoldSlotRequest {
+            provider: name,
+            start_time,
+            end_time: Some(berlin("2026-11-23 15:30")),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "ExtendHold" => booking::ExtendHoldRequest { name, ..Default::default() }.encode_to_vec(),
+        "ReleaseHold" => booking::ReleaseHoldRequest { name, ..Default::default() }.encode_to_vec(),
+        "ExplainSlot" => {
+            let (provider, of) = name.split_once(' ')?;
+            booking::ExplainSlotRequest {
+                provider: provider.to_owned(),
+                appointment_type: of.to_owned(),
+                start_time,
+                ..Default::default()
+            }
+            .encode_to_vec()
+        }
+        _ => return None,
+    })
+}
+
+impl World {
+    /// Holds an interval for a customer; its name.
+    pub async fn hold(
+        &self,
+        customer: &Person,
+        provider: &Person,
+        from: &str,
+        until: &str,
+    ) -> String {
+        let request = booking::HoldSlotRequest {
+            provider: provider.provider(),
+            start_time: Some(berlin(from)),
+            end_time: Some(berlin(until)),
+            ..Default::default()
+        };
+        let held = self.booking().hold_slot(customer.asks(request)).await.unwrap();
+        held.into_inner().hold.unwrap().name
     }
 }
