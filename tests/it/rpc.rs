@@ -23,7 +23,7 @@ use tonic_types::StatusExt;
 
 use crate::support::{
     Engine, World, berlin,
-    people::{Person, sign_up},
+    people::sign_up,
     process::within,
     raw::{authorized, http, seen, stream, unary},
     refusal::{reason_of, refused},
@@ -402,7 +402,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let (_, id) = appointment.rsplit_once('/').unwrap();
     let disable = auth::DisableUserRequest { name: shut.user.name.clone(), ..Default::default() };
     world.auth().disable_user(admin.asks(disable)).await.unwrap();
-    let (hidden, shared) = types_of(&world, &admin, &bob).await;
+    let (hidden, shared) = world.types_of(&admin, &bob).await;
     let offering = format!("{} {shared}", bob.provider());
     let strangers = [world.customer().await, world.provider().await, admin];
     let moved = format!("{}/appointments/{id}", strangers[1].provider());
@@ -477,33 +477,6 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
             }
         }
     }
-}
-
-/// A private type of this provider, and a shared one.
-async fn types_of(world: &World, admin: &Person, provider: &Person) -> (String, String) {
-    let mut made = Vec::new();
-    for owner in [provider.provider(), String::new()] {
-        let visibility = if owner.is_empty() {
-            booking::appointment_type::Visibility::Public
-        } else {
-            booking::appointment_type::Visibility::PrivateLink
-        };
-        let wanted = booking::AppointmentType {
-            owner,
-            display_name: "Check-up".to_owned(),
-            durations: vec![prost_types::Duration { seconds: 1800, nanos: 0 }],
-            visibility: visibility.into(),
-            ..Default::default()
-        };
-        let request = booking::CreateAppointmentTypeRequest {
-            appointment_type: Some(wanted),
-            ..Default::default()
-        };
-        let answer = world.catalogue().create_appointment_type(admin.asks(request)).await;
-        made.push(answer.unwrap().into_inner().appointment_type.unwrap().name);
-    }
-    let shared = made.pop().unwrap();
-    (made.pop().unwrap(), shared)
 }
 
 /// A name of the same form whose ids nobody has.
