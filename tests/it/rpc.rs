@@ -21,7 +21,7 @@ use tonic_types::StatusExt;
 
 use crate::support::{
     Engine, World, berlin,
-    people::{Person, sign_up},
+    people::sign_up,
     process::within,
     raw::{authorized, http, seen, stream, unary},
     refusal::{reason_of, refused},
@@ -347,7 +347,8 @@ async fn one_bearer_token_and_nothing_else_is_looked_at() {
 /// What a caller sees of a refusal, with the name it asked for taken out.
 fn without_name(status: &Status, name: &str) -> String {
     let details = status.get_error_details();
-    format!("{:?} {} {details:?}", status.code(), status.message()).replace(name, "NAME")
+    let told = format!("{:?} {} {details:?}", status.code(), status.message());
+    name.split(' ').fold(told, |told, part| told.replace(part, "NAME"))
 }
 
 const NOT_FOUND: Option<&str> = Some("NOT_FOUND");
@@ -366,7 +367,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let night = world.schedule_for(&bob, "night").await;
     let time_off = world.time_off(&bob, "2026-12-01 00:00", "2026-12-02 00:00").await;
     let closure = world.closure(&admin, "2026-12-01 00:00", "2026-12-02 00:00").await;
-    let (hidden, shared) = types_of(&world, &admin, &bob).await;
+    let (hidden, shared) = world.types_of(&admin, &bob).await;
     let offering = format!("{} {shared}", bob.provider());
     let held = world.hold(&ada, &bob, "2026-11-23 11:00", "2026-11-23 11:30").await;
     let strangers = [world.customer().await, world.provider().await, admin];
@@ -471,33 +472,6 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
             }
         }
     }
-}
-
-/// A private type of this provider, and a shared one.
-async fn types_of(world: &World, admin: &Person, provider: &Person) -> (String, String) {
-    let mut made = Vec::new();
-    for owner in [provider.provider(), String::new()] {
-        let visibility = if owner.is_empty() {
-            booking::appointment_type::Visibility::Public
-        } else {
-            booking::appointment_type::Visibility::PrivateLink
-        };
-        let wanted = booking::AppointmentType {
-            owner,
-            display_name: "Check-up".to_owned(),
-            durations: vec![prost_types::Duration { seconds: 1800, nanos: 0 }],
-            visibility: visibility.into(),
-            ..Default::default()
-        };
-        let request = booking::CreateAppointmentTypeRequest {
-            appointment_type: Some(wanted),
-            ..Default::default()
-        };
-        let answer = world.catalogue().create_appointment_type(admin.asks(request)).await;
-        made.push(answer.unwrap().into_inner().appointment_type.unwrap().name);
-    }
-    let shared = made.pop().unwrap();
-    (made.pop().unwrap(), shared)
 }
 
 /// A name of the same form whose ids nobody has.
