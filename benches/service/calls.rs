@@ -83,8 +83,8 @@ impl Callers {
                 provider: format!("providers/{}", Kind::Provider.id(wish.provider)),
                 start_time: at(wish.start),
                 end_time: at(wish.start + wish.minutes * 60),
-                note: String::new(),
                 request_id: random.uuid().to_string(),
+                ..BookAppointmentRequest::default()
             },
         );
         let mut client = self.client(caller);

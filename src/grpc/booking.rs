@@ -119,7 +119,7 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let bounds = permit::list_appointments(caller, provider, customer)?;
         let now = self.bookings.now();
-        let filter = Filter { bounds, states, from, until, now };
+        let filter = Filter { bounds, states, now, from, until };
         let found = self.bookings.list(deadline, filter, after, u64::from(size) + 1).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| Cursor {
             start: last.start,

@@ -214,10 +214,9 @@ impl Store {
         unit: U,
     ) -> Result<U::Output, Fault> {
         let store = self.clone();
-        self.task(deadline, Arc::clone(&self.0.write_turns), async move {
-            store.attempts(deadline, &unit).await
-        })
-        .await
+        // Boxed, because a unit of many steps is a large future, and this one is moved.
+        let work = Box::pin(async move { store.attempts(deadline, &unit).await });
+        self.task(deadline, Arc::clone(&self.0.write_turns), work).await
     }
 
     /// Puts a query, in a task that the caller's departure does not cancel.

@@ -8,7 +8,6 @@ use daybook::{
         proto::{
             DESCRIPTORS,
             auth::{self, Role},
-            booking,
         },
     },
     identity,
