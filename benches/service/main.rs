@@ -6,7 +6,7 @@
 //! `docs/benchmarks.md` says what each figure means.
 //!
 //! `cargo bench -- --quick` only shows that everything works; `TEST_BENCH_SECONDS` sets the length of
-//! one measurement; names of parts (`rates`, `growth`, `crowd`, `logins`, `tokens`, `start`) leave out
+//! one measurement; names of parts (`rates`, `growth`, `crowd`, `slots`, `logins`, `tokens`, `start`) leave out
 //! the others.
 
 #![expect(
@@ -27,6 +27,7 @@ mod process;
 mod rates;
 mod report;
 mod seed;
+mod slots;
 mod sql;
 mod start;
 mod tokens;
@@ -40,7 +41,7 @@ use report::Report;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
-const PARTS: [&str; 6] = ["rates", "growth", "crowd", "logins", "tokens", "start"];
+const PARTS: [&str; 7] = ["rates", "growth", "crowd", "slots", "logins", "tokens", "start"];
 
 /// Whatever stops a run is told as it is.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -121,6 +122,9 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
         }
         if wanted("crowd") {
             crowd::measure(&bed, &mut report).await?;
+        }
+        if wanted("slots") {
+            slots::measure(&bed, &mut report).await?;
         }
         if wanted("logins") {
             logins::measure(&bed, &mut report).await?;

@@ -19,12 +19,20 @@ pub(crate) const SLOTS: u32 = 10 * 365 * 48;
 /// What everybody logs in with.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
+/// The type that the asked providers offer.
+pub(crate) const OFFERED: u32 = 1;
+/// The type that those offer whose weeks are nearly full.
+pub(crate) const FULL: u32 = 2;
+/// How many those are; their numbers follow those of the others.
+pub(crate) const FULL_PROVIDERS: u32 = 1000;
+
 /// The resources, by number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
     Customer,
     Provider,
     Appointment,
+    Type,
 }
 
 impl Kind {
@@ -34,6 +42,7 @@ impl Kind {
             Self::Customer => 0x0190_0000,
             Self::Provider => 0x0191_0000,
             Self::Appointment => 0x0192_0000,
+            Self::Type => 0x0193_0000,
         }
     }
 
@@ -122,7 +131,7 @@ pub(crate) async fn people(cluster: &Cluster, database: &str, hash: &str) -> Out
 
 const COLUMNS: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id,
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason,
-    version, created_at, updated_at)";
+    version, created_at, updated_at, claim_starts_at, claim_ends_at)";
 
 /// Takes back all appointments and stores the few that are asked about: four a day, Monday to
 /// Friday, for each of the asked providers.
@@ -139,7 +148,8 @@ pub(crate) async fn few(cluster: &Cluster, database: &str, days: Calendar) -> Ou
             UPDATE providers SET version = schedule_version WHERE version <> schedule_version;
             {COLUMNS} SELECT {provider}, {appointment}, {customer}, 'customer ' || p, s,
                 s + interval '30 minutes', 'booked', '', 'UTC',
-                to_char(s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS'), '', k + 2, now(), now()
+                to_char(s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS'), '', k + 2, now(), now(), s,
+                s + interval '30 minutes'
             FROM generate_series(0, {ASKED} - 1) p, generate_series(0, {IN_WEEK} - 1) k,
                 LATERAL (SELECT to_timestamp({week} + (k / 4) * 86400 + (9 + 2 * (k % 4)) * 3600) s)
                     at;
@@ -171,7 +181,7 @@ pub(crate) async fn many(cluster: &Cluster, database: &str, days: Calendar, tota
             {COLUMNS} SELECT {provider}, {appointment}, {customer}, 'customer', s,
                 s + interval '30 minutes', CASE WHEN k < {half} THEN 'completed' ELSE 'booked' END,
                 '', 'UTC', to_char(s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS'), '',
-                100 + k, now(), now()
+                100 + k, now(), now(), s, s + interval '30 minutes'
             FROM generate_series(0, {each} - 1) k, generate_series(0, {PROVIDERS} - 1) p,
                 LATERAL (SELECT to_timestamp({week}::bigint + (p % 48) * 1800 +
                     CASE WHEN k < {half} THEN (k - {half} - 2)::bigint * {step}
@@ -181,6 +191,52 @@ pub(crate) async fn many(cluster: &Cluster, database: &str, days: Calendar, tota
             INSERT INTO requests SELECT provider_id, customer_id, appointment_id, '\\x00', version,
                 '{{}}', created_at FROM appointments;
             UPDATE providers SET version = 100 + {each};
+            COMMIT;
+            VACUUM ANALYZE;
+            CHECKPOINT;"
+            ),
+        )
+        .await?;
+    Ok(())
+}
+
+/// Adds two types of half an hour: one that the asked providers offer, and one that further providers
+/// offer, whose week, which is asked about, has one half-hour left, its last.
+pub(crate) async fn types(cluster: &Cluster, database: &str, days: Calendar) -> Outcome {
+    let provider = Kind::Provider.sql("p");
+    let customer = Kind::Customer.sql("200000 + p");
+    let appointment = Kind::Appointment.sql("50000000 + p * 100 + k");
+    let of = |number: u32| Kind::Type.sql(&number.to_string());
+    let (offered, full, week) = (of(OFFERED), of(FULL), days.week());
+    let last = PROVIDERS + FULL_PROVIDERS - 1;
+    cluster
+        .sql(
+            database,
+            &format!(
+                "BEGIN;
+            INSERT INTO appointment_types SELECT t, NULL, jsonb_build_object(
+                'display_name', 'half an hour', 'description', '', 'durations', '[30]'::jsonb,
+                'buffer_before', 0, 'buffer_after', 0, 'slot_step', NULL, 'grid_offset', 0,
+                'minimum_notice', 0, 'horizon', NULL, 'limits', '{{}}'::jsonb, 'cancel_cutoff', 0,
+                'reschedule_cutoff', 0, 'requires_approval', false, 'request_expiry', 2880,
+                'price', '', 'place', '', 'questions', '[]'::jsonb, 'private', false),
+                '', false, 1, now(), now()
+            FROM unnest(ARRAY[{offered}, {full}]) t;
+            INSERT INTO providers SELECT {provider}, 'provider ' || p, true, 'UTC', weekly_hours, 30, 480,
+                1, 1, now()
+            FROM generate_series({PROVIDERS}, {last}) p,
+                (SELECT weekly_hours FROM providers ORDER BY provider_id LIMIT 1) office;
+            INSERT INTO offerings SELECT {provider}, {offered}, NULL, now()
+            FROM generate_series(0, {ASKED} - 1) p;
+            INSERT INTO offerings SELECT {provider}, {full}, NULL, now()
+            FROM generate_series({PROVIDERS}, {last}) p;
+            {COLUMNS} SELECT {provider}, {appointment}, {customer}, 'customer', s,
+                s + interval '30 minutes', 'booked', '', 'UTC',
+                to_char(s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS'), '', k + 2, now(), now(), s,
+                s + interval '30 minutes'
+            FROM generate_series({PROVIDERS}, {last}) p, generate_series(0, 78) k,
+                LATERAL (SELECT to_timestamp({week} + (k / 16) * 86400 + 9 * 3600 + (k % 16) * 1800) s)
+                    at;
             COMMIT;
             VACUUM ANALYZE;
             CHECKPOINT;"

@@ -51,9 +51,9 @@ impl Script {
 ), booked AS (
     INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name,
         starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, version,
-        created_at, updated_at)
+        created_at, updated_at, claim_starts_at, claim_ends_at)
     SELECT {provider}, gen_random_uuid(), {customer}, 'customer', {start}, {end}, 'booked', '',
-        'UTC', '2030-01-01T00-00-00', '', version, now(), now() FROM provider
+        'UTC', '2030-01-01T00-00-00', '', version, now(), now(), {start}, {end} FROM provider
     ON CONFLICT DO NOTHING
     RETURNING appointment_id, version
 ), bumped AS (
@@ -78,19 +78,28 @@ SELECT version FROM booked;\n",
 
     /// The claims of one provider in one week, as one text.
     pub(crate) fn week(days: Calendar) -> Self {
+        Self::claims("week", days, 7)
+    }
+
+    /// The claims of one provider in 31 days, as one text.
+    pub(crate) fn month(days: Calendar) -> Self {
+        Self::claims("month", days, 31)
+    }
+
+    fn claims(name: &'static str, days: Calendar, count: i64) -> Self {
         let provider = Kind::Provider.sql(":p");
-        let (from, until) = (days.week(), days.week() + 7 * 86_400);
+        let (from, until) = (days.week(), days.week() + count * 86_400);
         let text = format!(
             "\\set p random(0, {last})
-SELECT string_agg(extract(epoch FROM starts_at)::bigint || ',' ||
-    extract(epoch FROM ends_at)::bigint, ',')
+SELECT string_agg(extract(epoch FROM claim_starts_at)::bigint || ',' ||
+    extract(epoch FROM claim_ends_at)::bigint, ',')
 FROM appointments WHERE provider_id = {provider} AND starts_at >= to_timestamp({day_before})
-    AND starts_at < to_timestamp({until}) AND ends_at > to_timestamp({from})
-    AND state IN ('booked', 'completed');\n",
+    AND starts_at < to_timestamp({until}) AND claim_ends_at > to_timestamp({from})
+    AND state IN ('held', 'pending', 'booked', 'completed', 'no_show');\n",
             last = ASKED - 1,
             day_before = from - 86_400,
         );
-        Self { name: "week", text }
+        Self { name, text }
     }
 
     /// One appointment by its key.
