@@ -5,6 +5,8 @@ mod accounts;
 mod admins;
 mod booking;
 mod closures;
+mod holds;
+mod limits;
 mod listing;
 mod named_schedules;
 mod overrides;
@@ -13,6 +15,7 @@ mod schedule_fields;
 mod schedule_writes;
 mod schedules;
 mod time_off;
+mod typed;
 mod upkeep;
 mod writes;
 

@@ -9,6 +9,7 @@ pub mod proxy;
 pub mod raw;
 pub mod refusal;
 pub mod requests;
+pub mod types;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
