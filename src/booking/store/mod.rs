@@ -142,6 +142,8 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         .col_expr(Column::ExpiresAt, a.expires_at.into())
         .col_expr(Column::Terms, terms(a)?.into())
         .col_expr(Column::Version, a.version.into())
+        // A hold that is booked begins anew.
+        .col_expr(Column::CreatedAt, a.created_at.into())
         .col_expr(Column::UpdatedAt, a.updated_at.into())
         .filter(Column::ProviderId.eq(a.provider.0))
         .filter(Column::AppointmentId.eq(a.id.0))
