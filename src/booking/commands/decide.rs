@@ -41,18 +41,20 @@ pub struct Decide {
     pub now: Instant,
 }
 
-/// Locks the provider, settles what has expired, and finds an appointment of its.
+/// Locks the provider, settles what has expired, and finds an appointment of its, with the version that
+/// it had if it was settled.
 pub(super) async fn find_locked(
     tx: &Tx,
     provider: ProviderId,
     id: AppointmentId,
     now: Instant,
-) -> Result<(Provider, Appointment), Fault> {
+) -> Result<(Provider, Appointment, Option<i64>), Fault> {
     let absent = || Fault::not_found(id.name(provider));
     let mut locked = schedule::store::lock(tx, provider).await?.ok_or_else(absent)?;
-    settle(tx, &mut locked, now).await?;
+    let settled = settle(tx, &mut locked, now).await?;
+    let before = settled.iter().find(|each| each.id == id).map(|each| each.version);
     let found = store::find(tx, provider, id).await?.filter(|found| found.state != State::Held);
-    Ok((locked, found.ok_or_else(absent)?))
+    Ok((locked, found.ok_or_else(absent)?, before))
 }
 
 impl UnitOfWork for Decide {
@@ -60,7 +62,7 @@ impl UnitOfWork for Decide {
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let Self { caller, provider: id, .. } = *self;
-        let (provider, found) = find_locked(tx, id, self.id, self.now).await?;
+        let (provider, found, before) = find_locked(tx, id, self.id, self.now).await?;
         match self.change {
             Change::Cancel => {
                 permit::cancel_appointment(caller, id, self.id, found.customer)?;
@@ -72,7 +74,7 @@ impl UnitOfWork for Decide {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         let state = policy::next(&found, self.change, self.now)?;
         if self.change == Change::Cancel && !permit::is_staff(caller, id) {
             policy::in_time(&found, found.terms.cancel_cutoff, self.now)?;
@@ -129,12 +131,13 @@ impl UnitOfWork for Annotate {
     type Output = Appointment;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (provider, mut found) = find_locked(tx, self.provider, self.id, self.now).await?;
+        let (provider, mut found, before) =
+            find_locked(tx, self.provider, self.id, self.now).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         if let Some(message) = &self.customer_message {
             found.terms.customer_message.clone_from(message);
         }

@@ -49,14 +49,14 @@ impl UnitOfWork for Reschedule {
     type Output = Appointment;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (provider, found) = find_locked(tx, self.provider, self.id, self.now).await?;
+        let (provider, found, before) = find_locked(tx, self.provider, self.id, self.now).await?;
         let (caller, customer) = (self.caller, found.customer);
         permit::cancel_appointment(caller, self.provider, self.id, customer)?;
         permit::override_rules(caller, self.provider, &self.override_reason)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
         if !permit::is_staff(caller, self.provider) {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
@@ -170,13 +170,13 @@ impl UnitOfWork for Reassign {
         if self.to < self.provider {
             schedule::store::lock(tx, self.to).await?;
         }
-        let (from, found) = find_locked(tx, self.provider, self.id, self.now).await?;
+        let (from, found, before) = find_locked(tx, self.provider, self.id, self.now).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
         if self.to == self.provider {
             let mut violations = Violations::new();

@@ -10,6 +10,7 @@ mod limits;
 mod listing;
 mod named_schedules;
 mod overrides;
+mod requests;
 mod retries;
 mod schedule_fields;
 mod schedule_writes;
