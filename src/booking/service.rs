@@ -234,7 +234,17 @@ impl Bookings {
         once: Once,
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
-        self.store.run(deadline, Use { caller, provider, id, what, once, now }).await
+        let unit = Use { caller, provider, id, what, once, now };
+        let busy = match self.store.run(deadline, unit.clone()).await {
+            Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
+            other => return other,
+        };
+        let held = self.found.ask(deadline, (provider, id.as_appointment())).await??;
+        let Some(around) = held.map(|held| held.start) else { return Err(busy) };
+        if !self.settle_elsewhere(deadline, caller.user, around, now).await? {
+            return Err(busy);
+        }
+        self.store.run(deadline, unit).await
     }
 
     /// Tries the whole booking in one statement.
@@ -248,7 +258,9 @@ impl Bookings {
             return Ok(Folding::Nothing);
         };
         let Wish::Interval(interval) = unit.wish else { return Ok(Folding::Nothing) };
-        if unit.hold.is_some() {
+        // The statement knows neither expiries nor terms, and takes the customer for the actor.
+        let by_staff = unit.permit.customer != unit.permit.caller.user;
+        if unit.hold.is_some() || by_staff || !unit.override_reason.is_empty() {
             return Ok(Folding::Nothing);
         }
         // A reason against it may be a thing of the past; the unit of work looks again. The statement

@@ -64,8 +64,8 @@ impl BookingService for BookingApi {
         let what = read_booking(&message, caller, &mut violations);
         violations.finish()?;
         let booked = match what.ok_or_else(Fault::unchecked)? {
-            Booking::Hold { hold, note, replies } => {
-                let what = What::Book { note, replies };
+            Booking::Hold { hold, type_id, note, replies } => {
+                let what = What::Book { type_id, note, replies };
                 self.bookings.use_hold(deadline, caller, hold, what, once).await?
             }
             Booking::New(request) => self.bookings.book(deadline, request, once).await?,

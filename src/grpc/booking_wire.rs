@@ -233,6 +233,8 @@ pub(super) enum Booking {
     Hold {
         /// Which.
         hold: (ProviderId, HoldId),
+        /// Of which type it is, if told.
+        type_id: Option<TypeId>,
         /// What the customer wrote.
         note: String,
         /// What the customer answered.
@@ -266,10 +268,8 @@ pub(super) fn read_booking(
         for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
             violations.add(field, "must be absent with a hold");
         }
-        if !message.appointment_type.is_empty() {
-            type_name(&message.appointment_type, violations);
-        }
-        return Some(Booking::Hold { hold: hold?, note: note?, replies: replies? });
+        let type_id = optional(&message.appointment_type, |text| type_name(text, violations));
+        return Some(Booking::Hold { hold: hold?, type_id, note: note?, replies: replies? });
     }
     let parts = Parts {
         provider: &message.provider,
@@ -279,13 +279,14 @@ pub(super) fn read_booking(
         duration: message.duration.as_ref(),
         link_code: &message.link_code,
     };
-    let (provider, wish) = wish(&parts, violations)?;
     if message.appointment_type.is_empty() && !message.answers.is_empty() {
         violations.add("answers", "must be absent without an appointment type");
     }
-    if provider.is_none() && !message.override_reason.is_empty() {
+    let anybody = message.provider.is_empty() && !message.appointment_type.is_empty();
+    if anybody && !message.override_reason.is_empty() {
         violations.add("override_reason", "must be absent without a provider");
     }
+    let (provider, wish) = wish(&parts, violations)?;
     Some(Booking::New(service::Request {
         caller,
         customer,
@@ -359,15 +360,15 @@ fn wish(parts: &Parts<'_>, violations: &mut Violations) -> Option<(Option<Provid
     let id = type_name(parts.appointment_type, violations);
     let duration = parts.duration.map(|length| violations.keep("duration", minutes(Some(length))));
     let start = from?;
-    let duration = match duration {
-        None => None,
-        Some(read) => Some(read?),
-    };
     // The end, which is not known yet, has to lie in the accepted years too.
     let day = TimeDelta::days(1);
     if start.checked_add_signed(day).is_none_or(|end| !is_accepted_end(end)) {
         violations.add("start_time", "must be a day before the year 2200");
     }
+    let duration = match duration {
+        None => None,
+        Some(read) => Some(read?),
+    };
     Some((provider?, Wish::Type(OfType { id: id?, start, duration, link_code: link_code? })))
 }
 

@@ -86,8 +86,9 @@ impl UnitOfWork for Decide {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let before = found.version;
         let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         let state = policy::next(&found, self.change, self.now)?;
         if self.change == Change::Cancel && !permit::is_staff(caller, id) {
             policy::in_time(&found, found.terms.cancel_cutoff, self.now)?;
@@ -149,8 +150,9 @@ impl UnitOfWork for Annotate {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let before = found.version;
         let mut found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         if let Some(message) = &self.customer_message {
             found.terms.customer_message.clone_from(message);
         }

@@ -5,13 +5,14 @@ use serde_json::json;
 
 use super::{Act, book, finish, record, refused, settle};
 use crate::{
+    accounts,
     booking::{Appointment, State, store},
     catalogue::{self, questions::Reply},
     events::{self, Kind},
     identity::{Caller, permit},
     kernel::{
-        fault::{Fault, Reason},
-        id::{HoldId, ProviderId},
+        fault::{Fault, Reason, Violations},
+        id::{HoldId, ProviderId, TypeId},
         time::{Instant, ceil_to_second},
     },
     schedule::{self, provider::Provider},
@@ -23,6 +24,8 @@ use crate::{
 pub enum What {
     /// Book it.
     Book {
+        /// Of which type it is, if told.
+        type_id: Option<TypeId>,
         /// What the customer wrote.
         note: String,
         /// What the customer answered.
@@ -75,7 +78,14 @@ impl UnitOfWork for Use {
         }
         settle(tx, &mut provider, self.now).await?;
         match &self.what {
-            What::Book { note, replies } => self.book(tx, &provider, found, note, replies).await,
+            What::Book { type_id, note, replies } => {
+                if type_id.is_some_and(|told| Some(told) != found.type_id) {
+                    let mut violations = Violations::new();
+                    violations.add("appointment_type", "must be the hold's, or absent");
+                    return Err(violations.into_fault());
+                }
+                self.book(tx, &provider, found, note, replies).await
+            }
             What::Extend(length) => self.extend(tx, &provider, found, *length).await,
             What::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
@@ -135,6 +145,8 @@ impl Use {
                 }
             }
         }
+        // Two of one customer's holds at two providers would wait for each other's claims.
+        accounts::store::lock(tx, self.caller.user).await?;
         if let Some(overlap) = store::update(tx, &booked).await? {
             return Err(refused(overlap));
         }

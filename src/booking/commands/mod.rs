@@ -47,12 +47,14 @@ pub(super) fn refused(overlap: store::Overlap) -> Fault {
 
 /// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Nothing
 /// depends on this being done soon, only the claims on its having been done before the next one.
+///
+/// Returns what it was, with the versions that it had.
 pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Result<(), Fault> {
-    for ended in store::expired(tx, provider.id, now).await? {
+    for ended in &store::expired(tx, provider.id, now).await? {
         provider.version += 1;
         let at = ended.expires_at.unwrap_or(now);
         let kind = if ended.state == State::Held {
-            store::remove_hold(tx, &ended).await?;
+            store::remove_hold(tx, ended).await?;
             Kind::HoldExpired
         } else {
             let declined = Appointment { version: provider.version, ..ended.clone().as_of(now) };
@@ -217,10 +219,17 @@ pub(super) async fn record(
     events::store::insert(tx, event).await
 }
 
-/// The refusal where the etag is of another version, if one was told.
-pub(super) fn check_version(expected: Option<i64>, found: &Appointment) -> Result<(), Fault> {
-    if expected.is_some_and(|version| version != found.version) {
-        return Err(schedule::commands::stale());
+/// The refusal where the etag is of another version, if one was told. `before` is the version until the
+/// expiry was written down just now: readers were shown the request as declined with it.
+pub(super) fn check_version(
+    expected: Option<i64>,
+    found: &Appointment,
+    before: i64,
+) -> Result<(), Fault> {
+    match expected {
+        Some(version) if version != found.version && version != before => {
+            Err(schedule::commands::stale())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -57,8 +57,9 @@ impl UnitOfWork for Reschedule {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let before = found.version;
         let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
         if !permit::is_staff(caller, self.provider) {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
@@ -178,8 +179,9 @@ impl UnitOfWork for Reassign {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        let before = found.version;
         let found = settled(tx, &mut from, found, self.now).await?;
-        check_version(self.expected, &found)?;
+        check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
         if self.to == self.provider {
             let mut violations = Violations::new();

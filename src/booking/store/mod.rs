@@ -91,7 +91,17 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
         Ok(_) => Ok(Some(in_the_way(tx, a).await?)),
-        Err(e) => overlap(&e).map(Some).ok_or_else(|| engine::fault(&e)),
+        Err(e) => refused(tx, a, &e).await.map(Some),
+    }
+}
+
+/// What stood in the way, where a statement was refused for an overlap.
+async fn refused(tx: &Tx, a: &Appointment, error: &DbErr) -> Result<Overlap, Fault> {
+    match overlap(error) {
+        // SQLite fires the triggers in an order of its own, and its transaction goes on.
+        Some(Overlap::Customer) if tx.engine() == Engine::Sqlite => in_the_way(tx, a).await,
+        Some(overlap) => Ok(overlap),
+        None => Err(engine::fault(error)),
     }
 }
 
@@ -104,12 +114,13 @@ fn overlap(error: &DbErr) -> Option<Overlap> {
     }
 }
 
-/// Nothing was inserted, so one of the two constraints holds against it. The provider's is told
+/// Nothing was written, so one of the two constraints holds against it. The provider's is told
 /// first: it is what another slot would cure.
 async fn in_the_way(tx: &Tx, a: &Appointment) -> Result<Overlap, Fault> {
     let (start, end) = a.claim();
     let taken = appointments::Entity::find()
         .filter(Column::ProviderId.eq(a.provider.0))
+        .filter(Column::AppointmentId.ne(a.id.0))
         .filter(Column::State.is_in(CLAIMING.map(State::word)))
         .filter(Column::ClaimStartsAt.lt(end))
         .filter(Column::ClaimEndsAt.gt(start))
@@ -142,6 +153,8 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         .col_expr(Column::ExpiresAt, a.expires_at.into())
         .col_expr(Column::Terms, terms(a)?.into())
         .col_expr(Column::Version, a.version.into())
+        // A hold that is booked begins anew.
+        .col_expr(Column::CreatedAt, a.created_at.into())
         .col_expr(Column::UpdatedAt, a.updated_at.into())
         .filter(Column::ProviderId.eq(a.provider.0))
         .filter(Column::AppointmentId.eq(a.id.0))
@@ -152,7 +165,7 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         Ok(done) => {
             Err(Fault::internal(format!("{} rows updated for {}", done.rows_affected, a.id)))
         }
-        Err(e) => overlap(&e).map(Some).ok_or_else(|| engine::fault(&e)),
+        Err(e) => refused(tx, a, &e).await.map(Some),
     }
 }
 

@@ -18,6 +18,17 @@ pub fn reason_of(status: &Status) -> String {
     info.reason.clone()
 }
 
+/// All reasons of a refused call, the first one first.
+#[track_caller]
+pub fn reasons_of(status: &Status) -> Vec<String> {
+    let first = reason_of(status);
+    let details = status.get_error_details();
+    let Some(all) = details.precondition_failure() else { return vec![first] };
+    let all: Vec<_> = all.violations.iter().map(|violation| violation.r#type.clone()).collect();
+    assert_eq!(all.first(), Some(&first));
+    all
+}
+
 /// The paths of the violated fields, sorted.
 pub fn fields_of(status: &Status) -> Vec<String> {
     let details = status.get_error_details();

@@ -80,7 +80,7 @@ impl World {
 
 /// The request of a method for a resource with this name.
 pub fn of(method: &str, name: &str) -> Vec<u8> {
-    if let Some(request) = super::types::request(method, name) {
+    if let Some(request) = of_types(method, name) {
         return request;
     }
     let name = name.to_owned();
@@ -204,5 +204,67 @@ impl World {
         };
         let held = self.booking().hold_slot(customer.asks(request)).await.unwrap();
         held.into_inner().hold.unwrap().name
+    }
+}
+
+/// The request of a method for the resource with this name, in wire form. Offerings are named by their
+/// provider and their type, with a blank between.
+fn of_types(method: &str, name: &str) -> Option<Vec<u8>> {
+    let name = name.to_owned();
+    let (provider, appointment_type) = match name.split_once(' ') {
+        Some((provider, of)) => (provider.to_owned(), of.to_owned()),
+        None => (name.clone(), String::new()),
+    };
+    Some(match method {
+        "GetAppointmentType" => {
+            booking::GetAppointmentTypeRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "ArchiveAppointmentType" => {
+            booking::ArchiveAppointmentTypeRequest { name, archived: true, ..Default::default() }
+                .encode_to_vec()
+        }
+        "ListAppointmentTypes" => {
+            booking::ListAppointmentTypesRequest { provider, ..Default::default() }.encode_to_vec()
+        }
+        "ListOfferings" => {
+            booking::ListOfferingsRequest { provider, ..Default::default() }.encode_to_vec()
+        }
+        "OfferAppointmentType" => booking::OfferAppointmentTypeRequest {
+            appointment_type,
+            provider,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "WithdrawAppointmentType" => booking::WithdrawAppointmentTypeRequest {
+            appointment_type,
+            provider,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        _ => return None,
+    })
+}
+
+impl World {
+    /// Makes a private type of this provider, and a public shared one; their names.
+    pub async fn types_of(&self, admin: &Person, provider: &Person) -> (String, String) {
+        let make = async |owner: String, visibility: booking::appointment_type::Visibility| {
+            let wanted = booking::AppointmentType {
+                owner,
+                display_name: "Check-up".to_owned(),
+                durations: vec![prost_types::Duration { seconds: 1800, nanos: 0 }],
+                visibility: visibility.into(),
+                ..Default::default()
+            };
+            let request = booking::CreateAppointmentTypeRequest {
+                appointment_type: Some(wanted),
+                ..Default::default()
+            };
+            let answer = self.catalogue().create_appointment_type(admin.asks(request)).await;
+            answer.unwrap().into_inner().appointment_type.unwrap().name
+        };
+        let hidden =
+            make(provider.provider(), booking::appointment_type::Visibility::PrivateLink).await;
+        (hidden, make(String::new(), booking::appointment_type::Visibility::Public).await)
     }
 }
