@@ -248,7 +248,8 @@ impl Bookings {
             return Ok(Folding::Nothing);
         };
         let Wish::Interval(interval) = unit.wish else { return Ok(Folding::Nothing) };
-        if unit.hold.is_some() {
+        // The statement writes neither expiries nor terms.
+        if unit.hold.is_some() || !unit.override_reason.is_empty() {
             return Ok(Folding::Nothing);
         }
         // A reason against it may be a thing of the past; the unit of work looks again. The statement
