@@ -353,6 +353,12 @@ impl Bookings {
         self.ambient.now()
     }
 
+    /// The present, and the id of an appointment that is made now.
+    pub fn now_and_id(&self) -> (Instant, AppointmentId) {
+        let now = self.ambient.now();
+        (now, AppointmentId(self.ambient.id(now)))
+    }
+
     async fn moved(
         &self,
         deadline: Deadline,

@@ -346,9 +346,19 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
-        let now = self.bookings.now();
-        let unit =
-            Reassign { caller, provider, id, to, reason, override_reason, expected, once, now };
+        let (now, new_id) = self.bookings.now_and_id();
+        let unit = Reassign {
+            caller,
+            provider,
+            id,
+            to,
+            new_id,
+            reason,
+            override_reason,
+            expected,
+            once,
+            now,
+        };
         let taken = self.bookings.reassign(deadline, unit).await?;
         let appointment = Some(wire(&taken, caller));
         Ok(Response::new(pb::ReassignAppointmentResponse { appointment }))

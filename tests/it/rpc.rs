@@ -368,7 +368,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let closure = world.closure(&admin, "2026-12-01 00:00", "2026-12-02 00:00").await;
     let (hidden, shared) = world.types_of(&admin, &bob).await;
     let offering = format!("{} {shared}", bob.provider());
-    let held = world.hold(&ada, &bob, "2026-11-23 11:00", "2026-11-23 11:30").await;
+    let held = world.hold_interval(&ada, &bob, "2026-11-23 11:00", "2026-11-23 11:30").await;
     let strangers = [world.customer().await, world.provider().await, admin];
     let moved = format!("{}/appointments/{id}", strangers[1].provider());
 

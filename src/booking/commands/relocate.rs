@@ -152,6 +152,8 @@ pub struct Reassign {
     pub id: AppointmentId,
     /// With whom it shall be.
     pub to: ProviderId,
+    /// The id that it has there: it may have been there before.
+    pub new_id: AppointmentId,
     /// Why.
     pub reason: String,
     /// Why staff act against the rules, if they do.
@@ -201,7 +203,7 @@ impl UnitOfWork for Reassign {
             expires_at: None,
             version: from.version + 1,
             updated_at: self.now,
-            terms: Agreed { successor: Some(self.to), ..found.terms.clone() },
+            terms: Agreed { successor: Some((self.to, self.new_id)), ..found.terms.clone() },
             ..found.clone()
         };
         store::update(tx, &left).await?;
@@ -213,11 +215,12 @@ impl UnitOfWork for Reassign {
 
         let mut taken = Appointment {
             provider: self.to,
+            id: self.new_id,
             version: to.version + 1,
             updated_at: self.now,
             ..found
         };
-        taken.terms.predecessor = Some(self.provider);
+        taken.terms.predecessor = Some((self.provider, self.id));
         taken.terms.successor = None;
         if !self.override_reason.is_empty() {
             taken.terms.override_reason.clone_from(&self.override_reason);

@@ -4,6 +4,7 @@
 pub mod books;
 pub mod people;
 pub mod postgres;
+pub mod practice;
 pub mod process;
 pub mod proxy;
 pub mod raw;

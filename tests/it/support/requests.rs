@@ -189,7 +189,7 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
 
 impl World {
     /// Holds an interval for a customer; its name.
-    pub async fn hold(
+    pub async fn hold_interval(
         &self,
         customer: &Person,
         provider: &Person,

@@ -8,7 +8,6 @@ use daybook::grpc::proto::booking::{
     ListAppointmentsRequest, ListSlotsRequest, OfferAppointmentTypeRequest,
     RescheduleAppointmentRequest, Slot, UpdateAppointmentTypeRequest, appointment::State,
     availability_service_client::AvailabilityServiceClient,
-    catalogue_service_client::CatalogueServiceClient,
 };
 use prost_types::{Duration, FieldMask, Timestamp};
 use tonic::{Status, transport::Channel};

@@ -1,0 +1,242 @@
+//! The model's calls that make, move and end claims.
+
+use daybook::grpc::proto::booking::appointment_event::Kind;
+
+use super::plain::{
+    Answer, By, Change, Claim, Done, MOST_HOLDS, Model, State, What, Wish, not_the_customer,
+};
+
+impl Model {
+    pub(super) fn book(
+        &mut self,
+        by: By,
+        wish: Wish,
+        overriding: bool,
+        hold: Option<i64>,
+    ) -> Answer {
+        let (length, of_type) = match wish.what {
+            What::Interval(length) => (length, None),
+            What::Type(of) => (self.types[of].duration, Some(of)),
+        };
+        let interval = (wish.start, wish.start + length);
+        let nothing = usize::MAX;
+        let provider = match (wish.provider, of_type) {
+            (Some(provider), _) => provider,
+            (None, Some(of)) => self.anybody(of, interval)?,
+            (None, None) => return Err("INVALID_FIELDS"),
+        };
+        if overriding {
+            if wish.start <= self.now {
+                return Err("IN_THE_PAST");
+            }
+        } else {
+            if of_type.is_some_and(|of| !self.types[of].offered[provider]) {
+                return Err("NOT_OFFERED");
+            }
+            if let Some(first) = self.rules(provider, wish.what, interval, nothing).first() {
+                return Err(first);
+            }
+        }
+        if let Some(of) = of_type.filter(|_| hold.is_none() && !overriding) {
+            self.has_room(wish.customer, of)?;
+        }
+        let held = self.claims.iter();
+        let held = held.filter(|c| c.customer == wish.customer && c.state == State::Held).count();
+        if hold.is_some() && held >= MOST_HOLDS {
+            return Err("TOO_MANY_HOLDS");
+        }
+        if self.taken(provider, of_type, interval, nothing) > 0 {
+            return Err("SLOT_TAKEN");
+        }
+        if hold.is_none() && self.busy(wish.customer, interval, nothing) {
+            return Err("CUSTOMER_BUSY");
+        }
+        if wish.provider.is_none() {
+            self.providers[provider].last_assigned = Some(self.now);
+        }
+        let request = of_type.and_then(|of| self.types[of].request);
+        let request = request.filter(|_| by == By::Customer);
+        let (state, expires, event) = match (hold, request) {
+            (Some(length), _) => (State::Held, Some(self.now + length), None),
+            (None, Some(expiry)) => {
+                let expires = (self.now + expiry).min(wish.start);
+                (State::Pending, Some(expires), Some(Kind::Requested))
+            }
+            (None, None) => (State::Booked, None, Some(Kind::Booked)),
+        };
+        let override_reason = if overriding { "must be" } else { "" };
+        self.claims.push(Claim {
+            provider,
+            customer: wish.customer,
+            start: interval.0,
+            end: interval.1,
+            of_type,
+            state,
+            expires,
+            extended: false,
+            cancel_reason: String::new(),
+            override_reason: override_reason.to_owned(),
+            message: String::new(),
+            private: String::new(),
+            predecessor: None,
+            successor: None,
+            events: event.into_iter().collect(),
+            changes: 1,
+        });
+        Ok(Done::Claim(self.claims.len() - 1))
+    }
+
+    pub(super) fn book_hold(&mut self, claim: usize, by: usize) -> Answer {
+        let now = self.now;
+        let held = self.own_hold(claim, by)?.clone();
+        if held.start <= now {
+            return Err("IN_THE_PAST");
+        }
+        if let Some(of) = held.of_type {
+            self.has_room(by, of)?;
+        }
+        if self.busy(by, (held.start, held.end), claim) {
+            return Err("CUSTOMER_BUSY");
+        }
+        let request = held.of_type.and_then(|of| self.types[of].request);
+        let found = &mut self.claims[claim];
+        (found.state, found.expires) = match request {
+            Some(expiry) => (State::Pending, Some((now + expiry).min(held.start))),
+            None => (State::Booked, None),
+        };
+        found.events.push(if request.is_some() { Kind::Requested } else { Kind::Booked });
+        found.changes += 1;
+        Ok(Done::Claim(claim))
+    }
+
+    pub(super) fn decide(&mut self, claim: usize, by: By, change: Change, stale: bool) -> Answer {
+        let now = self.now;
+        let of_type = self.claims[claim].of_type;
+        let cutoff = of_type.map_or(0, |of| self.types[of].cancel_cutoff);
+        if change != Change::Cancel {
+            not_the_customer(by)?;
+        }
+        let found = self.appointment(claim)?;
+        if stale {
+            return Err("ETAG_STALE");
+        }
+        let (allowed, state, event) = match change {
+            Change::Cancel => (found.is_open(), State::Cancelled, Kind::Cancelled),
+            Change::Complete => (found.state == State::Booked, State::Completed, Kind::Completed),
+            Change::NoShow => (found.state == State::Booked, State::NoShow, Kind::NoShow),
+            Change::Approve => (found.state == State::Pending, State::Booked, Kind::Approved),
+            Change::Decline => (found.state == State::Pending, State::Declined, Kind::Declined),
+        };
+        if !allowed {
+            return Err("WRONG_STATE");
+        }
+        if matches!(change, Change::Complete | Change::NoShow) && now < found.start {
+            return Err("NOT_STARTED");
+        }
+        if change == Change::Cancel
+            && by == By::Customer
+            && cutoff > 0
+            && now > found.start - cutoff
+        {
+            return Err("TOO_LATE");
+        }
+        (found.state, found.expires) = (state, None);
+        if matches!(change, Change::Cancel | Change::Decline) {
+            "so it is".clone_into(&mut found.cancel_reason);
+        }
+        found.events.push(event);
+        found.changes += 1;
+        Ok(Done::Claim(claim))
+    }
+
+    pub(super) fn reschedule(
+        &mut self,
+        claim: usize,
+        by: By,
+        start: i64,
+        overriding: bool,
+    ) -> Answer {
+        let now = self.now;
+        let found = self.appointment(claim)?.clone();
+        if !found.is_open() {
+            return Err("WRONG_STATE");
+        }
+        let cutoff = found.of_type.map_or(0, |of| self.types[of].reschedule_cutoff);
+        if by == By::Customer && cutoff > 0 && now > found.start - cutoff {
+            return Err("TOO_LATE");
+        }
+        if start == found.start {
+            return Err("INVALID_FIELDS");
+        }
+        let interval = (start, start + found.end - found.start);
+        self.may_move(&found, found.provider, interval, overriding, claim)?;
+        if self.taken(found.provider, found.of_type, interval, claim) > 0 {
+            return Err("SLOT_TAKEN");
+        }
+        if self.busy(found.customer, interval, claim) {
+            return Err("CUSTOMER_BUSY");
+        }
+        let found = &mut self.claims[claim];
+        (found.start, found.end) = interval;
+        found.expires = found.expires.map(|at| at.min(start));
+        if overriding {
+            "must be".clone_into(&mut found.override_reason);
+        }
+        found.events.push(Kind::Rescheduled);
+        found.changes += 1;
+        Ok(Done::Claim(claim))
+    }
+
+    /// Whether the rules of a provider allow an appointment there.
+    fn may_move(
+        &self,
+        found: &Claim,
+        provider: usize,
+        interval: (i64, i64),
+        overriding: bool,
+        but: usize,
+    ) -> Result<(), &'static str> {
+        if overriding {
+            return if interval.0 <= self.now { Err("IN_THE_PAST") } else { Ok(()) };
+        }
+        let what = found.of_type.map_or(What::Interval(interval.1 - interval.0), What::Type);
+        match self.rules(provider, what, interval, but).first() {
+            Some(first) => Err(first),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn reassign(&mut self, claim: usize, by: By, to: usize, overriding: bool) -> Answer {
+        not_the_customer(by)?;
+        let found = self.appointment(claim)?.clone();
+        if !found.is_open() {
+            return Err("WRONG_STATE");
+        }
+        if to == found.provider {
+            return Err("INVALID_FIELDS");
+        }
+        if !overriding && found.of_type.is_some_and(|of| !self.types[of].offered[to]) {
+            return Err("NOT_OFFERED");
+        }
+        let interval = (found.start, found.end);
+        self.may_move(&found, to, interval, overriding, claim)?;
+        if self.taken(to, found.of_type, interval, claim) > 0 {
+            return Err("SLOT_TAKEN");
+        }
+        let new = self.claims.len();
+        let left = &mut self.claims[claim];
+        (left.state, left.expires, left.successor) = (State::Cancelled, None, Some(new));
+        "so it is".clone_into(&mut left.cancel_reason);
+        left.events.push(Kind::Reassigned);
+        left.changes += 1;
+        let pending = found.state == State::Pending;
+        let mut taken = Claim { provider: to, predecessor: Some(claim), ..found };
+        taken.events = vec![if pending { Kind::Requested } else { Kind::Booked }];
+        taken.changes = 1;
+        if overriding {
+            "must be".clone_into(&mut taken.override_reason);
+        }
+        self.claims.push(taken);
+        Ok(Done::Claim(new))
+    }
+}
