@@ -1,6 +1,11 @@
 //! The composition root: names every concrete part, starts it, and stops it.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
@@ -42,6 +47,9 @@ use crate::{
     storage::{self, Deadline, Store, batch::Batch},
     upkeep,
 };
+
+/// The version of the IANA time zone data that is compiled in, such as `2025b`.
+pub const ZONE_DATA: &str = chrono_tz::IANA_TZDB_VERSION;
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -111,6 +119,14 @@ pub(crate) fn operator_text(fault: &Fault) -> String {
     text
 }
 
+/// This version, and that of the time zone data: what decides which instant a wall-clock time is.
+pub fn version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        format!("{}\ntime zone data: IANA {ZONE_DATA}", env!("CARGO_PKG_VERSION"))
+    });
+    &TEXT
+}
+
 /// A server that is running, for those who started it in their own process.
 #[derive(Debug)]
 pub struct Running {
@@ -159,6 +175,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 /// Starts a server in this process. It listens at once, and tells that it is ready when the schema is
 /// current and the database answers.
 pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data = ZONE_DATA, "starting");
     let key = signing_key(&config)?;
     let address = config.server.listen;
     let in_listening = |source| Error::Listen { address: address.to_string(), source };
@@ -457,7 +474,7 @@ impl Signals {
 fn greet(address: std::net::SocketAddr, database: &str) {
     use std::io::Write;
     let text = format!(
-        "Daybook listens on {address}, database {database}\nFirst call:\n  grpcurl -plaintext -d \
+        "Daybook listens on {address}, database {database}\nTime zone data: IANA {ZONE_DATA}\nFirst call:\n  grpcurl -plaintext -d \
          '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
          \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \
          daybook.auth.v1.AuthService/SignUp\n"

@@ -29,7 +29,7 @@ const LONGEST_PASSWORD_LINE: u64 = 4096;
 /// environment (`DAYBOOK_SECTION_KEY`) and these flags, the last one winning. `daybook config print`
 /// shows all of them.
 #[derive(Debug, Parser)]
-#[command(name = "daybook", version, max_term_width = 100)]
+#[command(name = "daybook", version, long_version = app::version(), max_term_width = 100)]
 #[command(after_help = "Exit status: 0 success, 1 failure, 2 wrong usage or configuration.")]
 struct Cli {
     #[command(flatten)]

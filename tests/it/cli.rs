@@ -55,9 +55,10 @@ async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
     let address = first.strip_prefix("Daybook listens on ").unwrap();
     let address = address.split(',').next().unwrap().to_owned();
     assert!(first.ends_with("database sqlite:daybook.db"), "{first}");
-    let rest: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
-    assert!(rest[1].contains("grpcurl -plaintext"), "{rest:?}");
-    assert!(rest[1].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
+    let rest: Vec<String> = lines.by_ref().take(3).map(Result::unwrap).collect();
+    assert_eq!(rest[0], format!("Time zone data: IANA {}", chrono_tz::IANA_TZDB_VERSION));
+    assert!(rest[2].contains("grpcurl -plaintext"), "{rest:?}");
+    assert!(rest[2].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
     serving(&connect(&address).await).await;
     for private in ["daybook.db", "daybook-signing-key.pem"] {
         let mode = folder.path().join(private).metadata().unwrap().permissions().mode();
@@ -72,6 +73,17 @@ async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
     server.wait().unwrap();
     let asked = run(folder.path(), &["healthcheck", "--address", &health]);
     assert_eq!(asked.status.code(), Some(1));
+}
+
+#[test]
+fn the_version_tells_which_zone_data_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = run(folder.path(), &["--version"]);
+    assert!(long.status.success());
+    let version = format!("daybook {}\n", env!("CARGO_PKG_VERSION"));
+    let zones = format!("time zone data: IANA {}\n", chrono_tz::IANA_TZDB_VERSION);
+    assert_eq!(out(&long), format!("{version}{zones}"));
+    assert_eq!(out(&run(folder.path(), &["-V"])), version);
 }
 
 async fn migrations_go_up_and_down(engine: Engine) {
