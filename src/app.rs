@@ -23,7 +23,7 @@ use tonic_health::pb::{
 use crate::{
     accounts::service::{Accounts, NewUser},
     availability::{service::Availabilities, slots_service::Slots},
-    booking::service::Bookings,
+    booking::{drift_service::Drifted, service::Bookings},
     catalogue::service::Types,
     config::{Config, SigningKeySource},
     grpc::{
@@ -311,6 +311,16 @@ pub async fn create_admin(
     let user = services.accounts.make(Deadline::after(OPERATOR), new, once).await?;
     store.close().await;
     Ok(user.id.name())
+}
+
+/// Looks for upcoming appointments that are no longer at the wall-clock time that was promised.
+pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
+    let store = Store::connect(&storage_settings(config)).await?;
+    // Nobody logs in here either.
+    let services = services(config, &store, &Ambient::system(), &SigningKey::throwaway()?)?;
+    let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(drifted?)
 }
 
 /// Asks a server's health; `true` is SERVING.

@@ -12,7 +12,7 @@ use daybook::grpc::proto::auth::{
 };
 
 use crate::support::{
-    Engine, connect, database,
+    Engine, World, berlin, connect, database,
     people::{PASSWORD, with_token},
     serving,
 };
@@ -119,6 +119,47 @@ async fn migrations_go_up_and_down_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_up_and_down_on_postgres() {
     migrations_go_up_and_down(Engine::Postgres).await;
+}
+
+/// Appointments far ahead, since the command goes by the real clock.
+async fn drifted_appointments_are_listed(engine: Engine) {
+    let world = World::new(engine).await;
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    for day in ["2090-06-05", "2090-06-06"] {
+        let at = |time: &str| berlin(&format!("{day} {time}"));
+        world.book(&customer, &provider, at("09:00"), at("09:30")).await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let drifted = || run(folder.path(), &["--database-url", &world.url, "appointments", "drifted"]);
+    let sum = |found| {
+        let zones = chrono_tz::IANA_TZDB_VERSION;
+        format!("{found} of 2 upcoming appointments drifted (IANA {zones})\n")
+    };
+    let before = drifted();
+    assert!(before.status.success(), "{}", err(&before));
+    assert_eq!(out(&before), sum(0));
+    // As if nine o'clock had been an hour later when the second one was booked.
+    let other = "UPDATE appointments SET local_start = '2090-06-06T08:00:00'
+        WHERE local_start = '2090-06-06T09:00:00'";
+    world.execute(other, other).await;
+    let state = world.state().await;
+    let after = out(&drifted());
+    let (line, rest) = after.split_once('\n').unwrap();
+    assert!(line.starts_with(&format!("{}/appointments/", provider.provider())), "{line}");
+    let told = "  promised 2090-06-06T08:00:00  now 2090-06-06T09:00:00  Europe/Berlin";
+    assert!(line.ends_with(told), "{line}");
+    assert_eq!(rest, sum(1));
+    assert_eq!(world.state().await, state);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drifted_appointments_are_listed_on_sqlite() {
+    drifted_appointments_are_listed(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drifted_appointments_are_listed_on_postgres() {
+    drifted_appointments_are_listed(Engine::Postgres).await;
 }
 
 fn create_admin(folder: &Path, args: &[&str], password: &str) -> Output {
