@@ -28,7 +28,7 @@ for block in "$work"/blocks/*.sh; do
   echo "echo done >'${block%.sh}.done'"
 done >"$work/all.sh"
 
-# Whether a block ran to its end, and said every line that is shown and has nothing left out.
+# Whether a block ran to its end, and said every line that is shown, as far as its first `…`.
 block() { # NUMBER
   local line said="$work/blocks/$1.out"
   [ -e "$work/blocks/$1.done" ] || {
@@ -37,8 +37,9 @@ block() { # NUMBER
   }
   [ -e "$work/blocks/$1.json" ] || return 0
   while IFS= read -r line; do
+    line=${line%%…*}
     line=$(tr -d ' ' <<<"${line%,}")
-    case $line in '' | *…*) continue ;; esac
+    [ -n "$line" ] || continue
     tr -d ' ' <"$said" | grep -qF -- "$line" || {
       echo "does not say: $line"
       cat "$said"
