@@ -316,6 +316,7 @@ pub async fn create_admin(
 /// Looks for upcoming appointments that are no longer at the wall-clock time that was promised.
 pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
     let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
     // Nobody logs in here either.
     let services = services(config, &store, &Ambient::system(), &SigningKey::throwaway()?)?;
     let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
