@@ -1,6 +1,11 @@
 //! The composition root: names every concrete part, starts it, and stops it.
 
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
@@ -18,7 +23,7 @@ use tonic_health::pb::{
 use crate::{
     accounts::service::{Accounts, NewUser},
     availability::{service::Availabilities, slots_service::Slots},
-    booking::service::Bookings,
+    booking::{drift_service::Drifted, service::Bookings},
     catalogue::service::Types,
     config::{Config, SigningKeySource},
     grpc::{
@@ -42,6 +47,9 @@ use crate::{
     storage::{self, Deadline, Store, batch::Batch},
     upkeep,
 };
+
+/// The version of the IANA time zone data that is compiled in, such as `2025b`.
+pub const ZONE_DATA: &str = chrono_tz::IANA_TZDB_VERSION;
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -111,6 +119,14 @@ pub(crate) fn operator_text(fault: &Fault) -> String {
     text
 }
 
+/// This version, and that of the time zone data: what decides which instant a wall-clock time is.
+pub fn version() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        format!("{}\ntime zone data: IANA {ZONE_DATA}", env!("CARGO_PKG_VERSION"))
+    });
+    &TEXT
+}
+
 /// A server that is running, for those who started it in their own process.
 #[derive(Debug)]
 pub struct Running {
@@ -159,6 +175,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 /// Starts a server in this process. It listens at once, and tells that it is ready when the schema is
 /// current and the database answers.
 pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data = ZONE_DATA, "starting");
     let key = signing_key(&config)?;
     let address = config.server.listen;
     let in_listening = |source| Error::Listen { address: address.to_string(), source };
@@ -294,6 +311,17 @@ pub async fn create_admin(
     let user = services.accounts.make(Deadline::after(OPERATOR), new, once).await?;
     store.close().await;
     Ok(user.id.name())
+}
+
+/// Looks for upcoming appointments that are no longer at the wall-clock time that was promised.
+pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    // Nobody logs in here either.
+    let services = services(config, &store, &Ambient::system(), &SigningKey::throwaway()?)?;
+    let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(drifted?)
 }
 
 /// Asks a server's health; `true` is SERVING.
@@ -457,7 +485,7 @@ impl Signals {
 fn greet(address: std::net::SocketAddr, database: &str) {
     use std::io::Write;
     let text = format!(
-        "Daybook listens on {address}, database {database}\nFirst call:\n  grpcurl -plaintext -d \
+        "Daybook listens on {address}, database {database}\nTime zone data: IANA {ZONE_DATA}\nFirst call:\n  grpcurl -plaintext -d \
          '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
          \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \
          daybook.auth.v1.AuthService/SignUp\n"

@@ -29,7 +29,7 @@ const LONGEST_PASSWORD_LINE: u64 = 4096;
 /// environment (`DAYBOOK_SECTION_KEY`) and these flags, the last one winning. `daybook config print`
 /// shows all of them.
 #[derive(Debug, Parser)]
-#[command(name = "daybook", version, max_term_width = 100)]
+#[command(name = "daybook", version, long_version = app::version(), max_term_width = 100)]
 #[command(after_help = "Exit status: 0 success, 1 failure, 2 wrong usage or configuration.")]
 struct Cli {
     #[command(flatten)]
@@ -82,6 +82,9 @@ enum Command {
     /// Manage administrators
     #[command(subcommand)]
     Admin(Admin),
+    /// Look after appointments
+    #[command(subcommand)]
+    Appointments(Appointments),
     /// Ask a server whether it serves; exit status 0 if it does, 1 otherwise
     Healthcheck {
         /// The server [default: server.listen of the settings, on this machine]
@@ -126,6 +129,13 @@ enum Admin {
         #[arg(long)]
         email: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Appointments {
+    /// List upcoming ones that are no longer at the local time that was promised, because the rules of
+    /// their time zone have changed. Changes nothing
+    Drifted,
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,6 +208,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         }
         Command::Migrate(command) => migrate(settings, &command),
         Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),
+        Command::Appointments(Appointments::Drifted) => list_drifted(settings),
         Command::Healthcheck { address, service, timeout_ms } => {
             let address = match address {
                 Some(address) => address,
@@ -243,6 +254,20 @@ fn create_admin(settings: SettingsArgs, name: String, email: String) -> Result<(
     let password = password()?;
     let user = runtime()?.block_on(app::create_admin(&config, name, email, password))?;
     print(&format!("{user}\n"))
+}
+
+fn list_drifted(settings: SettingsArgs) -> Result<(), Failure> {
+    let (config, _) = load(settings)?;
+    telemetry::init(&config.log)?;
+    let drifted = runtime()?.block_on(app::drifted(&config))?;
+    let lines = drifted.found.iter().map(|(appointment, drift)| {
+        let name = appointment.id.name(appointment.provider);
+        let (promised, present) = (&appointment.local_start, &drift.present);
+        format!("{name}  promised {promised}  now {present}  {}\n", appointment.time_zone)
+    });
+    let (found, checked, zones) = (drifted.found.len(), drifted.checked, app::ZONE_DATA);
+    let sum = format!("{found} of {checked} upcoming appointments drifted (IANA {zones})\n");
+    print(&(lines.collect::<String>() + &sum))
 }
 
 /// The settings from all layers. This is where the process's environment comes in.

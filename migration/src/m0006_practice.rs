@@ -271,6 +271,9 @@ impl MigrationTrait for Migration {
 fn sqlite_down() -> Vec<&'static str> {
     let mut statements = vec![
         "DROP INDEX events_by_appointment",
+        // They would keep their names on the renamed table, and the older ones have the same names.
+        "DROP TRIGGER appointments_overlap_insert",
+        "DROP TRIGGER appointments_overlap_update",
         "ALTER TABLE appointments RENAME TO appointments_old",
         "DROP INDEX appointments_by_provider",
         "DROP INDEX appointments_by_customer",

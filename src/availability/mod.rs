@@ -9,6 +9,11 @@ pub mod service;
 pub mod slots_service;
 pub mod store;
 
+#[cfg(test)]
+mod days_tests;
+#[cfg(test)]
+mod zone_days_tests;
+
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 

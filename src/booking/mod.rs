@@ -1,6 +1,7 @@
 //! The promise: appointments, their states, and that no two claims overlap.
 
 pub mod commands;
+pub mod drift_service;
 pub mod fairness;
 pub mod policy;
 pub mod service;
@@ -189,6 +190,13 @@ impl Appointment {
         )
     }
 
+    /// What the start is on the wall now, if that is not what was promised. It happens when the rules of a
+    /// zone change after the booking: the instant stays.
+    pub fn drift(&self) -> Option<Drift> {
+        let present = wall(self.start, self.time_zone);
+        (present != self.local_start).then_some(Drift { present })
+    }
+
     /// How it stands at this moment: a request that nobody answered in time is declined, whether or not
     /// that was written down yet.
     #[must_use]
@@ -208,7 +216,18 @@ impl Appointment {
     }
 }
 
+/// A start that is no longer at the wall-clock time that was promised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Its wall-clock time now, in the appointment's zone.
+    pub present: String,
+}
+
 /// The wall-clock time that is promised for a start, such as `2026-11-23T09:00:00`.
 pub fn promised(interval: Interval, zone: Tz) -> String {
-    interval.start().with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S").to_string()
+    wall(interval.start(), zone)
+}
+
+fn wall(instant: Instant, zone: Tz) -> String {
+    instant.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S").to_string()
 }

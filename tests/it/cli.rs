@@ -12,7 +12,7 @@ use daybook::grpc::proto::auth::{
 };
 
 use crate::support::{
-    Engine, connect, database,
+    Engine, World, berlin, connect, database,
     people::{PASSWORD, with_token},
     serving,
 };
@@ -55,9 +55,10 @@ async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
     let address = first.strip_prefix("Daybook listens on ").unwrap();
     let address = address.split(',').next().unwrap().to_owned();
     assert!(first.ends_with("database sqlite:daybook.db"), "{first}");
-    let rest: Vec<String> = lines.by_ref().take(2).map(Result::unwrap).collect();
-    assert!(rest[1].contains("grpcurl -plaintext"), "{rest:?}");
-    assert!(rest[1].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
+    let rest: Vec<String> = lines.by_ref().take(3).map(Result::unwrap).collect();
+    assert_eq!(rest[0], format!("Time zone data: IANA {}", chrono_tz::IANA_TZDB_VERSION));
+    assert!(rest[2].contains("grpcurl -plaintext"), "{rest:?}");
+    assert!(rest[2].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
     serving(&connect(&address).await).await;
     for private in ["daybook.db", "daybook-signing-key.pem"] {
         let mode = folder.path().join(private).metadata().unwrap().permissions().mode();
@@ -72,6 +73,17 @@ async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
     server.wait().unwrap();
     let asked = run(folder.path(), &["healthcheck", "--address", &health]);
     assert_eq!(asked.status.code(), Some(1));
+}
+
+#[test]
+fn the_version_tells_which_zone_data_is_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = run(folder.path(), &["--version"]);
+    assert!(long.status.success());
+    let version = format!("daybook {}\n", env!("CARGO_PKG_VERSION"));
+    let zones = format!("time zone data: IANA {}\n", chrono_tz::IANA_TZDB_VERSION);
+    assert_eq!(out(&long), format!("{version}{zones}"));
+    assert_eq!(out(&run(folder.path(), &["-V"])), version);
 }
 
 async fn migrations_go_up_and_down(engine: Engine) {
@@ -107,6 +119,47 @@ async fn migrations_go_up_and_down_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_up_and_down_on_postgres() {
     migrations_go_up_and_down(Engine::Postgres).await;
+}
+
+/// Appointments far ahead, since the command goes by the real clock.
+async fn drifted_appointments_are_listed(engine: Engine) {
+    let world = World::new(engine).await;
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    for day in ["2090-06-05", "2090-06-06"] {
+        let at = |time: &str| berlin(&format!("{day} {time}"));
+        world.book(&customer, &provider, at("09:00"), at("09:30")).await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let drifted = || run(folder.path(), &["--database-url", &world.url, "appointments", "drifted"]);
+    let sum = |found| {
+        let zones = chrono_tz::IANA_TZDB_VERSION;
+        format!("{found} of 2 upcoming appointments drifted (IANA {zones})\n")
+    };
+    let before = drifted();
+    assert!(before.status.success(), "{}", err(&before));
+    assert_eq!(out(&before), sum(0));
+    // As if nine o'clock had been an hour later when the second one was booked.
+    let other = "UPDATE appointments SET local_start = '2090-06-06T08:00:00'
+        WHERE local_start = '2090-06-06T09:00:00'";
+    world.execute(other, other).await;
+    let state = world.state().await;
+    let after = out(&drifted());
+    let (line, rest) = after.split_once('\n').unwrap();
+    assert!(line.starts_with(&format!("{}/appointments/", provider.provider())), "{line}");
+    let told = "  promised 2090-06-06T08:00:00  now 2090-06-06T09:00:00  Europe/Berlin";
+    assert!(line.ends_with(told), "{line}");
+    assert_eq!(rest, sum(1));
+    assert_eq!(world.state().await, state);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drifted_appointments_are_listed_on_sqlite() {
+    drifted_appointments_are_listed(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drifted_appointments_are_listed_on_postgres() {
+    drifted_appointments_are_listed(Engine::Postgres).await;
 }
 
 fn create_admin(folder: &Path, args: &[&str], password: &str) -> Output {

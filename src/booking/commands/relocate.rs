@@ -17,7 +17,7 @@ use crate::{
         id::{AppointmentId, ProviderId},
         time::{Instant, Interval},
     },
-    schedule::{self, provider::Provider},
+    schedule::{self, hours::Hours, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
 };
 
@@ -70,7 +70,7 @@ impl UnitOfWork for Reschedule {
         } else {
             policy::may_override(interval, self.now)?;
         }
-        let zone = provider.schedule.hours().zone_at(interval.start());
+        let zone = hours(tx, &provider, &found).await?.zone_at(interval.start());
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
@@ -118,6 +118,17 @@ impl Reschedule {
         violations.finish()?;
         interval.ok_or_else(Fault::unchecked)
     }
+}
+
+/// The hours by which a provider takes an appointment's type, in whose zone its local time is promised; the
+/// default ones where there is none, or none any more.
+async fn hours<'p>(tx: &Tx, provider: &'p Provider, a: &Appointment) -> Result<&'p Hours, Fault> {
+    let offering = match a.type_id {
+        Some(type_id) => schedule::store::offerings::find(tx, provider.id, type_id).await?,
+        None => None,
+    };
+    let named = offering.and_then(|offering| provider.hours(offering.schedule.as_deref()));
+    Ok(named.unwrap_or_else(|| provider.schedule.hours()))
 }
 
 /// Whether a provider's rules allow an appointment over an interval; itself does not count.

@@ -3,8 +3,11 @@
 use daybook::grpc::proto::{
     auth::DisableUserRequest,
     booking::{
+        Appointment, AppointmentType, BookAppointmentRequest, CreateAppointmentTypeRequest,
         CreateScheduleRequest, CreateScheduleResponse, DeleteScheduleRequest,
-        DeleteScheduleResponse, GetScheduleRequest, ListSchedulesRequest, Schedule,
+        DeleteScheduleResponse, GetScheduleRequest, ListSchedulesRequest,
+        OfferAppointmentTypeRequest, RescheduleAppointmentRequest, Schedule,
+        catalogue_service_client::CatalogueServiceClient,
     },
     google::r#type::DayOfWeek,
 };
@@ -16,7 +19,7 @@ use super::{
     schedules::{minutes, schedule_of, starts, update, window},
 };
 use crate::support::{
-    World, books,
+    World, at, books,
     people::{Person, uuid},
     raw::seen,
     refusal::{fields_of, invalid, reason_of, refused},
@@ -34,6 +37,7 @@ behaviours!(
     names_of_schedules_are_exact,
     writes_of_named_schedules_can_be_retried,
     a_second_server_sees_named_schedules_at_once,
+    local_time_is_promised_in_the_zone_of_the_schedule,
 );
 
 const MONDAY: (i32, i32, i32) = (2026, 11, 23);
@@ -434,4 +438,48 @@ async fn a_second_server_sees_named_schedules_at_once(world: World) {
     delete(&other, &provider, &name, "").await.unwrap();
     refused(get(&world, &provider, &name).await, "NOT_FOUND");
     starts(&world, &provider, MONDAY).await;
+}
+
+/// An appointment of a type that goes by hours in Tokyo, with a provider who else works in Berlin.
+async fn local_time_is_promised_in_the_zone_of_the_schedule(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let schedule = create(&world, &provider, "night").await.unwrap().name;
+    let mut catalogue = CatalogueServiceClient::new(world.channel.clone());
+    let request = CreateAppointmentTypeRequest {
+        appointment_type: Some(AppointmentType {
+            owner: provider.provider(),
+            display_name: "At night".to_owned(),
+            durations: vec![minutes(30).unwrap()],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let made = catalogue.create_appointment_type(provider.asks(request)).await.unwrap();
+    let appointment_type = made.into_inner().appointment_type.unwrap().name;
+    let request = OfferAppointmentTypeRequest {
+        appointment_type: appointment_type.clone(),
+        provider: provider.provider(),
+        schedule,
+        ..Default::default()
+    };
+    catalogue.offer_appointment_type(provider.asks(request)).await.unwrap();
+    let request = BookAppointmentRequest {
+        provider: provider.provider(),
+        appointment_type,
+        start_time: Some(at("2026-11-29 20:00", "Asia/Tokyo")),
+        ..Default::default()
+    };
+    let booked = world.booking().book_appointment(customer.asks(request)).await.unwrap();
+    let booked = booked.into_inner().appointment.unwrap();
+    let promised = |a: &Appointment| (a.time_zone.clone(), a.local_start_time.clone());
+    let tokyo = |local: &str| ("Asia/Tokyo".to_owned(), local.to_owned());
+    assert_eq!(promised(&booked), tokyo("2026-11-29T20:00:00"));
+    let request = RescheduleAppointmentRequest {
+        name: booked.name,
+        start_time: Some(at("2026-11-29 21:00", "Asia/Tokyo")),
+        ..Default::default()
+    };
+    let moved = world.booking().reschedule_appointment(customer.asks(request)).await.unwrap();
+    let moved = moved.into_inner().appointment.unwrap();
+    assert_eq!(promised(&moved), tokyo("2026-11-29T21:00:00"));
 }
