@@ -159,12 +159,12 @@ pub struct Agreed {
     /// For the provider and admins.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub private_note: String,
-    /// With whom it was before.
+    /// What it was before, with another provider.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub predecessor: Option<ProviderId>,
-    /// With whom it is now.
+    pub predecessor: Option<(ProviderId, AppointmentId)>,
+    /// What it is now, with another provider.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub successor: Option<ProviderId>,
+    pub successor: Option<(ProviderId, AppointmentId)>,
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,

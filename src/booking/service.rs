@@ -353,6 +353,11 @@ impl Bookings {
         self.ambient.now()
     }
 
+    /// An id for a new appointment.
+    pub fn new_id(&self, now: Instant) -> AppointmentId {
+        AppointmentId(self.ambient.id(now))
+    }
+
     async fn moved(
         &self,
         deadline: Deadline,

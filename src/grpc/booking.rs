@@ -347,8 +347,19 @@ impl BookingService for BookingApi {
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let now = self.bookings.now();
-        let unit =
-            Reassign { caller, provider, id, to, reason, override_reason, expected, once, now };
+        let new_id = self.bookings.new_id(now);
+        let unit = Reassign {
+            caller,
+            provider,
+            id,
+            to,
+            new_id,
+            reason,
+            override_reason,
+            expected,
+            once,
+            now,
+        };
         let taken = self.bookings.reassign(deadline, unit).await?;
         let appointment = Some(wire(&taken, caller));
         Ok(Response::new(pb::ReassignAppointmentResponse { appointment }))

@@ -131,8 +131,8 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         State::Held => WireState::Unspecified,
     };
     let terms = &a.terms;
-    let elsewhere = |provider: Option<ProviderId>| {
-        provider.map(|provider| a.id.name(provider)).unwrap_or_default()
+    let elsewhere = |other: Option<(ProviderId, AppointmentId)>| {
+        other.map(|(provider, id)| id.name(provider)).unwrap_or_default()
     };
     let private =
         if permit::is_staff(caller, a.provider) { terms.private_note.as_str() } else { "" };

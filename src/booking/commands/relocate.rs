@@ -149,6 +149,8 @@ pub struct Reassign {
     pub id: AppointmentId,
     /// With whom it shall be.
     pub to: ProviderId,
+    /// The id of the new appointment: the old one's may come back to its first provider.
+    pub new_id: AppointmentId,
     /// Why.
     pub reason: String,
     /// Why staff act against the rules, if they do.
@@ -196,23 +198,24 @@ impl UnitOfWork for Reassign {
             expires_at: None,
             version: from.version + 1,
             updated_at: self.now,
-            terms: Agreed { successor: Some(self.to), ..found.terms.clone() },
+            terms: Agreed { successor: Some((self.to, self.new_id)), ..found.terms.clone() },
             ..found.clone()
         };
         store::update(tx, &left).await?;
         let detail = json!({
-            "to": self.to, "reason": self.reason, "override": self.override_reason,
+            "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
         let act = Act { kind: Kind::AppointmentReassigned, actor: self.caller.user, detail };
         record(tx, &left, act, self.now).await?;
 
         let mut taken = Appointment {
             provider: self.to,
+            id: self.new_id,
             version: to.version + 1,
             updated_at: self.now,
             ..found
         };
-        taken.terms.predecessor = Some(self.provider);
+        taken.terms.predecessor = Some((self.provider, self.id));
         taken.terms.successor = None;
         if !self.override_reason.is_empty() {
             taken.terms.override_reason.clone_from(&self.override_reason);
@@ -226,6 +229,7 @@ impl UnitOfWork for Reassign {
         };
         let detail = json!({
             "start": taken.start, "end": taken.end, "customer": customer, "from": self.provider,
+            "predecessor": self.id,
             "reason": self.reason, "override": self.override_reason,
         });
         let act = Act { kind, actor: self.caller.user, detail };
