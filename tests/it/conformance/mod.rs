@@ -8,6 +8,7 @@ mod closures;
 mod holds;
 mod limits;
 mod listing;
+mod moving;
 mod named_schedules;
 mod overrides;
 mod requests;
