@@ -235,7 +235,7 @@ impl Bookings {
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
         let unit = Use { caller, provider, id, what, once, now };
-        let busy = match self.store.run(deadline, unit.clone()).await {
+        let busy = match Box::pin(self.store.run(deadline, unit.clone())).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
         };
@@ -244,7 +244,7 @@ impl Bookings {
         if !self.settle_elsewhere(deadline, caller.user, around, now).await? {
             return Err(busy);
         }
-        self.store.run(deadline, unit).await
+        Box::pin(self.store.run(deadline, unit)).await
     }
 
     /// Tries the whole booking in one statement.

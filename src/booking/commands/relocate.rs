@@ -219,7 +219,7 @@ impl UnitOfWork for Reassign {
         };
         store::update(tx, &left).await?;
         let detail = json!({
-            "to": self.to, "reason": self.reason, "override": self.override_reason,
+            "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
         let act = Act { kind: Kind::AppointmentReassigned, actor: self.caller.user, detail };
         record(tx, &left, act, self.now).await?;
@@ -245,6 +245,7 @@ impl UnitOfWork for Reassign {
         };
         let detail = json!({
             "start": taken.start, "end": taken.end, "customer": customer, "from": self.provider,
+            "predecessor": self.id,
             "reason": self.reason, "override": self.override_reason,
         });
         let act = Act { kind, actor: self.caller.user, detail };

@@ -78,7 +78,7 @@ impl World {
     ) -> AppointmentType {
         let kind = self.create_type(admin, kind).await;
         for provider in by {
-            self.offer(&kind, provider, "").await;
+            self.offer_for(admin, &kind, provider, "").await;
         }
         kind
     }
@@ -92,13 +92,23 @@ impl World {
 
     /// Offers a type by a schedule, or by the default one.
     pub async fn offer(&self, kind: &AppointmentType, provider: &Person, schedule: &str) {
+        self.offer_for(provider, kind, provider, schedule).await;
+    }
+
+    async fn offer_for(
+        &self,
+        caller: &Person,
+        kind: &AppointmentType,
+        provider: &Person,
+        schedule: &str,
+    ) {
         let request = OfferAppointmentTypeRequest {
             appointment_type: kind.name.clone(),
             provider: provider.provider(),
             schedule: schedule.to_owned(),
             ..Default::default()
         };
-        self.catalogue().offer_appointment_type(provider.asks(request)).await.unwrap();
+        self.catalogue().offer_appointment_type(caller.asks(request)).await.unwrap();
     }
 
     /// Sets these fields of a type.
