@@ -234,7 +234,18 @@ impl Bookings {
         once: Once,
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
-        self.store.run(deadline, Use { caller, provider, id, what, once, now }).await
+        let unit = Use { caller, provider, id, what, once, now };
+        let busy = match self.store.run(deadline, unit.clone()).await {
+            Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
+            other => return other,
+        };
+        let Some(held) = self.found.ask(deadline, (provider, id.as_appointment())).await?? else {
+            return Err(busy);
+        };
+        if !self.settle_elsewhere(deadline, caller.user, held.start, now).await? {
+            return Err(busy);
+        }
+        self.store.run(deadline, unit).await
     }
 
     /// Tries the whole booking in one statement.
