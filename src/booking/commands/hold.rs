@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{Act, book, finish, record, refused, settle};
+use super::{Act, book, finish, record, refused, settle, write_live};
 use crate::{
     booking::{Appointment, State, store},
     catalogue::{self, questions::Reply},
@@ -135,7 +135,7 @@ impl Use {
                 }
             }
         }
-        if let Some(overlap) = store::update(tx, &booked).await? {
+        if let Some(overlap) = write_live(tx, &booked).await? {
             return Err(refused(overlap));
         }
         let kind = match booked.state {
