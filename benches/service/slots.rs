@@ -76,7 +76,7 @@ impl Asking {
             async move {
                 let answer = client.list_slots(request).await?.into_inner();
                 let plenty = answer.slots.len() > 200;
-                if plenty { Ok(()) } else { Err(Status::internal("too few slots")) }
+                if plenty { Ok(()) } else { Err(other("too few slots")) }
             }
         });
         tally.await.only(&["OK"])
@@ -101,12 +101,17 @@ impl Asking {
                 if found == Some(expected) {
                     Ok(())
                 } else {
-                    Err(Status::internal(format!("another first slot: {found:?}")))
+                    Err(other(&format!("another first slot: {found:?}")))
                 }
             }
         });
         tally.await.only(&["OK"])
     }
+}
+
+/// An answer that is another one than was expected, as a failed call.
+fn other(what: &str) -> Status {
+    Status::new(tonic::Code::DataLoss, what)
 }
 
 /// What was measured of one side in one round.

@@ -235,16 +235,17 @@ impl Bookings {
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
         let unit = Use { caller, provider, id, what, once, now };
-        let busy = match Box::pin(self.store.run(deadline, unit.clone())).await {
+        let busy = match self.store.run(deadline, unit.clone()).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
         };
-        let held = self.found.ask(deadline, (provider, id.as_appointment())).await??;
-        let Some(around) = held.map(|held| held.start) else { return Err(busy) };
-        if !self.settle_elsewhere(deadline, caller.user, around, now).await? {
+        let Some(held) = self.found.ask(deadline, (provider, id.as_appointment())).await?? else {
+            return Err(busy);
+        };
+        if !self.settle_elsewhere(deadline, caller.user, held.start, now).await? {
             return Err(busy);
         }
-        Box::pin(self.store.run(deadline, unit)).await
+        self.store.run(deadline, unit).await
     }
 
     /// Tries the whole booking in one statement.

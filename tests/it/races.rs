@@ -158,7 +158,7 @@ async fn callers_race(what: &str, processes: &mut [Process]) {
 }
 
 /// Neither counted nor logged by PostgreSQL. Sessions hand in their counts when they end.
-async fn no_deadlock(url: &str) {
+pub async fn no_deadlock(url: &str) {
     let db = crate::support::process::session(url).await;
     let gone = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'daybook'";

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Act, check_version, finish, settle};
+use super::{Act, check_version, finish, settle, write_live};
 use crate::{
     booking::{
         Appointment, State,
@@ -102,7 +102,7 @@ impl UnitOfWork for Decide {
             ..found
         };
         // What ends a claim or keeps it is never in the way of anything.
-        if let Some(overlap) = store::update(tx, &appointment).await? {
+        if let Some(overlap) = write_live(tx, &appointment).await? {
             return Err(Fault::internal(format!("{overlap:?} overlap of what was claimed before")));
         }
         let kind = match self.change {
@@ -161,7 +161,7 @@ impl UnitOfWork for Annotate {
         }
         found.version = provider.version + 1;
         found.updated_at = self.now;
-        store::update(tx, &found).await?;
+        write_live(tx, &found).await?;
         // Not what was written: the customer may read the events, and not the private note.
         let act =
             Act { kind: Kind::AppointmentUpdated, actor: self.caller.user, detail: json!({}) };

@@ -3,9 +3,8 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{Act, book, finish, record, refused, settle};
+use super::{Act, book, finish, record, refused, settle, write_live};
 use crate::{
-    accounts,
     booking::{Appointment, State, store},
     catalogue::{self, questions::Reply},
     events::{self, Kind},
@@ -145,9 +144,7 @@ impl Use {
                 }
             }
         }
-        // Two of one customer's holds at two providers would wait for each other's claims.
-        accounts::store::lock(tx, self.caller.user).await?;
-        if let Some(overlap) = store::update(tx, &booked).await? {
+        if let Some(overlap) = write_live(tx, &booked).await? {
             return Err(refused(overlap));
         }
         let kind = match booked.state {

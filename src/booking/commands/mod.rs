@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Appointment, EXPIRED, State, store};
 use crate::{
+    accounts,
     availability::{Asked, Time, monday},
     catalogue::{self, AppointmentType},
     events::{self, Event, Kind},
@@ -74,6 +75,15 @@ pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Re
         events::store::insert(tx, event).await?;
     }
     Ok(())
+}
+
+/// Writes back an appointment that goes on keeping its customer busy, or tells what is in the way.
+///
+/// Locks the customer, after the provider. PostgreSQL looks for overlaps again whenever such a row is
+/// written, also where its time stays: two rows of one customer at two providers would wait for each other.
+pub(super) async fn write_live(tx: &Tx, a: &Appointment) -> Result<Option<store::Overlap>, Fault> {
+    accounts::store::lock(tx, a.customer).await?;
+    store::update(tx, a).await
 }
 
 /// Settles one provider's expired requests, for a customer whom one of them still keeps busy.

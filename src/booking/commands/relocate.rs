@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Act, Offered, asked_by, check_version,
     decide::{find_locked, settled},
-    finish, not_offered, offered, record, refused, settle, time,
+    finish, not_offered, offered, record, refused, settle, time, write_live,
 };
 use crate::{
     accounts,
@@ -84,9 +84,7 @@ impl UnitOfWork for Reschedule {
         if !self.override_reason.is_empty() {
             moved.terms.override_reason.clone_from(&self.override_reason);
         }
-        // Two moves of one customer's appointments at two providers would wait for each other's claims.
-        accounts::store::lock(tx, customer).await?;
-        if let Some(overlap) = store::update(tx, &moved).await? {
+        if let Some(overlap) = write_live(tx, &moved).await? {
             return Err(refused(overlap));
         }
         let detail = json!({

@@ -70,7 +70,7 @@ async fn a_private_note_is_hidden_from_the_customer(world: World) {
     assert_eq!(written.private_note, "complains\ta lot");
     let hidden = Appointment { private_note: String::new(), ..written.clone() };
     assert_eq!(world.get(&customer, &name).await.unwrap(), hidden);
-    assert_eq!(world.list(&customer, &[]).await, [hidden.clone()]);
+    assert_eq!(world.list(&customer, &[]).await, std::slice::from_ref(&hidden));
     assert_eq!(world.get(&provider, &name).await.unwrap(), written);
     assert_eq!(world.get(&admin, &name).await.unwrap(), written);
     let request = ListAppointmentsRequest { provider: provider.provider(), ..Default::default() };

@@ -105,7 +105,7 @@ impl Model {
             None => (State::Booked, None),
         };
         found.events.push(if request.is_some() { Kind::Requested } else { Kind::Booked });
-        found.changes += 1;
+        found.changes = 1;
         Ok(Done::Claim(claim))
     }
 

@@ -115,7 +115,7 @@ impl Chance {
                         each.state == Booked && each.start <= model.now
                     };
                     let begun: Vec<_> = (0..model.claims.len()).filter(begun).collect();
-                    claim = if begun.is_empty() { claim } else { self.of(&begun) };
+                    claim = if begun.is_empty() { return None } else { self.of(&begun) };
                 }
                 let by = if change == Change::Cancel { by } else { staff };
                 let stale = model.claims[claim].changes > 1 && self.one_in(10);
@@ -131,7 +131,9 @@ impl Chance {
             }
             26..=28 => {
                 let claim = self.claim(model, &[Pending, Booked])?;
-                let to = self.below(model.providers.len());
+                let from = model.claims[claim].provider;
+                let others = if self.one_in(10) { 0 } else { 1 + self.below(2) };
+                let to = (from + others) % model.providers.len();
                 let overriding = staff != By::Customer && self.one_in(4);
                 Op::Reassign { claim, by: staff, to, overriding }
             }

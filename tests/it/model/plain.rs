@@ -71,7 +71,7 @@ pub struct Claim {
     pub predecessor: Option<usize>,
     pub successor: Option<usize>,
     pub events: Vec<Kind>,
-    /// How often it changed, for etags.
+    /// How often it changed since it is an appointment, for etags.
     pub changes: usize,
 }
 
