@@ -111,7 +111,7 @@ impl Asking {
 
 /// An answer that is another one than was expected, as a failed call.
 fn other(what: &str) -> Status {
-    Status::new(tonic::Code::DataLoss, what)
+    Status::from_error(what.into())
 }
 
 /// What was measured of one side in one round.
