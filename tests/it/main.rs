@@ -15,6 +15,7 @@ mod model;
 mod races;
 mod reasons;
 mod rpc;
+mod statements;
 mod storms;
 mod support;
 mod surface;

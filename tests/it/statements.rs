@@ -1,0 +1,188 @@
+//! How many SQL statements a question takes, counted on the wire to PostgreSQL.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use daybook::grpc::proto::booking::{FindFirstSlotRequest, ListSlotsRequest};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+use crate::support::{
+    Engine, World, berlin,
+    people::Person,
+    postgres,
+    types::{kind, minutes},
+};
+
+/// The texts of the statements that were executed, in order.
+type Executed = Arc<Mutex<Vec<String>>>;
+
+/// Forwards connections to `upstream` and notes what is executed on them.
+async fn tap(upstream: SocketAddr) -> (SocketAddr, Executed) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let executed = Executed::default();
+    let noted = Arc::clone(&executed);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(join(client, upstream, Arc::clone(&noted)));
+        }
+    });
+    (address, executed)
+}
+
+async fn join(client: TcpStream, upstream: SocketAddr, noted: Executed) -> io::Result<()> {
+    let server = TcpStream::connect(upstream).await?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, mut to_client) = client.into_split();
+    let (mut from_server, to_server) = server.into_split();
+    tokio::select! {
+        done = there(from_client, to_server, noted) => done,
+        done = tokio::io::copy(&mut from_server, &mut to_client) => done.map(drop),
+    }
+}
+
+async fn there(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, noted: Executed) -> io::Result<()> {
+    let mut reader = Reader { noted, ..Reader::default() };
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        // Noted before it is passed on, so that an answer never comes sooner than the note.
+        reader.read(&buffer[..length]);
+        to.write_all(&buffer[..length]).await?;
+    }
+}
+
+/// Reads the messages of one client: PostgreSQL's frontend protocol, version 3.
+#[derive(Default)]
+struct Reader {
+    pending: Vec<u8>,
+    started: bool,
+    prepared: HashMap<Vec<u8>, String>,
+    bound: String,
+    noted: Executed,
+}
+
+impl Reader {
+    fn read(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+        loop {
+            // What comes before the first message with a type has only a length: a wish for TLS, and the
+            // start itself.
+            let header = usize::from(self.started);
+            let Some(length) = self.pending.get(header..header + 4) else { return };
+            let length = u32::from_be_bytes(length.try_into().unwrap());
+            let end = header + usize::try_from(length).unwrap();
+            if self.pending.len() < end {
+                return;
+            }
+            let message: Vec<u8> = self.pending.drain(..end).collect();
+            if self.started {
+                self.note(message[0], &message[5..]);
+            } else {
+                const TLS: [u8; 4] = 80_877_103_u32.to_be_bytes();
+                self.started = message[4..8] != TLS;
+            }
+        }
+    }
+
+    fn note(&mut self, kind: u8, body: &[u8]) {
+        let mut parts = body.split(|byte| *byte == 0);
+        let mut part = || parts.next().unwrap_or_default().to_vec();
+        match kind {
+            b'P' => {
+                let (name, sql) = (part(), part());
+                self.prepared.insert(name, String::from_utf8(sql).unwrap());
+            }
+            b'B' => {
+                let (_portal, name) = (part(), part());
+                self.bound = self.prepared.get(&name).cloned().unwrap_or_default();
+            }
+            b'E' => self.noted.lock().unwrap().push(self.bound.clone()),
+            b'Q' => self.noted.lock().unwrap().push(String::from_utf8(part()).unwrap()),
+            _ => {}
+        }
+    }
+}
+
+/// A server whose statements are noted.
+async fn tapped() -> (World, Executed) {
+    let url = postgres::database().await;
+    let (before, rest) = url.split_once("127.0.0.1:").unwrap();
+    let (port, name) = rest.split_once('/').unwrap();
+    let (address, executed) = tap(format!("127.0.0.1:{port}").parse().unwrap()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let through = format!("{before}{address}/{name}");
+    (World::on(Engine::Postgres, through, folder, &[]).await, executed)
+}
+
+/// The statements about types and slots; the server's own looks at itself are not among them.
+fn taken(executed: &Executed) -> usize {
+    let all: Vec<String> = executed.lock().unwrap().drain(..).collect();
+    let ours = ["appointment_types", "offerings", "appointments", "providers", "closures"];
+    all.iter().filter(|sql| ours.iter().any(|table| sql.contains(table))).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slots_take_as_many_statements_for_many_providers_and_days_as_for_one() {
+    let (world, executed) = tapped().await;
+    let admin = world.admin().await;
+    let customer = world.customer().await;
+    let few: Vec<Person> = vec![world.provider().await];
+    let mut many = Vec::new();
+    for _ in 0..20 {
+        many.push(world.provider().await);
+    }
+    let mut counts = Vec::new();
+    for (providers, until) in [(&few, "2026-11-24 18:00"), (&many, "2027-01-20 18:00")] {
+        // With limits, so that what is booked is counted too.
+        let mut wanted = kind(&[30]);
+        wanted.limits = Some(daybook::grpc::proto::booking::BookingLimits {
+            per_provider_day: 1000,
+            time_per_provider_week: minutes(10_000),
+            ..Default::default()
+        });
+        let providers: Vec<&Person> = providers.iter().collect();
+        let offered = world.shared_type(&admin, wanted, &providers).await;
+        for provider in providers {
+            let start = berlin("2026-11-25 10:00");
+            let someone = world.customer().await;
+            world.book(&someone, provider, start, berlin("2026-11-25 10:30")).await.unwrap();
+        }
+        let range = (Some(berlin("2026-11-24 08:00")), Some(berlin(until)));
+        let list = ListSlotsRequest {
+            appointment_type: offered.name.clone(),
+            start_time: range.0,
+            end_time: range.1,
+            ..Default::default()
+        };
+        let first = FindFirstSlotRequest {
+            appointment_type: offered.name.clone(),
+            start_time: range.0,
+            end_time: range.1,
+            ..Default::default()
+        };
+        taken(&executed);
+        let slots = world.slots().list_slots(customer.asks(list)).await.unwrap().into_inner().slots;
+        assert!(slots.len() >= 16, "{}", slots.len());
+        let listing = taken(&executed);
+        let found = world.slots().find_first_slot(customer.asks(first)).await.unwrap();
+        assert_eq!(found.into_inner().slot.as_ref(), slots.first());
+        counts.push((listing, taken(&executed)));
+    }
+    // The type, and everybody's time.
+    assert_eq!(counts, [(2, 2), (2, 2)]);
+}
