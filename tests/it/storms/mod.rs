@@ -1,6 +1,7 @@
 //! Holds, requests, moves and answers of many callers at once: nothing overlaps, nothing is lost, nobody
 //! waits in a circle.
 
+mod circles;
 mod hour;
 mod rings;
 
@@ -242,5 +243,14 @@ async fn appointments_change_sides() {
     for (what, storm) in engines().await {
         rings::sides_are_changed(&storm).await;
         storm.passes(&format!("{what}, changing sides"), 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acts_that_meet_do_not_wait_in_a_circle() {
+    for servers in [1, 2] {
+        let storm = Storm::on(Engine::Postgres, servers).await;
+        circles::acts_that_meet(&storm).await;
+        storm.passes(&format!("PostgreSQL, {servers} servers, acts that meet"), 1).await;
     }
 }
