@@ -45,6 +45,6 @@ async fn postgres_follows_the_model() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_servers_follow_the_model() {
+async fn two_servers_on_postgres_follow_the_model() {
     follows_the_model(Engine::Postgres, 2).await;
 }

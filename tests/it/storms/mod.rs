@@ -191,63 +191,47 @@ fn interval(provider: &Person, minute: i64) -> BookAppointmentRequest {
     minutes(provider, day(), (minute, minute + 20))
 }
 
-async fn engines() -> [(&'static str, Storm); 3] {
-    [
-        ("SQLite", Storm::on(Engine::Sqlite, 1).await),
-        ("PostgreSQL", Storm::on(Engine::Postgres, 1).await),
-        ("two processes", Storm::on(Engine::Postgres, 2).await),
-    ]
+/// Each on SQLite, on PostgreSQL, and on two processes that share a database.
+macro_rules! storms {
+    ($($name:ident: $storm:path,)*) => {$(
+        mod $name {
+            use super::{Engine, Storm};
+
+            async fn comes(what: &str, servers: usize, engine: Engine) {
+                let storm = Storm::on(engine, servers).await;
+                let holds = $storm(&storm).await;
+                storm.passes(&format!("{what}, {}", stringify!($name)), holds).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                comes("SQLite", 1, Engine::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                comes("PostgreSQL", 1, Engine::Postgres).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn two_processes() {
+                comes("two processes", 2, Engine::Postgres).await;
+            }
+        }
+    )*};
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storm_over_one_hour() {
-    for (what, storm) in engines().await {
-        hour::one_hour(&format!("{what}, one hour"), storm).await;
-    }
-}
+storms!(
+    one_hour: super::hour::one_hour,
+    rings_at_one_provider: super::rings::rings_of_one_provider,
+    rings_of_a_customer: super::rings::rings_of_one_customer,
+    holds_of_a_customer: super::rings::holds_of_one_customer,
+    answers_while_others_move: super::rings::answers_against_moves,
+    appointments_change_sides: super::rings::sides_are_changed,
+);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rings_at_one_provider() {
-    for (what, storm) in engines().await {
-        rings::rings_of_one_provider(&storm).await;
-        storm.passes(&format!("{what}, rings at one provider"), 0).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rings_of_a_customer() {
-    for (what, storm) in engines().await {
-        rings::rings_of_one_customer(&storm).await;
-        storm.passes(&format!("{what}, rings of one customer"), 0).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn holds_of_a_customer() {
-    for (what, storm) in engines().await {
-        rings::holds_of_one_customer(&storm).await;
-        storm.passes(&format!("{what}, holds of one customer"), 0).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn answers_while_others_move() {
-    for (what, storm) in engines().await {
-        rings::answers_against_moves(&storm).await;
-        storm.passes(&format!("{what}, answers against moves"), 0).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn appointments_change_sides() {
-    for (what, storm) in engines().await {
-        rings::sides_are_changed(&storm).await;
-        storm.passes(&format!("{what}, changing sides"), 0).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acts_that_meet_do_not_wait_in_a_circle() {
+async fn acts_that_meet_do_not_wait_in_a_circle_on_postgres() {
     for servers in [1, 2] {
         let storm = Storm::on(Engine::Postgres, servers).await;
         circles::acts_that_meet(&storm).await;

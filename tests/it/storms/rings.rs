@@ -1,4 +1,4 @@
-//! Those who want each other's place, or one place, at the same moment.
+//! Those who want each other's place, or one place, at the same moment. None leaves a hold behind.
 
 use daybook::grpc::proto::booking::{
     Appointment, AppointmentType, ApproveAppointmentRequest, BookAppointmentRequest,
@@ -16,7 +16,7 @@ fn rings() -> Vec<usize> {
 
 /// Appointments of which each goes to the next one's time at the same moment. All stand in each other's
 /// way, unless the last one has somewhere to go: then those behind it may follow.
-pub async fn rings_of_one_provider(storm: &Storm) {
+pub async fn rings_of_one_provider(storm: &Storm) -> usize {
     let provider = &storm.providers(1).await[0];
     let customers = storm.processes[0].customers(16).await;
     let mut from = 0;
@@ -37,10 +37,11 @@ pub async fn rings_of_one_provider(storm: &Storm) {
             from += minute(size + 1);
         }
     }
+    0
 }
 
 /// The same over several providers, where the one customer is in the way.
-pub async fn rings_of_one_customer(storm: &Storm) {
+pub async fn rings_of_one_customer(storm: &Storm) -> usize {
     let providers = storm.providers(16).await;
     let mut from = 0;
     let customers = storm.processes[0].customers(2).await;
@@ -62,6 +63,7 @@ pub async fn rings_of_one_customer(storm: &Storm) {
             from += minute(size + 1);
         }
     }
+    0
 }
 
 fn minute(place: usize) -> i64 {
@@ -76,7 +78,7 @@ fn follows(moved: &[bool], open: bool) {
 }
 
 /// A customer holds one time at several providers and books all holds at once: one of them it can be.
-pub async fn holds_of_one_customer(storm: &Storm) {
+pub async fn holds_of_one_customer(storm: &Storm) -> usize {
     let providers = storm.providers(4).await;
     let customers = storm.processes[0].customers(8).await;
     let mut left = 0;
@@ -107,11 +109,12 @@ pub async fn holds_of_one_customer(storm: &Storm) {
             left += 1;
         }
     }
+    0
 }
 
 /// Of two appointments of one customer, each is answered or written on while the other one is to be moved
 /// onto it. What stays where it is never waits for what wants its place.
-pub async fn answers_against_moves(storm: &Storm) {
+pub async fn answers_against_moves(storm: &Storm) -> usize {
     let providers = storm.providers(2).await;
     let customers = storm.processes[0].customers(16).await;
     let kind = AppointmentType {
@@ -164,11 +167,12 @@ pub async fn answers_against_moves(storm: &Storm) {
         });
         join_all(pairs).await;
     }
+    0
 }
 
 /// Appointments change sides between three providers, all at once: those who have room there, and those
 /// who want each other's place.
-pub async fn sides_are_changed(storm: &Storm) {
+pub async fn sides_are_changed(storm: &Storm) -> usize {
     let providers = storm.providers(3).await;
     let customers = storm.processes[0].customers(48).await;
     for round in 0..rounds(4, 30) {
@@ -196,4 +200,5 @@ pub async fn sides_are_changed(storm: &Storm) {
             }
         }
     }
+    0
 }
