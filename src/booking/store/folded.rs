@@ -4,7 +4,7 @@
 //! the provider still has that version and is enabled, the request is new, the customer may book and
 //! nothing overlaps. Then, and in the same transaction, the claim is made, the version taken, the
 //! event appended and the answer kept. Where any of that fails it changes nothing and returns no
-//! row, and the caller runs [`crate::booking::commands::Book`], which finds out why.
+//! row, and the caller runs [`crate::booking::commands::book::Book`], which finds out why.
 
 use std::time::Duration;
 
