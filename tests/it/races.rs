@@ -169,7 +169,10 @@ pub async fn no_deadlock(url: &str) {
     let row = db.query_one_raw(row).await.unwrap().unwrap();
     let folder: String = row.try_get_by_index(0).unwrap();
     let log = std::fs::read(postgres::log_file(folder.as_ref())).unwrap();
-    assert!(!String::from_utf8_lossy(&log).contains("deadlock detected"));
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let log = String::from_utf8_lossy(&log);
+    let of_this_database = format!("] {name} ERROR:  deadlock detected");
+    assert!(!log.contains(&of_this_database), "{of_this_database}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

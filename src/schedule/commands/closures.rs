@@ -58,7 +58,7 @@ impl UnitOfWork for Close {
     type Output = (Closure, Touched);
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        store::closures::lock_all_providers(tx).await?;
+        let locked = store::closures::lock_all_providers(tx).await?;
         if let Some((earlier, _)) = self.once.earlier::<Answer>(tx).await? {
             let Answer { id, start, end, reason, touched } = earlier;
             let interval = Interval::new(start, end)
@@ -70,7 +70,7 @@ impl UnitOfWork for Close {
         store::closures::insert(tx, &self.closure, self.now).await?;
         let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
         let actor = self.permit.admin;
-        store::closures::bump(tx, Kind::ClosureCreated, actor, self.now, &detail).await?;
+        store::closures::bump(tx, locked, Kind::ClosureCreated, actor, self.now, &detail).await?;
         let touched = store::touched::find(tx, None, *interval, self.now).await?;
         let answer = Answer {
             id: *id,
@@ -101,7 +101,7 @@ impl UnitOfWork for Reopen {
     type Output = ();
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        store::closures::lock_all_providers(tx).await?;
+        let locked = store::closures::lock_all_providers(tx).await?;
         if let Some(((), _)) = self.once.earlier(tx).await? {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl UnitOfWork for Reopen {
         }
         let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
         let actor = self.permit.admin;
-        store::closures::bump(tx, Kind::ClosureDeleted, actor, self.now, &detail).await?;
+        store::closures::bump(tx, locked, Kind::ClosureDeleted, actor, self.now, &detail).await?;
         self.once.keep(tx, id.0, DELETED, &(), self.now).await
     }
 }

@@ -1,8 +1,8 @@
 //! Closures as rows. Each change of them is a version of every provider's schedules.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, DatabaseBackend, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement, Value,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, EntityTrait,
+    QueryFilter, QueryOrder, QuerySelect, Statement, Value, sea_query::ArrayType,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -98,23 +98,25 @@ pub async fn delete(tx: &Tx, id: ClosureId) -> Result<bool, Fault> {
 
 // In the order of the ids, as everybody does who locks more than one, so that nobody waits for each other
 // in a circle.
-const LOCK: &str = "SELECT count(*) FROM (
-    SELECT 1 FROM providers ORDER BY provider_id FOR NO KEY UPDATE) locked";
+const LOCK: &str = "SELECT provider_id FROM providers ORDER BY provider_id FOR NO KEY UPDATE";
 
 /// Locks every provider until the transaction ends, so that the bookings under way are ordered before
-/// or after it. On SQLite the transaction is the only writer anyway.
-pub async fn lock_all_providers(tx: &Tx) -> Result<(), Fault> {
-    if tx.engine() == Engine::Postgres {
-        let statement = Statement::from_string(DatabaseBackend::Postgres, LOCK);
-        tx.execute(statement).await.map_err(|e| engine::fault(&e))?;
+/// or after it; who they are. On SQLite the transaction is the only writer anyway, and means all.
+pub async fn lock_all_providers(tx: &Tx) -> Result<Vec<Uuid>, Fault> {
+    if tx.engine() != Engine::Postgres {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let statement = Statement::from_string(DatabaseBackend::Postgres, LOCK);
+    let rows = tx.db().query_all_raw(statement).await.map_err(|e| engine::fault(&e))?;
+    rows.iter().map(|row| row.try_get_by_index(0).map_err(|e| engine::fault(&e))).collect()
 }
 
-// One statement, so that a provider who came between two of them is not given an event without a version.
+// Only of those who are locked: one who came since would be locked out of order, and meets the closure in
+// the statement that books. One statement, so that nobody is given an event without a version.
 const POSTGRES: &str = "WITH bumped AS (
         UPDATE providers SET version = version + 1, schedule_version = version + 1,
             schedule_updated_at = $1
+        WHERE provider_id = ANY ($5)
         RETURNING provider_id, version)
     INSERT INTO events (provider_id, version, kind, actor_id, occurred_at, detail)
     SELECT provider_id, version, $2, $3, $1, $4 FROM bumped";
@@ -126,10 +128,10 @@ const SQLITE_EVENTS: &str = "INSERT INTO events
         (provider_id, version, kind, actor_id, occurred_at, detail)
     SELECT provider_id, version, $2, $3, $1, $4 FROM providers";
 
-/// Takes a version of every provider's schedules, and records this event of each. They were locked
-/// before.
+/// Takes a version of the schedules of those who were locked, and records this event of each.
 pub async fn bump(
     tx: &Tx,
+    locked: Vec<Uuid>,
     kind: Kind,
     actor: UserId,
     now: Instant,
@@ -139,6 +141,9 @@ pub async fn bump(
         [now.into(), kind.word().into(), actor.0.into(), detail.clone().into()];
     let statements = match tx.engine() {
         Engine::Postgres => {
+            let locked = locked.into_iter().map(Value::from).collect();
+            let locked = Value::Array(ArrayType::Uuid, Some(Box::new(locked)));
+            let values = values.into_iter().chain([locked]);
             vec![Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)]
         }
         Engine::Sqlite => {

@@ -111,6 +111,8 @@ fn server(data: &Path, socket: &Path, port: u16) -> Child {
         .arg("-k")
         .arg(socket)
         .args(["-c", "max_connections=600", "-c", "shared_buffers=128MB"])
+        // With the database, which is the test's own, on each line.
+        .args(["-c", "log_line_prefix=%m [%p] %d "])
         .stdout(Stdio::null())
         .stderr(fs::File::create(log_file(data)).unwrap())
         .process_group(0)
