@@ -14,7 +14,7 @@ use crate::support::{Engine, World, rounds};
 /// Some sequences on these servers, which share a database; calls are put to them in turn.
 async fn follows_the_model(engine: Engine, servers: usize) {
     let given = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seeds = given.map_or(1..1 + rounds(2, 40) as u64, |seed| seed..seed + 1);
+    let seeds = given.map_or(1..1 + rounds(2, 12) as u64, |seed| seed..seed + 1);
     let mut heard = std::collections::BTreeMap::<String, usize>::new();
     for seed in seeds {
         let mut worlds = vec![World::new(engine).await];

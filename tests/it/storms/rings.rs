@@ -132,7 +132,7 @@ pub async fn answers_against_moves(storm: &Storm) -> usize {
     for round in 0..rounds(6, 60) {
         let first = 40 * i64::try_from(round).unwrap();
         let pairs = customers.iter().enumerate().map(async |(number, customer)| {
-            let day = 24 * 60 * i64::try_from(number).unwrap();
+            let day = 2 * 24 * 60 * i64::try_from(number).unwrap();
             let places = [day + first, day + first + 20];
             let mut names = Vec::new();
             for side in 0..2 {
