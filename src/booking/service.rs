@@ -336,7 +336,15 @@ impl Bookings {
         deadline: Deadline,
         unit: Reschedule,
     ) -> Result<Appointment, Fault> {
-        self.moved(deadline, unit.start, unit.now, unit).await
+        let busy = match self.store.run(deadline, unit.clone()).await {
+            Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
+            other => return other,
+        };
+        let found = self.get(deadline, unit.caller, unit.provider, unit.id).await?;
+        if !self.settle_elsewhere(deadline, found.customer, unit.start, unit.now).await? {
+            return Err(busy);
+        }
+        self.store.run(deadline, unit).await
     }
 
     /// Gives an appointment to another provider, if the caller may.
@@ -358,24 +366,6 @@ impl Bookings {
     pub fn now_and_id(&self) -> (Instant, AppointmentId) {
         let now = self.ambient.now();
         (now, AppointmentId(self.ambient.id(now)))
-    }
-
-    async fn moved(
-        &self,
-        deadline: Deadline,
-        around: Instant,
-        now: Instant,
-        unit: Reschedule,
-    ) -> Result<Appointment, Fault> {
-        let busy = match self.store.run(deadline, unit.clone()).await {
-            Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
-            other => return other,
-        };
-        let found = self.get(deadline, unit.caller, unit.provider, unit.id).await?;
-        if !self.settle_elsewhere(deadline, found.customer, around, now).await? {
-            return Err(busy);
-        }
-        self.store.run(deadline, unit).await
     }
 
     /// Changes the state of an appointment, if the caller may.

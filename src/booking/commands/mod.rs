@@ -48,8 +48,6 @@ pub(super) fn refused(overlap: store::Overlap) -> Fault {
 
 /// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Nothing
 /// depends on this being done soon, only the claims on its having been done before the next one.
-///
-/// Returns what it was, with the versions that it had.
 pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Result<(), Fault> {
     for ended in &store::expired(tx, provider.id, now).await? {
         provider.version += 1;
