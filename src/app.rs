@@ -42,7 +42,7 @@ use crate::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         offering::service::Offerings,
         service::Schedules,
-        store::claims::{Remembered, WithClaims},
+        store::{claims::WithClaims, remembered::Remembered},
     },
     storage::{self, Deadline, Store, batch::Batch},
     upkeep,

@@ -69,9 +69,9 @@ impl Availabilities {
         let asked = claims::Question { provider: id, range, now: now.trunc_subsecs(0) };
         let found = self.claims.ask(deadline, asked).await??;
         let found = found
-            .filter(|found| found.provider.enabled)
+            .filter(|found| found.known.provider.enabled)
             .ok_or_else(|| Fault::not_found(id.name()))?;
-        let provider = &found.provider;
+        let provider = &found.known.provider;
         let schedule = &provider.schedule;
         let duration = question.duration.unwrap_or_else(|| schedule.slot());
         if duration > schedule.longest() {
@@ -92,8 +92,8 @@ impl Availabilities {
                     zone: schedule.zone(),
                     windows: schedule.windows(range),
                     time_off: time_off(provider, range),
-                    closures: found.closures.clone(),
-                    claims: found.claims.clone(),
+                    closures: found.closures,
+                    claims: found.known.claims(range).to_vec(),
                     counted: Vec::new(),
                 };
                 let free = compute::free(&time, range, now).into();

@@ -1,6 +1,6 @@
 //! What callers can ask about the slots of appointment types.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::{SubsecRound, TimeDelta};
 
@@ -20,7 +20,7 @@ use crate::{
         id::{ProviderId, TypeId},
         time::{Instant, Interval},
     },
-    schedule::store::claims::Remembered,
+    schedule::store::remembered::Remembered,
     storage::{Deadline, Store},
 };
 
@@ -75,7 +75,7 @@ pub struct Slot {
 #[derive(Debug, Clone)]
 pub struct Kind {
     /// The type.
-    pub appointment_type: AppointmentType,
+    pub appointment_type: Arc<AppointmentType>,
     /// What it asks of a provider's time.
     pub asked: Asked,
 }
@@ -90,18 +90,13 @@ impl Slots {
         most: usize,
     ) -> Result<Vec<Slot>, Fault> {
         let now = self.ambient.now();
-        let kind = self.kind(deadline, question).await?;
-        let Some(range) = range(question, now)?.and_then(|range| {
-            let start = after.map_or(range.start(), |after| after + TimeDelta::seconds(1));
-            Interval::new(range.start().max(start), range.end())
-        }) else {
-            return Ok(Vec::new());
+        let from = after.map_or(now, |after| after + TimeDelta::seconds(1));
+        let range = |_: &Kind| {
+            let range = question.range(now)?;
+            Interval::new(range.start().max(from), range.end())
         };
-        if kind.appointment_type.archived {
-            return Ok(Vec::new());
-        }
-        let all = self.offered(deadline, question, &kind, range, now).await?;
-        Ok(merge(&all, &kind.asked, range, now, most))
+        let found = self.possible(deadline, question, range, now).await?;
+        Ok(found.map(|found| found.slots(now, most)).unwrap_or_default())
     }
 
     /// Those who may see the type: the first slot.
@@ -111,22 +106,21 @@ impl Slots {
         question: &Question,
     ) -> Result<Option<Slot>, Fault> {
         let now = self.ambient.now();
-        let kind = self.kind(deadline, question).await?;
-        let Some(range) = range(question, now)? else { return Ok(None) };
-        if kind.appointment_type.archived {
-            return Ok(None);
-        }
         // Nothing is offered sooner than the notice, so the near part begins there.
-        let soonest = range.start().max(now + kind.asked.notice);
-        let near = Interval::new(range.start(), range.end().min(soonest + NEAR));
-        for range in near.into_iter().chain(near.filter(|near| *near != range).map(|_| range)) {
-            let all = self.offered(deadline, question, &kind, range, now).await?;
-            let found = merge(&all, &kind.asked, range, now, 1).into_iter().next();
-            if found.is_some() {
-                return Ok(found);
-            }
+        let near = |kind: &Kind| {
+            let range = question.range(now)?;
+            let soonest = range.start().max(now + kind.asked.notice);
+            Interval::new(range.start(), range.end().min(soonest + NEAR))
+        };
+        let found = self.possible(deadline, question, near, now).await?;
+        let Some(found) = found else { return Ok(None) };
+        let slot = found.slots(now, 1).pop();
+        if slot.is_some() || question.range(now) == Some(found.range) {
+            return Ok(slot);
         }
-        Ok(None)
+        let everywhere = |_: &Kind| question.range(now);
+        let found = self.possible(deadline, question, everywhere, now).await?;
+        Ok(found.and_then(|found| found.slots(now, 1).pop()))
     }
 
     /// Those who may see the type: everything against a start with a provider.
@@ -168,7 +162,6 @@ impl Slots {
             providers: provider.map(|provider| vec![provider]),
             also_others: provider.is_some(),
             range: kind.asked.claim(interval),
-            joined: false,
             counted: Interval::new(start - WEEK, start + WEEK),
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
@@ -178,15 +171,68 @@ impl Slots {
 
     /// The type of a question and what it asks, for those who may see it.
     pub async fn kind(&self, deadline: Deadline, question: &Question) -> Result<Kind, Fault> {
+        let found = self.find(deadline, question).await?;
+        let mut violations = Violations::new();
+        let duration = question.duration(&found, &mut violations);
+        violations.finish()?;
+        Ok(Kind { asked: Asked::of(&found.terms, duration), appointment_type: found })
+    }
+
+    /// Everybody whom a question is about, with their time of the range that follows from the type;
+    /// nothing if the type is archived or there is no such range.
+    async fn possible(
+        &self,
+        deadline: Deadline,
+        question: &Question,
+        range: impl Fn(&Kind) -> Option<Interval>,
+        now: Instant,
+    ) -> Result<Option<Possible>, Fault> {
+        let mut violations = question.violations(now);
+        if violations.is_empty()
+            && let Some(kind) = self.likely(question)
+            && let Some(range) = range(&kind)
+        {
+            let all = self.offered(deadline, question, &kind, range, now).await?;
+            // As the type was in the statement that found them.
+            let version = all.first().and_then(|offered| offered.type_version);
+            if version == Some(kind.appointment_type.version) {
+                return Ok(Some(Possible { kind, range, all }));
+            }
+        }
+        let found = self.find(deadline, question).await?;
+        let duration = question.duration(&found, &mut violations);
+        violations.finish()?;
+        let kind = Kind { asked: Asked::of(&found.terms, duration), appointment_type: found };
+        let Some(range) = range(&kind).filter(|_| !kind.appointment_type.archived) else {
+            return Ok(None);
+        };
+        let all = self.offered(deadline, question, &kind, range, now).await?;
+        Ok(Some(Possible { kind, range, all }))
+    }
+
+    /// The type as it was met last, where nothing is against the question.
+    fn likely(&self, question: &Question) -> Option<Kind> {
+        let found = self.remembered.appointment_type(question.type_id)?;
+        let duration = question.duration.unwrap_or_else(|| found.terms.default_duration());
+        found.terms.allows(duration).then(|| Kind {
+            asked: Asked::of(&found.terms, duration),
+            appointment_type: found,
+        })
+    }
+
+    /// The type, for those who may see it. One that everybody may book is remembered.
+    async fn find(
+        &self,
+        deadline: Deadline,
+        question: &Question,
+    ) -> Result<Arc<AppointmentType>, Fault> {
         let Question { caller, type_id, link_code, .. } = question;
         let found = self.types.get(deadline, *caller, *type_id, link_code).await?;
-        let duration = question.duration.unwrap_or_else(|| found.terms.default_duration());
-        if !found.terms.allows(duration) {
-            let mut violations = Violations::new();
-            violations.add("duration", "must be one of the appointment type's durations");
-            return Err(violations.into_fault());
+        let found = Arc::new(found);
+        if !found.terms.private && !found.archived {
+            self.remembered.keep_type(Arc::clone(&found));
         }
-        Ok(Kind { asked: Asked::of(&found.terms, duration), appointment_type: found })
+        Ok(found)
     }
 
     async fn offered(
@@ -206,12 +252,65 @@ impl Slots {
             providers: question.providers.clone(),
             also_others: false,
             range: reach,
-            joined: true,
             counted,
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
         };
         self.store.read(deadline, offering).await
+    }
+}
+
+impl Question {
+    /// The length that is asked for, and whether the type has it.
+    fn duration(&self, of: &AppointmentType, violations: &mut Violations) -> TimeDelta {
+        let duration = self.duration.unwrap_or_else(|| of.terms.default_duration());
+        if !of.terms.allows(duration) {
+            violations.add("duration", "must be one of the appointment type's durations");
+        }
+        duration
+    }
+
+    /// From when on, and until when at most.
+    fn bounds(&self, now: Instant) -> (Instant, Instant) {
+        let from = self.from.unwrap_or(now);
+        (from, from + TimeDelta::days(LONGEST_SPAN))
+    }
+
+    fn violations(&self, now: Instant) -> Violations {
+        let mut violations = Violations::new();
+        let (_, most) = self.bounds(now);
+        if self.until.is_some_and(|until| until > most) {
+            let text = format!("must be at most {LONGEST_SPAN} days after start_time, or after now");
+            violations.add("end_time", text);
+        }
+        violations
+    }
+
+    /// The instants that it is about, if any.
+    fn range(&self, now: Instant) -> Option<Interval> {
+        let (from, most) = self.bounds(now);
+        Interval::new(from.max(now), self.until.unwrap_or(most))
+    }
+}
+
+/// What there is to find slots in.
+struct Possible {
+    kind: Kind,
+    range: Interval,
+    all: Vec<Offered>,
+}
+
+impl Possible {
+    /// The slots of all providers, joined by their starts; at most so many.
+    fn slots(&self, now: Instant, most: usize) -> Vec<Slot> {
+        let mut merged = BTreeMap::<Interval, Vec<ProviderId>>::new();
+        for each in &self.all {
+            for slot in slots(&each.time, &self.kind.asked, self.range, now, most) {
+                merged.entry(slot).or_default().push(each.provider);
+            }
+        }
+        let joined = merged.into_iter().take(most);
+        joined.map(|(interval, providers)| Slot { interval, providers }).collect()
     }
 }
 
@@ -227,30 +326,4 @@ pub fn against(kind: &Kind, offered: &Offered, interval: Interval, now: Instant)
     }
     all.extend(explain::against(&offered.time, &kind.asked, interval, now));
     all
-}
-
-/// The instants that a question is about, if any; not more than so many days.
-fn range(question: &Question, now: Instant) -> Result<Option<Interval>, Fault> {
-    let from = question.from.unwrap_or(now);
-    let most = from + TimeDelta::days(LONGEST_SPAN);
-    let until = question.until.unwrap_or(most);
-    let mut violations = Violations::new();
-    if until > most {
-        let text = format!("must be at most {LONGEST_SPAN} days after start_time, or after now");
-        violations.add("end_time", text);
-    }
-    violations.finish()?;
-    Ok(Interval::new(from.max(now), until))
-}
-
-/// The slots of all providers, joined by their starts.
-fn merge(all: &[Offered], asked: &Asked, range: Interval, now: Instant, most: usize) -> Vec<Slot> {
-    let mut merged = BTreeMap::<Interval, Vec<ProviderId>>::new();
-    for each in all {
-        for slot in slots(&each.time, asked, range, now, most) {
-            merged.entry(slot).or_default().push(each.provider);
-        }
-    }
-    let joined = merged.into_iter().take(most);
-    joined.map(|(interval, providers)| Slot { interval, providers }).collect()
 }

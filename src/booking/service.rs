@@ -29,7 +29,7 @@ use crate::{
         id::{AppointmentId, HoldId, ProviderId, UserId},
         time::{Instant, Interval},
     },
-    schedule::store::claims::Remembered,
+    schedule::store::remembered::Remembered,
     storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
 };
 

@@ -308,9 +308,14 @@ impl Violations {
         value.map_err(|description| self.add(field, description)).ok()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The fault with all violations, or nothing when there are none.
     pub fn finish(self) -> Result<(), Fault> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return Ok(());
         }
         let mut fault = Fault::new(

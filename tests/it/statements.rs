@@ -176,13 +176,17 @@ async fn slots_take_as_many_statements_for_many_providers_and_days_as_for_one() 
             ..Default::default()
         };
         taken(&executed);
-        let slots = world.slots().list_slots(customer.asks(list)).await.unwrap().into_inner().slots;
+        let slots = world.slots().list_slots(customer.asks(list.clone())).await.unwrap();
+        let slots = slots.into_inner().slots;
         assert!(slots.len() >= 16, "{}", slots.len());
         let listing = taken(&executed);
+        let again = world.slots().list_slots(customer.asks(list)).await.unwrap();
+        assert_eq!(again.into_inner().slots, slots);
+        let listing_again = taken(&executed);
         let found = world.slots().find_first_slot(customer.asks(first)).await.unwrap();
         assert_eq!(found.into_inner().slot.as_ref(), slots.first());
-        counts.push((listing, taken(&executed)));
+        counts.push((listing, listing_again, taken(&executed)));
     }
-    // The type, and everybody's time.
-    assert_eq!(counts, [(2, 2), (2, 2)]);
+    // The type, who offers it, and everybody's time; where nothing changed since, only who it is.
+    assert_eq!(counts, [(3, 1, 1), (3, 1, 1)]);
 }

@@ -1,63 +1,25 @@
-//! Providers with their claims, for many questions in one statement.
+//! Providers with their claims, for many questions at once: of those whose time is remembered only the
+//! version is read.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
-use quick_cache::sync::Cache;
 use sea_orm::{
-    DatabaseBackend, DbErr, FromQueryResult, QueryResult, Statement, Value, sea_query::ArrayType,
+    DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType,
 };
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::remembered::{Known, Remembered};
 use crate::{
     kernel::{
         fault::Fault,
-        id::{ProviderId, TypeId},
+        id::ProviderId,
         time::{Instant, Interval},
     },
     schedule::provider::Provider,
     storage::{Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers},
 };
-
-/// The providers that were met last, with their schedules read and checked. A hint: who uses one makes
-/// sure that the stored schedule still has the same version.
-#[derive(Debug, Clone)]
-pub struct Remembered {
-    providers: Arc<Cache<ProviderId, Arc<Provider>>>,
-    /// Who offered a type when it was last asked for: whose schedules the next answer may leave out.
-    lists: Arc<Cache<TypeId, Arc<[ProviderId]>>>,
-}
-
-/// How many types' providers are remembered.
-const LISTS: usize = 1_000;
-
-impl Remembered {
-    /// Remembers up to this many providers.
-    pub fn new(capacity: usize) -> Self {
-        Self { providers: Arc::new(Cache::new(capacity)), lists: Arc::new(Cache::new(LISTS)) }
-    }
-
-    /// The provider as it was met last.
-    pub fn get(&self, id: ProviderId) -> Option<Arc<Provider>> {
-        self.providers.get(&id)
-    }
-
-    /// Remembers a provider as it was just read.
-    pub fn keep(&self, provider: Arc<Provider>) {
-        self.providers.insert(provider.id, provider);
-    }
-
-    /// Who offered a type when it was last asked for.
-    pub fn list(&self, id: TypeId) -> Vec<ProviderId> {
-        self.lists.get(&id).map(|list| list.to_vec()).unwrap_or_default()
-    }
-
-    /// Remembers who offers a type.
-    pub fn keep_list(&self, id: TypeId, providers: Vec<ProviderId>) {
-        self.lists.insert(id, providers.into());
-    }
-}
 
 /// A question for a provider and the claims that overlap a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,10 +35,8 @@ pub struct Question {
 /// A provider's time, of one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The provider.
-    pub provider: Arc<Provider>,
-    /// What is claimed, buffers included, sorted.
-    pub claims: Vec<Interval>,
+    /// The provider, and at least the claims of the range.
+    pub known: Arc<Known>,
     /// When the practice is closed, sorted.
     pub closures: Vec<Interval>,
 }
@@ -84,7 +44,7 @@ pub struct Found {
 /// The answer to a question.
 ///
 /// A fault in one answer, such as a row that makes no sense, is not the others'.
-pub type Answer = Result<Option<Arc<Found>>, Fault>;
+pub type Answer = Result<Option<Found>, Fault>;
 
 /// The sort of question that [`Question`] is.
 #[derive(Debug, Clone)]
@@ -110,6 +70,21 @@ pub struct Find {
     questions: Arc<[Question]>,
 }
 
+// Of those whose time is remembered, all that may have changed without a new version: a closure gives one
+// only to those who were there when it was made.
+const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, (
+            SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
+                || extract(epoch FROM ends_at)::bigint, ',')
+            FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
+        WITH ORDINALITY AS q (provider_id, starts_at, ends_at, place)
+    JOIN providers p ON p.provider_id = q.provider_id";
+
+const SQLITE_VERSIONS: &str = "SELECT $4 AS place, p.version, (
+            SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
+            FROM closures WHERE ends_at > $2 AND starts_at < $3) AS closures
+    FROM providers p WHERE p.provider_id = $1";
+
 // The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
 // would cost several times as much to send and to read. The weekly hours and the plan are left out where
 // the version that is known already is the stored one. No appointment is longer than a day and no buffer
@@ -119,7 +94,7 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
         CASE WHEN p.schedule_version <> q.known THEN p.weekly_hours END AS weekly_hours,
         CASE WHEN p.schedule_version <> q.known THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
-        c.claims, (
+        c.claims, c.changes_at, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
@@ -129,7 +104,8 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
     JOIN providers p ON p.provider_id = q.provider_id
     CROSS JOIN LATERAL (
         SELECT string_agg(extract(epoch FROM a.claim_starts_at)::bigint || ','
-            || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS claims
+            || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS claims,
+            min(a.expires_at) AS changes_at
         FROM appointments a
         WHERE a.provider_id = q.provider_id
           AND a.starts_at >= q.earliest AND a.starts_at < q.latest
@@ -137,19 +113,29 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
           AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
           AND (a.expires_at IS NULL OR a.expires_at > q.now)) c";
 
-const SQLITE: &str = "SELECT 1 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
+const SQLITE: &str = "WITH claimed AS (
+        SELECT a.claim_starts_at, a.claim_ends_at, a.expires_at FROM appointments a
+        WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $5
+          AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
+          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
+          AND (a.expires_at IS NULL OR a.expires_at > $6))
+    SELECT $8 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> $7 THEN p.weekly_hours END AS weekly_hours,
         CASE WHEN p.schedule_version <> $7 THEN p.plan END AS plan, p.last_assigned_at,
-        p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at, (
-            SELECT group_concat(unixepoch(a.claim_starts_at) || ',' || unixepoch(a.claim_ends_at), ',')
-            FROM appointments a
-            WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $5
-              AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
-              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-              AND (a.expires_at IS NULL OR a.expires_at > $6)) AS claims, (
+        p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
+        (SELECT group_concat(unixepoch(claim_starts_at) || ',' || unixepoch(claim_ends_at), ',')
+            FROM claimed) AS claims,
+        (SELECT min(expires_at) FROM claimed) AS changes_at, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $3 AND starts_at < $4) AS closures
     FROM providers p WHERE p.provider_id = $1";
+
+#[derive(FromQueryResult)]
+struct VersionRow {
+    place: i64,
+    version: i64,
+    closures: Option<String>,
+}
 
 #[derive(FromQueryResult)]
 struct Row {
@@ -167,6 +153,7 @@ struct Row {
     schedule_version: i64,
     schedule_updated_at: Instant,
     claims: Option<String>,
+    changes_at: Option<Instant>,
     closures: Option<String>,
 }
 
@@ -174,85 +161,106 @@ impl Query for Find {
     type Output = Vec<Answer>;
 
     async fn run(&self, at: &Snapshot) -> Result<Vec<Answer>, Fault> {
-        let known: Vec<_> =
-            self.questions.iter().map(|asked| self.remembered.get(asked.provider)).collect();
-        let mut answers: Vec<Answer> = vec![Ok(None); self.questions.len()];
-        match at.engine() {
-            Engine::Postgres => {
-                let rows =
-                    at.query_all(self.postgres(&known)).await.map_err(|e| engine::fault(&e))?;
-                for row in rows {
-                    let row = read(&row)?;
-                    let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
-                    let known = known.get(place).cloned().flatten();
-                    if let Some(answer) = answers.get_mut(place) {
-                        *answer = self.answer(row, known).map(Some);
-                    }
-                }
-            }
-            // In the same process a statement costs no round trip.
-            Engine::Sqlite => {
-                for ((asked, known), answer) in
-                    self.questions.iter().zip(known).zip(answers.iter_mut())
-                {
-                    let statement = sqlite(asked, known.as_deref());
-                    let row = at.query_one(statement).await.map_err(|e| engine::fault(&e))?;
-                    if let Some(row) = row {
-                        *answer = read(&row).and_then(|row| self.answer(row, known)).map(Some);
-                    }
-                }
+        let mut answers: Vec<Option<Answer>> = vec![None; self.questions.len()];
+        let known = self.questions.iter().enumerate().filter_map(|(place, asked)| {
+            let known = self.remembered.time(asked.provider, asked.range, asked.now)?;
+            Some((place, Remembrance { known, range: asked.range }))
+        });
+        let (places, known): (Vec<_>, Vec<_>) = known.unzip();
+        for (place, found) in places.into_iter().zip(still(at, known).await?) {
+            if let Some((answer, found)) = answers.get_mut(place).zip(found) {
+                *answer = Some(found.map(Some));
             }
         }
-        Ok(answers)
+        let open = answers.iter_mut().zip(&*self.questions).filter(|(answer, _)| answer.is_none());
+        let (open, questions): (Vec<_>, Vec<_>) = open.map(|(a, q)| (a, *q)).unzip();
+        for (answer, read) in open.into_iter().zip(read(at, &self.remembered, &questions).await?) {
+            *answer = Some(read);
+        }
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Ok(None))).collect())
     }
 }
 
-impl Find {
-    fn postgres(&self, known: &[Option<Arc<Provider>>]) -> Statement {
-        let array = |kind: ArrayType, value: &dyn Fn(&Question) -> Value| {
-            Value::Array(kind, Some(Box::new(self.questions.iter().map(value).collect())))
-        };
-        let versions = known.iter().map(|known| known_version(known.as_deref()).into()).collect();
-        let values = [
-            array(ArrayType::Uuid, &|asked| asked.provider.0.into()),
-            array(ArrayType::ChronoDateTimeUtc, &|asked| earliest(asked.range).into()),
-            array(ArrayType::ChronoDateTimeUtc, &|asked| asked.range.start().into()),
-            array(ArrayType::ChronoDateTimeUtc, &|asked| asked.range.end().into()),
-            array(ArrayType::ChronoDateTimeUtc, &|asked| latest(asked.range).into()),
-            array(ArrayType::ChronoDateTimeUtc, &|asked| asked.now.into()),
-            Value::Array(ArrayType::BigInt, Some(Box::new(versions))),
-        ];
-        Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)
+/// What is remembered that a question is about.
+struct Remembrance {
+    known: Arc<Known>,
+    range: Interval,
+}
+
+/// Of what is remembered, in the same order, what the database still says; with the closures.
+async fn still(
+    at: &Snapshot,
+    known: Vec<Remembrance>,
+) -> Result<Vec<Option<Result<Found, Fault>>>, Fault> {
+    let mut all = Vec::new();
+    all.resize_with(known.len(), || None);
+    for row in rows::<VersionRow>(at, versions(at.engine(), &known)).await? {
+        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+        if let Some((found, Remembrance { known, .. })) = all.get_mut(place).zip(known.get(place))
+            && known.provider.version == row.version
+        {
+            *found = Some(told(row.closures.as_deref(), "closures", known.provider.id).map(
+                |closures| Found { known: Arc::clone(known), closures },
+            ));
+        }
+    }
+    Ok(all)
+}
+
+/// Reads the time of providers, in the order of the questions, and remembers it.
+pub async fn read(
+    at: &Snapshot,
+    remembered: &Remembered,
+    questions: &[Question],
+) -> Result<Vec<Answer>, Fault> {
+    let wide = |asked: &Question| Wide {
+        known: remembered.get(asked.provider),
+        covered: remembered.stretch(asked.provider, asked.range),
+        asked: *asked,
+    };
+    let questions: Vec<Wide> = questions.iter().map(wide).collect();
+    let mut answers: Vec<Answer> = vec![Ok(None); questions.len()];
+    for row in rows::<Row>(at, times(at.engine(), &questions)).await? {
+        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+        if let Some((answer, asked)) = answers.get_mut(place).zip(questions.get(place)) {
+            *answer = asked.answer(row).map(Some);
+            if let Ok(Some(found)) = answer {
+                remembered.keep_time(Arc::clone(&found.known));
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// A question, and the stretch of time that is read for it.
+struct Wide {
+    asked: Question,
+    covered: Interval,
+    known: Option<Arc<Provider>>,
+}
+
+impl Wide {
+    /// The version of the schedule that need not be sent; they begin at one.
+    fn known_version(&self) -> i64 {
+        self.known.as_ref().map_or(0, |provider| provider.schedule_version)
     }
 
-    fn answer(&self, row: Row, known: Option<Arc<Provider>>) -> Result<Arc<Found>, Fault> {
-        let id = row.provider_id;
-        let read = |text: Option<&str>| {
-            intervals(text).ok_or_else(|| Fault::internal(format!("claims of {id} do not read")))
-        };
-        let claims = read(row.claims.as_deref())?;
-        let closures = read(row.closures.as_deref())?;
-        let provider = match (row.weekly_hours.zip(row.plan), known) {
-            (None, Some(known)) => {
-                let same = known.enabled == row.enabled
-                    && known.display_name == row.display_name
-                    && known.last_assigned_at == row.last_assigned_at;
-                if same {
-                    known
-                } else {
-                    Arc::new(Provider {
-                        display_name: row.display_name,
-                        enabled: row.enabled,
-                        version: row.version,
-                        last_assigned_at: row.last_assigned_at,
-                        ..Provider::clone(&known)
-                    })
-                }
-            }
+    fn answer(&self, row: Row) -> Result<Found, Fault> {
+        let id = ProviderId(row.provider_id);
+        let claims = told(row.claims.as_deref(), "claims", id)?;
+        let closures = told(row.closures.as_deref(), "closures", id)?;
+        let provider = match (row.weekly_hours.zip(row.plan), &self.known) {
+            (None, Some(known)) => Provider {
+                display_name: row.display_name,
+                enabled: row.enabled,
+                version: row.version,
+                last_assigned_at: row.last_assigned_at,
+                ..Provider::clone(known)
+            },
             (None, None) => {
                 return Err(Fault::internal("a schedule was left out and is not known"));
             }
-            (Some((weekly_hours, plan)), _) => Arc::new(super::provider(providers::Model {
+            (Some((weekly_hours, plan)), _) => super::provider(providers::Model {
                 provider_id: row.provider_id,
                 display_name: row.display_name,
                 enabled: row.enabled,
@@ -265,43 +273,92 @@ impl Find {
                 schedule_updated_at: row.schedule_updated_at,
                 plan,
                 last_assigned_at: row.last_assigned_at,
-            })?),
+            })?,
         };
-        self.remembered.keep(Arc::clone(&provider));
-        Ok(Arc::new(Found { provider, claims, closures }))
+        let known = Known {
+            provider: Arc::new(provider),
+            covered: self.covered,
+            claims,
+            since: self.asked.now,
+            until: row.changes_at,
+        };
+        Ok(Found { known: Arc::new(known), closures })
     }
 }
 
-fn sqlite(asked: &Question, known: Option<&Provider>) -> Statement {
-    let values: [Value; 7] = [
-        asked.provider.0.into(),
-        earliest(asked.range).into(),
-        asked.range.start().into(),
-        asked.range.end().into(),
-        latest(asked.range).into(),
-        asked.now.into(),
-        known_version(known).into(),
+fn versions(engine: Engine, known: &[Remembrance]) -> Vec<Statement> {
+    let columns: [(ArrayType, fn(&Remembrance) -> Value); 3] = [
+        (ArrayType::Uuid, |asked| asked.known.provider.id.0.into()),
+        (ArrayType::ChronoDateTimeUtc, |asked| asked.range.start().into()),
+        (ArrayType::ChronoDateTimeUtc, |asked| asked.range.end().into()),
     ];
-    Statement::from_sql_and_values(DatabaseBackend::Sqlite, SQLITE, values)
+    statements(engine, [POSTGRES_VERSIONS, SQLITE_VERSIONS], known, &columns)
 }
 
-fn read(row: &QueryResult) -> Result<Row, Fault> {
-    Row::from_query_result(row, "").map_err(|e: DbErr| engine::fault(&e))
+fn times(engine: Engine, questions: &[Wide]) -> Vec<Statement> {
+    let columns: [(ArrayType, fn(&Wide) -> Value); 7] = [
+        (ArrayType::Uuid, |wide| wide.asked.provider.0.into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| earliest(wide.covered).into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.start().into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.end().into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| latest(wide.covered).into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| wide.asked.now.into()),
+        (ArrayType::BigInt, |wide| wide.known_version().into()),
+    ];
+    statements(engine, [POSTGRES, SQLITE], questions, &columns)
+}
+
+/// One statement for all on PostgreSQL, with a column of values for each parameter; one for each on
+/// SQLite, which has no arrays and no round trips. A row says whose it is by `place`, from one.
+fn statements<T>(
+    engine: Engine,
+    [postgres, sqlite]: [&str; 2],
+    all: &[T],
+    columns: &[(ArrayType, fn(&T) -> Value)],
+) -> Vec<Statement> {
+    match engine {
+        _ if all.is_empty() => Vec::new(),
+        Engine::Postgres => {
+            let values = columns.iter().map(|(kind, value)| {
+                Value::Array(kind.clone(), Some(Box::new(all.iter().map(value).collect())))
+            });
+            vec![Statement::from_sql_and_values(DatabaseBackend::Postgres, postgres, values)]
+        }
+        Engine::Sqlite => {
+            let each = |(place, one): (i64, &T)| {
+                let values = columns.iter().map(|(_, value)| value(one)).chain([place.into()]);
+                Statement::from_sql_and_values(DatabaseBackend::Sqlite, sqlite, values)
+            };
+            (1..).zip(all).map(each).collect()
+        }
+    }
+}
+
+async fn rows<T: FromQueryResult>(
+    at: &Snapshot,
+    statements: Vec<Statement>,
+) -> Result<Vec<T>, Fault> {
+    let mut all = Vec::new();
+    for statement in statements {
+        for row in at.query_all(statement).await.map_err(|e| engine::fault(&e))? {
+            all.push(T::from_query_result(&row, "").map_err(|e| engine::fault(&e))?);
+        }
+    }
+    Ok(all)
 }
 
 /// No claim that reaches into the range belongs to an appointment that starts sooner.
-pub fn earliest(range: Interval) -> Instant {
+fn earliest(range: Interval) -> Instant {
     range.start() - TimeDelta::hours(28)
 }
 
 /// No claim that reaches into the range belongs to an appointment that starts at or after this.
-pub fn latest(range: Interval) -> Instant {
+fn latest(range: Interval) -> Instant {
     range.end() + TimeDelta::hours(4)
 }
 
-/// Versions begin at one.
-fn known_version(known: Option<&Provider>) -> i64 {
-    known.map_or(0, |provider| provider.schedule_version)
+fn told(text: Option<&str>, what: &str, of: ProviderId) -> Result<Vec<Interval>, Fault> {
+    intervals(text).ok_or_else(|| Fault::internal(format!("{what} of {of:?} do not read")))
 }
 
 /// Reads `start,end` pairs in seconds since 1970 and sorts them.

@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod closures;
 pub mod offerings;
+pub mod remembered;
 pub mod touched;
 
 use std::sync::Arc;

@@ -34,6 +34,11 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
         .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
+        // Nearly all of a statement's cost here would be planning it again for each call's values, none of
+        // which is a reason for another plan: everything is found by its key.
+        .map_sqlx_postgres_opts(|connect| {
+            connect.options([("plan_cache_mode", "force_generic_plan")])
+        })
         .map_sqlx_postgres_pool_opts(|pool| {
             pool.after_release(|connection, _| {
                 Box::pin(async move {

@@ -1,0 +1,130 @@
+//! What was read lately, for the next who asks. Hints only: who uses one makes sure by a version, in the
+//! statement of its own call, that the database still says the same.
+
+use std::sync::Arc;
+
+use chrono::{Days, NaiveTime, TimeDelta};
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    catalogue::AppointmentType,
+    kernel::{
+        id::{ProviderId, TypeId},
+        time::{Instant, Interval},
+    },
+    schedule::provider::Provider,
+};
+
+/// How many appointment types are remembered.
+const TYPES: usize = 1_000;
+/// How many claims are remembered in all, those of a provider with at least [`LEAST`]: some 25 MiB.
+const CLAIMS: u64 = 1_000_000;
+/// What a provider weighs without a claim, in claims.
+const LEAST: u64 = 20;
+/// No longer time is remembered, so that nobody who asks for one week makes others read a year.
+const LONGEST: TimeDelta = TimeDelta::days(93);
+
+/// Providers, their time, and types, as they were met last.
+#[derive(Debug, Clone)]
+pub struct Remembered {
+    providers: Arc<Cache<ProviderId, Arc<Provider>>>,
+    times: Arc<Cache<ProviderId, Arc<Known>, Weight>>,
+    types: Arc<Cache<TypeId, Arc<AppointmentType>>>,
+}
+
+/// A provider and the claims on a stretch of time, as of one version of the provider. Whatever changes
+/// either gives the provider a new version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// The provider, with the version.
+    pub provider: Arc<Provider>,
+    /// The stretch of time.
+    pub covered: Interval,
+    /// What is claimed of it, buffers included, sorted. No two overlap.
+    pub claims: Vec<Interval>,
+    /// As of when.
+    pub since: Instant,
+    /// When the first of the claims expires, if one does: from then on there are fewer.
+    pub until: Option<Instant>,
+}
+
+impl Known {
+    /// The claims that overlap a range.
+    pub fn claims(&self, range: Interval) -> &[Interval] {
+        // They do not overlap, so their ends ascend as their starts do.
+        let first = self.claims.partition_point(|claim| claim.end() <= range.start());
+        let last = self.claims.partition_point(|claim| claim.start() < range.end());
+        self.claims.get(first..last).unwrap_or_default()
+    }
+
+    /// Whether this tells what is claimed of a range at this time, if the version is still the same.
+    fn tells(&self, range: Interval, now: Instant) -> bool {
+        self.covered.contains(&range)
+            && self.since <= now
+            && self.until.is_none_or(|until| now < until)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Weight;
+
+impl Weighter<ProviderId, Arc<Known>> for Weight {
+    fn weight(&self, _: &ProviderId, known: &Arc<Known>) -> u64 {
+        LEAST + u64::try_from(known.claims.len()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+impl Remembered {
+    /// Remembers up to this many providers.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            providers: Arc::new(Cache::new(capacity)),
+            times: Arc::new(Cache::with_weighter(capacity, CLAIMS, Weight)),
+            types: Arc::new(Cache::new(TYPES)),
+        }
+    }
+
+    /// The provider as it was met last.
+    pub fn get(&self, id: ProviderId) -> Option<Arc<Provider>> {
+        self.providers.get(&id)
+    }
+
+    /// Remembers a provider as it was just read.
+    pub fn keep(&self, provider: Arc<Provider>) {
+        self.providers.insert(provider.id, provider);
+    }
+
+    /// What is known of a provider's time, if that tells what is claimed of a range at this time.
+    pub fn time(&self, id: ProviderId, range: Interval, now: Instant) -> Option<Arc<Known>> {
+        self.times.get(&id).filter(|known| known.tells(range, now))
+    }
+
+    /// Remembers a provider's time as it was just read.
+    pub fn keep_time(&self, known: Arc<Known>) {
+        self.keep(Arc::clone(&known.provider));
+        self.times.insert(known.provider.id, known);
+    }
+
+    /// The stretch of time to read for a range, so that the next questions find it remembered: whole
+    /// days, and what was remembered before, if that is not too much.
+    pub fn stretch(&self, id: ProviderId, range: Interval) -> Interval {
+        let midnight = |at: Instant| at.date_naive().and_time(NaiveTime::MIN).and_utc();
+        let end = midnight(range.end()).checked_add_days(Days::new(1)).unwrap_or(range.end());
+        let days = Interval::new(midnight(range.start()), end).unwrap_or(range);
+        let hull = self.times.get(&id).and_then(|known| {
+            let (start, end) = (known.covered.start(), known.covered.end());
+            Interval::new(days.start().min(start), days.end().max(end))
+        });
+        hull.filter(|hull| hull.duration() <= LONGEST).unwrap_or(days)
+    }
+
+    /// A type that everybody may see, as it was met last.
+    pub fn appointment_type(&self, id: TypeId) -> Option<Arc<AppointmentType>> {
+        self.types.get(&id)
+    }
+
+    /// Remembers a type as it was just read.
+    pub fn keep_type(&self, found: Arc<AppointmentType>) {
+        self.types.insert(found.id, found);
+    }
+}
