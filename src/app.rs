@@ -380,9 +380,11 @@ fn services(
         provider_sign_up: auth.provider_sign_up,
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
+    let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
+        claims: claims.clone(),
         remembered: remembered.clone(),
         ambient: ambient.clone(),
     };
@@ -391,10 +393,7 @@ fn services(
         schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
         types,
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
-        availabilities: Availabilities {
-            claims: Batch::new(store, WithClaims { remembered: remembered.clone() }),
-            ambient: ambient.clone(),
-        },
+        availabilities: Availabilities { claims, ambient: ambient.clone() },
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),

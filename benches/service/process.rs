@@ -7,7 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tonic::transport::{Channel, Endpoint, Server};
+use daybook::grpc::proto::booking::{
+    ExplainSlotRequest, ExplainSlotResponse, FindFirstSlotRequest, FindFirstSlotResponse,
+    ListSlotsRequest, ListSlotsResponse, Slot,
+    availability_service_server::{AvailabilityService, AvailabilityServiceServer},
+};
+use prost_types::Timestamp;
+use tonic::{
+    Request, Response, Status,
+    transport::{Channel, Endpoint, Server},
+};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -155,12 +164,51 @@ pub(crate) fn take_binary(folder: &Path) -> Outcome {
     Ok(())
 }
 
-/// Serves nothing but health, whose check reads one word from memory: tonic as it comes.
+/// Serves health, whose check reads one word from memory, and lists of as many slots as are asked for,
+/// whoever asks: tonic as it comes.
 pub(crate) fn echo(port: &str) -> Outcome {
     let address = format!("127.0.0.1:{port}").parse()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let (_reporter, health) = tonic_health::server::health_reporter();
-        Ok(Server::builder().tcp_nodelay(true).add_service(health).serve(address).await?)
+        let slots = AvailabilityServiceServer::new(Constant);
+        let server = Server::builder().tcp_nodelay(true);
+        Ok({ server }.add_service(health).add_service(slots).serve(address).await?)
     })
+}
+
+/// Answers without having looked.
+struct Constant;
+
+#[tonic::async_trait]
+impl AvailabilityService for Constant {
+    async fn list_slots(
+        &self,
+        request: Request<ListSlotsRequest>,
+    ) -> Result<Response<ListSlotsResponse>, Status> {
+        let message = request.into_inner();
+        let start = message.start_time.map_or(0, |at| at.seconds);
+        let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let slot = |number: i32| {
+            let start = start + i64::from(number) * 1800;
+            let providers = message.providers.clone();
+            Slot { start_time: at(start), end_time: at(start + 1800), providers }
+        };
+        let slots = (0..message.page_size).map(slot).collect();
+        Ok(Response::new(ListSlotsResponse { slots, next_page_token: String::new() }))
+    }
+
+    async fn find_first_slot(
+        &self,
+        _: Request<FindFirstSlotRequest>,
+    ) -> Result<Response<FindFirstSlotResponse>, Status> {
+        Err(Status::unimplemented("there are only lists"))
+    }
+
+    async fn explain_slot(
+        &self,
+        _: Request<ExplainSlotRequest>,
+    ) -> Result<Response<ExplainSlotResponse>, Status> {
+        Err(Status::unimplemented("there are only lists"))
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     bed::{Bed, Side, connections},
     calls::echoing,
     load::{Random, Tally, closed},
+    process::{Meter, Process},
     report::{Report, Row, Spread, met, thousands},
     seed::{self, ASKED, FULL, FULL_PROVIDERS, Kind, OFFERED},
     sql::Script,
@@ -28,6 +29,15 @@ const MONTH: i64 = 31 * 86_400;
 /// How much dearer many stored appointments may make a call.
 const GROWTH: f64 = 1.2;
 
+/// Whose slots.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    /// One provider's, who has about so many.
+    One(usize),
+    /// Anybody's.
+    Any,
+}
+
 /// Callers who ask for slots.
 struct Asking {
     clients: Vec<AvailabilityServiceClient<Channel>>,
@@ -37,8 +47,8 @@ struct Asking {
 }
 
 impl Asking {
-    async fn new(bed: &Bed, side: &Side, count: usize) -> Outcome<Self> {
-        let channels = side.service.connect(connections(count)).await?;
+    async fn new(bed: &Bed, service: &Process, count: usize) -> Outcome<Self> {
+        let channels = service.connect(connections(count)).await?;
         Ok(Self {
             clients: channels.into_iter().map(AvailabilityServiceClient::new).collect(),
             tokens: Arc::clone(&bed.tokens),
@@ -58,25 +68,40 @@ impl Asking {
         request
     }
 
-    async fn list(&self, time: Duration, of_one: bool) -> Outcome<Tally> {
+    fn month(&self, provider: Option<u32>, page_size: i32) -> ListSlotsRequest {
         let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let name = provider.map(|number| format!("providers/{}", Kind::Provider.id(number)));
+        ListSlotsRequest {
+            appointment_type: format!("appointmentTypes/{}", Kind::Type.id(OFFERED)),
+            providers: name.into_iter().collect(),
+            start_time: at(self.week),
+            end_time: at(self.week + MONTH),
+            page_size,
+            ..ListSlotsRequest::default()
+        }
+    }
+
+    /// How many slots a provider has in the month.
+    async fn slots(&self) -> Outcome<usize> {
+        let request = self.request(0, self.month(Some(0), 0));
+        Ok(self.client(0).list_slots(request).await?.into_inner().slots.len())
+    }
+
+    async fn list(&self, time: Duration, of: Of) -> Outcome<Tally> {
         let tally = closed(self.count, time, |caller, random: &mut Random| {
-            let one = format!("providers/{}", Kind::Provider.id(random.below(ASKED)));
-            let request = self.request(
-                caller,
-                ListSlotsRequest {
-                    appointment_type: format!("appointmentTypes/{}", Kind::Type.id(OFFERED)),
-                    providers: if of_one { vec![one] } else { Vec::new() },
-                    start_time: at(self.week),
-                    end_time: at(self.week + MONTH),
-                    ..ListSlotsRequest::default()
-                },
-            );
+            let (request, least) = match of {
+                Of::One(slots) => {
+                    let size = i32::try_from(slots).unwrap_or(i32::MAX);
+                    // On some days one more is booked or one less.
+                    (self.month(Some(random.below(ASKED)), size), slots.saturating_sub(10))
+                }
+                Of::Any => (self.month(None, 0), 200),
+            };
+            let request = self.request(caller, request);
             let mut client = self.client(caller);
             async move {
-                let answer = client.list_slots(request).await?.into_inner();
-                let plenty = answer.slots.len() > 200;
-                if plenty { Ok(()) } else { Err(other("too few slots")) }
+                let count = client.list_slots(request).await?.into_inner().slots.len();
+                if count < least { Err(other(&format!("only {count} slots"))) } else { Ok(()) }
             }
         });
         tally.await.only(&["OK"])
@@ -118,19 +143,24 @@ fn other(what: &str) -> Status {
 #[derive(Debug, Clone, Copy)]
 struct Round {
     one: f64,
+    micros: f64,
     one_alone: f64,
     any_alone: f64,
     first_alone: f64,
 }
 
-async fn round(bed: &Bed, side: &Side) -> Outcome<Round> {
+async fn round(bed: &Bed, side: &Side, slots: usize) -> Outcome<Round> {
     let time = bed.settings.time();
-    let (alone, together) =
-        (Asking::new(bed, side, 1).await?, Asking::new(bed, side, CALLERS).await?);
+    let alone = Asking::new(bed, &side.service, 1).await?;
+    let together = Asking::new(bed, &side.service, CALLERS).await?;
+    let meter = Meter::start(&side.service)?;
+    let tally = together.list(time, Of::One(slots)).await?;
+    let micros = meter.micros_each(tally.all_calls())?;
     Ok(Round {
-        one: together.list(time, true).await?.rate(),
-        one_alone: alone.list(time, true).await?.quantile(0.5),
-        any_alone: alone.list(time, false).await?.quantile(0.5),
+        one: tally.rate(),
+        micros,
+        one_alone: alone.list(time, Of::One(slots)).await?.quantile(0.5),
+        any_alone: alone.list(time, Of::Any).await?.quantile(0.5),
         first_alone: alone.first(time).await?.quantile(0.5),
     })
 }
@@ -145,14 +175,23 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let channels = bed.echo.connect(2).await?;
     let script = Script::month(bed.calendar);
     let (seconds, time) = (bed.settings.seconds, bed.settings.time());
-    let (mut limits, mut rounds) = (Vec::new(), Vec::new());
+    let slots = Asking::new(bed, &bed.small.service, 1).await?.slots().await?;
+    let large_echo = Asking::new(bed, &bed.echo, CALLERS).await?;
+    let (mut limits, mut large, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=bed.settings.rounds {
         tell(&format!("slots, round {number} of {}", bed.settings.rounds));
         let echo = echoing(&channels, 32, time).await?.rate();
         let bare = script.run(&bed.cluster, bed.small.database, CALLERS, seconds).await?.rate;
         limits.push(1.0 / (1.0 / echo + 1.0 / bare));
-        rounds.push((round(bed, &bed.small).await?, round(bed, &bed.large).await?));
+        let echo = large_echo.list(time, Of::One(slots)).await?.rate();
+        large.push((echo, 1.0 / (1.0 / echo + 1.0 / bare)));
+        rounds.push((round(bed, &bed.small, slots).await?, round(bed, &bed.large, slots).await?));
     }
+    report.row(Row {
+        figure: format!("echo that answers {slots} slots, {CALLERS} callers"),
+        measured: Spread::of(large.iter().map(|(echo, _)| *echo)).text(0, "/s"),
+        ..Row::default()
+    });
     let ratio = Spread::of(rounds.iter().zip(&limits).map(|((small, _), limit)| small.one / limit));
     report.row(Row {
         figure: format!("slots of one provider and a month, {CALLERS} callers"),
@@ -162,6 +201,18 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
         ratio: ratio.text(2, ""),
         met: met(ratio.median >= 0.7),
     });
+    let ratio = rounds.iter().zip(&large).map(|((small, _), (_, limit))| small.one / limit);
+    report.row(Row {
+        figure: "the same, the limit's echo answering as many slots".to_owned(),
+        limit: Spread::of(large.iter().map(|(_, limit)| *limit)).text(0, "/s"),
+        measured: Spread::of(rounds.iter().map(|(small, _)| small.one)).text(0, "/s"),
+        ratio: Spread::of(ratio).text(2, ""),
+        ..Row::default()
+    });
+    report.note(format!(
+        "The server's processor time for the slots of one provider and a month: {}.",
+        Spread::of(rounds.iter().map(|(small, _)| small.micros)).text(0, " µs"),
+    ));
     let kinds: [(String, f64, fn(&Round) -> f64); 3] = [
         ("one provider and a month".to_owned(), f64::INFINITY, |round| round.one_alone),
         (format!("any of {ASKED} and a month"), 10.0, |round| round.any_alone),

@@ -66,7 +66,8 @@ impl Availabilities {
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
-        let asked = claims::Question { provider: id, range, now: now.trunc_subsecs(0) };
+        let asked =
+            claims::Question { provider: id, type_id: None, range, now: now.trunc_subsecs(0) };
         let found = self.claims.ask(deadline, asked).await??;
         let found = found
             .filter(|found| found.known.provider.enabled)

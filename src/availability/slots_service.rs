@@ -1,6 +1,6 @@
 //! What callers can ask about the slots of appointment types.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta};
 
@@ -20,8 +20,11 @@ use crate::{
         id::{ProviderId, TypeId},
         time::{Instant, Interval},
     },
-    schedule::store::remembered::Remembered,
-    storage::{Deadline, Store},
+    schedule::store::{
+        claims::{self, WithClaims},
+        remembered::Remembered,
+    },
+    storage::{Deadline, Store, batch::Batch},
 };
 
 /// How far [`Slots::first`] looks before it looks everywhere: most providers have something this soon,
@@ -37,6 +40,8 @@ pub struct Slots {
     pub store: Store,
     /// The types.
     pub types: Types,
+    /// Providers and their claims, asked for together.
+    pub claims: Batch<WithClaims>,
     /// What is known of schedules.
     pub remembered: Remembered,
     /// The clock.
@@ -214,10 +219,10 @@ impl Slots {
     fn likely(&self, question: &Question) -> Option<Kind> {
         let found = self.remembered.appointment_type(question.type_id)?;
         let duration = question.duration.unwrap_or_else(|| found.terms.default_duration());
-        found.terms.allows(duration).then(|| Kind {
-            asked: Asked::of(&found.terms, duration),
-            appointment_type: found,
-        })
+        found
+            .terms
+            .allows(duration)
+            .then(|| Kind { asked: Asked::of(&found.terms, duration), appointment_type: found })
     }
 
     /// The type, for those who may see it. One that everybody may book is remembered.
@@ -247,6 +252,14 @@ impl Slots {
         let reach = kind.asked.claim(range);
         let counted = Interval::new(range.start() - WEEK, range.end() + WEEK)
             .filter(|_| kind.asked.limits.limit_providers());
+        if let (Some(&[provider]), None) = (question.providers.as_deref(), counted) {
+            let (type_id, now) = (Some(question.type_id), now.trunc_subsecs(0));
+            let asked = claims::Question { provider, type_id, range: reach, now };
+            let found = self.claims.ask(deadline, asked).await??;
+            let offers =
+                found.filter(|found| found.known.provider.enabled && found.offer.is_some());
+            return offers.map(|found| Offered::of(found, reach)).into_iter().collect();
+        }
         let offering = Offering {
             type_id: question.type_id,
             providers: question.providers.clone(),
@@ -280,7 +293,8 @@ impl Question {
         let mut violations = Violations::new();
         let (_, most) = self.bounds(now);
         if self.until.is_some_and(|until| until > most) {
-            let text = format!("must be at most {LONGEST_SPAN} days after start_time, or after now");
+            let text =
+                format!("must be at most {LONGEST_SPAN} days after start_time, or after now");
             violations.add("end_time", text);
         }
         violations
@@ -303,14 +317,19 @@ struct Possible {
 impl Possible {
     /// The slots of all providers, joined by their starts; at most so many.
     fn slots(&self, now: Instant, most: usize) -> Vec<Slot> {
-        let mut merged = BTreeMap::<Interval, Vec<ProviderId>>::new();
-        for each in &self.all {
-            for slot in slots(&each.time, &self.kind.asked, self.range, now, most) {
-                merged.entry(slot).or_default().push(each.provider);
-            }
-        }
-        let joined = merged.into_iter().take(most);
-        joined.map(|(interval, providers)| Slot { interval, providers }).collect()
+        let one = |each: &Offered| {
+            let slots = slots(&each.time, &self.kind.asked, self.range, now, most);
+            let provider = each.provider;
+            slots.into_iter().map(move |slot| (slot, provider))
+        };
+        let mut all: Vec<(Interval, ProviderId)> = self.all.iter().flat_map(one).collect();
+        all.sort_unstable();
+        let joined = all.chunk_by(|(one, _), (next, _)| one == next).take(most);
+        let slot = |same: &[(Interval, ProviderId)]| {
+            let interval = same.first()?.0;
+            Some(Slot { interval, providers: same.iter().map(|(_, provider)| *provider).collect() })
+        };
+        joined.filter_map(slot).collect()
     }
 }
 

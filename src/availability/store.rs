@@ -14,7 +14,7 @@ use crate::{
     schedule::{
         provider::Provider,
         store::{
-            claims::{self, Found, intervals},
+            claims::{self, Found, Offer, intervals},
             remembered::Remembered,
         },
     },
@@ -122,25 +122,10 @@ struct Row {
     closures: Option<String>,
 }
 
-/// How often to begin anew when a provider's schedules change between the statements.
-const ATTEMPTS: usize = 3;
-
 impl Query for Offering {
     type Output = Vec<Offered>;
 
     async fn run(&self, at: &Snapshot) -> Result<Vec<Offered>, Fault> {
-        for _ in 0..ATTEMPTS {
-            if let Some(all) = self.attempt(at).await? {
-                return Ok(all);
-            }
-        }
-        Err(Fault::internal("a provider offers by a schedule that is not there"))
-    }
-}
-
-impl Offering {
-    /// Nothing if somebody offers by a schedule that they no longer have.
-    async fn attempt(&self, at: &Snapshot) -> Result<Option<Vec<Offered>>, Fault> {
         let rows = at.query_all(self.statement(at.engine())).await;
         let rows = rows.map_err(|e| engine::fault(&e))?;
         let rows = rows.iter().map(|row| Row::from_query_result(row, ""));
@@ -153,6 +138,7 @@ impl Offering {
         let unknown = rows.iter().zip(&known).filter(|(_, known)| known.is_none());
         let questions = unknown.map(|(row, _)| claims::Question {
             provider: ProviderId(row.provider_id),
+            type_id: Some(self.type_id),
             range: self.range,
             now: self.now,
         });
@@ -161,19 +147,57 @@ impl Offering {
         let mut all = Vec::with_capacity(rows.len());
         for (row, known) in rows.into_iter().zip(known) {
             let found = match known {
-                Some(known) => {
-                    let closures = told(row.provider_id, row.closures.as_deref())?;
-                    Some(Found { known, closures })
-                }
+                Some(known) => Some(Found {
+                    known,
+                    closures: told(row.provider_id, row.closures.as_deref())?,
+                    offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
+                    type_version: row.type_version,
+                }),
                 None => read.next().transpose()?.flatten(),
             };
-            // Who was disabled since then is nobody any more.
-            if let Some(found) = found.filter(|found| found.known.provider.enabled) {
-                let Some(offered) = self.offered(row, found)? else { return Ok(None) };
-                all.push(offered);
-            }
+            // Who changed in the meantime may be in another state than was asked for.
+            let Some(found) = found.filter(|found| self.wants(found)) else { continue };
+            let counted = told(row.provider_id, row.counted.as_deref())?;
+            let booked = told(row.provider_id, row.booked.as_deref())?;
+            let offered = Offered::of(found, self.range)?;
+            all.push(Offered { time: Time { counted, ..offered.time }, booked, ..offered });
         }
-        Ok(Some(all))
+        Ok(all)
+    }
+}
+
+impl Offered {
+    /// What was found of a provider, with nothing counted.
+    pub fn of(found: Found, range: Interval) -> Result<Self, Fault> {
+        let Found { known, closures, offer, type_version } = found;
+        let provider: &Provider = &known.provider;
+        let is_offered = offer.is_some();
+        let hours = provider.hours(offer.and_then(|offer| offer.schedule).as_deref());
+        let hours = hours.ok_or_else(|| {
+            let name = provider.id.name();
+            Fault::internal(format!("{name} offers by a schedule that is not there"))
+        })?;
+        Ok(Self {
+            provider: provider.id,
+            is_offered,
+            type_version,
+            booked: Vec::new(),
+            last_assigned_at: provider.last_assigned_at,
+            time: Time {
+                zone: hours.zone(),
+                windows: hours.windows(range),
+                time_off: time_off(provider, range),
+                claims: known.claims(range).to_vec(),
+                closures,
+                counted: Vec::new(),
+            },
+        })
+    }
+}
+
+impl Offering {
+    fn wants(&self, found: &Found) -> bool {
+        found.known.provider.enabled && (found.offer.is_some() || self.also_others)
     }
 
     fn statement(&self, engine: Engine) -> Statement {
@@ -221,27 +245,6 @@ impl Offering {
         let hex = |id: &ProviderId| id.0.simple().to_string();
         let list = self.providers.as_ref().map(|ids| ids.iter().map(hex).collect::<Vec<_>>());
         list.map(|list| Json::from(list).to_string()).into()
-    }
-
-    fn offered(&self, row: Row, found: Found) -> Result<Option<Offered>, Fault> {
-        let id = row.provider_id;
-        let provider: &Provider = &found.known.provider;
-        let Some(hours) = provider.hours(row.schedule_id.as_deref()) else { return Ok(None) };
-        Ok(Some(Offered {
-            provider: provider.id,
-            is_offered: row.is_offered,
-            type_version: row.type_version,
-            booked: told(id, row.booked.as_deref())?,
-            last_assigned_at: provider.last_assigned_at,
-            time: Time {
-                zone: hours.zone(),
-                windows: hours.windows(self.range),
-                time_off: time_off(provider, self.range),
-                claims: found.known.claims(self.range).to_vec(),
-                closures: found.closures,
-                counted: told(id, row.counted.as_deref())?,
-            },
-        }))
     }
 }
 

@@ -62,7 +62,9 @@ impl ProviderId {
 
     /// The resource name, `providers/{provider}`.
     pub fn name(self) -> String {
-        format!("providers/{self}")
+        // Lists of slots are full of these; the formatting machinery is five times slower.
+        let mut buffer = Uuid::encode_buffer();
+        ["providers/", self.0.hyphenated().encode_lower(&mut buffer)].concat()
     }
 
     /// The resource name of the schedule, `providers/{provider}/schedule`.

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
-use sea_orm::{
-    DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType,
-};
+use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -14,7 +12,7 @@ use super::remembered::{Known, Remembered};
 use crate::{
     kernel::{
         fault::Fault,
-        id::ProviderId,
+        id::{ProviderId, TypeId},
         time::{Instant, Interval},
     },
     schedule::provider::Provider,
@@ -26,10 +24,19 @@ use crate::{
 pub struct Question {
     /// Whose.
     pub provider: ProviderId,
+    /// Whether the provider offers this type is asked for too.
+    pub type_id: Option<TypeId>,
     /// Which.
     pub range: Interval,
     /// The present, in whole seconds, as expiries are: what expires until then claims nothing.
     pub now: Instant,
+}
+
+impl Question {
+    /// The type, or the id that none has: there are no arrays with gaps.
+    fn type_or_none(&self) -> Uuid {
+        self.type_id.map_or(Uuid::nil(), |id| id.0)
+    }
 }
 
 /// A provider's time, of one moment.
@@ -39,6 +46,17 @@ pub struct Found {
     pub known: Arc<Known>,
     /// When the practice is closed, sorted.
     pub closures: Vec<Interval>,
+    /// How the type is offered that was asked for; nothing if it is not.
+    pub offer: Option<Offer>,
+    /// The version of that type, if there is one.
+    pub type_version: Option<i64>,
+}
+
+/// How a type is offered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// By which named schedule; none is the default one.
+    pub schedule: Option<String>,
 }
 
 /// The answer to a question.
@@ -72,18 +90,25 @@ pub struct Find {
 
 // Of those whose time is remembered, all that may have changed without a new version: a closure gives one
 // only to those who were there when it was made.
-const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, (
+const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, o.type_id IS NOT NULL AS is_offered,
+        o.schedule_id, t.version AS type_version, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
-    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[])
-        WITH ORDINALITY AS q (provider_id, starts_at, ends_at, place)
-    JOIN providers p ON p.provider_id = q.provider_id";
+    FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::uuid[])
+        WITH ORDINALITY AS q (provider_id, starts_at, ends_at, type_id, place)
+    JOIN providers p ON p.provider_id = q.provider_id
+    LEFT JOIN offerings o ON o.provider_id = q.provider_id AND o.type_id = q.type_id
+    LEFT JOIN appointment_types t ON t.type_id = q.type_id";
 
-const SQLITE_VERSIONS: &str = "SELECT $4 AS place, p.version, (
+const SQLITE_VERSIONS: &str = "SELECT $5 AS place, p.version, o.type_id IS NOT NULL AS is_offered,
+        o.schedule_id, t.version AS type_version, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $2 AND starts_at < $3) AS closures
-    FROM providers p WHERE p.provider_id = $1";
+    FROM providers p
+    LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $4
+    LEFT JOIN appointment_types t ON t.type_id = $4
+    WHERE p.provider_id = $1";
 
 // The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
 // would cost several times as much to send and to read. The weekly hours and the plan are left out where
@@ -94,14 +119,18 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
         CASE WHEN p.schedule_version <> q.known THEN p.weekly_hours END AS weekly_hours,
         CASE WHEN p.schedule_version <> q.known THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
+        o.type_id IS NOT NULL AS is_offered, o.schedule_id, t.version AS type_version,
         c.claims, c.changes_at, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
     FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
-            $6::timestamptz[], $7::bigint[])
-        WITH ORDINALITY AS q (provider_id, earliest, starts_at, ends_at, latest, now, known, place)
+            $6::timestamptz[], $7::bigint[], $8::uuid[])
+        WITH ORDINALITY
+            AS q (provider_id, earliest, starts_at, ends_at, latest, now, known, type_id, place)
     JOIN providers p ON p.provider_id = q.provider_id
+    LEFT JOIN offerings o ON o.provider_id = q.provider_id AND o.type_id = q.type_id
+    LEFT JOIN appointment_types t ON t.type_id = q.type_id
     CROSS JOIN LATERAL (
         SELECT string_agg(extract(epoch FROM a.claim_starts_at)::bigint || ','
             || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS claims,
@@ -119,21 +148,28 @@ const SQLITE: &str = "WITH claimed AS (
           AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
           AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
           AND (a.expires_at IS NULL OR a.expires_at > $6))
-    SELECT $8 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
+    SELECT $9 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> $7 THEN p.weekly_hours END AS weekly_hours,
         CASE WHEN p.schedule_version <> $7 THEN p.plan END AS plan, p.last_assigned_at,
         p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
+        o.type_id IS NOT NULL AS is_offered, o.schedule_id, t.version AS type_version,
         (SELECT group_concat(unixepoch(claim_starts_at) || ',' || unixepoch(claim_ends_at), ',')
             FROM claimed) AS claims,
         (SELECT min(expires_at) FROM claimed) AS changes_at, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $3 AND starts_at < $4) AS closures
-    FROM providers p WHERE p.provider_id = $1";
+    FROM providers p
+    LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $8
+    LEFT JOIN appointment_types t ON t.type_id = $8
+    WHERE p.provider_id = $1";
 
 #[derive(FromQueryResult)]
 struct VersionRow {
     place: i64,
     version: i64,
+    is_offered: bool,
+    schedule_id: Option<String>,
+    type_version: Option<i64>,
     closures: Option<String>,
 }
 
@@ -152,6 +188,9 @@ struct Row {
     version: i64,
     schedule_version: i64,
     schedule_updated_at: Instant,
+    is_offered: bool,
+    schedule_id: Option<String>,
+    type_version: Option<i64>,
     claims: Option<String>,
     changes_at: Option<Instant>,
     closures: Option<String>,
@@ -164,7 +203,7 @@ impl Query for Find {
         let mut answers: Vec<Option<Answer>> = vec![None; self.questions.len()];
         let known = self.questions.iter().enumerate().filter_map(|(place, asked)| {
             let known = self.remembered.time(asked.provider, asked.range, asked.now)?;
-            Some((place, Remembrance { known, range: asked.range }))
+            Some((place, Remembrance { known, asked: *asked }))
         });
         let (places, known): (Vec<_>, Vec<_>) = known.unzip();
         for (place, found) in places.into_iter().zip(still(at, known).await?) {
@@ -184,7 +223,7 @@ impl Query for Find {
 /// What is remembered that a question is about.
 struct Remembrance {
     known: Arc<Known>,
-    range: Interval,
+    asked: Question,
 }
 
 /// Of what is remembered, in the same order, what the database still says; with the closures.
@@ -199,9 +238,13 @@ async fn still(
         if let Some((found, Remembrance { known, .. })) = all.get_mut(place).zip(known.get(place))
             && known.provider.version == row.version
         {
-            *found = Some(told(row.closures.as_deref(), "closures", known.provider.id).map(
-                |closures| Found { known: Arc::clone(known), closures },
-            ));
+            let closures = told(row.closures.as_deref(), "closures", known.provider.id);
+            *found = Some(closures.map(|closures| Found {
+                known: Arc::clone(known),
+                closures,
+                offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
+                type_version: row.type_version,
+            }));
         }
     }
     Ok(all)
@@ -282,21 +325,27 @@ impl Wide {
             since: self.asked.now,
             until: row.changes_at,
         };
-        Ok(Found { known: Arc::new(known), closures })
+        Ok(Found {
+            known: Arc::new(known),
+            closures,
+            offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
+            type_version: row.type_version,
+        })
     }
 }
 
 fn versions(engine: Engine, known: &[Remembrance]) -> Vec<Statement> {
-    let columns: [(ArrayType, fn(&Remembrance) -> Value); 3] = [
-        (ArrayType::Uuid, |asked| asked.known.provider.id.0.into()),
-        (ArrayType::ChronoDateTimeUtc, |asked| asked.range.start().into()),
-        (ArrayType::ChronoDateTimeUtc, |asked| asked.range.end().into()),
+    let columns: [(ArrayType, fn(&Remembrance) -> Value); 4] = [
+        (ArrayType::Uuid, |one| one.asked.provider.0.into()),
+        (ArrayType::ChronoDateTimeUtc, |one| one.asked.range.start().into()),
+        (ArrayType::ChronoDateTimeUtc, |one| one.asked.range.end().into()),
+        (ArrayType::Uuid, |one| one.asked.type_or_none().into()),
     ];
     statements(engine, [POSTGRES_VERSIONS, SQLITE_VERSIONS], known, &columns)
 }
 
 fn times(engine: Engine, questions: &[Wide]) -> Vec<Statement> {
-    let columns: [(ArrayType, fn(&Wide) -> Value); 7] = [
+    let columns: [(ArrayType, fn(&Wide) -> Value); 8] = [
         (ArrayType::Uuid, |wide| wide.asked.provider.0.into()),
         (ArrayType::ChronoDateTimeUtc, |wide| earliest(wide.covered).into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.start().into()),
@@ -304,6 +353,7 @@ fn times(engine: Engine, questions: &[Wide]) -> Vec<Statement> {
         (ArrayType::ChronoDateTimeUtc, |wide| latest(wide.covered).into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.asked.now.into()),
         (ArrayType::BigInt, |wide| wide.known_version().into()),
+        (ArrayType::Uuid, |wide| wide.asked.type_or_none().into()),
     ];
     statements(engine, [POSTGRES, SQLITE], questions, &columns)
 }
