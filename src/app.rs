@@ -21,7 +21,10 @@ use tonic_health::pb::{
 };
 
 use crate::{
-    accounts::service::{Accounts, NewUser},
+    accounts::{
+        service::{Accounts, NewUser},
+        sessions::Lifetimes,
+    },
     availability::{service::Availabilities, slots_service::Slots},
     booking::{drift_service::Drifted, service::Bookings},
     catalogue::service::Types,
@@ -34,6 +37,7 @@ use crate::{
         Role,
         email::Email,
         password::{self, Hasher},
+        refresh::RefreshTokens,
         signing_key::{KeyError, SigningKey},
         token::{self, Tokens},
     },
@@ -376,6 +380,11 @@ fn services(
         ambient: ambient.clone(),
         hasher,
         tokens,
+        refresh: RefreshTokens::new(&key.derived("refresh tokens")),
+        lifetimes: Lifetimes {
+            idle: TimeDelta::hours(auth.session_idle_hours.into()),
+            absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
+        },
         default_schedule: Arc::new(default_schedule(config)?),
         provider_sign_up: auth.provider_sign_up,
     };

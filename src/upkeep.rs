@@ -1,12 +1,12 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
-//! tokens were ended, forget old requests. Each in a loop of its own, so that none waits for another.
+//! tokens were ended, forget old requests and sessions. Each in a loop of its own, so that none waits for another.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::service::Accounts,
+    accounts::{service::Accounts, sessions},
     app::{Error, operator_text},
     grpc::health::{self, Health},
     identity::token::Tokens,
@@ -22,7 +22,7 @@ const FOLLOW: Duration = Duration::from_secs(1);
 const RETRY_FOLLOW: Duration = Duration::from_millis(50);
 /// After how long without an answer to that no token is accepted any more.
 const STALE: Duration = Duration::from_secs(30);
-/// How often old requests are forgotten.
+/// How often old requests and sessions are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(crate) async fn follow(
         tokio::try_join!(
             follow_readiness(&store, &accounts.tokens, &health, migrate),
             follow_tokens(&accounts),
-            forget_requests(&store, &accounts),
+            forget_old(&store, &accounts),
         )?;
         Ok(())
     };
@@ -91,13 +91,17 @@ async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
 }
 
 /// Once an hour. A failure costs nothing but disk space until the next time.
-async fn forget_requests(store: &Store, accounts: &Accounts) -> Result<(), Error> {
+async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
     loop {
         tokio::time::sleep(FORGET).await;
-        let unit = storage::request::Forget { now: accounts.ambient.now() };
-        match store.run(Deadline::after(BACKGROUND), unit).await {
+        let now = accounts.ambient.now();
+        match store.run(Deadline::after(BACKGROUND), storage::request::Forget { now }).await {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old requests"),
             Err(fault) => tracing::warn!(%fault, "forgetting old requests"),
+        }
+        match store.run(Deadline::after(BACKGROUND), sessions::store::Forget { now }).await {
+            Ok(forgotten) => tracing::info!(forgotten, "forgot old sessions"),
+            Err(fault) => tracing::warn!(%fault, "forgetting old sessions"),
         }
     }
 }

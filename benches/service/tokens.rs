@@ -43,7 +43,9 @@ pub(crate) fn measure(bed: &Bed, report: &mut Report) -> Outcome {
                 session: ambient.id(now),
             };
             let grant = Grant { caller, generation: 0 };
-            tokens.make(grant, ambient.id(now), now).map(|token| token.text)
+            tokens
+                .make(grant, ambient.id(now), now, now + TimeDelta::days(1))
+                .map(|token| token.text)
         });
         let texts = texts.collect::<Result<Vec<_>, _>>().map_err(|fault| fault.to_string())?;
         for found in [&mut new, &mut seen] {

@@ -15,6 +15,7 @@ mod m0003_appointments;
 mod m0004_events;
 mod m0005_requests;
 mod m0006_practice;
+mod m0007_sessions;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_events::Migration),
             Box::new(m0005_requests::Migration),
             Box::new(m0006_practice::Migration),
+            Box::new(m0007_sessions::Migration),
         ]
     }
 }

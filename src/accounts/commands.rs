@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::{
     Kind, User,
+    audit::{self, Witness},
+    sessions,
     store::{self, Account},
 };
 use crate::{
@@ -96,7 +98,8 @@ impl UnitOfWork for UpdateProfile {
         }
         let detail =
             json!({ "display_name": user.display_name, "time_zone": user.time_zone.name() });
-        let act = Act { kind: Kind::ProfileChanged, actor: self.user, detail, ended: None };
+        let kind = Kind::ProfileChanged;
+        let act = Act { kind, actor: self.user, detail, ended: None, audited: None };
         finish(tx, account, act, &self.once, self.now).await
     }
 }
@@ -115,8 +118,8 @@ pub struct ChangePassword {
     pub session: Uuid,
     /// The request, for retries.
     pub once: Once,
-    /// The time of the change.
-    pub now: Instant,
+    /// Who does it.
+    pub witness: Witness,
 }
 
 impl UnitOfWork for ChangePassword {
@@ -137,8 +140,9 @@ impl UnitOfWork for ChangePassword {
             actor: self.user,
             detail: json!({}),
             ended: Some(ended),
+            audited: Some((audit::Act::PasswordChanged, &self.witness)),
         };
-        let user = finish(tx, account, act, &self.once, self.now).await?;
+        let user = finish(tx, account, act, &self.once, self.witness.now).await?;
         Ok((user, ended))
     }
 }
@@ -197,8 +201,8 @@ pub struct ChangeAccount {
     pub expected: Option<i64>,
     /// The request, for retries.
     pub once: Once,
-    /// The time of the change.
-    pub now: Instant,
+    /// Who does it.
+    pub witness: Witness,
 }
 
 impl UnitOfWork for ChangeAccount {
@@ -206,6 +210,7 @@ impl UnitOfWork for ChangeAccount {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;
+        let now = self.witness.now;
         // The permit was given by a token, before this transaction. With both rows locked the one who
         // acts is an admin now and stays one, so an installation is never left without.
         let (actor, account) = store::lock_both(tx, admin, subject).await?;
@@ -220,30 +225,36 @@ impl UnitOfWork for ChangeAccount {
         }
         let user = &mut account.user;
         let before = (user.role, user.disabled);
-        let (kind, detail) = match self.change {
+        let (kind, audited, detail) = match self.change {
             Change::Role(role) => {
                 user.role = role;
-                (Kind::RoleChanged, json!({ "role": role.word() }))
+                (Kind::RoleChanged, audit::Act::RoleChanged, json!({ "role": role.word() }))
             }
             Change::Disabled(disabled) => {
                 user.disabled = disabled;
-                (if disabled { Kind::Disabled } else { Kind::Enabled }, json!({}))
+                let (kind, audited) = if disabled {
+                    (Kind::Disabled, audit::Act::Disabled)
+                } else {
+                    (Kind::Enabled, audit::Act::Enabled)
+                };
+                (kind, audited, json!({}))
             }
         };
         if before == (user.role, user.disabled) {
-            self.once.keep(tx, subject.0, user.version, user, self.now).await?;
+            self.once.keep(tx, subject.0, user.version, user, now).await?;
             return Ok((account.user, present));
         }
         if user.bookable() {
             let zoned = Arc::new(self.schedule.in_zone(user.time_zone));
             let (provider, name) = (subject.as_provider(), &user.display_name);
-            schedule::commands::open(tx, provider, name, &zoned, Some(admin), self.now).await?;
+            schedule::commands::open(tx, provider, name, &zoned, Some(admin), now).await?;
         }
         // Who is let in again has no tokens that could still be good.
         let ended =
             (kind != Kind::Enabled).then_some(Ended { least: present.least + 1, kept: None });
-        let act = Act { kind, actor: admin, detail, ended };
-        let user = finish(tx, account, act, &self.once, self.now).await?;
+        let audited = Some((audited, &self.witness));
+        let act = Act { kind, actor: admin, detail, ended, audited };
+        let user = finish(tx, account, act, &self.once, now).await?;
         Ok((user, ended.unwrap_or(present)))
     }
 }
@@ -277,11 +288,12 @@ async fn resume(
     Ok((account, None))
 }
 
-struct Act {
+struct Act<'a> {
     kind: Kind,
     actor: UserId,
     detail: Value,
     ended: Option<Ended>,
+    audited: Option<(audit::Act, &'a Witness)>,
 }
 
 /// Writes the account back with its next version, records the change, lets the provider that it may be
@@ -289,7 +301,7 @@ struct Act {
 async fn finish(
     tx: &Tx,
     mut account: Account,
-    act: Act,
+    act: Act<'_>,
     once: &Once,
     now: Instant,
 ) -> Result<User, Fault> {
@@ -297,6 +309,13 @@ async fn finish(
     account.user.updated_at = now;
     store::update(tx, &account, act.ended.map(|ended| (ended, now))).await?;
     let user = account.user;
+    if let Some(ended) = act.ended {
+        let why = sessions::End::AccountChanged;
+        sessions::store::end_others(tx, user.id, ended.kept, why, now).await?;
+    }
+    if let Some((audited, witness)) = act.audited {
+        audit::record(tx, witness.of(audited, user.id, None, act.detail.clone())).await?;
+    }
     store::record(tx, &user, act.kind, Some(act.actor), now, act.detail).await?;
     let (provider, name) = (user.id.as_provider(), &user.display_name);
     schedule::commands::change(tx, provider, name, user.bookable(), Some(act.actor), now).await?;

@@ -3,8 +3,10 @@
 //! To the right of `schedule`, because an account that becomes a provider gets a schedule in the same
 //! transaction.
 
+pub mod audit;
 pub mod commands;
 pub mod service;
+pub mod sessions;
 pub mod store;
 
 use chrono_tz::Tz;

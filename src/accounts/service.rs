@@ -12,15 +12,17 @@ use super::{
     commands::{
         Change, ChangeAccount, ChangePassword, Rehash, SignUp, UpdateProfile, wrong_password,
     },
+    sessions::{self, Lifetimes, service::LoggedIn},
     store::{self, Account},
 };
 use crate::{
     identity::{
-        Caller, Ended, Grant, Role,
+        Caller, Ended, Origin, Role,
         email::Email,
         password::Hasher,
         permit::{ChangeUser, ManageUsers},
-        token::{AccessToken, Tokens},
+        refresh::RefreshTokens,
+        token::Tokens,
     },
     kernel::{
         ambient::Ambient,
@@ -46,6 +48,10 @@ pub struct Accounts {
     pub hasher: Hasher,
     /// Access tokens.
     pub tokens: Tokens,
+    /// Refresh tokens.
+    pub refresh: RefreshTokens,
+    /// How long log-ins last.
+    pub lifetimes: Lifetimes,
     /// What new providers begin with, apart from the zone.
     pub default_schedule: Arc<Schedule>,
     /// Whether strangers may become providers.
@@ -111,35 +117,25 @@ impl Accounts {
         }
     }
 
-    /// Public: exchanges email and password for an access token. Unknown, wrong and disabled answer the
-    /// same after the same work.
+    /// Public: exchanges email and password for a log-in. Unknown, wrong and disabled answer the same
+    /// after the same work.
     pub async fn log_in(
         &self,
         deadline: Deadline,
         email: Email,
         password: SecretString,
-    ) -> Result<(User, AccessToken), Fault> {
+        origin: Origin,
+    ) -> Result<LoggedIn, Fault> {
         let account = self.store.read(deadline, ByEmail(email)).await?;
         let stored = account.as_ref().map(|account| account.password_hash.clone());
         let right = self.hasher.verify(password.clone(), stored).await?;
         let Some(account) = account.filter(|account| right && !account.user.disabled) else {
-            return Err(Fault::new(
-                Reason::LogInFailed,
-                "email and password do not belong to an account that may log in",
-            ));
+            return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {
             self.rehash(deadline, &account, password).await;
         }
-        let now = self.ambient.now();
-        let caller = Caller {
-            user: account.user.id,
-            role: account.user.role,
-            session: self.ambient.id(now),
-        };
-        let grant = Grant { caller, generation: account.token_generation };
-        let token = self.tokens.make(grant, self.ambient.id(now), now)?;
-        Ok((account.user, token))
+        self.begin_session(deadline, account, origin).await?.ok_or_else(log_in_failed)
     }
 
     /// A failed rehash is not the caller's concern: the old hash still works.
@@ -179,9 +175,9 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        current: SecretString,
-        new: SecretString,
+        (current, new): (SecretString, SecretString),
         once: Once,
+        origin: Origin,
     ) -> Result<(), Fault> {
         if self.store.read(deadline, Earlier(once.clone())).await?.is_some() {
             return Ok(());
@@ -198,7 +194,7 @@ impl Accounts {
             new_hash: self.hasher.hash(new).await?,
             session: caller.session,
             once,
-            now: self.ambient.now(),
+            witness: self.witness(Some(caller.user), origin, self.ambient.now()),
         };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
@@ -234,10 +230,11 @@ impl Accounts {
         change: Change,
         expected: Option<i64>,
         once: Once,
+        origin: Origin,
     ) -> Result<User, Fault> {
-        let now = self.ambient.now();
+        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
         let schedule = Arc::clone(&self.default_schedule);
-        let unit = ChangeAccount { permit, change, schedule, expected, once, now };
+        let unit = ChangeAccount { permit, change, schedule, expected, once, witness };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)
@@ -247,8 +244,8 @@ impl Accounts {
     pub async fn follow_ended_tokens(&self) -> Result<(), Fault> {
         let now = self.ambient.now();
         let since = now - self.tokens.time_to_live() - SKEW;
-        let ended = self.store.look(EndedSince(since)).await?;
-        self.tokens.refresh_ended(&ended, since, now);
+        let (ended, sessions) = self.store.look(EndedSince(since)).await?;
+        self.tokens.refresh_ended(&ended, &sessions, since, now);
         Ok(())
     }
 
@@ -256,6 +253,14 @@ impl Accounts {
         let found = self.store.read(deadline, ById(id)).await?;
         found.map(|account| account.user).ok_or_else(|| Fault::not_found(id.name()))
     }
+}
+
+/// The one answer to every failed log-in.
+fn log_in_failed() -> Fault {
+    Fault::new(
+        Reason::LogInFailed,
+        "email and password do not belong to an account that may log in",
+    )
 }
 
 struct ById(UserId);
@@ -304,9 +309,10 @@ impl Query for List {
 struct EndedSince(Instant);
 
 impl Query for EndedSince {
-    type Output = HashMap<UserId, Ended>;
+    type Output = (HashMap<UserId, Ended>, Vec<Uuid>);
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::ended_since(at, self.0).await
+        let users = store::ended_since(at, self.0).await?;
+        Ok((users, sessions::store::ended_since(at, self.0).await?))
     }
 }

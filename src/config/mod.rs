@@ -108,8 +108,12 @@ pub struct AuthConfig {
     pub issuer: String,
     /// `aud` of access tokens, 1 to 200 characters.
     pub audience: String,
-    /// Life of an access token in seconds, 60 to 86,400.
+    /// Life of an access token in seconds, 60 to 300.
     pub access_token_ttl_seconds: u32,
+    /// How long a log-in lasts without being refreshed, in hours, 1 to 8,760.
+    pub session_idle_hours: u32,
+    /// How long a log-in lasts in all, in hours, 1 to 8,760.
+    pub session_lifetime_hours: u32,
     /// Where the signing key is.
     pub signing_key: SigningKeySource,
     /// Whether strangers may sign up as providers.

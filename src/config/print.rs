@@ -61,6 +61,8 @@ impl Config {
             ("auth.issuer", text(&auth.issuer)),
             ("auth.audience", text(&auth.audience)),
             ("auth.access_token_ttl_seconds", number(auth.access_token_ttl_seconds)),
+            ("auth.session_idle_hours", number(auth.session_idle_hours)),
+            ("auth.session_lifetime_hours", number(auth.session_lifetime_hours)),
             (key_name, key),
             ("auth.provider_sign_up", Value::Boolean(auth.provider_sign_up)),
             ("auth.password_min_length", number(auth.password_min_length)),

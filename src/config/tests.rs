@@ -383,7 +383,9 @@ fn the_defaults_are_printed_with_their_origin() {
     [auth]
     issuer = "daybook"  # from default
     audience = "daybook"  # from default
-    access_token_ttl_seconds = 3600  # from default
+    access_token_ttl_seconds = 300  # from default
+    session_idle_hours = 336  # from default
+    session_lifetime_hours = 2160  # from default
     signing_key_file = "daybook-signing-key.pem"  # from default
     provider_sign_up = true  # from default
     password_min_length = 8  # from default

@@ -66,7 +66,9 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
     AuthConfig {
         issuer: reader.name("auth.issuer", 200),
         audience: reader.name("auth.audience", 200),
-        access_token_ttl_seconds: reader.number("auth.access_token_ttl_seconds", 60..=86_400),
+        access_token_ttl_seconds: reader.number("auth.access_token_ttl_seconds", 60..=300),
+        session_idle_hours: reader.number("auth.session_idle_hours", 1..=8_760),
+        session_lifetime_hours: reader.number("auth.session_lifetime_hours", 1..=8_760),
         signing_key: signing_key(reader),
         provider_sign_up: reader.switch("auth.provider_sign_up"),
         password_min_length: reader.number("auth.password_min_length", 8..=64),

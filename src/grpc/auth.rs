@@ -5,27 +5,31 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    caller::{caller, deadline},
-    convert::{Requests, etag, etag_version, mask, name, timestamp, zone},
+    auth_wire as wire,
+    caller::{caller, deadline, origin},
+    convert::{Requests, end, etag_version, mask, name, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
 };
 use crate::{
     accounts::{
-        LONGEST_NAME, User,
+        LONGEST_NAME,
+        audit::Filter,
         commands::Change,
         service::{Accounts, NewUser},
+        sessions::service::{LoggedIn, session_name},
     },
-    identity::{Caller, Role, email::Email, password, permit},
+    identity::{Caller, Origin, Role, email::Email, password, permit},
     kernel::{
         fault::{Fault, Violations},
-        id::{ProviderId, UserId},
+        id::UserId,
         page::{PageTokens, page_size},
         text,
     },
     storage::{Deadline, request::Once},
 };
 
+const SESSION_NAME: &str = "must be users/{user}/sessions/{session} with UUIDs in lower case";
 const USER_NAME: &str = "must be users/{user} with a UUID in lower case";
 
 #[derive(Debug)]
@@ -52,7 +56,7 @@ impl AuthService for Auth {
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
         let time_zone = violations.keep("time_zone", zone(&message.time_zone));
-        let role = match role(message.role) {
+        let role = match wire::role(message.role) {
             Some(role @ (Role::Customer | Role::Provider)) => Some(role),
             _ => violations.keep("role", Err::<Role, _>("must be ROLE_CUSTOMER or ROLE_PROVIDER")),
         };
@@ -66,14 +70,14 @@ impl AuthService for Auth {
         };
         let new = NewUser { display_name, email, password, role, time_zone };
         let user = self.accounts.sign_up(deadline, new, once).await?;
-        Ok(Response::new(pb::SignUpResponse { user: Some(wire(&user)) }))
+        Ok(Response::new(pb::SignUpResponse { user: Some(wire::user(&user)) }))
     }
 
     async fn log_in(
         &self,
         request: Request<pb::LogInRequest>,
     ) -> Result<Response<pb::LogInResponse>, Status> {
-        let deadline = deadline(&request)?;
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
         let message = request.into_inner();
         let mut violations = Violations::new();
         let email = violations.keep("email", Email::parse(&message.email));
@@ -81,12 +85,123 @@ impl AuthService for Auth {
         violations.keep("password", present(&password));
         violations.finish()?;
         let Some(email) = email else { return Err(Fault::unchecked().into()) };
-        let (user, token) = self.accounts.log_in(deadline, email, password).await?;
+        let LoggedIn { user, access, refresh, session } =
+            self.accounts.log_in(deadline, email, password, origin).await?;
         Ok(Response::new(pb::LogInResponse {
-            access_token: token.text,
-            expire_time: Some(timestamp(token.expires_at)),
-            user: Some(wire(&user)),
+            session: session_name(user.id, session),
+            access_token: access.text,
+            expire_time: Some(timestamp(access.expires_at)),
+            user: Some(wire::user(&user)),
+            refresh_token: refresh.text,
+            refresh_expire_time: Some(timestamp(refresh.expires_at)),
         }))
+    }
+
+    async fn refresh_tokens(
+        &self,
+        request: Request<pb::RefreshTokensRequest>,
+    ) -> Result<Response<pb::RefreshTokensResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let text = request.into_inner().refresh_token;
+        if text.is_empty() {
+            let mut violations = Violations::new();
+            violations.add("refresh_token", "must be set");
+            return Err(violations.into_fault().into());
+        }
+        let LoggedIn { access, refresh, .. } =
+            self.accounts.refresh(deadline, &text, origin).await?;
+        Ok(Response::new(pb::RefreshTokensResponse {
+            access_token: access.text,
+            expire_time: Some(timestamp(access.expires_at)),
+            refresh_token: refresh.text,
+            refresh_expire_time: Some(timestamp(refresh.expires_at)),
+        }))
+    }
+
+    async fn log_out(
+        &self,
+        request: Request<pb::LogOutRequest>,
+    ) -> Result<Response<pb::LogOutResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        self.accounts.log_out(deadline, caller, origin(&request)).await?;
+        Ok(Response::new(pb::LogOutResponse {}))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<pb::ListSessionsRequest>,
+    ) -> Result<Response<pb::ListSessionsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let permit = permit::run_sessions(caller, parent(&request.get_ref().parent, caller)?)?;
+        let sessions = self.accounts.sessions(deadline, permit).await?;
+        let sessions = sessions.iter().map(|(found, due)| wire::session(found, *due, caller));
+        Ok(Response::new(pb::ListSessionsResponse { sessions: sessions.collect() }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<pb::RevokeSessionRequest>,
+    ) -> Result<Response<pb::RevokeSessionResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut violations = Violations::new();
+        let named = name(&request.get_ref().name, wire::parse_session, SESSION_NAME);
+        let named = violations.keep("name", named);
+        violations.finish()?;
+        let (user, session) = named.ok_or_else(Fault::unchecked)?;
+        let permit = permit::run_sessions(caller, user)
+            .map_err(|_| Fault::not_found(session_name(user, session)))?;
+        let origin = origin(&request);
+        self.accounts.revoke_session(deadline, caller, permit, session, origin).await?;
+        Ok(Response::new(pb::RevokeSessionResponse {}))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<pb::RevokeAllSessionsRequest>,
+    ) -> Result<Response<pb::RevokeAllSessionsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let pb::RevokeAllSessionsRequest { parent: of, keep_current } = request.get_ref();
+        let permit = permit::run_sessions(caller, parent(of, caller)?)?;
+        let origin = origin(&request);
+        self.accounts.revoke_all_sessions(deadline, caller, permit, *keep_current, origin).await?;
+        Ok(Response::new(pb::RevokeAllSessionsResponse {}))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let permit = permit::manage_users(caller)?;
+        let message = request.into_inner();
+        let query = format!(
+            "audit {} {} {} {:?} {:?}",
+            caller.user, message.user, message.kind, message.start_time, message.end_time
+        );
+        let mut violations = Violations::new();
+        let user = (!message.user.is_empty())
+            .then(|| violations.keep("user", name(&message.user, UserId::parse, USER_NAME)))
+            .flatten();
+        let act = (message.kind != 0)
+            .then(|| {
+                let act = wire::act(message.kind).ok_or("must be one of the kinds");
+                violations.keep("kind", act)
+            })
+            .flatten();
+        let from = message.start_time.as_ref();
+        let from = from.and_then(|at| violations.keep("start_time", start(Some(at))));
+        let until = message.end_time.as_ref();
+        let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let before = self.pages.read::<Uuid>(&query, &message.page_token);
+        let before = violations.keep("page_token", before).flatten();
+        violations.finish()?;
+        let filter = Filter { user, act, from, until };
+        let limit = u64::from(size) + 1;
+        let found = self.accounts.audit(deadline, permit, filter, before, limit).await?;
+        let (found, next_page_token) = cut(found, size, &self.pages, &query, |entry| entry.id);
+        let audit_events = found.iter().map(wire::audit_event).collect();
+        Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
     }
 
     async fn get_me(
@@ -94,7 +209,7 @@ impl AuthService for Auth {
         request: Request<pb::GetMeRequest>,
     ) -> Result<Response<pb::GetMeResponse>, Status> {
         let user = self.accounts.me(deadline(&request)?, caller(&request)?).await?;
-        Ok(Response::new(pb::GetMeResponse { user: Some(wire(&user)) }))
+        Ok(Response::new(pb::GetMeResponse { user: Some(wire::user(&user)) }))
     }
 
     async fn update_me(
@@ -141,7 +256,7 @@ impl AuthService for Auth {
             .accounts
             .update_me(deadline, caller, display_name, time_zone, expected, once)
             .await?;
-        Ok(Response::new(pb::UpdateMeResponse { user: Some(wire(&user)) }))
+        Ok(Response::new(pb::UpdateMeResponse { user: Some(wire::user(&user)) }))
     }
 
     async fn change_password(
@@ -149,6 +264,7 @@ impl AuthService for Auth {
         request: Request<pb::ChangePasswordRequest>,
     ) -> Result<Response<pb::ChangePasswordResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
@@ -160,7 +276,7 @@ impl AuthService for Auth {
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
         violations.finish()?;
-        self.accounts.change_password(deadline, caller, current, new, once).await?;
+        self.accounts.change_password(deadline, caller, (current, new), once, origin).await?;
         Ok(Response::new(pb::ChangePasswordResponse {}))
     }
 
@@ -179,7 +295,7 @@ impl AuthService for Auth {
         violations.finish()?;
         let users = self.accounts.list(deadline, permit, after, u64::from(size) + 1).await?;
         let (users, next_page_token) = cut(users, size, &self.pages, &query, |user| user.id.0);
-        let users = users.iter().map(wire).collect();
+        let users = users.iter().map(wire::user).collect();
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
     }
 
@@ -191,21 +307,22 @@ impl AuthService for Auth {
         let permit = permit::manage_users(caller)?;
         let id = user_id(&request.get_ref().name)?;
         let user = self.accounts.get(deadline, permit, id).await?;
-        Ok(Response::new(pb::GetUserResponse { user: Some(wire(&user)) }))
+        Ok(Response::new(pb::GetUserResponse { user: Some(wire::user(&user)) }))
     }
 
     async fn set_user_role(
         &self,
         request: Request<pb::SetUserRoleRequest>,
     ) -> Result<Response<pb::SetUserRoleResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
+        let who = Some(caller.0.user);
         let once =
             self.requests.once(who, "SetUserRole", &message.request_id, &message, &mut violations);
-        let wanted = role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
+        let wanted =
+            wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
         let change = violations.keep("role", wanted).map(Change::Role);
         let whose = (&*message.name, &*message.etag);
         let user = self.change(deadline, caller, whose, change, once, violations).await?;
@@ -216,11 +333,11 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::DisableUserRequest>,
     ) -> Result<Response<pb::DisableUserResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
+        let who = Some(caller.0.user);
         let once =
             self.requests.once(who, "DisableUser", &message.request_id, &message, &mut violations);
         let whose = (&*message.name, &*message.etag);
@@ -233,11 +350,11 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::EnableUserRequest>,
     ) -> Result<Response<pb::EnableUserResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
+        let who = Some(caller.0.user);
         let once =
             self.requests.once(who, "EnableUser", &message.request_id, &message, &mut violations);
         let whose = (&*message.name, &*message.etag);
@@ -253,7 +370,7 @@ impl Auth {
     async fn change(
         &self,
         deadline: Deadline,
-        caller: Caller,
+        (caller, origin): (Caller, Origin),
         whose: (&str, &str),
         change: Option<Change>,
         once: Once,
@@ -264,9 +381,19 @@ impl Auth {
         violations.finish()?;
         let permit = permit::change_user(caller, id.ok_or_else(Fault::unchecked)?)?;
         let change = change.ok_or_else(Fault::unchecked)?;
-        let user = self.accounts.change(deadline, permit, change, expected, once).await?;
-        Ok(wire(&user))
+        let user = self.accounts.change(deadline, permit, change, expected, once, origin).await?;
+        Ok(wire::user(&user))
     }
+}
+
+/// The account that a request is about: the caller's own where none is named.
+fn parent(text: &str, caller: Caller) -> Result<UserId, Fault> {
+    if text.is_empty() {
+        return Ok(caller.user);
+    }
+    let mut violations = Violations::new();
+    let id = violations.keep("parent", name(text, UserId::parse, USER_NAME));
+    id.ok_or_else(|| violations.into_fault())
 }
 
 fn user_id(text: &str) -> Result<UserId, Fault> {
@@ -278,33 +405,4 @@ fn user_id(text: &str) -> Result<UserId, Fault> {
 /// A password to verify: any length up to the cap, which is told before anything is hashed.
 fn present(password: &SecretString) -> Result<(), String> {
     password::check(password, 1)
-}
-
-fn role(wire: i32) -> Option<Role> {
-    match pb::Role::try_from(wire) {
-        Ok(pb::Role::Customer) => Some(Role::Customer),
-        Ok(pb::Role::Provider) => Some(Role::Provider),
-        Ok(pb::Role::Admin) => Some(Role::Admin),
-        Ok(pb::Role::Unspecified) | Err(_) => None,
-    }
-}
-
-fn wire(user: &User) -> pb::User {
-    let role = match user.role {
-        Role::Customer => pb::Role::Customer,
-        Role::Provider => pb::Role::Provider,
-        Role::Admin => pb::Role::Admin,
-    };
-    pb::User {
-        name: user.id.name(),
-        display_name: user.display_name.clone(),
-        email: user.email.as_str().to_owned(),
-        role: role.into(),
-        time_zone: user.time_zone.name().to_owned(),
-        disabled: user.disabled,
-        provider: user.provider().map(ProviderId::name).unwrap_or_default(),
-        create_time: Some(timestamp(user.created_at)),
-        update_time: Some(timestamp(user.updated_at)),
-        etag: etag(user.version),
-    }
 }

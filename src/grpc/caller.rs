@@ -9,7 +9,7 @@ use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 use super::{policy::Access, status::status};
 use crate::{
     identity::{
-        Caller,
+        Caller, Origin,
         token::{Tokens, not_authenticated},
     },
     kernel::{
@@ -86,4 +86,11 @@ pub(super) fn visitor<T>(request: &Request<T>) -> Option<Caller> {
 pub(super) fn deadline<T>(request: &Request<T>) -> Result<Deadline, Fault> {
     let deadline = request.extensions().get::<Deadline>().copied();
     deadline.ok_or_else(|| Fault::internal("a call without a deadline"))
+}
+
+/// Where the call comes from.
+pub(super) fn origin<T>(request: &Request<T>) -> Origin {
+    let agent = request.metadata().get("x-user-agent").or(request.metadata().get("user-agent"));
+    let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Origin { address: request.remote_addr().map(|peer| peer.ip()), user_agent: agent.to_owned() }
 }

@@ -5,6 +5,7 @@
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
 mod auth;
+mod auth_wire;
 mod availability;
 mod body;
 mod booking;

@@ -24,6 +24,12 @@ const ADMINS: Access = Access::Roles(&[Role::Admin]);
 pub const TABLE: &[(&str, Access)] = &[
     ("/daybook.auth.v1.AuthService/SignUp", Access::Open),
     ("/daybook.auth.v1.AuthService/LogIn", Access::Open),
+    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open),
+    ("/daybook.auth.v1.AuthService/LogOut", ALL),
+    ("/daybook.auth.v1.AuthService/ListSessions", ALL),
+    ("/daybook.auth.v1.AuthService/RevokeSession", ALL),
+    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL),
+    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS),
     ("/daybook.auth.v1.AuthService/GetMe", ALL),
     ("/daybook.auth.v1.AuthService/UpdateMe", ALL),
     ("/daybook.auth.v1.AuthService/ChangePassword", ALL),

@@ -7,8 +7,11 @@
 pub mod email;
 pub mod password;
 pub mod permit;
+pub mod refresh;
 pub mod signing_key;
 pub mod token;
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -52,6 +55,22 @@ pub struct Caller {
     pub role: Role,
     /// The log-in that the token came from.
     pub session: Uuid,
+}
+
+/// Where a call comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address, if the connection has one.
+    pub address: Option<IpAddr>,
+    /// What the client says it is, as much of it as is kept.
+    pub user_agent: String,
+}
+
+impl Origin {
+    /// The address as text; empty where there is none.
+    pub fn address_text(&self) -> String {
+        self.address.map(|address| address.to_canonical().to_string()).unwrap_or_default()
+    }
 }
 
 /// What a token stands for: the caller, and how long the token is good for beside its expiry.

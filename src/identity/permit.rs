@@ -20,6 +20,13 @@ pub struct ManageUsers {
     pub admin: UserId,
 }
 
+/// May see and end the log-ins of this account.
+#[derive(Debug, Clone, Copy)]
+pub struct RunSessions {
+    /// The account.
+    pub user: UserId,
+}
+
 /// May change this other account.
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeUser {
@@ -143,6 +150,14 @@ pub fn manage_users(caller: Caller) -> Result<ManageUsers, Fault> {
         Role::Admin => Ok(ManageUsers { admin: caller.user }),
         Role::Customer | Role::Provider => Err(role_not_allowed()),
     }
+}
+
+/// Everybody sees and ends their own log-ins, admins anybody's.
+pub fn run_sessions(caller: Caller, user: UserId) -> Result<RunSessions, Fault> {
+    if caller.user == user || caller.role == Role::Admin {
+        return Ok(RunSessions { user });
+    }
+    Err(Fault::not_found(user.name()))
 }
 
 /// Admins change other accounts, not their own.

@@ -81,6 +81,8 @@ struct Inner {
     known: Cache<[u8; 32], Known>,
     /// What is still accepted, for users whose tokens were ended lately.
     ended: ArcSwap<HashMap<UserId, (Ended, Instant)>>,
+    /// The sessions that were ended lately, and when this was noted.
+    ended_sessions: ArcSwap<HashMap<Uuid, Instant>>,
     /// Whether what is known of ended tokens is fresh enough to accept any.
     trusted: AtomicBool,
 }
@@ -121,6 +123,7 @@ impl Tokens {
             validation,
             known: Cache::new(REMEMBERED),
             ended: ArcSwap::default(),
+            ended_sessions: ArcSwap::default(),
             trusted: AtomicBool::new(true),
         }))
     }
@@ -130,11 +133,17 @@ impl Tokens {
         self.0.settings.time_to_live
     }
 
-    /// A token for this user, from `now` on; `jti` names the token.
-    pub fn make(&self, grant: Grant, jti: Uuid, now: Instant) -> Result<AccessToken, Fault> {
+    /// A token for this user, from `now` on and never longer than the log-in lasts; `jti` names the token.
+    pub fn make(
+        &self,
+        grant: Grant,
+        jti: Uuid,
+        now: Instant,
+        until: Instant,
+    ) -> Result<AccessToken, Fault> {
         let settings = &self.0.settings;
         let iat = now.timestamp();
-        let exp = iat + settings.time_to_live.num_seconds();
+        let exp = (iat + settings.time_to_live.num_seconds()).min(until.timestamp());
         let claims = Claims {
             iss: settings.issuer.clone(),
             aud: settings.audience.clone(),
@@ -197,7 +206,19 @@ impl Tokens {
         }) {
             return Err(not_authenticated());
         }
+        if self.0.ended_sessions.load().contains_key(&caller.session) {
+            return Err(not_authenticated());
+        }
         Ok(caller)
+    }
+
+    /// From now on, in this process, no token of this session is accepted.
+    pub fn end_session(&self, session: Uuid, now: Instant) {
+        self.0.ended_sessions.rcu(|ended| {
+            let mut ended = HashMap::clone(ended);
+            ended.insert(session, now);
+            ended
+        });
     }
 
     /// From now on, in this process, only these tokens of the user are accepted.
@@ -211,7 +232,19 @@ impl Tokens {
 
     /// Takes over what the database says about tokens that were ended since then. What this process
     /// noted itself stays for as long: the database may have been asked a moment before.
-    pub fn refresh_ended(&self, stored: &HashMap<UserId, Ended>, since: Instant, now: Instant) {
+    pub fn refresh_ended(
+        &self,
+        stored: &HashMap<UserId, Ended>,
+        sessions: &[Uuid],
+        since: Instant,
+        now: Instant,
+    ) {
+        self.0.ended_sessions.rcu(|ended| {
+            let mut fresh = HashMap::clone(ended);
+            fresh.retain(|_, noted| *noted >= since);
+            fresh.extend(sessions.iter().map(|session| (*session, now)));
+            fresh
+        });
         self.0.ended.rcu(|ended| {
             let mut fresh = HashMap::clone(ended);
             fresh.retain(|_, (_, noted)| *noted >= since);

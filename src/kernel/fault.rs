@@ -98,6 +98,7 @@ reasons! {
     NameTaken "NAME_TAKEN" AlreadyExists;
     InUse "IN_USE" FailedPrecondition;
     TooMany "TOO_MANY" FailedPrecondition;
+    RefreshRefused "REFRESH_REFUSED" Unauthenticated;
 }
 
 /// One field that breaks a rule.

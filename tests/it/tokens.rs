@@ -304,12 +304,12 @@ async fn a_header_that_is_no_text_is_no_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_ends_thirty_seconds_after_its_expiry_also_when_it_was_seen_before() {
-    let settings = [("auth.access_token_ttl_seconds", "600")];
+    let settings = [("auth.access_token_ttl_seconds", "300")];
     let world = World::with(Engine::Sqlite, &settings).await;
     let person = world.customer().await;
     let unseen = world.log_in(&person.user.email).await;
     let late = world.log_in(&person.user.email).await;
-    let end = world.clock.now() + TimeDelta::seconds(600 + LEEWAY);
+    let end = world.clock.now() + TimeDelta::seconds(300 + LEEWAY);
     get_me(&world, &person.token).await.unwrap();
     world.clock.set(end - TimeDelta::microseconds(1));
     get_me(&world, &person.token).await.unwrap();

@@ -334,8 +334,11 @@ impl Wide {
     }
 }
 
+/// The type of a parameter and its value for each.
+type Column<T> = (ArrayType, fn(&T) -> Value);
+
 fn versions(engine: Engine, known: &[Remembrance]) -> Vec<Statement> {
-    let columns: [(ArrayType, fn(&Remembrance) -> Value); 4] = [
+    let columns: [Column<Remembrance>; 4] = [
         (ArrayType::Uuid, |one| one.asked.provider.0.into()),
         (ArrayType::ChronoDateTimeUtc, |one| one.asked.range.start().into()),
         (ArrayType::ChronoDateTimeUtc, |one| one.asked.range.end().into()),
@@ -345,7 +348,7 @@ fn versions(engine: Engine, known: &[Remembrance]) -> Vec<Statement> {
 }
 
 fn times(engine: Engine, questions: &[Wide]) -> Vec<Statement> {
-    let columns: [(ArrayType, fn(&Wide) -> Value); 8] = [
+    let columns: [Column<Wide>; 8] = [
         (ArrayType::Uuid, |wide| wide.asked.provider.0.into()),
         (ArrayType::ChronoDateTimeUtc, |wide| earliest(wide.covered).into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.start().into()),
@@ -364,7 +367,7 @@ fn statements<T>(
     engine: Engine,
     [postgres, sqlite]: [&str; 2],
     all: &[T],
-    columns: &[(ArrayType, fn(&T) -> Value)],
+    columns: &[Column<T>],
 ) -> Vec<Statement> {
     match engine {
         _ if all.is_empty() => Vec::new(),

@@ -3,11 +3,13 @@
 
 pub mod appointment_types;
 pub mod appointments;
+pub mod audit_events;
 pub mod closures;
 pub mod events;
 pub mod offerings;
 pub mod providers;
 pub mod requests;
+pub mod sessions;
 pub mod type_events;
 pub mod user_events;
 pub mod users;

@@ -26,6 +26,7 @@ mod retries;
 mod schedule_fields;
 mod schedule_writes;
 mod schedules;
+mod sessions;
 mod slots;
 mod time_off;
 mod typed;

@@ -1,0 +1,200 @@
+//! The audit trail: what bears on security, written in the transaction of the act itself.
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    identity::Origin,
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    storage::{Session, Tx, engine, entity::audit_events},
+};
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Somebody logged in; a session began.
+    LoggedIn,
+    /// Somebody logged out; the session ended.
+    LoggedOut,
+    /// A session was ended by its owner or by an admin.
+    SessionRevoked,
+    /// All sessions of an account were ended, or all but one.
+    SessionsRevoked,
+    /// A refresh token was used that had been used up before: the session ended.
+    RefreshTokenReused,
+    /// A password changed.
+    PasswordChanged,
+    /// A role changed.
+    RoleChanged,
+    /// An account was shut out.
+    Disabled,
+    /// An account was let in again.
+    Enabled,
+}
+
+impl Act {
+    /// Every act.
+    pub const ALL: [Self; 9] = [
+        Self::LoggedIn,
+        Self::LoggedOut,
+        Self::SessionRevoked,
+        Self::SessionsRevoked,
+        Self::RefreshTokenReused,
+        Self::PasswordChanged,
+        Self::RoleChanged,
+        Self::Disabled,
+        Self::Enabled,
+    ];
+
+    /// The word used in the table.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::LoggedIn => "logged_in",
+            Self::LoggedOut => "logged_out",
+            Self::SessionRevoked => "session_revoked",
+            Self::SessionsRevoked => "sessions_revoked",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::PasswordChanged => "password_changed",
+            Self::RoleChanged => "role_changed",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.word() == word)
+    }
+}
+
+/// One line of the trail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The id; ids ascend with time.
+    pub id: Uuid,
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub act: Act,
+    /// To whose account.
+    pub user: Option<UserId>,
+    /// Who did it, if that is known.
+    pub actor: Option<UserId>,
+    /// To which session.
+    pub session: Option<Uuid>,
+    /// From which address, if that is known.
+    pub address: String,
+    /// More about it: never a secret.
+    pub detail: Value,
+}
+
+/// Which entries to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only of this account.
+    pub user: Option<UserId>,
+    /// Only this.
+    pub act: Option<Act>,
+    /// Only from then on.
+    pub from: Option<Instant>,
+    /// Only before then.
+    pub until: Option<Instant>,
+}
+
+/// Appends an entry.
+pub async fn record(tx: &Tx, entry: Entry) -> Result<(), Fault> {
+    let row = audit_events::ActiveModel {
+        event_id: Set(entry.id),
+        occurred_at: Set(entry.at),
+        kind: Set(entry.act.word().to_owned()),
+        user_id: Set(entry.user.map(|id| id.0)),
+        actor_id: Set(entry.actor.map(|id| id.0)),
+        session_id: Set(entry.session),
+        address: Set(entry.address),
+        detail: Set(entry.detail),
+    };
+    audit_events::Entity::insert(row)
+        .exec_without_returning(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// The entries before this one, latest first.
+pub async fn list(
+    at: &impl Session,
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<Entry>, Fault> {
+    use audit_events::Column;
+    let mut query = audit_events::Entity::find();
+    if let Some(user) = filter.user {
+        query = query.filter(Column::UserId.eq(user.0));
+    }
+    if let Some(act) = filter.act {
+        query = query.filter(Column::Kind.eq(act.word()));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(Column::OccurredAt.gte(from));
+    }
+    if let Some(until) = filter.until {
+        query = query.filter(Column::OccurredAt.lt(until));
+    }
+    if let Some(before) = before {
+        query = query.filter(Column::EventId.lt(before));
+    }
+    let rows = query
+        .order_by_desc(Column::EventId)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(entry).collect()
+}
+
+fn entry(row: audit_events::Model) -> Result<Entry, Fault> {
+    let id = row.event_id;
+    let act = Act::parse(&row.kind)
+        .ok_or_else(|| Fault::internal(format!("audit_events row {id}: unknown kind")))?;
+    Ok(Entry {
+        id,
+        at: row.occurred_at,
+        act,
+        user: row.user_id.map(UserId),
+        actor: row.actor_id.map(UserId),
+        session: row.session_id,
+        address: row.address,
+        detail: row.detail,
+    })
+}
+
+/// Who acts, from where, under which id: what entries have in common.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    /// The id of the entry.
+    pub id: Uuid,
+    /// Who, if that is known.
+    pub actor: Option<UserId>,
+    /// From where.
+    pub origin: Origin,
+    /// When.
+    pub now: Instant,
+}
+
+impl Witness {
+    /// An entry about an account.
+    pub fn of(&self, act: Act, user: UserId, session: Option<Uuid>, detail: Value) -> Entry {
+        Entry {
+            id: self.id,
+            at: self.now,
+            act,
+            user: Some(user),
+            actor: self.actor,
+            session,
+            address: self.origin.address_text(),
+            detail,
+        }
+    }
+}

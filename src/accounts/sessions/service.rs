@@ -1,0 +1,275 @@
+//! What callers can do with log-ins.
+
+use uuid::Uuid;
+
+use super::{
+    End, LONGEST_USER_AGENT, Session,
+    commands::{Begin, Going, Refresh, Refreshed, Revoke, RevokeAll},
+    store,
+};
+use crate::{
+    accounts::{
+        User,
+        audit::{self, Entry, Filter, Witness},
+        service::Accounts,
+        store::Account,
+    },
+    identity::{
+        Caller, Grant, Origin,
+        permit::{ManageUsers, RunSessions},
+        refresh::RefreshToken,
+        token::AccessToken,
+    },
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
+    storage::{Deadline, Query, Snapshot},
+};
+
+/// What a client gets that is logged in.
+#[derive(Debug, Clone)]
+pub struct LoggedIn {
+    /// The account.
+    pub user: User,
+    /// What calls are made with.
+    pub access: AccessToken,
+    /// What comes next.
+    pub refresh: RefreshText,
+    /// The log-in.
+    pub session: Uuid,
+}
+
+/// A refresh token as text. Does not print it.
+#[derive(Clone)]
+pub struct RefreshText {
+    /// The text.
+    pub text: String,
+    /// When it stops being good if it is not used.
+    pub expires_at: Instant,
+}
+
+impl std::fmt::Debug for RefreshText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefreshText").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl Accounts {
+    /// Begins a session of an account whose password was verified; nothing if the account has changed
+    /// in the meantime so that it may no longer log in.
+    pub(in crate::accounts) async fn begin_session(
+        &self,
+        deadline: Deadline,
+        account: Account,
+        origin: Origin,
+    ) -> Result<Option<LoggedIn>, Fault> {
+        let now = self.ambient.now();
+        let user = account.user.id;
+        let token = RefreshToken::first(user, self.ambient.id(now), self.ambient.bytes());
+        let session = Session {
+            user,
+            id: token.session,
+            token_hash: token.hash(),
+            previous: None,
+            created_at: now,
+            used_at: now,
+            expires_at: now + self.lifetimes.absolute,
+            ended: None,
+            address: origin.address_text(),
+            user_agent: origin.user_agent.chars().take(LONGEST_USER_AGENT).collect(),
+        };
+        let generation = account.token_generation;
+        let witness = self.witness(Some(user), origin, now);
+        let lifetimes = self.lifetimes;
+        let unit = Begin { session: session.clone(), generation, lifetimes, witness };
+        let Some(surplus) = self.store.run(deadline, unit).await? else { return Ok(None) };
+        for ended in surplus {
+            self.tokens.end_session(ended, now);
+        }
+        self.logged_in(account.user, generation, &session, &token).map(Some)
+    }
+
+    /// Public: exchanges a refresh token for the next one and an access token. Each is good once; a
+    /// retry within 30 seconds gets the same answer, a later one ends the session.
+    pub async fn refresh(
+        &self,
+        deadline: Deadline,
+        text: &str,
+        origin: Origin,
+    ) -> Result<LoggedIn, Fault> {
+        let (token, given_out) = self.refresh.read(text).ok_or_else(refused)?;
+        let now = self.ambient.now();
+        let witness = self.witness(None, origin, now);
+        let (salt, lifetimes) = (self.ambient.bytes(), self.lifetimes);
+        let session = token.session;
+        let unit = Refresh { token, given_out, salt, lifetimes, witness };
+        match self.store.run(deadline, unit).await? {
+            Refreshed::Next(going) => {
+                let Going { user, generation, session, token } = *going;
+                self.logged_in(user, generation, &session, &token)
+            }
+            Refreshed::Ended => {
+                self.tokens.end_session(session, now);
+                Err(refused())
+            }
+            Refreshed::Refused => Err(refused()),
+        }
+    }
+
+    /// The caller's own log-in ends.
+    pub async fn log_out(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let (user, session) = (caller.user, caller.session);
+        self.end_session(deadline, caller, user, session, (End::LoggedOut, origin)).await.map(drop)
+    }
+
+    /// The live log-ins of an account.
+    pub async fn sessions(
+        &self,
+        deadline: Deadline,
+        permit: RunSessions,
+    ) -> Result<Vec<(Session, Instant)>, Fault> {
+        let (user, now, lifetimes) = (permit.user, self.ambient.now(), self.lifetimes);
+        let found = self.store.read(deadline, List { user, now, lifetimes }).await?;
+        let due = |session: Session| {
+            let due = session.due(lifetimes);
+            (session, due)
+        };
+        Ok(found.into_iter().map(due).collect())
+    }
+
+    /// Ends a log-in of an account.
+    pub async fn revoke_session(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        permit: RunSessions,
+        session: Uuid,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let user = permit.user;
+        if !self.end_session(deadline, caller, user, session, (End::Revoked, origin)).await? {
+            return Err(Fault::not_found(session_name(user, session)));
+        }
+        Ok(())
+    }
+
+    /// Ends all log-ins of an account, or all but the caller's own.
+    pub async fn revoke_all_sessions(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        permit: RunSessions,
+        keep_own: bool,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        let user = permit.user;
+        let kept = (keep_own && caller.user == user).then_some(caller.session);
+        let witness = self.witness(Some(caller.user), origin, now);
+        let ended = self.store.run(deadline, RevokeAll { user, kept, witness }).await?;
+        let ended = ended.ok_or_else(|| Fault::not_found(user.name()))?;
+        self.tokens.end(user, ended, now);
+        Ok(())
+    }
+
+    /// A page of the audit trail, latest first.
+    pub async fn audit(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        filter: Filter,
+        before: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<Entry>, Fault> {
+        self.store.read(deadline, Trail { filter, before, limit }).await
+    }
+
+    async fn end_session(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        user: UserId,
+        session: Uuid,
+        (end, origin): (End, Origin),
+    ) -> Result<bool, Fault> {
+        let now = self.ambient.now();
+        let witness = self.witness(Some(caller.user), origin, now);
+        let lifetimes = self.lifetimes;
+        let found =
+            self.store.run(deadline, Revoke { user, session, end, lifetimes, witness }).await?;
+        if found {
+            self.tokens.end_session(session, now);
+        }
+        Ok(found)
+    }
+
+    pub(in crate::accounts) fn witness(
+        &self,
+        actor: Option<UserId>,
+        origin: Origin,
+        now: Instant,
+    ) -> Witness {
+        Witness { id: self.ambient.id(now), actor, origin, now }
+    }
+
+    fn logged_in(
+        &self,
+        user: User,
+        generation: i64,
+        session: &Session,
+        token: &RefreshToken,
+    ) -> Result<LoggedIn, Fault> {
+        let now = self.ambient.now();
+        let caller = Caller { user: user.id, role: user.role, session: session.id };
+        let grant = Grant { caller, generation };
+        let access = self.tokens.make(grant, self.ambient.id(now), now, session.expires_at)?;
+        let text = self.refresh.write(token);
+        let refresh = RefreshText { text, expires_at: session.due(self.lifetimes) };
+        Ok(LoggedIn { user, access, refresh, session: session.id })
+    }
+}
+
+/// `users/{user}/sessions/{session}`.
+pub fn session_name(user: UserId, session: Uuid) -> String {
+    format!("{}/sessions/{session}", user.name())
+}
+
+/// The one answer to every refresh token that is not good.
+fn refused() -> Fault {
+    Fault::new(Reason::RefreshRefused, "the refresh token is not good, or no longer: log in again")
+}
+
+struct List {
+    user: UserId,
+    now: Instant,
+    lifetimes: super::Lifetimes,
+}
+
+impl Query for List {
+    type Output = Vec<Session>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::list(at, self.user, self.lifetimes, self.now).await
+    }
+}
+
+struct Trail {
+    filter: Filter,
+    before: Option<Uuid>,
+    limit: u64,
+}
+
+impl Query for Trail {
+    type Output = Vec<Entry>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        audit::list(at, &self.filter, self.before, self.limit).await
+    }
+}

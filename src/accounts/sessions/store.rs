@@ -1,0 +1,183 @@
+//! Sessions as rows.
+
+use chrono::TimeDelta;
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, ExprTrait, LockType},
+};
+use uuid::Uuid;
+
+use super::{End, Lifetimes, Session};
+use crate::{
+    identity::refresh::Hash,
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    storage::{
+        Engine, Session as _, Tx, UnitOfWork, engine,
+        entity::sessions::{ActiveModel, Column, Entity, Model},
+    },
+};
+
+/// Adds a session.
+pub async fn insert(tx: &Tx, session: &Session) -> Result<(), Fault> {
+    let done = Entity::insert(active(session)).exec_without_returning(tx.db()).await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Finds a session and locks it until the transaction ends. Whoever changes one has locked the account
+/// before, so this waits for nobody who waits for the account.
+pub async fn lock(tx: &Tx, user: UserId, id: Uuid) -> Result<Option<Session>, Fault> {
+    let mut query = Entity::find_by_id((user.0, id));
+    if tx.engine() == Engine::Postgres {
+        query = query.lock(LockType::NoKeyUpdate);
+    }
+    let row = query.one(tx.db()).await;
+    row.map_err(|e| engine::fault(&e))?.map(session).transpose()
+}
+
+/// Writes back a session that was locked before.
+pub async fn update(tx: &Tx, session: &Session) -> Result<(), Fault> {
+    let done = Entity::update_many()
+        .set(active(session))
+        .filter(Column::UserId.eq(session.user.0))
+        .filter(Column::SessionId.eq(session.id))
+        .exec(tx.db())
+        .await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// The live sessions of an account, the one that was used last first.
+pub async fn list(
+    at: &impl crate::storage::Session,
+    user: UserId,
+    lifetimes: Lifetimes,
+    now: Instant,
+) -> Result<Vec<Session>, Fault> {
+    let rows = Entity::find()
+        .filter(Column::UserId.eq(user.0))
+        .filter(live(lifetimes, now))
+        .order_by_desc(Column::UsedAt)
+        .order_by_desc(Column::SessionId)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(session).collect()
+}
+
+/// Ends the live sessions of a locked account, but for one, and says which they were.
+pub async fn end_others(
+    tx: &Tx,
+    user: UserId,
+    kept: Option<Uuid>,
+    end: End,
+    now: Instant,
+) -> Result<(), Fault> {
+    let mut of = Condition::all().add(Column::UserId.eq(user.0)).add(Column::EndedAt.is_null());
+    if let Some(kept) = kept {
+        of = of.add(Column::SessionId.ne(kept));
+    }
+    let done = Entity::update_many()
+        .col_expr(Column::EndedAt, Expr::value(now))
+        .col_expr(Column::EndedBy, Expr::value(end.word()))
+        .filter(of)
+        .exec(tx.db())
+        .await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Which sessions were ended since then.
+pub async fn ended_since(
+    at: &impl crate::storage::Session,
+    since: Instant,
+) -> Result<Vec<Uuid>, Fault> {
+    let rows: Vec<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::SessionId)
+        .filter(Column::EndedAt.gte(since))
+        .into_tuple()
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(rows)
+}
+
+/// How long sessions that are over are kept, so that a stolen token is recognised as one.
+const KEPT: TimeDelta = TimeDelta::days(30);
+
+/// Forgets sessions that were over long ago.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Forget {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let over = self.now - KEPT;
+        let done = Entity::delete_many()
+            .filter(Condition::any().add(Column::ExpiresAt.lt(over)).add(Column::EndedAt.lt(over)))
+            .exec(tx.db())
+            .await;
+        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    }
+}
+
+fn live(lifetimes: Lifetimes, now: Instant) -> Condition {
+    Condition::all()
+        .add(Column::EndedAt.is_null())
+        .add(Column::ExpiresAt.gt(now))
+        .add(Expr::col(Column::UsedAt).gt(now - lifetimes.idle))
+}
+
+fn active(session: &Session) -> ActiveModel {
+    let (previous, salt) = match &session.previous {
+        Some((hash, salt)) => (Some(hash.to_vec()), Some(salt.clone())),
+        None => (None, None),
+    };
+    ActiveModel {
+        user_id: Set(session.user.0),
+        session_id: Set(session.id),
+        token_hash: Set(session.token_hash.to_vec()),
+        previous_hash: Set(previous),
+        salt: Set(salt),
+        created_at: Set(session.created_at),
+        used_at: Set(session.used_at),
+        expires_at: Set(session.expires_at),
+        ended_at: Set(session.ended.map(|(at, _)| at)),
+        ended_by: Set(session.ended.map(|(_, end)| end.word().to_owned())),
+        address: Set(session.address.clone()),
+        user_agent: Set(session.user_agent.clone()),
+    }
+}
+
+fn session(row: Model) -> Result<Session, Fault> {
+    let id = row.session_id;
+    let senseless = |what: &str| Fault::internal(format!("sessions row {id}: {what}"));
+    let hash = |bytes: Vec<u8>| Hash::try_from(bytes).map_err(|_| senseless("a hash"));
+    let ended = match (row.ended_at, row.ended_by) {
+        (Some(at), Some(word)) => {
+            Some((at, End::parse(&word).ok_or_else(|| senseless("unknown end"))?))
+        }
+        _ => None,
+    };
+    Ok(Session {
+        user: UserId(row.user_id),
+        id,
+        token_hash: hash(row.token_hash)?,
+        previous: match row.previous_hash.zip(row.salt) {
+            Some((previous, salt)) => Some((hash(previous)?, salt)),
+            None => None,
+        },
+        created_at: row.created_at,
+        used_at: row.used_at,
+        expires_at: row.expires_at,
+        ended,
+        address: row.address,
+        user_agent: row.user_agent,
+    })
+}

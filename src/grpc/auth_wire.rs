@@ -1,0 +1,102 @@
+//! Accounts, sessions and the audit trail as messages.
+
+use uuid::Uuid;
+
+use super::{
+    convert::{etag, timestamp},
+    proto::auth::{self as pb, audit_event},
+};
+use crate::{
+    accounts::{
+        User,
+        audit::{Act, Entry},
+        sessions::{Session, service::session_name},
+    },
+    identity::{Caller, Role},
+    kernel::{
+        id::{ProviderId, UserId},
+        time::Instant,
+    },
+};
+
+pub(super) fn role(wire: i32) -> Option<Role> {
+    match pb::Role::try_from(wire) {
+        Ok(pb::Role::Customer) => Some(Role::Customer),
+        Ok(pb::Role::Provider) => Some(Role::Provider),
+        Ok(pb::Role::Admin) => Some(Role::Admin),
+        Ok(pb::Role::Unspecified) | Err(_) => None,
+    }
+}
+
+pub(super) fn user(account: &User) -> pb::User {
+    let role = match account.role {
+        Role::Customer => pb::Role::Customer,
+        Role::Provider => pb::Role::Provider,
+        Role::Admin => pb::Role::Admin,
+    };
+    pb::User {
+        name: account.id.name(),
+        display_name: account.display_name.clone(),
+        email: account.email.as_str().to_owned(),
+        role: role.into(),
+        time_zone: account.time_zone.name().to_owned(),
+        disabled: account.disabled,
+        provider: account.provider().map(ProviderId::name).unwrap_or_default(),
+        create_time: Some(timestamp(account.created_at)),
+        update_time: Some(timestamp(account.updated_at)),
+        etag: etag(account.version),
+    }
+}
+
+pub(super) fn session(session: &Session, due: Instant, caller: Caller) -> pb::Session {
+    pb::Session {
+        name: session_name(session.user, session.id),
+        create_time: Some(timestamp(session.created_at)),
+        last_use_time: Some(timestamp(session.used_at)),
+        expire_time: Some(timestamp(due)),
+        address: session.address.clone(),
+        user_agent: session.user_agent.clone(),
+        current: session.id == caller.session,
+    }
+}
+
+/// Reads `users/{user}/sessions/{session}`.
+pub(super) fn parse_session(name: &str) -> Option<(UserId, Uuid)> {
+    let (user, session) = name.split_once("/sessions/")?;
+    let (user, id) = (UserId::parse(user)?, Uuid::try_parse(session).ok()?);
+    (id.to_string() == session).then_some((user, id))
+}
+
+pub(super) fn audit_event(entry: &Entry) -> pb::AuditEvent {
+    let name = |id: Option<UserId>| id.map(UserId::name).unwrap_or_default();
+    let session = entry.user.zip(entry.session).map(|(user, session)| session_name(user, session));
+    pb::AuditEvent {
+        event_id: entry.id.to_string(),
+        occur_time: Some(timestamp(entry.at)),
+        kind: kind(entry.act).into(),
+        user: name(entry.user),
+        actor: name(entry.actor),
+        session: session.unwrap_or_default(),
+        address: entry.address.clone(),
+        detail: entry.detail.to_string(),
+    }
+}
+
+fn kind(act: Act) -> audit_event::Kind {
+    match act {
+        Act::LoggedIn => audit_event::Kind::LoggedIn,
+        Act::LoggedOut => audit_event::Kind::LoggedOut,
+        Act::SessionRevoked => audit_event::Kind::SessionRevoked,
+        Act::SessionsRevoked => audit_event::Kind::SessionsRevoked,
+        Act::RefreshTokenReused => audit_event::Kind::RefreshTokenReused,
+        Act::PasswordChanged => audit_event::Kind::PasswordChanged,
+        Act::RoleChanged => audit_event::Kind::RoleChanged,
+        Act::Disabled => audit_event::Kind::Disabled,
+        Act::Enabled => audit_event::Kind::Enabled,
+    }
+}
+
+/// The act of a kind; nothing for what no act is.
+pub(super) fn act(wire: i32) -> Option<Act> {
+    Act::ALL.into_iter().find(|act| i32::from(kind(*act)) == wire)
+}

@@ -1,0 +1,151 @@
+//! Refresh tokens: opaque, single-use, and each the parent of one successor.
+//!
+//! A token is `user · session · secret · tag` in base64url. The first secret of a session is 256 random
+//! bits. The next one is HMAC-SHA-256 of the one before under a salt of 256 random bits, made at that
+//! rotation: whoever repeats a rotation gets the same successor, and whoever has an old token alone, or the
+//! database alone, cannot make one. The tag proves that a token was once given out, so that a guess with
+//! somebody's session id ends nobody's session.
+
+use std::fmt;
+
+use aws_lc_rs::{constant_time, digest, hmac};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use crate::kernel::{id::UserId, time::Instant};
+
+/// How long a retry whose answer was lost gets the same successor again.
+pub const RETRY: TimeDelta = TimeDelta::seconds(30);
+
+const ID: usize = 16;
+const SECRET: usize = 32;
+const TAG: usize = 16;
+
+/// What a session's token says. Does not print its secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// Whose session.
+    pub user: UserId,
+    /// Which session.
+    pub session: Uuid,
+    secret: [u8; SECRET],
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshToken").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+/// The hash that is stored of a token.
+pub type Hash = [u8; 32];
+
+impl RefreshToken {
+    /// The first token of a session; `secret` is fresh randomness.
+    pub fn first(user: UserId, session: Uuid, secret: [u8; 32]) -> Self {
+        Self { user, session, secret }
+    }
+
+    /// What is stored of it. One pass of SHA-256 is enough for what nobody can guess.
+    pub fn hash(&self) -> Hash {
+        let mut bytes = [0; 32];
+        let hash = digest::digest(&digest::SHA256, &self.secret);
+        bytes.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+        bytes
+    }
+
+    /// The token that follows it by this salt.
+    #[must_use]
+    pub fn successor(&self, salt: &[u8]) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, salt);
+        let mut secret = [0; SECRET];
+        let made = hmac::sign(&key, &self.secret);
+        secret.iter_mut().zip(made.as_ref()).for_each(|(to, from)| *to = *from);
+        Self { secret, ..self.clone() }
+    }
+}
+
+/// Writes and reads tokens.
+#[derive(Debug, Clone)]
+pub struct RefreshTokens(hmac::Key);
+
+impl RefreshTokens {
+    /// With the key of the tags.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The text of a token.
+    pub fn write(&self, token: &RefreshToken) -> String {
+        let mut bytes =
+            [token.user.0.as_bytes().as_slice(), token.session.as_bytes(), &token.secret].concat();
+        let tag = hmac::sign(&self.0, &bytes);
+        bytes.extend(tag.as_ref().iter().take(TAG));
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a text, and tells whether the token was given out by this server; nothing if it cannot be
+    /// one at all.
+    pub fn read(&self, text: &str) -> Option<(RefreshToken, bool)> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (said, tag) = bytes.split_at_checked(ID + ID + SECRET)?;
+        if tag.len() != TAG {
+            return None;
+        }
+        let (user, rest) = said.split_at_checked(ID)?;
+        let (session, secret) = rest.split_at_checked(ID)?;
+        let token = RefreshToken {
+            user: UserId(Uuid::from_slice(user).ok()?),
+            session: Uuid::from_slice(session).ok()?,
+            secret: secret.try_into().ok()?,
+        };
+        let made = hmac::sign(&self.0, said);
+        let made = made.as_ref().get(..TAG)?;
+        let given_out = constant_time::verify_slices_are_equal(made, tag).is_ok();
+        Some((token, given_out))
+    }
+}
+
+/// What is known of a session when a token is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The hash of the present token.
+    pub present: Hash,
+    /// The hash of the one before, if there was one.
+    pub previous: Option<Hash>,
+    /// When the present one was made.
+    pub since: Instant,
+}
+
+/// What follows from presenting a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the present one: it is used up now and gets a successor.
+    Rotate,
+    /// It was just used up, by somebody whose answer may have been lost: the same successor again.
+    Again,
+    /// It was used up before: two hold it, and one of them is a thief.
+    Reused,
+    /// It was never given out.
+    Foreign,
+}
+
+/// Judges a token of a live session.
+pub fn judge(standing: &Standing, token: &RefreshToken, given_out: bool, now: Instant) -> Verdict {
+    let hash = token.hash();
+    let is = |other: &Hash| constant_time::verify_slices_are_equal(other, &hash).is_ok();
+    if is(&standing.present) {
+        Verdict::Rotate
+    } else if standing.previous.as_ref().is_some_and(is) {
+        if now < standing.since + RETRY { Verdict::Again } else { Verdict::Reused }
+    } else if given_out {
+        Verdict::Reused
+    } else {
+        Verdict::Foreign
+    }
+}
+
+#[cfg(test)]
+#[path = "refresh_tests.rs"]
+mod tests;
