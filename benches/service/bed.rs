@@ -3,7 +3,6 @@
 use std::{path::PathBuf, sync::Arc};
 
 use daybook::kernel::ambient::Ambient;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
     postgres::Cluster,
     process::{self, Process},
     seed::{self, Calendar},
-    tell,
+    tell, tokens,
 };
 
 /// Callers that share one connection.
@@ -66,12 +65,7 @@ impl Bed {
         }
         seed::many(&cluster, "large", calendar, settings.many).await?;
 
-        tell("logging in");
-        let tokens = stream::iter(0..LOGGED_IN)
-            .map(|number| calls::log_in(channel.clone(), number))
-            .buffered(4)
-            .try_collect::<Vec<_>>()
-            .await?;
+        let tokens = tokens::of_customers(&folder, LOGGED_IN)?;
         let bed = Self {
             settings,
             calendar,

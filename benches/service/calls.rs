@@ -218,12 +218,6 @@ pub(crate) async fn sign_up(channel: Channel) -> Outcome {
     Ok(())
 }
 
-/// Logs a customer in.
-pub(crate) async fn log_in(channel: Channel, number: u32) -> Outcome<MetadataValue<Ascii>> {
-    let answer = AuthServiceClient::new(channel).log_in(credentials(number)).await?;
-    Ok(format!("Bearer {}", answer.into_inner().access_token).parse()?)
-}
-
 /// What a customer logs in with.
 pub(crate) fn credentials(number: u32) -> LogInRequest {
     LogInRequest { email: format!("customer-{number}@example.com"), password: PASSWORD.to_owned() }

@@ -1,6 +1,6 @@
 //! The check of an access token, in this process.
 
-use std::{hint::black_box, time::Instant};
+use std::{hint::black_box, path::Path, time::Instant};
 
 use chrono::TimeDelta;
 use daybook::{
@@ -11,13 +11,36 @@ use daybook::{
     },
     kernel::{ambient::Ambient, id::UserId},
 };
+use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::{
     Outcome,
     bed::Bed,
     report::{Report, Row, Spread, met},
+    seed::Kind,
     tell,
 };
+
+/// Tokens of customers, signed with the services' own key. A log-in's would not last to the end.
+pub(crate) fn of_customers(folder: &Path, count: u32) -> Outcome<Vec<MetadataValue<Ascii>>> {
+    let ambient = Ambient::system();
+    let (key, _) = SigningKey::read_or_make(&folder.join("daybook-signing-key.pem"))?;
+    let tokens = Tokens::new(settings(TimeDelta::days(1)), key);
+    let now = ambient.now();
+    let one = |number| -> Outcome<MetadataValue<Ascii>> {
+        let user = UserId(Kind::Customer.id(number));
+        let caller = Caller { user, role: Role::Customer, session: ambient.id(now) };
+        let grant = Grant { caller, generation: 0 };
+        let token = tokens.make(grant, ambient.id(now), now, now + TimeDelta::days(1));
+        let token = token.map_err(|fault| fault.to_string())?;
+        Ok(format!("Bearer {}", token.text).parse()?)
+    };
+    (0..count).map(one).collect()
+}
+
+fn settings(time_to_live: TimeDelta) -> Settings {
+    Settings { issuer: "daybook".to_owned(), audience: "daybook".to_owned(), time_to_live }
+}
 
 /// Fewer than are remembered.
 const TOKENS: u32 = 5_000;
@@ -29,12 +52,7 @@ pub(crate) fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let (key, _) = SigningKey::read_or_make(&bed.folder.join("bench-key.pem"))?;
     let (mut new, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..bed.settings.rounds {
-        let settings = Settings {
-            issuer: "daybook".to_owned(),
-            audience: "daybook".to_owned(),
-            time_to_live: TimeDelta::hours(1),
-        };
-        let tokens = Tokens::new(settings, key.clone());
+        let tokens = Tokens::new(settings(TimeDelta::hours(1)), key.clone());
         let now = ambient.now();
         let texts = (0..TOKENS).map(|_| {
             let caller = Caller {

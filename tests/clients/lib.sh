@@ -155,7 +155,18 @@ story() {
   case_ "$1: bad fields are refused" refused INVALID_FIELDS "$auth/SignUp" '{"email":"nobody"}'
   case_ "$1: without a token nothing is told" refused NOT_AUTHENTICATED "$auth/GetMe" '{}'
   case_ "$1: a cancelled slot is back" a_cancelled_slot_is_back
+  case_ "$1: a session goes on until it is logged out" a_session_goes_on_until_it_is_logged_out "$1"
   case_ "$1: health is told" healthy
+}
+a_session_goes_on_until_it_is_logged_out() {
+  local login refresh next token
+  login=$(log_in "cleo.$1") || return
+  refresh=$(pick refreshToken <<<"$login")
+  next=$(call "$auth/RefreshTokens" "{\"refresh_token\":\"$refresh\"}") || return
+  token=$(pick accessToken <<<"$next")
+  [ "$(call "$auth/ListSessions" '{}' "$token" | pick 'sessions.#')" -ge 2 ] || return
+  call "$auth/LogOut" '{}' "$token" >/dev/null || return
+  refused NOT_AUTHENTICATED "$auth/GetMe" '{}' "$token"
 }
 healthy() {
   [ "$(call grpc.health.v1.Health/Check '{}' | pick status)" = SERVING ]
