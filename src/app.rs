@@ -35,6 +35,7 @@ use crate::{
     },
     identity::{
         Role,
+        attempts::{Keys, Policies},
         email::Email,
         password::{self, Hasher},
         refresh::RefreshTokens,
@@ -385,6 +386,12 @@ fn services(
             idle: TimeDelta::hours(auth.session_idle_hours.into()),
             absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
         },
+        keys: Keys::new(&key.derived("attempts")),
+        policies: Policies::new(
+            auth.attempts_per_account,
+            auth.attempts_per_address,
+            auth.attempts_in_all,
+        ),
         default_schedule: Arc::new(default_schedule(config)?),
         provider_sign_up: auth.provider_sign_up,
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{service::Accounts, sessions},
+    accounts::{guessing, service::Accounts, sessions},
     app::{Error, operator_text},
     grpc::health::{self, Health},
     identity::token::Tokens,
@@ -102,6 +102,10 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
         match store.run(Deadline::after(BACKGROUND), sessions::store::Forget { now }).await {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old sessions"),
             Err(fault) => tracing::warn!(%fault, "forgetting old sessions"),
+        }
+        match store.run(Deadline::after(BACKGROUND), guessing::Forget { now }).await {
+            Ok(forgotten) => tracing::info!(forgotten, "forgot old attempts"),
+            Err(fault) => tracing::warn!(%fault, "forgetting old attempts"),
         }
     }
 }

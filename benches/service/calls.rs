@@ -220,7 +220,11 @@ pub(crate) async fn sign_up(channel: Channel) -> Outcome {
 
 /// What a customer logs in with.
 pub(crate) fn credentials(number: u32) -> LogInRequest {
-    LogInRequest { email: format!("customer-{number}@example.com"), password: PASSWORD.to_owned() }
+    LogInRequest {
+        email: format!("customer-{number}@example.com"),
+        password: PASSWORD.to_owned(),
+        ..LogInRequest::default()
+    }
 }
 
 /// Log-ins as fast as they go.

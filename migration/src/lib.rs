@@ -16,6 +16,7 @@ mod m0004_events;
 mod m0005_requests;
 mod m0006_practice;
 mod m0007_sessions;
+mod m0008_attempts;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_requests::Migration),
             Box::new(m0006_practice::Migration),
             Box::new(m0007_sessions::Migration),
+            Box::new(m0008_attempts::Migration),
         ]
     }
 }

@@ -15,6 +15,8 @@ use crate::{
 pub enum Act {
     /// Somebody logged in; a session began.
     LoggedIn,
+    /// A log-in failed.
+    LogInFailed,
     /// Somebody logged out; the session ended.
     LoggedOut,
     /// A session was ended by its owner or by an admin.
@@ -35,8 +37,9 @@ pub enum Act {
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LoggedIn,
+        Self::LogInFailed,
         Self::LoggedOut,
         Self::SessionRevoked,
         Self::SessionsRevoked,
@@ -51,6 +54,7 @@ impl Act {
     pub const fn word(self) -> &'static str {
         match self {
             Self::LoggedIn => "logged_in",
+            Self::LogInFailed => "log_in_failed",
             Self::LoggedOut => "logged_out",
             Self::SessionRevoked => "session_revoked",
             Self::SessionsRevoked => "sessions_revoked",
@@ -185,12 +189,18 @@ pub struct Witness {
 
 impl Witness {
     /// An entry about an account.
-    pub fn of(&self, act: Act, user: UserId, session: Option<Uuid>, detail: Value) -> Entry {
+    pub fn of(
+        &self,
+        act: Act,
+        user: Option<UserId>,
+        session: Option<Uuid>,
+        detail: Value,
+    ) -> Entry {
         Entry {
             id: self.id,
             at: self.now,
             act,
-            user: Some(user),
+            user,
             actor: self.actor,
             session,
             address: self.origin.address_text(),

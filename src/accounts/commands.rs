@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Kind, User,
     audit::{self, Witness},
+    guessing::Counted,
     sessions,
     store::{self, Account},
 };
@@ -116,6 +117,8 @@ pub struct ChangePassword {
     pub new_hash: String,
     /// The log-in that makes the change, and stays logged in.
     pub session: Uuid,
+    /// What the attempt at the present password was counted by.
+    pub counted: Counted,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -126,6 +129,7 @@ impl UnitOfWork for ChangePassword {
     type Output = (User, Ended);
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        self.counted.refund(tx, self.witness.now).await?;
         let (mut account, earlier) = begin(tx, self.user, &self.once, None).await?;
         let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
         if let Some(earlier) = earlier {
@@ -144,6 +148,24 @@ impl UnitOfWork for ChangePassword {
         };
         let user = finish(tx, account, act, &self.once, self.witness.now).await?;
         Ok((user, ended))
+    }
+}
+
+/// Writes down that a log-in failed.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// At which account, if there is one.
+    pub user: Option<UserId>,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Failed {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let entry = self.witness.of(audit::Act::LogInFailed, self.user, None, json!({}));
+        audit::record(tx, entry).await
     }
 }
 
@@ -314,7 +336,7 @@ async fn finish(
         sessions::store::end_others(tx, user.id, ended.kept, why, now).await?;
     }
     if let Some((audited, witness)) = act.audited {
-        audit::record(tx, witness.of(audited, user.id, None, act.detail.clone())).await?;
+        audit::record(tx, witness.of(audited, Some(user.id), None, act.detail.clone())).await?;
     }
     store::record(tx, &user, act.kind, Some(act.actor), now, act.detail).await?;
     let (provider, name) = (user.id.as_provider(), &user.display_name);

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod commands;
+pub mod guessing;
 pub mod service;
 pub mod sessions;
 pub mod store;

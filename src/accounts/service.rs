@@ -10,14 +10,17 @@ use uuid::Uuid;
 use super::{
     User,
     commands::{
-        Change, ChangeAccount, ChangePassword, Rehash, SignUp, UpdateProfile, wrong_password,
+        Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
+        wrong_password,
     },
+    guessing::{Counted, Refund, Reserve},
     sessions::{self, Lifetimes, service::LoggedIn},
     store::{self, Account},
 };
 use crate::{
     identity::{
         Caller, Ended, Origin, Role,
+        attempts::{Keys, Policies},
         email::Email,
         password::Hasher,
         permit::{ChangeUser, ManageUsers},
@@ -52,6 +55,10 @@ pub struct Accounts {
     pub refresh: RefreshTokens,
     /// How long log-ins last.
     pub lifetimes: Lifetimes,
+    /// What attempts at passwords are counted by.
+    pub keys: Keys,
+    /// How many of them there may be.
+    pub policies: Policies,
     /// What new providers begin with, apart from the zone.
     pub default_schedule: Arc<Schedule>,
     /// Whether strangers may become providers.
@@ -118,24 +125,68 @@ impl Accounts {
     }
 
     /// Public: exchanges email and password for a log-in. Unknown, wrong and disabled answer the same
-    /// after the same work.
+    /// after the same work. `device` is what a device was given at an earlier log-in, or empty.
     pub async fn log_in(
         &self,
         deadline: Deadline,
         email: Email,
         password: SecretString,
+        device: &str,
         origin: Origin,
     ) -> Result<LoggedIn, Fault> {
-        let account = self.store.read(deadline, ByEmail(email)).await?;
+        let account = self.store.read(deadline, ByEmail(email.clone())).await?;
+        let known = account.as_ref().is_some_and(|a| self.keys.knows(device, a.user.id));
+        let counted = self.counted(&email, known.then_some(device), &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
-        let right = self.hasher.verify(password.clone(), stored).await?;
+        let right = self.guess(deadline, &counted, password.clone(), stored).await?;
+        let user = account.as_ref().map(|account| account.user.id);
         let Some(account) = account.filter(|account| right && !account.user.disabled) else {
+            let witness = self.witness(None, origin, self.ambient.now());
+            self.store.run(deadline, Failed { user, witness }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {
             self.rehash(deadline, &account, password).await;
         }
-        self.begin_session(deadline, account, origin).await?.ok_or_else(log_in_failed)
+        let device = if known {
+            device.to_owned()
+        } else {
+            self.keys.word(account.user.id, self.ambient.bytes())
+        };
+        let begun = self.begin_session(deadline, account, counted, device, origin).await?;
+        begun.ok_or_else(log_in_failed)
+    }
+
+    /// What a log-in is counted by. A device that the account knows counts by itself, so that nobody
+    /// elsewhere can delay it.
+    fn counted(&self, email: &Email, device: Option<&str>, origin: &Origin) -> Counted {
+        let (keys, policies) = (&self.keys, &self.policies);
+        let mut by = match device {
+            Some(device) => vec![(keys.device(device), policies.account)],
+            None => vec![(keys.account(email), policies.account), (keys.in_all(), policies.in_all)],
+        };
+        by.extend(origin.address.map(|address| (keys.address(address), policies.address)));
+        Counted::by(by)
+    }
+
+    /// The gate of every password that is given to us: an attempt is reserved before anything is
+    /// hashed. Whoever was right gives it back.
+    async fn guess(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<bool, Fault> {
+        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
+        self.store.run(deadline, reserve).await?;
+        let verified = self.hasher.verify(password, stored).await;
+        if verified.is_err() {
+            // Nothing was looked at.
+            let refund = Refund { counted: counted.clone(), now: self.ambient.now() };
+            self.store.run(deadline, refund).await?;
+        }
+        verified
     }
 
     /// A failed rehash is not the caller's concern: the old hash still works.
@@ -185,7 +236,10 @@ impl Accounts {
         let account = self.store.read(deadline, ById(caller.user)).await?;
         let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
         let verified = account.password_hash;
-        if !self.hasher.verify(current, Some(verified.clone())).await? {
+        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
+        let own = (self.keys.own(caller.user), self.policies.account);
+        let counted = Counted::by(address.into_iter().chain([own]).collect());
+        if !self.guess(deadline, &counted, current, Some(verified.clone())).await? {
             return Err(wrong_password());
         }
         let unit = ChangePassword {
@@ -193,6 +247,7 @@ impl Accounts {
             verified,
             new_hash: self.hasher.hash(new).await?,
             session: caller.session,
+            counted,
             once,
             witness: self.witness(Some(caller.user), origin, self.ambient.now()),
         };

@@ -114,6 +114,12 @@ pub struct AuthConfig {
     pub session_idle_hours: u32,
     /// How long a log-in lasts in all, in hours, 1 to 8,760.
     pub session_lifetime_hours: u32,
+    /// Wrong passwords at one account before delays begin, 3 to 100.
+    pub attempts_per_account: u32,
+    /// Wrong passwords from one address before delays begin, 3 to 1,000,000.
+    pub attempts_per_address: u32,
+    /// Wrong passwords in all before delays begin, 3 to 1,000,000.
+    pub attempts_in_all: u32,
     /// Where the signing key is.
     pub signing_key: SigningKeySource,
     /// Whether strangers may sign up as providers.

@@ -386,6 +386,9 @@ fn the_defaults_are_printed_with_their_origin() {
     access_token_ttl_seconds = 300  # from default
     session_idle_hours = 336  # from default
     session_lifetime_hours = 2160  # from default
+    attempts_per_account = 10  # from default
+    attempts_per_address = 100  # from default
+    attempts_in_all = 1000  # from default
     signing_key_file = "daybook-signing-key.pem"  # from default
     provider_sign_up = true  # from default
     password_min_length = 8  # from default

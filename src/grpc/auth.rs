@@ -85,8 +85,9 @@ impl AuthService for Auth {
         violations.keep("password", present(&password));
         violations.finish()?;
         let Some(email) = email else { return Err(Fault::unchecked().into()) };
-        let LoggedIn { user, access, refresh, session } =
-            self.accounts.log_in(deadline, email, password, origin).await?;
+        let device = &message.device_token;
+        let LoggedIn { user, access, refresh, session, device } =
+            self.accounts.log_in(deadline, email, password, device, origin).await?;
         Ok(Response::new(pb::LogInResponse {
             session: session_name(user.id, session),
             access_token: access.text,
@@ -94,6 +95,7 @@ impl AuthService for Auth {
             user: Some(wire::user(&user)),
             refresh_token: refresh.text,
             refresh_expire_time: Some(timestamp(refresh.expires_at)),
+            device_token: device,
         }))
     }
 

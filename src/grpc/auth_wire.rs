@@ -85,6 +85,7 @@ pub(super) fn audit_event(entry: &Entry) -> pb::AuditEvent {
 fn kind(act: Act) -> audit_event::Kind {
     match act {
         Act::LoggedIn => audit_event::Kind::LoggedIn,
+        Act::LogInFailed => audit_event::Kind::LogInFailed,
         Act::LoggedOut => audit_event::Kind::LoggedOut,
         Act::SessionRevoked => audit_event::Kind::SessionRevoked,
         Act::SessionsRevoked => audit_event::Kind::SessionsRevoked,

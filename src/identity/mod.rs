@@ -4,6 +4,7 @@
 //! porch says which roles may call a method at all; a [`permit`] is the proof, as a value, that this
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
+pub mod attempts;
 pub mod email;
 pub mod password;
 pub mod permit;

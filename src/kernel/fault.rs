@@ -99,6 +99,7 @@ reasons! {
     InUse "IN_USE" FailedPrecondition;
     TooMany "TOO_MANY" FailedPrecondition;
     RefreshRefused "REFRESH_REFUSED" Unauthenticated;
+    TooManyAttempts "TOO_MANY_ATTEMPTS" ResourceExhausted;
 }
 
 /// One field that breaks a rule.

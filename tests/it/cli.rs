@@ -207,8 +207,11 @@ async fn the_first_admin_is_made_from_standard_input() {
     let channel = connect(&running.address.to_string()).await;
     serving(&channel).await;
     let mut auth = AuthServiceClient::new(channel);
-    let request =
-        LogInRequest { email: "grace@example.org".to_owned(), password: PASSWORD.to_owned() };
+    let request = LogInRequest {
+        email: "grace@example.org".to_owned(),
+        password: PASSWORD.to_owned(),
+        ..LogInRequest::default()
+    };
     let token = auth.log_in(request).await.unwrap().into_inner().access_token;
     let me = auth.get_me(with_token(GetMeRequest {}, &token)).await.unwrap().into_inner();
     assert_eq!(me.user.unwrap().role(), Role::Admin);

@@ -223,6 +223,7 @@ async fn a_defect_says_nothing_of_the_inside(world: World) {
     let log_in = daybook::grpc::proto::auth::LogInRequest {
         email: person.user.email.clone(),
         password: crate::support::people::PASSWORD.to_owned(),
+        ..daybook::grpc::proto::auth::LogInRequest::default()
     };
     let mut request = Request::new(log_in);
     request.metadata_mut().insert("x-request-id", "trace-7".parse().unwrap());

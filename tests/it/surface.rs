@@ -327,7 +327,7 @@ fn the_enum_of_reasons_is_the_list_of_reasons() {
         names.push(value.name().strip_prefix("ERROR_REASON_").unwrap().to_owned());
     }
     assert_eq!(names.remove(0), "UNSPECIFIED");
-    assert_eq!(numbers, (0..=46).chain([48]).collect::<Vec<i32>>());
+    assert_eq!(numbers, (0..=46).chain([48, 49]).collect::<Vec<i32>>());
     assert_eq!(names, Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
 }
 
@@ -400,5 +400,6 @@ fn the_table_of_reasons_is_stable() {
     IN_USE                    FailedPrecondition
     TOO_MANY                  FailedPrecondition
     REFRESH_REFUSED           Unauthenticated
+    TOO_MANY_ATTEMPTS         ResourceExhausted
     ");
 }

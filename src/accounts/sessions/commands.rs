@@ -8,6 +8,7 @@ use crate::{
     accounts::{
         User,
         audit::{self, Act, Witness},
+        guessing::Counted,
         store as accounts,
     },
     identity::refresh::{RefreshToken, Verdict, judge},
@@ -23,6 +24,8 @@ pub struct Begin {
     /// The generation of the account whose password was verified: what changed since then, such as the
     /// password itself, ends the log-in before it begins.
     pub generation: i64,
+    /// What the attempt at the password was counted by: it was right.
+    pub counted: Counted,
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// Who does it.
@@ -36,6 +39,7 @@ impl UnitOfWork for Begin {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let (user, now) = (self.session.user, self.witness.now);
+        self.counted.refund(tx, now).await?;
         let account = accounts::lock(tx, user).await?;
         let same = |account: &accounts::Account| {
             !account.user.disabled && account.token_generation == self.generation
@@ -51,7 +55,7 @@ impl UnitOfWork for Begin {
         }
         store::insert(tx, &self.session).await?;
         let session = Some(self.session.id);
-        let entry = self.witness.of(Act::LoggedIn, user, session, json!({}));
+        let entry = self.witness.of(Act::LoggedIn, Some(user), session, json!({}));
         audit::record(tx, entry).await?;
         Ok(Some(ended))
     }
@@ -116,7 +120,7 @@ impl UnitOfWork for Refresh {
                 session.ended = Some((now, End::Reused));
                 store::update(tx, &session).await?;
                 let detail = json!({ "rotated_at": session.used_at });
-                let entry = self.witness.of(Act::RefreshTokenReused, user, Some(id), detail);
+                let entry = self.witness.of(Act::RefreshTokenReused, Some(user), Some(id), detail);
                 audit::record(tx, entry).await?;
                 return Ok(Refreshed::Ended);
             }
@@ -172,7 +176,7 @@ impl UnitOfWork for Revoke {
                 End::LoggedOut => Act::LoggedOut,
                 _ => Act::SessionRevoked,
             };
-            let entry = self.witness.of(act, self.user, Some(self.session), json!({}));
+            let entry = self.witness.of(act, Some(self.user), Some(self.session), json!({}));
             audit::record(tx, entry).await?;
         }
         Ok(true)
@@ -202,7 +206,7 @@ impl UnitOfWork for RevokeAll {
         accounts::update(tx, &account, Some((ended, now))).await?;
         store::end_others(tx, self.user, self.kept, End::Revoked, now).await?;
         let detail = json!({ "kept": self.kept });
-        let entry = self.witness.of(Act::SessionsRevoked, self.user, self.kept, detail);
+        let entry = self.witness.of(Act::SessionsRevoked, Some(self.user), self.kept, detail);
         audit::record(tx, entry).await?;
         Ok(Some(ended))
     }

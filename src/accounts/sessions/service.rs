@@ -11,6 +11,7 @@ use crate::{
     accounts::{
         User,
         audit::{self, Entry, Filter, Witness},
+        guessing::Counted,
         service::Accounts,
         store::Account,
     },
@@ -39,6 +40,8 @@ pub struct LoggedIn {
     pub refresh: RefreshText,
     /// The log-in.
     pub session: Uuid,
+    /// The word by which this device is known again; empty after a refresh.
+    pub device: String,
 }
 
 /// A refresh token as text. Does not print it.
@@ -63,6 +66,8 @@ impl Accounts {
         &self,
         deadline: Deadline,
         account: Account,
+        counted: Counted,
+        device: String,
         origin: Origin,
     ) -> Result<Option<LoggedIn>, Fault> {
         let now = self.ambient.now();
@@ -83,12 +88,13 @@ impl Accounts {
         let generation = account.token_generation;
         let witness = self.witness(Some(user), origin, now);
         let lifetimes = self.lifetimes;
-        let unit = Begin { session: session.clone(), generation, lifetimes, witness };
+        let unit = Begin { session: session.clone(), generation, counted, lifetimes, witness };
         let Some(surplus) = self.store.run(deadline, unit).await? else { return Ok(None) };
         for ended in surplus {
             self.tokens.end_session(ended, now);
         }
-        self.logged_in(account.user, generation, &session, &token).map(Some)
+        let logged_in = self.logged_in(account.user, generation, &session, &token)?;
+        Ok(Some(LoggedIn { device, ..logged_in }))
     }
 
     /// Public: exchanges a refresh token for the next one and an access token. Each is good once; a
@@ -232,7 +238,7 @@ impl Accounts {
         let access = self.tokens.make(grant, self.ambient.id(now), now, session.expires_at)?;
         let text = self.refresh.write(token);
         let refresh = RefreshText { text, expires_at: session.due(self.lifetimes) };
-        Ok(LoggedIn { user, access, refresh, session: session.id })
+        Ok(LoggedIn { user, access, refresh, session: session.id, device: String::new() })
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod appointment_types;
 pub mod appointments;
+pub mod attempts;
 pub mod audit_events;
 pub mod closures;
 pub mod events;

@@ -183,7 +183,11 @@ async fn odd_addresses_are_refused_wherever_one_is_given(world: World) {
     ] {
         let request = SignUpRequest { email: odd.to_owned(), ..sign_up(Role::Customer) };
         invalid(world.auth().sign_up(request).await, &["email"]);
-        let request = LogInRequest { email: odd.to_owned(), password: PASSWORD.to_owned() };
+        let request = LogInRequest {
+            email: odd.to_owned(),
+            password: PASSWORD.to_owned(),
+            ..LogInRequest::default()
+        };
         invalid(world.auth().log_in(request).await, &["email"]);
     }
     assert_eq!(world.state().await, before);
@@ -203,13 +207,14 @@ async fn the_longest_and_oddest_valid_values_are_taken(world: World) {
     let made = world.auth().sign_up(request.clone()).await.unwrap().into_inner().user.unwrap();
     assert_eq!(made.display_name, request.display_name);
     assert_eq!(made.time_zone, request.time_zone);
-    let log_in = LogInRequest { email: request.email, password };
+    let log_in = LogInRequest { email: request.email, password, ..LogInRequest::default() };
     world.auth().log_in(log_in).await.unwrap();
     // Any characters are a password, and every one of them counts.
     let mut odd = sign_up(Role::Customer);
     odd.password = "\0\u{202e}\n\t \u{7f}ab".to_owned();
     world.auth().sign_up(odd.clone()).await.unwrap();
-    let log_in = LogInRequest { email: odd.email, password: odd.password };
+    let log_in =
+        LogInRequest { email: odd.email, password: odd.password, ..LogInRequest::default() };
     world.auth().log_in(log_in.clone()).await.unwrap();
     let close = LogInRequest { password: "\0\u{202e}\n\t \u{7f}a".to_owned(), ..log_in };
     refused(world.auth().log_in(close).await, "LOG_IN_FAILED");
@@ -220,11 +225,12 @@ async fn bad_log_ins_are_told_by_field(world: World) {
     let email = person.user.email;
     invalid(world.auth().log_in(LogInRequest::default()).await, &["email", "password"]);
     for bad in ["".to_owned(), "x".repeat(257), "\u{1d11e}".repeat(257), "x".repeat(60 * 1024)] {
-        let request = LogInRequest { email: email.clone(), password: bad };
+        let request =
+            LogInRequest { email: email.clone(), password: bad, ..LogInRequest::default() };
         invalid(world.auth().log_in(request).await, &["password"]);
     }
     // Shorter than any password is only wrong.
-    let request = LogInRequest { email, password: "x".to_owned() };
+    let request = LogInRequest { email, password: "x".to_owned(), ..LogInRequest::default() };
     refused(world.auth().log_in(request).await, "LOG_IN_FAILED");
 }
 
@@ -424,9 +430,14 @@ async fn a_mebibyte_in_any_field_is_too_large(world: World) {
     ] {
         refused(auth.sign_up(request).await, "MESSAGE_TOO_LARGE");
     }
-    let request = LogInRequest { email: person.user.email.clone(), password: much() };
+    let request = LogInRequest {
+        email: person.user.email.clone(),
+        password: much(),
+        ..LogInRequest::default()
+    };
     refused(auth.log_in(request).await, "MESSAGE_TOO_LARGE");
-    let request = LogInRequest { email: much(), password: PASSWORD.to_owned() };
+    let request =
+        LogInRequest { email: much(), password: PASSWORD.to_owned(), ..LogInRequest::default() };
     refused(auth.log_in(request).await, "MESSAGE_TOO_LARGE");
     let user = Some(User { display_name: much(), ..Default::default() });
     let request = person.asks(UpdateMeRequest { user, ..Default::default() });

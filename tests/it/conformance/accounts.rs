@@ -45,7 +45,11 @@ async fn me(world: &World, person: &Person) -> Result<User, Status> {
 }
 
 async fn try_to_log_in(world: &World, email: &str, password: &str) -> Result<Person, Status> {
-    let request = LogInRequest { email: email.to_owned(), password: password.to_owned() };
+    let request = LogInRequest {
+        email: email.to_owned(),
+        password: password.to_owned(),
+        ..LogInRequest::default()
+    };
     let answer = world.auth().log_in(request).await?.into_inner();
     Ok(Person { user: answer.user.unwrap(), token: answer.access_token })
 }
@@ -99,7 +103,11 @@ async fn a_new_account_logs_in_and_sees_itself(world: World) {
         assert_eq!(made.create_time.unwrap().seconds, now);
         assert_eq!(made.update_time, made.create_time);
 
-        let log_in = LogInRequest { email: request.email, password: request.password };
+        let log_in = LogInRequest {
+            email: request.email,
+            password: request.password,
+            ..LogInRequest::default()
+        };
         let answer = world.auth().log_in(log_in).await.unwrap().into_inner();
         assert_eq!(answer.expire_time.unwrap().seconds, now + 86_400);
         assert_eq!(answer.user.as_ref(), Some(&made));

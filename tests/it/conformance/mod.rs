@@ -13,6 +13,7 @@ mod catalogue_changes;
 mod catalogue_fields;
 mod catalogue_writes;
 mod closures;
+mod guessing;
 mod history;
 mod holds;
 mod limits;

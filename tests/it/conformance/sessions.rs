@@ -36,8 +36,11 @@ behaviours!(
 );
 
 async fn begin(world: &World, email: &str) -> LogInResponse {
-    let mut request =
-        Request::new(LogInRequest { email: email.to_owned(), password: PASSWORD.to_owned() });
+    let mut request = Request::new(LogInRequest {
+        email: email.to_owned(),
+        password: PASSWORD.to_owned(),
+        ..LogInRequest::default()
+    });
     request.metadata_mut().insert("x-user-agent", "a browser".parse().unwrap());
     world.auth().log_in(request).await.unwrap().into_inner()
 }

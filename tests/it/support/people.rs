@@ -93,7 +93,11 @@ impl World {
     }
 
     pub async fn log_in(&self, email: &str) -> Person {
-        let request = LogInRequest { email: email.to_owned(), password: PASSWORD.to_owned() };
+        let request = LogInRequest {
+            email: email.to_owned(),
+            password: PASSWORD.to_owned(),
+            ..LogInRequest::default()
+        };
         let answer = self.auth().log_in(request).await.unwrap().into_inner();
         Person { user: answer.user.unwrap(), token: answer.access_token }
     }

@@ -160,7 +160,8 @@ impl Process {
         let request = sign_up(role);
         let email = request.email.clone();
         auth.sign_up(request).await.unwrap();
-        let request = LogInRequest { email, password: PASSWORD.to_owned() };
+        let request =
+            LogInRequest { email, password: PASSWORD.to_owned(), ..LogInRequest::default() };
         let answer = auth.log_in(request).await.unwrap().into_inner();
         Person { user: answer.user.unwrap(), token: answer.access_token }
     }

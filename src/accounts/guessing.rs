@@ -1,0 +1,152 @@
+//! Attempts at secrets, reserved in the database, so that processes count together.
+
+use chrono::TimeDelta;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::OnConflict};
+
+use crate::{
+    identity::attempts::{Key, Policy, Tally},
+    kernel::{
+        fault::{Fault, Reason},
+        time::Instant,
+    },
+    storage::{
+        Session as _, Tx, UnitOfWork, engine,
+        entity::attempts::{ActiveModel, Column, Entity, Model},
+    },
+};
+
+/// How long attempts that count no more are kept.
+const KEPT: TimeDelta = TimeDelta::days(7);
+
+/// What an attempt is counted by, with the policy of each, in the order of the keys: whoever takes several
+/// waits for nobody in a circle.
+#[derive(Debug, Clone)]
+pub struct Counted(Vec<(Key, Policy)>);
+
+impl Counted {
+    /// By these keys.
+    pub fn by(mut keys: Vec<(Key, Policy)>) -> Self {
+        keys.sort_unstable_by_key(|(key, _)| *key);
+        keys.dedup_by_key(|(key, _)| *key);
+        Self(keys)
+    }
+
+    /// Locks the rows, and makes those that are not there yet.
+    async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<Tally>, Fault> {
+        let rows = self.0.iter().map(|(key, _)| active(key, Tally::empty(now)));
+        let found: Vec<Model> = Entity::insert_many(rows)
+            .on_conflict(OnConflict::column(Column::Key).update_column(Column::Key).to_owned())
+            .exec_with_returning(tx.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        let of = |key: &Key| {
+            let row = found.iter().find(|row| row.key == key);
+            row.map_or(Tally::empty(now), |row| Tally {
+                count: u32::try_from(row.count).unwrap_or_default(),
+                since: row.since,
+                blocked_until: row.blocked_until,
+            })
+        };
+        Ok(self.0.iter().map(|(key, _)| of(key)).collect())
+    }
+
+    async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
+        let rows = self.0.iter().zip(tallies).map(|((key, _), tally)| active(key, *tally));
+        let changed = [Column::Count, Column::Since, Column::BlockedUntil];
+        Entity::insert_many(rows)
+            .on_conflict(OnConflict::column(Column::Key).update_columns(changed).to_owned())
+            .exec_without_returning(tx.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        Ok(())
+    }
+
+    /// Gives the attempt back.
+    pub async fn refund(&self, tx: &Tx, now: Instant) -> Result<(), Fault> {
+        let tallies = self.lock(tx, now).await?;
+        let tallies = tallies.iter().zip(&self.0);
+        let tallies: Vec<_> =
+            tallies.map(|(tally, (_, policy))| tally.refund(*policy, now)).collect();
+        self.write(tx, &tallies).await
+    }
+}
+
+/// Reserves an attempt.
+#[derive(Debug, Clone)]
+pub struct Reserve {
+    /// What it is counted by.
+    pub counted: Counted,
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Reserve {
+    type Output = ();
+
+    /// `TOO_MANY_ATTEMPTS` with the time to wait; then it is counted nowhere.
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let tallies = self.counted.lock(tx, self.now).await?;
+        let (mut reserved, mut wait) = (Vec::new(), None);
+        for (tally, (_, policy)) in tallies.iter().zip(&self.counted.0) {
+            match tally.reserve(*policy, self.now) {
+                Ok(next) => reserved.push(next),
+                Err(more) => wait = wait.max(Some(more)),
+            }
+        }
+        match wait {
+            Some(wait) => Err(too_many(wait)),
+            None => self.counted.write(tx, &reserved).await,
+        }
+    }
+}
+
+/// Gives an attempt back whose secret was not looked at.
+#[derive(Debug, Clone)]
+pub struct Refund {
+    /// What it was counted by.
+    pub counted: Counted,
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Refund {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        self.counted.refund(tx, self.now).await
+    }
+}
+
+fn too_many(wait: TimeDelta) -> Fault {
+    Fault::new(
+        Reason::TooManyAttempts,
+        "too many attempts were wrong; wait for the given delay before the next one",
+    )
+    .retry_after(wait.to_std().unwrap_or_default())
+}
+
+/// Forgets attempts that count no more.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Forget {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let old = Column::Since.lt(self.now - KEPT);
+        let done = Entity::delete_many().filter(old).exec(tx.db()).await;
+        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    }
+}
+
+fn active(key: &Key, tally: Tally) -> ActiveModel {
+    ActiveModel {
+        key: Set(key.to_vec()),
+        count: Set(i32::try_from(tally.count).unwrap_or(i32::MAX)),
+        since: Set(tally.since),
+        blocked_until: Set(tally.blocked_until),
+    }
+}

@@ -1,0 +1,204 @@
+//! How often a secret may be guessed: a few attempts at once, then with growing delays.
+//!
+//! An attempt is reserved before anything is hashed and given back if the secret was right, so that
+//! parallel guesses cannot overrun a limit. Delays grow instead of a lock, and whoever guesses somebody's
+//! password from elsewhere does not delay the devices that this account has logged in from.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::{constant_time, hmac};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::email::Email;
+use crate::kernel::{id::UserId, time::Instant};
+
+/// What attempts are counted by: a hash, so that the table tells nobody's address.
+pub type Key = [u8; 32];
+
+/// How many attempts there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How many before the first delay.
+    pub free: u32,
+    /// After how long one is forgotten.
+    pub forget: TimeDelta,
+    /// The first delay; each further attempt doubles it.
+    pub first: TimeDelta,
+    /// The longest delay.
+    pub longest: TimeDelta,
+}
+
+/// How many attempts there may be by each kind of key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policies {
+    /// At one account, and from each device that it knows.
+    pub account: Policy,
+    /// From one address.
+    pub address: Policy,
+    /// At all accounts, from devices that these do not know.
+    pub in_all: Policy,
+}
+
+impl Policies {
+    /// So many at once: at an account one is forgotten in an hour and the delay grows to a quarter of an
+    /// hour, which is fewer than a hundred guesses a day; from an address, and in all, the same number
+    /// is forgotten in a quarter of an hour and in a minute, and the delay stays short, since many
+    /// people may share an address.
+    pub fn new(account: u32, address: u32, in_all: u32) -> Self {
+        let each = |time: TimeDelta, many: u32| {
+            TimeDelta::milliseconds(time.num_milliseconds() / i64::from(many.max(1)))
+        };
+        let first = TimeDelta::seconds(1);
+        Self {
+            account: Policy {
+                free: account,
+                forget: TimeDelta::hours(1),
+                first,
+                longest: TimeDelta::minutes(15),
+            },
+            address: Policy {
+                free: address,
+                forget: each(TimeDelta::minutes(15), address),
+                first,
+                longest: TimeDelta::minutes(1),
+            },
+            in_all: Policy {
+                free: in_all,
+                forget: each(TimeDelta::minutes(1), in_all),
+                first,
+                longest: TimeDelta::seconds(5),
+            },
+        }
+    }
+}
+
+/// What is known of the attempts by one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// How many count, as of `since`.
+    pub count: u32,
+    /// When that was.
+    pub since: Instant,
+    /// Until when there may be none.
+    pub blocked_until: Instant,
+}
+
+impl Tally {
+    /// Nothing yet.
+    pub fn empty(now: Instant) -> Self {
+        Self { count: 0, since: now, blocked_until: now }
+    }
+
+    /// One more attempt, or how long to wait before it.
+    pub fn reserve(self, policy: Policy, now: Instant) -> Result<Self, TimeDelta> {
+        if now < self.blocked_until {
+            return Err(self.blocked_until - now);
+        }
+        let count = self.left(policy, now).saturating_add(1);
+        let delay = policy.delay(count);
+        Ok(Self { count, since: now, blocked_until: now + delay })
+    }
+
+    /// One attempt less: the secret was right, or was not looked at.
+    #[must_use]
+    pub fn refund(self, policy: Policy, now: Instant) -> Self {
+        let count = self.left(policy, now).saturating_sub(1);
+        Self { count, since: now, blocked_until: self.blocked_until.min(now + policy.delay(count)) }
+    }
+
+    /// How many still count.
+    fn left(self, policy: Policy, now: Instant) -> u32 {
+        let passed = (now - self.since).num_milliseconds().max(0);
+        let forgotten = passed / policy.forget.num_milliseconds().max(1);
+        self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+impl Policy {
+    fn delay(self, count: u32) -> TimeDelta {
+        if count < self.free {
+            return TimeDelta::zero();
+        }
+        let doubled = (count - self.free).min(30);
+        let delay = i32::try_from(1_u32 << doubled).ok().and_then(|by| self.first.checked_mul(by));
+        delay.map_or(self.longest, |delay| delay.min(self.longest))
+    }
+}
+
+/// Makes the keys that attempts are counted by, and the words by which devices are known again.
+#[derive(Debug, Clone)]
+pub struct Keys(hmac::Key);
+
+/// Random bytes in a device's word.
+const NONCE: usize = 16;
+const ID: usize = 16;
+
+impl Keys {
+    /// With a key of this installation.
+    pub fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// For an account, whether or not there is one.
+    pub fn account(&self, email: &Email) -> Key {
+        self.key(b"account", email.as_str().as_bytes())
+    }
+
+    /// For somebody who is logged in already, and is asked for the password again.
+    pub fn own(&self, user: UserId) -> Key {
+        self.key(b"own", user.0.as_bytes())
+    }
+
+    /// For a device that is known.
+    pub fn device(&self, word: &str) -> Key {
+        self.key(b"device", word.as_bytes())
+    }
+
+    /// For an address: of IPv6 the first 64 bits, which is what one customer of a network gets.
+    pub fn address(&self, address: IpAddr) -> Key {
+        match address.to_canonical() {
+            IpAddr::V4(address) => self.key(b"address", &address.octets()),
+            IpAddr::V6(address) => {
+                self.key(b"address", address.octets().get(..8).unwrap_or_default())
+            }
+        }
+    }
+
+    /// For all attempts together.
+    pub fn in_all(&self) -> Key {
+        self.key(b"in all", &[])
+    }
+
+    /// A word by which a device of this account is known again; `random` makes it its own.
+    pub fn word(&self, user: UserId, random: [u8; NONCE]) -> String {
+        let said = [user.0.as_bytes().as_slice(), &random].concat();
+        let tag = self.key(b"device word", &said);
+        URL_SAFE_NO_PAD.encode([said.as_slice(), &tag].concat())
+    }
+
+    /// Whether a word was given to a device of this account.
+    pub fn knows(&self, word: &str, user: UserId) -> bool {
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(word) else { return false };
+        let Some((said, tag)) = bytes.split_at_checked(ID + NONCE) else { return false };
+        let made = self.key(b"device word", said);
+        said.get(..ID).and_then(|id| Uuid::from_slice(id).ok()) == Some(user.0)
+            && constant_time::verify_slices_are_equal(&made, tag).is_ok()
+    }
+
+    fn key(&self, kind: &[u8], what: &[u8]) -> Key {
+        let mut text = Vec::with_capacity(kind.len() + 1 + what.len());
+        text.extend_from_slice(kind);
+        text.push(0);
+        text.extend_from_slice(what);
+        let tag = hmac::sign(&self.0, &text);
+        let mut key = [0; 32];
+        key.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        key
+    }
+}
+
+#[cfg(test)]
+#[path = "attempts_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+use chrono::DateTime;
+use proptest::prelude::*;
+
+use super::*;
+
+const POLICY: Policy = Policy {
+    free: 10,
+    forget: TimeDelta::hours(1),
+    first: TimeDelta::seconds(1),
+    longest: TimeDelta::minutes(15),
+};
+
+fn at(seconds: i64) -> Instant {
+    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+fn keys() -> Keys {
+    Keys::new(&[7; 32])
+}
+
+#[test]
+fn ten_at_once_and_then_with_growing_delays() {
+    let mut tally = Tally::empty(at(0));
+    for _ in 0..10 {
+        tally = tally.reserve(POLICY, at(0)).unwrap();
+    }
+    assert_eq!(tally.reserve(POLICY, at(0)), Err(TimeDelta::seconds(1)));
+    let mut now = 0;
+    let mut delays = Vec::new();
+    for _ in 0..12 {
+        now += (tally.blocked_until - at(now)).num_seconds();
+        tally = tally.reserve(POLICY, at(now)).unwrap();
+        delays.push((tally.blocked_until - at(now)).num_seconds());
+    }
+    assert_eq!(delays, [2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]);
+}
+
+#[test]
+fn what_was_right_does_not_count() {
+    let mut tally = Tally::empty(at(0));
+    for _ in 0..1000 {
+        tally = tally.reserve(POLICY, at(0)).unwrap().refund(POLICY, at(0));
+    }
+    assert_eq!(tally, Tally::empty(at(0)));
+}
+
+#[test]
+fn attempts_are_forgotten_one_by_one() {
+    let mut tally = Tally::empty(at(0));
+    for _ in 0..10 {
+        tally = tally.reserve(POLICY, at(0)).unwrap();
+    }
+    let later = tally.reserve(POLICY, at(3 * 3600)).unwrap();
+    assert_eq!((later.count, later.blocked_until), (8, at(3 * 3600)));
+}
+
+#[test]
+fn keys_are_of_accounts_addresses_and_networks() {
+    let address = |text: &str| keys().address(text.parse().unwrap());
+    assert_eq!(address("192.0.2.1"), address("::ffff:192.0.2.1"));
+    assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+    assert_eq!(address("2001:db8:1:2::3"), address("2001:db8:1:2:ffff::"));
+    assert_ne!(address("2001:db8:1:2::3"), address("2001:db8:1:3::3"));
+    let account = |text: &str| keys().account(&Email::parse(text).unwrap());
+    assert_eq!(account("A@Example.org"), account("a@example.org"));
+}
+
+#[test]
+fn a_device_is_known_for_its_own_account_only() {
+    let (one, other) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+    let word = keys().word(one, [3; 16]);
+    assert!(keys().knows(&word, one));
+    assert!(!keys().knows(&word, other));
+    assert!(!Keys::new(&[8; 32]).knows(&word, one));
+    for bad in ["", "x", &word[1..], &format!("{word}AAAA")] {
+        assert!(!keys().knows(bad, one));
+    }
+}
+
+proptest! {
+    /// Whatever the order of attempts and rests, no more pass than the policy allows in that time.
+    #[test]
+    fn no_more_pass_than_allowed(rests in proptest::collection::vec(0i64..2000, 1..300)) {
+        let (mut tally, mut now, mut passed) = (Tally::empty(at(0)), 0, 0);
+        for rest in rests {
+            now += rest;
+            if let Ok(next) = tally.reserve(POLICY, at(now)) {
+                tally = next;
+                passed += 1;
+            }
+        }
+        // Ten, one more for each hour that is forgotten, and for the rest a delay each: a second at least.
+        prop_assert!(passed <= 10 + now / 3600 + 1 + now.min(12) + now / 900);
+    }
+}
