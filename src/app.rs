@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -38,6 +38,7 @@ use crate::{
         attempts::{Keys, Policies},
         email::Email,
         password::{self, Hasher},
+        pepper::{self, Pepper},
         refresh::RefreshTokens,
         signing_key::{KeyError, SigningKey},
         token::{self, Tokens},
@@ -80,6 +81,14 @@ pub enum Error {
     /// The signing key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The peppers cannot be used.
+    #[error("the peppers in {path}: {cause}")]
+    Peppers {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
     Fault(Fault),
@@ -296,6 +305,12 @@ pub async fn create_admin(
     let display_name = violations.keep("name", text::line(&name, crate::accounts::LONGEST_NAME));
     let email = violations.keep("email", Email::parse(&email));
     violations.keep("password", password::check(&password, config.auth.password_min_length));
+    let own =
+        [display_name.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
+    let least = config.auth.password_min_strength;
+    if let Some(weak) = password::weakness(password.expose_secret(), &own, least) {
+        violations.add("password", weak);
+    }
     violations.finish()?;
     let (Some(display_name), Some(email)) = (display_name, email) else {
         return Err(Fault::unchecked().into());
@@ -366,6 +381,7 @@ fn services(
         parallelism: auth.hash_parallelism,
         workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
         queue: auth.hash_queue,
+        peppers: peppers(config)?,
     })?;
     let tokens = Tokens::new(
         token::Settings {
@@ -394,6 +410,7 @@ fn services(
         ),
         default_schedule: Arc::new(default_schedule(config)?),
         provider_sign_up: auth.provider_sign_up,
+        least_strength: auth.password_min_strength,
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
@@ -438,6 +455,13 @@ fn default_schedule(config: &Config) -> Result<Schedule, Error> {
         TimeDelta::minutes(settings.default_longest_minutes.into()),
     )
     .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
+}
+
+fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
+    let Some(path) = &config.auth.password_peppers_file else { return Ok(Vec::new()) };
+    let refused = |cause: String| Error::Peppers { path: path.display().to_string(), cause };
+    let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+    pepper::read(&text).map_err(refused)
 }
 
 fn signing_key(config: &Config) -> Result<SigningKey, Error> {

@@ -29,7 +29,7 @@ use crate::{
     },
     kernel::{
         ambient::Ambient,
-        fault::{Fault, Reason},
+        fault::{Fault, Reason, Violations},
         id::UserId,
         time::Instant,
     },
@@ -63,6 +63,8 @@ pub struct Accounts {
     pub default_schedule: Arc<Schedule>,
     /// Whether strangers may become providers.
     pub provider_sign_up: bool,
+    /// How hard a new password must be to guess, 0 to 4.
+    pub least_strength: u8,
 }
 
 /// Who signs up.
@@ -95,6 +97,24 @@ impl Accounts {
             ));
         }
         self.make(deadline, new, once).await
+    }
+
+    /// What is against a new password of somebody with this name and address, if anything is.
+    pub async fn weakness(
+        &self,
+        password: SecretString,
+        name: &str,
+        email: &str,
+    ) -> Result<Option<String>, Fault> {
+        // What somebody who knows them would try first.
+        let parts = |text: &str| {
+            let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned);
+            words.chain([text.to_owned()]).collect::<Vec<_>>()
+        };
+        let mut own = [parts(name), parts(email)].concat();
+        own.push("daybook".to_owned());
+        own.retain(|word| word.chars().count() > 2);
+        self.hasher.weakness(password, own, self.least_strength).await
     }
 
     /// For the command line: makes an account with any role.
@@ -235,6 +255,12 @@ impl Accounts {
         }
         let account = self.store.read(deadline, ById(caller.user)).await?;
         let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
+        let (name, email) = (&account.user.display_name, account.user.email.as_str());
+        if let Some(weak) = self.weakness(new.clone(), name, email).await? {
+            let mut violations = Violations::new();
+            violations.add("new_password", weak);
+            return Err(violations.into_fault());
+        }
         let verified = account.password_hash;
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let own = (self.keys.own(caller.user), self.policies.account);

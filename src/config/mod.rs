@@ -126,6 +126,10 @@ pub struct AuthConfig {
     pub provider_sign_up: bool,
     /// Shortest accepted password in characters, 8 to 64.
     pub password_min_length: usize,
+    /// Least strength of a new password by zxcvbn, 0 to 4.
+    pub password_min_strength: u8,
+    /// Where the peppers are, if there are any.
+    pub password_peppers_file: Option<PathBuf>,
     /// Argon2id memory in KiB, 19,456 to 1,048,576.
     pub hash_memory_kib: u32,
     /// Argon2id passes, 2 to 20.

@@ -32,6 +32,8 @@ impl Config {
         let Self { profile, server, database, auth, schedule, log } = self;
         let origins = server.cors_origins.iter().map(String::as_str);
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
+        let peppers = auth.password_peppers_file.as_ref().map(|path| path.display().to_string());
+        let peppers = peppers.unwrap_or_default();
         let (key_name, key) = match &auth.signing_key {
             SigningKeySource::Pem(_) => ("auth.signing_key", text(MASK)),
             SigningKeySource::File(path) => {
@@ -69,6 +71,8 @@ impl Config {
             (key_name, key),
             ("auth.provider_sign_up", Value::Boolean(auth.provider_sign_up)),
             ("auth.password_min_length", number(auth.password_min_length)),
+            ("auth.password_min_strength", number(auth.password_min_strength)),
+            ("auth.password_peppers_file", text(&peppers)),
             ("auth.hash_memory_kib", number(auth.hash_memory_kib)),
             ("auth.hash_iterations", number(auth.hash_iterations)),
             ("auth.hash_parallelism", number(auth.hash_parallelism)),

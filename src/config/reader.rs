@@ -153,6 +153,15 @@ impl<'a> Reader<'a> {
         value.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
+    /// A path, or nothing where the text is empty.
+    pub(super) fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
+        let value = self.convert(key, "give the path of a file, or nothing", |setting| {
+            let text = setting.value.as_str()?;
+            Some((!text.is_empty()).then(|| PathBuf::from(text)))
+        });
+        value.flatten()
+    }
+
     /// A list of texts: a TOML array, or in bare text the parts between commas.
     pub(super) fn list(&mut self, key: &str) -> Vec<String> {
         let value = self.convert(key, "give a list of texts", |setting| match &setting.value {

@@ -392,6 +392,8 @@ fn the_defaults_are_printed_with_their_origin() {
     signing_key_file = "daybook-signing-key.pem"  # from default
     provider_sign_up = true  # from default
     password_min_length = 8  # from default
+    password_min_strength = 3  # from default
+    password_peppers_file = ""  # from default
     hash_memory_kib = 19456  # from default
     hash_iterations = 2  # from default
     hash_parallelism = 1  # from default

@@ -75,6 +75,8 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
         signing_key: signing_key(reader),
         provider_sign_up: reader.switch("auth.provider_sign_up"),
         password_min_length: reader.number("auth.password_min_length", 8..=64),
+        password_min_strength: reader.number("auth.password_min_strength", 0..=4),
+        password_peppers_file: reader.optional_path("auth.password_peppers_file"),
         hash_memory_kib: reader.number("auth.hash_memory_kib", 19_456..=1_048_576),
         hash_iterations: reader.number("auth.hash_iterations", 2..=20),
         hash_parallelism: reader.number("auth.hash_parallelism", 1..=8),

@@ -60,8 +60,15 @@ impl AuthService for Auth {
             Some(role @ (Role::Customer | Role::Provider)) => Some(role),
             _ => violations.keep("role", Err::<Role, _>("must be ROLE_CUSTOMER or ROLE_PROVIDER")),
         };
-        let password = SecretString::from(message.password);
-        violations.keep("password", password::check(&password, self.shortest_password));
+        let password = SecretString::from(std::mem::take(&mut message.password));
+        let fits = password::check(&password, self.shortest_password);
+        if violations.keep("password", fits).is_some() {
+            let name = display_name.as_deref().unwrap_or_default();
+            let email = email.as_ref().map_or("", Email::as_str);
+            if let Some(weak) = self.accounts.weakness(password.clone(), name, email).await? {
+                violations.add("password", weak);
+            }
+        }
         violations.finish()?;
         let (Some(display_name), Some(email), Some(role), Some(time_zone)) =
             (display_name, email, role, time_zone)

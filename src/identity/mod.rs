@@ -7,6 +7,7 @@
 pub mod attempts;
 pub mod email;
 pub mod password;
+pub mod pepper;
 pub mod permit;
 pub mod refresh;
 pub mod signing_key;

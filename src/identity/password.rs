@@ -9,12 +9,13 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
+    Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version,
     password_hash::{PasswordHasher, PasswordVerifier, phc},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::pepper::Pepper;
 use crate::kernel::fault::Fault;
 
 /// The longest password, in characters.
@@ -28,7 +29,7 @@ pub const LONGEST_BYTES: usize = 1024;
 const HASHING_NICENESS: i32 = 10;
 
 /// How hashes are computed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Memory in KiB, at least 19456 (OWASP Password Storage Cheat Sheet).
     pub memory_kib: u32,
@@ -40,6 +41,8 @@ pub struct Settings {
     pub workers: usize,
     /// How many more may wait.
     pub queue: usize,
+    /// The peppers: the first is used for new hashes, the others only to verify older ones.
+    pub peppers: Vec<Pepper>,
 }
 
 /// Checks a new password: `shortest..=256` characters of any kind, at most 1024 bytes.
@@ -55,6 +58,24 @@ pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// What is against a new password that is easily guessed; nothing if it is good enough.
+///
+/// Strength is the estimate of zxcvbn (Wheeler, USENIX Security 2016), from 0 to 4, which knows lists of
+/// common and breached passwords, names, words, dates and keyboard walks; `own` are words that somebody
+/// would try first for this person.
+pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
+    let found = zxcvbn::zxcvbn(password, own);
+    if u8::from(found.score()) >= least {
+        return None;
+    }
+    let why = found.feedback().and_then(|feedback| feedback.warning());
+    let why = why.map(|warning| warning.to_string());
+    Some(match why {
+        Some(why) => format!("must be harder to guess: {}", why.trim_end_matches('.')),
+        None => "must be harder to guess: use more words, or less common ones".to_owned(),
+    })
+}
+
 /// Hashes and verifies passwords on `workers` threads of its own: the allocator keeps the memory of a
 /// hash for the thread that used it, so a pool of many threads would come to hold it many times. When `workers + queue` are under way,
 /// the next is refused as overload, so that log-ins never take all memory or all cores.
@@ -62,8 +83,8 @@ pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
 pub struct Hasher(Arc<Inner>);
 
 struct Inner {
-    argon2: Argon2<'static>,
     params: Params,
+    peppers: Vec<Pepper>,
     jobs: mpsc::Sender<Job>,
     places: Arc<Semaphore>,
     /// Verified against when there is no account, so that it costs the same.
@@ -81,10 +102,13 @@ impl fmt::Debug for Hasher {
 impl Hasher {
     /// A pool with these settings.
     pub fn new(settings: Settings) -> Result<Self, Fault> {
-        let params =
-            Params::new(settings.memory_kib, settings.iterations, settings.parallelism, None)
-                .map_err(|e| Fault::internal(format!("argon2 parameters: {e}")))?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let mut params = ParamsBuilder::new();
+        params.m_cost(settings.memory_kib).t_cost(settings.iterations).p_cost(settings.parallelism);
+        let unfit = |e| Fault::internal(format!("argon2 parameters: {e}"));
+        if let Some(pepper) = settings.peppers.first() {
+            params.keyid(KeyId::new(pepper.id.as_bytes()).map_err(unfit)?);
+        }
+        let params = params.build().map_err(unfit)?;
         // Of no password at all. Put together and not computed, which would cost a start its time and
         // its memory.
         let decoy = format!(
@@ -107,8 +131,8 @@ impl Hasher {
                 .map_err(|e| Fault::internal(format!("a thread for hashing: {e}")))?;
         }
         Ok(Self(Arc::new(Inner {
-            argon2,
             params,
+            peppers: settings.peppers,
             jobs,
             places: Arc::new(Semaphore::new(settings.workers + settings.queue)),
             decoy,
@@ -118,7 +142,7 @@ impl Hasher {
     /// The PHC string of a password, with a fresh salt.
     pub async fn hash(&self, password: SecretString) -> Result<String, Fault> {
         let inner = Arc::clone(&self.0);
-        self.work(move || hash(&inner.argon2, password.expose_secret())).await
+        self.work(move || hash(&inner.argon2(&inner.params)?, password.expose_secret())).await
     }
 
     /// Whether the password is the one behind `stored`. With no `stored` the same work is done and the
@@ -133,19 +157,38 @@ impl Hasher {
             let phc = stored.as_deref().unwrap_or(&inner.decoy);
             let parsed = phc::PasswordHash::new(phc)
                 .map_err(|e| Fault::internal(format!("a stored password hash: {e}")))?;
+            let params = Params::try_from(&parsed)
+                .map_err(|e| Fault::internal(format!("a stored password hash: {e}")))?;
+            let argon2 = inner.argon2(&params)?;
             let right =
-                inner.argon2.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
+                argon2.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
             Ok(right && stored.is_some())
         })
         .await
     }
 
-    /// Whether `stored` was made with other parameters than are set now.
+    /// What is against a new password; see [`weakness`]. On a worker, because long ones take a while.
+    pub async fn weakness(
+        &self,
+        password: SecretString,
+        own: Vec<String>,
+        least: u8,
+    ) -> Result<Option<String>, Fault> {
+        self.work(move || {
+            let own: Vec<&str> = own.iter().map(String::as_str).collect();
+            Ok(weakness(password.expose_secret(), &own, least))
+        })
+        .await
+    }
+
+    /// Whether `stored` was made with other parameters, or another pepper, than are set now.
     pub fn is_outdated(&self, stored: &str) -> bool {
         let Ok(parsed) = phc::PasswordHash::new(stored) else { return true };
         Params::try_from(&parsed).is_ok_and(|params| {
-            (params.m_cost(), params.t_cost(), params.p_cost())
-                != (self.0.params.m_cost(), self.0.params.t_cost(), self.0.params.p_cost())
+            let told = |params: &Params| {
+                (params.m_cost(), params.t_cost(), params.p_cost(), params.keyid().to_vec())
+            };
+            told(&params) != told(&self.0.params)
         })
     }
 
@@ -166,6 +209,22 @@ impl Hasher {
             return Err(Fault::internal("the hashing threads are gone"));
         }
         receive.await.unwrap_or_else(|_| Err(Fault::internal("a hash was given up")))
+    }
+}
+
+impl Inner {
+    /// Argon2 with the pepper that the parameters name.
+    fn argon2(&self, params: &Params) -> Result<Argon2<'_>, Fault> {
+        let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+        if params.keyid().is_empty() {
+            return Ok(Argon2::new(algorithm, version, params.clone()));
+        }
+        let named = self.peppers.iter().find(|pepper| pepper.id.as_bytes() == params.keyid());
+        let pepper = named.ok_or_else(|| {
+            Fault::internal("a password was hashed with a pepper that the settings no longer have")
+        })?;
+        Argon2::new_with_secret(pepper.secret.expose_secret(), algorithm, version, params.clone())
+            .map_err(|e| Fault::internal(format!("a pepper: {e}")))
     }
 }
 
@@ -203,10 +262,16 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::pepper, *};
 
-    const QUICK: Settings =
-        Settings { memory_kib: 19456, iterations: 2, parallelism: 1, workers: 1, queue: 1 };
+    const QUICK: Settings = Settings {
+        memory_kib: 19456,
+        iterations: 2,
+        parallelism: 1,
+        workers: 1,
+        queue: 1,
+        peppers: Vec::new(),
+    };
 
     #[tokio::test]
     async fn a_password_verifies_exactly() {
@@ -225,11 +290,96 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pepper_is_needed_to_verify_and_can_be_changed() {
+        let peppers = |text: &str| pepper::read(text).unwrap();
+        let first = "2026a AAECAwQFBgcICQoLDA0ODw==\n";
+        let both = format!("2026b EBESExQVFhcYGRobHB0eHw==\n{first}");
+        let with = |text: &str| Hasher::new(Settings { peppers: peppers(text), ..QUICK }).unwrap();
+        let (none, old, new) = (Hasher::new(QUICK).unwrap(), with(first), with(&both));
+        let plain = none.hash("secret".into()).await.unwrap();
+        let stored = old.hash("secret".into()).await.unwrap();
+        assert!(stored.contains("keyid="), "{stored}");
+        // Hashes from before there was a pepper, and with the one before, still verify.
+        for hasher in [&old, &new] {
+            assert!(hasher.verify("secret".into(), Some(plain.clone())).await.unwrap());
+            assert!(hasher.verify("secret".into(), Some(stored.clone())).await.unwrap());
+            assert!(!hasher.verify("other".into(), Some(stored.clone())).await.unwrap());
+        }
+        assert!(old.is_outdated(&plain) && new.is_outdated(&stored) && !old.is_outdated(&stored));
+        // Without the pepper nobody can even try.
+        assert!(none.verify("secret".into(), Some(stored.clone())).await.is_err());
+        let forged = with("2026a EBESExQVFhcYGRobHB0eHw==");
+        assert!(!forged.verify("secret".into(), Some(stored)).await.unwrap());
+    }
+
+    #[tokio::test]
     async fn more_than_the_queue_holds_is_refused() {
         let hasher = Hasher::new(QUICK).unwrap();
         let all = futures_util::future::join_all((0..8).map(|_| hasher.hash("x".into()))).await;
         let done = all.iter().filter(|r| r.is_ok()).count();
         assert_eq!(done, 2, "one worker and one waiting");
+    }
+
+    #[test]
+    fn what_is_common_or_near_is_weak() {
+        let own = ["Ada Lovelace", "ada.lovelace@example.org", "daybook"];
+        let weak = [
+            "password",
+            "12345678",
+            "123456789",
+            "qwertyuiop",
+            "iloveyou",
+            "sunshine",
+            "princess1",
+            "football",
+            "baseball1",
+            "welcome1",
+            "passw0rd",
+            "p@ssword",
+            "Password1!",
+            "letmein123",
+            "trustno1!",
+            "superman",
+            "michael1",
+            "starwars",
+            "whatever",
+            "computer",
+            "jennifer",
+            "1qaz2wsx",
+            "zaq12wsx",
+            "asdfghjkl",
+            "q1w2e3r4t5",
+            "aaaaaaaa",
+            "abcabcabc",
+            "abcdefgh",
+            "11111111",
+            "19841984",
+            "20261123",
+            "dragon123",
+            "monkey123",
+            "changeme",
+            "administrator",
+            "adalovelace",
+            "lovelace1",
+            "ada.lovelace",
+            "daybook1",
+            "Daybook!",
+            "ecnalevol",
+            "L0velace",
+        ];
+        for weak in weak {
+            assert!(weakness(weak, &own, 3).is_some(), "{weak}");
+        }
+        let good = [
+            "correct horse battery",
+            "vB7#mQ9!xZ2k",
+            "wenn der Regen fällt",
+            "日本語のパスワード長い",
+            "tulip-anvil-moss",
+        ];
+        for good in good {
+            assert_eq!(weakness(good, &own, 3), None, "{good}");
+        }
     }
 
     #[test]
