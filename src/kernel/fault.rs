@@ -308,6 +308,11 @@ impl Violations {
         value.map_err(|description| self.add(field, description)).ok()
     }
 
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The fault with all violations, or nothing when there are none.
     pub fn finish(self) -> Result<(), Fault> {
         if self.0.is_empty() {

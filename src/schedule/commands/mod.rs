@@ -84,11 +84,6 @@ pub async fn change(
     record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
 }
 
-/// The etag is of another version.
-pub fn stale() -> Fault {
-    Fault::stale()
-}
-
 /// What somebody did to a provider's schedules.
 struct Act {
     kind: Kind,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Offering, has_schedule};
+use super::Offering;
 use crate::{
     catalogue::{self, AppointmentType},
     events::Kind,
@@ -90,8 +90,10 @@ impl UnitOfWork for Offer {
         }
         let schedule = self.schedule.clone();
         let offering = Offering { provider: id, type_id: self.type_id, schedule };
-        if offering.schedule.as_ref().is_some_and(|named| !has_schedule(&provider, named)) {
-            return Err(Fault::not_found(offering.schedule_name()));
+        let hours = provider.hours(offering.schedule.as_deref());
+        let hours = hours.ok_or_else(|| Fault::not_found(offering.schedule_name().to_string()))?;
+        if before.is_none() {
+            permit::begin_offering(self.permit, found.owner)?;
         }
         let version = match &before {
             Some(before) if *before == offering => provider.version,
