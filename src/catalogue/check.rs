@@ -255,10 +255,10 @@ impl Draft {
                 told.add("rolling_days", format!("must be 0 to {MOST_DAYS}"));
             }
             Some(Given(Some(Horizon::RollingDays(days)))) => {
-                // The last moment of the horizon's last date is less than so many days from now.
+                // The horizon's last date ends in less than so many days, but for a change of the clocks.
                 let notice = self.minimum_notice.filter(|n| NOTICE.minutes(*n).is_some());
                 let reach = TimeDelta::days(i64::from(days) + 1);
-                if notice.is_some_and(|notice| notice > reach) {
+                if notice.is_some_and(|notice| notice >= reach) {
                     told.add("minimum_notice", "must not be longer than rolling_days reach");
                 }
             }

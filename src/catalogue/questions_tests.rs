@@ -1,7 +1,13 @@
 use proptest::{collection::vec, option, prelude::*};
 
 use super::{questions::*, *};
-use crate::kernel::fault::Reason;
+use crate::kernel::fault::{Fault, Reason, Violations};
+
+fn answers(questions: &[Question], replies: &[Reply]) -> Result<Vec<Answer>, Fault> {
+    let mut violations = Violations::new();
+    let found = super::questions::answers(questions, replies, &mut violations);
+    violations.finish().map(|()| found)
+}
 
 fn asked() -> Vec<Question> {
     let question = |id: &str, kind, required| Question {

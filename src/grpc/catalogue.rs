@@ -55,6 +55,12 @@ impl CatalogueService for CatalogueApi {
         };
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
         let draft = draft(asked, None, &mut violations);
+        if !violations.is_empty() {
+            // What the time is against is told beside what else is wrong; where nothing is, later.
+            let horizon = draft.horizon.and_then(|horizon| horizon.0);
+            let notice = draft.minimum_notice.unwrap_or_default();
+            catalogue::reach::check(horizon, notice, self.types.ambient.now(), &mut violations);
+        }
         violations.finish()?;
         let permit = permit::create_type(caller, owner)?;
         let terms = draft.terms()?;
