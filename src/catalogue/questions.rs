@@ -1,6 +1,6 @@
 //! Whether a customer's answers are answers to a type's questions.
 
-use super::{Answer, AnswerValue, Question, QuestionKind, check::MOST_QUESTIONS};
+use super::{Answer, AnswerValue, Question, QuestionKind};
 use crate::kernel::{fault::Violations, text};
 
 /// The longest answer to a question for text, in characters.
@@ -18,17 +18,13 @@ pub struct Reply {
 /// The answers in the order of the questions, with the questions as they were asked. Everything that is
 /// wrong with them is noted, under paths such as `answers[2].question`; then they are not of use.
 ///
-/// What is missing is told under `answers`. A question that need not be answered is left out, not
+/// There are no more replies than a type may have questions: the porch sees to that. What is missing is told under `answers`. A question that need not be answered is left out, not
 /// answered with nothing.
 pub fn answers(
     questions: &[Question],
     replies: &[Reply],
     violations: &mut Violations,
 ) -> Vec<Answer> {
-    if replies.len() > MOST_QUESTIONS {
-        violations.add("answers", format!("must be at most {MOST_QUESTIONS}"));
-        return Vec::new();
-    }
     for (index, reply) in replies.iter().enumerate() {
         let path = format!("answers[{index}]");
         let Some(question) = questions.iter().find(|q| q.id == reply.question) else {

@@ -20,7 +20,7 @@ use crate::{
         commands::book::{OfType, Wish},
         service::{self, TypedFields},
     },
-    catalogue::{Answer, AnswerValue, questions::Reply},
+    catalogue::{Answer, AnswerValue, check::MOST_QUESTIONS, questions::Reply},
     events::{Event, Kind},
     identity::{Caller, permit},
     kernel::{
@@ -199,6 +199,7 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         Kind::AppointmentDeclined => WireKind::Declined,
         Kind::AppointmentExpired => WireKind::Expired,
         Kind::AppointmentRescheduled => WireKind::Rescheduled,
+        Kind::AppointmentMoveRequested => WireKind::MoveRequested,
         Kind::AppointmentReassigned => WireKind::Reassigned,
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,
@@ -251,7 +252,7 @@ pub(super) fn read_booking(
     let customer = optional(&message.customer, |text| {
         violations.keep("customer", name(text, UserId::parse, CUSTOMER_NAME))
     });
-    let replies = replies(&message.answers);
+    let replies = replies(&message.answers, violations);
     if !message.hold.is_empty() {
         let hold = violations.keep("hold", name(&message.hold, HoldId::parse, HOLD_NAME));
         let given = [
@@ -265,7 +266,8 @@ pub(super) fn read_booking(
             violations.add(field, "must be absent with a hold");
         }
         let type_id = optional(&message.appointment_type, |text| type_name(text, violations));
-        let (hold, note, override_reason) = (hold?, note?, override_reason?);
+        let (hold, note, replies) = (hold?, note?, replies?);
+        let override_reason = override_reason?;
         return Some(Booking::Hold { hold, type_id, note, replies, override_reason });
     }
     let parts = Parts {
@@ -290,7 +292,7 @@ pub(super) fn read_booking(
         provider,
         wish,
         note: note?,
-        replies,
+        replies: replies?,
         override_reason: override_reason?,
         hold: None,
     }))
@@ -332,7 +334,8 @@ pub(super) fn typed_fields(message: &pb::BookAppointmentRequest) -> TypedFields 
         hold,
         link_code: message.link_code.chars().take(LONGEST_CODE).collect(),
         duration: duration.filter(|_| hold.is_none() && message.override_reason.is_empty()),
-        replies: Some(replies(&message.answers)),
+        // That there are too many is told already.
+        replies: replies(&message.answers, &mut Violations::new()),
     }
 }
 
@@ -398,7 +401,11 @@ pub(super) fn type_name(text: &str, violations: &mut Violations) -> Option<TypeI
     violations.keep("appointment_type", name(text, TypeId::parse, TYPE_NAME))
 }
 
-fn replies(wire: &[pb::Answer]) -> Vec<Reply> {
+fn replies(wire: &[pb::Answer], violations: &mut Violations) -> Option<Vec<Reply>> {
+    if wire.len() > MOST_QUESTIONS {
+        violations.add("answers", format!("must have at most {MOST_QUESTIONS} entries"));
+        return None;
+    }
     let value = |value: &WireValue| match value {
         WireValue::TextValue(text) => AnswerValue::Text(text.clone()),
         WireValue::NumberValue(number) => AnswerValue::Number(*number),
@@ -409,7 +416,7 @@ fn replies(wire: &[pb::Answer]) -> Vec<Reply> {
         question: each.question.clone(),
         value: each.value.as_ref().map(value),
     };
-    wire.iter().map(reply).collect()
+    Some(wire.iter().map(reply).collect())
 }
 
 /// Why staff act against the rules; empty where they do not.

@@ -11,13 +11,13 @@ use super::{
 use crate::{
     accounts,
     booking::{Agreed, Appointment, State, policy, promised, store},
-    catalogue::AppointmentType,
+    catalogue::{self, AppointmentType},
     events::Kind,
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{AppointmentId, ProviderId},
-        time::{Instant, Interval},
+        time::{Instant, Interval, ceil_to_second},
     },
     schedule::{self, hours::Hours, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
@@ -63,7 +63,8 @@ impl UnitOfWork for Reschedule {
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
-        if !permit::is_staff(caller, self.provider) {
+        let is_staff = permit::is_staff(caller, self.provider);
+        if !is_staff {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
         }
         let interval = self.interval(&found)?;
@@ -74,6 +75,14 @@ impl UnitOfWork for Reschedule {
             policy::may_override(interval, self.now)?;
         }
         let zone = way.hours.zone_at(interval.start());
+        let asks_again = match &way.kind {
+            Some(kind) if kind.terms.requires_approval && found.state == State::Booked => {
+                // What the provider's side agreed to was another time.
+                let expiry = catalogue::minutes(kind.terms.request_expiry);
+                (!is_staff).then(|| ceil_to_second(self.now + expiry))
+            }
+            _ => None,
+        };
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
@@ -87,6 +96,13 @@ impl UnitOfWork for Reschedule {
             updated_at: self.now,
             ..found.clone()
         };
+        let mut kind = Kind::AppointmentRescheduled;
+        if let Some(answer_by) = asks_again {
+            kind = Kind::AppointmentMoveRequested;
+            moved.state = State::Pending;
+            moved.terms.answer_by = Some(answer_by);
+            moved.expires_at = Some(answer_by.min(moved.start));
+        }
         if !self.override_reason.is_empty() {
             moved.terms.override_reason.clone_from(&self.override_reason);
         }
@@ -98,7 +114,7 @@ impl UnitOfWork for Reschedule {
             "previous_start": found.start, "previous_end": found.end,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind: Kind::AppointmentRescheduled, actor: caller.user, detail };
+        let act = Act { kind, actor: caller.user, detail };
         finish(tx, &moved, act, &self.once, self.now).await?;
         Ok(moved)
     }

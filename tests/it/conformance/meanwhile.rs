@@ -146,6 +146,7 @@ async fn a_request_that_is_moved_keeps_its_deadline(world: World) {
     let moved = world.reschedule(&customer, &pending.name, "2026-11-30 10:00").await.unwrap();
     assert_eq!(local(moved.expire_time), "2026-11-24 13:00");
     world.move_to("2026-11-24 13:00", "Europe/Berlin");
+    let customer = world.log_in(&customer.user.email).await;
     let found = world.get(&customer, &pending.name).await.unwrap();
     assert_eq!(found.state(), State::Declined);
     books::check(&world.sql().await).await;

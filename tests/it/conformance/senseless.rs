@@ -106,6 +106,7 @@ async fn a_window_that_has_passed_is_no_reason_against_other_changes(world: Worl
     let admin = world.admin().await;
     let made = create(&world, &admin, fixed((2026, 11, 22), (2026, 11, 24))).await.unwrap();
     world.move_to("2026-12-01 12:00", "Europe/Berlin");
+    let admin = world.log_in(&admin.user.email).await;
     let renamed = AppointmentType { display_name: "Last week".to_owned(), ..made.clone() };
     let renamed = change(&world, &admin, renamed, &["display_name"]).await.unwrap();
     // All of it, as it was.

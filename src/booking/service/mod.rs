@@ -1,8 +1,13 @@
 //! What callers can do with appointments.
 
+mod fields;
+mod history;
+
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+
+pub use fields::TypedFields;
 
 use super::{
     Appointment, State,
@@ -24,20 +29,16 @@ use crate::{
         slots_service::{self as slots, Slots},
     },
     catalogue::questions::Reply,
-    events::{self, Event},
     identity::{Caller, permit},
     kernel::{
         ambient::Ambient,
         fault::{Again, Fault, Kind, Reason, Violations},
-        id::{AppointmentId, HoldId, ProviderId, TypeId, UserId},
+        id::{AppointmentId, HoldId, ProviderId, UserId},
         time::{Instant, Interval},
     },
     schedule::store::claims::Remembered,
     storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
 };
-
-/// How many reassignments are followed to who has an appointment now.
-const MOST_SUCCESSORS: usize = 50;
 
 /// Appointments.
 #[derive(Debug, Clone)]
@@ -87,21 +88,6 @@ pub struct Decision {
     pub reason: String,
     /// The version that was seen, if told.
     pub expected: Option<i64>,
-}
-
-/// What of a booking only its type can tell to be wrong.
-#[derive(Debug, Clone)]
-pub struct TypedFields {
-    /// Which type, if told.
-    pub type_id: Option<TypeId>,
-    /// Of which hold, if one shall be booked.
-    pub hold: Option<(ProviderId, HoldId)>,
-    /// What opens a private type.
-    pub link_code: String,
-    /// How long, if told and not lifted.
-    pub duration: Option<TimeDelta>,
-    /// What the customer answered, where there is to be an answer.
-    pub replies: Option<Vec<Reply>>,
 }
 
 /// What became of a booking in one statement.
@@ -250,33 +236,6 @@ impl Bookings {
         Err(refused)
     }
 
-    /// Notes what else is wrong with the fields of a booking that is refused already, so that all of it is
-    /// told at once. What its type says about one that is not is decided in the transaction.
-    pub async fn also_wrong(
-        &self,
-        deadline: Deadline,
-        caller: Caller,
-        fields: TypedFields,
-        violations: &mut Violations,
-    ) -> Result<(), Fault> {
-        let TypedFields { mut type_id, hold, link_code, duration, replies } = fields;
-        if let Some((provider, id)) = hold {
-            let held = self.found.ask(deadline, (provider, id.as_appointment())).await??;
-            let held = held.filter(|held| held.customer == caller.user);
-            type_id = held.and_then(|held| held.type_id);
-        }
-        let Some(type_id) = type_id else { return Ok(()) };
-        // Of a type that the caller may not see there is nothing to tell.
-        match self.slots.types.get(deadline, Some(caller), type_id, &link_code).await {
-            Ok(found) => {
-                told_by_type(&found.terms, duration, replies.as_deref(), violations);
-                Ok(())
-            }
-            Err(fault) if fault.reason() == Reason::NotFound => Ok(()),
-            Err(fault) => Err(fault),
-        }
-    }
-
     /// Books, extends or gives up the caller's own hold.
     pub async fn use_hold(
         &self,
@@ -355,42 +314,6 @@ impl Bookings {
         let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
         permit::see_appointment(caller, provider, id, found.customer)?;
         Ok(found.as_of(self.ambient.now()))
-    }
-
-    /// What happened to an appointment after a version, oldest first, for those who may see it, and for
-    /// who has it now where it was reassigned. An expiry counts from its moment on, written down or not.
-    pub async fn events(
-        &self,
-        deadline: Deadline,
-        caller: Caller,
-        (provider, id): (ProviderId, AppointmentId),
-        after: Option<i64>,
-        limit: u64,
-    ) -> Result<Vec<Event>, Fault> {
-        let absent = || Fault::not_found(id.name(provider));
-        let found = self.found.ask(deadline, (provider, id)).await??;
-        let found = found.filter(|found| found.state != State::Held).ok_or_else(absent)?;
-        let present = self.present_provider(deadline, &found).await?;
-        permit::see_events(caller, (provider, present), id, found.customer)?;
-        let now = self.ambient.now();
-        self.store.read(deadline, History { provider, id, after, limit, now }).await
-    }
-
-    /// Who has an appointment now, after all reassignments.
-    async fn present_provider(
-        &self,
-        deadline: Deadline,
-        a: &Appointment,
-    ) -> Result<ProviderId, Fault> {
-        let mut last = a.provider;
-        let mut successor = a.terms.successor;
-        for _ in 0..MOST_SUCCESSORS {
-            let Some(next) = successor else { break };
-            last = next.0;
-            let found = self.found.ask(deadline, next).await??;
-            successor = found.and_then(|found| found.terms.successor);
-        }
-        Ok(last)
     }
 
     /// A page of appointments within the bounds of a permit, which the filter holds.
@@ -504,30 +427,6 @@ impl Query for List {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
-    }
-}
-
-struct History {
-    provider: ProviderId,
-    id: AppointmentId,
-    after: Option<i64>,
-    limit: u64,
-    now: Instant,
-}
-
-impl Query for History {
-    type Output = Vec<Event>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        let Self { provider, id, after, limit, now } = *self;
-        let mut events = events::store::of_appointment(at, provider, id, after, limit).await?;
-        if u64::try_from(events.len()).is_ok_and(|count| count < limit)
-            // Read after its events: an expiry that it still lacks is not among them.
-            && let Some(found) = store::find(at, provider, id).await?
-        {
-            events.extend(found.expiry(now));
-        }
-        Ok(events)
     }
 }
 

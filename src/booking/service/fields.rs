@@ -1,0 +1,59 @@
+//! What is wrong with the fields of a booking, as far as only its type can tell.
+
+use chrono::TimeDelta;
+
+use super::Bookings;
+use crate::{
+    booking::commands::book::told_by_type,
+    catalogue::questions::Reply,
+    identity::Caller,
+    kernel::{
+        fault::{Fault, Reason, Violations},
+        id::{HoldId, ProviderId, TypeId},
+    },
+    storage::Deadline,
+};
+
+/// What of a booking only its type can tell to be wrong.
+#[derive(Debug, Clone)]
+pub struct TypedFields {
+    /// Which type, if told.
+    pub type_id: Option<TypeId>,
+    /// Of which hold, if one shall be booked.
+    pub hold: Option<(ProviderId, HoldId)>,
+    /// What opens a private type.
+    pub link_code: String,
+    /// How long, if told and not lifted.
+    pub duration: Option<TimeDelta>,
+    /// What the customer answered, where there is to be an answer.
+    pub replies: Option<Vec<Reply>>,
+}
+
+impl Bookings {
+    /// Notes what else is wrong with the fields of a booking that is refused already, so that all of it is
+    /// told at once. What its type says about one that is not is decided in the transaction.
+    pub async fn also_wrong(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        fields: TypedFields,
+        violations: &mut Violations,
+    ) -> Result<(), Fault> {
+        let TypedFields { mut type_id, hold, link_code, duration, replies } = fields;
+        if let Some((provider, id)) = hold {
+            let held = self.found.ask(deadline, (provider, id.as_appointment())).await??;
+            let held = held.filter(|held| held.customer == caller.user);
+            type_id = held.and_then(|held| held.type_id);
+        }
+        let Some(type_id) = type_id else { return Ok(()) };
+        // Of a type that the caller may not see there is nothing to tell.
+        match self.slots.types.get(deadline, Some(caller), type_id, &link_code).await {
+            Ok(found) => {
+                told_by_type(&found.terms, duration, replies.as_deref(), violations);
+                Ok(())
+            }
+            Err(fault) if fault.reason() == Reason::NotFound => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+}
