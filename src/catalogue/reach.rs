@@ -19,7 +19,10 @@ pub fn check(
     violations: &mut Violations,
 ) {
     // One that is reversed is told as such.
-    let Some(Horizon::Fixed { last, .. }) = horizon.filter(is_ordered) else { return };
+    let Some(Horizon::Fixed { first, last }) = horizon else { return };
+    if last < first {
+        return;
+    }
     let midnight = last.succ_opt().map(|next| next.and_time(NaiveTime::MIN).and_utc());
     let Some(end) = midnight.and_then(|midnight| midnight.checked_add_signed(LAST_ZONE)) else {
         return;
@@ -30,10 +33,6 @@ pub fn check(
         violations
             .add("appointment_type.minimum_notice", "must not be longer than fixed_window reaches");
     }
-}
-
-fn is_ordered(horizon: &Horizon) -> bool {
-    matches!(horizon, Horizon::Fixed { first, last } if first <= last)
 }
 
 /// The same of whole terms. What stays as it was `before` is left alone: time goes on, and is no reason
