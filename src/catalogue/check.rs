@@ -259,7 +259,7 @@ impl Draft {
                 let notice = self.minimum_notice.filter(|n| NOTICE.minutes(*n).is_some());
                 let reach = TimeDelta::days(i64::from(days) + 1);
                 if notice.is_some_and(|notice| notice >= reach) {
-                    told.add("minimum_notice", "must not be longer than rolling_days reach");
+                    told.add("minimum_notice", "must be shorter than rolling_days reach");
                 }
             }
             Some(Given(Some(Horizon::Fixed { first, last }))) if last < first => {

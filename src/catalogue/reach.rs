@@ -31,7 +31,7 @@ pub fn check(
         violations.add("appointment_type.fixed_window.end_date", "must not be over already");
     } else if now.checked_add_signed(notice).is_none_or(|noticed| end <= noticed) {
         violations
-            .add("appointment_type.minimum_notice", "must not be longer than fixed_window reaches");
+            .add("appointment_type.minimum_notice", "must be shorter than fixed_window reaches");
     }
 }
 
@@ -46,3 +46,7 @@ pub fn check_terms(terms: &Terms, before: Option<&Terms>, now: Instant) -> Resul
     check(terms.horizon, minutes(terms.minimum_notice), now, &mut violations);
     violations.finish()
 }
+
+#[cfg(test)]
+#[path = "reach_tests.rs"]
+mod tests;
