@@ -5,13 +5,13 @@ use chrono::TimeDelta;
 use super::Bookings;
 use crate::{
     booking::commands::book::told_by_type,
-    catalogue::questions::Reply,
+    catalogue::{self, AppointmentType, questions::Reply},
     identity::Caller,
     kernel::{
         fault::{Fault, Reason, Violations},
         id::{HoldId, ProviderId, TypeId},
     },
-    storage::Deadline,
+    storage::{Deadline, Query, Snapshot},
 };
 
 /// What of a booking only its type can tell to be wrong.
@@ -39,21 +39,46 @@ impl Bookings {
         fields: TypedFields,
         violations: &mut Violations,
     ) -> Result<(), Fault> {
-        let TypedFields { mut type_id, hold, link_code, duration, replies } = fields;
-        if let Some((provider, id)) = hold {
-            let held = self.found.ask(deadline, (provider, id.as_appointment())).await??;
-            let held = held.filter(|held| held.customer == caller.user);
-            type_id = held.and_then(|held| held.type_id);
-        }
-        let Some(type_id) = type_id else { return Ok(()) };
-        // Of a type that the caller may not see there is nothing to tell.
-        match self.slots.types.get(deadline, Some(caller), type_id, &link_code).await {
-            Ok(found) => {
-                told_by_type(&found.terms, duration, replies.as_deref(), violations);
-                Ok(())
+        let TypedFields { type_id, hold, link_code, duration, replies } = fields;
+        let found = match (hold, type_id) {
+            (Some(hold), _) => self.type_of_hold(deadline, caller, hold).await?,
+            (None, Some(id)) => {
+                // Of a type that the caller may not see there is nothing to tell.
+                match self.slots.types.get(deadline, Some(caller), id, &link_code).await {
+                    Err(fault) if fault.reason() == Reason::NotFound => None,
+                    found => Some(found?),
+                }
             }
-            Err(fault) if fault.reason() == Reason::NotFound => Ok(()),
-            Err(fault) => Err(fault),
+            (None, None) => None,
+        };
+        if let Some(found) = found {
+            told_by_type(&found.terms, duration, replies.as_deref(), violations);
         }
+        Ok(())
+    }
+
+    /// The type of the caller's own hold, which took its link code already.
+    async fn type_of_hold(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        (provider, id): (ProviderId, HoldId),
+    ) -> Result<Option<AppointmentType>, Fault> {
+        let held = self.found.ask(deadline, (provider, id.as_appointment())).await??;
+        let held = held.filter(|held| held.customer == caller.user);
+        match held.and_then(|held| held.type_id) {
+            Some(id) => self.store.read(deadline, FindType(id)).await,
+            None => Ok(None),
+        }
+    }
+}
+
+struct FindType(TypeId);
+
+impl Query for FindType {
+    type Output = Option<AppointmentType>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        catalogue::store::find(at, self.0).await
     }
 }

@@ -110,8 +110,17 @@ async fn of_a_hidden_type_nothing_is_told(world: World) {
     };
     let send = async |request| world.booking().book_appointment(customer.asks(request)).await;
     invalid(send(bad.clone()).await, &["note"]);
-    let opened = BookAppointmentRequest { link_code: hidden.link_code.clone(), ..bad };
+    let opened = BookAppointmentRequest { link_code: hidden.link_code.clone(), ..bad.clone() };
     invalid(send(opened).await, &["note", "answers", "answers[0].question"]);
+    // Who holds it had the code.
+    let held = HoldSlotRequest {
+        link_code: hidden.link_code.clone(),
+        ..holding(&provider, &hidden, "2026-11-23 10:00")
+    };
+    let hold = world.hold(&customer, held).await.unwrap().name;
+    let booked =
+        BookAppointmentRequest { hold, note: bad.note, answers: bad.answers, ..Default::default() };
+    invalid(send(booked).await, &["note", "answers", "answers[0].question"]);
 }
 
 async fn hours_and_dates_that_are_over_are_told_together(world: World) {
