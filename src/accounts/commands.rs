@@ -21,7 +21,7 @@ use crate::{
         id::UserId,
         time::Instant,
     },
-    schedule::{self, Schedule, commands::stale},
+    schedule::{self, Schedule},
     storage::{Tx, UnitOfWork, request::Once},
 };
 
@@ -305,7 +305,7 @@ async fn resume(
         return Ok((account, Some(earlier)));
     }
     if expected.is_some_and(|version| version != account.user.version) {
-        return Err(stale());
+        return Err(Fault::stale());
     }
     Ok((account, None))
 }

@@ -87,13 +87,19 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
             "the interval must lie inside the provider's windows",
         ));
     }
+    against.extend(away(time, interval));
+    against
+}
+
+/// Time off and closures in an interval.
+pub fn away(time: &Time, interval: Interval) -> Vec<Exclusion> {
     let in_the_way = |all: &[Interval], reason, message: &'static str| {
         let found = all.iter().filter(|other| other.overlaps(&interval));
         let told = found
             .map(|other| Exclusion { interval: Some(*other), ..Exclusion::new(reason, message) });
         told.collect::<Vec<_>>()
     };
-    against.extend(in_the_way(&time.time_off, Reason::TimeOff, "the provider has time off then"));
+    let mut against = in_the_way(&time.time_off, Reason::TimeOff, "the provider has time off then");
     against.extend(in_the_way(
         &time.closures,
         Reason::PracticeClosed,

@@ -9,9 +9,11 @@ pub mod store;
 
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::{
     catalogue::{Answer, minutes},
+    events::{Event, Kind},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
         time::{Instant, Interval},
@@ -166,6 +168,10 @@ pub struct Agreed {
     /// Which appointment it is now, with another provider.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub successor: Option<(ProviderId, AppointmentId)>,
+    /// Of a request: by when it must be answered, wherever it is moved. It ends at its start if that is
+    /// sooner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_by: Option<Instant>,
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,
@@ -195,6 +201,21 @@ impl Appointment {
     pub fn drift(&self) -> Option<Drift> {
         let present = wall(self.start, self.time_zone);
         (present != self.local_start).then_some(Drift { present })
+    }
+
+    /// The end of a request that nobody answered in time, where it was not written down yet. It has no
+    /// number before that.
+    pub fn expiry(&self, now: Instant) -> Option<Event> {
+        let at = self.expires_at.filter(|at| self.state == State::Pending && *at <= now)?;
+        Some(Event {
+            provider: self.provider,
+            version: 0,
+            kind: Kind::AppointmentExpired,
+            appointment: Some(self.id),
+            actor: None,
+            at,
+            detail: json!({ "reason": EXPIRED }),
+        })
     }
 
     /// How it stands at this moment: a request that nobody answered in time is declined, whether or not

@@ -48,6 +48,12 @@ pub fn may_book_type(
     refuse(against.into_iter().filter(|each| each.reason != Reason::SlotTaken))
 }
 
+/// Whether what is held may be booked, by what may have come after it was held: time off and closures.
+/// Notice, limits and the grid were settled by the hold.
+pub fn may_book_held(time: &Time, interval: Interval) -> Result<(), Fault> {
+    refuse(explain::away(time, interval))
+}
+
 /// Whether staff may book it knowing the rules: only what is over stays refused.
 pub fn may_override(interval: Interval, now: Instant) -> Result<(), Fault> {
     if interval.start() <= now {
@@ -118,18 +124,17 @@ pub fn may_move(appointment: &Appointment) -> Result<(), Fault> {
     if appointment.state.is_open() { Ok(()) } else { Err(wrong_state(appointment.state)) }
 }
 
-/// Whether a customer may still do this, so long before the start as was agreed.
+/// Whether a customer may still do this: before the start, by so much as was agreed.
 pub fn in_time(appointment: &Appointment, cutoff_minutes: u32, now: Instant) -> Result<(), Fault> {
     let last = appointment.start.checked_sub_signed(minutes(cutoff_minutes));
-    if cutoff_minutes == 0 || last.is_some_and(|last| now <= last) {
+    if now < appointment.start && last.is_some_and(|last| now <= last) {
         return Ok(());
     }
-    Err(Fault::new(
-        Reason::TooLate,
-        format!(
-            "customers can do this until {cutoff_minutes} minutes before the start; ask the provider"
-        ),
-    ))
+    let until = match cutoff_minutes {
+        0 => "before the start".to_owned(),
+        minutes => format!("until {minutes} minutes before the start"),
+    };
+    Err(Fault::new(Reason::TooLate, format!("customers can do this {until}; ask the provider")))
 }
 
 /// The refusal of a change that the state forbids.

@@ -127,7 +127,10 @@ fn cut_offs_end_at_their_minute() {
     assert!(in_time(&appointment, day, at("2026-11-22T08:00:00Z")).is_ok());
     let late = in_time(&appointment, day, at("2026-11-22T08:00:01Z")).unwrap_err();
     assert_eq!(late.reason(), Reason::TooLate);
-    assert!(in_time(&appointment, 0, at("2026-11-23T09:00:00Z")).is_ok(), "no cut-off, no end");
+    // Without a cut-off it is the start that ends it.
+    assert!(in_time(&appointment, 0, at("2026-11-23T07:59:59Z")).is_ok());
+    let begun = in_time(&appointment, 0, at("2026-11-23T08:00:00Z")).unwrap_err();
+    assert_eq!(begun.reason(), Reason::TooLate);
 }
 
 #[test]

@@ -255,11 +255,11 @@ impl Draft {
                 told.add("rolling_days", format!("must be 0 to {MOST_DAYS}"));
             }
             Some(Given(Some(Horizon::RollingDays(days)))) => {
-                // The last moment of the horizon's last date is less than so many days from now.
+                // The horizon's last date ends in less than so many days, but for a change of the clocks.
                 let notice = self.minimum_notice.filter(|n| NOTICE.minutes(*n).is_some());
                 let reach = TimeDelta::days(i64::from(days) + 1);
-                if notice.is_some_and(|notice| notice > reach) {
-                    told.add("minimum_notice", "must not be longer than rolling_days reach");
+                if notice.is_some_and(|notice| notice >= reach) {
+                    told.add("minimum_notice", "must be shorter than rolling_days reach");
                 }
             }
             Some(Given(Some(Horizon::Fixed { first, last }))) if last < first => {
@@ -387,7 +387,7 @@ fn check_questions(questions: &[QuestionDraft], told: &mut Told<'_>) {
         } else if let Some(before) = seen.before(&question.id, index) {
             told.add(&field("id"), format!("must differ from questions[{before}].id"));
         }
-        if let Err(text) = filled(&question.text, LONGEST_QUESTION) {
+        if let Err(text) = text::filled(&question.text, LONGEST_QUESTION) {
             told.add(&field("text"), text);
         }
         match question.kind {
@@ -409,7 +409,7 @@ fn check_choices(choices: &[String], field: &str, told: &mut Told<'_>) {
     let mut seen = Seen::default();
     for (index, choice) in choices.iter().enumerate() {
         let path = format!("{field}[{index}]");
-        if let Err(text) = filled(choice, LONGEST_CHOICE) {
+        if let Err(text) = text::filled(choice, LONGEST_CHOICE) {
             told.add(&path, text);
         } else if choice.trim().contains(['\n', '\r']) {
             told.add(&path, "must be one line");
@@ -417,14 +417,6 @@ fn check_choices(choices: &[String], field: &str, told: &mut Told<'_>) {
             told.add(&path, format!("must differ from choices[{before}]"));
         }
     }
-}
-
-/// Text that says something, of at most so many characters.
-pub(super) fn filled(given: &str, longest: usize) -> Result<(), String> {
-    if given.chars().all(|c| c.is_whitespace() || text::is_unseen(c)) {
-        return Err("must not be empty".to_owned());
-    }
-    text::lines(given, longest).map(drop)
 }
 
 fn is_id(id: &str) -> bool {

@@ -148,10 +148,10 @@ fn a_horizon_can_be_met_by_the_notice() {
             d.minimum_notice = Some(mins(notice));
         }
     };
-    right(rolling(0, 1440));
-    assert_eq!(wrong(rolling(0, 1441)), ["minimum_notice"]);
-    right(rolling(6, 7 * 1440));
-    assert_eq!(wrong(rolling(6, 7 * 1440 + 1)), ["minimum_notice"]);
+    right(rolling(0, 1439));
+    assert_eq!(wrong(rolling(0, 1440)), ["minimum_notice"]);
+    right(rolling(6, 7 * 1440 - 1));
+    assert_eq!(wrong(rolling(6, 7 * 1440)), ["minimum_notice"]);
     right(rolling(3650, 0));
     assert_eq!(wrong(rolling(3651, 0)), ["rolling_days"]);
     assert_eq!(wrong(rolling(u32::MAX, 0)), ["rolling_days"]);

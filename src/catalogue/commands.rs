@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AppointmentType, Kind, check::Draft, store};
+use super::{AppointmentType, Kind, check::Draft, reach, store};
 use crate::{
     identity::{
         Caller,
@@ -34,6 +34,7 @@ impl UnitOfWork for Create {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        reach::check_terms(&self.new.terms, None, self.new.created_at)?;
         add(tx, &self.new, self.editor, &self.once).await?;
         Ok(self.new.clone())
     }
@@ -81,7 +82,9 @@ impl UnitOfWork for Update {
             violations.add("appointment_type.owner", "cannot be changed; leave it out");
             return Err(violations.into_fault());
         }
-        changed.terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
+        let terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
+        reach::check_terms(&terms, Some(&changed.terms), self.now)?;
+        changed.terms = terms;
         let detail = json!({ "terms": store::encode(&changed.terms)? });
         finish(tx, changed, (Kind::Changed, permit, detail), &self.once, self.now).await
     }

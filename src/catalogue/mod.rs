@@ -6,6 +6,7 @@
 pub mod check;
 pub mod commands;
 pub mod questions;
+pub mod reach;
 pub mod service;
 pub mod store;
 

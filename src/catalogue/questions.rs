@@ -1,10 +1,7 @@
 //! Whether a customer's answers are answers to a type's questions.
 
-use super::{
-    Answer, AnswerValue, Question, QuestionKind,
-    check::{MOST_QUESTIONS, filled},
-};
-use crate::kernel::fault::{Fault, Violations};
+use super::{Answer, AnswerValue, Question, QuestionKind};
+use crate::kernel::{fault::Violations, text};
 
 /// The longest answer to a question for text, in characters.
 pub const LONGEST_ANSWER: usize = 2000;
@@ -18,17 +15,16 @@ pub struct Reply {
     pub value: Option<AnswerValue>,
 }
 
-/// The answers in the order of the questions, with the questions as they were asked; or everything that
-/// is wrong with them, under paths such as `answers[2].question`.
+/// The answers in the order of the questions, with the questions as they were asked. Everything that is
+/// wrong with them is noted, under paths such as `answers[2].question`; then they are not of use.
 ///
-/// What is missing is told under `answers`. A question that need not be answered is left out, not
+/// There are no more replies than a type may have questions: the porch sees to that. What is missing is told under `answers`. A question that need not be answered is left out, not
 /// answered with nothing.
-pub fn answers(questions: &[Question], replies: &[Reply]) -> Result<Vec<Answer>, Fault> {
-    let mut violations = Violations::new();
-    if replies.len() > MOST_QUESTIONS {
-        violations.add("answers", format!("must be at most {MOST_QUESTIONS}"));
-        return Err(violations.into_fault());
-    }
+pub fn answers(
+    questions: &[Question],
+    replies: &[Reply],
+    violations: &mut Violations,
+) -> Vec<Answer> {
     for (index, reply) in replies.iter().enumerate() {
         let path = format!("answers[{index}]");
         let Some(question) = questions.iter().find(|q| q.id == reply.question) else {
@@ -58,15 +54,14 @@ pub fn answers(questions: &[Question], replies: &[Reply]) -> Result<Vec<Answer>,
             Some(Reply { value: None, .. }) | None => {}
         }
     }
-    violations.finish()?;
-    Ok(found)
+    found
 }
 
 /// The part of the answer that is wrong, and what would be right.
 fn check(kind: &QuestionKind, value: Option<&AnswerValue>) -> Result<(), (&'static str, String)> {
     match (kind, value) {
         (QuestionKind::Text, Some(AnswerValue::Text(text))) => {
-            filled(text, LONGEST_ANSWER).map_err(|why| (".text_value", why))
+            text::filled(text, LONGEST_ANSWER).map(drop).map_err(|why| (".text_value", why))
         }
         (QuestionKind::Number, Some(AnswerValue::Number(number))) if !number.is_finite() => {
             Err((".number_value", "must be a finite number".to_owned()))

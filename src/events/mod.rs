@@ -50,6 +50,8 @@ pub enum Kind {
     AppointmentExpired,
     /// An appointment was moved.
     AppointmentRescheduled,
+    /// An appointment was moved, and is a request again.
+    AppointmentMoveRequested,
     /// An appointment was given to another provider; its time is free here.
     AppointmentReassigned,
     /// An appointment was missed by its customer.
@@ -86,6 +88,7 @@ impl Kind {
         Self::AppointmentDeclined,
         Self::AppointmentExpired,
         Self::AppointmentRescheduled,
+        Self::AppointmentMoveRequested,
         Self::AppointmentReassigned,
         Self::AppointmentNoShow,
         Self::AppointmentUpdated,
@@ -120,6 +123,7 @@ impl Kind {
             Self::AppointmentDeclined => "appointment_declined",
             Self::AppointmentExpired => "appointment_expired",
             Self::AppointmentRescheduled => "appointment_rescheduled",
+            Self::AppointmentMoveRequested => "appointment_move_requested",
             Self::AppointmentReassigned => "appointment_reassigned",
             Self::AppointmentNoShow => "appointment_no_show",
             Self::AppointmentUpdated => "appointment_updated",

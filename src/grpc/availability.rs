@@ -6,7 +6,7 @@ use super::{
     booking_wire::{LONGEST_CODE, type_name},
     caller::{deadline, visitor},
     convert::{end, minutes, name, start, timestamp},
-    page::cut,
+    page::cut_to_fit,
     proto::booking::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
     },
@@ -75,9 +75,8 @@ impl AvailabilityService for AvailabilityApi {
         let (question, size) = question.zip(size).ok_or_else(Fault::unchecked)?;
         let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         let found = self.slots.list(deadline, &question, after, most).await?;
-        let (found, next_page_token) =
-            cut(found, size, &self.pages, &query, |last| last.interval.start());
-        let slots = found.iter().map(wire_slot).collect();
+        let (slots, next_page_token) =
+            cut_to_fit(found, size, (&self.pages, &query), wire_slot, |last| last.interval.start());
         Ok(Response::new(pb::ListSlotsResponse { slots, next_page_token }))
     }
 

@@ -1,23 +1,24 @@
 //! `daybook.booking.v1.BookingService`.
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
     booking_wire::{
-        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, optional, ordered,
-        override_reason, question, read_booking, read_hold, states, wire, wire_event, wire_hold,
-        wire_interval,
+        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
+        override_reason, question, read_booking, read_hold, states, typed_fields,
+        typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
     },
     caller::{caller, deadline},
-    convert::{Requests, end, etag_version, mask, name, start},
-    page::cut,
+    convert::{Requests, end, etag_version, mask, name, optional, start},
+    page::{cut, cut_to_fit},
     proto::booking::{self as pb, booking_service_server::BookingService},
     schedule::PROVIDER_NAME,
 };
 use crate::{
     availability::service::Availabilities,
     booking::{
-        LONGEST_NOTE, LONGEST_REASON,
+        Appointment, LONGEST_NOTE, LONGEST_REASON,
         commands::{
             decide::Annotate,
             hold::What,
@@ -27,7 +28,7 @@ use crate::{
         service::{Bookings, Decision},
         store::{Cursor, Filter},
     },
-    identity::permit,
+    identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{HoldId, ProviderId, UserId},
@@ -35,6 +36,7 @@ use crate::{
         text,
         time::Interval,
     },
+    storage::Deadline,
 };
 
 /// What can be written on an appointment.
@@ -46,6 +48,39 @@ pub(super) struct BookingApi {
     pub(super) availabilities: Availabilities,
     pub(super) requests: Requests,
     pub(super) pages: PageTokens,
+}
+
+/// A call that changes the state of an appointment.
+struct Asked<'m> {
+    method: &'static str,
+    change: Change,
+    name: &'m str,
+    reason: &'m str,
+    etag: &'m str,
+    request_id: &'m str,
+}
+
+impl BookingApi {
+    async fn decide(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        asked: &Asked<'_>,
+        message: &impl Message,
+    ) -> Result<Option<pb::Appointment>, Status> {
+        let mut violations = Violations::new();
+        let who = Some(caller.user);
+        let once =
+            self.requests.once(who, asked.method, asked.request_id, message, &mut violations);
+        let reason = violations.keep("reason", text::lines(asked.reason, LONGEST_REASON));
+        let parsed = violations.keep("name", appointment_name(asked.name));
+        let expected = violations.keep("etag", etag_version(asked.etag)).flatten();
+        violations.finish()?;
+        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
+        let decision = Decision { provider, id, change: asked.change, reason, expected };
+        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        Ok(Some(wire(&changed, caller)))
+    }
 }
 
 #[tonic::async_trait]
@@ -62,10 +97,14 @@ impl BookingService for BookingApi {
         let id = &message.request_id;
         let once = self.requests.once(who, "BookAppointment", id, &message, &mut violations);
         let what = read_booking(&message, caller, &mut violations);
+        if !violations.is_empty() {
+            let fields = typed_fields(&message);
+            self.bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
+        }
         violations.finish()?;
         let booked = match what.ok_or_else(Fault::unchecked)? {
-            Booking::Hold { hold, type_id, note, replies } => {
-                let what = What::Book { type_id, note, replies };
+            Booking::Hold { hold, type_id, note, replies, override_reason } => {
+                let what = What::Book { type_id, note, replies, override_reason };
                 self.bookings.use_hold(deadline, caller, hold, what, once).await?
             }
             Booking::New(request) => self.bookings.book(deadline, request, once).await?,
@@ -121,11 +160,12 @@ impl BookingService for BookingApi {
         let now = self.bookings.now();
         let filter = Filter { bounds, states, now, from, until };
         let found = self.bookings.list(deadline, filter, after, u64::from(size) + 1).await?;
-        let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| Cursor {
-            start: last.start,
-            id: last.id.0,
-        });
-        let appointments = found.iter().map(|each| wire(each, caller)).collect();
+        let wired = |each: &Appointment| wire(each, caller);
+        let (appointments, next_page_token) =
+            cut_to_fit(found, size, (&self.pages, &query), wired, |last| Cursor {
+                start: last.start,
+                id: last.id.0,
+            });
         Ok(Response::new(pb::ListAppointmentsResponse { appointments, next_page_token }))
     }
 
@@ -136,23 +176,15 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
-        let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "CancelAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
-        let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
-        let parsed = violations.keep("name", appointment_name(&message.name));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change: Change::Cancel, reason, expected };
-        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&changed, caller));
+        let asked = Asked {
+            method: "CancelAppointment",
+            change: Change::Cancel,
+            name: &message.name,
+            reason: &message.reason,
+            etag: &message.etag,
+            request_id: &message.request_id,
+        };
+        let appointment = self.decide(deadline, caller, &asked, &message).await?;
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
     }
 
@@ -163,23 +195,15 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
-        let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "CompleteAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
-        let reason = Some(String::new());
-        let parsed = violations.keep("name", appointment_name(&message.name));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change: Change::Complete, reason, expected };
-        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&changed, caller));
+        let asked = Asked {
+            method: "CompleteAppointment",
+            change: Change::Complete,
+            name: &message.name,
+            reason: "",
+            etag: &message.etag,
+            request_id: &message.request_id,
+        };
+        let appointment = self.decide(deadline, caller, &asked, &message).await?;
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
     }
 
@@ -205,23 +229,15 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
-        let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "ApproveAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
-        let reason = Some(String::new());
-        let parsed = violations.keep("name", appointment_name(&message.name));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change: Change::Approve, reason, expected };
-        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&changed, caller));
+        let asked = Asked {
+            method: "ApproveAppointment",
+            change: Change::Approve,
+            name: &message.name,
+            reason: "",
+            etag: &message.etag,
+            request_id: &message.request_id,
+        };
+        let appointment = self.decide(deadline, caller, &asked, &message).await?;
         Ok(Response::new(pb::ApproveAppointmentResponse { appointment }))
     }
 
@@ -232,23 +248,15 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
-        let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "DeclineAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
-        let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
-        let parsed = violations.keep("name", appointment_name(&message.name));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change: Change::Decline, reason, expected };
-        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&changed, caller));
+        let asked = Asked {
+            method: "DeclineAppointment",
+            change: Change::Decline,
+            name: &message.name,
+            reason: &message.reason,
+            etag: &message.etag,
+            request_id: &message.request_id,
+        };
+        let appointment = self.decide(deadline, caller, &asked, &message).await?;
         Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
     }
 
@@ -259,18 +267,15 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
-        let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once =
-            self.requests.once(Some(caller.user), "MarkNoShow", id, &message, &mut violations);
-        let reason = Some(String::new());
-        let parsed = violations.keep("name", appointment_name(&message.name));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change: Change::NoShow, reason, expected };
-        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
-        let appointment = Some(wire(&changed, caller));
+        let asked = Asked {
+            method: "MarkNoShow",
+            change: Change::NoShow,
+            name: &message.name,
+            reason: "",
+            etag: &message.etag,
+            request_id: &message.request_id,
+        };
+        let appointment = self.decide(deadline, caller, &asked, &message).await?;
         Ok(Response::new(pb::MarkNoShowResponse { appointment }))
     }
 
@@ -436,6 +441,10 @@ impl BookingService for BookingApi {
         let id = &message.request_id;
         let once = self.requests.once(Some(caller.user), "HoldSlot", id, &message, &mut violations);
         let request = read_hold(&message, caller, &mut violations);
+        if !violations.is_empty() {
+            let fields = typed_fields_of_hold(&message);
+            self.bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
+        }
         violations.finish()?;
         let request = request.ok_or_else(Fault::unchecked)?;
         let held = self.bookings.book(deadline, request, once).await?;

@@ -4,7 +4,9 @@ use chrono::TimeDelta;
 use prost_types::Timestamp;
 
 use super::{
-    convert::{date, duration, end, etag, minutes, name, start, timestamp, zone},
+    convert::{
+        TYPE_NAME, date, duration, end, etag, minutes, name, optional, start, timestamp, zone,
+    },
     proto::booking::{
         self as pb, answer::Value as WireValue, appointment::State as WireState,
         appointment_event::Kind as WireKind,
@@ -16,9 +18,9 @@ use crate::{
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON, State,
         commands::book::{OfType, Wish},
-        service,
+        service::{self, TypedFields},
     },
-    catalogue::{Answer, AnswerValue, questions::Reply},
+    catalogue::{Answer, AnswerValue, check::MOST_QUESTIONS, questions::Reply},
     events::{Event, Kind},
     identity::{Caller, permit},
     kernel::{
@@ -34,11 +36,8 @@ const APPOINTMENT_NAME: &str =
 pub(super) const CUSTOMER_NAME: &str = "must be users/{user} with a UUID in lower case";
 pub(super) const HOLD_NAME: &str =
     "must be providers/{provider}/holds/{hold} with UUIDs in lower case";
-const TYPE_NAME: &str = "must be appointmentTypes/{type} with a UUID in lower case";
 /// The longest link code that is looked at, in characters.
 pub(super) const LONGEST_CODE: usize = 100;
-/// The most answers, as there are questions.
-const MOST_ANSWERS: usize = 50;
 
 pub(super) fn question(message: &pb::GetAvailabilityRequest) -> Result<Question, Fault> {
     let mut violations = Violations::new();
@@ -80,10 +79,6 @@ pub(super) fn ordered(
         violations.add("end_time", "must be after start_time");
     }
     interval
-}
-
-pub(super) fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    if text.is_empty() { None } else { read(text) }
 }
 
 pub(super) fn states(wire: &[i32], violations: &mut Violations) -> Vec<State> {
@@ -204,6 +199,7 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         Kind::AppointmentDeclined => WireKind::Declined,
         Kind::AppointmentExpired => WireKind::Expired,
         Kind::AppointmentRescheduled => WireKind::Rescheduled,
+        Kind::AppointmentMoveRequested => WireKind::MoveRequested,
         Kind::AppointmentReassigned => WireKind::Reassigned,
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,
@@ -239,6 +235,8 @@ pub(super) enum Booking {
         note: String,
         /// What the customer answered.
         replies: Vec<Reply>,
+        /// Why staff book against the rules, if they do.
+        override_reason: String,
     },
     /// Something that was not held.
     New(service::Request),
@@ -263,13 +261,14 @@ pub(super) fn read_booking(
             ("end_time", message.end_time.is_some()),
             ("duration", message.duration.is_some()),
             ("customer", !message.customer.is_empty()),
-            ("override_reason", !message.override_reason.is_empty()),
         ];
         for (field, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
             violations.add(field, "must be absent with a hold");
         }
         let type_id = optional(&message.appointment_type, |text| type_name(text, violations));
-        return Some(Booking::Hold { hold: hold?, type_id, note: note?, replies: replies? });
+        let (hold, note, replies) = (hold?, note?, replies?);
+        let override_reason = override_reason?;
+        return Some(Booking::Hold { hold, type_id, note, replies, override_reason });
     }
     let parts = Parts {
         provider: &message.provider,
@@ -326,6 +325,31 @@ pub(super) fn read_hold(
     })
 }
 
+/// The fields that only the type can judge, of a request in which others are wrong already.
+pub(super) fn typed_fields(message: &pb::BookAppointmentRequest) -> TypedFields {
+    let hold = HoldId::parse(&message.hold);
+    let duration = message.duration.as_ref().and_then(|length| minutes(Some(length)).ok());
+    TypedFields {
+        type_id: TypeId::parse(&message.appointment_type),
+        hold,
+        link_code: message.link_code.chars().take(LONGEST_CODE).collect(),
+        duration: duration.filter(|_| hold.is_none() && message.override_reason.is_empty()),
+        // That there are too many is told already.
+        replies: replies(&message.answers, &mut Violations::new()),
+    }
+}
+
+/// The same of a hold, which has no answers yet.
+pub(super) fn typed_fields_of_hold(message: &pb::HoldSlotRequest) -> TypedFields {
+    TypedFields {
+        type_id: TypeId::parse(&message.appointment_type),
+        hold: None,
+        link_code: message.link_code.chars().take(LONGEST_CODE).collect(),
+        duration: message.duration.as_ref().and_then(|length| minutes(Some(length)).ok()),
+        replies: None,
+    }
+}
+
 /// What booking and holding have in common.
 struct Parts<'m> {
     provider: &'m str,
@@ -378,8 +402,8 @@ pub(super) fn type_name(text: &str, violations: &mut Violations) -> Option<TypeI
 }
 
 fn replies(wire: &[pb::Answer], violations: &mut Violations) -> Option<Vec<Reply>> {
-    if wire.len() > MOST_ANSWERS {
-        violations.add("answers", format!("must have at most {MOST_ANSWERS} entries"));
+    if wire.len() > MOST_QUESTIONS {
+        violations.add("answers", format!("must have at most {MOST_QUESTIONS} entries"));
         return None;
     }
     let value = |value: &WireValue| match value {
@@ -397,7 +421,10 @@ fn replies(wire: &[pb::Answer], violations: &mut Violations) -> Option<Vec<Reply
 
 /// Why staff act against the rules; empty where they do not.
 pub(super) fn override_reason(text: &str, violations: &mut Violations) -> Option<String> {
-    violations.keep("override_reason", text::lines(text, LONGEST_REASON))
+    if text.is_empty() {
+        return Some(String::new());
+    }
+    violations.keep("override_reason", text::filled(text, LONGEST_REASON))
 }
 
 /// How long to hold: whole seconds, 1 to 15 minutes, 5 minutes if absent.

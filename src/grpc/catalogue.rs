@@ -1,14 +1,13 @@
 //! `daybook.booking.v1.CatalogueService`.
 
-use prost::Message;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
-    convert::{Requests, etag_version, name},
-    page::cut,
+    convert::{Requests, TYPE_NAME, etag_version, name, optional},
+    page::{cut, cut_to_fit},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     schedule::PROVIDER_NAME,
 };
@@ -24,15 +23,11 @@ use crate::{
         page::{PageTokens, page_size},
     },
     schedule::{
-        offering::{read_schedule, service::Offerings},
+        name::ScheduleName,
+        offering::service::Offerings,
         store::offerings::{self, Cursor},
     },
 };
-
-const TYPE_NAME: &str = "must be appointmentTypes/{type} with a UUID in lower case";
-/// How large a page of types grows at most, in bytes: half of what clients read unless told otherwise. A
-/// type can be as large as a request.
-const LONGEST_PAGE: usize = 2 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct CatalogueApi {
@@ -60,6 +55,12 @@ impl CatalogueService for CatalogueApi {
         };
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
         let draft = draft(asked, None, &mut violations);
+        if !violations.is_empty() {
+            // What the time is against is told beside what else is wrong; where nothing is, later.
+            let horizon = draft.horizon.and_then(|horizon| horizon.0);
+            let notice = draft.minimum_notice.unwrap_or_default();
+            catalogue::reach::check(horizon, notice, self.types.ambient.now(), &mut violations);
+        }
         violations.finish()?;
         let permit = permit::create_type(caller, owner)?;
         let terms = draft.terms()?;
@@ -106,10 +107,13 @@ impl CatalogueService for CatalogueApi {
         let archived = message.show_archived;
         let filter = catalogue::store::Filter { bounds, provider: of, archived };
         let found = self.types.list(deadline, filter, after, u64::from(size) + 1).await?;
-        let mut appointment_types: Vec<_> = found.iter().map(|found| wire(found, caller)).collect();
-        let fitting = fitting(&appointment_types, size);
-        let (found, next_page_token) = cut(found, fitting, &self.pages, &query, |last| last.id.0);
-        appointment_types.truncate(found.len());
+        let (appointment_types, next_page_token) = cut_to_fit(
+            found,
+            size,
+            (&self.pages, &query),
+            |found| wire(found, caller),
+            |last| last.id.0,
+        );
         Ok(Response::new(pb::ListAppointmentTypesResponse { appointment_types, next_page_token }))
     }
 
@@ -173,13 +177,11 @@ impl CatalogueService for CatalogueApi {
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         let schedule =
-            by.and_then(|by| violations.keep("schedule", read_schedule(by, &message.schedule)));
+            by.and_then(|by| violations.keep("schedule", schedule_of(by, &message.schedule)));
         violations.finish()?;
-        let (Some(id), Some(by), Some(schedule)) = (id, by, schedule) else {
-            return Err(Fault::unchecked().into());
-        };
-        let permit = permit::offer(caller, by)?;
-        let offering = self.offerings.offer(deadline, permit, id, schedule, once).await?;
+        let (id, schedule) = id.zip(schedule).ok_or_else(Fault::unchecked)?;
+        let permit = permit::offer(caller, schedule.provider)?;
+        let offering = self.offerings.offer(deadline, permit, id, schedule.id, once).await?;
         let offering = Some(wire_offering(&offering));
         Ok(Response::new(pb::OfferAppointmentTypeResponse { offering }))
     }
@@ -260,38 +262,12 @@ fn provider(field: &str, text: &str, violations: &mut Violations) -> Option<Prov
     violations.keep(field, name(text, ProviderId::parse, PROVIDER_NAME))
 }
 
-fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    if text.is_empty() { None } else { read(text) }
-}
-
-/// How many of these make a page: so many, but not more than fit, and at least one.
-fn fitting(all: &[pb::AppointmentType], size: u32) -> u32 {
-    let mut room = LONGEST_PAGE;
-    let fit = all.iter().take_while(|each| {
-        let left = room.checked_sub(each.encoded_len());
-        room = left.unwrap_or_default();
-        left.is_some()
-    });
-    u32::try_from(fit.count()).unwrap_or(u32::MAX).clamp(1, size.max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_no_longer_than_asked_and_no_larger_than_fits() {
-        let of = |length: usize| pb::AppointmentType {
-            description: "x".repeat(length),
-            ..Default::default()
-        };
-        let small: Vec<_> = (0..10).map(|_| of(10)).collect();
-        assert_eq!(fitting(&small, 3), 3);
-        assert_eq!(fitting(&small, 500), 10);
-        assert_eq!(fitting(&[], 3), 1);
-        let large: Vec<_> = (0..10).map(|_| of(LONGEST_PAGE / 4)).collect();
-        assert_eq!(fitting(&large, 500), 3);
-        assert_eq!(fitting(&large, 2), 2);
-        assert_eq!(fitting(&[of(2 * LONGEST_PAGE), of(1)], 500), 1);
+/// The name of a schedule of this provider; empty is the default one.
+fn schedule_of(provider: ProviderId, text: &str) -> Result<ScheduleName, &'static str> {
+    const FORM: &str = "must be the provider's schedule, providers/{provider}/schedule or \
+                        providers/{provider}/schedules/{schedule}";
+    if text.is_empty() {
+        return Ok(ScheduleName::default_of(provider));
     }
+    ScheduleName::parse(text).filter(|name| name.provider == provider).ok_or(FORM)
 }

@@ -250,7 +250,7 @@ pub(super) fn wire_offering(offering: &Offering) -> pb::Offering {
     pb::Offering {
         appointment_type: offering.type_id.name(),
         provider: offering.provider.name(),
-        schedule: offering.schedule_name(),
+        schedule: offering.schedule_name().to_string(),
     }
 }
 

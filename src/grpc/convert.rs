@@ -17,6 +17,8 @@ use crate::{
     storage::request::Once,
 };
 
+/// What the name of an appointment type looks like.
+pub(super) const TYPE_NAME: &str = "must be appointmentTypes/{type} with a UUID in lower case";
 /// The longest text that is looked at as a name or id, in bytes.
 const LONGEST_NAME: usize = 200;
 
@@ -127,6 +129,11 @@ pub(super) fn name<T>(
     form: &'static str,
 ) -> Result<T, &'static str> {
     (text.len() <= LONGEST_NAME).then(|| parse(text)).flatten().ok_or(form)
+}
+
+/// What a text holds that may be empty.
+pub(super) fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    if text.is_empty() { None } else { read(text) }
 }
 
 /// The version in an etag; empty is none.

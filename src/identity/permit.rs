@@ -268,6 +268,18 @@ pub fn offer(caller: Caller, provider: ProviderId) -> Result<Offer, Fault> {
     Ok(Offer { editor: caller.user, provider, everything })
 }
 
+/// Admins begin every offering, providers that of their own types: what the practice offers, and so whom
+/// it trusts with its customers, is for the practice to say.
+pub fn begin_offering(permit: Offer, owner: Option<ProviderId>) -> Result<(), Fault> {
+    if permit.everything || owner == Some(permit.provider) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Reason::RoleNotAllowed,
+        "an admin lets a provider be booked for a shared appointment type; ask one",
+    ))
+}
+
 /// Providers see their own time off, admins anybody's.
 pub fn see_time_off(caller: Caller, provider: ProviderId) -> Result<SeeTimeOff, Fault> {
     edit_plan(caller, provider, || provider.name()).map(|_| SeeTimeOff { provider })
@@ -298,9 +310,25 @@ pub fn not_own_time(customer: UserId, provider: ProviderId) -> Result<(), Fault>
     Err(Fault::new(Reason::OwnTime, "providers cannot book themselves; choose another provider"))
 }
 
-/// Whether the caller acts for a provider: is the provider, or an admin.
+/// Whether the caller acts for a provider: is the provider, or an admin. Who is a provider no more keeps
+/// no right to the appointments of that time.
 pub fn is_staff(caller: Caller, provider: ProviderId) -> bool {
-    caller.role == Role::Admin || caller.user.as_provider() == provider
+    match caller.role {
+        Role::Customer => false,
+        Role::Provider => caller.user.as_provider() == provider,
+        Role::Admin => true,
+    }
+}
+
+/// With whom a caller may book for this customer where no provider is named; none is anybody. Providers
+/// book their own time for others, admins anybody's.
+pub fn book_anybody(caller: Caller, customer: Option<UserId>) -> Result<Option<ProviderId>, Fault> {
+    let for_other = customer.is_some_and(|customer| customer != caller.user);
+    match caller.role {
+        Role::Customer if for_other => Err(role_not_allowed()),
+        Role::Provider if for_other => Ok(Some(caller.user.as_provider())),
+        Role::Customer | Role::Provider | Role::Admin => Ok(None),
+    }
 }
 
 /// Those who act for a provider may act against the rules, with a reason; an empty one is none.
@@ -322,6 +350,20 @@ pub fn see_appointment(
         return Ok(SeeAppointment(()));
     }
     Err(Fault::not_found(id.name(provider)))
+}
+
+/// Those who see an appointment see what happened to it, and so does who has it now, where it was
+/// reassigned. The providers are its own and the present one.
+pub fn see_events(
+    caller: Caller,
+    (provider, present): (ProviderId, ProviderId),
+    id: AppointmentId,
+    customer: UserId,
+) -> Result<SeeAppointment, Fault> {
+    if is_staff(caller, present) {
+        return Ok(SeeAppointment(()));
+    }
+    see_appointment(caller, provider, id, customer)
 }
 
 /// Its customer, its provider and admins cancel an appointment.
@@ -356,7 +398,7 @@ pub fn list_appointments(
     provider: Option<ProviderId>,
     customer: Option<UserId>,
 ) -> Result<ListAppointments, Fault> {
-    let own_provider = provider == Some(caller.user.as_provider());
+    let own_provider = provider.is_some_and(|provider| is_staff(caller, provider));
     let own_customer = customer == Some(caller.user);
     if caller.role == Role::Admin || own_customer || own_provider {
         return Ok(ListAppointments { provider, customer });
@@ -369,7 +411,7 @@ pub fn list_appointments(
 }
 
 fn is_party(caller: Caller, provider: ProviderId, customer: UserId) -> bool {
-    caller.role == Role::Admin || caller.user == customer || caller.user.as_provider() == provider
+    caller.user == customer || is_staff(caller, provider)
 }
 
 fn role_not_allowed() -> Fault {

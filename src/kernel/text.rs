@@ -32,6 +32,14 @@ pub fn lines(text: &str, longest: usize) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Checks text that says something: like [`lines`], and not blank.
+pub fn filled(text: &str, longest: usize) -> Result<String, String> {
+    if text.chars().all(|c| c.is_whitespace() || is_unseen(c)) {
+        return Err("must not be empty".to_owned());
+    }
+    lines(text, longest)
+}
+
 /// Characters that change how neighbouring text is shown, or take no room: with them one name can
 /// be made to look like another.
 pub fn is_unseen(c: char) -> bool {
@@ -57,5 +65,9 @@ mod tests {
         assert!(lines("a\nb\tc", 10).is_ok());
         assert!(lines("a\0b", 10).is_err());
         assert!(lines("12345678901", 10).is_err());
+        assert_eq!(filled(" a\n", 10).unwrap(), " a\n");
+        for blank in ["", " \t\n", "\u{200B}\u{3164}"] {
+            assert!(filled(blank, 10).is_err(), "{blank:?}");
+        }
     }
 }

@@ -4,8 +4,7 @@ use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 
 use super::{
-    HoursViolation, LONGEST_RANGE, MAX_WINDOWS, SLOT_RANGE, Schedule, ScheduleViolation,
-    WeeklyHours, Window,
+    HoursViolation, LONGEST_RANGE, MAX_WINDOWS, SLOT_RANGE, Schedule, WeeklyHours, Window,
     dates::{
         DateOverride, DateOverrides, MAX_DATE_WINDOWS, MAX_OVERRIDES, MAX_STAYS, OverrideViolation,
         Stay, StayViolation, Stays, TimeWindow,
@@ -71,40 +70,49 @@ impl Changes {
         }
     }
 
-    /// The default schedule with these changes, which were checked before.
+    /// Notes what is wrong with these values beside what is stored, which is the default schedule or a named
+    /// one's hours, and at this time.
+    pub fn check_against(&self, stored: &Stored<'_>, now: Instant, violations: &mut Violations) {
+        let hours = stored.hours();
+        if let Some(given) = &self.overrides
+            && let Some(zone) = self.zone.or_else(|| hours.map(Hours::zone))
+        {
+            let today = expand::local_date(zone, now);
+            check_past(given, hours.map(Hours::overrides), today, violations);
+        }
+        // Both together were checked before.
+        if let Stored::Default(stored) = stored
+            && self.slot.is_some() != self.longest.is_some()
+        {
+            let slot = self.slot.unwrap_or_else(|| stored.slot());
+            let longest = self.longest.unwrap_or_else(|| stored.longest());
+            if SLOT_RANGE.contains(&slot) && LONGEST_RANGE.contains(&longest) && slot > longest {
+                add_slot_over_longest(violations);
+            }
+        }
+    }
+
+    /// The default schedule with these changes, which were checked by themselves before.
     pub fn apply(&self, to: &Schedule, now: Instant) -> Result<Schedule, Fault> {
         let mut violations = Violations::new();
-        let hours = self.hours(Some(to.hours()), now, &mut violations)?;
+        self.check_against(&Stored::Default(to), now, &mut violations);
+        violations.finish()?;
         let slot = self.slot.unwrap_or_else(|| to.slot());
         let longest = self.longest.unwrap_or_else(|| to.longest());
-        let changed = match Schedule::of(hours, slot, longest) {
-            Ok(schedule) => Some(schedule),
-            // Only one of the two was given; the other is the stored one.
-            Err(all) if all == [ScheduleViolation::SlotOverLongest] => {
-                add_slot_over_longest(&mut violations);
-                None
-            }
-            Err(all) => return Err(Fault::internal(format!("an unchecked schedule: {all:?}"))),
-        };
-        violations.finish()?;
-        changed.ok_or_else(Fault::unchecked)
+        Schedule::of(self.hours(Some(to.hours()))?, slot, longest)
+            .map_err(|all| Fault::internal(format!("an unchecked schedule: {all:?}")))
     }
 
-    /// The named hours with these changes, which were checked before; or new ones, for which there must
-    /// be a zone.
+    /// The named hours with these changes, which were checked by themselves before; or new ones, for which
+    /// there must be a zone.
     pub fn apply_named(&self, to: Option<&Hours>, now: Instant) -> Result<Hours, Fault> {
         let mut violations = Violations::new();
-        let hours = self.hours(to, now, &mut violations)?;
+        self.check_against(&Stored::Named(to), now, &mut violations);
         violations.finish()?;
-        Ok(hours)
+        self.hours(to)
     }
 
-    fn hours(
-        &self,
-        to: Option<&Hours>,
-        now: Instant,
-        violations: &mut Violations,
-    ) -> Result<Hours, Fault> {
+    fn hours(&self, to: Option<&Hours>) -> Result<Hours, Fault> {
         let zone = self.zone.or_else(|| to.map(Hours::zone)).ok_or_else(Fault::unchecked)?;
         let weekly = match &self.windows {
             Some(windows) => WeeklyHours::new(windows.clone())
@@ -112,13 +120,8 @@ impl Changes {
             None => to.map(|hours| hours.weekly().clone()).unwrap_or_default(),
         };
         let overrides = match &self.overrides {
-            Some(given) => {
-                let stored = to.map(Hours::overrides);
-                let today = expand::local_date(zone, now);
-                check_past(given, stored, today, violations);
-                DateOverrides::new(given.clone())
-                    .map_err(|v| Fault::internal(format!("unchecked overrides: {v:?}")))?
-            }
+            Some(given) => DateOverrides::new(given.clone())
+                .map_err(|v| Fault::internal(format!("unchecked overrides: {v:?}")))?,
             None => to.map(|hours| hours.overrides().clone()).unwrap_or_default(),
         };
         let stays = match &self.stays {
@@ -127,6 +130,24 @@ impl Changes {
             None => to.map(|hours| hours.stays().clone()).unwrap_or_default(),
         };
         Ok(Hours::new(zone, weekly, overrides, stays))
+    }
+}
+
+/// What changes are laid over.
+#[derive(Debug, Clone, Copy)]
+pub enum Stored<'s> {
+    /// The default schedule.
+    Default(&'s Schedule),
+    /// The hours of a named one; none where it is new.
+    Named(Option<&'s Hours>),
+}
+
+impl<'s> Stored<'s> {
+    fn hours(&self) -> Option<&'s Hours> {
+        match self {
+            Self::Default(schedule) => Some(schedule.hours()),
+            Self::Named(hours) => *hours,
+        }
     }
 }
 

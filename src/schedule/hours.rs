@@ -1,6 +1,6 @@
 //! Hours: when a schedule is open, on every date and in the zone of that date.
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,34 @@ impl Hours {
         };
         let own = own.unwrap_or_default().iter().map(|window| (window.start, window.end));
         own.chain(weekly.iter().map(|window| (window.start, window.end)))
+    }
+
+    /// The longest stretch that is open without a break from a date on, by the wall and as far as a day:
+    /// windows that touch, also at midnight, are one.
+    pub fn longest_open(&self, today: NaiveDate) -> TimeDelta {
+        let own = self.overrides.as_slice().iter().map(|each| each.date).filter(|d| *d >= today);
+        let last = own.clone().max().unwrap_or(today);
+        // A week of usual dates, and each date of its own with the one before it.
+        let usual = last.iter_days().skip(1).take(7);
+        let special = own.flat_map(|date| [date.pred_opt().filter(|d| *d >= today), Some(date)]);
+        let longest = usual.chain(special.flatten()).map(|date| self.longest_on(date)).max();
+        TimeDelta::minutes(longest.unwrap_or_default().min(24 * 60))
+    }
+
+    /// The longest stretch on a date and the next one, in minutes.
+    fn longest_on(&self, date: NaiveDate) -> i64 {
+        let (mut longest, mut open) = (0, None::<(i64, i64)>);
+        let dates = [Some(date), date.succ_opt()].into_iter().zip([0, 24 * 60]);
+        for (date, midnight) in dates.filter_map(|(date, midnight)| Some((date?, midnight))) {
+            for (start, end) in self.on(date) {
+                let (start, end) = (i64::from(start.minutes()), i64::from(end.minutes()));
+                let from = open.filter(|before| before.1 >= midnight + start);
+                let from = from.map_or(midnight + start, |before| before.0);
+                open = Some((from, midnight + end));
+                longest = longest.max(midnight + end - from);
+            }
+        }
+        longest
     }
 
     /// Every occurrence of a window that overlaps the range; see [`expand::windows`].

@@ -8,7 +8,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    kernel::time::tests::{at, cases, span},
+    kernel::time::{
+        IntervalSet,
+        tests::{at, cases, span},
+    },
     schedule::{
         dates::{DateOverride, Stay, TimeWindow},
         expand::tests::{daily, date, place, walk, weekly_hours, zone},
@@ -115,8 +118,33 @@ fn hours(zone: Tz, weekly: &WeeklyHours, overrides: &[DateOverride], stays: &[St
     Hours::new(zone, weekly.clone(), overrides, Stays::new(stays.to_vec()).unwrap())
 }
 
+/// The windows of many days, joined where they touch: the longest of them, as far as a day.
+fn longest_by_instants(hours: &Hours, today: NaiveDate) -> TimeDelta {
+    let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0).unwrap().and_utc();
+    let range = Interval::new(midnight(today), midnight(today + TimeDelta::days(20))).unwrap();
+    let joined: IntervalSet = hours.windows(range).into_iter().collect();
+    let longest = joined.as_slice().iter().map(Interval::duration).max();
+    longest.unwrap_or_default().min(TimeDelta::days(1))
+}
+
 proptest! {
     #![proptest_config(cases())]
+
+    #[test]
+    fn the_longest_stretch_is_that_of_the_windows_joined(
+        weekly in weekly_hours(),
+        overrides in overrides(),
+        all_day in prop::collection::btree_set(-3..7i64, 0..4),
+    ) {
+        let today = date("2026-11-23");
+        let midnight = |minutes| TimeOfDay::new(minutes).unwrap();
+        let open = vec![TimeWindow { start: midnight(0), end: midnight(24 * 60) }];
+        let mut overrides = overrides;
+        overrides.extend(all_day.into_iter().map(|day| (day, open.clone())));
+        let (overrides, _) = dates_of(today, &overrides, &[]);
+        let hours = hours(Tz::UTC, &weekly, &overrides, &[]);
+        prop_assert_eq!(hours.longest_open(today), longest_by_instants(&hours, today));
+    }
 
     #[test]
     fn windows_agree_with_a_walk_along_all_clocks(
@@ -296,4 +324,18 @@ fn nothing_breaks_at_the_ends_of_the_calendar() {
         assert!(hours.windows(range.unwrap()).len() < 5);
     }
     assert_eq!(hours.zone_at(first).name(), "Etc/GMT+12");
+}
+
+#[test]
+fn the_longest_stretch_goes_on_over_midnight_and_as_far_as_a_day() {
+    let today = date("2026-11-23");
+    let longest = |windows: &[(&str, &str)]| {
+        let hours = hours(zone("Europe/Berlin"), &daily(windows), &[], &[]);
+        hours.longest_open(today).num_minutes()
+    };
+    assert_eq!(longest(&[]), 0);
+    assert_eq!(longest(&[("09:00", "12:00"), ("13:00", "17:00")]), 240);
+    assert_eq!(longest(&[("09:00", "12:00"), ("12:00", "17:00")]), 480);
+    assert_eq!(longest(&[("00:00", "02:00"), ("20:00", "24:00")]), 360);
+    assert_eq!(longest(&[("00:00", "24:00")]), 24 * 60);
 }

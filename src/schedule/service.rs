@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{
-    changes::Changes,
+    changes::{Changes, Stored},
     commands::{Close, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
     plan::TimeOff,
     provider::Provider,
@@ -13,7 +13,7 @@ use crate::{
     identity::permit::{ClosePractice, EditSchedule, SeeTimeOff},
     kernel::{
         ambient::Ambient,
-        fault::Fault,
+        fault::{Fault, Violations},
         id::{ClosureId, ProviderId, TimeOffId},
         time::{Instant, Interval},
     },
@@ -84,6 +84,28 @@ impl Schedules {
     ) -> Result<Provider, Fault> {
         let now = self.ambient.now();
         self.store.run(deadline, Create { permit, id, changes, once, now }).await
+    }
+
+    /// Notes what else is wrong with changes that are refused already, so that all of it is told at once.
+    /// The schedule is the one with this id, or the default one; a new one where `is_new` says so.
+    pub async fn also_wrong(
+        &self,
+        deadline: Deadline,
+        permit: EditSchedule,
+        (id, is_new): (Option<&str>, bool),
+        changes: &Changes,
+        violations: &mut Violations,
+    ) -> Result<(), Fault> {
+        let Some(found) = self.store.read(deadline, Find(permit.provider)).await? else {
+            return Ok(());
+        };
+        let stored = match id {
+            None => Stored::Default(&found.schedule),
+            Some(_) if is_new => Stored::Named(None),
+            Some(id) => Stored::Named(found.hours(Some(id))),
+        };
+        changes.check_against(&stored, self.ambient.now(), violations);
+        Ok(())
     }
 
     /// Deletes a named schedule.

@@ -89,8 +89,7 @@ fn pure_files_stay_pure() {
     for (path, text) in code("src") {
         let in_a_room = ROOMS.iter().any(|room| path.starts_with(&format!("src/{room}/")));
         let is_door = doors.iter().any(|door| path.ends_with(door))
-            || path.contains("/store/")
-            || path.contains("/commands/");
+            || ["/service/", "/store/", "/commands/"].iter().any(|door| path.contains(door));
         if !in_a_room || is_door || path == hash_pool {
             continue;
         }

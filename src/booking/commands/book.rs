@@ -3,13 +3,16 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{Act, Offered, around, finish, not_offered, offered, refused, settle, time};
+use super::{
+    Act, Offered, around, finish, intervals_not_accepted, not_offered, offered, refused, settle,
+    time,
+};
 use crate::{
     accounts,
     availability::Asked,
     booking::{Agreed, Appointment, State, policy, promised, store},
     catalogue::{
-        Answer,
+        Answer, Terms,
         questions::{self, Reply},
     },
     events::Kind,
@@ -109,10 +112,7 @@ impl Book {
         let schedule = &provider.schedule;
         if self.override_reason.is_empty() {
             if !provider.accepts_intervals() {
-                return Err(Fault::new(
-                    Reason::IntervalsNotAccepted,
-                    "the provider takes bookings by appointment type only; ask ListOfferings",
-                ));
+                return Err(intervals_not_accepted());
             }
             let time = around(provider, schedule.hours(), interval, closures);
             policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
@@ -129,10 +129,14 @@ impl Book {
         let Checked { interval, request, .. } = checked;
         let zone = hours.zone_at(interval.start());
         let after = |length| ceil_to_second(self.now + length);
+        let mut terms = checked.terms.clone();
         let (state, expires_at) = match (self.hold, request) {
             (Some(hold), _) => (State::Held, Some(after(hold))),
-            // At the start there is nothing left to answer.
-            (None, Some(expiry)) => (State::Pending, Some(after(*expiry).min(interval.start()))),
+            (None, Some(expiry)) => {
+                terms.answer_by = Some(after(*expiry));
+                // At the start there is nothing left to answer.
+                (State::Pending, terms.answer_by.min(Some(interval.start())))
+            }
             (None, None) => (State::Booked, None),
         };
         Appointment {
@@ -152,7 +156,7 @@ impl Book {
             updated_at: self.now,
             type_id: checked.type_id,
             expires_at,
-            terms: checked.terms.clone(),
+            terms,
         }
     }
 
@@ -164,16 +168,22 @@ impl Book {
     ) -> Result<(Checked, &'p Hours), Fault> {
         let Offered { kind, hours } = offered(tx, provider, wish.id).await?;
         let (caller, is_staff) = (self.permit.caller, self.permit.is_staff);
-        permit::see_type(Some(caller), kind.subject(), &wish.link_code, is_staff)?;
+        let offers = is_staff && hours.is_some();
+        permit::see_type(Some(caller), kind.subject(), &wish.link_code, offers)?;
         let overriding = !self.override_reason.is_empty();
+        let terms = &kind.terms;
+        let mut violations = Violations::new();
+        // No length is against the rules where they are lifted, and a hold has no answers yet.
+        let (length, replies) = (
+            wish.duration.filter(|_| !overriding),
+            self.hold.is_none().then_some(&self.replies[..]),
+        );
+        let answers = told_by_type(terms, length, replies, &mut violations);
+        violations.finish()?;
         if kind.archived && !overriding {
             return Err(archived());
         }
-        let terms = &kind.terms;
         let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
-        if !terms.allows(duration) && !overriding {
-            return Err(not_a_duration());
-        }
         let interval = wish.start.checked_add_signed(duration);
         let interval =
             interval.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)?;
@@ -181,11 +191,6 @@ impl Book {
             Some(hours) => hours,
             None if overriding => provider.schedule.hours(),
             None => return Err(not_offered()),
-        };
-        // A hold has no answers yet.
-        let answers = match self.hold {
-            Some(_) => Vec::new(),
-            None => answers(terms, &self.replies)?,
         };
         let asked = Asked::of(terms, duration);
         if overriding {
@@ -218,23 +223,24 @@ impl Book {
     }
 }
 
-/// The answers to a type's questions, checked.
-pub(super) fn answers(
-    terms: &crate::catalogue::Terms,
-    replies: &[Reply],
-) -> Result<Vec<Answer>, Fault> {
-    questions::answers(&terms.questions, replies)
+/// Notes what is wrong with the fields of a booking that only its type can tell: the length and the
+/// answers, each if there is one to look at. Gives the answers.
+pub fn told_by_type(
+    terms: &Terms,
+    duration: Option<TimeDelta>,
+    replies: Option<&[Reply]>,
+    violations: &mut Violations,
+) -> Vec<Answer> {
+    if duration.is_some_and(|duration| !terms.allows(duration)) {
+        violations.add("duration", "must be one of the appointment type's durations");
+    }
+    let replies = replies.map(|replies| questions::answers(&terms.questions, replies, violations));
+    replies.unwrap_or_default()
 }
 
 /// The refusal of a type that cannot be booked any more.
 pub fn archived() -> Fault {
     Fault::new(Reason::TypeArchived, "the appointment type is archived; choose another one")
-}
-
-fn not_a_duration() -> Fault {
-    let mut violations = Violations::new();
-    violations.add("duration", "must be one of the appointment type's durations");
-    violations.into_fault()
 }
 
 /// Refuses a customer who has as many open appointments of a type as it allows. Locks the customer, so

@@ -3,16 +3,19 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::{Act, book, finish, record, refused, settle, write_live};
+use super::{
+    Act, Offered, book, finish, intervals_not_accepted, not_offered, offered, refused, settle,
+    time, write_live,
+};
 use crate::{
-    booking::{Appointment, State, store},
+    booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
     events::{self, Kind},
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason, Violations},
         id::{HoldId, ProviderId, TypeId},
-        time::{Instant, ceil_to_second},
+        time::{Instant, Interval, ceil_to_second},
     },
     schedule::{self, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
@@ -29,6 +32,8 @@ pub enum What {
         note: String,
         /// What the customer answered.
         replies: Vec<Reply>,
+        /// Why staff book against the rules, if they do.
+        override_reason: String,
     },
     /// Let it end so long from now, if that is later.
     Extend(TimeDelta),
@@ -75,15 +80,18 @@ impl UnitOfWork for Use {
         if found.state != State::Held || found.expires_at.is_none_or(|at| at <= self.now) {
             return Err(ended());
         }
+        if let What::Book { override_reason, .. } = &self.what {
+            permit::override_rules(self.caller, self.provider, override_reason)?;
+        }
         settle(tx, &mut provider, self.now).await?;
         match &self.what {
-            What::Book { type_id, note, replies } => {
+            What::Book { type_id, .. } => {
                 if type_id.is_some_and(|told| Some(told) != found.type_id) {
                     let mut violations = Violations::new();
                     violations.add("appointment_type", "must be the hold's, or absent");
                     return Err(violations.into_fault());
                 }
-                self.book(tx, &provider, found, note, replies).await
+                self.book(tx, &provider, found).await
             }
             What::Extend(length) => self.extend(tx, &provider, found, *length).await,
             What::Release => {
@@ -98,15 +106,17 @@ impl UnitOfWork for Use {
 }
 
 impl Use {
-    /// The slot was checked when it was held, and is kept since; what is new is asked now.
+    /// The slot was checked when it was held, and is kept since. What is new is asked now, and what may
+    /// have come since: an archived type, an offering withdrawn, time off, a closure.
     async fn book(
         &self,
         tx: &Tx,
         provider: &Provider,
         held: Appointment,
-        note: &str,
-        replies: &[Reply],
     ) -> Result<Appointment, Fault> {
+        let What::Book { note, replies, override_reason, .. } = &self.what else {
+            return Err(Fault::unchecked());
+        };
         if !provider.enabled {
             return Err(Fault::not_found(provider.id.name()));
         }
@@ -115,33 +125,53 @@ impl Use {
         }
         let mut booked = Appointment {
             state: State::Booked,
-            note: note.to_owned(),
+            note: note.clone(),
             version: provider.version + 1,
             created_at: self.now,
             updated_at: self.now,
             expires_at: None,
             ..held
         };
-        match booked.type_id {
-            None if replies.is_empty() => {}
+        booked.terms.override_reason.clone_from(override_reason);
+        let overriding = !override_reason.is_empty();
+        let mut violations = Violations::new();
+        let of_type = match booked.type_id {
             None => {
-                catalogue::questions::answers(&[], replies)?;
+                catalogue::questions::answers(&[], replies, &mut violations);
+                violations.finish()?;
+                if !provider.accepts_intervals() && !overriding {
+                    return Err(intervals_not_accepted());
+                }
+                None
             }
             Some(id) => {
-                let kind = catalogue::store::find(tx, id).await?;
-                let kind = kind.ok_or_else(|| Fault::internal("a held type is not there"))?;
-                if kind.archived {
+                let Offered { kind, hours } = offered(tx, provider, id).await?;
+                booked.terms.answers =
+                    book::told_by_type(&kind.terms, None, Some(replies), &mut violations);
+                violations.finish()?;
+                if kind.archived && !overriding {
                     return Err(book::archived());
                 }
-                booked.terms.answers = book::answers(&kind.terms, replies)?;
-                let most = kind.terms.limits.open_per_customer;
-                book::check_customer_limit(tx, self.caller.user, id, most, self.now).await?;
-                if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
-                    let expiry = catalogue::minutes(kind.terms.request_expiry);
-                    let expires_at = ceil_to_second(self.now + expiry).min(booked.start);
-                    booked.state = State::Pending;
-                    booked.expires_at = Some(expires_at);
+                if hours.is_none() && !overriding {
+                    return Err(not_offered());
                 }
+                Some(kind)
+            }
+        };
+        if !overriding {
+            let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
+            let hours = provider.schedule.hours();
+            let time = time(tx, provider, hours, interval, None, None).await?;
+            policy::may_book_held(&time, interval)?;
+        }
+        if let Some(kind) = of_type {
+            let most = kind.terms.limits.open_per_customer.filter(|_| !overriding);
+            book::check_customer_limit(tx, self.caller.user, kind.id, most, self.now).await?;
+            if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
+                let expiry = catalogue::minutes(kind.terms.request_expiry);
+                booked.state = State::Pending;
+                booked.terms.answer_by = Some(ceil_to_second(self.now + expiry));
+                booked.expires_at = booked.terms.answer_by.min(Some(booked.start));
             }
         }
         if let Some(overlap) = write_live(tx, &booked).await? {
@@ -153,6 +183,7 @@ impl Use {
         };
         let detail = json!({
             "start": booked.start, "end": booked.end, "customer": booked.customer, "hold": self.id,
+            "override": override_reason,
         });
         finish(tx, &booked, self.act(kind, detail), &self.once, self.now).await?;
         Ok(booked)
@@ -174,8 +205,7 @@ impl Use {
         held.updated_at = self.now;
         store::update(tx, &held).await?;
         let act = self.act(Kind::HoldExtended, json!({ "expires": held.expires_at }));
-        record(tx, &held, act, self.now).await?;
-        self.once.keep(tx, held.provider.0, held.version, &held, self.now).await?;
+        finish(tx, &held, act, &self.once, self.now).await?;
         Ok(held)
     }
 

@@ -173,6 +173,14 @@ pub(super) async fn offered<'p>(
     Ok(Offered { kind, hours })
 }
 
+/// The refusal of bare intervals where a provider takes none.
+pub(super) fn intervals_not_accepted() -> Fault {
+    Fault::new(
+        Reason::IntervalsNotAccepted,
+        "the provider takes bookings by appointment type only; ask ListOfferings",
+    )
+}
+
 /// The refusal where a provider does not offer a type.
 pub(super) fn not_offered() -> Fault {
     Fault::new(Reason::NotOffered, "the provider does not offer this appointment type")
@@ -235,9 +243,7 @@ pub(super) fn check_version(
     before: i64,
 ) -> Result<(), Fault> {
     match expected {
-        Some(version) if version != found.version && version != before => {
-            Err(schedule::commands::stale())
-        }
+        Some(version) if version != found.version && version != before => Err(Fault::stale()),
         _ => Ok(()),
     }
 }

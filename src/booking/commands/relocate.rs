@@ -5,17 +5,19 @@ use serde_json::json;
 use super::{
     Act, Offered, asked_by, check_version,
     decide::{find_locked, settled},
-    finish, not_offered, offered, record, refused, settle, time, write_live,
+    finish, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
+    write_live,
 };
 use crate::{
     accounts,
     booking::{Agreed, Appointment, State, policy, promised, store},
+    catalogue::{self, AppointmentType},
     events::Kind,
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{AppointmentId, ProviderId},
-        time::{Instant, Interval},
+        time::{Instant, Interval, ceil_to_second},
     },
     schedule::{self, hours::Hours, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
@@ -61,26 +63,46 @@ impl UnitOfWork for Reschedule {
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
-        if !permit::is_staff(caller, self.provider) {
+        let is_staff = permit::is_staff(caller, self.provider);
+        if !is_staff {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
         }
         let interval = self.interval(&found)?;
+        let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            check(tx, &provider, &found, interval, self.now).await?;
+            way.check(tx, &provider, &found, interval, self.now).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
-        let zone = hours(tx, &provider, &found).await?.zone_at(interval.start());
+        let zone = way.hours.zone_at(interval.start());
+        let asks_again = match &way.kind {
+            Some(kind) if kind.terms.requires_approval && found.state == State::Booked => {
+                // What the provider's side agreed to was another time.
+                let expiry = catalogue::minutes(kind.terms.request_expiry);
+                (!is_staff).then(|| ceil_to_second(self.now + expiry))
+            }
+            _ => None,
+        };
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
             time_zone: zone,
             local_start: promised(interval, zone),
-            expires_at: found.expires_at.map(|at| at.min(interval.start())),
+            // What was asked for before there were deadlines has the expiry alone.
+            expires_at: found
+                .expires_at
+                .map(|at| found.terms.answer_by.unwrap_or(at).min(interval.start())),
             version: provider.version + 1,
             updated_at: self.now,
             ..found.clone()
         };
+        let mut kind = Kind::AppointmentRescheduled;
+        if let Some(answer_by) = asks_again {
+            kind = Kind::AppointmentMoveRequested;
+            moved.state = State::Pending;
+            moved.terms.answer_by = Some(answer_by);
+            moved.expires_at = Some(answer_by.min(moved.start));
+        }
         if !self.override_reason.is_empty() {
             moved.terms.override_reason.clone_from(&self.override_reason);
         }
@@ -92,7 +114,7 @@ impl UnitOfWork for Reschedule {
             "previous_start": found.start, "previous_end": found.end,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind: Kind::AppointmentRescheduled, actor: caller.user, detail };
+        let act = Act { kind, actor: caller.user, detail };
         finish(tx, &moved, act, &self.once, self.now).await?;
         Ok(moved)
     }
@@ -118,36 +140,54 @@ impl Reschedule {
     }
 }
 
-/// The hours by which a provider takes an appointment's type, in whose zone its local time is promised; the
-/// default ones where there is none, or none any more.
-async fn hours<'p>(tx: &Tx, provider: &'p Provider, a: &Appointment) -> Result<&'p Hours, Fault> {
-    let offering = match a.type_id {
-        Some(type_id) => schedule::store::offerings::find(tx, provider.id, type_id).await?,
-        None => None,
-    };
-    let named = offering.and_then(|offering| provider.hours(offering.schedule.as_deref()));
-    Ok(named.unwrap_or_else(|| provider.schedule.hours()))
+/// How a provider takes an appointment.
+struct Way<'p> {
+    /// Its type, if it has one.
+    kind: Option<AppointmentType>,
+    /// Whether the provider offers that.
+    is_offered: bool,
+    /// By which hours, in whose zone the local time is promised; the default ones of what has no type or is
+    /// not offered, or not any more.
+    hours: &'p Hours,
 }
 
-/// Whether a provider's rules allow an appointment over an interval; itself does not count.
-async fn check(
-    tx: &Tx,
-    provider: &Provider,
-    a: &Appointment,
-    interval: Interval,
-    now: Instant,
-) -> Result<(), Fault> {
-    let except = Some(a.id);
-    let Some(type_id) = a.type_id else {
-        let schedule = &provider.schedule;
-        let time = time(tx, provider, schedule.hours(), interval, None, except).await?;
-        return policy::may_book_interval(&time, schedule.longest(), interval, now);
-    };
-    let Offered { kind, hours } = offered(tx, provider, type_id).await?;
-    // What was agreed stays movable when the provider has stopped offering it.
-    let hours = hours.unwrap_or_else(|| provider.schedule.hours());
-    let time = time(tx, provider, hours, interval, Some(&kind), except).await?;
-    policy::may_book_type(&time, &asked_by(a, &kind, interval.duration()), interval, now)
+impl<'p> Way<'p> {
+    async fn of(tx: &Tx, provider: &'p Provider, a: &Appointment) -> Result<Self, Fault> {
+        let default = provider.schedule.hours();
+        let Some(id) = a.type_id else {
+            return Ok(Self { kind: None, is_offered: false, hours: default });
+        };
+        let Offered { kind, hours } = offered(tx, provider, id).await?;
+        let is_offered = hours.is_some();
+        Ok(Self { kind: Some(kind), is_offered, hours: hours.unwrap_or(default) })
+    }
+
+    /// Whether the provider's rules allow an appointment over an interval; itself does not count. What was
+    /// agreed stays movable when the provider has stopped offering it, or taking intervals.
+    async fn check(
+        &self,
+        tx: &Tx,
+        provider: &Provider,
+        a: &Appointment,
+        interval: Interval,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let kind = self.kind.as_ref();
+        if kind.is_none() && !provider.accepts_intervals() {
+            let agreed = provider.id == a.provider && interval.duration() <= a.end - a.start;
+            if !agreed {
+                return Err(intervals_not_accepted());
+            }
+        }
+        let time = time(tx, provider, self.hours, interval, kind, Some(a.id)).await?;
+        match kind {
+            None => policy::may_book_interval(&time, provider.schedule.longest(), interval, now),
+            Some(kind) => {
+                let asked = asked_by(a, kind, interval.duration());
+                policy::may_book_type(&time, &asked, interval, now)
+            }
+        }
+    }
 }
 
 /// Gives an appointment to another provider, at the same time.
@@ -187,6 +227,8 @@ impl UnitOfWork for Reassign {
         let (mut from, found) = find_locked(tx, self.provider, self.id).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
+        // It is the other provider's rules that are lifted.
+        permit::override_rules(self.caller, self.to, &self.override_reason)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
@@ -231,6 +273,8 @@ impl UnitOfWork for Reassign {
         };
         taken.terms.predecessor = Some((self.provider, self.id));
         taken.terms.successor = None;
+        // It was for whoever had the appointment, and stays with it.
+        taken.terms.private_note.clear();
         if !self.override_reason.is_empty() {
             taken.terms.override_reason.clone_from(&self.override_reason);
         }
@@ -258,11 +302,10 @@ impl Reassign {
         if !self.override_reason.is_empty() {
             return policy::may_override(interval, self.now);
         }
-        if let Some(type_id) = found.type_id
-            && schedule::store::offerings::find(tx, to.id, type_id).await?.is_none()
-        {
+        let way = Way::of(tx, to, found).await?;
+        if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        check(tx, to, found, interval, self.now).await
+        way.check(tx, to, found, interval, self.now).await
     }
 }

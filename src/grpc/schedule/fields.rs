@@ -18,6 +18,7 @@ use crate::{
     schedule::{
         MAX_WINDOWS, Window,
         changes::Changes,
+        commands::{OVER, is_over},
         dates::{DateOverride, MAX_DATE_WINDOWS, MAX_OVERRIDES, MAX_STAYS, Stay, TimeWindow},
     },
 };
@@ -206,9 +207,13 @@ fn stays(wire: &[pb::Stay], violations: &mut Violations) -> Option<Vec<Stay>> {
 }
 
 /// The stretch of time of time off or of a closure, and its reason. `field` is the message's.
+///
+/// That it is over already is told here beside what else is wrong. Where nothing is, it is decided later:
+/// what was asked for in time gets its answer again.
 pub(super) fn off(
     (name, from, until, reason): (&str, Option<&Timestamp>, Option<&Timestamp>, &str),
     field: &str,
+    now: Instant,
     violations: &mut Violations,
 ) -> Option<(Interval, String)> {
     let path = |part: &str| format!("{field}.{part}");
@@ -221,6 +226,9 @@ pub(super) fn off(
         .zip(until)
         .and_then(|(from, until)| violations.keep(&path("end_time"), ordered(from, until)));
     let reason = violations.keep(&path("reason"), text::lines(reason, LONGEST_REASON));
+    if !violations.is_empty() && interval.is_some_and(|interval| is_over(interval, now)) {
+        violations.add(path("end_time"), OVER);
+    }
     interval.zip(reason)
 }
 

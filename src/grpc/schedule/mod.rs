@@ -109,6 +109,12 @@ impl ScheduleService for ScheduleApi {
         let kind = if is_named { Kind::Named } else { Kind::Default };
         let expected = violations.keep("schedule.etag", etag_version(&schedule.etag)).flatten();
         let changes = changes(schedule, kind, update_mask, &mut violations);
+        if let Some(name) = name.as_ref().filter(|_| !violations.is_empty())
+            && let Ok(permit) = permit::edit_plan(caller, name.provider, || name.to_string())
+        {
+            let of = (name.id.as_deref(), false);
+            self.schedules.also_wrong(deadline, permit, of, &changes, &mut violations).await?;
+        }
         violations.finish()?;
         let name = name.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
@@ -144,6 +150,12 @@ impl ScheduleService for ScheduleApi {
             violations.add("schedule.name", "must be empty; schedule_id names it");
         }
         let changes = changes(schedule, Kind::Named, None, &mut violations);
+        if let Some(provider) = parent.filter(|_| !violations.is_empty())
+            && let Ok(permit) = permit::edit_plan(caller, provider, || provider.name())
+        {
+            let of = (Some(id.as_str()), true);
+            self.schedules.also_wrong(deadline, permit, of, &changes, &mut violations).await?;
+        }
         violations.finish()?;
         let provider = parent.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, provider, || provider.name())?;
@@ -207,7 +219,8 @@ impl ScheduleService for ScheduleApi {
             return Err(violations.into_fault().into());
         };
         let (from, until) = (new.start_time.as_ref(), new.end_time.as_ref());
-        let read = off((&new.name, from, until, &new.reason), "time_off", &mut violations);
+        let what = (&*new.name, from, until, &*new.reason);
+        let read = off(what, "time_off", self.schedules.ambient.now(), &mut violations);
         violations.finish()?;
         let (id, (interval, reason)) = parent.zip(read).ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, id, || id.name())?;
@@ -280,7 +293,8 @@ impl ScheduleService for ScheduleApi {
             return Err(violations.into_fault().into());
         };
         let (from, until) = (new.start_time.as_ref(), new.end_time.as_ref());
-        let read = off((&new.name, from, until, &new.reason), "closure", &mut violations);
+        let what = (&*new.name, from, until, &*new.reason);
+        let read = off(what, "closure", self.schedules.ambient.now(), &mut violations);
         violations.finish()?;
         let (interval, reason) = read.ok_or_else(Fault::unchecked)?;
         let permit = permit::close_practice(caller)?;

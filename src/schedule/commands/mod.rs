@@ -84,11 +84,6 @@ pub async fn change(
     record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
 }
 
-/// The etag is of another version.
-pub fn stale() -> Fault {
-    Fault::stale()
-}
-
 /// What somebody did to a provider's schedules.
 struct Act {
     kind: Kind,
@@ -108,11 +103,18 @@ async fn reschedule(tx: &Tx, provider: &mut Provider, act: Act) -> Result<(), Fa
     record(tx, provider, kind, Some(actor), now, detail).await
 }
 
-/// Whether something that takes time away is of use: not when it is over already.
+/// What is told of an interval that [`is_over`].
+pub const OVER: &str = "must not be over already";
+
+/// Whether it is of no use any more to take this time away.
+pub fn is_over(interval: Interval, now: Instant) -> bool {
+    interval.end() <= now
+}
+
 fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> {
     let mut violations = Violations::new();
-    if interval.end() <= now {
-        violations.add(field, "must not be over already");
+    if is_over(interval, now) {
+        violations.add(field, OVER);
     }
     violations.finish()
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Act, reschedule, stale};
+use super::{Act, reschedule};
 use crate::{
     events::Kind,
     identity::permit::EditSchedule,
@@ -53,7 +53,7 @@ impl UnitOfWork for Update {
         }
         let hours = provider.hours(self.id.as_deref()).ok_or_else(absent)?;
         if self.expected.is_some_and(|version| version != provider.schedule_version) {
-            return Err(stale());
+            return Err(Fault::stale());
         }
         let detail = match &self.id {
             None => {
@@ -150,7 +150,7 @@ impl UnitOfWork for Delete {
         }
         let hours = provider.hours(Some(&self.id)).ok_or_else(absent)?;
         if self.expected.is_some_and(|version| version != provider.schedule_version) {
-            return Err(stale());
+            return Err(Fault::stale());
         }
         // Offerings change under the same lock.
         if store::is_offered_by(tx, provider.id, &self.id).await? {

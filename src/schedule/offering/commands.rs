@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Offering, has_schedule};
+use super::Offering;
 use crate::{
-    catalogue::{self, AppointmentType},
+    catalogue::{self, AppointmentType, Terms},
     events::Kind,
     identity::permit,
     kernel::{
@@ -14,6 +14,8 @@ use crate::{
     },
     schedule::{
         commands::record,
+        expand::local_date,
+        hours::Hours,
         provider::Provider,
         store::{self, offerings},
     },
@@ -43,6 +45,21 @@ impl UnitOfWork for CreateOwn {
         }
         let provider = enabled(provider, self.owner)?;
         let now = self.new.created_at;
+        let terms = &self.new.terms;
+        let mut violations = Violations::new();
+        catalogue::reach::check(
+            terms.horizon,
+            catalogue::minutes(terms.minimum_notice),
+            now,
+            &mut violations,
+        );
+        if let Err((_, longest)) = fits(terms, provider.schedule.hours(), now) {
+            let text = format!(
+                "must have one of at most {longest} minutes, as long as the schedule is open"
+            );
+            violations.add("appointment_type.durations", text);
+        }
+        violations.finish()?;
         catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
         let offering = Offering { provider: self.owner, type_id: self.new.id, schedule: None };
         offerings::insert(tx, &offering, now).await?;
@@ -88,10 +105,23 @@ impl UnitOfWork for Offer {
             violations.add("provider", "must be the owner of the appointment type");
             return Err(violations.into_fault());
         }
+        if before.is_none() {
+            permit::begin_offering(self.permit, found.owner)?;
+        }
         let schedule = self.schedule.clone();
         let offering = Offering { provider: id, type_id: self.type_id, schedule };
-        if offering.schedule.as_ref().is_some_and(|named| !has_schedule(&provider, named)) {
-            return Err(Fault::not_found(offering.schedule_name()));
+        let hours = provider.hours(offering.schedule.as_deref());
+        let hours = hours.ok_or_else(|| Fault::not_found(offering.schedule_name().to_string()))?;
+        if before.as_ref() != Some(&offering)
+            && let Err((shortest, longest)) = fits(&found.terms, hours, self.now)
+        {
+            let mut violations = Violations::new();
+            let text = format!(
+                "must be open for {shortest} minutes without a break, the type's shortest duration; \
+                 it is open for {longest} at most"
+            );
+            violations.add("schedule", text);
+            return Err(violations.into_fault());
         }
         let version = match &before {
             Some(before) if *before == offering => provider.version,
@@ -139,6 +169,15 @@ impl UnitOfWork for Withdraw {
         let version = finish(tx, provider, act, self.now).await?;
         self.once.keep(tx, id.0, version, &(), self.now).await
     }
+}
+
+/// Whether the shortest of a type's durations fits into these hours somewhere from now on. If not, both in
+/// minutes: the shortest, and the longest that the hours are open.
+fn fits(terms: &Terms, hours: &Hours, now: Instant) -> Result<(), (i64, i64)> {
+    let shortest = catalogue::minutes(terms.durations.iter().copied().min().unwrap_or_default());
+    let today = local_date(hours.zone(), now);
+    let longest = today.map(|today| hours.longest_open(today)).unwrap_or_default();
+    if shortest <= longest { Ok(()) } else { Err((shortest.num_minutes(), longest.num_minutes())) }
 }
 
 /// A provider who cannot be booked is, to everybody, none.

@@ -464,11 +464,9 @@ async fn bad_holds_are_told_by_field(world: World) {
         duration: minutes(30),
         end_time: Some(berlin("2026-11-23 10:30")),
         customer: customer.user.name.clone(),
-        override_reason: "because".to_owned(),
         ..typed(&provider, &plain, "2026-11-23 10:00")
     };
-    let fields =
-        ["hold", "provider", "start_time", "end_time", "duration", "customer", "override_reason"];
+    let fields = ["hold", "provider", "start_time", "end_time", "duration", "customer"];
     invalid(world.booking().book_appointment(customer.asks(request)).await, &fields);
     assert_eq!(world.state().await, before);
 }

@@ -265,7 +265,9 @@ async fn a_pending_one_stays_pending(world: World) {
     let asked = world.own_type(&provider, asked).await;
     let pending = world.book_type(&customer, &provider, &asked, "2026-11-23 10:00").await.unwrap();
     let moved = world.reschedule(&provider, &pending.name, "2026-11-24 10:00").await.unwrap();
-    assert_eq!((moved.state(), moved.expire_time), (State::Pending, pending.expire_time));
+    // Cut off by the old start before, by the new one now.
+    assert_eq!(pending.expire_time, pending.start_time);
+    assert_eq!((moved.state(), moved.expire_time), (State::Pending, moved.start_time));
     books::check(&world.sql().await).await;
 }
 

@@ -48,7 +48,8 @@ async fn slots_are_joined_by_start_with_those_who_could_take_them(world: World) 
         world.provider().await,
         world.customer().await,
     );
-    let shared = world.shared_type(&world.admin().await, kind(&[60]), &[&one, &two]).await;
+    let admin = world.admin().await;
+    let shared = world.shared_type(&admin, kind(&[60]), &[&one, &two]).await;
     let plain = world.list_slots(&customer, on_day(&shared, DAY)).await;
     assert_eq!(plain.len(), 8);
     assert!(plain.iter().all(|slot| slot.providers == names(&[&one, &two])));
@@ -77,7 +78,7 @@ async fn slots_are_joined_by_start_with_those_who_could_take_them(world: World) 
     assert_eq!(of(&[&two, &one]).await, slots);
     assert_eq!(of(&[&one, &three]).await, ones);
     assert_eq!(of(&[&three]).await, []);
-    world.offer(&shared, &three, "").await;
+    world.offer(&admin, &shared, &three, "").await;
     assert_eq!(of(&[&three]).await.len(), 8);
 }
 

@@ -271,7 +271,7 @@ async fn only_those_who_offer_a_type_are_booked_for_it(world: World) {
     refused(world.hold(&customer, hold).await, "NOT_OFFERED");
     assert_eq!(world.state().await, before);
     let kept = world.book_type(&customer, &one, &shared, "2026-11-23 09:00").await.unwrap();
-    world.offer(&shared, &two, "").await;
+    world.offer(&admin, &shared, &two, "").await;
     world.book_type(&customer, &two, &shared, "2026-11-23 09:30").await.unwrap();
     let request = WithdrawAppointmentTypeRequest {
         appointment_type: shared.name.clone(),
@@ -399,7 +399,7 @@ async fn an_offering_goes_by_its_schedule(world: World) {
     let schedule = Schedule { name: name.clone(), weekly_windows: windows, ..Default::default() };
     update(&world, &provider, schedule, &["weekly_windows"]).await.unwrap();
     let late = world.shared_type(&admin, kind(&[60]), &[]).await;
-    world.offer(&late, &provider, &name).await;
+    world.offer(&admin, &late, &provider, &name).await;
     // The named schedule is in UTC: an hour earlier than in Berlin.
     assert_eq!(world.starts_of(&customer, &late, "2026-11-23").await, ["19:00", "20:00"]);
     let book = async |start| world.book_type(&customer, &provider, &late, start).await;
@@ -412,7 +412,7 @@ async fn an_offering_goes_by_its_schedule(world: World) {
     let (start, end) = (berlin("2026-11-23 20:00"), berlin("2026-11-23 20:30"));
     refused(world.book(&customer, &provider, start, end).await, "OUTSIDE_HOURS");
     // And offered by the default one, so does the type.
-    world.offer(&late, &provider, "").await;
+    world.offer(&provider, &late, &provider, "").await;
     refused(book("2026-11-23 20:00").await, "OUTSIDE_HOURS");
     book("2026-11-23 09:00").await.unwrap();
     books::check(&world.sql().await).await;

@@ -254,7 +254,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         ),
         Case::new(
             "/daybook.booking.v1.BookingService/CancelAppointment",
-            Some(&cast.customer),
+            Some(&cast.busy),
             &cancel,
             cancels,
         ),

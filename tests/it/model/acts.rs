@@ -73,6 +73,7 @@ impl Model {
             of_type,
             state,
             expires,
+            answer_by: self.now + request.unwrap_or(0),
             extended: false,
             cancel_reason: String::new(),
             override_reason: override_reason.to_owned(),
@@ -92,6 +93,10 @@ impl Model {
         if held.start <= now {
             return Err("IN_THE_PAST");
         }
+        let off = &self.providers[held.provider].time_off;
+        if off.iter().any(|(_, from, until)| *from < held.end && held.start < *until) {
+            return Err("TIME_OFF");
+        }
         if let Some(of) = held.of_type {
             self.has_room(by, of)?;
         }
@@ -100,6 +105,7 @@ impl Model {
         }
         let request = held.of_type.and_then(|of| self.types[of].request);
         let found = &mut self.claims[claim];
+        found.answer_by = now + request.unwrap_or(0);
         (found.state, found.expires) = match request {
             Some(expiry) => (State::Pending, Some((now + expiry).min(held.start))),
             None => (State::Booked, None),
@@ -133,12 +139,8 @@ impl Model {
         if matches!(change, Change::Complete | Change::NoShow) && now < found.start {
             return Err("NOT_STARTED");
         }
-        if change == Change::Cancel
-            && by == By::Customer
-            && cutoff > 0
-            && now > found.start - cutoff
-        {
-            return Err("TOO_LATE");
+        if change == Change::Cancel && by == By::Customer {
+            in_time(found.start, cutoff, now)?;
         }
         (found.state, found.expires) = (state, None);
         if matches!(change, Change::Cancel | Change::Decline) {
@@ -162,8 +164,8 @@ impl Model {
             return Err("WRONG_STATE");
         }
         let cutoff = found.of_type.map_or(0, |of| self.types[of].reschedule_cutoff);
-        if by == By::Customer && cutoff > 0 && now > found.start - cutoff {
-            return Err("TOO_LATE");
+        if by == By::Customer {
+            in_time(found.start, cutoff, now)?;
         }
         if start == found.start {
             return Err("INVALID_FIELDS");
@@ -176,13 +178,20 @@ impl Model {
         if self.busy(found.customer, interval, claim) {
             return Err("CUSTOMER_BUSY");
         }
+        // What was agreed to was another time.
+        let request = found.of_type.and_then(|of| self.types[of].request);
+        let request = request.filter(|_| by == By::Customer && found.state == State::Booked);
         let found = &mut self.claims[claim];
         (found.start, found.end) = interval;
-        found.expires = found.expires.map(|at| at.min(start));
+        if let Some(expiry) = request {
+            found.state = State::Pending;
+            found.answer_by = now + expiry;
+        }
+        found.expires = (found.state == State::Pending).then_some(found.answer_by.min(start));
         if overriding {
             "must be".clone_into(&mut found.override_reason);
         }
-        found.events.push(Kind::Rescheduled);
+        found.events.push(if request.is_some() { Kind::MoveRequested } else { Kind::Rescheduled });
         found.changes += 1;
         Ok(Done::Claim(claim))
     }
@@ -209,6 +218,10 @@ impl Model {
     pub(super) fn reassign(&mut self, claim: usize, by: By, to: usize, overriding: bool) -> Answer {
         not_the_customer(by)?;
         let found = self.appointment(claim)?.clone();
+        // Rules are lifted by who acts for the provider whose they are; staff of both is the admin alone.
+        if overriding && by == By::Provider && to != found.provider {
+            return Err("ROLE_NOT_ALLOWED");
+        }
         if !found.is_open() {
             return Err("WRONG_STATE");
         }
@@ -231,6 +244,7 @@ impl Model {
         left.changes += 1;
         let pending = found.state == State::Pending;
         let mut taken = Claim { provider: to, predecessor: Some(claim), ..found };
+        taken.private.clear();
         taken.events = vec![if pending { Kind::Requested } else { Kind::Booked }];
         taken.changes = 1;
         if overriding {
@@ -239,4 +253,9 @@ impl Model {
         self.claims.push(taken);
         Ok(Done::Claim(new))
     }
+}
+
+/// Customers do it before the start, by so much as was agreed.
+fn in_time(start: i64, cutoff: i64, now: i64) -> Result<(), &'static str> {
+    if now >= start || now > start - cutoff { Err("TOO_LATE") } else { Ok(()) }
 }

@@ -63,6 +63,8 @@ pub struct Claim {
     pub of_type: Option<usize>,
     pub state: State,
     pub expires: Option<i64>,
+    /// By when a request must be answered, wherever it is moved.
+    pub answer_by: i64,
     pub extended: bool,
     pub cancel_reason: String,
     pub override_reason: String,

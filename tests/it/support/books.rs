@@ -61,6 +61,7 @@ const WRONGS: &[(&str, &str)] = &[
             WHEN 'hold_placed' THEN 'held'
             WHEN 'appointment_requested' THEN 'pending'
             WHEN 'appointment_booked' THEN 'booked'
+            WHEN 'appointment_move_requested' THEN 'pending'
             WHEN 'appointment_approved' THEN 'booked'
             WHEN 'appointment_completed' THEN 'completed'
             WHEN 'appointment_no_show' THEN 'no_show'

@@ -61,7 +61,7 @@ pub async fn offered_by(
             provider: provider.provider(),
             ..Default::default()
         };
-        catalogue.offer_appointment_type(provider.asks(request)).await.unwrap();
+        catalogue.offer_appointment_type(by.asks(request)).await.unwrap();
     }
     name
 }

@@ -3,12 +3,12 @@
 use daybook::grpc::proto::booking::{
     Closure, CreateClosureRequest, CreateScheduleRequest, CreateTimeOffRequest,
     DeleteClosureRequest, DeleteScheduleRequest, DeleteTimeOffRequest, ListSchedulesRequest,
-    ListTimeOffRequest, Schedule, TimeOff,
+    ListTimeOffRequest, Schedule, TimeOff, WeeklyWindow,
 };
 use daybook::grpc::proto::{
     auth::{self, Role},
     booking,
-    google::r#type::Date,
+    google::r#type::{Date, DayOfWeek, TimeOfDay},
 };
 use prost::Message;
 use prost_types::FieldMask;
@@ -46,12 +46,20 @@ pub fn of_schedules(method: &str, name: &str) -> Option<Vec<u8>> {
 }
 
 impl World {
-    /// Gives the provider a named schedule; its name.
+    /// Gives the provider a named schedule, open on Mondays; its name.
     pub async fn schedule_for(&self, provider: &Person, id: &str) -> String {
         let request = CreateScheduleRequest {
             parent: provider.provider(),
             schedule_id: id.to_owned(),
-            schedule: Some(Schedule { time_zone: "UTC".to_owned(), ..Default::default() }),
+            schedule: Some(Schedule {
+                time_zone: "UTC".to_owned(),
+                weekly_windows: vec![WeeklyWindow {
+                    day: DayOfWeek::Monday.into(),
+                    start_time: Some(TimeOfDay { hours: 9, ..Default::default() }),
+                    end_time: Some(TimeOfDay { hours: 17, ..Default::default() }),
+                }],
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let answer = self.schedule().create_schedule(provider.asks(request)).await.unwrap();

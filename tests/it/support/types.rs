@@ -78,7 +78,7 @@ impl World {
     ) -> AppointmentType {
         let kind = self.create_type(admin, kind).await;
         for provider in by {
-            self.offer_for(admin, &kind, provider, "").await;
+            self.offer(admin, &kind, provider, "").await;
         }
         kind
     }
@@ -90,12 +90,8 @@ impl World {
         answer.into_inner().appointment_type.unwrap()
     }
 
-    /// Offers a type by a schedule, or by the default one.
-    pub async fn offer(&self, kind: &AppointmentType, provider: &Person, schedule: &str) {
-        self.offer_for(provider, kind, provider, schedule).await;
-    }
-
-    async fn offer_for(
+    /// Offers a type with a provider by a schedule, or by the default one.
+    pub async fn offer(
         &self,
         caller: &Person,
         kind: &AppointmentType,

@@ -1,14 +1,19 @@
 //! What callers can do with appointments.
 
+mod fields;
+mod history;
+
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+
+pub use fields::TypedFields;
 
 use super::{
     Appointment, State,
     commands::{
         Settle,
-        book::{Book, OfType, Wish, archived},
+        book::{Book, OfType, Wish, archived, told_by_type},
         decide::{Annotate, Decide},
         hold::{Use, What},
         relocate::{Reassign, Reschedule},
@@ -19,13 +24,15 @@ use super::{
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
 use crate::{
-    availability::slots_service::{self as slots, Slots},
+    availability::{
+        Asked,
+        slots_service::{self as slots, Slots},
+    },
     catalogue::questions::Reply,
-    events::{self, Event},
     identity::{Caller, permit},
     kernel::{
         ambient::Ambient,
-        fault::{Again, Fault, Kind, Reason},
+        fault::{Again, Fault, Kind, Reason, Violations},
         id::{AppointmentId, HoldId, ProviderId, UserId},
         time::{Instant, Interval},
     },
@@ -198,17 +205,22 @@ impl Bookings {
         if let Some(earlier) = self.store.read(deadline, Earlier(once.clone())).await? {
             return Ok(earlier);
         }
-        let OfType { id, start, duration, link_code } = of_type.clone();
-        let (caller, now) = (Some(request.caller), self.ambient.now());
-        let (providers, from, until) = (None, None, None);
-        let question =
-            slots::Question { caller, type_id: id, link_code, duration, providers, from, until };
-        let kind = self.slots.kind(deadline, &question).await?;
-        if kind.appointment_type.archived {
+        let OfType { id, start, duration, link_code } = of_type;
+        let (caller, now) = (request.caller, self.ambient.now());
+        let only = permit::book_anybody(caller, request.customer)?;
+        let found = self.slots.types.get(deadline, Some(caller), *id, link_code).await?;
+        let mut violations = Violations::new();
+        let replies = request.hold.is_none().then_some(&request.replies[..]);
+        told_by_type(&found.terms, *duration, replies, &mut violations);
+        violations.finish()?;
+        if found.archived {
             return Err(archived());
         }
-        let (interval, all) = self.slots.around(deadline, id, None, &kind, start, now).await?;
-        let customer = request.customer.unwrap_or(request.caller.user);
+        let asked =
+            Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
+        let kind = slots::Kind { appointment_type: found, asked };
+        let (interval, all) = self.slots.around(deadline, *id, only, &kind, *start, now).await?;
+        let customer = request.customer.unwrap_or(caller.user);
         let free = fairness::order(&all, &kind, interval, customer, now)?;
         let mut refused = slot_taken();
         for provider in free {
@@ -302,19 +314,6 @@ impl Bookings {
         let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
         permit::see_appointment(caller, provider, id, found.customer)?;
         Ok(found.as_of(self.ambient.now()))
-    }
-
-    /// What happened to an appointment after a version, oldest first, for those who may see it.
-    pub async fn events(
-        &self,
-        deadline: Deadline,
-        caller: Caller,
-        (provider, id): (ProviderId, AppointmentId),
-        after: Option<i64>,
-        limit: u64,
-    ) -> Result<Vec<Event>, Fault> {
-        self.get(deadline, caller, provider, id).await?;
-        self.store.read(deadline, History { provider, id, after, limit }).await
     }
 
     /// A page of appointments within the bounds of a permit, which the filter holds.
@@ -428,21 +427,6 @@ impl Query for List {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
-    }
-}
-
-struct History {
-    provider: ProviderId,
-    id: AppointmentId,
-    after: Option<i64>,
-    limit: u64,
-}
-
-impl Query for History {
-    type Output = Vec<Event>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        events::store::of_appointment(at, self.provider, self.id, self.after, self.limit).await
     }
 }
 

@@ -1,0 +1,79 @@
+//! What happened to an appointment.
+
+use super::Bookings;
+use crate::{
+    booking::{Appointment, State, store},
+    events::{self, Event},
+    identity::{Caller, permit},
+    kernel::{
+        fault::Fault,
+        id::{AppointmentId, ProviderId},
+        time::Instant,
+    },
+    storage::{Deadline, Query, Snapshot},
+};
+
+/// How many reassignments are followed to who has an appointment now.
+const MOST_SUCCESSORS: usize = 50;
+
+impl Bookings {
+    /// What happened to an appointment after a version, oldest first, for those who may see it, and for
+    /// who has it now where it was reassigned. An expiry counts from its moment on, written down or not.
+    pub async fn events(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        (provider, id): (ProviderId, AppointmentId),
+        after: Option<i64>,
+        limit: u64,
+    ) -> Result<Vec<Event>, Fault> {
+        let absent = || Fault::not_found(id.name(provider));
+        let found = self.found.ask(deadline, (provider, id)).await??;
+        let found = found.filter(|found| found.state != State::Held).ok_or_else(absent)?;
+        let present = self.present_provider(deadline, &found).await?;
+        permit::see_events(caller, (provider, present), id, found.customer)?;
+        let now = self.ambient.now();
+        self.store.read(deadline, History { provider, id, after, limit, now }).await
+    }
+
+    /// Who has an appointment now, after all reassignments.
+    async fn present_provider(
+        &self,
+        deadline: Deadline,
+        a: &Appointment,
+    ) -> Result<ProviderId, Fault> {
+        let mut last = a.provider;
+        let mut successor = a.terms.successor;
+        for _ in 0..MOST_SUCCESSORS {
+            let Some(next) = successor else { break };
+            last = next.0;
+            let found = self.found.ask(deadline, next).await??;
+            successor = found.and_then(|found| found.terms.successor);
+        }
+        Ok(last)
+    }
+}
+
+struct History {
+    provider: ProviderId,
+    id: AppointmentId,
+    after: Option<i64>,
+    limit: u64,
+    now: Instant,
+}
+
+impl Query for History {
+    type Output = Vec<Event>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        let Self { provider, id, after, limit, now } = *self;
+        let mut events = events::store::of_appointment(at, provider, id, after, limit).await?;
+        if u64::try_from(events.len()).is_ok_and(|count| count < limit)
+            // Read after its events: an expiry that it still lacks is not among them.
+            && let Some(found) = store::find(at, provider, id).await?
+        {
+            events.extend(found.expiry(now));
+        }
+        Ok(events)
+    }
+}
