@@ -175,7 +175,7 @@ impl Slots {
     }
 
     /// The type of a question and what it asks, for those who may see it.
-    pub async fn kind(&self, deadline: Deadline, question: &Question) -> Result<Kind, Fault> {
+    async fn kind(&self, deadline: Deadline, question: &Question) -> Result<Kind, Fault> {
         let found = self.find(deadline, question).await?;
         let mut violations = Violations::new();
         let duration = question.duration(&found, &mut violations);

@@ -218,7 +218,7 @@ impl Bookings {
         }
         let asked =
             Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
-        let kind = slots::Kind { appointment_type: found, asked };
+        let kind = slots::Kind { appointment_type: Arc::new(found), asked };
         let (interval, all) = self.slots.around(deadline, *id, only, &kind, *start, now).await?;
         let customer = request.customer.unwrap_or(caller.user);
         let free = fairness::order(&all, &kind, interval, customer, now)?;
