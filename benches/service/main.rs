@@ -30,6 +30,7 @@ mod seed;
 mod slots;
 mod sql;
 mod start;
+mod timing;
 mod tokens;
 
 use std::{process::ExitCode, time::Duration};
@@ -41,7 +42,8 @@ use report::Report;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
-const PARTS: [&str; 7] = ["rates", "growth", "crowd", "slots", "logins", "tokens", "start"];
+const PARTS: [&str; 8] =
+    ["rates", "growth", "crowd", "slots", "logins", "timing", "tokens", "start"];
 
 /// Whatever stops a run is told as it is.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -128,6 +130,10 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
         }
         if wanted("logins") {
             logins::measure(&bed, &mut report).await?;
+        }
+        // Minutes of it: only when it is named.
+        if parts.contains(&"timing") {
+            timing::measure(&bed, &mut report).await?;
         }
         if wanted("tokens") {
             tokens::measure(&bed, &mut report)?;

@@ -39,15 +39,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the release binary with its default settings, apart from the address, the database and
-    /// the log, and waits until it serves.
+    /// Starts the release binary with its default settings, apart from the address, the database,
+    /// the log and what one address may do, and waits until it serves.
     pub(crate) async fn daybook(folder: &Path, database_url: &str) -> Outcome<Self> {
         let port = free_port()?;
         let mut command = Command::new(folder.join(BINARY));
         command
             .args(["--log-level=warn", "--log-format=text"])
             .arg(format!("--listen=127.0.0.1:{port}"))
-            .env("DAYBOOK_DATABASE_URL", database_url);
+            .env("DAYBOOK_DATABASE_URL", database_url)
+            // Everybody comes from one address.
+            .env("DAYBOOK_AUTH_ATTEMPTS_PER_ADDRESS", "1000000")
+            .env("DAYBOOK_AUTH_ATTEMPTS_IN_ALL", "1000000");
         Self::start(command, folder, port).await
     }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{End, Lifetimes, MOST, Session, store};
+use super::{End, Lifetimes, Session, store};
 use crate::{
     accounts::{
         User,
@@ -47,9 +47,8 @@ impl UnitOfWork for Begin {
         if !account.as_ref().is_some_and(same) {
             return Ok(None);
         }
-        let live = store::list(tx, user, self.lifetimes, now).await?;
         let mut ended = Vec::new();
-        for surplus in live.into_iter().skip(MOST - 1) {
+        for surplus in store::surplus(tx, user, self.lifetimes, now).await? {
             ended.push(surplus.id);
             store::update(tx, &Session { ended: Some((now, End::TooMany)), ..surplus }).await?;
         }

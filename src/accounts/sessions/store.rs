@@ -8,7 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{End, Lifetimes, Session};
+use super::{End, Lifetimes, MOST, Session};
 use crate::{
     identity::refresh::Hash,
     kernel::{fault::Fault, id::UserId, time::Instant},
@@ -61,6 +61,28 @@ pub async fn list(
         .order_by_desc(Column::UsedAt)
         .order_by_desc(Column::SessionId)
         .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(session).collect()
+}
+
+/// The live sessions of an account that are one too many when another one begins: those that were used
+/// least recently.
+pub async fn surplus(
+    tx: &Tx,
+    user: UserId,
+    lifetimes: Lifetimes,
+    now: Instant,
+) -> Result<Vec<Session>, Fault> {
+    let rows = Entity::find()
+        .filter(Column::UserId.eq(user.0))
+        .filter(live(lifetimes, now))
+        .order_by_desc(Column::UsedAt)
+        .order_by_desc(Column::SessionId)
+        .offset(u64::try_from(MOST - 1).unwrap_or_default())
+        // SQLite takes no offset without a limit.
+        .limit(u64::try_from(MOST).unwrap_or_default())
+        .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
     rows.into_iter().map(session).collect()
