@@ -103,7 +103,7 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old sessions"),
             Err(fault) => tracing::warn!(%fault, "forgetting old sessions"),
         }
-        match store.run(Deadline::after(BACKGROUND), guessing::Forget { now }).await {
+        match store.run(Deadline::after(BACKGROUND), guessing::store::Forget { now }).await {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old attempts"),
             Err(fault) => tracing::warn!(%fault, "forgetting old attempts"),
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Kind, User,
     audit::{self, Witness},
-    guessing::Counted,
+    guessing::store::Counted,
     sessions,
     store::{self, Account},
 };
@@ -165,7 +165,7 @@ impl UnitOfWork for Failed {
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let entry = self.witness.of(audit::Act::LogInFailed, self.user, None, json!({}));
-        audit::record(tx, entry).await
+        audit::store::record(tx, entry).await
     }
 }
 
@@ -336,7 +336,8 @@ async fn finish(
         sessions::store::end_others(tx, user.id, ended.kept, why, now).await?;
     }
     if let Some((audited, witness)) = act.audited {
-        audit::record(tx, witness.of(audited, Some(user.id), None, act.detail.clone())).await?;
+        audit::store::record(tx, witness.of(audited, Some(user.id), None, act.detail.clone()))
+            .await?;
     }
     store::record(tx, &user, act.kind, Some(act.actor), now, act.detail).await?;
     let (provider, name) = (user.id.as_provider(), &user.display_name);

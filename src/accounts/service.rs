@@ -13,7 +13,10 @@ use super::{
         Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
         wrong_password,
     },
-    guessing::{Counted, Refund, Reserve},
+    guessing::{
+        commands::{Refund, Reserve},
+        store::Counted,
+    },
     sessions::{self, Lifetimes, service::LoggedIn},
     store::{self, Account},
 };

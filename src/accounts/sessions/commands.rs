@@ -8,7 +8,7 @@ use crate::{
     accounts::{
         User,
         audit::{self, Act, Witness},
-        guessing::Counted,
+        guessing::store::Counted,
         store as accounts,
     },
     identity::refresh::{RefreshToken, Verdict, judge},
@@ -55,7 +55,7 @@ impl UnitOfWork for Begin {
         store::insert(tx, &self.session).await?;
         let session = Some(self.session.id);
         let entry = self.witness.of(Act::LoggedIn, Some(user), session, json!({}));
-        audit::record(tx, entry).await?;
+        audit::store::record(tx, entry).await?;
         Ok(Some(ended))
     }
 }
@@ -120,7 +120,7 @@ impl UnitOfWork for Refresh {
                 store::update(tx, &session).await?;
                 let detail = json!({ "rotated_at": session.used_at });
                 let entry = self.witness.of(Act::RefreshTokenReused, Some(user), Some(id), detail);
-                audit::record(tx, entry).await?;
+                audit::store::record(tx, entry).await?;
                 return Ok(Refreshed::Ended);
             }
             Verdict::Again => {
@@ -176,7 +176,7 @@ impl UnitOfWork for Revoke {
                 _ => Act::SessionRevoked,
             };
             let entry = self.witness.of(act, Some(self.user), Some(self.session), json!({}));
-            audit::record(tx, entry).await?;
+            audit::store::record(tx, entry).await?;
         }
         Ok(true)
     }
@@ -206,7 +206,7 @@ impl UnitOfWork for RevokeAll {
         store::end_others(tx, self.user, self.kept, End::Revoked, now).await?;
         let detail = json!({ "kept": self.kept });
         let entry = self.witness.of(Act::SessionsRevoked, Some(self.user), self.kept, detail);
-        audit::record(tx, entry).await?;
+        audit::store::record(tx, entry).await?;
         Ok(Some(ended))
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     accounts::{
         User,
         audit::{self, Entry, Filter, Witness},
-        guessing::Counted,
+        guessing::store::Counted,
         service::Accounts,
         store::Account,
     },
@@ -276,6 +276,6 @@ impl Query for Trail {
     type Output = Vec<Entry>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        audit::list(at, &self.filter, self.before, self.limit).await
+        audit::store::list(at, &self.filter, self.before, self.limit).await
     }
 }

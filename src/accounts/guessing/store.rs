@@ -1,14 +1,11 @@
-//! Attempts at secrets, reserved in the database, so that processes count together.
+//! Attempts as rows, so that processes count together.
 
 use chrono::TimeDelta;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::OnConflict};
 
 use crate::{
     identity::attempts::{Key, Policy, Tally},
-    kernel::{
-        fault::{Fault, Reason},
-        time::Instant,
-    },
+    kernel::{fault::Fault, time::Instant},
     storage::{
         Session as _, Tx, UnitOfWork, engine,
         entity::attempts::{ActiveModel, Column, Entity, Model},
@@ -31,8 +28,9 @@ impl Counted {
         Self(keys)
     }
 
-    /// Locks the rows, and makes those that are not there yet.
-    async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<Tally>, Fault> {
+    /// Locks the rows until the transaction ends, and makes those that are not there yet; what they say,
+    /// with the policy of each.
+    pub async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<(Tally, Policy)>, Fault> {
         let rows = self.0.iter().map(|(key, _)| active(key, Tally::empty(now)));
         let found: Vec<Model> = Entity::insert_many(rows)
             .on_conflict(OnConflict::column(Column::Key).update_column(Column::Key).to_owned())
@@ -47,10 +45,11 @@ impl Counted {
                 blocked_until: row.blocked_until,
             })
         };
-        Ok(self.0.iter().map(|(key, _)| of(key)).collect())
+        Ok(self.0.iter().map(|(key, policy)| (of(key), *policy)).collect())
     }
 
-    async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
+    /// Writes back, in the same order, what was locked before.
+    pub async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
         let rows = self.0.iter().zip(tallies).map(|((key, _), tally)| active(key, *tally));
         let changed = [Column::Count, Column::Since, Column::BlockedUntil];
         Entity::insert_many(rows)
@@ -63,66 +62,10 @@ impl Counted {
 
     /// Gives the attempt back.
     pub async fn refund(&self, tx: &Tx, now: Instant) -> Result<(), Fault> {
-        let tallies = self.lock(tx, now).await?;
-        let tallies = tallies.iter().zip(&self.0);
-        let tallies: Vec<_> =
-            tallies.map(|(tally, (_, policy))| tally.refund(*policy, now)).collect();
+        let tallies = self.lock(tx, now).await?.into_iter();
+        let tallies: Vec<_> = tallies.map(|(tally, policy)| tally.refund(policy, now)).collect();
         self.write(tx, &tallies).await
     }
-}
-
-/// Reserves an attempt.
-#[derive(Debug, Clone)]
-pub struct Reserve {
-    /// What it is counted by.
-    pub counted: Counted,
-    /// The present.
-    pub now: Instant,
-}
-
-impl UnitOfWork for Reserve {
-    type Output = ();
-
-    /// `TOO_MANY_ATTEMPTS` with the time to wait; then it is counted nowhere.
-    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let tallies = self.counted.lock(tx, self.now).await?;
-        let (mut reserved, mut wait) = (Vec::new(), None);
-        for (tally, (_, policy)) in tallies.iter().zip(&self.counted.0) {
-            match tally.reserve(*policy, self.now) {
-                Ok(next) => reserved.push(next),
-                Err(more) => wait = wait.max(Some(more)),
-            }
-        }
-        match wait {
-            Some(wait) => Err(too_many(wait)),
-            None => self.counted.write(tx, &reserved).await,
-        }
-    }
-}
-
-/// Gives an attempt back whose secret was not looked at.
-#[derive(Debug, Clone)]
-pub struct Refund {
-    /// What it was counted by.
-    pub counted: Counted,
-    /// The present.
-    pub now: Instant,
-}
-
-impl UnitOfWork for Refund {
-    type Output = ();
-
-    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        self.counted.refund(tx, self.now).await
-    }
-}
-
-fn too_many(wait: TimeDelta) -> Fault {
-    Fault::new(
-        Reason::TooManyAttempts,
-        "too many attempts were wrong; wait for the given delay before the next one",
-    )
-    .retry_after(wait.to_std().unwrap_or_default())
 }
 
 /// Forgets attempts that count no more.

@@ -1,0 +1,78 @@
+//! The audit trail as rows.
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
+
+use super::{Act, Entry, Filter};
+use crate::{
+    kernel::{fault::Fault, id::UserId},
+    storage::{Session, Tx, engine, entity::audit_events},
+};
+
+/// Appends an entry.
+pub async fn record(tx: &Tx, entry: Entry) -> Result<(), Fault> {
+    let row = audit_events::ActiveModel {
+        event_id: Set(entry.id),
+        occurred_at: Set(entry.at),
+        kind: Set(entry.act.word().to_owned()),
+        user_id: Set(entry.user.map(|id| id.0)),
+        actor_id: Set(entry.actor.map(|id| id.0)),
+        session_id: Set(entry.session),
+        address: Set(entry.address),
+        detail: Set(entry.detail),
+    };
+    audit_events::Entity::insert(row)
+        .exec_without_returning(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// The entries before this one, latest first.
+pub async fn list(
+    at: &impl Session,
+    filter: &Filter,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<Entry>, Fault> {
+    use audit_events::Column;
+    let mut query = audit_events::Entity::find();
+    if let Some(user) = filter.user {
+        query = query.filter(Column::UserId.eq(user.0));
+    }
+    if let Some(act) = filter.act {
+        query = query.filter(Column::Kind.eq(act.word()));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(Column::OccurredAt.gte(from));
+    }
+    if let Some(until) = filter.until {
+        query = query.filter(Column::OccurredAt.lt(until));
+    }
+    if let Some(before) = before {
+        query = query.filter(Column::EventId.lt(before));
+    }
+    let rows = query
+        .order_by_desc(Column::EventId)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(entry).collect()
+}
+
+fn entry(row: audit_events::Model) -> Result<Entry, Fault> {
+    let id = row.event_id;
+    let act = Act::parse(&row.kind)
+        .ok_or_else(|| Fault::internal(format!("audit_events row {id}: unknown kind")))?;
+    Ok(Entry {
+        id,
+        at: row.occurred_at,
+        act,
+        user: row.user_id.map(UserId),
+        actor: row.actor_id.map(UserId),
+        session: row.session_id,
+        address: row.address,
+        detail: row.detail,
+    })
+}

@@ -1,0 +1,5 @@
+//! Attempts at secrets: reserved before anything is hashed, given back to whoever was right. The rule stands
+//! in `identity::attempts`.
+
+pub mod commands;
+pub mod store;
