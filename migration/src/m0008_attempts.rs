@@ -11,7 +11,7 @@ const POSTGRES: &[&str] = &[
         key bytea PRIMARY KEY,
         count integer NOT NULL,
         since timestamptz NOT NULL,
-        blocked_until timestamptz NOT NULL
+        blocked_until timestamptz
     )",
     "CREATE INDEX attempts_by_age ON attempts USING brin (since)",
 ];
@@ -21,7 +21,7 @@ const SQLITE: &[&str] = &[
         key BLOB PRIMARY KEY NOT NULL,
         count INTEGER NOT NULL,
         since TEXT NOT NULL,
-        blocked_until TEXT NOT NULL
+        blocked_until TEXT
     ) STRICT",
     "CREATE INDEX attempts_by_age ON attempts (since)",
 ];

@@ -81,31 +81,41 @@ pub struct Tally {
     pub count: u32,
     /// When that was.
     pub since: Instant,
-    /// Until when there may be none.
-    pub blocked_until: Instant,
+    /// Until when there may be none, if the last one was followed by a delay.
+    pub blocked_until: Option<Instant>,
 }
 
 impl Tally {
     /// Nothing yet.
     pub fn empty(now: Instant) -> Self {
-        Self { count: 0, since: now, blocked_until: now }
+        Self { count: 0, since: now, blocked_until: None }
     }
 
     /// One more attempt, or how long to wait before it.
     pub fn reserve(self, policy: Policy, now: Instant) -> Result<Self, TimeDelta> {
-        if now < self.blocked_until {
-            return Err(self.blocked_until - now);
+        if let Some(until) = self.blocked_until.filter(|until| now < *until) {
+            return Err(until - now);
         }
         let count = self.left(policy, now).saturating_add(1);
-        let delay = policy.delay(count);
-        Ok(Self { count, since: now, blocked_until: now + delay })
+        Ok(Self {
+            blocked_until: policy.delay(count).map(|delay| now + delay),
+            ..self.at(count, now)
+        })
     }
 
     /// One attempt less: the secret was right, or was not looked at.
     #[must_use]
     pub fn refund(self, policy: Policy, now: Instant) -> Self {
         let count = self.left(policy, now).saturating_sub(1);
-        Self { count, since: now, blocked_until: self.blocked_until.min(now + policy.delay(count)) }
+        let delayed = policy.delay(count).map(|delay| now + delay);
+        // Not longer than it was.
+        let blocked_until = self.blocked_until.zip(delayed).map(|(one, other)| one.min(other));
+        Self { blocked_until, ..self.at(count, now) }
+    }
+
+    /// Callers who wait for each other may come in another order than they began in.
+    fn at(self, count: u32, now: Instant) -> Self {
+        Self { count, since: self.since.max(now), ..self }
     }
 
     /// How many still count.
@@ -117,13 +127,13 @@ impl Tally {
 }
 
 impl Policy {
-    fn delay(self, count: u32) -> TimeDelta {
+    fn delay(self, count: u32) -> Option<TimeDelta> {
         if count < self.free {
-            return TimeDelta::zero();
+            return None;
         }
         let doubled = (count - self.free).min(30);
         let delay = i32::try_from(1_u32 << doubled).ok().and_then(|by| self.first.checked_mul(by));
-        delay.map_or(self.longest, |delay| delay.min(self.longest))
+        Some(delay.map_or(self.longest, |delay| delay.min(self.longest)))
     }
 }
 

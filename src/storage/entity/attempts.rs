@@ -7,7 +7,7 @@ pub struct Model {
     pub key: Vec<u8>,
     pub count: i32,
     pub since: DateTimeUtc,
-    pub blocked_until: DateTimeUtc,
+    pub blocked_until: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

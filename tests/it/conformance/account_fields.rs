@@ -213,12 +213,12 @@ async fn the_longest_and_oddest_valid_values_are_taken(world: World) {
     world.auth().log_in(log_in).await.unwrap();
     // Any characters are a password, and every one of them counts.
     let mut odd = sign_up(Role::Customer);
-    odd.password = "\0\u{202e}\n\t \u{7f}ab".to_owned();
+    odd.password = "\0\u{202e}\n\t \u{7f}x\u{301}qab".to_owned();
     world.auth().sign_up(odd.clone()).await.unwrap();
     let log_in =
         LogInRequest { email: odd.email, password: odd.password, ..LogInRequest::default() };
     world.auth().log_in(log_in.clone()).await.unwrap();
-    let close = LogInRequest { password: "\0\u{202e}\n\t \u{7f}a".to_owned(), ..log_in };
+    let close = LogInRequest { password: "\0\u{202e}\n\t \u{7f}x\u{301}qa".to_owned(), ..log_in };
     refused(world.auth().log_in(close).await, "LOG_IN_FAILED");
 }
 
