@@ -40,6 +40,10 @@ pub mod config;
 
 pub mod telemetry;
 
+mod greeting;
+
+mod signals;
+
 mod upkeep;
 
 pub mod app;

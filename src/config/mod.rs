@@ -59,6 +59,14 @@ pub enum Profile {
 pub struct ServerConfig {
     /// Address and port to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Address and port that serve health alone, in plaintext.
+    pub health_listen: Option<SocketAddr>,
+    /// The certificate chain, PEM; given together with the key.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// The private key, PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// Authorities of client certificates, PEM; only with a certificate of the server's own.
+    pub tls_client_ca_file: Option<PathBuf>,
     /// Open connections, 1 to 1,000,000.
     pub max_connections: usize,
     /// Open connections from one address, 1 to 1,000,000. May exceed `max_connections`.

@@ -1,6 +1,7 @@
 //! The settings in force, as `daybook config print` shows them.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use toml::Value;
 
@@ -41,6 +42,10 @@ impl Config {
         vec![
             ("profile", text(profile.name())),
             ("server.listen", text(&server.listen.to_string())),
+            ("server.health_listen", shown(server.health_listen.as_ref())),
+            ("server.tls_certificate_file", path(server.tls_certificate_file.as_ref())),
+            ("server.tls_key_file", path(server.tls_key_file.as_ref())),
+            ("server.tls_client_ca_file", path(server.tls_client_ca_file.as_ref())),
             ("server.max_connections", number(server.max_connections)),
             ("server.max_connections_per_address", number(server.max_connections_per_address)),
             ("server.max_streams_per_connection", number(server.max_streams_per_connection)),
@@ -95,6 +100,15 @@ fn comment(key: &str, origins: &Origins) -> String {
 
 fn text(value: &str) -> Value {
     Value::String(value.to_owned())
+}
+
+/// Nothing is the empty text.
+fn shown(value: Option<&impl ToString>) -> Value {
+    Value::String(value.map(ToString::to_string).unwrap_or_default())
+}
+
+fn path(value: Option<&PathBuf>) -> Value {
+    shown(value.map(|path| path.display()).as_ref())
 }
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> Value {

@@ -360,6 +360,10 @@ fn the_defaults_are_printed_with_their_origin() {
 
     [server]
     listen = "127.0.0.1:50051"  # from default
+    health_listen = ""  # from default
+    tls_certificate_file = ""  # from default
+    tls_key_file = ""  # from default
+    tls_client_ca_file = ""  # from default
     max_connections = 1024  # from default
     max_connections_per_address = 512  # from default
     max_streams_per_connection = 256  # from default

@@ -1,5 +1,7 @@
 //! From untyped settings to [`Config`], collecting everything that is not valid.
 
+use std::path::PathBuf;
+
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -27,8 +29,15 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
 }
 
 fn server(reader: &mut Reader<'_>) -> ServerConfig {
+    const CERTIFICATE: &str = "server.tls_certificate_file";
+    const KEY: &str = "server.tls_key_file";
+    const CLIENT_CA: &str = "server.tls_client_ca_file";
     let config = ServerConfig {
         listen: reader.socket_address("server.listen"),
+        health_listen: reader.optional_socket_address("server.health_listen"),
+        tls_certificate_file: reader.optional_path(CERTIFICATE),
+        tls_key_file: reader.optional_path(KEY),
+        tls_client_ca_file: reader.optional_path(CLIENT_CA),
         max_connections: reader.number("server.max_connections", 1..=1_000_000),
         max_connections_per_address: reader
             .number("server.max_connections_per_address", 1..=1_000_000),
@@ -45,6 +54,18 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
         public_booking_pages: reader.switch("server.public_booking_pages"),
     };
     reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");
+    // Half of TLS would be plaintext where somebody thinks otherwise.
+    let has = |path: &Option<PathBuf>| path.is_some();
+    let certificate = has(&config.tls_certificate_file);
+    for (key, given, other, other_given) in [
+        (CERTIFICATE, certificate, KEY, has(&config.tls_key_file)),
+        (KEY, has(&config.tls_key_file), CERTIFICATE, certificate),
+        (CLIENT_CA, has(&config.tls_client_ca_file), CERTIFICATE, certificate),
+    ] {
+        if given && !other_given {
+            reader.problem(key, format!("is given without {other}"), "give both or neither");
+        }
+    }
     config
 }
 

@@ -1,7 +1,7 @@
 //! The gRPC porch: where tonic and prost are spoken.
 //!
 //! One thin file a service turns messages into the words of the rooms and back. Around them, from the
-//! outside: connections ([`incoming`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
+//! outside: connections ([`incoming`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
 mod auth;
@@ -15,6 +15,7 @@ mod catalogue_wire;
 mod convert;
 mod gate;
 pub mod health;
+pub(crate) mod healthcheck;
 mod incoming;
 mod page;
 pub mod policy;
@@ -23,3 +24,4 @@ mod reflection;
 mod schedule;
 pub mod server;
 pub mod status;
+pub(crate) mod tls;

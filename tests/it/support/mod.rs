@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod raw;
 pub mod refusal;
 pub mod requests;
+pub mod tls;
 pub mod types;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

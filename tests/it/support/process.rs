@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::ErrorKind,
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -28,6 +29,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
     time::Instant,
 };
@@ -197,7 +199,8 @@ impl Process {
     }
 }
 
-async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+/// Keeps what a process says, until it has nothing more to say.
+pub async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
     let mut buffer = vec![0; 8192];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         log.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..length]));
@@ -249,4 +252,22 @@ pub async fn until(seconds: u64, what: &str, is_so: impl AsyncFn() -> bool) -> D
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     began.elapsed()
+}
+
+/// Whether the other side closed it.
+pub async fn closed(stream: &mut TcpStream) -> bool {
+    let mut rest = [0; 1024];
+    loop {
+        match tokio::time::timeout(Duration::from_millis(20), stream.read(&mut rest)).await {
+            Ok(Ok(0)) => return true,
+            // What the server says of itself before it closes.
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let broken = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+                assert!(broken.contains(&error.kind()), "{error}");
+                return true;
+            }
+            Err(_) => return false,
+        }
+    }
 }
