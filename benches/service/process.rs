@@ -39,15 +39,19 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the release binary with its default settings, apart from the address, the database and
-    /// the log, and waits until it serves.
+    /// Starts the release binary with its default settings, apart from the address, the database, the
+    /// log and the rates of callers, and waits until it serves.
     pub(crate) async fn daybook(folder: &Path, database_url: &str) -> Outcome<Self> {
         let port = free_port()?;
         let mut command = Command::new(folder.join(BINARY));
         command
             .args(["--log-level=warn", "--log-format=text"])
             .arg(format!("--listen=127.0.0.1:{port}"))
-            .env("DAYBOOK_DATABASE_URL", database_url);
+            .env("DAYBOOK_DATABASE_URL", database_url)
+            // Few users make all the calls.
+            .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0");
         Self::start(command, folder, port).await
     }
 

@@ -25,7 +25,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use super::tls::Tls;
+use super::{frames::Frames, tls::Tls};
 
 /// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
 const PREFACE: usize = 24;
@@ -179,13 +179,14 @@ pub(super) struct Connection {
     missing: usize,
     /// How long to wait for them; gone when they have come.
     patience: Option<Pin<Box<Sleep>>>,
+    frames: Frames,
     _place: Place,
 }
 
 impl Connection {
     fn new(socket: Socket, until: Moment, place: Place) -> Self {
-        let patience = Some(Box::pin(sleep_until(until)));
-        Self { socket, missing: PREFACE, patience, _place: place }
+        let (patience, frames) = (Some(Box::pin(sleep_until(until))), Frames::new(Moment::now()));
+        Self { socket, missing: PREFACE, patience, frames, _place: place }
     }
 }
 
@@ -200,6 +201,11 @@ impl AsyncRead for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if !new.is_empty() && !self.frames.admits(new, Moment::now()) {
+            tracing::debug!("closed a connection for too many PING or SETTINGS frames");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let Some(patience) = &mut self.patience else { return read };
         if read.is_pending() && patience.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

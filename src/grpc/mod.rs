@@ -4,15 +4,18 @@
 //! outside: connections ([`incoming`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
+pub mod address;
 mod auth;
 mod availability;
 mod body;
 mod booking;
 mod booking_wire;
+mod budgets;
 mod caller;
 mod catalogue;
 mod catalogue_wire;
 mod convert;
+mod frames;
 mod gate;
 pub mod health;
 pub(crate) mod healthcheck;
@@ -20,6 +23,7 @@ mod incoming;
 mod page;
 pub mod policy;
 pub mod proto;
+mod rates;
 mod reflection;
 mod schedule;
 pub mod server;

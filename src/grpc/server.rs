@@ -1,10 +1,10 @@
 //! The server: services, what surrounds them, and the transport's limits.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, time::Duration};
 
 use axum::{Router, extract::Request, middleware, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::{InterceptorLayer, Routes},
@@ -22,6 +22,7 @@ use super::{
     auth::Auth,
     availability::AvailabilityApi,
     booking::BookingApi,
+    budgets::Budgets,
     caller::Authenticate,
     catalogue::CatalogueApi,
     convert::Requests,
@@ -36,6 +37,7 @@ use super::{
             schedule_service_server::ScheduleServiceServer,
         },
     },
+    rates::Rates,
     reflection::Reflection,
     schedule::ScheduleApi,
     tls::Tls,
@@ -108,7 +110,8 @@ pub async fn serve<H: HealthService>(
 ) -> Result<(), ServeError> {
     let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
     let routes = routes(services, health, config, stopping)?;
-    let connections = incoming(door.listener, limits(&config.server), door.tls.clone());
+    let limits = limits(&config.server);
+    let connections = incoming(door.listener, limits, door.tls.clone());
     let served = builder(&config.server, jitter)
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections, stop);
@@ -191,6 +194,7 @@ fn routes<H: HealthService>(
         tokens: services.accounts.tokens.clone(),
         ambient: services.ambient.clone(),
         public_booking_pages: server.public_booking_pages,
+        rates: Rates::new(server),
     };
     let gate_state = gate_of(server, services.ambient, stopping);
     let auth = AuthServiceServer::new(Auth {
@@ -259,7 +263,8 @@ fn gate_of(server: &ServerConfig, ambient: Ambient, stopping: CancellationToken)
         ambient,
         default_deadline: Duration::from_millis(server.default_deadline_ms),
         max_deadline: Duration::from_millis(server.max_deadline_ms),
-        room: Arc::new(Semaphore::new(server.max_in_flight)),
+        budgets: Budgets::new(server),
+        trusted_proxies: server.trusted_proxies.as_slice().into(),
         stopping,
     }
 }

@@ -98,6 +98,7 @@ reasons! {
     NameTaken "NAME_TAKEN" AlreadyExists;
     InUse "IN_USE" FailedPrecondition;
     TooMany "TOO_MANY" FailedPrecondition;
+    RateLimited "RATE_LIMITED" ResourceExhausted;
 }
 
 /// One field that breaks a rule.

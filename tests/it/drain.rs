@@ -23,19 +23,19 @@ use crate::support::{
 };
 
 /// Calls that wait for a lock in PostgreSQL.
-const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'daybook'
       AND wait_event_type = 'Lock'";
 
 /// Bookings that cannot go on, because somebody else holds the providers' rows.
-struct Held {
-    calls: Vec<JoinHandle<Result<String, Status>>>,
-    holder: DatabaseConnection,
-    db: DatabaseConnection,
+pub struct Held {
+    pub calls: Vec<JoinHandle<Result<String, Status>>>,
+    pub holder: DatabaseConnection,
+    pub db: DatabaseConnection,
 }
 
 impl Held {
-    async fn calls(process: &Process, people: (&Person, &Person), count: i64) -> Self {
+    pub async fn calls(process: &Process, people: (&Person, &Person), count: i64) -> Self {
         let (provider, customer) = people;
         let (holder, db) = (process.sql().await, process.sql().await);
         holder.execute_unprepared("BEGIN").await.unwrap();
@@ -53,11 +53,11 @@ impl Held {
         Self { calls, holder, db }
     }
 
-    async fn go_on(&self) {
+    pub async fn go_on(&self) {
         self.holder.execute_unprepared("ROLLBACK").await.unwrap();
     }
 
-    async fn answers(self) -> Vec<Result<String, Status>> {
+    pub async fn answers(self) -> Vec<Result<String, Status>> {
         let answers = within(20, "the answers", join_all(self.calls)).await;
         answers.into_iter().map(Result::unwrap).collect()
     }

@@ -403,7 +403,7 @@ async fn booking_pages_are_open_only_where_it_is_set(world: World) {
     let open = World::with(world.engine, &[("server.public_booking_pages", "true")]).await;
     let provider = open.provider().await;
     let bearer = format!("Bearer {}", provider.token);
-    for (path, access) in TABLE.iter().filter(|(path, _)| path.starts_with("/daybook.")) {
+    for (path, access, _) in TABLE.iter().filter(|(path, ..)| path.starts_with("/daybook.")) {
         let call = async |world: &World, authorization: Option<&str>| {
             unary(&world.channel, path, authorized(Vec::new(), authorization)).await
         };

@@ -2,6 +2,7 @@
 //! that the test moves.
 
 pub mod books;
+pub mod frames;
 pub mod people;
 pub mod postgres;
 pub mod practice;
@@ -73,6 +74,10 @@ pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) ->
         ("database.url".to_owned(), url.to_owned()),
         ("database.max_connections".to_owned(), "8".to_owned()),
         ("auth.signing_key_file".to_owned(), key.display().to_string()),
+        // Few people make many calls here. What the rates do is tested by itself.
+        ("server.caller_reads_per_second".to_owned(), "0".to_owned()),
+        ("server.caller_writes_per_second".to_owned(), "0".to_owned()),
+        ("server.address_calls_per_second".to_owned(), "0".to_owned()),
         // Tests move the clock over a day; what an expired token gets is tested by itself.
         ("auth.access_token_ttl_seconds".to_owned(), "86400".to_owned()),
     ];
