@@ -95,6 +95,10 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_daybook")])
             .args(["--listen", "127.0.0.1:0", "--log-level", "info"])
             .args(&told)
+            // Few people make many calls here.
+            .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
             // The signing key is made here, and no daybook.toml is found.
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -144,6 +148,26 @@ impl Process {
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         within(60, "the end of the process", self.child.wait()).await.unwrap()
+    }
+
+    /// The resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The processor time used so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = self.proc("stat");
+        // The name, in brackets, may hold spaces; times are the 14th and 15th field.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let ticks = rest.split_whitespace().skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id().unwrap())).unwrap()
     }
 
     /// What it logged so far.
