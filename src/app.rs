@@ -1,56 +1,33 @@
-//! The composition root: names every concrete part, starts it, and stops it.
+//! The composition root: starts the parts that `assembly` puts together, and stops them; and the commands
+//! for operators.
 
-use std::{
-    io,
-    path::Path,
-    sync::{Arc, LazyLock},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::LazyLock, time::Duration};
 
-use chrono::TimeDelta;
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
-    time::Instant as Moment,
-};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
-use tonic_health::pb::{
-    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-};
 
 use crate::{
-    accounts::{
-        service::{Accounts, NewUser},
-        sessions::Lifetimes,
-    },
-    availability::{service::Availabilities, slots_service::Slots},
-    booking::{drift_service::Drifted, service::Bookings},
-    catalogue::service::Types,
-    config::{Config, SigningKeySource},
+    accounts::service::NewUser,
+    assembly::{services, signing_key, storage_settings},
+    booking::drift_service::Drifted,
+    config::Config,
+    greeting,
     grpc::{
         health::Health,
-        server::{self, ServeError, Services},
+        healthcheck,
+        server::{self, Door, ServeError, Services},
+        tls::{Tls, TlsError},
     },
     identity::{
         Role,
-        attempts::{Keys, Policies},
         email::Email,
-        password::{self, Hasher},
-        pepper::{self, Pepper},
-        refresh::RefreshTokens,
+        password,
         signing_key::{KeyError, SigningKey},
-        token::{self, Tokens},
     },
     kernel::{ambient::Ambient, fault::Fault, text},
-    schedule::{
-        Schedule, TimeOfDay, WeeklyHours, Window,
-        offering::service::Offerings,
-        service::Schedules,
-        store::{claims::WithClaims, remembered::Remembered},
-    },
-    storage::{self, Deadline, Store, batch::Batch},
+    signals::Signals,
+    storage::{self, Deadline, Store},
     upkeep,
 };
 
@@ -59,11 +36,6 @@ pub const ZONE_DATA: &str = chrono_tz::IANA_TZDB_VERSION;
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
-/// Signals that follow each other faster are one: some supervisors, such as the command `timeout`, tell
-/// the process and then its group.
-const SAME_WISH: Duration = Duration::from_millis(100);
-/// How many providers' schedules are remembered.
-const REMEMBERED: usize = 20_000;
 /// For operators, who wait as long as it takes.
 const OPERATOR: Duration = Duration::from_mins(1);
 
@@ -89,6 +61,9 @@ pub enum Error {
         /// What is wrong with it.
         cause: String,
     },
+    /// The certificate cannot be used.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
     Fault(Fault),
@@ -145,7 +120,9 @@ pub fn version() -> &'static str {
 #[derive(Debug)]
 pub struct Running {
     /// Where it listens.
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
+    /// Where it serves health alone, in plaintext.
+    pub health_address: Option<SocketAddr>,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -168,8 +145,10 @@ impl Running {
 /// Serves until a signal ends it: the command `daybook serve`. A second signal ends the drain.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let database = format!("{:?}", config.database.url);
+    let has_tls = config.server.tls_certificate_file.is_some();
+    greeting::warn(&config);
     let running = start(config, Ambient::system()).await?;
-    greet(running.address, &database);
+    greeting::greet(&running, has_tls, &database);
     let mut signals = Signals::new().map_err(Error::Signals)?;
     let stop = running.stop.clone();
     let mut ended = std::pin::pin!(running.ended());
@@ -191,21 +170,31 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data = ZONE_DATA, "starting");
     let key = signing_key(&config)?;
-    let address = config.server.listen;
-    let in_listening = |source| Error::Listen { address: address.to_string(), source };
-    let listener = TcpListener::bind(address).await.map_err(in_listening)?;
-    let address = listener.local_addr().map_err(in_listening)?;
+    let tls = Tls::read(&config)?;
+    let (listener, address) = listen(config.server.listen).await?;
+    let (health_listener, health_address) = match config.server.health_listen {
+        Some(address) => listen(address).await.map(|(at, address)| (Some(at), Some(address)))?,
+        None => (None, None),
+    };
     let store = Store::connect(&storage_settings(&config)).await?;
     let services = services(&config, &store, &ambient, &key)?;
     services.accounts.tokens.set_trusted(false);
     let stop = CancellationToken::new();
-    let ended = tokio::spawn(run(config, listener, store, services, stop.clone()));
-    Ok(Running { address, stop, ended })
+    let doors = (Door { listener, tls }, health_listener);
+    let ended = tokio::spawn(run(config, doors, store, services, stop.clone()));
+    Ok(Running { address, health_address, stop, ended })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address: address.to_string(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 async fn run(
     config: Config,
-    listener: TcpListener,
+    (door, health_listener): (Door, Option<TcpListener>),
     store: Store,
     services: Services,
     stop: CancellationToken,
@@ -215,18 +204,29 @@ async fn run(
     let (draining, stopping) = (CancellationToken::new(), CancellationToken::new());
 
     let server = server::serve(
-        listener,
+        door,
         services.clone(),
-        health_service,
+        health_service.clone(),
         &config,
         stopping.clone(),
         draining.clone().cancelled_owned(),
     );
     let mut server = std::pin::pin!(server);
+    // Answers until the process ends: also that it is no longer serving.
+    let probes = async {
+        match health_listener {
+            Some(listener) => {
+                let (ambient, stopping) = (services.ambient.clone(), stopping.clone());
+                server::serve_health(listener, health_service, &config, ambient, stopping).await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    let mut probes = std::pin::pin!(probes);
 
     let following = tokio::spawn(upkeep::follow(
         store.clone(),
-        services.accounts,
+        services.accounts.clone(),
         health.clone(),
         config.database.migrate_on_start,
         stop.clone(),
@@ -235,6 +235,7 @@ async fn run(
 
     let failed = tokio::select! {
         served = &mut server => Some(served.map_err(Error::from)),
+        served = &mut probes => Some(served.map_err(Error::from)),
         followed = &mut following => match followed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(Err(error)),
@@ -252,15 +253,18 @@ async fn run(
     let delay = Duration::from_millis(config.server.drain_delay_ms);
     tokio::select! {
         served = &mut server => return served.map_err(Error::from),
+        served = &mut probes => return served.map_err(Error::from),
         () = tokio::time::sleep(delay) => {}
     }
     draining.cancel();
     stopping.cancel();
     let patience = Duration::from_millis(config.server.drain_timeout_ms);
-    if let Ok(served) = tokio::time::timeout(patience, server).await {
-        served?;
-    } else {
-        tracing::warn!("connections were still open at the hard stop");
+    tokio::select! {
+        served = server => served?,
+        served = probes => served?,
+        () = tokio::time::sleep(patience) => {
+            tracing::warn!("connections were still open at the hard stop");
+        }
     }
     // What is still under way then has had its time.
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
@@ -268,6 +272,11 @@ async fn run(
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Whether the files that the settings name for TLS can be used.
+pub fn check_tls(config: &Config) -> Result<(), Error> {
+    Ok(Tls::read(config).map(drop)?)
 }
 
 /// Brings the schema up.
@@ -351,183 +360,8 @@ pub async fn healthcheck(
     timeout: Duration,
 ) -> Result<bool, Error> {
     let failed = |cause: String| Error::Healthcheck { address: address.clone(), cause };
-    let ask = async {
-        let endpoint = Endpoint::from_shared(address.clone()).map_err(|e| failed(e.to_string()))?;
-        let channel = endpoint.connect().await.map_err(|e| {
-            let cause = std::error::Error::source(&e).map(ToString::to_string);
-            failed(cause.unwrap_or_else(|| e.to_string()))
-        })?;
-        let answer = HealthClient::new(channel).check(HealthCheckRequest { service }).await;
-        let answer = answer.map_err(|status| failed(status.message().to_owned()))?;
-        Ok(answer.into_inner().status() == ServingStatus::Serving)
-    };
-    match tokio::time::timeout(timeout, ask).await {
-        Ok(answer) => answer,
+    match tokio::time::timeout(timeout, healthcheck::ask(&address, service)).await {
+        Ok(answer) => answer.map_err(failed),
         Err(_) => Err(failed(format!("no answer within {} ms", timeout.as_millis()))),
     }
-}
-
-fn services(
-    config: &Config,
-    store: &Store,
-    ambient: &Ambient,
-    key: &SigningKey,
-) -> Result<Services, Error> {
-    let auth = &config.auth;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let hasher = Hasher::new(password::Settings {
-        memory_kib: auth.hash_memory_kib,
-        iterations: auth.hash_iterations,
-        parallelism: auth.hash_parallelism,
-        workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
-        queue: auth.hash_queue,
-        peppers: peppers(config)?,
-    })?;
-    let tokens = Tokens::new(
-        token::Settings {
-            issuer: auth.issuer.clone(),
-            audience: auth.audience.clone(),
-            time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
-        },
-        key.clone(),
-    );
-    let remembered = Remembered::new(REMEMBERED);
-    let accounts = Accounts {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        hasher,
-        tokens,
-        refresh: RefreshTokens::new(&key.derived("refresh tokens")),
-        lifetimes: Lifetimes {
-            idle: TimeDelta::hours(auth.session_idle_hours.into()),
-            absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
-        },
-        keys: Keys::new(&key.derived("attempts")),
-        policies: Policies::new(
-            auth.attempts_per_account,
-            auth.attempts_per_address,
-            auth.attempts_in_all,
-        ),
-        default_schedule: Arc::new(default_schedule(config)?),
-        provider_sign_up: auth.provider_sign_up,
-        least_strength: auth.password_min_strength,
-    };
-    let types = Types { store: store.clone(), ambient: ambient.clone() };
-    let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
-    let slots = Slots {
-        store: store.clone(),
-        types: types.clone(),
-        claims: claims.clone(),
-        remembered: remembered.clone(),
-        ambient: ambient.clone(),
-    };
-    Ok(Services {
-        accounts,
-        schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
-        types,
-        offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
-        availabilities: Availabilities { claims, ambient: ambient.clone() },
-        slots: slots.clone(),
-        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
-        ambient: ambient.clone(),
-        request_key: key.derived("request fingerprints"),
-        page_key: key.derived("page tokens"),
-    })
-}
-
-fn default_schedule(config: &Config) -> Result<Schedule, Error> {
-    let settings = &config.schedule;
-    let time = |minutes: u32| u16::try_from(minutes).ok().and_then(TimeOfDay::new);
-    let windows: Option<Vec<Window>> = settings
-        .default_hours
-        .iter()
-        .map(|open| {
-            let (start, end) = (time(open.start_minutes)?, time(open.end_minutes)?);
-            Some(Window { day: open.day, start, end })
-        })
-        .collect();
-    let windows = windows.ok_or_else(|| Error::DefaultSchedule("a time of day".to_owned()))?;
-    let hours = WeeklyHours::new(windows).map_err(|v| Error::DefaultSchedule(format!("{v:?}")))?;
-    Schedule::new(
-        chrono_tz::Tz::UTC,
-        hours,
-        TimeDelta::minutes(settings.default_slot_minutes.into()),
-        TimeDelta::minutes(settings.default_longest_minutes.into()),
-    )
-    .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
-}
-
-fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
-    let Some(path) = &config.auth.password_peppers_file else { return Ok(Vec::new()) };
-    let refused = |cause: String| Error::Peppers { path: path.display().to_string(), cause };
-    let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
-    pepper::read(&text).map_err(refused)
-}
-
-fn signing_key(config: &Config) -> Result<SigningKey, Error> {
-    Ok(match &config.auth.signing_key {
-        SigningKeySource::Pem(pem) => SigningKey::from_pem(pem)?,
-        SigningKeySource::File(path) => {
-            let (key, made) = SigningKey::read_or_make(Path::new(path))?;
-            if made {
-                tracing::info!(path = %path.display(), "made a signing key for development");
-            }
-            key
-        }
-    })
-}
-
-fn storage_settings(config: &Config) -> storage::Settings {
-    storage::Settings {
-        url: config.database.url.expose().to_owned().into(),
-        max_connections: config.database.max_connections,
-        acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
-        statement_timeout: Duration::from_millis(config.server.default_deadline_ms),
-        // More than calls are let in: what a caller left behind is still under way for a moment.
-        max_in_flight: config.server.max_in_flight * 2,
-    }
-}
-
-/// SIGTERM and SIGINT.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// One of them.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// One of them, after another one: not the same wish told twice.
-    async fn again(&mut self) {
-        let told = Moment::now();
-        loop {
-            self.next().await;
-            if told.elapsed() >= SAME_WISH {
-                return;
-            }
-        }
-    }
-}
-
-/// What cannot be printed is no reason not to serve.
-fn greet(address: std::net::SocketAddr, database: &str) {
-    use std::io::Write;
-    let text = format!(
-        "Daybook listens on {address}, database {database}\nTime zone data: IANA {ZONE_DATA}\nFirst call:\n  grpcurl -plaintext -d \
-         '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
-         \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \
-         daybook.auth.v1.AuthService/SignUp\n"
-    );
-    drop(std::io::stdout().write_all(text.as_bytes()));
 }

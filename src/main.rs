@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use daybook::config::{Config, Flag, Origins, Problems, SettingsFile, Sources, key};
+use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
 use daybook::{app, telemetry};
 use secrecy::SecretString;
 
@@ -212,7 +212,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         Command::Healthcheck { address, service, timeout_ms } => {
             let address = match address {
                 Some(address) => address,
-                None => local_url(load(settings)?.0.server.listen),
+                None => local_url(&load(settings)?.0.server),
             };
             let timeout = Duration::from_millis(timeout_ms);
             let serving = runtime()?.block_on(app::healthcheck(address, service, timeout))?;
@@ -226,6 +226,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         Command::Config(Settings::Check) => {
             let (config, origins) = load(settings)?;
             let config = key::settle(config, &origins)?;
+            app::check_tls(&config)?;
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }
@@ -312,15 +313,23 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// How to reach, on this machine, a server that listens there. "Every address" is one to listen
-/// on, not to call.
-fn local_url(mut listen: SocketAddr) -> String {
+/// How to ask, on this machine, for the health of a server with these settings.
+fn local_url(server: &ServerConfig) -> String {
+    match (server.health_listen, &server.tls_certificate_file) {
+        (Some(plain), _) => format!("http://{}", reachable(plain)),
+        (None, Some(_)) => format!("https://{}", reachable(server.listen)),
+        (None, None) => format!("http://{}", reachable(server.listen)),
+    }
+}
+
+/// "Every address" is one to listen on, not to call.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
     match listen {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    format!("http://{listen}")
+    listen
 }
 
 /// The new password: typed twice at a terminal, else one line of standard input. Never an
@@ -447,13 +456,20 @@ mod tests {
 
     #[test]
     fn the_health_check_calls_this_machine() {
+        let (config, _) = Config::load(Sources::default()).unwrap();
+        let mut server = config.server;
         for (listen, url) in [
             ("0.0.0.0:50051", "http://127.0.0.1:50051"),
             ("[::]:50051", "http://[::1]:50051"),
             ("10.0.0.1:1", "http://10.0.0.1:1"),
         ] {
-            assert_eq!(local_url(listen.parse().unwrap()), url);
+            server.listen = listen.parse().unwrap();
+            assert_eq!(local_url(&server), url);
         }
+        server.tls_certificate_file = Some(PathBuf::from("tls.crt"));
+        assert_eq!(local_url(&server), "https://10.0.0.1:1");
+        server.health_listen = Some("0.0.0.0:2".parse().unwrap());
+        assert_eq!(local_url(&server), "http://127.0.0.1:2");
     }
 
     #[test]

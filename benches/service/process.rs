@@ -39,8 +39,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the release binary with its default settings, apart from the address, the database,
-    /// the log and what one address may do, and waits until it serves.
+    /// Starts the release binary with its default settings, apart from the address, the database, the
+    /// log and what one address and one caller may do, and waits until it serves.
     pub(crate) async fn daybook(folder: &Path, database_url: &str) -> Outcome<Self> {
         let port = free_port()?;
         let mut command = Command::new(folder.join(BINARY));
@@ -50,7 +50,11 @@ impl Process {
             .env("DAYBOOK_DATABASE_URL", database_url)
             // Everybody comes from one address.
             .env("DAYBOOK_AUTH_ATTEMPTS_PER_ADDRESS", "1000000")
-            .env("DAYBOOK_AUTH_ATTEMPTS_IN_ALL", "1000000");
+            .env("DAYBOOK_AUTH_ATTEMPTS_IN_ALL", "1000000")
+            // Few users make all the calls.
+            .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0");
         Self::start(command, folder, port).await
     }
 

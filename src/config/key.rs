@@ -84,27 +84,26 @@ fn read(path: &Path, profile: Profile) -> Result<SecretString, KeyFault> {
     // Mode and text come from the same open file, so that nobody can swap it in between.
     let file = File::open(path).map_err(unreadable)?;
     if profile == Profile::Production {
-        check_mode(&file.metadata().map_err(unreadable)?, &name)?;
+        let mode = open_to_others(&file.metadata().map_err(unreadable)?);
+        mode.map_or(Ok(()), |mode| Err(KeyFault::OpenToOthers(name.clone(), mode)))?;
     }
     let mut text = String::new();
     file.take(LARGEST_KEY_BYTES).read_to_string(&mut text).map_err(unreadable)?;
     Ok(text.into())
 }
 
+/// The mode of a file that holds a private key, where it lets others in.
 #[cfg(unix)]
-fn check_mode(metadata: &std::fs::Metadata, name: &str) -> Result<(), KeyFault> {
+pub(crate) fn open_to_others(metadata: &std::fs::Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & FORBIDDEN_MODE == 0 {
-        Ok(())
-    } else {
-        Err(KeyFault::OpenToOthers(name.to_owned(), mode))
-    }
+    (mode & FORBIDDEN_MODE != 0).then_some(mode)
 }
 
+/// Other systems have other ways, which are not looked at.
 #[cfg(not(unix))]
-fn check_mode(_: &std::fs::Metadata, _: &str) -> Result<(), KeyFault> {
-    Ok(())
+pub(crate) fn open_to_others(_: &std::fs::Metadata) -> Option<u32> {
+    None
 }
 
 /// Checks a key's text: an Ed25519 key, and in production not one that Daybook generated, which nobody

@@ -18,6 +18,7 @@ mod validate;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 pub use hours::OpenHours;
@@ -59,6 +60,16 @@ pub enum Profile {
 pub struct ServerConfig {
     /// Address and port to listen on; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Address and port that serve health alone, in plaintext.
+    pub health_listen: Option<SocketAddr>,
+    /// The certificate chain, PEM; given together with the key.
+    pub tls_certificate_file: Option<PathBuf>,
+    /// The private key, PEM.
+    pub tls_key_file: Option<PathBuf>,
+    /// Authorities of client certificates, PEM; only with a certificate of the server's own.
+    pub tls_client_ca_file: Option<PathBuf>,
+    /// Proxies whose `x-forwarded-for` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Open connections, 1 to 1,000,000.
     pub max_connections: usize,
     /// Open connections from one address, 1 to 1,000,000. May exceed `max_connections`.
@@ -67,6 +78,20 @@ pub struct ServerConfig {
     pub max_streams_per_connection: u32,
     /// Calls worked on at the same time, 1 to 100,000.
     pub max_in_flight: usize,
+    /// Of these, calls that hash a password, 1 to 100,000.
+    pub max_log_ins_in_flight: usize,
+    /// Of these, other calls that change something, 1 to 100,000.
+    pub max_writes_in_flight: usize,
+    /// Of these, calls that change nothing, 1 to 100,000.
+    pub max_reads_in_flight: usize,
+    /// Open streams, 1 to 100,000.
+    pub max_streams: usize,
+    /// Reads of one user.
+    pub caller_reads: Rate,
+    /// Writes of one user.
+    pub caller_writes: Rate,
+    /// Calls from one address of callers who are not known.
+    pub address_calls: Rate,
     /// Largest request in bytes, 1,024 to 16,777,216.
     pub max_message_bytes: usize,
     /// Deadline of a call that brings none, in milliseconds, 100 to `max_deadline_ms`.
@@ -86,6 +111,15 @@ pub struct ServerConfig {
     pub reflection: bool,
     /// Whether `ListProviders`, `GetProvider` and `GetAvailability` need no token.
     pub public_booking_pages: bool,
+}
+
+/// How fast somebody may call: `…_per_second` and `…_burst`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// In the long run, 0 to 1,000,000; 0 is no limit.
+    pub per_second: u32,
+    /// At once after a pause, 1 to 1,000,000.
+    pub burst: u32,
 }
 
 /// The section `database`.

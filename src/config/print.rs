@@ -1,6 +1,7 @@
 //! The settings in force, as `daybook config print` shows them.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use toml::Value;
 
@@ -31,6 +32,7 @@ impl Config {
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
         let Self { profile, server, database, auth, schedule, log } = self;
         let origins = server.cors_origins.iter().map(String::as_str);
+        let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
         let peppers = auth.password_peppers_file.as_ref().map(|path| path.display().to_string());
         let peppers = peppers.unwrap_or_default();
@@ -43,10 +45,25 @@ impl Config {
         vec![
             ("profile", text(profile.name())),
             ("server.listen", text(&server.listen.to_string())),
+            ("server.health_listen", shown(server.health_listen.as_ref())),
+            ("server.tls_certificate_file", path(server.tls_certificate_file.as_ref())),
+            ("server.tls_key_file", path(server.tls_key_file.as_ref())),
+            ("server.tls_client_ca_file", path(server.tls_client_ca_file.as_ref())),
+            ("server.trusted_proxies", list(proxies.iter().map(String::as_str))),
             ("server.max_connections", number(server.max_connections)),
             ("server.max_connections_per_address", number(server.max_connections_per_address)),
             ("server.max_streams_per_connection", number(server.max_streams_per_connection)),
             ("server.max_in_flight", number(server.max_in_flight)),
+            ("server.max_log_ins_in_flight", number(server.max_log_ins_in_flight)),
+            ("server.max_writes_in_flight", number(server.max_writes_in_flight)),
+            ("server.max_reads_in_flight", number(server.max_reads_in_flight)),
+            ("server.max_streams", number(server.max_streams)),
+            ("server.caller_reads_per_second", number(server.caller_reads.per_second)),
+            ("server.caller_reads_burst", number(server.caller_reads.burst)),
+            ("server.caller_writes_per_second", number(server.caller_writes.per_second)),
+            ("server.caller_writes_burst", number(server.caller_writes.burst)),
+            ("server.address_calls_per_second", number(server.address_calls.per_second)),
+            ("server.address_calls_burst", number(server.address_calls.burst)),
             ("server.max_message_bytes", number(server.max_message_bytes)),
             ("server.default_deadline_ms", number(server.default_deadline_ms)),
             ("server.max_deadline_ms", number(server.max_deadline_ms)),
@@ -104,6 +121,15 @@ fn comment(key: &str, origins: &Origins) -> String {
 
 fn text(value: &str) -> Value {
     Value::String(value.to_owned())
+}
+
+/// Nothing is the empty text.
+fn shown(value: Option<&impl ToString>) -> Value {
+    Value::String(value.map(ToString::to_string).unwrap_or_default())
+}
+
+fn path(value: Option<&PathBuf>) -> Value {
+    shown(value.map(|path| path.display()).as_ref())
 }
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> Value {

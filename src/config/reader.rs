@@ -153,6 +153,16 @@ impl<'a> Reader<'a> {
         value.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
     }
 
+    /// An address with a port, or nothing where the text is empty.
+    pub(super) fn optional_socket_address(&mut self, key: &str) -> Option<SocketAddr> {
+        let remedy = "give an IP address and a port, such as \"0.0.0.0:50052\", or nothing";
+        let value = self.convert(key, remedy, |setting| match setting.value.as_str()?.trim() {
+            "" => Some(None),
+            text => Some(Some(text.parse().ok()?)),
+        });
+        value.flatten()
+    }
+
     /// A path, or nothing where the text is empty.
     pub(super) fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
         let value = self.convert(key, "give the path of a file, or nothing", |setting| {

@@ -160,6 +160,30 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn trusted_proxies_are_networks() {
+    let given = [("server.trusted_proxies", "10.0.0.0/8, 192.0.2.1/32, fd00::/8")];
+    let (config, _) = load("", &[], &given).unwrap();
+    let networks: Vec<_> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]);
+    for bad in ["10.0.0.1", "10.0.0.1/8", "10.0.0.0/33", "proxy.example", "*", "fd00::1/8"] {
+        let found = problems("", &[], &[("server.trusted_proxies", bad)]);
+        assert!(found.len() == 1 && found[0].contains("CIDR"), "{bad}: {found:?}");
+    }
+}
+
+#[test]
+fn half_of_tls_is_refused() {
+    for (given, fault) in [
+        (&[("server.tls_certificate_file", "a")][..], "without server.tls_key_file"),
+        (&[("server.tls_key_file", "a")], "without server.tls_certificate_file"),
+        (&[("server.tls_client_ca_file", "a")], "without server.tls_certificate_file"),
+    ] {
+        let found = problems("", &[], given);
+        assert!(found.len() == 1 && found[0].contains(fault), "{found:?}");
+    }
+}
+
+#[test]
 fn a_fault_in_the_file_is_told_by_line_without_its_text() {
     let found = problems("[database]\n# ok\nurl = \"postgres://u:hush-hush@h\n", &[], &[]);
     insta::assert_snapshot!(found.join("\n"), @r#"
@@ -360,10 +384,25 @@ fn the_defaults_are_printed_with_their_origin() {
 
     [server]
     listen = "127.0.0.1:50051"  # from default
+    health_listen = ""  # from default
+    tls_certificate_file = ""  # from default
+    tls_key_file = ""  # from default
+    tls_client_ca_file = ""  # from default
+    trusted_proxies = []  # from default
     max_connections = 1024  # from default
     max_connections_per_address = 512  # from default
     max_streams_per_connection = 256  # from default
     max_in_flight = 512  # from default
+    max_log_ins_in_flight = 128  # from default
+    max_writes_in_flight = 384  # from default
+    max_reads_in_flight = 384  # from default
+    max_streams = 1024  # from default
+    caller_reads_per_second = 50  # from default
+    caller_reads_burst = 200  # from default
+    caller_writes_per_second = 20  # from default
+    caller_writes_burst = 100  # from default
+    address_calls_per_second = 200  # from default
+    address_calls_burst = 1000  # from default
     max_message_bytes = 65536  # from default
     default_deadline_ms = 10000  # from default
     max_deadline_ms = 30000  # from default

@@ -1,5 +1,8 @@
 //! From untyped settings to [`Config`], collecting everything that is not valid.
 
+use std::path::PathBuf;
+
+use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -7,7 +10,7 @@ use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
     AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, OpenHours, Origins,
-    Problem, Profile, ScheduleConfig, ServerConfig, SigningKeySource, url,
+    Problem, Profile, Rate, ScheduleConfig, ServerConfig, SigningKeySource, url,
 };
 
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
@@ -27,13 +30,37 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
 }
 
 fn server(reader: &mut Reader<'_>) -> ServerConfig {
+    const CERTIFICATE: &str = "server.tls_certificate_file";
+    const KEY: &str = "server.tls_key_file";
+    const CLIENT_CA: &str = "server.tls_client_ca_file";
     let config = ServerConfig {
         listen: reader.socket_address("server.listen"),
+        health_listen: reader.optional_socket_address("server.health_listen"),
+        tls_certificate_file: reader.optional_path(CERTIFICATE),
+        tls_key_file: reader.optional_path(KEY),
+        tls_client_ca_file: reader.optional_path(CLIENT_CA),
+        trusted_proxies: networks(reader),
         max_connections: reader.number("server.max_connections", 1..=1_000_000),
         max_connections_per_address: reader
             .number("server.max_connections_per_address", 1..=1_000_000),
         max_streams_per_connection: reader.number("server.max_streams_per_connection", 1..=10_000),
         max_in_flight: reader.number("server.max_in_flight", 1..=100_000),
+        max_log_ins_in_flight: reader.number("server.max_log_ins_in_flight", 1..=100_000),
+        max_writes_in_flight: reader.number("server.max_writes_in_flight", 1..=100_000),
+        max_reads_in_flight: reader.number("server.max_reads_in_flight", 1..=100_000),
+        max_streams: reader.number("server.max_streams", 1..=100_000),
+        caller_reads: Rate {
+            per_second: reader.number("server.caller_reads_per_second", 0..=1_000_000),
+            burst: reader.number("server.caller_reads_burst", 1..=1_000_000),
+        },
+        caller_writes: Rate {
+            per_second: reader.number("server.caller_writes_per_second", 0..=1_000_000),
+            burst: reader.number("server.caller_writes_burst", 1..=1_000_000),
+        },
+        address_calls: Rate {
+            per_second: reader.number("server.address_calls_per_second", 0..=1_000_000),
+            burst: reader.number("server.address_calls_burst", 1..=1_000_000),
+        },
         max_message_bytes: reader.number("server.max_message_bytes", 1024..=16_777_216),
         default_deadline_ms: reader.number("server.default_deadline_ms", 100..=600_000),
         max_deadline_ms: reader.number("server.max_deadline_ms", 100..=600_000),
@@ -45,6 +72,18 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
         public_booking_pages: reader.switch("server.public_booking_pages"),
     };
     reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");
+    // Half of TLS would be plaintext where somebody thinks otherwise.
+    let has = |path: &Option<PathBuf>| path.is_some();
+    let certificate = has(&config.tls_certificate_file);
+    for (key, given, other, other_given) in [
+        (CERTIFICATE, certificate, KEY, has(&config.tls_key_file)),
+        (KEY, has(&config.tls_key_file), CERTIFICATE, certificate),
+        (CLIENT_CA, has(&config.tls_client_ca_file), CERTIFICATE, certificate),
+    ] {
+        if given && !other_given {
+            reader.problem(key, format!("is given without {other}"), "give both or neither");
+        }
+    }
     config
 }
 
@@ -154,6 +193,23 @@ fn default_hours(reader: &mut Reader<'_>) -> Vec<OpenHours> {
         all.push(hours);
     }
     all
+}
+
+fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
+    const KEY: &str = "server.trusted_proxies";
+    let mut networks = Vec::new();
+    for text in reader.list(KEY) {
+        // With a bit set behind the prefix, somebody meant another network than the one that counts.
+        match text.parse::<IpNet>() {
+            Ok(network) if network.trunc() == network => networks.push(network),
+            _ => {
+                let remedy = "give networks in CIDR notation, such as \"10.0.0.0/8\" or, for one \
+                     address, \"10.1.2.3/32\"";
+                reader.problem(KEY, format!("{} is not valid", shown(&text)), remedy);
+            }
+        }
+    }
+    networks
 }
 
 fn cors_origins(reader: &mut Reader<'_>) -> Vec<String> {

@@ -9,13 +9,10 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant as Moment, Sleep, sleep_until},
-};
+use tokio::time::{Instant as Moment, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::status::status;
+use super::{budgets::Place, status::status};
 use crate::kernel::fault::{Fault, Reason};
 
 pin_project! {
@@ -29,7 +26,7 @@ pin_project! {
         stopping: WaitForCancellationFutureOwned,
         ended: bool,
         // Held as long as the stream lasts.
-        _place: Option<OwnedSemaphorePermit>,
+        _place: Option<Place>,
     }
 }
 
@@ -38,7 +35,7 @@ impl Bounded {
         inner: Body,
         until: Moment,
         stopping: CancellationToken,
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
     ) -> Self {
         Self {
             inner,

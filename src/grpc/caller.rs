@@ -6,7 +6,12 @@
 
 use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 
-use super::{policy::Access, status::status};
+use super::{
+    address::ClientAddress,
+    policy::{Access, Class},
+    rates::Rates,
+    status::status,
+};
 use crate::{
     identity::{
         Caller, Origin,
@@ -25,35 +30,55 @@ pub(super) struct Authenticate {
     pub(super) tokens: Tokens,
     pub(super) ambient: Ambient,
     pub(super) public_booking_pages: bool,
+    pub(super) rates: Rates,
 }
 
 impl Interceptor for Authenticate {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(access) = request.extensions().get::<Access>().copied() else {
-            return Err(status(&Fault::internal("a method is served past the gate")));
-        };
         // Whatever was there is not ours.
         request.extensions_mut().remove::<Caller>();
-        let roles = match access {
-            Access::Open => return Ok(request),
-            Access::Pages => None,
-            Access::Roles(roles) => Some(roles),
+        if let Some(caller) = self.identify(&request).map_err(|fault| status(&fault))? {
+            request.extensions_mut().insert(caller);
+        }
+        Ok(request)
+    }
+}
+
+impl Authenticate {
+    /// The caller, or nobody where nobody has to be known.
+    fn identify(&self, request: &Request<()>) -> Result<Option<Caller>, Fault> {
+        let extensions = request.extensions();
+        let (Some(access), Some(class)) = (extensions.get::<Access>(), extensions.get::<Class>())
+        else {
+            return Err(Fault::internal("a method is served past the gate"));
         };
-        let token = bearer(request.metadata()).map_err(|fault| status(&fault))?;
-        let caller = match token {
-            Some(token) => self.tokens.check(token, self.ambient.now()),
-            None if roles.is_none() && self.public_booking_pages => return Ok(request),
-            None => Err(not_authenticated()),
+        let known = match access {
+            Access::Open => Ok(None),
+            Access::Pages if self.public_booking_pages => self.shown(request),
+            Access::Pages | Access::Roles(_) => self
+                .shown(request)
+                .and_then(|caller| caller.ok_or_else(not_authenticated).map(Some)),
         };
-        let caller = caller.map_err(|fault| status(&fault))?;
-        if roles.is_some_and(|roles| !roles.contains(&caller.role)) {
-            return Err(status(&Fault::new(
+        let Ok(Some(caller)) = known else {
+            // Whoever tries tokens is counted too.
+            let address = extensions.get::<ClientAddress>().copied();
+            self.rates.of_address(address, *class)?;
+            return known;
+        };
+        self.rates.of_user(caller.user, *class)?;
+        match access {
+            Access::Roles(roles) if !roles.contains(&caller.role) => Err(Fault::new(
                 Reason::RoleNotAllowed,
                 "the caller's role does not allow this method",
-            )));
+            )),
+            _ => Ok(Some(caller)),
         }
-        request.extensions_mut().insert(caller);
-        Ok(request)
+    }
+
+    /// Whose token the call shows, if it shows one.
+    fn shown(&self, request: &Request<()>) -> Result<Option<Caller>, Fault> {
+        let token = bearer(request.metadata())?;
+        token.map(|token| self.tokens.check(token, self.ambient.now())).transpose()
     }
 }
 
@@ -92,5 +117,8 @@ pub(super) fn deadline<T>(request: &Request<T>) -> Result<Deadline, Fault> {
 pub(super) fn origin<T>(request: &Request<T>) -> Origin {
     let agent = request.metadata().get("x-user-agent").or(request.metadata().get("user-agent"));
     let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    Origin { address: request.remote_addr().map(|peer| peer.ip()), user_agent: agent.to_owned() }
+    Origin {
+        address: request.extensions().get::<ClientAddress>().map(|address| address.0),
+        user_agent: agent.to_owned(),
+    }
 }

@@ -1,7 +1,7 @@
 //! The gate: what every call goes through before anything else looks at it.
 //!
-//! In this order: an id for the call, the method's entry of the policy table, the deadline, room for
-//! one more call, and a net under panics. tonic's own answers that callers cannot use (a malformed
+//! In this order: an id for the call, where it comes from, the method's entry of the policy table, the
+//! deadline, a place in the budgets, and a net under panics. tonic's own answers that callers cannot use (a malformed
 //! message as INTERNAL with decoder text, an expired deadline as CANCELLED) are put right here.
 
 use std::{sync::Arc, time::Duration};
@@ -13,14 +13,17 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::{sync::Semaphore, time::Instant as Moment};
+use ipnet::IpNet;
+use tokio::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tracing::Instrument;
 
 use super::{
+    address::client_address,
     body::Bounded,
-    policy::{self, Access},
+    budgets::{Budgets, Place},
+    policy,
     status::status,
 };
 use crate::{
@@ -47,7 +50,8 @@ pub(super) struct Gate {
     pub(super) ambient: Ambient,
     pub(super) default_deadline: Duration,
     pub(super) max_deadline: Duration,
-    pub(super) room: Arc<Semaphore>,
+    pub(super) budgets: Budgets,
+    pub(super) trusted_proxies: Arc<[IpNet]>,
     pub(super) stopping: CancellationToken,
 }
 
@@ -77,25 +81,26 @@ struct Pass {
     is_stream: bool,
     bounds: Moment,
     stopping: CancellationToken,
-    place: Option<tokio::sync::OwnedSemaphorePermit>,
+    place: Option<Place>,
 }
 
 impl Gate {
     fn pass(&self, request: &mut Request, path: &str, began: Moment) -> Result<Pass, Fault> {
-        let access: Access = policy::access(path).ok_or_else(|| {
+        if let Some(address) =
+            client_address(request.extensions(), request.headers(), &self.trusted_proxies)
+        {
+            request.extensions_mut().insert(address);
+        }
+        let (access, class) = policy::entry(path).ok_or_else(|| {
             Fault::new(Reason::MethodUnknown, "there is no such method; see the API's reference")
         })?;
         let asked = timeout(request.headers())?;
         let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
-        let place = if policy::is_probe(path) {
-            None
-        } else {
-            let place = Arc::clone(&self.room).try_acquire_owned();
-            Some(place.map_err(|_| Fault::overloaded(Duration::from_millis(100)))?)
-        };
+        let place = self.budgets.enter(class)?;
         request.extensions_mut().insert(access);
+        request.extensions_mut().insert(class);
         request.extensions_mut().insert(deadline);
         Ok(Pass {
             deadline,
@@ -218,6 +223,21 @@ fn note(response: &Response, began: Moment) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_tells_the_caller_nothing() {
+        for panic in [
+            Box::new("the table users has no row") as Box<dyn std::any::Any + Send>,
+            Box::new("the table users has no row".to_owned()),
+            Box::new(7),
+        ] {
+            let response = panicked(panic);
+            let status = Status::from_header_map(response.headers()).unwrap();
+            assert_eq!(status.code(), Code::Internal);
+            let all = format!("{:?}{:?}", response, String::from_utf8_lossy(status.details()));
+            assert!(all.contains("INTERNAL") && !all.contains("users"), "{all}");
+        }
+    }
 
     #[test]
     fn timeouts_read_as_the_protocol_says() {

@@ -1,7 +1,8 @@
 //! Connections: accepted up to a limit in all and from one address, and closed when nothing arrives.
 //!
 //! A socket that never finishes the HTTP/2 preface would otherwise be kept for ever, and would keep
-//! the process from stopping.
+//! the process from stopping. A TLS handshake has no more time: it and the first bytes after it share one
+//! deadline.
 
 use std::{
     collections::HashMap,
@@ -17,10 +18,14 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    time::{Sleep, sleep},
+    sync::mpsc::Sender,
+    time::{Instant as Moment, Sleep, sleep_until, timeout_at},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use super::{frames::Frames, tls::Tls};
 
 /// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
 const PREFACE: usize = 24;
@@ -36,10 +41,11 @@ pub(super) struct Limits {
     pub(super) first_bytes: Duration,
 }
 
-/// Connections as they are accepted, until the listener is dropped.
+/// Connections as they are accepted, until what is returned is dropped; with TLS where there is any.
 pub(super) fn incoming(
     listener: TcpListener,
     limits: Limits,
+    tls: Option<Tls>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let (send, receive) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
@@ -62,18 +68,42 @@ pub(super) fn incoming(
                 continue;
             };
             prepare(&stream);
-            let connection = Connection {
-                stream,
-                missing: PREFACE,
-                patience: Some(Box::pin(sleep(limits.first_bytes))),
-                _place: place,
+            let until = Moment::now() + limits.first_bytes;
+            let Some(tls) = &tls else {
+                let connection = Connection::new(Socket::Plain(stream), until, place);
+                if send.send(Ok(connection)).await.is_err() {
+                    return;
+                }
+                continue;
             };
-            if send.send(Ok(connection)).await.is_err() {
-                return;
-            }
+            // Not more of these than connections: each has its place already.
+            let shaking = tls.acceptor().accept(stream);
+            tokio::spawn(greet(shaking, until, place, send.clone()));
         }
     });
     ReceiverStream::new(receive)
+}
+
+/// Finishes the TLS handshake in time, or lets the connection go.
+async fn greet(
+    shaking: tokio_rustls::Accept<TcpStream>,
+    until: Moment,
+    place: Place,
+    send: Sender<io::Result<Connection>>,
+) {
+    let shaken = tokio::select! {
+        shaken = timeout_at(until, shaking) => shaken,
+        () = send.closed() => return,
+    };
+    match shaken {
+        Ok(Ok(stream)) => {
+            let socket = Socket::Tls(Box::new(stream));
+            // Nobody is left to take it where the server is stopping.
+            drop(send.send(Ok(Connection::new(socket, until, place))).await);
+        }
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
 }
 
 /// tonic sets these only on sockets that it bound itself.
@@ -125,15 +155,39 @@ impl Drop for Place {
     }
 }
 
+/// What a connection speaks through.
+#[derive(Debug)]
+enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
 /// A connection that must send its first bytes in time.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    socket: Socket,
     /// How many of the first bytes are still missing.
     missing: usize,
     /// How long to wait for them; gone when they have come.
     patience: Option<Pin<Box<Sleep>>>,
+    frames: Frames,
     _place: Place,
+}
+
+impl Connection {
+    fn new(socket: Socket, until: Moment, place: Place) -> Self {
+        let (patience, frames) = (Some(Box::pin(sleep_until(until))), Frames::new(Moment::now()));
+        Self { socket, missing: PREFACE, patience, frames, _place: place }
+    }
 }
 
 impl AsyncRead for Connection {
@@ -143,7 +197,15 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = match &mut self.socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if !new.is_empty() && !self.frames.admits(new, Moment::now()) {
+            tracing::debug!("closed a connection for too many PING or SETTINGS frames");
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let Some(patience) = &mut self.patience else { return read };
         if read.is_pending() && patience.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -162,7 +224,10 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        match &mut self.socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
@@ -170,19 +235,31 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        match &mut self.socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.socket {
+            Socket::Plain(stream) => stream.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match &mut self.socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.socket {
+            Socket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }
 
@@ -192,8 +269,8 @@ impl Connected for Connection {
     fn connect_info(&self) -> TcpConnectInfo {
         let address = |found: io::Result<SocketAddr>| found.ok();
         TcpConnectInfo {
-            local_addr: address(self.stream.local_addr()),
-            remote_addr: address(self.stream.peer_addr()),
+            local_addr: address(self.socket.tcp().local_addr()),
+            remote_addr: address(self.socket.tcp().peer_addr()),
         }
     }
 }

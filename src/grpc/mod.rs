@@ -1,26 +1,32 @@
 //! The gRPC porch: where tonic and prost are spoken.
 //!
 //! One thin file a service turns messages into the words of the rooms and back. Around them, from the
-//! outside: connections ([`incoming`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
+//! outside: connections ([`incoming`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
+pub mod address;
 mod auth;
 mod auth_wire;
 mod availability;
 mod body;
 mod booking;
 mod booking_wire;
+mod budgets;
 mod caller;
 mod catalogue;
 mod catalogue_wire;
 mod convert;
+mod frames;
 mod gate;
 pub mod health;
+pub(crate) mod healthcheck;
 mod incoming;
 mod page;
 pub mod policy;
 pub mod proto;
+mod rates;
 mod reflection;
 mod schedule;
 pub mod server;
 pub mod status;
+pub(crate) mod tls;

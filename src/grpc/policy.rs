@@ -1,4 +1,4 @@
-//! The policy table: which roles may call a method at all.
+//! The policy table: which roles may call a method at all, and what sort of call it is.
 //!
 //! Everything that is served has an entry; what has none is refused as unknown, and a test compares
 //! the table with the descriptor set, so a new method without an entry fails the build.
@@ -16,73 +16,88 @@ pub enum Access {
     Roles(&'static [Role]),
 }
 
+/// What a call costs, and so which budget and which rate it counts against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Hashes a password: by far the dearest.
+    LogIn,
+    /// Changes something.
+    Write,
+    /// Changes nothing: `NO_SIDE_EFFECTS` in the proto.
+    Read,
+    /// Answers for as long as the caller listens.
+    Stream,
+    /// Asks for health; never held up and never counted.
+    Probe,
+}
+
 const ALL: Access = Access::Roles(&[Role::Customer, Role::Provider, Role::Admin]);
 const STAFF: Access = Access::Roles(&[Role::Provider, Role::Admin]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 
 /// Every method that is served.
-pub const TABLE: &[(&str, Access)] = &[
-    ("/daybook.auth.v1.AuthService/SignUp", Access::Open),
-    ("/daybook.auth.v1.AuthService/LogIn", Access::Open),
-    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open),
-    ("/daybook.auth.v1.AuthService/LogOut", ALL),
-    ("/daybook.auth.v1.AuthService/ListSessions", ALL),
-    ("/daybook.auth.v1.AuthService/RevokeSession", ALL),
-    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL),
-    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS),
-    ("/daybook.auth.v1.AuthService/GetMe", ALL),
-    ("/daybook.auth.v1.AuthService/UpdateMe", ALL),
-    ("/daybook.auth.v1.AuthService/ChangePassword", ALL),
-    ("/daybook.auth.v1.AuthService/ListUsers", ADMINS),
-    ("/daybook.auth.v1.AuthService/GetUser", ADMINS),
-    ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS),
-    ("/daybook.auth.v1.AuthService/DisableUser", ADMINS),
-    ("/daybook.auth.v1.AuthService/EnableUser", ADMINS),
-    ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages),
-    ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages),
-    ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL),
-    ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF),
-    ("/daybook.booking.v1.BookingService/BookAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/GetAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/ListAppointments", ALL),
-    ("/daybook.booking.v1.BookingService/CancelAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/GetAvailability", Access::Pages),
-    ("/daybook.booking.v1.CatalogueService/CreateAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/UpdateAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/ArchiveAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/OfferAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/WithdrawAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/GetAppointmentType", Access::Pages),
-    ("/daybook.booking.v1.CatalogueService/ListAppointmentTypes", Access::Pages),
-    ("/daybook.booking.v1.CatalogueService/ListOfferings", Access::Pages),
-    ("/daybook.booking.v1.AvailabilityService/ListSlots", Access::Pages),
-    ("/daybook.booking.v1.AvailabilityService/FindFirstSlot", Access::Pages),
-    ("/daybook.booking.v1.AvailabilityService/ExplainSlot", Access::Pages),
-    ("/daybook.booking.v1.ScheduleService/CreateSchedule", STAFF),
-    ("/daybook.booking.v1.ScheduleService/DeleteSchedule", STAFF),
-    ("/daybook.booking.v1.ScheduleService/CreateTimeOff", STAFF),
-    ("/daybook.booking.v1.ScheduleService/DeleteTimeOff", STAFF),
-    ("/daybook.booking.v1.ScheduleService/ListTimeOff", STAFF),
-    ("/daybook.booking.v1.ScheduleService/ListSchedules", ALL),
-    ("/daybook.booking.v1.ScheduleService/ListClosures", ALL),
-    ("/daybook.booking.v1.ScheduleService/CreateClosure", ADMINS),
-    ("/daybook.booking.v1.ScheduleService/DeleteClosure", ADMINS),
-    ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF),
-    ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL),
-    ("/daybook.booking.v1.BookingService/HoldSlot", ALL),
-    ("/daybook.booking.v1.BookingService/ExtendHold", ALL),
-    ("/daybook.booking.v1.BookingService/ReleaseHold", ALL),
+pub const TABLE: &[(&str, Access, Class)] = &[
+    ("/daybook.auth.v1.AuthService/SignUp", Access::Open, Class::LogIn),
+    ("/daybook.auth.v1.AuthService/LogIn", Access::Open, Class::LogIn),
+    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open, Class::Write),
+    ("/daybook.auth.v1.AuthService/LogOut", ALL, Class::Write),
+    ("/daybook.auth.v1.AuthService/ListSessions", ALL, Class::Read),
+    ("/daybook.auth.v1.AuthService/RevokeSession", ALL, Class::Write),
+    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL, Class::Write),
+    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS, Class::Read),
+    ("/daybook.auth.v1.AuthService/GetMe", ALL, Class::Read),
+    ("/daybook.auth.v1.AuthService/UpdateMe", ALL, Class::Write),
+    ("/daybook.auth.v1.AuthService/ChangePassword", ALL, Class::LogIn),
+    ("/daybook.auth.v1.AuthService/ListUsers", ADMINS, Class::Read),
+    ("/daybook.auth.v1.AuthService/GetUser", ADMINS, Class::Read),
+    ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS, Class::Write),
+    ("/daybook.auth.v1.AuthService/DisableUser", ADMINS, Class::Write),
+    ("/daybook.auth.v1.AuthService/EnableUser", ADMINS, Class::Write),
+    ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/BookAppointment", ALL, Class::Write),
+    ("/daybook.booking.v1.BookingService/GetAppointment", ALL, Class::Read),
+    ("/daybook.booking.v1.BookingService/ListAppointments", ALL, Class::Read),
+    ("/daybook.booking.v1.BookingService/CancelAppointment", ALL, Class::Write),
+    ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/GetAvailability", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.CatalogueService/CreateAppointmentType", STAFF, Class::Write),
+    ("/daybook.booking.v1.CatalogueService/UpdateAppointmentType", STAFF, Class::Write),
+    ("/daybook.booking.v1.CatalogueService/ArchiveAppointmentType", STAFF, Class::Write),
+    ("/daybook.booking.v1.CatalogueService/OfferAppointmentType", STAFF, Class::Write),
+    ("/daybook.booking.v1.CatalogueService/WithdrawAppointmentType", STAFF, Class::Write),
+    ("/daybook.booking.v1.CatalogueService/GetAppointmentType", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.CatalogueService/ListAppointmentTypes", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.CatalogueService/ListOfferings", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.AvailabilityService/ListSlots", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.AvailabilityService/FindFirstSlot", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.AvailabilityService/ExplainSlot", Access::Pages, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/CreateSchedule", STAFF, Class::Write),
+    ("/daybook.booking.v1.ScheduleService/DeleteSchedule", STAFF, Class::Write),
+    ("/daybook.booking.v1.ScheduleService/CreateTimeOff", STAFF, Class::Write),
+    ("/daybook.booking.v1.ScheduleService/DeleteTimeOff", STAFF, Class::Write),
+    ("/daybook.booking.v1.ScheduleService/ListTimeOff", STAFF, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/ListSchedules", ALL, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/ListClosures", ALL, Class::Read),
+    ("/daybook.booking.v1.ScheduleService/CreateClosure", ADMINS, Class::Write),
+    ("/daybook.booking.v1.ScheduleService/DeleteClosure", ADMINS, Class::Write),
+    ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL, Class::Write),
+    ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL, Class::Read),
+    ("/daybook.booking.v1.BookingService/HoldSlot", ALL, Class::Write),
+    ("/daybook.booking.v1.BookingService/ExtendHold", ALL, Class::Write),
+    ("/daybook.booking.v1.BookingService/ReleaseHold", ALL, Class::Write),
     // Probes and tools have no token. Reflection is not served at all where the setting is off.
-    ("/grpc.health.v1.Health/Check", Access::Open),
-    ("/grpc.health.v1.Health/Watch", Access::Open),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Open),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open),
+    ("/grpc.health.v1.Health/Check", Access::Open, Class::Probe),
+    ("/grpc.health.v1.Health/Watch", Access::Open, Class::Probe),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Open, Class::Stream),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open, Class::Stream),
 ];
 
 /// The methods that answer with a stream. They have no deadline unless the caller sets one.
@@ -92,17 +107,14 @@ const STREAMS: &[&str] = &[
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
-/// Who may call the method with this path, if there is such a method. Paths are compared byte by byte.
-pub fn access(path: &str) -> Option<Access> {
-    TABLE.iter().find(|(method, _)| *method == path).map(|(_, access)| *access)
+/// Who may call the method with this path and what sort of call it is, if there is such a method. Paths
+/// are compared byte by byte.
+pub fn entry(path: &str) -> Option<(Access, Class)> {
+    let found = TABLE.iter().find(|(method, ..)| *method == path);
+    found.map(|(_, access, class)| (*access, *class))
 }
 
 /// Whether the method answers with a stream.
 pub fn is_stream(path: &str) -> bool {
     STREAMS.contains(&path)
-}
-
-/// Whether the call is a probe, which is never shed.
-pub fn is_probe(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/")
 }

@@ -1,10 +1,10 @@
 //! The server: services, what surrounds them, and the transport's limits.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, time::Duration};
 
-use axum::{extract::Request, middleware, response::Response};
+use axum::{Router, extract::Request, middleware, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::{InterceptorLayer, Routes},
@@ -22,6 +22,7 @@ use super::{
     auth::Auth,
     availability::AvailabilityApi,
     booking::BookingApi,
+    budgets::Budgets,
     caller::Authenticate,
     catalogue::CatalogueApi,
     convert::Requests,
@@ -36,8 +37,10 @@ use super::{
             schedule_service_server::ScheduleServiceServer,
         },
     },
+    rates::Rates,
     reflection::Reflection,
     schedule::ScheduleApi,
+    tls::Tls,
 };
 use crate::{
     accounts::service::Accounts,
@@ -86,24 +89,74 @@ pub struct Services {
     pub page_key: [u8; 32],
 }
 
-/// Serves on this listener until `stop` is ready, then lets the calls under way finish. `stopping` ends
+/// A socket that is listened on, and what connections to it are greeted with.
+#[derive(Debug)]
+pub struct Door {
+    /// The socket.
+    pub listener: TcpListener,
+    /// TLS, or plaintext.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// Serves at this door until `stop` is ready, then lets the calls under way finish. `stopping` ends
 /// streams. Does not return while a connection stays open: the caller sets a limit.
 pub async fn serve<H: HealthService>(
-    listener: TcpListener,
+    door: Door,
     services: Services,
     health: HealthServer<H>,
     config: &Config,
     stopping: CancellationToken,
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let server = &config.server;
-    let limits = Limits {
+    let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
+    let routes = routes(services, health, config, stopping)?;
+    let limits = limits(&config.server);
+    let connections = incoming(door.listener, limits, door.tls.clone());
+    let served = builder(&config.server, jitter)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections, stop);
+    tokio::select! {
+        served = served => served.map_err(ServeError::Transport),
+        never = follow(door.tls.as_ref()) => match never {},
+    }
+}
+
+/// Serves health, and nothing else, for ever. `stopping` ends its streams.
+pub async fn serve_health<H: HealthService>(
+    listener: TcpListener,
+    health: HealthServer<H>,
+    config: &Config,
+    ambient: Ambient,
+    stopping: CancellationToken,
+) -> Result<(), ServeError> {
+    let gate_state = gate_of(&config.server, ambient, stopping);
+    let routes = Routes::new(health.max_decoding_message_size(config.server.max_message_bytes));
+    let router = surround(routes.prepare().into_axum_router(), gate_state);
+    let connections = incoming(listener, limits(&config.server), None);
+    builder(&config.server, Duration::ZERO)
+        .add_routes(Routes::from(router))
+        .serve_with_incoming(connections)
+        .await
+        .map_err(ServeError::Transport)
+}
+
+async fn follow(tls: Option<&Tls>) -> Infallible {
+    match tls {
+        Some(tls) => tls.follow().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn limits(server: &ServerConfig) -> Limits {
+    Limits {
         in_all: server.max_connections,
         from_one_address: server.max_connections_per_address,
         first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
-    };
-    let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
-    let routes = routes(services, health, config, stopping)?;
+    }
+}
+
+/// The transport, with its limits.
+fn builder(server: &ServerConfig, jitter: Duration) -> Server {
     Server::builder()
         .accept_http1(true)
         .max_concurrent_streams(Some(server.max_streams_per_connection))
@@ -114,10 +167,6 @@ pub async fn serve<H: HealthService>(
         .initial_stream_window_size(Some(WINDOW))
         .initial_connection_window_size(Some(2 * WINDOW))
         .max_connection_age(CONNECTION_AGE + jitter)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming(listener, limits), stop)
-        .await
-        .map_err(ServeError::Transport)
 }
 
 /// Why the server ended.
@@ -145,14 +194,9 @@ fn routes<H: HealthService>(
         tokens: services.accounts.tokens.clone(),
         ambient: services.ambient.clone(),
         public_booking_pages: server.public_booking_pages,
+        rates: Rates::new(server),
     };
-    let gate_state = Gate {
-        ambient: services.ambient,
-        default_deadline: Duration::from_millis(server.default_deadline_ms),
-        max_deadline: Duration::from_millis(server.max_deadline_ms),
-        room: Arc::new(Semaphore::new(server.max_in_flight)),
-        stopping,
-    };
+    let gate_state = gate_of(server, services.ambient, stopping);
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts,
         requests: requests.clone(),
@@ -209,18 +253,30 @@ fn routes<H: HealthService>(
                     .max_decoding_message_size(longest),
             );
     }
-    // From the inside to the outside: who is calling, the net under panics, the gate, gRPC-Web,
-    // foreign methods and content types, CORS.
-    let router = routes
-        .prepare()
-        .into_axum_router()
-        .layer(InterceptorLayer::new(authenticate))
+    // From the inside to the outside: who is calling, what surrounds every service, CORS.
+    let router = routes.prepare().into_axum_router().layer(InterceptorLayer::new(authenticate));
+    Ok(Routes::from(surround(router, gate_state).layer(cors(server))))
+}
+
+fn gate_of(server: &ServerConfig, ambient: Ambient, stopping: CancellationToken) -> Gate {
+    Gate {
+        ambient,
+        default_deadline: Duration::from_millis(server.default_deadline_ms),
+        max_deadline: Duration::from_millis(server.max_deadline_ms),
+        budgets: Budgets::new(server),
+        trusted_proxies: server.trusted_proxies.as_slice().into(),
+        stopping,
+    }
+}
+
+/// From the inside to the outside: the net under panics, the gate, gRPC-Web, foreign methods and
+/// content types.
+fn surround(router: Router, gate_state: Gate) -> Router {
+    router
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(gate_state, gate))
         .layer(GrpcWebLayer::new())
         .layer(middleware::from_fn(only_grpc))
-        .layer(cors(server));
-    Ok(Routes::from(router))
 }
 
 /// Answers 405 or 415 to anything that is not gRPC or gRPC-Web: tonic would serve any method, such as a

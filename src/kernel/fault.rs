@@ -98,6 +98,7 @@ reasons! {
     NameTaken "NAME_TAKEN" AlreadyExists;
     InUse "IN_USE" FailedPrecondition;
     TooMany "TOO_MANY" FailedPrecondition;
+    RateLimited "RATE_LIMITED" ResourceExhausted;
     RefreshRefused "REFRESH_REFUSED" Unauthenticated;
     TooManyAttempts "TOO_MANY_ATTEMPTS" ResourceExhausted;
 }

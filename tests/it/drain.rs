@@ -1,17 +1,12 @@
 //! Stopping, and the limits of connections and calls.
 
-use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use daybook::grpc::proto::auth::{GetMeRequest, Role, auth_service_client::AuthServiceClient};
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    task::JoinHandle,
-    time::Instant,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinHandle, time::Instant};
 use tonic::{Code, Status, Streaming, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
@@ -23,24 +18,24 @@ use crate::support::{
     Engine, books,
     books::number,
     people::Person,
-    process::{Process, day, minutes, until, within},
+    process::{Process, closed, day, minutes, until, within},
     refusal::{reason_of, refused},
 };
 
 /// Calls that wait for a lock in PostgreSQL.
-const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'daybook'
       AND wait_event_type = 'Lock'";
 
 /// Bookings that cannot go on, because somebody else holds the providers' rows.
-struct Held {
-    calls: Vec<JoinHandle<Result<String, Status>>>,
-    holder: DatabaseConnection,
-    db: DatabaseConnection,
+pub struct Held {
+    pub calls: Vec<JoinHandle<Result<String, Status>>>,
+    pub holder: DatabaseConnection,
+    pub db: DatabaseConnection,
 }
 
 impl Held {
-    async fn calls(process: &Process, people: (&Person, &Person), count: i64) -> Self {
+    pub async fn calls(process: &Process, people: (&Person, &Person), count: i64) -> Self {
         let (provider, customer) = people;
         let (holder, db) = (process.sql().await, process.sql().await);
         holder.execute_unprepared("BEGIN").await.unwrap();
@@ -58,11 +53,11 @@ impl Held {
         Self { calls, holder, db }
     }
 
-    async fn go_on(&self) {
+    pub async fn go_on(&self) {
         self.holder.execute_unprepared("ROLLBACK").await.unwrap();
     }
 
-    async fn answers(self) -> Vec<Result<String, Status>> {
+    pub async fn answers(self) -> Vec<Result<String, Status>> {
         let answers = within(20, "the answers", join_all(self.calls)).await;
         answers.into_iter().map(Result::unwrap).collect()
     }
@@ -89,24 +84,6 @@ async fn next(
                 assert_eq!(reason_of(&status), "SHUTTING_DOWN");
                 return Err(status.code());
             }
-        }
-    }
-}
-
-/// Whether the other side closed it.
-async fn closed(stream: &mut TcpStream) -> bool {
-    let mut rest = [0; 1024];
-    loop {
-        match tokio::time::timeout(Duration::from_millis(20), stream.read(&mut rest)).await {
-            Ok(Ok(0)) => return true,
-            // What the server says of itself before it closes.
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let broken = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
-                assert!(broken.contains(&error.kind()), "{error}");
-                return true;
-            }
-            Err(_) => return false,
         }
     }
 }

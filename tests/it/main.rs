@@ -11,6 +11,7 @@ mod cli;
 mod conformance;
 mod crashes;
 mod drain;
+mod edge;
 mod model;
 mod races;
 mod reasons;

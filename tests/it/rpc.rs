@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use daybook::{
     grpc::{
-        policy::{self, Access, TABLE},
+        policy::{self, Access, Class, TABLE},
         proto::{
             DESCRIPTORS,
             auth::{self, Role},
@@ -15,6 +15,7 @@ use daybook::{
 use http::StatusCode;
 use prost::Message;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_types::method_options::IdempotencyLevel;
 use tonic::{Code, Request, Status, transport::Channel};
 use tonic_types::StatusExt;
 
@@ -46,12 +47,27 @@ fn methods() -> Vec<(String, MethodDescriptor)> {
 #[test]
 fn every_method_has_one_entry_in_the_policy_table_and_every_entry_a_method() {
     let served: BTreeSet<String> = methods().into_iter().map(|(path, _)| path).collect();
-    let known: BTreeSet<String> = TABLE.iter().map(|(path, _)| (*path).to_owned()).collect();
+    let known: BTreeSet<String> = TABLE.iter().map(|(path, ..)| (*path).to_owned()).collect();
     assert_eq!(known, served);
     assert_eq!(known.len(), TABLE.len(), "an entry stands twice");
     for (path, method) in methods() {
         assert_eq!(policy::is_stream(&path), method.is_server_streaming(), "{path}");
-        assert_eq!(policy::is_probe(&path), path.starts_with("/grpc.health."), "{path}");
+        let (_, class) = policy::entry(&path).unwrap();
+        assert_eq!(class, class_of(&path, &method), "{path}");
+    }
+}
+
+/// What the protos say about the class of a method.
+fn class_of(path: &str, method: &MethodDescriptor) -> Class {
+    let has_password = method.input().fields().any(|field| field.name().contains("password"));
+    let options = method.method_descriptor_proto().options.as_ref();
+    let reads = options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects);
+    match method.is_server_streaming() {
+        _ if path.starts_with("/grpc.health.") => Class::Probe,
+        true => Class::Stream,
+        _ if has_password => Class::LogIn,
+        _ if reads => Class::Read,
+        _ => Class::Write,
     }
 }
 
@@ -94,7 +110,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     tokens.extend(people.iter().map(|person| Some(format!("Bearer {}", person.token))));
     let mut rows = Vec::new();
     for (path, method) in methods() {
-        let access = policy::access(&path).unwrap();
+        let (access, _) = policy::entry(&path).unwrap();
         let mut passed = String::new();
         for (caller, token) in CALLERS.iter().zip(&tokens) {
             let refusal = knock(&world, &path, token.as_deref()).await;
@@ -176,7 +192,7 @@ async fn every_refusal_for_want_of_a_token_is_the_same() {
     let world = World::new(Engine::Sqlite).await;
     let mut answers = BTreeSet::new();
     for (path, _) in methods() {
-        if policy::access(&path) == Some(Access::Open) {
+        if policy::entry(&path).is_some_and(|(access, _)| access == Access::Open) {
             continue;
         }
         for authorization in [None, Some("Bearer garbage"), Some("Bearer "), Some("Basic YTpi")] {

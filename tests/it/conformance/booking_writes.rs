@@ -292,5 +292,5 @@ async fn moves(world: &World, cast: &Cast, stage: &Stage) -> Vec<Case> {
 fn path(method: &str) -> &'static str {
     let wanted = format!("BookingService/{method}");
     let all = daybook::grpc::policy::TABLE;
-    all.iter().find(|(path, _)| path.ends_with(&wanted)).unwrap().0
+    all.iter().find(|(path, ..)| path.ends_with(&wanted)).unwrap().0
 }

@@ -32,7 +32,7 @@ pub(super) async fn cases(world: &World) -> Vec<Case> {
     let path = |method: &str| -> &'static str {
         let all = daybook::grpc::policy::TABLE;
         let method = format!("CatalogueService/{method}");
-        all.iter().find(|(path, _)| path.ends_with(&method)).unwrap().0
+        all.iter().find(|(path, ..)| path.ends_with(&method)).unwrap().0
     };
     let (admin, one, two) = (world.admin().await, world.provider().await, world.provider().await);
     let shared = create(world, &admin, plain()).await.unwrap();

@@ -2,6 +2,7 @@
 //! that the test moves.
 
 pub mod books;
+pub mod frames;
 pub mod people;
 pub mod postgres;
 pub mod practice;
@@ -10,6 +11,7 @@ pub mod proxy;
 pub mod raw;
 pub mod refusal;
 pub mod requests;
+pub mod tls;
 pub mod types;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -72,6 +74,10 @@ pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) ->
         ("database.url".to_owned(), url.to_owned()),
         ("database.max_connections".to_owned(), "8".to_owned()),
         ("auth.signing_key_file".to_owned(), key.display().to_string()),
+        // Few people make many calls here. What the rates do is tested by itself.
+        ("server.caller_reads_per_second".to_owned(), "0".to_owned()),
+        ("server.caller_writes_per_second".to_owned(), "0".to_owned()),
+        ("server.address_calls_per_second".to_owned(), "0".to_owned()),
     ];
     for (key, value) in settings {
         all.retain(|(known, _)| known != key);

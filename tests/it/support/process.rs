@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io::ErrorKind,
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -28,6 +29,7 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
     time::Instant,
 };
@@ -93,6 +95,10 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_daybook")])
             .args(["--listen", "127.0.0.1:0", "--log-level", "info"])
             .args(&told)
+            // Few people make many calls here.
+            .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
             // The signing key is made here, and no daybook.toml is found.
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -142,6 +148,26 @@ impl Process {
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         within(60, "the end of the process", self.child.wait()).await.unwrap()
+    }
+
+    /// The resident memory, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The processor time used so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = self.proc("stat");
+        // The name, in brackets, may hold spaces; times are the 14th and 15th field.
+        let (_, rest) = stat.rsplit_once(')').unwrap();
+        let ticks = rest.split_whitespace().skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id().unwrap())).unwrap()
     }
 
     /// What it logged so far.
@@ -198,7 +224,8 @@ impl Process {
     }
 }
 
-async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+/// Keeps what a process says, until it has nothing more to say.
+pub async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
     let mut buffer = vec![0; 8192];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         log.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..length]));
@@ -250,4 +277,22 @@ pub async fn until(seconds: u64, what: &str, is_so: impl AsyncFn() -> bool) -> D
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     began.elapsed()
+}
+
+/// Whether the other side closed it.
+pub async fn closed(stream: &mut TcpStream) -> bool {
+    let mut rest = [0; 1024];
+    loop {
+        match tokio::time::timeout(Duration::from_millis(20), stream.read(&mut rest)).await {
+            Ok(Ok(0)) => return true,
+            // What the server says of itself before it closes.
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                let broken = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+                assert!(broken.contains(&error.kind()), "{error}");
+                return true;
+            }
+            Err(_) => return false,
+        }
+    }
 }

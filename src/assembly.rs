@@ -1,0 +1,158 @@
+//! Puts the parts together: names every concrete part, and gives each its settings.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+
+use crate::{
+    accounts::{service::Accounts, sessions::Lifetimes},
+    app::Error,
+    availability::{service::Availabilities, slots_service::Slots},
+    booking::service::Bookings,
+    catalogue::service::Types,
+    config::{Config, SigningKeySource},
+    grpc::server::Services,
+    identity::{
+        attempts::{Keys, Policies},
+        password::{self, Hasher},
+        pepper::{self, Pepper},
+        refresh::RefreshTokens,
+        signing_key::SigningKey,
+        token::{self, Tokens},
+    },
+    kernel::ambient::Ambient,
+    schedule::{
+        Schedule, TimeOfDay, WeeklyHours, Window,
+        offering::service::Offerings,
+        service::Schedules,
+        store::{claims::WithClaims, remembered::Remembered},
+    },
+    storage::{self, Store, batch::Batch},
+};
+
+/// How many providers' schedules are remembered.
+const REMEMBERED: usize = 20_000;
+
+/// The rooms' services, as the settings say.
+pub(crate) fn services(
+    config: &Config,
+    store: &Store,
+    ambient: &Ambient,
+    key: &SigningKey,
+) -> Result<Services, Error> {
+    let auth = &config.auth;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let hasher = Hasher::new(password::Settings {
+        memory_kib: auth.hash_memory_kib,
+        iterations: auth.hash_iterations,
+        parallelism: auth.hash_parallelism,
+        workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
+        queue: auth.hash_queue,
+        peppers: peppers(config)?,
+    })?;
+    let tokens = Tokens::new(
+        token::Settings {
+            issuer: auth.issuer.clone(),
+            audience: auth.audience.clone(),
+            time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
+        },
+        key.clone(),
+    );
+    let remembered = Remembered::new(REMEMBERED);
+    let accounts = Accounts {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        hasher,
+        tokens,
+        refresh: RefreshTokens::new(&key.derived("refresh tokens")),
+        lifetimes: Lifetimes {
+            idle: TimeDelta::hours(auth.session_idle_hours.into()),
+            absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
+        },
+        keys: Keys::new(&key.derived("attempts")),
+        policies: Policies::new(
+            auth.attempts_per_account,
+            auth.attempts_per_address,
+            auth.attempts_in_all,
+        ),
+        default_schedule: Arc::new(default_schedule(config)?),
+        provider_sign_up: auth.provider_sign_up,
+        least_strength: auth.password_min_strength,
+    };
+    let types = Types { store: store.clone(), ambient: ambient.clone() };
+    let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
+    let slots = Slots {
+        store: store.clone(),
+        types: types.clone(),
+        claims: claims.clone(),
+        remembered: remembered.clone(),
+        ambient: ambient.clone(),
+    };
+    Ok(Services {
+        accounts,
+        schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
+        types,
+        offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
+        availabilities: Availabilities { claims, ambient: ambient.clone() },
+        slots: slots.clone(),
+        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
+        ambient: ambient.clone(),
+        request_key: key.derived("request fingerprints"),
+        page_key: key.derived("page tokens"),
+    })
+}
+
+fn default_schedule(config: &Config) -> Result<Schedule, Error> {
+    let settings = &config.schedule;
+    let time = |minutes: u32| u16::try_from(minutes).ok().and_then(TimeOfDay::new);
+    let windows: Option<Vec<Window>> = settings
+        .default_hours
+        .iter()
+        .map(|open| {
+            let (start, end) = (time(open.start_minutes)?, time(open.end_minutes)?);
+            Some(Window { day: open.day, start, end })
+        })
+        .collect();
+    let windows = windows.ok_or_else(|| Error::DefaultSchedule("a time of day".to_owned()))?;
+    let hours = WeeklyHours::new(windows).map_err(|v| Error::DefaultSchedule(format!("{v:?}")))?;
+    Schedule::new(
+        chrono_tz::Tz::UTC,
+        hours,
+        TimeDelta::minutes(settings.default_slot_minutes.into()),
+        TimeDelta::minutes(settings.default_longest_minutes.into()),
+    )
+    .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
+}
+
+fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
+    let Some(path) = &config.auth.password_peppers_file else { return Ok(Vec::new()) };
+    let refused = |cause: String| Error::Peppers { path: path.display().to_string(), cause };
+    let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+    pepper::read(&text).map_err(refused)
+}
+
+/// The key that signs tokens; in development it is made when there is none.
+pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
+    Ok(match &config.auth.signing_key {
+        SigningKeySource::Pem(pem) => SigningKey::from_pem(pem)?,
+        SigningKeySource::File(path) => {
+            let (key, made) = SigningKey::read_or_make(Path::new(path))?;
+            if made {
+                tracing::info!(path = %path.display(), "made a signing key for development");
+            }
+            key
+        }
+    })
+}
+
+/// The settings of the storage porch.
+pub(crate) fn storage_settings(config: &Config) -> storage::Settings {
+    storage::Settings {
+        url: config.database.url.expose().to_owned().into(),
+        max_connections: config.database.max_connections,
+        acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
+        statement_timeout: Duration::from_millis(config.server.default_deadline_ms),
+        // More than calls are let in: what a caller left behind is still under way for a moment.
+        max_in_flight: config.server.max_in_flight * 2,
+    }
+}

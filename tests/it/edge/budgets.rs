@@ -1,0 +1,148 @@
+//! No class of calls takes every place.
+
+use daybook::grpc::proto::{
+    auth::{GetMeRequest, LogInRequest, auth_service_client::AuthServiceClient},
+    booking::{GetScheduleRequest, schedule_service_client::ScheduleServiceClient},
+};
+use futures_util::future::join_all;
+use sea_orm::ConnectionTrait;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status, Streaming, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, ServerReflectionResponse,
+    server_reflection_client::ServerReflectionClient, server_reflection_request::MessageRequest,
+};
+use tonic_types::StatusExt;
+
+use crate::{
+    drain::Held,
+    support::{
+        Engine, World,
+        books::number,
+        people::PASSWORD,
+        process::{Process, day, minutes, until},
+        refusal::{reason_of, refused},
+    },
+};
+
+fn is_overload(status: Status) {
+    let status = refused(Err::<(), _>(status), "OVERLOADED");
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let delay = status.get_error_details().retry_info().unwrap().retry_delay.unwrap();
+    assert!(!delay.is_zero());
+}
+
+async fn is_healthy(channel: Channel) {
+    HealthClient::new(channel).check(HealthCheckRequest::default()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_leave_places_for_reads() {
+    let process = Process::start(Engine::Postgres, &[("server.max_writes_in_flight", "2")]).await;
+    let (provider, customers) = (process.provider().await, process.customers(1).await);
+    let held = Held::calls(&process, (&provider, &customers[0]), 2).await;
+    let request = customers[0].asks(minutes(&provider, day(), (600, 660)));
+    is_overload(process.booking().book_appointment(request).await.unwrap_err());
+    let mut auth = AuthServiceClient::new(process.channel.clone());
+    auth.get_me(customers[0].asks(GetMeRequest {})).await.unwrap();
+    is_healthy(process.channel.clone()).await;
+    held.go_on().await;
+    assert!(held.answers().await.iter().all(Result::is_ok));
+    // The places are free again.
+    let request = customers[0].asks(minutes(&provider, day(), (600, 660)));
+    process.booking().book_appointment(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_leave_places_for_writes() {
+    let process = Process::start(Engine::Postgres, &[("server.max_reads_in_flight", "2")]).await;
+    let provider = process.provider().await;
+    let (holder, db) = (process.sql().await, process.sql().await);
+    holder.execute_unprepared("BEGIN; LOCK TABLE providers").await.unwrap();
+    let read = || {
+        let mut client = ScheduleServiceClient::new(process.channel.clone());
+        let request = provider.asks(GetScheduleRequest { name: provider.schedule() });
+        tokio::spawn(async move { client.get_schedule(request).await })
+    };
+    let held = [read(), read()];
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND application_name = 'daybook' AND wait_event_type = 'Lock'";
+    until(10, "the reads wait", async || number(&db, waiting).await == 2).await;
+    is_overload(read().await.unwrap().unwrap_err());
+    // A write that needs no provider.
+    process.customers(1).await;
+    is_healthy(process.channel.clone()).await;
+    holder.execute_unprepared("ROLLBACK").await.unwrap();
+    for call in held {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_ins_leave_places_for_everybody_else() {
+    let world = World::with(Engine::Sqlite, &[("server.max_log_ins_in_flight", "2")]).await;
+    let person = world.customer().await;
+    let log_ins = (0..64).map(|_| {
+        let (email, mut auth) = (person.user.email.clone(), world.auth());
+        tokio::spawn(async move {
+            auth.log_in(LogInRequest {
+                email,
+                password: PASSWORD.to_owned(),
+                ..LogInRequest::default()
+            })
+            .await
+            .map(drop)
+        })
+    });
+    let log_ins: Vec<_> = log_ins.collect();
+    for _ in 0..64 {
+        world.auth().get_me(person.asks(GetMeRequest {})).await.unwrap();
+    }
+    let answers: Vec<_> = join_all(log_ins).await.into_iter().map(Result::unwrap).collect();
+    // At least the first ones were let in, and with so many at once not all.
+    let (let_in, shed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert!(!let_in.is_empty() && !shed.is_empty());
+    shed.into_iter().for_each(|answer| is_overload(answer.unwrap_err()));
+    world.log_in(&person.user.email).await;
+}
+
+/// A stream that stays open as long as what is returned.
+async fn stream(
+    channel: &Channel,
+) -> Result<(mpsc::Sender<ServerReflectionRequest>, Streaming<ServerReflectionResponse>), Status> {
+    let (send, receive) = mpsc::channel(1);
+    let question = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { host: String::new(), message_request: question };
+    send.send(request).await.unwrap();
+    let mut client = ServerReflectionClient::new(channel.clone());
+    let mut answers =
+        client.server_reflection_info(ReceiverStream::new(receive)).await?.into_inner();
+    answers.message().await?.unwrap();
+    Ok((send, answers))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_take_no_place_of_calls_and_calls_none_of_streams() {
+    let settings = [("server.max_streams", "3"), ("server.max_in_flight", "1")];
+    let world = World::with(Engine::Sqlite, &settings).await;
+    let person = world.customer().await;
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(stream(&world.channel).await.unwrap());
+    }
+    is_overload(stream(&world.channel).await.unwrap_err());
+    world.auth().get_me(person.asks(GetMeRequest {})).await.unwrap();
+    is_healthy(world.channel.clone()).await;
+    // A stream that ends gives its place back.
+    open.pop();
+    let again = async || match stream(&world.channel).await {
+        Ok(_) => true,
+        Err(status) => {
+            assert_eq!(reason_of(&status), "OVERLOADED");
+            false
+        }
+    };
+    until(10, "a place is free", again).await;
+}

@@ -1,0 +1,9 @@
+//! The edge: what strangers can do before anybody knows who they are. `docs/security.md` has the table.
+
+mod budgets;
+mod floods;
+mod rates;
+mod sockets;
+mod stop;
+mod tls;
+mod web;
