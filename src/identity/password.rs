@@ -68,7 +68,7 @@ pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
     if u8::from(found.score()) >= least {
         return None;
     }
-    let why = found.feedback().and_then(|feedback| feedback.warning());
+    let why = found.feedback().and_then(zxcvbn::feedback::Feedback::warning);
     let why = why.map(|warning| warning.to_string());
     Some(match why {
         Some(why) => format!("must be harder to guess: {}", why.trim_end_matches('.')),

@@ -13,6 +13,7 @@ mod crashes;
 mod drain;
 mod edge;
 mod model;
+mod paths;
 mod races;
 mod reasons;
 mod rpc;

@@ -13,7 +13,7 @@ use crate::{
         audit::{self, Entry, Filter, Witness},
         guessing::store::Counted,
         service::Accounts,
-        store::Account,
+        store::{self as accounts, Account},
     },
     identity::{
         Caller, Grant, Origin,
@@ -143,6 +143,7 @@ impl Accounts {
     ) -> Result<Vec<(Session, Instant)>, Fault> {
         let (user, now, lifetimes) = (permit.user, self.ambient.now(), self.lifetimes);
         let found = self.store.read(deadline, List { user, now, lifetimes }).await?;
+        let found = found.ok_or_else(|| Fault::not_found(user.name()))?;
         let due = |session: Session| {
             let due = session.due(lifetimes);
             (session, due)
@@ -259,10 +260,14 @@ struct List {
 }
 
 impl Query for List {
-    type Output = Vec<Session>;
+    /// Nothing if there is no such account.
+    type Output = Option<Vec<Session>>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::list(at, self.user, self.lifetimes, self.now).await
+        if accounts::find(at, self.user).await?.is_none() {
+            return Ok(None);
+        }
+        store::list(at, self.user, self.lifetimes, self.now).await.map(Some)
     }
 }
 

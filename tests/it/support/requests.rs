@@ -94,6 +94,11 @@ pub fn of(method: &str, name: &str) -> Vec<u8> {
     let name = name.to_owned();
     let day = Some(Date { year: 2026, month: 11, day: 23 });
     match method {
+        "ListSessions" => auth::ListSessionsRequest { parent: name }.encode_to_vec(),
+        "RevokeSession" => auth::RevokeSessionRequest { name }.encode_to_vec(),
+        "RevokeAllSessions" => {
+            auth::RevokeAllSessionsRequest { parent: name, keep_current: false }.encode_to_vec()
+        }
         "GetUser" => auth::GetUserRequest { name }.encode_to_vec(),
         "SetUserRole" => {
             let role = Role::Admin.into();
