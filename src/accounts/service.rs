@@ -115,6 +115,7 @@ impl Accounts {
             words.chain([text.to_owned()]).collect::<Vec<_>>()
         };
         let mut own = [parts(name), parts(email)].concat();
+        own.extend(email.split(['@', '.']).map(str::to_owned));
         own.push("daybook".to_owned());
         own.retain(|word| word.chars().count() > 2);
         self.hasher.weakness(password, own, self.least_strength).await

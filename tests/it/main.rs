@@ -17,6 +17,7 @@ mod paths;
 mod races;
 mod reasons;
 mod rpc;
+mod secrets;
 mod statements;
 mod storms;
 mod support;

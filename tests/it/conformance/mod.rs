@@ -25,6 +25,7 @@ mod moving;
 mod named_schedules;
 mod offerings;
 mod overrides;
+mod passwords;
 mod requests;
 mod retries;
 mod rights;

@@ -93,7 +93,8 @@ impl Process {
     async fn spawn(engine: Engine, url: String, told: Vec<String>, folder: Arc<TempDir>) -> Self {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_daybook")])
-            .args(["--listen", "127.0.0.1:0", "--log-level", "info"])
+            .args(["--listen", "127.0.0.1:0"])
+            .env("DAYBOOK_LOG_LEVEL", "info")
             .args(&told)
             // Few people make many calls here.
             .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")

@@ -1,0 +1,71 @@
+//! What the log never holds, at its most talkative.
+
+use daybook::grpc::proto::auth::{
+    ChangePasswordRequest, GetMeRequest, LogInRequest, LogOutRequest, RefreshTokensRequest, Role,
+    SignUpRequest, auth_service_client::AuthServiceClient,
+};
+
+use crate::support::{
+    Engine,
+    people::{sign_up, with_token},
+    process::Process,
+    refusal::refused,
+};
+
+/// Everything that is told to the server and by it which nobody may read in a log.
+async fn nothing_secret_is_logged(engine: Engine) {
+    let process = Process::start(engine, &[("log.level", "trace"), ("log.format", "json")]).await;
+    let mut auth = AuthServiceClient::new(process.connect().await);
+    let (first, second) = ("canary-old-marmalade", "canary-new-thimble");
+    let email = "canary.sparrow@example.org".to_owned();
+    let request = SignUpRequest {
+        email: email.clone(),
+        password: first.to_owned(),
+        ..sign_up(Role::Customer)
+    };
+    auth.sign_up(request).await.unwrap();
+    let log_in = |password: &str| LogInRequest {
+        email: email.clone(),
+        password: password.to_owned(),
+        ..LogInRequest::default()
+    };
+    refused(auth.log_in(log_in("canary-wrong-lantern")).await, "LOG_IN_FAILED");
+    let known = auth.log_in(log_in(first)).await.unwrap().into_inner();
+    let request = LogInRequest { device_token: known.device_token.clone(), ..log_in(first) };
+    let begun = auth.log_in(request).await.unwrap().into_inner();
+    let request = RefreshTokensRequest { refresh_token: begun.refresh_token.clone() };
+    let next = auth.refresh_tokens(request).await.unwrap().into_inner();
+    auth.get_me(with_token(GetMeRequest {}, &next.access_token)).await.unwrap();
+    let request = ChangePasswordRequest {
+        current_password: first.to_owned(),
+        new_password: second.to_owned(),
+        ..Default::default()
+    };
+    auth.change_password(with_token(request, &next.access_token)).await.unwrap();
+    let bad = RefreshTokensRequest { refresh_token: "canary-token".to_owned() };
+    refused(auth.refresh_tokens(bad).await, "REFRESH_REFUSED");
+    auth.log_out(with_token(LogOutRequest {}, &next.access_token)).await.unwrap();
+
+    let log = process.log();
+    assert!(log.contains("TRACE"), "the log is at its most talkative");
+    let mut secrets = vec!["canary".to_owned(), "marmalade".to_owned(), "thimble".to_owned()];
+    secrets.extend([known.access_token, known.refresh_token, known.device_token]);
+    secrets.extend([begun.access_token, begun.refresh_token]);
+    secrets.extend([next.access_token, next.refresh_token]);
+    for secret in secrets {
+        // A part of it would be enough for somebody to begin with.
+        let part = secret.get(secret.len().saturating_sub(24)..).unwrap_or(&secret);
+        let line = log.lines().find(|line| line.contains(part));
+        assert_eq!(line, None, "{secret} is in the log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_secret_is_logged_on_sqlite() {
+    nothing_secret_is_logged(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_secret_is_logged_on_postgres() {
+    nothing_secret_is_logged(Engine::Postgres).await;
+}
