@@ -57,7 +57,7 @@ async fn follow_readiness(
     migrate: bool,
 ) -> Result<(), Error> {
     bring_up(store, migrate).await?;
-    let mut was_ready = false;
+    let (mut was_ready, mut was_ever_ready) = (false, false);
     loop {
         let looked = store.ready().await;
         let ready = looked.is_ok() && tokens.is_trusted();
@@ -69,7 +69,9 @@ async fn follow_readiness(
             health.set(ready).await;
             was_ready = ready;
         }
-        tokio::time::sleep(health::INTERVAL).await;
+        was_ever_ready |= ready;
+        // At the start only what was ended is not known yet, which takes milliseconds.
+        tokio::time::sleep(if was_ever_ready { health::INTERVAL } else { RETRY_FOLLOW }).await;
     }
 }
 
