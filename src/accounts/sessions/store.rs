@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, ExprTrait, LockType},
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    sea_query::{Expr, LockType},
 };
 use uuid::Uuid;
 
@@ -55,14 +55,7 @@ pub async fn list(
     lifetimes: Lifetimes,
     now: Instant,
 ) -> Result<Vec<Session>, Fault> {
-    let rows = Entity::find()
-        .filter(Column::UserId.eq(user.0))
-        .filter(live(lifetimes, now))
-        .order_by_desc(Column::UsedAt)
-        .order_by_desc(Column::SessionId)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
+    let rows = live(user, lifetimes, now).all(at.db()).await.map_err(|e| engine::fault(&e))?;
     rows.into_iter().map(session).collect()
 }
 
@@ -74,11 +67,7 @@ pub async fn surplus(
     lifetimes: Lifetimes,
     now: Instant,
 ) -> Result<Vec<Session>, Fault> {
-    let rows = Entity::find()
-        .filter(Column::UserId.eq(user.0))
-        .filter(live(lifetimes, now))
-        .order_by_desc(Column::UsedAt)
-        .order_by_desc(Column::SessionId)
+    let rows = live(user, lifetimes, now)
         .offset(u64::try_from(MOST - 1).unwrap_or_default())
         // SQLite takes no offset without a limit.
         .limit(u64::try_from(MOST).unwrap_or_default())
@@ -149,11 +138,15 @@ impl UnitOfWork for Forget {
     }
 }
 
-fn live(lifetimes: Lifetimes, now: Instant) -> Condition {
-    Condition::all()
-        .add(Column::EndedAt.is_null())
-        .add(Column::ExpiresAt.gt(now))
-        .add(Expr::col(Column::UsedAt).gt(now - lifetimes.idle))
+/// The live sessions of an account, the one that was used last first.
+fn live(user: UserId, lifetimes: Lifetimes, now: Instant) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::UserId.eq(user.0))
+        .filter(Column::EndedAt.is_null())
+        .filter(Column::ExpiresAt.gt(now))
+        .filter(Column::UsedAt.gt(now - lifetimes.idle))
+        .order_by_desc(Column::UsedAt)
+        .order_by_desc(Column::SessionId)
 }
 
 fn active(session: &Session) -> ActiveModel {
