@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::service::NewUser,
-    assembly::{services, signing_key, storage_settings},
+    assembly::{self, services, signing_key, storage_settings},
     booking::drift_service::Drifted,
     config::Config,
     greeting,
@@ -64,6 +64,9 @@ pub enum Error {
     /// The certificate cannot be used.
     #[error("TLS: {0}")]
     Tls(#[from] TlsError),
+    /// Mail cannot be sent so.
+    #[error("mail: {0}")]
+    Mail(String),
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
     Fault(Fault),
@@ -277,6 +280,11 @@ async fn run(
 /// Whether the files that the settings name for TLS can be used.
 pub fn check_tls(config: &Config) -> Result<(), Error> {
     Ok(Tls::read(config).map(drop)?)
+}
+
+/// Whether mail can be sent so, as far as that can be told without sending any.
+pub fn check_mail(config: &Config) -> Result<(), Error> {
+    assembly::carrier(config).map(drop)
 }
 
 /// Brings the schema up.

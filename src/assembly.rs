@@ -3,6 +3,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use secrecy::ExposeSecret as _;
+use tokio::sync::Notify;
 
 use crate::{
     accounts::{service::Accounts, sessions::Lifetimes},
@@ -10,7 +12,8 @@ use crate::{
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
     catalogue::service::Types,
-    config::{Config, SigningKeySource},
+    carrier::{Carrier, Means, Smtp},
+    config::{Config, MailTransport, SigningKeySource},
     grpc::server::Services,
     identity::{
         attempts::{Keys, Policies},
@@ -21,6 +24,7 @@ use crate::{
         token::{self, Tokens},
     },
     kernel::ambient::Ambient,
+    mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         offering::service::Offerings,
@@ -76,6 +80,8 @@ pub(crate) fn services(
             auth.attempts_in_all,
         ),
         default_schedule: Arc::new(default_schedule(config)?),
+        mail: mail(config, store, ambient, master)?,
+        verify_email: auth.verify_email,
         provider_sign_up: auth.provider_sign_up,
         least_strength: auth.password_min_strength,
     };
@@ -100,6 +106,64 @@ pub(crate) fn services(
         request_key: key.derived("request fingerprints"),
         page_key: key.derived("page tokens"),
     })
+}
+
+/// What sends letters, if anything does.
+fn mail(
+    config: &Config,
+    store: &Store,
+    ambient: &Ambient,
+    master: &MasterKey,
+) -> Result<Mail, Error> {
+    let Some((carrier, texts)) = carrier(config)? else { return Ok(Mail::off()) };
+    Ok(Mail::on(mail::service::Inner {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        master: master.clone(),
+        texts,
+        carrier,
+        wake: Notify::new(),
+    }))
+}
+
+/// How letters leave and what they say, if any do.
+pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Error> {
+    let settings = &config.mail;
+    let means = match settings.transport {
+        MailTransport::None => return Ok(None),
+        MailTransport::Folder => Means::Folder(settings.folder.clone()),
+        MailTransport::Smtp => Means::Smtp(Smtp {
+            url: settings.smtp_url.expose_secret().to_owned(),
+            authorities: settings.smtp_ca_file.as_deref().map(read).transpose()?,
+        }),
+    };
+    let carrier = Carrier::new(&settings.from, means).map_err(Error::Mail)?;
+    let own = settings.templates_folder.as_deref().map(templates).transpose()?;
+    let texts =
+        Texts::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
+    Ok(Some((carrier, texts.map_err(|e| Error::Mail(format!("the template {e}")))?)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|e| Error::Mail(format!("{}: {e}", path.display())))
+}
+
+/// The templates in an operator's folder, by name.
+fn templates(folder: &Path) -> Result<Vec<(String, String)>, Error> {
+    let wrong = |path: &Path, e: &dyn std::fmt::Display| {
+        Error::Mail(format!("{}: {e}", path.display()))
+    };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|e| wrong(folder, &e))? {
+        let path = entry.map_err(|e| wrong(folder, &e))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        // What editors and Kubernetes leave beside them is none.
+        let Some(name) = name.strip_suffix(".txt") else { continue };
+        let name = name.to_owned();
+        let text = std::fs::read_to_string(&path).map_err(|e| wrong(&path, &e))?;
+        found.push((name, text));
+    }
+    Ok(found)
 }
 
 fn default_schedule(config: &Config) -> Result<Schedule, Error> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{guessing, service::Accounts, sessions},
+    accounts::{emails, guessing, service::Accounts, sessions},
     app::{Error, operator_text},
     grpc::health::{self, Health},
     identity::token::Tokens,
     kernel::fault::Reason,
+    mail::service::Mail,
     storage::{self, Deadline, Store},
 };
 
@@ -22,6 +23,8 @@ const FOLLOW: Duration = Duration::from_secs(1);
 const RETRY_FOLLOW: Duration = Duration::from_millis(50);
 /// After how long without an answer to that no token is accepted any more.
 const STALE: Duration = Duration::from_secs(30);
+/// How often to look for letters that wait.
+const LOOK_FOR_MAIL: Duration = Duration::from_secs(5);
 /// How often old requests and sessions are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
@@ -40,6 +43,7 @@ pub(crate) async fn follow(
             follow_readiness(&store, &accounts.tokens, &health, migrate),
             follow_tokens(&accounts),
             forget_old(&store, &accounts),
+            send_mail(&accounts.mail),
         )?;
         Ok(())
     };
@@ -105,9 +109,27 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old sessions"),
             Err(fault) => tracing::warn!(%fault, "forgetting old sessions"),
         }
+        match store.run(Deadline::after(BACKGROUND), emails::store::Forget { now }).await {
+            Ok(forgotten) => tracing::info!(forgotten, "forgot old codes"),
+            Err(fault) => tracing::warn!(%fault, "forgetting old codes"),
+        }
         match store.run(Deadline::after(BACKGROUND), guessing::store::Forget { now }).await {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old attempts"),
             Err(fault) => tracing::warn!(%fault, "forgetting old attempts"),
+        }
+    }
+}
+
+/// Sends letters as soon as they are written here, and those of other processes and what has to be tried
+/// again at the next look.
+async fn send_mail(mail: &Mail) -> Result<(), Error> {
+    loop {
+        if let Err(fault) = mail.deliver().await {
+            tracing::debug!(%fault, "looking for letters");
+        }
+        tokio::select! {
+            () = mail.written() => {}
+            () = tokio::time::sleep(LOOK_FOR_MAIL) => {}
         }
     }
 }

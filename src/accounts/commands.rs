@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     Kind, User,
     audit::{self, Witness},
+    emails,
     guessing::store::Counted,
     sessions,
     store::{self, Account},
@@ -21,6 +22,7 @@ use crate::{
         id::UserId,
         time::Instant,
     },
+    mail::{self, Letter},
     schedule::{self, Schedule},
     storage::{Tx, UnitOfWork, request::Once},
 };
@@ -32,6 +34,8 @@ pub struct SignUp {
     pub account: Account,
     /// The schedule to begin with, when it is a provider.
     pub schedule: Arc<Schedule>,
+    /// The code by which its address can be verified, and the letter that it is in.
+    pub verification: Option<(emails::Stored, Letter)>,
     /// The request, for retries.
     pub once: Once,
 }
@@ -45,24 +49,35 @@ impl UnitOfWork for SignUp {
         }
         let user = &self.account.user;
         let now = user.created_at;
-        store::insert(tx, &self.account).await?;
-        // Nobody else can hold the new account: the address is what two sign-ups meet at.
-        let detail = json!({ "role": user.role.word() });
-        store::record(tx, user, Kind::SignedUp, self.once.caller, now, detail).await?;
-        if let Some(provider) = user.provider() {
-            schedule::commands::open(
-                tx,
-                provider,
-                &user.display_name,
-                &self.schedule,
-                Some(user.id),
-                now,
-            )
-            .await?;
+        open(tx, &self.account, &self.schedule, self.once.caller).await?;
+        if let Some((code, letter)) = &self.verification {
+            emails::store::insert(tx, code).await?;
+            mail::store::insert(tx, [letter]).await?;
         }
         self.once.keep(tx, user.id.0, user.version, user, now).await?;
         Ok(user.clone())
     }
+}
+
+/// Makes an account, with the schedule of the provider that it may be. `EMAIL_TAKEN` when there is one with
+/// its address.
+pub(in crate::accounts) async fn open(
+    tx: &Tx,
+    account: &Account,
+    schedule: &Arc<Schedule>,
+    actor: Option<UserId>,
+) -> Result<(), Fault> {
+    let user = &account.user;
+    let now = user.created_at;
+    store::insert(tx, account).await?;
+    // Nobody else can hold the new account: the address is what two sign-ups meet at.
+    let detail = json!({ "role": user.role.word() });
+    store::record(tx, user, Kind::SignedUp, actor, now, detail).await?;
+    if let Some(provider) = user.provider() {
+        let name = &user.display_name;
+        schedule::commands::open(tx, provider, name, schedule, Some(user.id), now).await?;
+    }
+    Ok(())
 }
 
 /// Changes one's own name or zone.
@@ -119,6 +134,8 @@ pub struct ChangePassword {
     pub session: Uuid,
     /// What the attempt at the present password was counted by.
     pub counted: Counted,
+    /// What tells the owner.
+    pub letter: Option<Letter>,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -139,6 +156,9 @@ impl UnitOfWork for ChangePassword {
             return Err(wrong_password());
         }
         account.password_hash.clone_from(&self.new_hash);
+        // Codes on their way may have been asked for by whoever the old password is known to.
+        emails::store::remove_of(tx, self.user, None).await?;
+        mail::store::insert(tx, &self.letter).await?;
         let act = Act {
             kind: Kind::PasswordChanged,
             actor: self.user,
@@ -310,17 +330,18 @@ async fn resume(
     Ok((account, None))
 }
 
-struct Act<'a> {
-    kind: Kind,
-    actor: UserId,
-    detail: Value,
-    ended: Option<Ended>,
-    audited: Option<(audit::Act, &'a Witness)>,
+/// A change of an account, for the records.
+pub(in crate::accounts) struct Act<'a> {
+    pub kind: Kind,
+    pub actor: UserId,
+    pub detail: Value,
+    pub ended: Option<Ended>,
+    pub audited: Option<(audit::Act, &'a Witness)>,
 }
 
 /// Writes the account back with its next version, records the change, lets the provider that it may be
 /// follow, and keeps the answer.
-async fn finish(
+pub(in crate::accounts) async fn finish(
     tx: &Tx,
     mut account: Account,
     act: Act<'_>,

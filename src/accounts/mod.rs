@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod commands;
+pub mod emails;
 pub mod guessing;
 pub mod service;
 pub mod sessions;
@@ -33,6 +34,9 @@ pub struct User {
     pub display_name: String,
     /// What logs in.
     pub email: Email,
+    /// When it was shown that the address is its owner's, if it was.
+    #[serde(default)]
+    pub email_verified_at: Option<Instant>,
     /// What it may do.
     pub role: Role,
     /// The zone in which this person reads times.
@@ -73,6 +77,12 @@ pub enum Kind {
     ProfileChanged,
     /// Its password changed.
     PasswordChanged,
+    /// Its password was set by a code.
+    PasswordReset,
+    /// It was shown that its address is its owner's.
+    EmailVerified,
+    /// It has another address.
+    EmailChanged,
     /// Its role changed.
     RoleChanged,
     /// It was shut out.
@@ -88,6 +98,9 @@ impl Kind {
             Self::SignedUp => "signed_up",
             Self::ProfileChanged => "profile_changed",
             Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::EmailVerified => "email_verified",
+            Self::EmailChanged => "email_changed",
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",

@@ -1,10 +1,11 @@
 //! What callers can do with accounts.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{
@@ -36,6 +37,7 @@ use crate::{
         id::UserId,
         time::Instant,
     },
+    mail::service::Mail,
     schedule::Schedule,
     storage::{Deadline, Query, Snapshot, Store, request::Once},
 };
@@ -66,6 +68,10 @@ pub struct Accounts {
     pub default_schedule: Arc<Schedule>,
     /// Whether strangers may become providers.
     pub provider_sign_up: bool,
+    /// Letters.
+    pub mail: Mail,
+    /// Whether whoever signs up must show that the address is theirs.
+    pub verify_email: bool,
     /// How hard a new password must be to guess, 0 to 4.
     pub least_strength: u8,
 }
@@ -86,20 +92,24 @@ pub struct NewUser {
 }
 
 impl Accounts {
-    /// Public: makes an account for a stranger.
+    /// Public: makes an account for a stranger; none where the address has to be verified first.
     pub async fn sign_up(
         &self,
         deadline: Deadline,
         new: NewUser,
         once: Once,
-    ) -> Result<User, Fault> {
+    ) -> Result<Option<User>, Fault> {
         if new.role == Role::Provider && !self.provider_sign_up {
             return Err(Fault::new(
                 Reason::ProviderSignUpClosed,
                 "this server does not let strangers sign up as providers; ask an admin for the role",
             ));
         }
-        self.make(deadline, new, once).await
+        if self.verify_email {
+            self.apply(deadline, new, once).await?;
+            return Ok(None);
+        }
+        self.make(deadline, new, None, once).await.map(Some)
     }
 
     /// What is against a new password of somebody with this name and address, if anything is.
@@ -121,14 +131,22 @@ impl Accounts {
         self.hasher.weakness(password, own, self.least_strength).await
     }
 
-    /// For the command line: makes an account with any role.
-    pub async fn make(&self, deadline: Deadline, new: NewUser, once: Once) -> Result<User, Fault> {
+    /// For the command line: makes an account with any role. `verified` is when it was shown that the
+    /// address is its owner's, if it was; if not, a letter asks.
+    pub async fn make(
+        &self,
+        deadline: Deadline,
+        new: NewUser,
+        verified: Option<Instant>,
+        once: Once,
+    ) -> Result<User, Fault> {
         let password_hash = self.hasher.hash(new.password).await?;
         let now = self.ambient.now();
         let user = User {
             id: UserId(self.ambient.id(now)),
             display_name: new.display_name,
             email: new.email,
+            email_verified_at: verified,
             role: new.role,
             time_zone: new.time_zone,
             disabled: false,
@@ -137,12 +155,22 @@ impl Accounts {
             updated_at: now,
         };
         let schedule = Arc::new(self.default_schedule.in_zone(user.time_zone));
+        let verification = match verified {
+            Some(_) => None,
+            None => {
+                let (code, text) = self.verification(&user);
+                let letter = self.mail.letter(&user.email, text, now, code.purpose.lifetime())?;
+                letter.map(|letter| (code, letter))
+            }
+        };
         let account = Account { user, password_hash, token_generation: 0 };
-        let unit = SignUp { account, schedule, once: once.clone() };
-        match self.store.run(deadline, unit).await {
+        let unit = SignUp { account, schedule, verification, once: once.clone() };
+        let made = self.store.run(deadline, unit).await;
+        self.mail.wake();
+        match made {
             // The one that took the address may have been this same request, a moment ago.
             Err(taken) if taken.reason() == Reason::EmailTaken => {
-                self.store.read(deadline, Earlier(once)).await?.ok_or(taken)
+                self.store.read(deadline, Earlier::new(once)).await?.ok_or(taken)
             }
             other => other,
         }
@@ -172,12 +200,15 @@ impl Accounts {
         if self.hasher.is_outdated(&account.password_hash) {
             self.rehash(deadline, &account, password).await;
         }
-        let device = if known {
-            device.to_owned()
+        let (device, notice) = if known {
+            (device.to_owned(), None)
         } else {
-            self.keys.word(account.user.id, self.ambient.bytes())
+            let word = self.keys.word(account.user.id, self.ambient.bytes());
+            (word, self.log_in_notice(&account.user, self.ambient.now(), &origin)?)
         };
-        let begun = self.begin_session(deadline, account, counted, device, origin).await?;
+        let begun =
+            self.begin_session(deadline, account, counted, (device, notice), origin).await?;
+        self.mail.wake();
         begun.ok_or_else(log_in_failed)
     }
 
@@ -193,9 +224,16 @@ impl Accounts {
         Counted::by(by)
     }
 
+    /// What is counted of somebody who is logged in already, and is asked for the password again.
+    pub(in crate::accounts) fn own_attempt(&self, user: UserId, origin: &Origin) -> Counted {
+        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
+        let own = (self.keys.own(user), self.policies.account);
+        Counted::by(address.into_iter().chain([own]).collect())
+    }
+
     /// The gate of every password that is given to us: an attempt is reserved before anything is
     /// hashed. Whoever was right gives it back.
-    async fn guess(
+    pub(in crate::accounts) async fn guess(
         &self,
         deadline: Deadline,
         counted: &Counted,
@@ -207,10 +245,19 @@ impl Accounts {
         let verified = self.hasher.verify(password, stored).await;
         if verified.is_err() {
             // Nothing was looked at.
-            let refund = Refund { counted: counted.clone(), now: self.ambient.now() };
-            self.store.run(deadline, refund).await?;
+            self.give_back(deadline, counted).await?;
         }
         verified
+    }
+
+    /// Gives back an attempt at which nothing was wrong.
+    pub(in crate::accounts) async fn give_back(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+    ) -> Result<(), Fault> {
+        let refund = Refund { counted: counted.clone(), now: self.ambient.now() };
+        self.store.run(deadline, refund).await
     }
 
     /// A failed rehash is not the caller's concern: the old hash still works.
@@ -254,7 +301,7 @@ impl Accounts {
         once: Once,
         origin: Origin,
     ) -> Result<(), Fault> {
-        if self.store.read(deadline, Earlier(once.clone())).await?.is_some() {
+        if self.store.read(deadline, Earlier::<User>::new(once.clone())).await?.is_some() {
             return Ok(());
         }
         let account = self.store.read(deadline, ById(caller.user)).await?;
@@ -265,10 +312,10 @@ impl Accounts {
             violations.add("new_password", weak);
             return Err(violations.into_fault());
         }
+        let now = self.ambient.now();
+        let letter = self.password_notice(&account.user, now, &origin)?;
         let verified = account.password_hash;
-        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
-        let own = (self.keys.own(caller.user), self.policies.account);
-        let counted = Counted::by(address.into_iter().chain([own]).collect());
+        let counted = self.own_attempt(caller.user, &origin);
         if !self.guess(deadline, &counted, current, Some(verified.clone())).await? {
             return Err(wrong_password());
         }
@@ -278,10 +325,12 @@ impl Accounts {
             new_hash: self.hasher.hash(new).await?,
             session: caller.session,
             counted,
+            letter,
             once,
-            witness: self.witness(Some(caller.user), origin, self.ambient.now()),
+            witness: self.witness(Some(caller.user), origin, now),
         };
         let (user, ended) = self.store.run(deadline, unit).await?;
+        self.mail.wake();
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }
@@ -348,7 +397,7 @@ fn log_in_failed() -> Fault {
     )
 }
 
-struct ById(UserId);
+pub(in crate::accounts) struct ById(pub UserId);
 
 impl Query for ById {
     type Output = Option<Account>;
@@ -358,7 +407,7 @@ impl Query for ById {
     }
 }
 
-struct ByEmail(Email);
+pub(in crate::accounts) struct ByEmail(pub Email);
 
 impl Query for ByEmail {
     type Output = Option<Account>;
@@ -368,13 +417,20 @@ impl Query for ByEmail {
     }
 }
 
-struct Earlier(Once);
+/// The answer that a request got before.
+pub(in crate::accounts) struct Earlier<T>(Once, PhantomData<fn() -> T>);
 
-impl Query for Earlier {
-    type Output = Option<User>;
+impl<T> Earlier<T> {
+    pub(in crate::accounts) fn new(once: Once) -> Self {
+        Self(once, PhantomData)
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Query for Earlier<T> {
+    type Output = Option<T>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        Ok(self.0.earlier(at).await?.map(|(user, _)| user))
+        Ok(self.0.earlier(at).await?.map(|(answer, _)| answer))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::LockType,
 };
 use serde_json::Value;
@@ -131,24 +131,18 @@ pub async fn insert(tx: &Tx, account: &Account) -> Result<(), Fault> {
     let user = &account.user;
     let row = users::ActiveModel {
         user_id: Set(user.id.0),
-        email: Set(user.email.as_str().to_owned()),
         created_at: Set(user.created_at),
         kept_session: Set(None),
         tokens_ended_at: Set(None),
         ..active(account)
     };
-    users::Entity::insert(row).exec_without_returning(tx.db()).await.map_err(|e| {
-        if engine::violated(&e) == Some(Constraint::Email) {
-            return Fault::new(Reason::EmailTaken, "an account with this email address exists")
-                .field("email", "must not belong to an account");
-        }
-        engine::fault(&e)
-    })?;
+    let done = users::Entity::insert(row).exec_without_returning(tx.db()).await;
+    done.map_err(|e| taken(&e))?;
     Ok(())
 }
 
 /// Writes back an account that was locked before. With `ended`, its tokens of earlier generations
-/// stop being accepted.
+/// stop being accepted. `EMAIL_TAKEN` when another one has its address.
 pub async fn update(
     tx: &Tx,
     account: &Account,
@@ -165,8 +159,16 @@ pub async fn update(
         .filter(users::Column::UserId.eq(account.user.id.0))
         .exec(tx.db())
         .await
-        .map_err(|e| engine::fault(&e))?;
+        .map_err(|e| taken(&e))?;
     Ok(())
+}
+
+fn taken(error: &DbErr) -> Fault {
+    if engine::violated(error) == Some(Constraint::Email) {
+        return Fault::new(Reason::EmailTaken, "an account with this email address exists")
+            .field("email", "must not belong to an account");
+    }
+    engine::fault(error)
 }
 
 /// Appends to the history of an account, in the transaction of the change.
@@ -196,6 +198,8 @@ pub async fn record(
 fn active(account: &Account) -> users::ActiveModel {
     let user = &account.user;
     users::ActiveModel {
+        email: Set(user.email.as_str().to_owned()),
+        email_verified_at: Set(user.email_verified_at),
         display_name: Set(user.display_name.clone()),
         password_hash: Set(account.password_hash.clone()),
         role: Set(user.role.word().to_owned()),
@@ -216,6 +220,7 @@ fn account(row: users::Model) -> Result<Account, Fault> {
             id: UserId(id),
             display_name: row.display_name,
             email: Email::stored(row.email),
+            email_verified_at: row.email_verified_at,
             role: Role::parse(&row.role).ok_or_else(|| senseless("unknown role"))?,
             time_zone: parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
             disabled: row.disabled,

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, Problems};
 
 /// Settings that can also be given as the path of a file, under the name with `_file`.
-pub(super) const SECRETS: [&str; 2] = ["database.url", "auth.signing_key"];
+pub(super) const SECRETS: [&str; 3] = ["database.url", "auth.signing_key", "mail.smtp_url"];
 
 const PREFIX: &str = "DAYBOOK_";
 /// The file that is read when none is named and it exists.

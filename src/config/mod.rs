@@ -40,6 +40,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Passwords and access tokens.
     pub auth: AuthConfig,
+    /// Letters to people.
+    pub mail: MailConfig,
     /// What new providers start with.
     pub schedule: ScheduleConfig,
     /// What is logged, and how.
@@ -158,6 +160,8 @@ pub struct AuthConfig {
     pub signing_key: SigningKeySource,
     /// Whether strangers may sign up as providers.
     pub provider_sign_up: bool,
+    /// Whether an account is made only when its address was verified; only with mail.
+    pub verify_email: bool,
     /// Shortest accepted password in characters, 8 to 64.
     pub password_min_length: usize,
     /// Least strength of a new password by zxcvbn, 0 to 4.
@@ -183,6 +187,47 @@ pub enum SigningKeySource {
     Pem(SecretString),
     /// A file with the PEM text, which need not exist.
     File(PathBuf),
+}
+
+/// The section `mail`.
+#[derive(Debug, Clone)]
+pub struct MailConfig {
+    /// How letters leave.
+    pub transport: MailTransport,
+    /// Where `folder` writes them.
+    pub folder: PathBuf,
+    /// The mail server; not empty where the transport is `smtp`.
+    pub smtp_url: SecretString,
+    /// Authorities that are believed beside those of the system, PEM.
+    pub smtp_ca_file: Option<PathBuf>,
+    /// The sender, `Name <address>`, 1 to 200 characters.
+    pub from: String,
+    /// Where the web pages are that take codes, without a slash at the end.
+    pub pages_url: Option<String>,
+    /// The operator's own templates.
+    pub templates_folder: Option<PathBuf>,
+}
+
+/// How letters leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailTransport {
+    /// Not at all.
+    None,
+    /// Into a folder, for development.
+    Folder,
+    /// To a mail server.
+    Smtp,
+}
+
+impl MailTransport {
+    /// The name in the settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Folder => "folder",
+            Self::Smtp => "smtp",
+        }
+    }
 }
 
 /// The section `schedule`.

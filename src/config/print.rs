@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use toml::Value;
 
 use super::{Config, Origins, SigningKeySource};
@@ -30,7 +31,7 @@ impl Config {
 
     /// Every setting with its value, in the order of `default.toml`.
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
-        let Self { profile, server, database, auth, schedule, log } = self;
+        let Self { profile, server, database, auth, mail, schedule, log } = self;
         let origins = server.cors_origins.iter().map(String::as_str);
         let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
@@ -86,6 +87,7 @@ impl Config {
             ("auth.attempts_per_address", number(auth.attempts_per_address)),
             ("auth.attempts_in_all", number(auth.attempts_in_all)),
             (key_name, key),
+            ("auth.verify_email", Value::Boolean(auth.verify_email)),
             ("auth.provider_sign_up", Value::Boolean(auth.provider_sign_up)),
             ("auth.password_min_length", number(auth.password_min_length)),
             ("auth.password_min_strength", number(auth.password_min_strength)),
@@ -95,6 +97,13 @@ impl Config {
             ("auth.hash_parallelism", number(auth.hash_parallelism)),
             ("auth.hash_workers", number(auth.hash_workers)),
             ("auth.hash_queue", number(auth.hash_queue)),
+            ("mail.transport", text(mail.transport.name())),
+            ("mail.folder", text(&mail.folder.display().to_string())),
+            ("mail.smtp_url", text(secret(&mail.smtp_url))),
+            ("mail.smtp_ca_file", path(mail.smtp_ca_file.as_ref())),
+            ("mail.from", text(&mail.from)),
+            ("mail.pages_url", shown(mail.pages_url.as_ref())),
+            ("mail.templates_folder", path(mail.templates_folder.as_ref())),
             ("schedule.default_hours", list(hours)),
             ("schedule.default_slot_minutes", number(schedule.default_slot_minutes)),
             ("schedule.default_longest_minutes", number(schedule.default_longest_minutes)),
@@ -102,6 +111,11 @@ impl Config {
             ("log.format", text(log.format.name())),
         ]
     }
+}
+
+/// Whether there is a secret, and no more.
+fn secret(value: &SecretString) -> &'static str {
+    if value.expose_secret().is_empty() { "" } else { MASK }
 }
 
 /// Writing to a string cannot fail.

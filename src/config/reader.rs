@@ -172,6 +172,17 @@ impl<'a> Reader<'a> {
         value.flatten()
     }
 
+    /// A text on one line, or nothing where it is empty.
+    pub(super) fn optional_text(&mut self, key: &str, longest: usize) -> Option<String> {
+        let remedy = format!("give a text of at most {longest} characters on one line, or nothing");
+        let value = self.convert(key, &remedy, |setting| {
+            let text = setting.value.as_str()?.trim();
+            let fits = text.chars().count() <= longest && !text.contains(char::is_control);
+            fits.then(|| (!text.is_empty()).then(|| text.to_owned()))
+        });
+        value.flatten()
+    }
+
     /// A list of texts: a TOML array, or in bare text the parts between commas.
     pub(super) fn list(&mut self, key: &str) -> Vec<String> {
         let value = self.convert(key, "give a list of texts", |setting| match &setting.value {
@@ -199,6 +210,19 @@ impl<'a> Reader<'a> {
         self.convert(&file_form(secret), "give the path of a file", |setting| {
             setting.value.as_str().filter(|text| !text.is_empty()).map(PathBuf::from)
         })
+    }
+
+    /// A secret in either form, or the empty text where there is none.
+    pub(super) fn optional_secret(&mut self, key: &str) -> SecretString {
+        if !self.is_path_form(key) {
+            match self.take(key).map(|setting| setting.value.as_str()) {
+                Some(Some(text)) => return SecretString::from(text),
+                _ => self.problem(key, "is not a text", "give a text, or nothing"),
+            }
+            return SecretString::from("");
+        }
+        let found = self.secret(key, "give a text, or nothing");
+        found.map_or_else(|| SecretString::from(""), |(_, secret)| secret)
     }
 
     /// A secret in either form, not empty, with the name it was given under. Problems do not show

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
-    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, OpenHours, Origins,
+    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MailConfig, MailTransport,
+    OpenHours, Origins,
     Problem, Profile, Rate, ScheduleConfig, ServerConfig, SigningKeySource, url,
 };
 
@@ -22,9 +23,12 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     let server = server(&mut reader);
     let database = database(&mut reader);
     let auth = auth(&mut reader);
+    let mail = mail(&mut reader, profile, auth.verify_email);
     let schedule = schedule(&mut reader);
     let log = log(&mut reader);
-    let config = database.map(|database| Config { profile, server, database, auth, schedule, log });
+    let config = database.map(|database| {
+        Config { profile, server, database, auth, mail, schedule, log }
+    });
     let (origins, problems) = reader.finish();
     (config, origins, problems)
 }
@@ -112,6 +116,7 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
         attempts_per_address: reader.number("auth.attempts_per_address", 3..=1_000_000),
         attempts_in_all: reader.number("auth.attempts_in_all", 3..=1_000_000),
         signing_key: signing_key(reader),
+        verify_email: reader.switch("auth.verify_email"),
         provider_sign_up: reader.switch("auth.provider_sign_up"),
         password_min_length: reader.number("auth.password_min_length", 8..=64),
         password_min_strength: reader.number("auth.password_min_strength", 0..=4),
@@ -134,6 +139,40 @@ fn signing_key(reader: &mut Reader<'_>) -> SigningKeySource {
     }
     let pem = reader.secret(KEY, VALID).map(|(_, pem)| pem);
     SigningKeySource::Pem(pem.unwrap_or_else(|| SecretString::from("")))
+}
+
+fn mail(reader: &mut Reader<'_>, profile: Profile, verify_email: bool) -> MailConfig {
+    const TRANSPORT: &str = "mail.transport";
+    const URL: &str = "mail.smtp_url";
+    let all = [MailTransport::None, MailTransport::Folder, MailTransport::Smtp];
+    let transport = reader.choice(TRANSPORT, MailTransport::None, &all, MailTransport::name);
+    if transport == MailTransport::Folder && profile == Profile::Production {
+        let remedy = "give smtp and a mail.smtp_url, or none for no mail at all";
+        reader.problem(TRANSPORT, "nobody gets what is written into a folder", remedy);
+    }
+    if transport == MailTransport::None && verify_email {
+        let remedy = "give a mail.transport, or set this to false";
+        reader.problem("auth.verify_email", "addresses cannot be verified without mail", remedy);
+    }
+    let url = reader.optional_secret(URL);
+    if transport == MailTransport::Smtp && url.expose_secret().is_empty() {
+        let remedy = "give smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST:587?tls=required";
+        reader.problem(URL, "there is no mail server for mail.transport = \"smtp\"", remedy);
+    }
+    let pages = reader.optional_text("mail.pages_url", 500);
+    if pages.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+        let remedy = "give where the pages are, such as \"https://app.example.com\", or nothing";
+        reader.problem("mail.pages_url", "is no web address", remedy);
+    }
+    MailConfig {
+        transport,
+        folder: reader.optional_path("mail.folder").unwrap_or_else(|| PathBuf::from(".")),
+        smtp_url: url,
+        smtp_ca_file: reader.optional_path("mail.smtp_ca_file"),
+        from: reader.name("mail.from", 200),
+        pages_url: pages,
+        templates_folder: reader.optional_path("mail.templates_folder"),
+    }
 }
 
 fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {

@@ -77,7 +77,8 @@ impl AuthService for Auth {
         };
         let new = NewUser { display_name, email, password, role, time_zone };
         let user = self.accounts.sign_up(deadline, new, once).await?;
-        Ok(Response::new(pb::SignUpResponse { user: Some(wire::user(&user)) }))
+        let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
+        Ok(Response::new(pb::SignUpResponse { user, verification_sent }))
     }
 
     async fn log_in(

@@ -45,6 +45,7 @@ pub(super) fn user(account: &User) -> pb::User {
         create_time: Some(timestamp(account.created_at)),
         update_time: Some(timestamp(account.updated_at)),
         etag: etag(account.version),
+        email_verified: account.email_verified_at.is_some(),
     }
 }
 
@@ -91,6 +92,10 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::SessionsRevoked => audit_event::Kind::SessionsRevoked,
         Act::RefreshTokenReused => audit_event::Kind::RefreshTokenReused,
         Act::PasswordChanged => audit_event::Kind::PasswordChanged,
+        Act::PasswordReset => audit_event::Kind::PasswordReset,
+        Act::EmailVerified => audit_event::Kind::EmailVerified,
+        Act::EmailChangeRequested => audit_event::Kind::EmailChangeRequested,
+        Act::EmailChanged => audit_event::Kind::EmailChanged,
         Act::RoleChanged => audit_event::Kind::RoleChanged,
         Act::Disabled => audit_event::Kind::Disabled,
         Act::Enabled => audit_event::Kind::Enabled,

@@ -16,6 +16,7 @@ mod caller;
 mod catalogue;
 mod catalogue_wire;
 mod convert;
+mod email;
 mod frames;
 mod gate;
 pub mod health;

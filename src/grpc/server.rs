@@ -198,9 +198,14 @@ fn routes<H: HealthService>(
     };
     let gate_state = gate_of(server, services.ambient, stopping);
     let auth = AuthServiceServer::new(Auth {
-        accounts: services.accounts,
+        accounts: services.accounts.clone(),
         requests: requests.clone(),
         pages: pages.clone(),
+        shortest_password: config.auth.password_min_length,
+    });
+    let email = EmailServiceServer::new(EmailApi {
+        accounts: services.accounts,
+        requests: requests.clone(),
         shortest_password: config.auth.password_min_length,
     });
     let schedule = ScheduleServiceServer::new(ScheduleApi {
@@ -223,6 +228,9 @@ fn routes<H: HealthService>(
     let mut routes = Routes::new(health.max_decoding_message_size(longest))
         .add_service(
             auth.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            email.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
             schedule.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),

@@ -39,6 +39,8 @@ pub struct Policies {
     pub address: Policy,
     /// At all accounts, from devices that these do not know.
     pub in_all: Policy,
+    /// Not of secrets: letters to one address.
+    pub mail: Policy,
 }
 
 impl Policies {
@@ -69,6 +71,13 @@ impl Policies {
                 forget: each(TimeDelta::minutes(1), in_all),
                 first,
                 longest: TimeDelta::seconds(5),
+            },
+            // Whoever asks for mail to somebody else's address fills no mailbox.
+            mail: Policy {
+                free: 5,
+                forget: TimeDelta::minutes(30),
+                first: TimeDelta::minutes(5),
+                longest: TimeDelta::hours(2),
             },
         }
     }
@@ -154,6 +163,11 @@ impl Keys {
     /// For an account, whether or not there is one.
     pub fn account(&self, email: &Email) -> Key {
         self.key(b"account", email.as_str().as_bytes())
+    }
+
+    /// For letters to an address.
+    pub fn mail(&self, email: &Email) -> Key {
+        self.key(b"mail", email.as_str().as_bytes())
     }
 
     /// For somebody who is logged in already, and is asked for the password again.

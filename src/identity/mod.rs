@@ -5,6 +5,7 @@
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
 pub mod attempts;
+pub mod code;
 pub mod email;
 pub mod password;
 pub mod pepper;

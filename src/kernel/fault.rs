@@ -101,6 +101,8 @@ reasons! {
     RateLimited "RATE_LIMITED" ResourceExhausted;
     RefreshRefused "REFRESH_REFUSED" Unauthenticated;
     TooManyAttempts "TOO_MANY_ATTEMPTS" ResourceExhausted;
+    CodeRefused "CODE_REFUSED" FailedPrecondition;
+    MailOff "MAIL_OFF" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

@@ -9,6 +9,7 @@ use std::{
 const ROOMS: &[&str] = &[
     "kernel",
     "identity",
+    "mail",
     "events",
     "catalogue",
     "schedule",
@@ -80,6 +81,11 @@ fn sql_is_spoken_in_storage_and_stores_only() {
     only_in(&["sea_orm", "sea_orm_migration", "migration"], |path| {
         path.starts_with("src/storage/") || path.ends_with("/store.rs") || path.contains("/store/")
     });
+}
+
+#[test]
+fn mail_servers_are_spoken_to_in_their_porch_only() {
+    only_in(&["lettre", "url"], |path| path == "src/carrier.rs");
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub enum Act {
     RefreshTokenReused,
     /// A password changed.
     PasswordChanged,
+    /// A password was set by a code.
+    PasswordReset,
+    /// It was shown that an address is its owner's.
+    EmailVerified,
+    /// Somebody asked for another address for an account.
+    EmailChangeRequested,
+    /// An account has another address.
+    EmailChanged,
     /// A role changed.
     RoleChanged,
     /// An account was shut out.
@@ -37,7 +45,7 @@ pub enum Act {
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -45,6 +53,10 @@ impl Act {
         Self::SessionsRevoked,
         Self::RefreshTokenReused,
         Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::EmailVerified,
+        Self::EmailChangeRequested,
+        Self::EmailChanged,
         Self::RoleChanged,
         Self::Disabled,
         Self::Enabled,
@@ -60,6 +72,10 @@ impl Act {
             Self::SessionsRevoked => "sessions_revoked",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::EmailVerified => "email_verified",
+            Self::EmailChangeRequested => "email_change_requested",
+            Self::EmailChanged => "email_changed",
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",

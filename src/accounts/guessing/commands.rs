@@ -25,16 +25,9 @@ impl UnitOfWork for Reserve {
 
     /// `TOO_MANY_ATTEMPTS` with the time to wait; then it is counted nowhere.
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let (mut reserved, mut wait) = (Vec::new(), None);
-        for (tally, policy) in self.counted.lock(tx, self.now).await? {
-            match tally.reserve(policy, self.now) {
-                Ok(next) => reserved.push(next),
-                Err(more) => wait = wait.max(Some(more)),
-            }
-        }
-        match wait {
+        match self.counted.reserve(tx, self.now).await? {
             Some(wait) => Err(too_many(wait)),
-            None => self.counted.write(tx, &reserved).await,
+            None => Ok(()),
         }
     }
 }

@@ -31,6 +31,9 @@ impl Counted {
     /// Locks the rows until the transaction ends, and makes those that are not there yet; what they say,
     /// with the policy of each.
     pub async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<(Tally, Policy)>, Fault> {
+        if self.0.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = self.0.iter().map(|(key, _)| active(key, Tally::empty(now)));
         let found: Vec<Model> = Entity::insert_many(rows)
             .on_conflict(OnConflict::column(Column::Key).update_column(Column::Key).to_owned())
@@ -50,6 +53,9 @@ impl Counted {
 
     /// Writes back, in the same order, what was locked before.
     pub async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
         let rows = self.0.iter().zip(tallies).map(|((key, _), tally)| active(key, *tally));
         let changed = [Column::Count, Column::Since, Column::BlockedUntil];
         Entity::insert_many(rows)
@@ -58,6 +64,22 @@ impl Counted {
             .await
             .map_err(|e| engine::fault(&e))?;
         Ok(())
+    }
+
+    /// Reserves an attempt. When there were too many it is counted nowhere, and the longest of the waits
+    /// is returned.
+    pub async fn reserve(&self, tx: &Tx, now: Instant) -> Result<Option<TimeDelta>, Fault> {
+        let (mut reserved, mut wait) = (Vec::new(), None);
+        for (tally, policy) in self.lock(tx, now).await? {
+            match tally.reserve(policy, now) {
+                Ok(next) => reserved.push(next),
+                Err(more) => wait = wait.max(Some(more)),
+            }
+        }
+        if wait.is_none() {
+            self.write(tx, &reserved).await?;
+        }
+        Ok(wait)
     }
 
     /// Gives the attempt back.

@@ -13,6 +13,7 @@ use crate::{
     },
     identity::refresh::{RefreshToken, Verdict, judge},
     kernel::{fault::Fault, id::UserId},
+    mail::{self, Letter},
     storage::{Tx, UnitOfWork},
 };
 
@@ -26,6 +27,8 @@ pub struct Begin {
     pub generation: i64,
     /// What the attempt at the password was counted by: it was right.
     pub counted: Counted,
+    /// What tells the owner, unless it is the first log-in of all.
+    pub notice: Option<Letter>,
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// Who does it.
@@ -46,6 +49,9 @@ impl UnitOfWork for Begin {
         };
         if !account.as_ref().is_some_and(same) {
             return Ok(None);
+        }
+        if self.notice.is_some() && store::is_any(tx, user).await? {
+            mail::store::insert(tx, &self.notice).await?;
         }
         let mut ended = Vec::new();
         for surplus in store::surplus(tx, user, self.lifetimes, now).await? {

@@ -26,6 +26,7 @@ use crate::{
         id::UserId,
         time::Instant,
     },
+    mail::Letter,
     storage::{Deadline, Query, Snapshot},
 };
 
@@ -67,7 +68,7 @@ impl Accounts {
         deadline: Deadline,
         account: Account,
         counted: Counted,
-        device: String,
+        (device, notice): (String, Option<Letter>),
         origin: Origin,
     ) -> Result<Option<LoggedIn>, Fault> {
         let now = self.ambient.now();
@@ -88,7 +89,8 @@ impl Accounts {
         let generation = account.token_generation;
         let witness = self.witness(Some(user), origin, now);
         let lifetimes = self.lifetimes;
-        let unit = Begin { session: session.clone(), generation, counted, lifetimes, witness };
+        let unit =
+            Begin { session: session.clone(), generation, counted, notice, lifetimes, witness };
         let Some(surplus) = self.store.run(deadline, unit).await? else { return Ok(None) };
         for ended in surplus {
             self.tokens.end_session(ended, now);

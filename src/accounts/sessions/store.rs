@@ -59,6 +59,20 @@ pub async fn list(
     rows.into_iter().map(session).collect()
 }
 
+/// Whether there was a log-in to this account within the time for which sessions are kept.
+pub async fn is_any(tx: &Tx, user: UserId) -> Result<bool, Fault> {
+    let found: Option<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::SessionId)
+        .filter(Column::UserId.eq(user.0))
+        .limit(1)
+        .into_tuple()
+        .one(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
+}
+
 /// The live sessions of an account that are one too many when another one begins: those that were used
 /// least recently.
 pub async fn surplus(

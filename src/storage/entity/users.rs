@@ -6,6 +6,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
     pub email: String,
+    pub email_verified_at: Option<DateTimeUtc>,
     pub display_name: String,
     pub password_hash: String,
     pub role: String,

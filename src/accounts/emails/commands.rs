@@ -1,0 +1,327 @@
+//! Units of work on addresses. Each locks the account first, then uses the code up.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Stored, store};
+use crate::{
+    accounts::{
+        Kind, User,
+        audit::{self, Witness},
+        commands::{Act, finish, open, wrong_password},
+        guessing::store::Counted,
+        store::{self as accounts, Account},
+    },
+    identity::{
+        Ended,
+        code::{Hash, Purpose},
+    },
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+    },
+    mail::{self, Letter},
+    schedule::Schedule,
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// Posts a code: the code itself and the letter that it is in.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// The code.
+    pub code: Stored,
+    /// The letters.
+    pub letters: Vec<Letter>,
+    /// What mail to this address is counted by. When there was too much of it nothing is posted, and
+    /// nobody is told.
+    pub counted: Counted,
+    /// The request, for retries.
+    pub once: Once,
+}
+
+impl UnitOfWork for Post {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        if self.once.earlier::<Option<User>>(tx).await?.is_some() {
+            return Ok(());
+        }
+        post(tx, &self.code, &self.letters, &self.counted).await?;
+        let owner = self.code.user.map_or(Uuid::nil(), |user| user.0);
+        self.once.keep(tx, owner, 0, &None::<User>, self.code.created_at).await
+    }
+}
+
+async fn post(
+    tx: &Tx,
+    code: &Stored,
+    letters: &[Letter],
+    counted: &Counted,
+) -> Result<(), Fault> {
+    if counted.reserve(tx, code.created_at).await?.is_some() {
+        return Ok(());
+    }
+    if let Some(user) = code.user {
+        // Only the newest is good. Nobody waits in a circle: the account is not locked, and who has it
+        // locked takes codes after it.
+        store::remove_of(tx, user, Some(code.purpose)).await?;
+    }
+    store::insert(tx, code).await?;
+    mail::store::insert(tx, letters).await
+}
+
+/// Shows that an address is its owner's: makes the account of a sign-up, or notes it in the account.
+#[derive(Debug, Clone)]
+pub struct Verify {
+    /// The hash of the code.
+    pub code: Hash,
+    /// The id of the account to make.
+    pub id: UserId,
+    /// What a new provider begins with, apart from the zone.
+    pub schedule: Arc<Schedule>,
+    /// What attempts at codes are counted by.
+    pub counted: Counted,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Verify {
+    type Output = User;
+
+    async fn run(&self, tx: &Tx) -> Result<User, Fault> {
+        let now = self.witness.now;
+        self.counted.refund(tx, now).await?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
+        match (found.purpose, &found.applicant, found.user) {
+            (Purpose::SignUp, Some(applicant), None) => {
+                use_up(tx, &self.code).await?;
+                let user = User {
+                    id: self.id,
+                    display_name: applicant.display_name.clone(),
+                    email: found.email.clone(),
+                    email_verified_at: Some(now),
+                    role: applicant.role,
+                    time_zone: applicant.zone(),
+                    disabled: false,
+                    version: 1,
+                    created_at: now,
+                    updated_at: now,
+                };
+                let password_hash = applicant.password_hash.clone();
+                let account = Account { user, password_hash, token_generation: 0 };
+                let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
+                store::remove_applicants(tx, &found.email).await?;
+                open(tx, &account, &zoned, None).await.map_err(|fault| match fault.reason() {
+                    // Somebody has got the address in the meantime.
+                    Reason::EmailTaken => refused(),
+                    _ => fault,
+                })?;
+                self.record(tx, self.id).await?;
+                self.once.keep(tx, self.id.0, 1, &account.user, now).await?;
+                Ok(account.user)
+            }
+            (Purpose::Verify, None, Some(id)) => {
+                let mut account = locked(tx, id, &found).await?;
+                use_up(tx, &self.code).await?;
+                account.user.email_verified_at = Some(now);
+                let act = Act {
+                    kind: Kind::EmailVerified,
+                    actor: id,
+                    detail: json!({}),
+                    ended: None,
+                    audited: Some((audit::Act::EmailVerified, &self.witness)),
+                };
+                finish(tx, account, act, &self.once, now).await
+            }
+            _ => Err(refused()),
+        }
+    }
+}
+
+impl Verify {
+    async fn record(&self, tx: &Tx, user: UserId) -> Result<(), Fault> {
+        let entry = self.witness.of(audit::Act::EmailVerified, Some(user), None, json!({}));
+        audit::store::record(tx, entry).await
+    }
+}
+
+/// Sets a new password by a code, and ends all log-ins.
+#[derive(Clone)]
+pub struct Reset {
+    /// The hash of the code.
+    pub code: Hash,
+    /// Whose account it is.
+    pub user: UserId,
+    /// The hash of the new password.
+    pub new_hash: String,
+    /// What tells the owner.
+    pub letter: Option<Letter>,
+    /// What attempts at codes are counted by.
+    pub counted: Counted,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Reset {
+    type Output = (User, Ended);
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let now = self.witness.now;
+        self.counted.refund(tx, now).await?;
+        let account = accounts::lock(tx, self.user).await?.ok_or_else(refused)?;
+        let present = Ended { least: account.token_generation, kept: None };
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok((earlier, present));
+        }
+        let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
+        let mut account = fitting(account, &found)?;
+        if found.purpose != Purpose::Reset {
+            return Err(refused());
+        }
+        use_up(tx, &self.code).await?;
+        // Whatever else was on its way may have been asked for by somebody else.
+        store::remove_of(tx, self.user, None).await?;
+        account.password_hash.clone_from(&self.new_hash);
+        // Whoever has the code reads what goes to this address.
+        account.user.email_verified_at.get_or_insert(now);
+        let ended = Ended { least: present.least + 1, kept: None };
+        mail::store::insert(tx, &self.letter).await?;
+        let act = Act {
+            kind: Kind::PasswordReset,
+            actor: self.user,
+            detail: json!({}),
+            ended: Some(ended),
+            audited: Some((audit::Act::PasswordReset, &self.witness)),
+        };
+        Ok((finish(tx, account, act, &self.once, now).await?, ended))
+    }
+}
+
+/// Posts a code to the address that an account is to have. The service has verified the password, and
+/// names its hash.
+#[derive(Clone)]
+pub struct BeginChange {
+    /// Whose.
+    pub user: UserId,
+    /// The hash that the present password was verified against.
+    pub verified: String,
+    /// The code.
+    pub code: Stored,
+    /// To the new address and to the present one.
+    pub letters: Vec<Letter>,
+    /// What mail to the new address is counted by.
+    pub mail: Counted,
+    /// What the attempt at the present password was counted by.
+    pub counted: Counted,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for BeginChange {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let now = self.witness.now;
+        self.counted.refund(tx, now).await?;
+        let account = accounts::lock(tx, self.user).await?;
+        let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
+        if self.once.earlier::<Option<User>>(tx).await?.is_some() {
+            return Ok(());
+        }
+        if account.password_hash != self.verified {
+            return Err(wrong_password());
+        }
+        post(tx, &self.code, &self.letters, &self.mail).await?;
+        let act = audit::Act::EmailChangeRequested;
+        let entry = self.witness.of(act, Some(self.user), None, json!({}));
+        audit::store::record(tx, entry).await?;
+        self.once.keep(tx, self.user.0, account.user.version, &None::<User>, now).await
+    }
+}
+
+/// Gives an account the address that a code was sent to.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The hash of the code.
+    pub code: Hash,
+    /// Whose account it is.
+    pub user: UserId,
+    /// What tells the former address.
+    pub letter: Option<Letter>,
+    /// What attempts at codes are counted by.
+    pub counted: Counted,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Change {
+    type Output = User;
+
+    async fn run(&self, tx: &Tx) -> Result<User, Fault> {
+        let now = self.witness.now;
+        self.counted.refund(tx, now).await?;
+        let account = accounts::lock(tx, self.user).await?;
+        let mut account = account.filter(|account| !account.user.disabled).ok_or_else(refused)?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
+        if found.purpose != Purpose::Change || found.user != Some(self.user) {
+            return Err(refused());
+        }
+        use_up(tx, &self.code).await?;
+        // Codes that went to the former address are not good for the new one.
+        store::remove_of(tx, self.user, None).await?;
+        store::remove_applicants(tx, &found.email).await?;
+        account.user.email = found.email;
+        account.user.email_verified_at = Some(now);
+        mail::store::insert(tx, &self.letter).await?;
+        let act = Act {
+            kind: Kind::EmailChanged,
+            actor: self.user,
+            detail: json!({}),
+            ended: None,
+            audited: Some((audit::Act::EmailChanged, &self.witness)),
+        };
+        let changed = finish(tx, account, act, &self.once, now).await;
+        changed.map_err(|fault| match fault.reason() {
+            Reason::EmailTaken => refused(),
+            _ => fault,
+        })
+    }
+}
+
+/// The account that a code is for, locked; only while it has the address that the code went to.
+async fn locked(tx: &Tx, user: UserId, code: &Stored) -> Result<Account, Fault> {
+    let account = accounts::lock(tx, user).await?.ok_or_else(refused)?;
+    fitting(account, code)
+}
+
+fn fitting(account: Account, code: &Stored) -> Result<Account, Fault> {
+    let user = &account.user;
+    let fits = !user.disabled && code.user == Some(user.id) && user.email == code.email;
+    if fits { Ok(account) } else { Err(refused()) }
+}
+
+async fn use_up(tx: &Tx, code: &Hash) -> Result<(), Fault> {
+    if store::remove(tx, code).await? { Ok(()) } else { Err(refused()) }
+}
+
+/// The one answer to every code that is not good.
+pub fn refused() -> Fault {
+    Fault::new(Reason::CodeRefused, "the code is not good, or no longer; ask for a new one")
+        .field("code", "must be the code of a mail that was sent lately and not used yet")
+}

@@ -1,0 +1,407 @@
+//! What callers can do with addresses.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use super::{
+    Applicant, Stored,
+    commands::{BeginChange, Change, Post, Reset, Verify, refused},
+    store,
+};
+use crate::{
+    accounts::{
+        User,
+        commands::wrong_password,
+        guessing::{commands::Reserve, store::Counted},
+        service::{Accounts, ByEmail, ById, Earlier, NewUser},
+        store::Account,
+    },
+    identity::{
+        Caller, Origin,
+        code::{Code, Purpose},
+        email::Email,
+    },
+    kernel::{
+        fault::{Fault, Reason, Violations},
+        id::UserId,
+        time::Instant,
+    },
+    mail::{self, Letter, NOTICE, Text, told},
+    storage::{Deadline, Query, Snapshot, request::Once},
+};
+
+impl Accounts {
+    /// Public, where addresses are verified: a stranger signs up, and the account is made when the code
+    /// comes back. Whether there is an account with the address makes no difference that anybody but its
+    /// owner could see.
+    pub(in crate::accounts) async fn apply(
+        &self,
+        deadline: Deadline,
+        new: NewUser,
+        once: Once,
+    ) -> Result<(), Fault> {
+        let password_hash = self.hasher.hash(new.password).await?;
+        let account = self.store.read(deadline, ByEmail(new.email.clone())).await?;
+        let applicant = Applicant {
+            display_name: new.display_name,
+            password_hash,
+            role: new.role,
+            time_zone: new.time_zone.name().to_owned(),
+        };
+        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
+        let text = code.text();
+        let (stored, text) = match account {
+            None => {
+                let stored = self.code(&code, Purpose::SignUp, None, &new.email, now);
+                let stored = Stored { applicant: Some(applicant), ..stored };
+                (stored, Text::ConfirmSignUp { code: text })
+            }
+            Some(Account { user, .. }) if user.disabled => {
+                (self.code(&code, Purpose::Nothing, None, &new.email, now), Text::Nothing)
+            }
+            Some(Account { user, .. }) => {
+                let stored = self.code(&code, Purpose::Reset, Some(user.id), &new.email, now);
+                (stored, Text::AccountExists { name: user.display_name, code: text })
+            }
+        };
+        self.post(deadline, stored, text, once).await
+    }
+
+    /// Sends the caller a code by which the address is verified.
+    pub async fn request_verification(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        once: Once,
+    ) -> Result<(), Fault> {
+        self.mail_is_on()?;
+        let user = self.me(deadline, caller).await?;
+        if user.email_verified_at.is_some() {
+            return Ok(());
+        }
+        let (stored, text) = self.verification(&user);
+        self.post(deadline, stored, text, once).await
+    }
+
+    /// A code by which an account's address is verified, and what its letter says.
+    pub(in crate::accounts) fn verification(&self, user: &User) -> (Stored, Text) {
+        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
+        let stored = self.code(&code, Purpose::Verify, Some(user.id), &user.email, now);
+        (stored, Text::VerifyEmail { name: user.display_name.clone(), code: code.text() })
+    }
+
+    /// Public: shows that an address is its owner's.
+    pub async fn verify_email(
+        &self,
+        deadline: Deadline,
+        code: &str,
+        once: Once,
+        origin: Origin,
+    ) -> Result<User, Fault> {
+        let counted = self.code_attempt(deadline, &origin).await?;
+        let code = Code::parse(code).ok_or_else(refused)?;
+        let now = self.ambient.now();
+        let unit = Verify {
+            code: code.hash(),
+            id: UserId(self.ambient.id(now)),
+            schedule: Arc::clone(&self.default_schedule),
+            counted,
+            once: once.clone(),
+            witness: self.witness(None, origin, now),
+        };
+        let done = self.store.run(deadline, unit).await;
+        self.again(deadline, done, once).await
+    }
+
+    /// Public: sends a code for a new password to an address that has an account. Answers the same, after
+    /// the same work, for every address.
+    pub async fn request_reset(
+        &self,
+        deadline: Deadline,
+        email: Email,
+        once: Once,
+    ) -> Result<(), Fault> {
+        self.mail_is_on()?;
+        let account = self.store.read(deadline, ByEmail(email.clone())).await?;
+        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
+        let (stored, text) = match account.filter(|account| !account.user.disabled) {
+            Some(Account { user, .. }) => {
+                let stored = self.code(&code, Purpose::Reset, Some(user.id), &email, now);
+                (stored, Text::ResetPassword { name: user.display_name, code: code.text() })
+            }
+            None => (self.code(&code, Purpose::Nothing, None, &email, now), Text::Nothing),
+        };
+        self.post(deadline, stored, text, once).await
+    }
+
+    /// Public: sets a new password by a code, and ends all log-ins of the account.
+    pub async fn reset_password(
+        &self,
+        deadline: Deadline,
+        (code, new): (&str, SecretString),
+        once: Once,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        if self.store.read(deadline, Earlier::<User>::new(once.clone())).await?.is_some() {
+            return Ok(());
+        }
+        let counted = self.code_attempt(deadline, &origin).await?;
+        // Before anything is hashed: a guess costs a look.
+        let (code, account) = self.behind(deadline, code, Purpose::Reset).await?;
+        let user = &account.user;
+        let (name, email) = (&user.display_name, user.email.as_str());
+        if let Some(weak) = self.weakness(new.clone(), name, email).await? {
+            self.give_back(deadline, &counted).await?;
+            let mut violations = Violations::new();
+            violations.add("new_password", weak);
+            return Err(violations.into_fault());
+        }
+        let now = self.ambient.now();
+        let unit = Reset {
+            code: code.hash(),
+            user: user.id,
+            new_hash: self.hasher.hash(new).await?,
+            letter: self.password_notice(user, now, &origin)?,
+            counted,
+            once: once.clone(),
+            witness: self.witness(Some(user.id), origin, now),
+        };
+        let done = self.store.run(deadline, unit).await;
+        self.mail.wake();
+        match done {
+            Ok((user, ended)) => {
+                self.tokens.end(user.id, ended, self.ambient.now());
+                Ok(())
+            }
+            Err(fault) => self.again(deadline, Err(fault), once).await.map(drop::<User>),
+        }
+    }
+
+    /// Sends a code to the address that the caller's account is to have.
+    pub async fn request_email_change(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        (new, password): (Email, SecretString),
+        once: Once,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        self.mail_is_on()?;
+        let earlier = Earlier::<Option<User>>::new(once.clone());
+        if self.store.read(deadline, earlier).await?.is_some() {
+            return Ok(());
+        }
+        let account = self.store.read(deadline, ById(caller.user)).await?;
+        let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
+        let counted = self.own_attempt(caller.user, &origin);
+        let verified = account.password_hash;
+        if !self.guess(deadline, &counted, password, Some(verified.clone())).await? {
+            return Err(wrong_password());
+        }
+        let user = account.user;
+        let taken = self.store.read(deadline, ByEmail(new.clone())).await?;
+        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
+        let (stored, to_new) = match taken {
+            None => {
+                let stored = self.code(&code, Purpose::Change, Some(user.id), &new, now);
+                (stored, Text::ConfirmEmailChange { code: code.text() })
+            }
+            Some(Account { user: owner, .. }) => {
+                let text = if owner.id == user.id || owner.disabled {
+                    Text::Nothing
+                } else {
+                    Text::AddressInUse { name: owner.display_name }
+                };
+                (self.code(&code, Purpose::Nothing, None, &new, now), text)
+            }
+        };
+        let new_email = new.as_str().to_owned();
+        let to_old = Text::EmailChangeRequested { name: user.display_name, new_email };
+        let lifetime = Purpose::Change.lifetime();
+        let letters = [
+            self.mail.letter(&new, to_new, now, lifetime)?,
+            self.mail.letter(&user.email, to_old, now, NOTICE)?,
+        ];
+        let unit = BeginChange {
+            user: user.id,
+            verified,
+            code: stored,
+            letters: letters.into_iter().flatten().collect(),
+            mail: self.mail_to(&new),
+            counted,
+            once,
+            witness: self.witness(Some(user.id), origin, now),
+        };
+        self.store.run(deadline, unit).await?;
+        self.mail.wake();
+        Ok(())
+    }
+
+    /// Public: gives an account the address that a code was sent to.
+    pub async fn confirm_email_change(
+        &self,
+        deadline: Deadline,
+        code: &str,
+        once: Once,
+        origin: Origin,
+    ) -> Result<User, Fault> {
+        let earlier = Earlier::<User>::new(once.clone());
+        if let Some(earlier) = self.store.read(deadline, earlier).await? {
+            return Ok(earlier);
+        }
+        let counted = self.code_attempt(deadline, &origin).await?;
+        let now = self.ambient.now();
+        let hash = Code::parse(code).ok_or_else(refused)?.hash();
+        let found = self.store.read(deadline, ByCode { hash, now }).await?.ok_or_else(refused)?;
+        let (Purpose::Change, Some(id)) = (found.purpose, found.user) else {
+            return Err(refused());
+        };
+        let account = self.store.read(deadline, ById(id)).await?.ok_or_else(refused)?;
+        let new_email = found.email.as_str().to_owned();
+        let name = account.user.display_name;
+        let text = Text::EmailChanged { name, new_email };
+        let unit = Change {
+            code: hash,
+            user: id,
+            letter: self.mail.letter(&account.user.email, text, now, NOTICE)?,
+            counted,
+            once: once.clone(),
+            witness: self.witness(Some(id), origin, now),
+        };
+        let done = self.store.run(deadline, unit).await;
+        self.mail.wake();
+        self.again(deadline, done, once).await
+    }
+
+    /// What tells the owner of an account that its password is another one now.
+    pub(in crate::accounts) fn password_notice(
+        &self,
+        user: &User,
+        now: Instant,
+        origin: &Origin,
+    ) -> Result<Option<Letter>, Fault> {
+        let text = Text::PasswordChanged {
+            name: user.display_name.clone(),
+            at: told(now, user.time_zone),
+            address: origin.address_text(),
+        };
+        self.mail.letter(&user.email, text, now, NOTICE)
+    }
+
+    /// What tells the owner of an account of a log-in with a device that was not known.
+    pub(in crate::accounts) fn log_in_notice(
+        &self,
+        user: &User,
+        now: Instant,
+        origin: &Origin,
+    ) -> Result<Option<Letter>, Fault> {
+        let text = Text::NewLogIn {
+            name: user.display_name.clone(),
+            at: told(now, user.time_zone),
+            address: origin.address_text(),
+            device: mail::device(origin),
+        };
+        self.mail.letter(&user.email, text, now, NOTICE)
+    }
+
+    async fn post(
+        &self,
+        deadline: Deadline,
+        code: Stored,
+        text: Text,
+        once: Once,
+    ) -> Result<(), Fault> {
+        let lifetime = code.purpose.lifetime();
+        let letter = self.mail.letter(&code.email, text, code.created_at, lifetime)?;
+        let counted = self.mail_to(&code.email);
+        let letters = letter.into_iter().collect();
+        self.store.run(deadline, Post { code, letters, counted, once }).await?;
+        self.mail.wake();
+        Ok(())
+    }
+
+    fn code(
+        &self,
+        code: &Code,
+        purpose: Purpose,
+        user: Option<UserId>,
+        email: &Email,
+        now: Instant,
+    ) -> Stored {
+        Stored {
+            hash: code.hash(),
+            purpose,
+            user,
+            email: email.clone(),
+            applicant: None,
+            created_at: now,
+            expires_at: now + purpose.lifetime(),
+        }
+    }
+
+    fn mail_to(&self, email: &Email) -> Counted {
+        Counted::by(vec![(self.keys.mail(email), self.policies.mail)])
+    }
+
+    fn mail_is_on(&self) -> Result<(), Fault> {
+        if self.mail.is_on() {
+            return Ok(());
+        }
+        Err(Fault::new(Reason::MailOff, "this server sends no mail; ask an admin"))
+    }
+
+    /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
+    /// was right.
+    async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Counted, Fault> {
+        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
+        let counted = Counted::by(address.into_iter().collect());
+        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
+        self.store.run(deadline, reserve).await?;
+        Ok(counted)
+    }
+
+    /// The account behind a code.
+    async fn behind(
+        &self,
+        deadline: Deadline,
+        text: &str,
+        purpose: Purpose,
+    ) -> Result<(Code, Account), Fault> {
+        let code = Code::parse(text).ok_or_else(refused)?;
+        let (hash, now) = (code.hash(), self.ambient.now());
+        let found = self.store.read(deadline, ByCode { hash, now }).await?;
+        let found = found.filter(|found| found.purpose == purpose).ok_or_else(refused)?;
+        let user = found.user.ok_or_else(refused)?;
+        let account = self.store.read(deadline, ById(user)).await?.ok_or_else(refused)?;
+        Ok((code, account))
+    }
+
+    /// The answer to a request whose twin used the code up a moment ago is the twin's.
+    async fn again(
+        &self,
+        deadline: Deadline,
+        done: Result<User, Fault>,
+        once: Once,
+    ) -> Result<User, Fault> {
+        match done {
+            Err(fault) if fault.reason() == Reason::CodeRefused => {
+                self.store.read(deadline, Earlier::<User>::new(once)).await?.ok_or(fault)
+            }
+            done => done,
+        }
+    }
+}
+
+struct ByCode {
+    hash: crate::identity::code::Hash,
+    now: Instant,
+}
+
+impl Query for ByCode {
+    type Output = Option<Stored>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find(at, &self.hash, self.now).await
+    }
+}

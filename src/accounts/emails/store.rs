@@ -1,0 +1,102 @@
+//! Codes as rows.
+
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
+
+use super::{Applicant, Stored};
+use crate::{
+    identity::{
+        code::{Hash, Purpose},
+        email::Email,
+    },
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    storage::{
+        Session, Tx, UnitOfWork, engine,
+        entity::email_codes::{ActiveModel, Column, Entity, Model},
+    },
+};
+
+/// Adds a code.
+pub async fn insert(tx: &Tx, code: &Stored) -> Result<(), Fault> {
+    let done = Entity::insert(active(code)?).exec_without_returning(tx.db()).await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Finds a code that is still good.
+pub async fn find(at: &impl Session, hash: &Hash, now: Instant) -> Result<Option<Stored>, Fault> {
+    let row = Entity::find_by_id(hash.to_vec()).filter(Column::ExpiresAt.gt(now)).one(at.db());
+    row.await.map_err(|e| engine::fault(&e))?.map(stored).transpose()
+}
+
+/// Uses a code up. Of two who try, one is told `true`.
+pub async fn remove(tx: &Tx, hash: &Hash) -> Result<bool, Fault> {
+    let done = Entity::delete_by_id(hash.to_vec()).exec(tx.db()).await;
+    Ok(done.map_err(|e| engine::fault(&e))?.rows_affected == 1)
+}
+
+/// Ends the codes of an account: those for one purpose, or all.
+pub async fn remove_of(tx: &Tx, user: UserId, purpose: Option<Purpose>) -> Result<(), Fault> {
+    let mut of = Condition::all().add(Column::UserId.eq(user.0));
+    if let Some(purpose) = purpose {
+        of = of.add(Column::Purpose.eq(purpose.word()));
+    }
+    let done = Entity::delete_many().filter(of).exec(tx.db()).await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Ends the sign-ups that wait for an address.
+pub async fn remove_applicants(tx: &Tx, email: &Email) -> Result<(), Fault> {
+    let done = Entity::delete_many()
+        .filter(Column::Email.eq(email.as_str()))
+        .filter(Column::Purpose.eq(Purpose::SignUp.word()))
+        .exec(tx.db())
+        .await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Forgets codes that are not good any more.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Forget {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let done = Entity::delete_many().filter(Column::ExpiresAt.lte(self.now)).exec(tx.db()).await;
+        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    }
+}
+
+fn active(code: &Stored) -> Result<ActiveModel, Fault> {
+    let detail = serde_json::to_value(&code.applicant)
+        .map_err(|e| Fault::internal(format!("an applicant does not encode: {e}")))?;
+    Ok(ActiveModel {
+        code_hash: Set(code.hash.to_vec()),
+        purpose: Set(code.purpose.word().to_owned()),
+        user_id: Set(code.user.map(|user| user.0)),
+        email: Set(code.email.as_str().to_owned()),
+        detail: Set(detail),
+        created_at: Set(code.created_at),
+        expires_at: Set(code.expires_at),
+    })
+}
+
+fn stored(row: Model) -> Result<Stored, Fault> {
+    let senseless = |what: &str| Fault::internal(format!("an email_codes row: {what}"));
+    let applicant: Option<Applicant> =
+        serde_json::from_value(row.detail).map_err(|_| senseless("an applicant"))?;
+    Ok(Stored {
+        hash: Hash::try_from(row.code_hash).map_err(|_| senseless("a hash"))?,
+        purpose: Purpose::parse(&row.purpose).ok_or_else(|| senseless("unknown purpose"))?,
+        user: row.user_id.map(UserId),
+        email: Email::stored(row.email),
+        applicant,
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+    })
+}

@@ -1,0 +1,254 @@
+//! The third porch: where letters leave the house. The only place that speaks to mail servers.
+
+use std::{fmt, io, path::PathBuf, time::Duration};
+
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    message::{
+        Mailbox,
+        header::{ContentType, HeaderName, HeaderValue},
+    },
+    transport::smtp::{
+        client::{Certificate, Tls, TlsParameters},
+        response::Severity,
+    },
+};
+use tokio::io::AsyncWriteExt as _;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    identity::email::Email,
+    kernel::time::Instant,
+    mail::render::Rendered,
+};
+
+/// How long a mail server may take for each step.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How letters leave.
+#[derive(Debug, Clone)]
+pub enum Means {
+    /// Into a folder, a file each.
+    Folder(PathBuf),
+    /// To a mail server.
+    Smtp(Smtp),
+}
+
+/// Where the mail server is.
+#[derive(Clone)]
+pub struct Smtp {
+    /// `smtps://…`, or `smtp://…` with `?tls=required` for STARTTLS; may hold user and password.
+    pub url: String,
+    /// Authorities that are believed beside those of the system, PEM.
+    pub authorities: Option<Vec<u8>>,
+}
+
+// The URL may hold a password.
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Smtp")
+    }
+}
+
+/// Sends letters.
+#[derive(Clone)]
+pub struct Carrier {
+    from: Mailbox,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Folder(PathBuf),
+    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+}
+
+impl fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Carrier")
+    }
+}
+
+/// Why a letter did not leave. The text may name the server, never the address of anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It may leave later.
+    Later(String),
+    /// The mail server will never take it.
+    Never(String),
+}
+
+impl Carrier {
+    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`.
+    pub fn new(from: &str, means: Means) -> Result<Self, String> {
+        let from = from.parse().map_err(|e| format!("the sender: {e}"))?;
+        let way = match means {
+            Means::Folder(folder) => Way::Folder(folder),
+            Means::Smtp(smtp) => Way::Smtp(transport(&smtp)?),
+        };
+        Ok(Self { from, way })
+    }
+
+    /// The sender's name, or the address where there is none: what letters call the practice.
+    pub fn practice(&self) -> String {
+        self.from.name.clone().unwrap_or_else(|| self.from.email.to_string())
+    }
+
+    /// Sends a letter. `id` makes its message id, which stays the same when it is sent again.
+    pub async fn send(
+        &self,
+        (id, at): (Uuid, Instant),
+        to: &Email,
+        letter: Rendered,
+    ) -> Result<(), Refusal> {
+        let message = self.message(id, at, to, letter).map_err(Refusal::Never)?;
+        match &self.way {
+            Way::Folder(folder) => write(folder, id, &message)
+                .await
+                .map_err(|e| Refusal::Later(format!("writing to the folder: {e}"))),
+            Way::Smtp(transport) => match transport.send(message).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(refusal(&error)),
+            },
+        }
+    }
+
+    fn message(
+        &self,
+        id: Uuid,
+        at: Instant,
+        to: &Email,
+        letter: Rendered,
+    ) -> Result<Message, String> {
+        let domain = self.from.email.domain();
+        let to: Mailbox = to.as_str().parse().map_err(|_| "the recipient's address".to_owned())?;
+        // Nobody's holiday notice is to answer it (RFC 3834).
+        let automatic = HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        );
+        Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(letter.subject)
+            .message_id(Some(format!("<{id}@{domain}>")))
+            .date(at.into())
+            .raw_header(automatic)
+            .header(ContentType::TEXT_PLAIN)
+            .body(letter.body)
+            .map_err(|e| e.to_string())
+    }
+}
+
+fn transport(smtp: &Smtp) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+    // The error's own text may hold the password.
+    let wrong = |_| "the URL is not that of a mail server".to_owned();
+    let mut builder =
+        AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url).map_err(|_| wrong(()))?;
+    if let Some(pem) = &smtp.authorities {
+        let url = Url::parse(&smtp.url).map_err(|_| wrong(()))?;
+        let mut tls = TlsParameters::builder(url.host_str().unwrap_or_default().to_owned());
+        for certificate in certificates(pem)? {
+            tls = tls.add_root_certificate(certificate);
+        }
+        let tls = tls.build().map_err(|e| e.to_string())?;
+        let tls = if url.scheme() == "smtps" { Tls::Wrapper(tls) } else { Tls::Required(tls) };
+        builder = builder.tls(tls);
+    }
+    Ok(builder.timeout(Some(PATIENCE)).build())
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+    use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|e| format!("the authorities: {e}"))?;
+    if found.is_empty() {
+        return Err("the authorities: there is no certificate in PEM".to_owned());
+    }
+    let each = found.into_iter().map(|der| Certificate::from_der(der.to_vec()));
+    each.collect::<Result<_, _>>().map_err(|e| format!("the authorities: {e}"))
+}
+
+/// What a server says about this one letter is final where it says so; what it says about us, such as a
+/// wrong password, is for an operator to mend.
+fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
+    let code = error.status();
+    let text = match code {
+        // The server's words may quote an address.
+        Some(code) => format!("the mail server answered {code}"),
+        None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
+        None => "the mail server cannot be reached".to_owned(),
+    };
+    let number = code.map(|code| code.to_string());
+    let about_us = ["530", "534", "535", "538"];
+    match (code.map(|code| code.severity), number) {
+        (Some(Severity::PermanentNegativeCompletion), Some(number))
+            if !about_us.contains(&number.as_str()) =>
+        {
+            Refusal::Never(text)
+        }
+        _ => Refusal::Later(text),
+    }
+}
+
+/// Written beside and moved into place, so that nobody reads half a letter.
+async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Result<()> {
+    tokio::fs::create_dir_all(folder).await?;
+    let path = folder.join(format!("{id}.eml"));
+    let beside = folder.join(format!("{id}.{}.new", std::process::id()));
+    let mut options = tokio::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).await?;
+    file.write_all(&message.formatted()).await?;
+    file.sync_all().await?;
+    tokio::fs::rename(&beside, &path).await?;
+    tracing::info!(path = %path.display(), "wrote a letter");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senders_and_servers_are_looked_at() {
+        let folder = || Means::Folder("letters".into());
+        let named = Carrier::new("Dr. Ada <mail@example.org>", folder());
+        assert_eq!(named.map_err(|_| ()).map(|it| it.practice()), Ok("Dr. Ada".to_owned()));
+        let plain = Carrier::new("mail@example.org", folder()).unwrap();
+        assert_eq!(plain.practice(), "mail@example.org");
+        assert!(Carrier::new("nobody", folder()).is_err());
+        let smtp = |url: &str, pem: Option<&str>| {
+            let authorities = pem.map(|pem| pem.as_bytes().to_vec());
+            Carrier::new("a@b.example", Means::Smtp(Smtp { url: url.to_owned(), authorities }))
+        };
+        assert!(smtp("smtps://user:secret@mail.example.org:465", None).is_ok());
+        assert!(smtp("smtp://mail.example.org:587?tls=required", None).is_ok());
+        for (url, pem) in [
+            ("http://user:secret@mail.example.org", None),
+            ("secret", None),
+            ("smtps://user:secret@mail.example.org", Some("secret")),
+        ] {
+            let error = smtp(url, pem).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_letter_says_that_a_machine_wrote_it() {
+        let carrier = Carrier::new("Dr. Ada <mail@example.org>", Means::Folder("x".into())).unwrap();
+        let letter = Rendered { subject: "Grüße".to_owned(), body: "Hello\n".to_owned() };
+        let to = Email::parse("grace@example.org").unwrap();
+        let at = "2026-11-22T12:00:00Z".parse().unwrap();
+        let message = carrier.message(Uuid::nil(), at, &to, letter).unwrap();
+        let text = String::from_utf8(message.formatted()).unwrap();
+        for line in [
+            "Auto-Submitted: auto-generated",
+            "Message-ID: <00000000-0000-0000-0000-000000000000@example.org>",
+            "Date: Sun, 22 Nov 2026 12:00:00 +0000",
+            "To: grace@example.org",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

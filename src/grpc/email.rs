@@ -1,0 +1,135 @@
+//! `daybook.auth.v1.EmailService`.
+
+use secrecy::SecretString;
+use tonic::{Request, Response, Status};
+
+use super::{
+    auth_wire as wire,
+    caller::{caller, deadline, origin},
+    convert::Requests,
+    proto::auth::{self as pb, email_service_server::EmailService},
+};
+use crate::{
+    accounts::service::Accounts,
+    identity::{email::Email, password},
+    kernel::fault::{Fault, Violations},
+};
+
+#[derive(Debug)]
+pub(super) struct EmailApi {
+    pub(super) accounts: Accounts,
+    pub(super) requests: Requests,
+    pub(super) shortest_password: usize,
+}
+
+#[tonic::async_trait]
+impl EmailService for EmailApi {
+    async fn verify_email(
+        &self,
+        request: Request<pb::VerifyEmailRequest>,
+    ) -> Result<Response<pb::VerifyEmailResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(None, "VerifyEmail", id, &message, &mut violations);
+        violations.keep("code", set(&message.code));
+        violations.finish()?;
+        let user = self.accounts.verify_email(deadline, &message.code, once, origin).await?;
+        Ok(Response::new(pb::VerifyEmailResponse { user: Some(wire::user(&user)) }))
+    }
+
+    async fn request_email_verification(
+        &self,
+        request: Request<pb::RequestEmailVerificationRequest>,
+    ) -> Result<Response<pb::RequestEmailVerificationResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let method = "RequestEmailVerification";
+        let once = self.requests.once(who, method, id, &message, &mut violations);
+        violations.finish()?;
+        self.accounts.request_verification(deadline, caller, once).await?;
+        Ok(Response::new(pb::RequestEmailVerificationResponse {}))
+    }
+
+    async fn request_password_reset(
+        &self,
+        request: Request<pb::RequestPasswordResetRequest>,
+    ) -> Result<Response<pb::RequestPasswordResetResponse>, Status> {
+        let deadline = deadline(&request)?;
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(None, "RequestPasswordReset", id, &message, &mut violations);
+        let email = violations.keep("email", Email::parse(&message.email));
+        violations.finish()?;
+        let email = email.ok_or_else(Fault::unchecked)?;
+        self.accounts.request_reset(deadline, email, once).await?;
+        Ok(Response::new(pb::RequestPasswordResetResponse {}))
+    }
+
+    async fn reset_password(
+        &self,
+        request: Request<pb::ResetPasswordRequest>,
+    ) -> Result<Response<pb::ResetPasswordResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(None, "ResetPassword", id, &message, &mut violations);
+        violations.keep("code", set(&message.code));
+        let new = SecretString::from(message.new_password);
+        violations.keep("new_password", password::check(&new, self.shortest_password));
+        violations.finish()?;
+        self.accounts.reset_password(deadline, (&message.code, new), once, origin).await?;
+        Ok(Response::new(pb::ResetPasswordResponse {}))
+    }
+
+    async fn request_email_change(
+        &self,
+        request: Request<pb::RequestEmailChangeRequest>,
+    ) -> Result<Response<pb::RequestEmailChangeResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "RequestEmailChange", id, &message, &mut violations);
+        let new = violations.keep("new_email", Email::parse(&message.new_email));
+        let current = SecretString::from(message.current_password);
+        violations.keep("current_password", password::check(&current, 1));
+        violations.finish()?;
+        let new = new.ok_or_else(Fault::unchecked)?;
+        let asked = (new, current);
+        self.accounts.request_email_change(deadline, caller, asked, once, origin).await?;
+        Ok(Response::new(pb::RequestEmailChangeResponse {}))
+    }
+
+    async fn confirm_email_change(
+        &self,
+        request: Request<pb::ConfirmEmailChangeRequest>,
+    ) -> Result<Response<pb::ConfirmEmailChangeResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let id = &message.request_id;
+        let once = self.requests.once(None, "ConfirmEmailChange", id, &message, &mut violations);
+        violations.keep("code", set(&message.code));
+        violations.finish()?;
+        let code = &message.code;
+        let user = self.accounts.confirm_email_change(deadline, code, once, origin).await?;
+        Ok(Response::new(pb::ConfirmEmailChangeResponse { user: Some(wire::user(&user)) }))
+    }
+}
+
+fn set(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() { Err("must be set") } else { Ok(()) }
+}

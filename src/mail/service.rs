@@ -1,0 +1,183 @@
+//! Writing letters, and sending those that wait.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+use tokio::{sync::Notify, task::JoinSet};
+
+use super::{
+    Contents, Letter, Taken, Text,
+    commands::{Outcome, Settle, Take},
+    pause,
+    render::Texts,
+    store,
+};
+use crate::{
+    carrier::{Carrier, Refusal},
+    identity::{email::Email, master_key::MasterKey},
+    kernel::{ambient::Ambient, fault::Fault, time::Instant},
+    storage::{Deadline, Query, Snapshot, Store},
+};
+
+/// What letters are sealed for.
+const SEALED: &str = "letters";
+/// For taking letters and noting what became of them.
+const BACKGROUND: Duration = Duration::from_secs(5);
+
+/// Mail, where there is any.
+#[derive(Debug, Clone)]
+pub struct Mail(Option<Arc<Inner>>);
+
+/// What it needs.
+#[derive(Debug)]
+pub struct Inner {
+    /// The database.
+    pub store: Store,
+    /// Clock, ids and randomness.
+    pub ambient: Ambient,
+    /// Seals letters.
+    pub master: MasterKey,
+    /// What letters say.
+    pub texts: Texts,
+    /// How they leave.
+    pub carrier: Carrier,
+    /// Somebody wrote one.
+    pub wake: Notify,
+}
+
+impl Mail {
+    /// Mail that is sent.
+    pub fn on(inner: Inner) -> Self {
+        Self(Some(Arc::new(inner)))
+    }
+
+    /// No mail.
+    pub const fn off() -> Self {
+        Self(None)
+    }
+
+    /// Whether mail is sent at all.
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// A letter, to be put into the transaction of what it tells; none where no mail is sent.
+    pub fn letter(
+        &self,
+        to: &Email,
+        text: Text,
+        now: Instant,
+        lifetime: TimeDelta,
+    ) -> Result<Option<Letter>, Fault> {
+        let Some(inner) = &self.0 else { return Ok(None) };
+        let (id, kind) = (inner.ambient.id(now), text.kind());
+        let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
+            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
+        let nonce = inner.ambient.bytes();
+        let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, nonce)?;
+        Ok(Some(Letter { id, kind, sealed, written_at: now, expires_at: now + lifetime }))
+    }
+
+    /// Letters were written: send them now rather than at the next look.
+    pub fn wake(&self) {
+        if let Some(inner) = &self.0 {
+            inner.wake.notify_one();
+        }
+    }
+
+    /// Returns when somebody wrote a letter in this process; never where no mail is sent.
+    pub async fn written(&self) {
+        match &self.0 {
+            Some(inner) => inner.wake.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Sends all letters that are due, and says how many left.
+    pub async fn deliver(&self) -> Result<usize, Fault> {
+        let Some(inner) = &self.0 else { return Ok(0) };
+        let mut sent = 0;
+        loop {
+            let now = inner.ambient.now();
+            // A look first, which costs a busy database less than a transaction.
+            if !inner.store.look(IsAnyDue(now)).await? {
+                return Ok(sent);
+            }
+            let taken = inner.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
+            let mut under_way = JoinSet::new();
+            for letter in taken {
+                under_way.spawn(Arc::clone(inner).dispatch(letter));
+            }
+            while let Some(done) = under_way.join_next().await {
+                let left = done.map_err(|e| Fault::internal(format!("sending a letter: {e}")))?;
+                sent += usize::from(left?);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Sends one letter, and notes what became of it. Returns whether it left.
+    async fn dispatch(self: Arc<Self>, letter: Taken) -> Result<bool, Fault> {
+        let (left, outcome) = self.send(&letter).await;
+        let settle = Settle { letter: letter.id, outcome };
+        self.store.run(Deadline::after(BACKGROUND), settle).await?;
+        Ok(left)
+    }
+
+    async fn send(&self, letter: &Taken) -> (bool, Outcome) {
+        let (id, kind) = (letter.id, &letter.kind);
+        let now = self.ambient.now();
+        if now >= letter.expires_at {
+            tracing::warn!(%id, kind, "gave a letter up: it could not be sent in time");
+            return (false, Outcome::Over);
+        }
+        let contents = match self.open(letter) {
+            Ok(contents) => contents,
+            Err(cause) => {
+                tracing::error!(%id, kind, cause, "gave a letter up: it cannot be read");
+                return (false, Outcome::Over);
+            }
+        };
+        let rendered = match self.texts.letter(&contents) {
+            Ok(Some(rendered)) => rendered,
+            Ok(None) => return (false, Outcome::Over),
+            Err(cause) => {
+                tracing::error!(%id, kind, cause, "gave a letter up: its template failed");
+                return (false, Outcome::Over);
+            }
+        };
+        match self.carrier.send((id, now), &contents.to, rendered).await {
+            Ok(()) => {
+                tracing::debug!(%id, kind, "sent a letter");
+                (true, Outcome::Over)
+            }
+            Err(Refusal::Never(cause)) => {
+                tracing::warn!(%id, kind, cause, "gave a letter up: it was refused");
+                (false, Outcome::Over)
+            }
+            Err(Refusal::Later(cause)) => {
+                let attempts = letter.attempts;
+                tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
+                (false, Outcome::Later(self.ambient.now() + pause(attempts)))
+            }
+        }
+    }
+
+    fn open(&self, letter: &Taken) -> Result<Contents, String> {
+        use secrecy::ExposeSecret as _;
+        let opened = self.master.open(SEALED, letter.id.as_bytes(), &letter.sealed);
+        let opened = opened.map_err(|e| e.to_string())?;
+        serde_json::from_slice(opened.expose_secret()).map_err(|_| "not a letter".to_owned())
+    }
+}
+
+struct IsAnyDue(Instant);
+
+impl Query for IsAnyDue {
+    type Output = bool;
+
+    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+        store::is_any_due(at, self.0).await
+    }
+}

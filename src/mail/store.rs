@@ -1,0 +1,109 @@
+//! Letters as rows.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, LockBehavior, LockType},
+};
+use uuid::Uuid;
+
+use super::{Letter, Taken};
+use crate::{
+    kernel::{fault::Fault, time::Instant},
+    storage::{
+        Engine, Session, Tx, engine,
+        entity::letters::{ActiveModel, Column, Entity},
+    },
+};
+
+/// Adds letters, in the transaction of what they tell.
+pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &Letter>) -> Result<(), Fault> {
+    let rows: Vec<_> = letters.into_iter().map(active).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let done = Entity::insert_many(rows).exec_without_returning(tx.db()).await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Takes letters that are due, the longest due first, so that nobody else takes them before `until`.
+pub async fn take(
+    tx: &Tx,
+    now: Instant,
+    until: Instant,
+    limit: u64,
+) -> Result<Vec<Taken>, Fault> {
+    let mut query = Entity::find()
+        .filter(Column::DueAt.lte(now))
+        .order_by_asc(Column::DueAt)
+        .order_by_asc(Column::LetterId)
+        .limit(limit);
+    if tx.engine() == Engine::Postgres {
+        query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
+    let rows = query.all(tx.db()).await.map_err(|e| engine::fault(&e))?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.letter_id).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let done = Entity::update_many()
+        .col_expr(Column::DueAt, Expr::value(until))
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .filter(Column::LetterId.is_in(ids))
+        .exec(tx.db())
+        .await;
+    done.map_err(|e| engine::fault(&e))?;
+    let taken = rows.into_iter().map(|row| Taken {
+        id: row.letter_id,
+        kind: row.kind,
+        sealed: row.sealed,
+        attempts: u32::try_from(row.attempts).unwrap_or_default().saturating_add(1),
+        expires_at: row.expires_at,
+    });
+    Ok(taken.collect())
+}
+
+/// Whether there is any letter to take.
+pub async fn is_any_due(at: &impl Session, now: Instant) -> Result<bool, Fault> {
+    let found: Option<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::LetterId)
+        .filter(Column::DueAt.lte(now))
+        .limit(1)
+        .into_tuple()
+        .one(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
+}
+
+/// Lets a letter be taken again from then on.
+pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
+    let done = Entity::update_many()
+        .col_expr(Column::DueAt, Expr::value(due))
+        .filter(Column::LetterId.eq(id))
+        .exec(tx.db())
+        .await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Removes a letter that was sent, or never will be.
+pub async fn remove(tx: &Tx, id: Uuid) -> Result<(), Fault> {
+    let done = Entity::delete_by_id(id).exec(tx.db()).await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+fn active(letter: &Letter) -> ActiveModel {
+    ActiveModel {
+        letter_id: Set(letter.id),
+        kind: Set(letter.kind.to_owned()),
+        sealed: Set(letter.sealed.clone()),
+        attempts: Set(0),
+        created_at: Set(letter.written_at),
+        due_at: Set(letter.written_at),
+        expires_at: Set(letter.expires_at),
+    }
+}
