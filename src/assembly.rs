@@ -11,12 +11,13 @@ use crate::{
     app::Error,
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
-    catalogue::service::Types,
     carrier::{Carrier, Means, Smtp},
-    config::{Config, MailTransport, SigningKeySource},
+    catalogue::service::Types,
+    config::{Config, MailTransport, MasterKeySource},
     grpc::server::Services,
     identity::{
         attempts::{Keys, Policies},
+        master_key::MasterKey,
         password::{self, Hasher},
         pepper::{self, Pepper},
         refresh::RefreshTokens,
@@ -42,7 +43,7 @@ pub(crate) fn services(
     config: &Config,
     store: &Store,
     ambient: &Ambient,
-    key: &SigningKey,
+    key: &MasterKey,
 ) -> Result<Services, Error> {
     let auth = &config.auth;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -60,7 +61,8 @@ pub(crate) fn services(
             audience: auth.audience.clone(),
             time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
         },
-        key.clone(),
+        SigningKey::from_seed(&key.derived("signing key"))
+            .ok_or_else(|| crate::kernel::fault::Fault::internal("a signing key"))?,
     );
     let remembered = Remembered::new(REMEMBERED);
     let accounts = Accounts {
@@ -68,19 +70,19 @@ pub(crate) fn services(
         ambient: ambient.clone(),
         hasher,
         tokens,
-        refresh: RefreshTokens::new(&key.derived("refresh tokens")),
+        refresh: RefreshTokens::new(&key.all_derived("refresh tokens")),
         lifetimes: Lifetimes {
             idle: TimeDelta::hours(auth.session_idle_hours.into()),
             absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
         },
-        keys: Keys::new(&key.derived("attempts")),
+        keys: attempt_keys(key),
         policies: Policies::new(
             auth.attempts_per_account,
             auth.attempts_per_address,
             auth.attempts_in_all,
         ),
         default_schedule: Arc::new(default_schedule(config)?),
-        mail: mail(config, store, ambient, master)?,
+        mail: mail(config, store, ambient, key)?,
         verify_email: auth.verify_email,
         provider_sign_up: auth.provider_sign_up,
         least_strength: auth.password_min_strength,
@@ -103,8 +105,8 @@ pub(crate) fn services(
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),
-        request_key: key.derived("request fingerprints"),
-        page_key: key.derived("page tokens"),
+        request_keys: key.all_derived("request fingerprints"),
+        page_keys: key.all_derived("page tokens"),
     })
 }
 
@@ -139,8 +141,7 @@ pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Error
     };
     let carrier = Carrier::new(&settings.from, means).map_err(Error::Mail)?;
     let own = settings.templates_folder.as_deref().map(templates).transpose()?;
-    let texts =
-        Texts::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
+    let texts = Texts::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
     Ok(Some((carrier, texts.map_err(|e| Error::Mail(format!("the template {e}")))?)))
 }
 
@@ -150,9 +151,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// The templates in an operator's folder, by name.
 fn templates(folder: &Path) -> Result<Vec<(String, String)>, Error> {
-    let wrong = |path: &Path, e: &dyn std::fmt::Display| {
-        Error::Mail(format!("{}: {e}", path.display()))
-    };
+    let wrong =
+        |path: &Path, e: &dyn std::fmt::Display| Error::Mail(format!("{}: {e}", path.display()));
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| wrong(folder, &e))? {
         let path = entry.map_err(|e| wrong(folder, &e))?.path();
@@ -195,14 +195,19 @@ fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
     pepper::read(&text).map_err(refused)
 }
 
-/// The key that signs tokens; in development it is made when there is none.
-pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
-    Ok(match &config.auth.signing_key {
-        SigningKeySource::Pem(pem) => SigningKey::from_pem(pem)?,
-        SigningKeySource::File(path) => {
-            let (key, made) = SigningKey::read_or_make(Path::new(path))?;
+fn attempt_keys(key: &MasterKey) -> Keys {
+    let all = key.all_derived("attempts");
+    Keys::new(&key.derived("attempts"), all.get(1..).unwrap_or_default())
+}
+
+/// The master key; in development it is made when there is none.
+pub(crate) fn master_key(config: &Config) -> Result<MasterKey, Error> {
+    Ok(match &config.auth.master_key {
+        MasterKeySource::Text(text) => MasterKey::parse(text)?,
+        MasterKeySource::File(path) => {
+            let (key, made) = MasterKey::read_or_make(Path::new(path))?;
             if made {
-                tracing::info!(path = %path.display(), "made a signing key for development");
+                tracing::info!(path = %path.display(), "made a master key for development");
             }
             key
         }

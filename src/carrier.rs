@@ -5,8 +5,8 @@ use std::{fmt, io, path::PathBuf, time::Duration};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
     message::{
-        Mailbox,
-        header::{ContentType, HeaderName, HeaderValue},
+        Body, Mailbox,
+        header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
         client::{Certificate, Tls, TlsParameters},
@@ -17,11 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{
-    identity::email::Email,
-    kernel::time::Instant,
-    mail::render::Rendered,
-};
+use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
 
 /// How long a mail server may take for each step.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -136,9 +132,19 @@ impl Carrier {
             .date(at.into())
             .raw_header(automatic)
             .header(ContentType::TEXT_PLAIN)
-            .body(letter.body)
+            .body(body(letter.body))
             .map_err(|e| e.to_string())
     }
+}
+
+/// Plain ASCII goes as it is: another encoding would break long lines, and with them links, for everybody
+/// who looks at the file. A line may have 998 characters (RFC 5322, 2.1.1).
+fn body(text: String) -> Body {
+    if text.is_ascii() && text.lines().all(|line| line.len() <= 998) {
+        let lines = text.lines().flat_map(|line| [line, "\r\n"]).collect::<String>();
+        return Body::dangerous_pre_encoded(lines.into_bytes(), ContentTransferEncoding::SevenBit);
+    }
+    Body::new(text)
 }
 
 fn transport(smtp: &Smtp) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
@@ -198,7 +204,8 @@ async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Res
     let path = folder.join(format!("{id}.eml"));
     let beside = folder.join(format!("{id}.{}.new", std::process::id()));
     let mut options = tokio::fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside).await?;
+    let mut file =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&beside).await?;
     file.write_all(&message.formatted()).await?;
     file.sync_all().await?;
     tokio::fs::rename(&beside, &path).await?;
@@ -236,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_letter_says_that_a_machine_wrote_it() {
-        let carrier = Carrier::new("Dr. Ada <mail@example.org>", Means::Folder("x".into())).unwrap();
+        let carrier =
+            Carrier::new("Dr. Ada <mail@example.org>", Means::Folder("x".into())).unwrap();
         let letter = Rendered { subject: "Grüße".to_owned(), body: "Hello\n".to_owned() };
         let to = Email::parse("grace@example.org").unwrap();
         let at = "2026-11-22T12:00:00Z".parse().unwrap();

@@ -227,6 +227,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let (config, origins) = load(settings)?;
             let config = key::settle(config, &origins)?;
             app::check_tls(&config)?;
+            app::check_mail(&config)?;
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }

@@ -24,7 +24,7 @@ const RETRY_FOLLOW: Duration = Duration::from_millis(50);
 /// After how long without an answer to that no token is accepted any more.
 const STALE: Duration = Duration::from_secs(30);
 /// How often to look for letters that wait.
-const LOOK_FOR_MAIL: Duration = Duration::from_secs(5);
+const LOOK_FOR_MAIL: Duration = Duration::from_secs(1);
 /// How often old requests and sessions are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret as _, SecretString};
 use toml::Value;
 
-use super::{Config, Origins, SigningKeySource};
+use super::{Config, MasterKeySource, Origins};
 
 /// Stands for a secret.
 const MASK: &str = "***";
@@ -37,10 +37,10 @@ impl Config {
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
         let peppers = auth.password_peppers_file.as_ref().map(|path| path.display().to_string());
         let peppers = peppers.unwrap_or_default();
-        let (key_name, key) = match &auth.signing_key {
-            SigningKeySource::Pem(_) => ("auth.signing_key", text(MASK)),
-            SigningKeySource::File(path) => {
-                ("auth.signing_key_file", text(&path.display().to_string()))
+        let (key_name, key) = match &auth.master_key {
+            MasterKeySource::Text(_) => ("auth.master_key", text(MASK)),
+            MasterKeySource::File(path) => {
+                ("auth.master_key_file", text(&path.display().to_string()))
             }
         };
         vec![
@@ -87,6 +87,8 @@ impl Config {
             ("auth.attempts_per_address", number(auth.attempts_per_address)),
             ("auth.attempts_in_all", number(auth.attempts_in_all)),
             (key_name, key),
+            ("auth.signing_key_rotation_hours", number(auth.signing_key_rotation_hours)),
+            ("auth.signing_key_lead_seconds", number(auth.signing_key_lead_seconds)),
             ("auth.verify_email", Value::Boolean(auth.verify_email)),
             ("auth.provider_sign_up", Value::Boolean(auth.provider_sign_up)),
             ("auth.password_min_length", number(auth.password_min_length)),

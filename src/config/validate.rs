@@ -9,9 +9,9 @@ use tracing_subscriber::EnvFilter;
 use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
-    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MailConfig, MailTransport,
-    OpenHours, Origins,
-    Problem, Profile, Rate, ScheduleConfig, ServerConfig, SigningKeySource, url,
+    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MailConfig,
+    MailTransport, MasterKeySource, OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig,
+    ServerConfig, url,
 };
 
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
@@ -26,9 +26,8 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     let mail = mail(&mut reader, profile, auth.verify_email);
     let schedule = schedule(&mut reader);
     let log = log(&mut reader);
-    let config = database.map(|database| {
-        Config { profile, server, database, auth, mail, schedule, log }
-    });
+    let config =
+        database.map(|database| Config { profile, server, database, auth, mail, schedule, log });
     let (origins, problems) = reader.finish();
     (config, origins, problems)
 }
@@ -115,7 +114,9 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
         attempts_per_account: reader.number("auth.attempts_per_account", 3..=100),
         attempts_per_address: reader.number("auth.attempts_per_address", 3..=1_000_000),
         attempts_in_all: reader.number("auth.attempts_in_all", 3..=1_000_000),
-        signing_key: signing_key(reader),
+        master_key: master_key(reader),
+        signing_key_rotation_hours: reader.number("auth.signing_key_rotation_hours", 0..=8_760),
+        signing_key_lead_seconds: reader.number("auth.signing_key_lead_seconds", 10..=86_400),
         verify_email: reader.switch("auth.verify_email"),
         provider_sign_up: reader.switch("auth.provider_sign_up"),
         password_min_length: reader.number("auth.password_min_length", 8..=64),
@@ -130,15 +131,15 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
 }
 
 /// The key's path is handed on unread: in development the file may still have to be made.
-fn signing_key(reader: &mut Reader<'_>) -> SigningKeySource {
-    const KEY: &str = "auth.signing_key";
+fn master_key(reader: &mut Reader<'_>) -> MasterKeySource {
+    const KEY: &str = "auth.master_key";
     const VALID: &str =
-        "give the PEM text of an Ed25519 private key, or its path as signing_key_file";
+        "give 32 random bytes in base64, or the path of a file with them as master_key_file";
     if reader.is_path_form(KEY) {
-        return SigningKeySource::File(reader.path(KEY).unwrap_or_default());
+        return MasterKeySource::File(reader.path(KEY).unwrap_or_default());
     }
-    let pem = reader.secret(KEY, VALID).map(|(_, pem)| pem);
-    SigningKeySource::Pem(pem.unwrap_or_else(|| SecretString::from("")))
+    let text = reader.secret(KEY, VALID).map(|(_, text)| text);
+    MasterKeySource::Text(text.unwrap_or_else(|| SecretString::from("")))
 }
 
 fn mail(reader: &mut Reader<'_>, profile: Profile, verify_email: bool) -> MailConfig {
@@ -156,11 +157,13 @@ fn mail(reader: &mut Reader<'_>, profile: Profile, verify_email: bool) -> MailCo
     }
     let url = reader.optional_secret(URL);
     if transport == MailTransport::Smtp && url.expose_secret().is_empty() {
-        let remedy = "give smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST:587?tls=required";
+        let remedy =
+            "give smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST:587?tls=required";
         reader.problem(URL, "there is no mail server for mail.transport = \"smtp\"", remedy);
     }
     let pages = reader.optional_text("mail.pages_url", 500);
-    if pages.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+    if pages.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://"))
+    {
         let remedy = "give where the pages are, such as \"https://app.example.com\", or nothing";
         reader.problem("mail.pages_url", "is no web address", remedy);
     }

@@ -26,10 +26,11 @@ use super::{
     caller::Authenticate,
     catalogue::CatalogueApi,
     convert::Requests,
+    email::EmailApi,
     gate::{Gate, gate, panicked},
     incoming::{Limits, incoming},
     proto::{
-        auth::auth_service_server::AuthServiceServer,
+        auth::{auth_service_server::AuthServiceServer, email_service_server::EmailServiceServer},
         booking::{
             availability_service_server::AvailabilityServiceServer,
             booking_service_server::BookingServiceServer,
@@ -83,10 +84,10 @@ pub struct Services {
     pub bookings: Bookings,
     /// Clock and ids.
     pub ambient: Ambient,
-    /// The key of request fingerprints.
-    pub request_key: [u8; 32],
-    /// The key of page tokens.
-    pub page_key: [u8; 32],
+    /// The keys of request fingerprints.
+    pub request_keys: Vec<[u8; 32]>,
+    /// The keys of page tokens.
+    pub page_keys: Vec<[u8; 32]>,
 }
 
 /// A socket that is listened on, and what connections to it are greeted with.
@@ -188,8 +189,8 @@ fn routes<H: HealthService>(
 ) -> Result<Routes, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = Requests::new(&services.request_key);
-    let pages = PageTokens::new(&services.page_key);
+    let requests = Requests::new(&services.request_keys);
+    let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
         ambient: services.ambient.clone(),

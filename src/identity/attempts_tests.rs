@@ -15,7 +15,7 @@ fn at(seconds: i64) -> Instant {
 }
 
 fn keys() -> Keys {
-    Keys::new(&[7; 32])
+    Keys::new(&[7; 32], &[])
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_device_is_known_for_its_own_account_only() {
     let word = keys().word(one, [3; 16]);
     assert!(keys().knows(&word, one));
     assert!(!keys().knows(&word, other));
-    assert!(!Keys::new(&[8; 32]).knows(&word, one));
+    assert!(!Keys::new(&[8; 32], &[]).knows(&word, one));
     for bad in ["", "x", &word[1..], &format!("{word}AAAA")] {
         assert!(!keys().knows(bad, one));
     }

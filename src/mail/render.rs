@@ -100,7 +100,10 @@ impl Texts {
         fields.insert("practice".to_owned(), self.practice.clone().into());
         fields.insert("link".to_owned(), link.unwrap_or_default().into());
         let template = self.environment.get_template(name).map_err(|e| wrong(e.to_string()))?;
-        let made = template.render(Value::from_serialize(fields));
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()));
+        let made = template.render(Value::from_pairs(fields));
         let made = made.map_err(|e| wrong(e.to_string()))?;
         let (first, body) = made.split_once('\n').unwrap_or((&made, ""));
         let subject = first.strip_prefix(SUBJECT).map(str::trim).filter(|line| !line.is_empty());

@@ -3,7 +3,7 @@
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::{Expr, LockBehavior, LockType},
+    sea_query::{Expr, ExprTrait as _, LockBehavior, LockType},
 };
 use uuid::Uuid;
 
@@ -28,12 +28,7 @@ pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &Letter>) -> Resu
 }
 
 /// Takes letters that are due, the longest due first, so that nobody else takes them before `until`.
-pub async fn take(
-    tx: &Tx,
-    now: Instant,
-    until: Instant,
-    limit: u64,
-) -> Result<Vec<Taken>, Fault> {
+pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<Vec<Taken>, Fault> {
     let mut query = Entity::find()
         .filter(Column::DueAt.lte(now))
         .order_by_asc(Column::DueAt)

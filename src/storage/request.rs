@@ -47,6 +47,8 @@ pub struct Once {
     pub id: Option<RequestId>,
     /// A keyed hash of the method and of every field. Keyed, because passwords are among them.
     pub fingerprint: [u8; 32],
+    /// The same under older keys.
+    pub older_fingerprints: Vec<[u8; 32]>,
 }
 
 impl Once {
@@ -65,7 +67,8 @@ impl Once {
             .await
             .map_err(|e| engine::fault(&e))?;
         let Some(row) = row else { return Ok(None) };
-        if row.fingerprint != self.fingerprint {
+        let is = |fingerprint: &[u8; 32]| row.fingerprint == fingerprint;
+        if !is(&self.fingerprint) && !self.older_fingerprints.iter().any(is) {
             return Err(Fault::new(
                 Reason::RequestIdReused,
                 "this request_id was used for another request; use a fresh one for each new act",

@@ -99,7 +99,7 @@ async fn knock(world: &World, path: &str, authorization: Option<&str>) -> Option
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
-    let world = World::new(Engine::Sqlite).await;
+    let (world, _mail) = World::new(Engine::Sqlite).await.mailing(&[]).await;
     let admin = world.admin().await;
     let people = [world.customer().await, world.provider().await, admin];
     let mut rows = Vec::new();
@@ -146,6 +146,12 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ----a AuthService/DisableUser
     ----a AuthService/EnableUser
     ----a AuthService/ListAuditEvents
+    ngcpa EmailService/VerifyEmail
+    --cpa EmailService/RequestEmailVerification
+    ngcpa EmailService/RequestPasswordReset
+    ngcpa EmailService/ResetPassword
+    --cpa EmailService/RequestEmailChange
+    ngcpa EmailService/ConfirmEmailChange
     --cpa AvailabilityService/ListSlots
     --cpa AvailabilityService/FindFirstSlot
     --cpa AvailabilityService/ExplainSlot

@@ -54,12 +54,7 @@ impl UnitOfWork for Post {
     }
 }
 
-async fn post(
-    tx: &Tx,
-    code: &Stored,
-    letters: &[Letter],
-    counted: &Counted,
-) -> Result<(), Fault> {
+async fn post(tx: &Tx, code: &Stored, letters: &[Letter], counted: &Counted) -> Result<(), Fault> {
     if counted.reserve(tx, code.created_at).await?.is_some() {
         return Ok(());
     }

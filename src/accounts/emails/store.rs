@@ -67,7 +67,8 @@ impl UnitOfWork for Forget {
     type Output = u64;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let done = Entity::delete_many().filter(Column::ExpiresAt.lte(self.now)).exec(tx.db()).await;
+        let done =
+            Entity::delete_many().filter(Column::ExpiresAt.lte(self.now)).exec(tx.db()).await;
         Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
     }
 }

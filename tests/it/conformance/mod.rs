@@ -14,6 +14,7 @@ mod catalogue_changes;
 mod catalogue_fields;
 mod catalogue_writes;
 mod closures;
+mod emails;
 mod guessing;
 mod history;
 mod holds;

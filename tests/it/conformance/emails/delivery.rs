@@ -1,0 +1,266 @@
+//! How letters leave.
+
+use std::{fs, time::Duration};
+
+use chrono::TimeDelta;
+use daybook::grpc::proto::auth::{ListAuditEventsRequest, LogInRequest, audit_event::Kind};
+use mailin_embedded::response::{INTERNAL_ERROR, NO_MAILBOX, OK};
+
+use super::{NEW_PASSWORD, forgotten, log_in, reset};
+use crate::{
+    conformance::behaviours,
+    support::{World, mail_server::MailServer, people::PASSWORD, proxy::Proxy, tls::Authority},
+};
+
+behaviours!(
+    while_the_server_is_away_nothing_is_lost,
+    a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_good_is_not,
+    two_servers_send_a_letter_once,
+    what_waits_is_sealed,
+    a_letter_that_is_too_late_is_given_up,
+    new_devices_are_told_of,
+    letters_go_into_a_folder,
+    a_mail_server_is_spoken_to_with_tls_and_a_password,
+    own_templates_and_pages_are_used,
+);
+
+/// Lets the next attempts come due, until the letters have left.
+async fn later(world: &World) {
+    let state = "SELECT count(*) * 1000 + CAST(coalesce(sum(attempts), 0) AS bigint) FROM letters";
+    let wait = async {
+        let mut before = world.count(state).await;
+        while before > 0 {
+            world.forward(TimeDelta::minutes(1));
+            while world.count(state).await == before {
+                tokio::task::yield_now().await;
+            }
+            before = world.count(state).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the letters leave");
+}
+
+/// Waits until each letter was taken.
+async fn tried(world: &World) {
+    let least = "SELECT CAST(coalesce(min(attempts), 0) AS bigint) FROM letters";
+    let wait = async {
+        while world.count(least).await < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the letters are tried");
+}
+
+async fn while_the_server_is_away_nothing_is_lost(world: World) {
+    let person = world.customer().await;
+    let mail = MailServer::start();
+    let link = Proxy::before(mail.address, Duration::ZERO).await;
+    link.refuse(true);
+    let url = format!("smtp://{}", link.address);
+    let settings = [("mail.transport", "smtp"), ("mail.smtp_url", url.as_str())];
+    let world = world.beside_with(&settings).await;
+    forgotten(&world, &person.user.email).await.unwrap();
+    tried(&world).await;
+    assert!(mail.all().is_empty());
+    // Also not by a restart.
+    let world = world.beside_with(&settings).await;
+    link.refuse(false);
+    later(&world).await;
+    let code = mail.letter(&person.user.email).await.code();
+    reset(&world, &code, NEW_PASSWORD).await.unwrap();
+    assert_eq!(mail.all().iter().filter(|letter| letter.subject.starts_with("Set")).count(), 1);
+}
+
+async fn a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_good_is_not(
+    world: World,
+) {
+    let (one, other) = (world.customer().await, world.customer().await);
+    let (world, mail) = world.mailing(&[]).await;
+    mail.answer(INTERNAL_ERROR);
+    forgotten(&world, &one.user.email).await.unwrap();
+    tried(&world).await;
+    mail.answer(OK);
+    later(&world).await;
+    mail.letter(&one.user.email).await;
+    mail.answer(NO_MAILBOX);
+    forgotten(&world, &other.user.email).await.unwrap();
+    world.nothing_waits().await;
+    mail.answer(OK);
+    assert_eq!(mail.all().len(), 1);
+}
+
+async fn two_servers_send_a_letter_once(world: World) {
+    let mut people = Vec::new();
+    for _ in 0..12 {
+        people.push(world.customer().await);
+    }
+    let mail = MailServer::start();
+    mail.answer(INTERNAL_ERROR);
+    let url = mail.url();
+    let settings = [("mail.transport", "smtp"), ("mail.smtp_url", url.as_str())];
+    let one = world.beside_with(&settings).await;
+    let other = world.beside_with(&settings).await;
+    for person in &people {
+        forgotten(&one, &person.user.email).await.unwrap();
+    }
+    tried(&one).await;
+    mail.answer(OK);
+    // Both see all of them come due.
+    for world in [&one, &other] {
+        world.forward(TimeDelta::minutes(1));
+    }
+    one.nothing_waits().await;
+    let mut ids: Vec<_> = mail.all().into_iter().map(|letter| letter.message_id).collect();
+    assert_eq!(ids.len(), 12);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 12);
+}
+
+async fn what_waits_is_sealed(world: World) {
+    let person = world.customer().await;
+    let (world, mail) = world.mailing(&[]).await;
+    mail.answer(INTERNAL_ERROR);
+    forgotten(&world, &person.user.email).await.unwrap();
+    tried(&world).await;
+    let bytes = if world.engine == crate::support::Engine::Postgres {
+        "SELECT encode(sealed, 'hex') FROM letters"
+    } else {
+        "SELECT lower(hex(sealed)) FROM letters"
+    };
+    let sealed = world.text(bytes).await;
+    for word in [person.user.email.as_str(), "code", "reset_password"] {
+        let hex: String = word.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!sealed.contains(&hex), "{word}");
+    }
+    let hash = match world.engine {
+        crate::support::Engine::Postgres => "SELECT encode(code_hash, 'hex') FROM email_codes",
+        crate::support::Engine::Sqlite => "SELECT lower(hex(code_hash)) FROM email_codes",
+    };
+    let hash = world.text(hash).await;
+    mail.answer(OK);
+    later(&world).await;
+    let code = mail.letter(&person.user.email).await.code();
+    assert!(!hash.contains(&code));
+    // What is stored opens nothing.
+    assert!(reset(&world, &hash, NEW_PASSWORD).await.is_err());
+    reset(&world, &code, NEW_PASSWORD).await.unwrap();
+}
+
+async fn a_letter_that_is_too_late_is_given_up(world: World) {
+    let person = world.customer().await;
+    let (world, mail) = world.mailing(&[]).await;
+    mail.answer(INTERNAL_ERROR);
+    forgotten(&world, &person.user.email).await.unwrap();
+    mail.refusal().await;
+    mail.answer(OK);
+    world.forward(TimeDelta::minutes(30));
+    // It may have been put back before or after that.
+    let gone = async {
+        while world.count("SELECT count(*) FROM letters").await > 0 {
+            world.forward(TimeDelta::seconds(10));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is given up");
+    assert!(mail.all().is_empty(), "its code is not good any more");
+}
+
+async fn new_devices_are_told_of(world: World) {
+    let person = world.customer().await;
+    let (world, mail) = world.mailing(&[]).await;
+    let begun = log_in(&world, &person.user.email, PASSWORD).await.unwrap();
+    let letter = mail.letter(&person.user.email).await;
+    assert_eq!(letter.subject, "New log-in to your account at Daybook");
+    assert!(letter.body.contains("22 November 2026 at 13:00 (Europe/Berlin)"), "{}", letter.body);
+    assert!(letter.body.contains("127.0.0.1"));
+    // A device that is known is no news, and neither is the first log-in of all.
+    let request = LogInRequest {
+        email: person.user.email.clone(),
+        password: PASSWORD.to_owned(),
+        device_token: begun.device_token,
+    };
+    world.auth().log_in(request).await.unwrap();
+    let newcomer = world.customer().await;
+    world.nothing_waits().await;
+    assert_eq!(mail.all().len(), 2);
+    assert_eq!(mail.nth(1, &newcomer.user.email).await.subject, "Confirm your address for Daybook");
+}
+
+async fn letters_go_into_a_folder(world: World) {
+    let person = world.customer().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("letters");
+    let settings = [("mail.transport", "folder"), ("mail.folder", path.to_str().unwrap())];
+    let world = world.beside_with(&settings).await;
+    forgotten(&world, &person.user.email).await.unwrap();
+    world.nothing_waits().await;
+    let files: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(files.len(), 1);
+    let text = fs::read_to_string(&files[0]).unwrap();
+    assert!(text.contains("Subject: Set a new password for Daybook"));
+    let code =
+        text.lines().map(str::trim).find(|line| line.len() == 43 && !line.contains(' ')).unwrap();
+    reset(&world, code, NEW_PASSWORD).await.unwrap();
+}
+
+async fn a_mail_server_is_spoken_to_with_tls_and_a_password(world: World) {
+    let person = world.customer().await;
+    let admin = world.admin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let (certificate, key, ca) = (file("server.pem"), file("server.key"), file("ca.pem"));
+    let authority = Authority::new("Mail");
+    authority.server().write(&certificate, &key);
+    authority.write(&ca);
+    let mail = MailServer::with_tls(&certificate, &key);
+    let port = mail.address.port();
+    let send = async |url: String, ca: &str| {
+        let settings = [
+            ("mail.transport", "smtp"),
+            ("mail.smtp_url", url.as_str()),
+            ("mail.smtp_ca_file", ca),
+        ];
+        let world = world.beside_with(&settings).await;
+        forgotten(&world, &person.user.email).await.unwrap();
+        tried(&world).await;
+        world.execute("DELETE FROM letters", "DELETE FROM letters").await;
+        world
+    };
+    // Somebody between us and the server, and a password that is wrong: nothing leaves.
+    send(format!("smtp://us:right@localhost:{port}?tls=required"), "").await;
+    assert!(mail.log_ins().is_empty(), "an unknown authority is told no password");
+    let ca = ca.to_str().unwrap();
+    send(format!("smtp://us:wrong@localhost:{port}?tls=required"), ca).await;
+    assert!(mail.all().is_empty());
+    let url = format!("smtp://us:right@localhost:{port}?tls=required");
+    let settings =
+        [("mail.transport", "smtp"), ("mail.smtp_url", url.as_str()), ("mail.smtp_ca_file", ca)];
+    let world = world.beside_with(&settings).await;
+    forgotten(&world, &person.user.email).await.unwrap();
+    let code = mail.letter(&person.user.email).await.code();
+    assert_eq!(mail.log_ins().last().unwrap(), &("us".to_owned(), "right".to_owned()));
+    reset(&world, &code, NEW_PASSWORD).await.unwrap();
+    let request = ListAuditEventsRequest { kind: Kind::PasswordReset.into(), ..Default::default() };
+    let events = world.auth().list_audit_events(admin.asks(request)).await.unwrap().into_inner();
+    assert_eq!(events.audit_events[0].user, person.user.name);
+}
+
+async fn own_templates_and_pages_are_used(world: World) {
+    let person = world.customer().await;
+    let folder = tempfile::tempdir().unwrap();
+    let own = "Subject: Neues Passwort für {{ practice }}\n\n{{ link }}\n{{ code }}\n";
+    fs::write(folder.path().join("reset_password.txt"), own).unwrap();
+    let (world, mail) = world
+        .mailing(&[
+            ("mail.templates_folder", folder.path().to_str().unwrap()),
+            ("mail.pages_url", "https://app.example.org"),
+            ("mail.from", "Praxis Ada <praxis@example.org>"),
+        ])
+        .await;
+    forgotten(&world, &person.user.email).await.unwrap();
+    let letter = mail.letter(&person.user.email).await;
+    assert!(letter.raw.contains("From: \"Praxis Ada\" <praxis@example.org>"), "{}", letter.raw);
+    let link = format!("https://app.example.org/reset-password#code={}", letter.code());
+    assert!(letter.body.contains(&link), "{}", letter.body);
+    reset(&world, &letter.code(), NEW_PASSWORD).await.unwrap();
+}

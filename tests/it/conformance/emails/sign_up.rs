@@ -1,0 +1,180 @@
+//! Signing up where the address has to be verified.
+
+use chrono::TimeDelta;
+use daybook::grpc::proto::{
+    auth::{
+        DisableUserRequest, GetMeRequest, RequestEmailVerificationRequest, Role, SignUpRequest,
+        VerifyEmailRequest,
+    },
+    booking::ListProvidersRequest,
+};
+use futures_util::future::join_all;
+
+use super::{VERIFIED, confirm_change, log_in, reset, rows, verify};
+use crate::{
+    conformance::behaviours,
+    support::{
+        World,
+        people::{PASSWORD, sign_up, uuid, with_token},
+        refusal::refused,
+    },
+};
+
+behaviours!(
+    the_code_makes_the_account,
+    a_sign_up_does_not_tell_who_has_an_account,
+    nobody_keeps_an_address_from_its_owner,
+    of_many_uses_of_a_code_one_counts,
+    a_code_ends_after_a_day,
+    an_account_is_verified_later_where_nobody_must,
+);
+
+async fn the_code_makes_the_account(world: World) {
+    let (world, mail) = world.mailing(VERIFIED).await;
+    let request = sign_up(Role::Provider);
+    let answer = world.auth().sign_up(request.clone()).await.unwrap().into_inner();
+    assert!(answer.verification_sent && answer.user.is_none());
+    refused(log_in(&world, &request.email, PASSWORD).await, "LOG_IN_FAILED");
+    assert_eq!(world.count("SELECT count(*) FROM providers").await, 0, "nobody can book yet");
+
+    let letter = mail.letter(&request.email).await;
+    assert_eq!(letter.subject, "Confirm your address for Daybook");
+    assert!(!letter.raw.contains(&request.display_name), "strangers' words go to nobody");
+    for wrong in ["", "nonsense", &letter.code()[1..], &letter.code().to_lowercase()] {
+        assert!(verify(&world, wrong).await.is_err(), "{wrong}");
+    }
+    // Good for this alone.
+    refused(reset(&world, &letter.code(), "a brand new staple").await, "CODE_REFUSED");
+    refused(confirm_change(&world, &letter.code()).await, "CODE_REFUSED");
+    let user = verify(&world, &letter.code()).await.unwrap();
+    assert!(user.email_verified && user.email == request.email && user.role() == Role::Provider);
+    assert_eq!(user.time_zone, "Europe/Berlin");
+    refused(verify(&world, &letter.code()).await, "CODE_REFUSED");
+
+    let begun = log_in(&world, &request.email, PASSWORD).await.unwrap();
+    let ask = with_token(ListProvidersRequest::default(), &begun.access_token);
+    let found = world.schedule().list_providers(ask).await.unwrap().into_inner().providers;
+    assert_eq!(found.len(), 1);
+}
+
+async fn a_sign_up_does_not_tell_who_has_an_account(world: World) {
+    let (admin, known, disabled) =
+        (world.admin().await, world.customer().await, world.customer().await);
+    let request =
+        DisableUserRequest { name: disabled.user.name.clone(), ..DisableUserRequest::default() };
+    world.auth().disable_user(admin.asks(request)).await.unwrap();
+    let (world, mail) = world.mailing(VERIFIED).await;
+    let mut answers = Vec::new();
+    for email in ["nobody@example.org", &known.user.email, &disabled.user.email] {
+        let before = rows(&world).await;
+        let request = SignUpRequest { email: email.to_owned(), ..sign_up(Role::Customer) };
+        let answer = world.auth().sign_up(request).await.unwrap();
+        answers.push(format!("{:?}", answer.get_ref()));
+        assert_ne!(rows(&world).await, before, "each leaves as much behind");
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+    mail.letter("nobody@example.org").await;
+    let told = mail.letter(&known.user.email).await;
+    assert_eq!(told.subject, "You have an account at Daybook already");
+    world.nothing_waits().await;
+    assert_eq!(mail.all().len(), 2, "who is shut out gets none");
+    // It lets the owner in, and changes nothing else.
+    log_in(&world, &known.user.email, PASSWORD).await.unwrap();
+    refused(verify(&world, &told.code()).await, "CODE_REFUSED");
+    reset(&world, &told.code(), "a brand new staple").await.unwrap();
+    log_in(&world, &known.user.email, "a brand new staple").await.unwrap();
+}
+
+async fn nobody_keeps_an_address_from_its_owner(world: World) {
+    let (world, mail) = world.mailing(VERIFIED).await;
+    let squatter = sign_up(Role::Customer);
+    world.auth().sign_up(squatter.clone()).await.unwrap();
+    let owner = SignUpRequest {
+        password: "something of the owner".to_owned(),
+        display_name: "The Owner".to_owned(),
+        ..squatter.clone()
+    };
+    world.auth().sign_up(owner.clone()).await.unwrap();
+    let first = mail.letter(&owner.email).await;
+    let second = mail.nth(2, &owner.email).await;
+    // Letters may arrive in any order: each code makes the account of its own sign-up.
+    let user = verify(&world, &second.code()).await.unwrap();
+    let (right, wrong) = if user.display_name == "The Owner" {
+        (&owner.password, &squatter.password)
+    } else {
+        (&squatter.password, &owner.password)
+    };
+    refused(verify(&world, &first.code()).await, "CODE_REFUSED");
+    log_in(&world, &owner.email, right).await.unwrap();
+    refused(log_in(&world, &owner.email, wrong).await, "LOG_IN_FAILED");
+}
+
+async fn of_many_uses_of_a_code_one_counts(world: World) {
+    let (world, mail) = world.mailing(VERIFIED).await;
+    let other = world.beside_with(VERIFIED_WITH_A_FOLDER).await;
+    let request = sign_up(Role::Customer);
+    world.auth().sign_up(request.clone()).await.unwrap();
+    let code = mail.letter(&request.email).await.code();
+    let uses = (0..32).map(|n| {
+        let world = if n % 2 == 0 { &world } else { &other };
+        verify(world, &code)
+    });
+    let done = join_all(uses).await;
+    assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1);
+    for failed in done {
+        if let Err(status) = failed {
+            refused(Err::<(), _>(status), "CODE_REFUSED");
+        }
+    }
+    assert_eq!(world.count("SELECT count(*) FROM users").await, 1);
+
+    // The same request gets the same answer, also when its twin is under way.
+    let request = sign_up(Role::Customer);
+    world.auth().sign_up(request.clone()).await.unwrap();
+    let code = mail.letter(&request.email).await.code();
+    let request_id = uuid();
+    let retries = (0..8).map(|_| {
+        let request = VerifyEmailRequest { code: code.clone(), request_id: request_id.clone() };
+        let mut client = world.email();
+        async move { client.verify_email(request).await.unwrap().into_inner().user.unwrap() }
+    });
+    let answers = join_all(retries).await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+}
+
+const VERIFIED_WITH_A_FOLDER: &[(&str, &str)] =
+    &[("auth.verify_email", "true"), ("mail.transport", "folder"), ("mail.folder", "target/mail")];
+
+async fn a_code_ends_after_a_day(world: World) {
+    let (world, mail) = world.mailing(VERIFIED).await;
+    let (one, other) = (sign_up(Role::Customer), sign_up(Role::Customer));
+    world.auth().sign_up(one.clone()).await.unwrap();
+    world.auth().sign_up(other.clone()).await.unwrap();
+    let (first, second) = (mail.letter(&one.email).await, mail.letter(&other.email).await);
+    world.forward(TimeDelta::days(1) - TimeDelta::microseconds(1));
+    verify(&world, &first.code()).await.unwrap();
+    world.forward(TimeDelta::microseconds(1));
+    refused(verify(&world, &second.code()).await, "CODE_REFUSED");
+}
+
+async fn an_account_is_verified_later_where_nobody_must(world: World) {
+    let (world, mail) = world.mailing(&[]).await;
+    let person = world.customer().await;
+    assert!(!person.user.email_verified);
+    let first = mail.letter(&person.user.email).await;
+    // Only the newest is good.
+    let request = RequestEmailVerificationRequest { request_id: uuid() };
+    world.email().request_email_verification(person.asks(request.clone())).await.unwrap();
+    world.email().request_email_verification(person.asks(request)).await.unwrap();
+    let second = mail.nth(2, &person.user.email).await;
+    refused(verify(&world, &first.code()).await, "CODE_REFUSED");
+    assert!(verify(&world, &second.code()).await.unwrap().email_verified);
+    let me = world.auth().get_me(person.asks(GetMeRequest {})).await.unwrap().into_inner();
+    assert!(me.user.unwrap().email_verified);
+    // Nothing more to do, and nothing more is sent.
+    let request = RequestEmailVerificationRequest::default();
+    world.email().request_email_verification(person.asks(request)).await.unwrap();
+    world.nothing_waits().await;
+    assert_eq!(mail.all().len(), 2);
+}
