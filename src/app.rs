@@ -282,7 +282,8 @@ pub fn check_tls(config: &Config) -> Result<(), Error> {
     Ok(Tls::read(config).map(drop)?)
 }
 
-/// Whether mail can be sent so, as far as that can be told without sending any.
+/// Whether mail can be sent so, as far as that can be told without sending any. Inside a runtime, which what
+/// sends it belongs to.
 pub fn check_mail(config: &Config) -> Result<(), Error> {
     assembly::carrier(config).map(drop)
 }

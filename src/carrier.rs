@@ -149,11 +149,11 @@ fn body(text: String) -> Body {
 
 fn transport(smtp: &Smtp) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
     // The error's own text may hold the password.
-    let wrong = |_| "the URL is not that of a mail server".to_owned();
+    let wrong = || "the URL is not that of a mail server".to_owned();
     let mut builder =
-        AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url).map_err(|_| wrong(()))?;
+        AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url).map_err(|_| wrong())?;
     if let Some(pem) = &smtp.authorities {
-        let url = Url::parse(&smtp.url).map_err(|_| wrong(()))?;
+        let url = Url::parse(&smtp.url).map_err(|_| wrong())?;
         let mut tls = TlsParameters::builder(url.host_str().unwrap_or_default().to_owned());
         for certificate in certificates(pem)? {
             tls = tls.add_root_certificate(certificate);
@@ -217,8 +217,8 @@ async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Res
 mod tests {
     use super::*;
 
-    #[test]
-    fn senders_and_servers_are_looked_at() {
+    #[tokio::test]
+    async fn senders_and_servers_are_looked_at() {
         let folder = || Means::Folder("letters".into());
         let named = Carrier::new("Dr. Ada <mail@example.org>", folder());
         assert_eq!(named.map_err(|_| ()).map(|it| it.practice()), Ok("Dr. Ada".to_owned()));

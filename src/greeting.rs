@@ -2,7 +2,7 @@
 
 use crate::{
     app::{Running, ZONE_DATA},
-    config::{Config, Profile},
+    config::{Config, MailTransport, Profile},
 };
 
 /// Says on standard output where the server listens, and how to begin. What cannot be printed is no
@@ -37,5 +37,10 @@ pub(crate) fn warn(config: &Config) {
             );
         }
         _ => {}
+    }
+    if config.profile == Profile::Production && config.mail.transport == MailTransport::Folder {
+        tracing::warn!(
+            "mail goes into a folder, where nobody gets it: set mail.transport to smtp, or to none"
+        );
     }
 }

@@ -227,7 +227,10 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let (config, origins) = load(settings)?;
             let config = key::settle(config, &origins)?;
             app::check_tls(&config)?;
+            let runtime = runtime()?;
+            let entered = runtime.enter();
             app::check_mail(&config)?;
+            drop(entered);
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }

@@ -155,13 +155,12 @@ impl Accounts {
             updated_at: now,
         };
         let schedule = Arc::new(self.default_schedule.in_zone(user.time_zone));
-        let verification = match verified {
-            Some(_) => None,
-            None => {
-                let (code, text) = self.verification(&user);
-                let letter = self.mail.letter(&user.email, text, now, code.purpose.lifetime())?;
-                letter.map(|letter| (code, letter))
-            }
+        let verification = if verified.is_none() {
+            let (code, text) = self.verification(&user);
+            let letter = self.mail.letter(&user.email, text, now, code.purpose.lifetime())?;
+            letter.map(|letter| (code, letter))
+        } else {
+            None
         };
         let account = Account { user, password_hash, token_generation: 0 };
         let unit = SignUp { account, schedule, verification, once: once.clone() };

@@ -7,6 +7,7 @@
 mod hours;
 pub mod key;
 mod layers;
+mod mail;
 mod print;
 mod problem;
 mod reader;

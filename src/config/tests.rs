@@ -451,6 +451,7 @@ fn the_defaults_are_printed_with_their_origin() {
     master_key_file = "daybook-master-key"  # from default
     signing_key_rotation_hours = 720  # from default
     signing_key_lead_seconds = 900  # from default
+    verify_email = false  # from default
     provider_sign_up = true  # from default
     password_min_length = 8  # from default
     password_min_strength = 3  # from default
@@ -460,6 +461,15 @@ fn the_defaults_are_printed_with_their_origin() {
     hash_parallelism = 1  # from default
     hash_workers = 0  # from default
     hash_queue = 64  # from default
+
+    [mail]
+    transport = "folder"  # from default
+    folder = "daybook-mail"  # from default
+    smtp_url = ""  # from default
+    smtp_ca_file = ""  # from default
+    from = "Daybook <daybook@localhost>"  # from default
+    pages_url = ""  # from default
+    templates_folder = ""  # from default
 
     [schedule]
     default_hours = ["mon 09:00-17:00", "tue 09:00-17:00", "wed 09:00-17:00", "thu 09:00-17:00", "fri 09:00-17:00"]  # from default

@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
-    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MailConfig,
-    MailTransport, MasterKeySource, OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig,
-    ServerConfig, url,
+    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
+    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, mail, url,
 };
 
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
@@ -23,7 +22,7 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     let server = server(&mut reader);
     let database = database(&mut reader);
     let auth = auth(&mut reader);
-    let mail = mail(&mut reader, profile, auth.verify_email);
+    let mail = mail::read(&mut reader, auth.verify_email);
     let schedule = schedule(&mut reader);
     let log = log(&mut reader);
     let config =
@@ -140,42 +139,6 @@ fn master_key(reader: &mut Reader<'_>) -> MasterKeySource {
     }
     let text = reader.secret(KEY, VALID).map(|(_, text)| text);
     MasterKeySource::Text(text.unwrap_or_else(|| SecretString::from("")))
-}
-
-fn mail(reader: &mut Reader<'_>, profile: Profile, verify_email: bool) -> MailConfig {
-    const TRANSPORT: &str = "mail.transport";
-    const URL: &str = "mail.smtp_url";
-    let all = [MailTransport::None, MailTransport::Folder, MailTransport::Smtp];
-    let transport = reader.choice(TRANSPORT, MailTransport::None, &all, MailTransport::name);
-    if transport == MailTransport::Folder && profile == Profile::Production {
-        let remedy = "give smtp and a mail.smtp_url, or none for no mail at all";
-        reader.problem(TRANSPORT, "nobody gets what is written into a folder", remedy);
-    }
-    if transport == MailTransport::None && verify_email {
-        let remedy = "give a mail.transport, or set this to false";
-        reader.problem("auth.verify_email", "addresses cannot be verified without mail", remedy);
-    }
-    let url = reader.optional_secret(URL);
-    if transport == MailTransport::Smtp && url.expose_secret().is_empty() {
-        let remedy =
-            "give smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST:587?tls=required";
-        reader.problem(URL, "there is no mail server for mail.transport = \"smtp\"", remedy);
-    }
-    let pages = reader.optional_text("mail.pages_url", 500);
-    if pages.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://"))
-    {
-        let remedy = "give where the pages are, such as \"https://app.example.com\", or nothing";
-        reader.problem("mail.pages_url", "is no web address", remedy);
-    }
-    MailConfig {
-        transport,
-        folder: reader.optional_path("mail.folder").unwrap_or_else(|| PathBuf::from(".")),
-        smtp_url: url,
-        smtp_ca_file: reader.optional_path("mail.smtp_ca_file"),
-        from: reader.name("mail.from", 200),
-        pages_url: pages,
-        templates_folder: reader.optional_path("mail.templates_folder"),
-    }
 }
 
 fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {

@@ -53,15 +53,15 @@ impl Accounts {
         let text = code.text();
         let (stored, text) = match account {
             None => {
-                let stored = self.code(&code, Purpose::SignUp, None, &new.email, now);
+                let stored = stored(&code, Purpose::SignUp, None, &new.email, now);
                 let stored = Stored { applicant: Some(applicant), ..stored };
                 (stored, Text::ConfirmSignUp { code: text })
             }
             Some(Account { user, .. }) if user.disabled => {
-                (self.code(&code, Purpose::Nothing, None, &new.email, now), Text::Nothing)
+                (stored(&code, Purpose::Nothing, None, &new.email, now), Text::Nothing)
             }
             Some(Account { user, .. }) => {
-                let stored = self.code(&code, Purpose::Reset, Some(user.id), &new.email, now);
+                let stored = stored(&code, Purpose::Reset, Some(user.id), &new.email, now);
                 (stored, Text::AccountExists { name: user.display_name, code: text })
             }
         };
@@ -87,7 +87,7 @@ impl Accounts {
     /// A code by which an account's address is verified, and what its letter says.
     pub(in crate::accounts) fn verification(&self, user: &User) -> (Stored, Text) {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
-        let stored = self.code(&code, Purpose::Verify, Some(user.id), &user.email, now);
+        let stored = stored(&code, Purpose::Verify, Some(user.id), &user.email, now);
         (stored, Text::VerifyEmail { name: user.display_name.clone(), code: code.text() })
     }
 
@@ -127,10 +127,10 @@ impl Accounts {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
-                let stored = self.code(&code, Purpose::Reset, Some(user.id), &email, now);
+                let stored = stored(&code, Purpose::Reset, Some(user.id), &email, now);
                 (stored, Text::ResetPassword { name: user.display_name, code: code.text() })
             }
-            None => (self.code(&code, Purpose::Nothing, None, &email, now), Text::Nothing),
+            None => (stored(&code, Purpose::Nothing, None, &email, now), Text::Nothing),
         };
         self.post(deadline, stored, text, once).await
     }
@@ -204,7 +204,7 @@ impl Accounts {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let (stored, to_new) = match taken {
             None => {
-                let stored = self.code(&code, Purpose::Change, Some(user.id), &new, now);
+                let stored = stored(&code, Purpose::Change, Some(user.id), &new, now);
                 (stored, Text::ConfirmEmailChange { code: code.text() })
             }
             Some(Account { user: owner, .. }) => {
@@ -213,7 +213,7 @@ impl Accounts {
                 } else {
                     Text::AddressInUse { name: owner.display_name }
                 };
-                (self.code(&code, Purpose::Nothing, None, &new, now), text)
+                (stored(&code, Purpose::Nothing, None, &new, now), text)
             }
         };
         let new_email = new.as_str().to_owned();
@@ -321,25 +321,6 @@ impl Accounts {
         Ok(())
     }
 
-    fn code(
-        &self,
-        code: &Code,
-        purpose: Purpose,
-        user: Option<UserId>,
-        email: &Email,
-        now: Instant,
-    ) -> Stored {
-        Stored {
-            hash: code.hash(),
-            purpose,
-            user,
-            email: email.clone(),
-            applicant: None,
-            created_at: now,
-            expires_at: now + purpose.lifetime(),
-        }
-    }
-
     fn mail_to(&self, email: &Email) -> Counted {
         Counted::by(vec![(self.keys.mail(email), self.policies.mail)])
     }
@@ -390,6 +371,24 @@ impl Accounts {
             }
             done => done,
         }
+    }
+}
+
+fn stored(
+    code: &Code,
+    purpose: Purpose,
+    user: Option<UserId>,
+    email: &Email,
+    now: Instant,
+) -> Stored {
+    Stored {
+        hash: code.hash(),
+        purpose,
+        user,
+        email: email.clone(),
+        applicant: None,
+        created_at: now,
+        expires_at: now + purpose.lifetime(),
     }
 }
 
