@@ -42,7 +42,6 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
 #[cfg(test)]
 mod tests {
     use super::super::{Config, Flag, Sources};
-    use super::*;
 
     fn load(settings: &[(&str, &str)]) -> Result<String, String> {
         let flags = settings.iter().map(|(key, value)| Flag {
