@@ -2,4 +2,5 @@
 //! in `identity::attempts`.
 
 pub mod commands;
+pub mod service;
 pub mod store;

@@ -34,6 +34,7 @@ behaviours!(
 );
 
 async fn every_write_has_one_effect_and_one_answer(world: World) {
+    let (world, _) = world.mailing(&[]).await;
     let cast = cast(&world).await;
     for case in cases(&world, &cast).await {
         let before = world.state().await;
@@ -48,6 +49,7 @@ async fn every_write_has_one_effect_and_one_answer(world: World) {
 }
 
 async fn an_id_is_refused_for_any_other_request(world: World) {
+    let (world, _) = world.mailing(&[]).await;
     let cast = cast(&world).await;
     for case in cases(&world, &cast).await {
         let first = case.call(&world).await;
@@ -64,6 +66,7 @@ async fn an_id_is_refused_for_any_other_request(world: World) {
 }
 
 async fn the_first_answer_is_given_whatever_happened_since(world: World) {
+    let (world, _) = world.mailing(&[]).await;
     let cast = cast(&world).await;
     let cases = cases(&world, &cast).await;
     let mut answers = Vec::new();
@@ -196,6 +199,7 @@ async fn sixty_four_twins_sign_up_once(world: World) {
 }
 
 async fn twins_of_other_writes_have_one_effect(world: World) {
+    let (world, _) = world.mailing(&[]).await;
     let cast = cast(&world).await;
     let cases = cases(&world, &cast).await;
     let chosen = ["UpdateMe", "SetUserRole", "DisableUser", "UpdateSchedule", "CancelAppointment"];

@@ -19,7 +19,7 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
-    booking_writes, catalogue_writes,
+    booking_writes, catalogue_writes, emails,
     overrides::{own, stay},
     schedule_writes,
     schedules::{minutes, schedule_of},
@@ -89,7 +89,7 @@ pub(super) async fn cast(world: &World) -> Cast {
     }
     world.move_to("2026-11-23 12:45", "Europe/Berlin");
     let mut people = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..10 {
         people.push(world.customer().await);
     }
     Cast {
@@ -268,6 +268,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     all.extend(booking_writes::cases(world, cast).await);
     all.extend(catalogue_writes::cases(world).await);
     all.extend(of_schedules);
+    all.extend(emails::writes::cases(world, cast).await);
     covers_every_write(&all);
     all
 }

@@ -199,7 +199,9 @@ impl World {
         let url = server.url();
         let mut all = vec![("mail.transport", "smtp"), ("mail.smtp_url", url.as_str())];
         all.extend_from_slice(settings);
-        (self.beside_with(&all).await, server)
+        let mut world = self.beside_with(&all).await;
+        world.mail = Some(server.clone());
+        (world, server)
     }
 
     /// Waits until no letter waits to be sent.

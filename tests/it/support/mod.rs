@@ -55,6 +55,8 @@ pub struct World {
     pub clock: ManualClock,
     pub url: String,
     pub channel: Channel,
+    /// Where its letters go.
+    pub mail: Option<mail_server::MailServer>,
     _running: Running,
     _folder: Arc<tempfile::TempDir>,
 }
@@ -146,7 +148,7 @@ impl World {
         let running = app::start(config(&url, folder.path(), settings), ambient).await.unwrap();
         let channel = connect(&running.address.to_string()).await;
         serving(&channel).await;
-        Self { engine, clock, url, channel, _running: running, _folder: folder }
+        Self { engine, clock, url, channel, mail: None, _running: running, _folder: folder }
     }
 
     pub fn auth(&self) -> AuthServiceClient<Channel> {

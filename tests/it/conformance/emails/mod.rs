@@ -4,6 +4,7 @@ mod change;
 mod delivery;
 mod reset;
 mod sign_up;
+pub(super) mod writes;
 
 use daybook::grpc::proto::auth::{
     ConfirmEmailChangeRequest, LogInRequest, LogInResponse, RequestPasswordResetRequest,

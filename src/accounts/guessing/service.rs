@@ -1,0 +1,69 @@
+//! The gate of everything secret that callers give us.
+
+use secrecy::SecretString;
+
+use super::{
+    commands::{Refund, Reserve},
+    store::Counted,
+};
+use crate::{
+    accounts::service::Accounts,
+    identity::{Origin, email::Email},
+    kernel::{fault::Fault, id::UserId},
+    storage::Deadline,
+};
+
+impl Accounts {
+    /// What a log-in is counted by. A device that the account knows counts by itself, so that nobody
+    /// elsewhere can delay it.
+    pub(in crate::accounts) fn counted(
+        &self,
+        email: &Email,
+        device: Option<&str>,
+        origin: &Origin,
+    ) -> Counted {
+        let (keys, policies) = (&self.keys, &self.policies);
+        let mut by = match device {
+            Some(device) => vec![(keys.device(device), policies.account)],
+            None => vec![(keys.account(email), policies.account), (keys.in_all(), policies.in_all)],
+        };
+        by.extend(origin.address.map(|address| (keys.address(address), policies.address)));
+        Counted::by(by)
+    }
+
+    /// What is counted of somebody who is logged in already, and is asked for the password again.
+    pub(in crate::accounts) fn own_attempt(&self, user: UserId, origin: &Origin) -> Counted {
+        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
+        let own = (self.keys.own(user), self.policies.account);
+        Counted::by(address.into_iter().chain([own]).collect())
+    }
+
+    /// The gate of every password that is given to us: an attempt is reserved before anything is
+    /// hashed. Whoever was right gives it back.
+    pub(in crate::accounts) async fn guess(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+        password: SecretString,
+        stored: Option<String>,
+    ) -> Result<bool, Fault> {
+        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
+        self.store.run(deadline, reserve).await?;
+        let verified = self.hasher.verify(password, stored).await;
+        if verified.is_err() {
+            // Nothing was looked at.
+            self.give_back(deadline, counted).await?;
+        }
+        verified
+    }
+
+    /// Gives back an attempt at which nothing was wrong.
+    pub(in crate::accounts) async fn give_back(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+    ) -> Result<(), Fault> {
+        let refund = Refund { counted: counted.clone(), now: self.ambient.now() };
+        self.store.run(deadline, refund).await
+    }
+}
