@@ -8,6 +8,7 @@ pub mod commands;
 pub mod guessing;
 pub mod service;
 pub mod sessions;
+pub mod signing;
 pub mod store;
 
 use chrono_tz::Tz;

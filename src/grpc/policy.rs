@@ -45,6 +45,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.auth.v1.AuthService/RevokeSession", ALL, Class::Write),
     ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL, Class::Write),
     ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS, Class::Read),
+    ("/daybook.auth.v1.AuthService/GetJwks", Access::Open, Class::Read),
     ("/daybook.auth.v1.AuthService/GetMe", ALL, Class::Read),
     ("/daybook.auth.v1.AuthService/UpdateMe", ALL, Class::Write),
     ("/daybook.auth.v1.AuthService/ChangePassword", ALL, Class::LogIn),

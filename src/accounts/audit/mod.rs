@@ -33,11 +33,15 @@ pub enum Act {
     Disabled,
     /// An account was let in again.
     Enabled,
+    /// The next signing key took over; the one before is still accepted for a while.
+    SigningKeyRotated,
+    /// All signing keys were replaced at once.
+    SigningKeysReplaced,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -48,6 +52,8 @@ impl Act {
         Self::RoleChanged,
         Self::Disabled,
         Self::Enabled,
+        Self::SigningKeyRotated,
+        Self::SigningKeysReplaced,
     ];
 
     /// The word used in the table.
@@ -63,6 +69,8 @@ impl Act {
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::SigningKeyRotated => "signing_key_rotated",
+            Self::SigningKeysReplaced => "signing_keys_replaced",
         }
     }
 
