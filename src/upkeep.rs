@@ -82,10 +82,11 @@ async fn follow_readiness(
 }
 
 /// Learns every second which tokens other processes ended, and which keys there are. When that fails for
-/// long, no token is accepted; so nobody is refused for a key that was shown to others for longer.
+/// long, no token is accepted. Half of what a key is shown before it signs is too long as well, so nobody
+/// is refused for a key that this process has not seen yet.
 async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
     let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);
-    let stale = STALE.min(lead);
+    let stale = STALE.min(lead / 2);
     let mut known = None;
     loop {
         let now = tokio::time::Instant::now();

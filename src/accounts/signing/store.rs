@@ -1,7 +1,7 @@
 //! Signing keys as rows.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
 };
 
 use super::StoredKey;
@@ -34,9 +34,11 @@ pub async fn list(at: &impl Session, not_gone: Option<Instant>) -> Result<Vec<St
         let here = Condition::any().add(Column::GoneAt.is_null()).add(Column::GoneAt.gt(now));
         query = query.filter(here);
     }
-    let query = query.order_by_asc(Column::CreatedAt).order_by_asc(Column::Kid);
     let rows = query.all(at.db()).await.map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(key).collect()
+    let mut keys = rows.into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
+    // Of two that were made at once the one that signs comes first.
+    keys.sort_by_key(|key| (key.life.created_at, key.life.activated_at.is_none(), key.kid));
+    Ok(keys)
 }
 
 /// Adds a key.
