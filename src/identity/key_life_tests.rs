@@ -85,7 +85,9 @@ proptest! {
                     Err(Cannot::Missing) => prop_assert!(false, "one was missing"),
                 },
                 Step::Replace => {
-                    lives.iter_mut().for_each(|life| life.end(now));
+                    for life in &mut lives {
+                        life.end(now);
+                    }
                     prop_assert!(lives.iter().all(|life| !life.verifies(now)));
                     lives.extend([Life::active(now), Life::next(now)]);
                 }

@@ -177,8 +177,8 @@ impl UnitOfWork for Replace {
 
 /// Whether all private keys open: with another master key nothing may be changed.
 fn opens(keys: &[StoredKey], master: &MasterKey) -> Result<(), Fault> {
-    let kept = keys.iter().filter(|key| key.sealed.is_some());
-    kept.map(|key| key.open(master).map(drop).map_err(|e| not_opened(key.kid, e))).collect()
+    let mut kept = keys.iter().filter(|key| key.sealed.is_some());
+    kept.try_for_each(|key| key.open(master).map(drop).map_err(|e| not_opened(key.kid, e)))
 }
 
 fn kid_in(keys: &[StoredKey], state: State, now: Instant) -> Option<String> {
