@@ -3,7 +3,11 @@
 
 use std::{fs, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use chrono::TimeDelta;
 use daybook::{
     app::{self, Rotation},
@@ -154,10 +158,11 @@ async fn no_private_key_can_be_read_in_the_database(world: World) {
 async fn what_others_write_into_the_table_verifies_nothing(world: World) {
     let person = world.customer().await;
     let known = world.key_in(State::Active).await;
+    let seed = [2; 32];
     // Somebody who can write into the database, and does not have the master key, adds a key of theirs.
     let foreign = daybook::accounts::signing::StoredKey::make(
         &MasterKey::of(&[1; 32]),
-        ([2; 32], [3; 12]),
+        (seed, [3; 12]),
         daybook::identity::key_life::Life::active(world.clock.now()),
     )
     .unwrap();
@@ -185,6 +190,14 @@ async fn what_others_write_into_the_table_verifies_nothing(world: World) {
         world.knows(&world.key_in(State::Next).await.kid.to_string()).await;
         let shown = world.jwks().await.keys;
         assert!(shown.iter().all(|key| key.kid != foreign.kid.to_string()), "{shown:?}");
+        let [head, body, _] = person.token.split('.').collect::<Vec<_>>()[..] else { panic!() };
+        let head = String::from_utf8(URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap();
+        let head = head.replace(&known.kid.to_string(), &foreign.kid.to_string());
+        let said = format!("{}.{body}", URL_SAFE_NO_PAD.encode(head));
+        let signature = Ed25519KeyPair::from_seed_unchecked(&seed).unwrap().sign(said.as_bytes());
+        let forged = format!("{said}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()));
+        assert_eq!(kid_of(&forged), foreign.kid.to_string());
+        assert!(!works(&world, &forged).await);
         world.execute(&delete, &delete).await;
     }
     assert!(works(&world, &person.token).await);
