@@ -69,11 +69,11 @@ async fn three_processes_whose_keys_rotate_every_ten_seconds_refuse_nobody() {
                 let next = next.into_inner();
                 refresh_token = next.refresh_token;
                 met.insert(kid_of(&next.access_token));
-                tokens.push((next.access_token, Instant::now()));
-                // Those that will not end meanwhile; of many, the oldest and the newest.
+                tokens.insert(0, (next.access_token, Instant::now()));
+                // Those that will not end meanwhile, the newest first; of many, the oldest and the newest.
                 tokens.retain(|(_, since)| since.elapsed() < Duration::from_secs(50));
-                if tokens.len() > 30 {
-                    tokens.remove(15);
+                if tokens.len() > 12 {
+                    tokens.remove(6);
                 }
                 for (token, _) in &tokens {
                     for server in &servers {

@@ -256,15 +256,15 @@ async fn rotations_under_load_refuse_nobody(world: World) {
             let (mut refresh_token, mut tokens) = (begun.refresh_token, vec![begun.access_token]);
             let mut round = number;
             while !over.load(Ordering::SeqCst) {
-                // A new token of one server, and all that there were, at every server.
+                // A new token of one server at once at every server, and some that there were.
                 round += 1;
                 let request = RefreshTokensRequest { refresh_token };
                 let next = servers[round % 3].auth().refresh_tokens(request).await.unwrap();
                 let next = next.into_inner();
                 refresh_token = next.refresh_token;
-                tokens.push(next.access_token);
-                if tokens.len() > 20 {
-                    tokens.remove(10);
+                tokens.insert(0, next.access_token);
+                if tokens.len() > 8 {
+                    tokens.remove(4);
                 }
                 for token in &tokens {
                     for server in servers.iter() {
@@ -295,7 +295,7 @@ async fn rotations_under_load_refuse_nobody(world: World) {
         for server in servers.iter() {
             server.knows(&keys.last().unwrap().kid.to_string()).await;
         }
-        let moved = async || calls.load(Ordering::SeqCst) >= before + 60;
+        let moved = async || calls.load(Ordering::SeqCst) >= before + 100;
         until(60, "calls go on", moved).await;
     }
     over.store(true, Ordering::SeqCst);
