@@ -8,8 +8,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::service::NewUser,
-    assembly::{self, master_key, services, storage_settings},
+    accounts::{
+        service::NewUser,
+        signing::{StoredKey, commands::Rotated},
+    },
+    assembly::{self, master_key, present_master_key, services, storage_settings},
     booking::drift_service::Drifted,
     config::Config,
     greeting,
@@ -22,6 +25,7 @@ use crate::{
     identity::{
         Role,
         email::Email,
+        key_life::State,
         master_key::{KeyError, MasterKey},
         password,
     },
@@ -368,6 +372,57 @@ pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
     let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(drifted?)
+}
+
+/// How to replace the signing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// The next one takes over, and what the present one signed is accepted for a while.
+    Usual,
+    /// A key has leaked: all of them are gone at once, and all access tokens with them.
+    AtOnce {
+        /// The master key is lost as well, and another one took its place.
+        master_key_lost: bool,
+    },
+}
+
+/// The signing keys, each with what it is now and whether an older master key sealed it.
+pub async fn signing_keys(
+    config: &Config,
+    ambient: Ambient,
+) -> Result<Vec<(StoredKey, State, bool)>, Error> {
+    let master = present_master_key(config)?;
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    let services = services(config, &store, &ambient, &master)?;
+    let keys = services.accounts.signing.list(Deadline::after(OPERATOR)).await;
+    store.close().await;
+    let older = |(key, state): (StoredKey, State)| {
+        let older = state != State::Gone && key.is_outdated(&master);
+        (key, state, older)
+    };
+    Ok(keys?.into_iter().map(older).collect())
+}
+
+/// Replaces the signing key.
+pub async fn rotate_signing_key(
+    config: &Config,
+    ambient: Ambient,
+    rotation: Rotation,
+) -> Result<Rotated, Error> {
+    let master = present_master_key(config)?;
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    let signing = services(config, &store, &ambient, &master)?.accounts.signing;
+    let deadline = Deadline::after(OPERATOR);
+    let rotated = match rotation {
+        Rotation::Usual => signing.rotate(deadline).await,
+        Rotation::AtOnce { master_key_lost } => {
+            signing.replace(deadline, master_key_lost).await.map(Rotated::Done)
+        }
+    };
+    store.close().await;
+    Ok(rotated?)
 }
 
 /// Asks a server's health; `true` is SERVING.

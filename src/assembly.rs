@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
 
 use crate::{
-    accounts::{service::Accounts, sessions::Lifetimes},
+    accounts::{service::Accounts, sessions::Lifetimes, signing::service::SigningKeys},
     app::Error,
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
@@ -17,11 +17,12 @@ use crate::{
     grpc::server::Services,
     identity::{
         attempts::{Keys, Policies},
+        key_life::Policy,
+        key_ring::KeyRing,
         master_key::MasterKey,
         password::{self, Hasher},
         pepper::{self, Pepper},
         refresh::RefreshTokens,
-        signing_key::SigningKey,
         token::{self, Tokens},
     },
     kernel::ambient::Ambient,
@@ -61,14 +62,21 @@ pub(crate) fn services(
             audience: auth.audience.clone(),
             time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
         },
-        SigningKey::from_seed(&key.derived("signing key"))
-            .ok_or_else(|| crate::kernel::fault::Fault::internal("a signing key"))?,
+        // They come from the database.
+        KeyRing::default(),
     );
     let remembered = Remembered::new(REMEMBERED);
     let accounts = Accounts {
         store: store.clone(),
         ambient: ambient.clone(),
         hasher,
+        signing: SigningKeys {
+            store: store.clone(),
+            ambient: ambient.clone(),
+            master: key.clone(),
+            policy: signing_policy(config),
+            tokens: tokens.clone(),
+        },
         tokens,
         refresh: RefreshTokens::new(&key.all_derived("refresh tokens")),
         lifetimes: Lifetimes {
@@ -195,9 +203,27 @@ fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
     pepper::read(&text).map_err(refused)
 }
 
+fn signing_policy(config: &Config) -> Policy {
+    let auth = &config.auth;
+    let hours = auth.signing_key_rotation_hours;
+    Policy::new(
+        (hours > 0).then(|| TimeDelta::hours(hours.into())),
+        TimeDelta::seconds(auth.signing_key_lead_seconds.into()),
+        TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
+    )
+}
+
 fn attempt_keys(key: &MasterKey) -> Keys {
     let all = key.all_derived("attempts");
     Keys::new(&key.derived("attempts"), all.get(1..).unwrap_or_default())
+}
+
+/// The master key, which is there already: a command that works with what others sealed makes none.
+pub(crate) fn present_master_key(config: &Config) -> Result<MasterKey, Error> {
+    Ok(match &config.auth.master_key {
+        MasterKeySource::Text(text) => MasterKey::parse(text)?,
+        MasterKeySource::File(path) => MasterKey::read(path)?,
+    })
 }
 
 /// The master key; in development it is made when there is none.

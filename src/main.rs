@@ -7,8 +7,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use clap::{Args, Parser, Subcommand};
+use daybook::accounts::signing::{StoredKey, commands::Rotated};
+use daybook::app::Rotation;
 use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
+use daybook::identity::key_life::State;
+use daybook::kernel::{ambient::Ambient, time::Instant};
 use daybook::{app, telemetry};
 use secrecy::SecretString;
 
@@ -85,6 +90,9 @@ enum Command {
     /// Look after appointments
     #[command(subcommand)]
     Appointments(Appointments),
+    /// Manage the keys that sign access tokens
+    #[command(subcommand)]
+    Keys(Keys),
     /// Ask a server whether it serves; exit status 0 if it does, 1 otherwise
     Healthcheck {
         /// The server [default: server.listen of the settings, on this machine]
@@ -136,6 +144,22 @@ enum Appointments {
     /// List upcoming ones that are no longer at the local time that was promised, because the rules of
     /// their time zone have changed. Changes nothing
     Drifted,
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// List them, with what each is now: next, active, retiring or gone
+    List,
+    /// Let the next one sign from now on. What the present one signed is accepted until it expires
+    Rotate {
+        /// A key has leaked: replace all of them now. All access tokens end; log-ins go on with their
+        /// refresh tokens
+        #[arg(long)]
+        at_once: bool,
+        /// The master key is lost as well, so that it does not open the present keys
+        #[arg(long, requires = "at_once")]
+        master_key_lost: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -209,6 +233,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         Command::Migrate(command) => migrate(settings, &command),
         Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),
         Command::Appointments(Appointments::Drifted) => list_drifted(settings),
+        Command::Keys(command) => keys(settings, &command),
         Command::Healthcheck { address, service, timeout_ms } => {
             let address = match address {
                 Some(address) => address,
@@ -273,6 +298,55 @@ fn list_drifted(settings: SettingsArgs) -> Result<(), Failure> {
     let (found, checked, zones) = (drifted.found.len(), drifted.checked, app::ZONE_DATA);
     let sum = format!("{found} of {checked} upcoming appointments drifted (IANA {zones})\n");
     print(&(lines.collect::<String>() + &sum))
+}
+
+fn keys(settings: SettingsArgs, command: &Keys) -> Result<(), Failure> {
+    let (config, origins) = load(settings)?;
+    let config = key::settle(config, &origins)?;
+    telemetry::init(&config.log)?;
+    let (runtime, ambient) = (runtime()?, Ambient::system());
+    let rotation = match *command {
+        Keys::List => {
+            let all = runtime.block_on(app::signing_keys(&config, ambient))?;
+            let lines = all.iter().map(|(key, state, older)| key_line(key, *state, *older));
+            return print(&lines.collect::<String>());
+        }
+        Keys::Rotate { at_once: true, master_key_lost } => Rotation::AtOnce { master_key_lost },
+        Keys::Rotate { .. } => Rotation::Usual,
+    };
+    let now = ambient.now();
+    match runtime.block_on(app::rotate_signing_key(&config, ambient, rotation))? {
+        Rotated::Done(keys) => {
+            let lines = keys.iter().map(|key| key_line(key, key.life.state(now), false));
+            print(&lines.collect::<String>())
+        }
+        Rotated::TooSoon(left) => Err(Failure::Other(
+            format!(
+                "the next key was not shown to others for long enough: try again in {} s, or, if a key \
+                 has leaked, give --at-once",
+                left.num_seconds() + 1
+            )
+            .into(),
+        )),
+        Rotated::NotDue => Ok(()),
+    }
+}
+
+/// A key with the last instant of its life so far.
+fn key_line(key: &StoredKey, state: State, older: bool) -> String {
+    let life = &key.life;
+    let told = match (life.retired, life.activated_at) {
+        (Some(retired), _) if state == State::Gone => format!("since {}", shown(retired.gone_at)),
+        (Some(retired), _) => format!("until {}", shown(retired.gone_at)),
+        (None, Some(since)) => format!("since {}", shown(since)),
+        (None, None) => format!("since {}", shown(life.created_at)),
+    };
+    let older = if older { "  sealed with an older master key" } else { "" };
+    format!("{}  {:8}  {told}{older}\n", key.kid, state.word())
+}
+
+fn shown(at: Instant) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The settings from all layers. This is where the process's environment comes in.
@@ -389,114 +463,5 @@ fn chain(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_name_their_settings() {
-        let line = [
-            "daybook",
-            "--listen",
-            "[::1]:1",
-            "migrate",
-            "down",
-            "--steps",
-            "3",
-            "--set",
-            "auth.issuer=a=b",
-            "--profile=production",
-        ];
-        let cli = Cli::try_parse_from(line).unwrap();
-        assert!(matches!(cli.command, Some(Command::Migrate(Migrate::Down { steps: 3 }))));
-        let flags = cli.settings.into_flags();
-        let flags: Vec<_> = flags
-            .iter()
-            .map(|flag| (flag.name.as_str(), flag.key.as_str(), flag.value.as_str()))
-            .collect();
-        assert_eq!(
-            flags,
-            [
-                ("--profile", "profile", "production"),
-                ("--listen", "server.listen", "[::1]:1"),
-                ("--set auth.issuer", "auth.issuer", "a=b"),
-            ]
-        );
-    }
-
-    #[test]
-    fn every_flag_names_a_setting_that_exists() {
-        let line = [
-            "daybook",
-            "--profile=development",
-            "--database-url=sqlite::memory:",
-            "--listen=127.0.0.1:0",
-            "--log-level=off",
-            "--log-format=json",
-        ];
-        let flags = Cli::try_parse_from(line).unwrap().settings.into_flags();
-        assert_eq!(flags.len(), 5);
-        assert!(Config::load(Sources { flags, ..Sources::default() }).is_ok());
-    }
-
-    #[test]
-    fn a_password_is_never_an_argument() {
-        let line = ["daybook", "admin", "create", "--name=A", "--email=a@b.c", "--password=x"];
-        assert!(Cli::try_parse_from(line).is_err());
-    }
-
-    #[test]
-    fn an_assignment_has_a_name_and_a_value() {
-        assert_eq!(assignment("a.b= c"), Ok(("a.b".to_owned(), " c".to_owned())));
-        assert!(assignment("a.b").is_err());
-        assert!(assignment("=c").is_err());
-    }
-
-    #[test]
-    fn the_health_check_calls_this_machine() {
-        let (config, _) = Config::load(Sources::default()).unwrap();
-        let mut server = config.server;
-        for (listen, url) in [
-            ("0.0.0.0:50051", "http://127.0.0.1:50051"),
-            ("[::]:50051", "http://[::1]:50051"),
-            ("10.0.0.1:1", "http://10.0.0.1:1"),
-        ] {
-            server.listen = listen.parse().unwrap();
-            assert_eq!(local_url(&server), url);
-        }
-        server.tls_certificate_file = Some(PathBuf::from("tls.crt"));
-        assert_eq!(local_url(&server), "https://10.0.0.1:1");
-        server.health_listen = Some("0.0.0.0:2".parse().unwrap());
-        assert_eq!(local_url(&server), "http://127.0.0.1:2");
-    }
-
-    #[test]
-    fn a_password_is_one_line() {
-        for (input, password) in
-            [("pass word \r\nmore", "pass word "), ("x", "x"), ("", ""), ("\n", "")]
-        {
-            assert_eq!(first_line(input.as_bytes()).unwrap(), password);
-        }
-        assert!(first_line("x".repeat(5000).as_bytes()).is_err());
-    }
-
-    #[test]
-    fn causes_are_told_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("{text}")]
-        struct Told {
-            text: &'static str,
-            source: Option<Box<Told>>,
-        }
-        let inner = Told { text: "disk full", source: None };
-        let middle = Told { text: "cannot write: disk full", source: Some(Box::new(inner)) };
-        let outer = Told { text: "no backup", source: Some(Box::new(middle)) };
-        assert_eq!(chain(&outer), "no backup: cannot write: disk full");
-    }
-}
+#[path = "main_tests.rs"]
+mod tests;

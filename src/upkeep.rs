@@ -1,16 +1,16 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
-//! tokens were ended, forget old requests and sessions. Each in a loop of its own, so that none waits for another.
+//! tokens were ended and which keys there are, replace old keys, send letters, forget what is old. Each in a
+//! loop of its own, so that none waits for another.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{emails, guessing, service::Accounts, sessions},
+    accounts::{emails, guessing, service::Accounts, sessions, signing::service::SigningKeys},
     app::{Error, operator_text},
     grpc::health::{self, Health},
-    identity::token::Tokens,
-    kernel::fault::Reason,
+    kernel::fault::{Fault, Reason},
     mail::service::Mail,
     storage::{self, Deadline, Store},
 };
@@ -21,6 +21,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const FOLLOW: Duration = Duration::from_secs(1);
 /// How soon to ask again when that failed; at the start the tables may not be there yet.
 const RETRY_FOLLOW: Duration = Duration::from_millis(50);
+/// How soon to try again when a signing key could not be replaced.
+const RETRY_ROTATION: Duration = Duration::from_mins(1);
 /// After how long without an answer to that no token is accepted any more.
 const STALE: Duration = Duration::from_secs(30);
 /// How often to look for letters that wait.
@@ -40,8 +42,9 @@ pub(crate) async fn follow(
 ) -> Result<(), Error> {
     let followed = async {
         tokio::try_join!(
-            follow_readiness(&store, &accounts.tokens, &health, migrate),
+            follow_readiness(&store, &accounts, &health, migrate),
             follow_tokens(&accounts),
+            rotate_keys(&accounts.signing),
             forget_old(&store, &accounts),
             send_mail(&accounts.mail),
         )?;
@@ -53,18 +56,22 @@ pub(crate) async fn follow(
     }
 }
 
-/// Ready is: the schema is current, the database answers, and it is known which tokens were ended.
+/// Ready is: the schema is current, the database answers, and it is known which tokens were ended and
+/// which key signs.
 async fn follow_readiness(
     store: &Store,
-    tokens: &Tokens,
+    accounts: &Accounts,
     health: &Health,
     migrate: bool,
 ) -> Result<(), Error> {
     bring_up(store, migrate).await?;
+    patiently(|| accounts.signing.establish(Deadline::after(BACKGROUND))).await?;
+    let tokens = &accounts.tokens;
     let (mut was_ready, mut was_ever_ready) = (false, false);
     loop {
         let looked = store.ready().await;
-        let ready = looked.is_ok() && tokens.is_trusted();
+        let signs = tokens.keys().signing.is_some();
+        let ready = looked.is_ok() && tokens.is_trusted() && signs;
         if ready != was_ready {
             match &looked {
                 Ok(()) => tracing::info!(ready, "readiness changed"),
@@ -79,9 +86,12 @@ async fn follow_readiness(
     }
 }
 
-/// Learns every second which tokens other processes ended. When that fails for long, no token is
-/// accepted.
+/// Learns every second which tokens other processes ended, and which keys there are. When that fails for
+/// long, no token is accepted. Half of what a key is shown before it signs is too long as well, so nobody
+/// is refused for a key that this process has not seen yet.
 async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
+    let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);
+    let stale = STALE.min(lead / 2);
     let mut known = None;
     loop {
         let now = tokio::time::Instant::now();
@@ -90,9 +100,26 @@ async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
             Ok(Err(fault)) => tracing::debug!(%fault, "asking for ended tokens"),
             Err(_) => tracing::debug!("asking for ended tokens took too long"),
         }
-        accounts.tokens.set_trusted(known.is_some_and(|last| last.elapsed() < STALE));
-        let pause = if known == Some(now) { FOLLOW } else { RETRY_FOLLOW };
+        let has_keys = !accounts.tokens.keys().keys.is_empty();
+        let fresh = known.is_some_and(|last| last.elapsed() < stale);
+        accounts.tokens.set_trusted(fresh && has_keys);
+        let pause = if has_keys && known == Some(now) { FOLLOW } else { RETRY_FOLLOW };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Lets the next signing key take over when the present one is old. All processes look; one does it.
+async fn rotate_keys(signing: &SigningKeys) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        match signing.rotate_if_due(Deadline::after(BACKGROUND)).await {
+            Ok(true) => tracing::info!("the signing key was old: the next one took over"),
+            Ok(false) => {}
+            Err(fault) => {
+                tracing::warn!(%fault, "replacing an old signing key");
+                tokio::time::sleep(RETRY_ROTATION).await;
+            }
+        }
     }
 }
 
@@ -135,9 +162,18 @@ async fn send_mail(mail: &Mail) -> Result<(), Error> {
 }
 
 async fn bring_up(store: &Store, migrate: bool) -> Result<(), Error> {
+    patiently(|| async {
+        if migrate { storage::migrate_up(store).await } else { store.ready().await }
+    })
+    .await
+}
+
+/// Tries again for as long as the database is away.
+async fn patiently<F: Future<Output = Result<(), Fault>>>(
+    work: impl Fn() -> F,
+) -> Result<(), Error> {
     loop {
-        let result = if migrate { storage::migrate_up(store).await } else { store.ready().await };
-        match result {
+        match work().await {
             Ok(()) => return Ok(()),
             Err(fault)
                 if [Reason::DatabaseUnavailable, Reason::DeadlineExceeded]

@@ -24,6 +24,8 @@ pub(crate) const LOGGED_IN: u32 = 64;
 pub(crate) struct Side {
     pub(crate) database: &'static str,
     pub(crate) service: Process,
+    /// Of customers, signed with the service's key.
+    pub(crate) tokens: Arc<Vec<MetadataValue<Ascii>>>,
 }
 
 /// The test bed. Processes end before the cluster does.
@@ -36,7 +38,6 @@ pub(crate) struct Bed {
     pub(crate) small: Side,
     /// With 1,000,000.
     pub(crate) large: Side,
-    pub(crate) tokens: Arc<Vec<MetadataValue<Ascii>>>,
     /// Where the services run; it holds the master key.
     pub(crate) folder: PathBuf,
     pub(crate) cluster: Cluster,
@@ -65,17 +66,7 @@ impl Bed {
         }
         seed::many(&cluster, "large", calendar, settings.many).await?;
 
-        let tokens = tokens::of_customers(&folder, LOGGED_IN)?;
-        let bed = Self {
-            settings,
-            calendar,
-            echo,
-            small,
-            large,
-            tokens: Arc::new(tokens),
-            folder,
-            cluster,
-        };
+        let bed = Self { settings, calendar, echo, small, large, folder, cluster };
         for side in [&bed.small, &bed.large] {
             // The first booking of each provider takes the slow way, once in a process's life.
             bed.callers(side, 16).await?.book_with_everybody().await?;
@@ -87,7 +78,7 @@ impl Bed {
     pub(crate) async fn callers(&self, side: &Side, count: usize) -> Outcome<Callers> {
         let connections = connections(count);
         let channels = side.service.connect(connections).await?;
-        Ok(Callers::new(channels, Arc::clone(&self.tokens), self.calendar, count))
+        Ok(Callers::new(channels, Arc::clone(&side.tokens), self.calendar, count))
     }
 
     /// Brings the small database back to where it began.
@@ -107,6 +98,8 @@ async fn side(
     database: &'static str,
 ) -> Outcome<Side> {
     cluster.sql("postgres", &format!("CREATE DATABASE {database}")).await?;
-    let service = Process::daybook(folder, &cluster.url(database)).await?;
-    Ok(Side { database, service })
+    let url = cluster.url(database);
+    let service = Process::daybook(folder, &url).await?;
+    let tokens = Arc::new(tokens::of_customers(folder, &url, LOGGED_IN).await?);
+    Ok(Side { database, service, tokens })
 }

@@ -47,11 +47,20 @@ struct Asking {
 }
 
 impl Asking {
-    async fn new(bed: &Bed, service: &Process, count: usize) -> Outcome<Self> {
+    async fn new(bed: &Bed, side: &Side, count: usize) -> Outcome<Self> {
+        Self::at(bed, &side.service, &side.tokens, count).await
+    }
+
+    async fn at(
+        bed: &Bed,
+        service: &Process,
+        tokens: &Arc<Vec<MetadataValue<Ascii>>>,
+        count: usize,
+    ) -> Outcome<Self> {
         let channels = service.connect(connections(count)).await?;
         Ok(Self {
             clients: channels.into_iter().map(AvailabilityServiceClient::new).collect(),
-            tokens: Arc::clone(&bed.tokens),
+            tokens: Arc::clone(tokens),
             week: bed.calendar.week(),
             count,
         })
@@ -151,8 +160,8 @@ struct Round {
 
 async fn round(bed: &Bed, side: &Side, slots: usize) -> Outcome<Round> {
     let time = bed.settings.time();
-    let alone = Asking::new(bed, &side.service, 1).await?;
-    let together = Asking::new(bed, &side.service, CALLERS).await?;
+    let alone = Asking::new(bed, side, 1).await?;
+    let together = Asking::new(bed, side, CALLERS).await?;
     let meter = Meter::start(&side.service)?;
     let tally = together.list(time, Of::One(slots)).await?;
     let micros = meter.micros_each(tally.all_calls())?;
@@ -175,8 +184,8 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let channels = bed.echo.connect(2).await?;
     let script = Script::month(bed.calendar);
     let (seconds, time) = (bed.settings.seconds, bed.settings.time());
-    let slots = Asking::new(bed, &bed.small.service, 1).await?.slots().await?;
-    let large_echo = Asking::new(bed, &bed.echo, CALLERS).await?;
+    let slots = Asking::new(bed, &bed.small, 1).await?.slots().await?;
+    let large_echo = Asking::at(bed, &bed.echo, &bed.small.tokens, CALLERS).await?;
     let (mut limits, mut large, mut rounds) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=bed.settings.rounds {
         tell(&format!("slots, round {number} of {}", bed.settings.rounds));

@@ -4,8 +4,12 @@ use std::{hint::black_box, path::Path, time::Instant};
 
 use chrono::TimeDelta;
 use daybook::{
+    app,
+    config::{Config, Flag, Sources},
     identity::{
         Caller, Grant, Role,
+        key_life::State,
+        key_ring::KeyRing,
         master_key::MasterKey,
         signing_key::SigningKey,
         token::{Settings, Tokens},
@@ -22,13 +26,31 @@ use crate::{
     tell,
 };
 
-/// Tokens of customers, signed with the services' own key. A log-in's would not last to the end.
-pub(crate) fn of_customers(folder: &Path, count: u32) -> Outcome<Vec<MetadataValue<Ascii>>> {
+/// Tokens of customers, signed with the key of the service on this database. A log-in's would not last to
+/// the end.
+pub(crate) async fn of_customers(
+    folder: &Path,
+    database_url: &str,
+    count: u32,
+) -> Outcome<Vec<MetadataValue<Ascii>>> {
     let ambient = Ambient::system();
-    let (master, _) = MasterKey::read_or_make(&folder.join("daybook-master-key"))?;
-    let key = SigningKey::from_seed(&master.derived("signing key")).ok_or("no key")?;
-    let tokens = Tokens::new(settings(TimeDelta::days(1)), key);
     let now = ambient.now();
+    let path = folder.join("daybook-master-key");
+    let flag = |key: &str, value: &str| Flag {
+        name: format!("--set {key}"),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    };
+    let flags = vec![
+        flag("database.url", database_url),
+        flag("auth.master_key_file", &path.display().to_string()),
+    ];
+    let (config, _) = Config::load(Sources { flags, ..Sources::default() })?;
+    let keys = app::signing_keys(&config, ambient.clone()).await?;
+    let active = keys.into_iter().find(|(_, state, _)| *state == State::Active);
+    let (active, ..) = active.ok_or("no key signs")?;
+    let key = active.open(&MasterKey::read(&path)?)?;
+    let tokens = Tokens::new(settings(TimeDelta::days(1)), KeyRing::of(key, now));
     let one = |number| -> Outcome<MetadataValue<Ascii>> {
         let user = UserId(Kind::Customer.id(number));
         let caller = Caller { user, role: Role::Customer, session: ambient.id(now) };
@@ -54,8 +76,8 @@ pub(crate) fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let key = SigningKey::from_seed(&ambient.bytes::<32>()).ok_or("no key")?;
     let (mut new, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..bed.settings.rounds {
-        let tokens = Tokens::new(settings(TimeDelta::hours(1)), key.clone());
         let now = ambient.now();
+        let tokens = Tokens::new(settings(TimeDelta::hours(1)), KeyRing::of(key.clone(), now));
         let texts = (0..TOKENS).map(|_| {
             let caller = Caller {
                 user: UserId(ambient.id(now)),

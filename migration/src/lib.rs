@@ -17,6 +17,7 @@ mod m0005_requests;
 mod m0006_practice;
 mod m0007_sessions;
 mod m0008_attempts;
+mod m0009_signing_keys;
 mod m0011_mail;
 
 /// All changes of the schema, oldest first.
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_practice::Migration),
             Box::new(m0007_sessions::Migration),
             Box::new(m0008_attempts::Migration),
+            Box::new(m0009_signing_keys::Migration),
             Box::new(m0011_mail::Migration),
         ]
     }

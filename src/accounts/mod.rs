@@ -9,6 +9,7 @@ pub mod emails;
 pub mod guessing;
 pub mod service;
 pub mod sessions;
+pub mod signing;
 pub mod store;
 
 use chrono_tz::Tz;

@@ -15,6 +15,7 @@ use super::{
         wrong_password,
     },
     sessions::{self, Lifetimes, service::LoggedIn},
+    signing::{self, StoredKey, service::SigningKeys},
     store::{self, Account},
 };
 use crate::{
@@ -52,6 +53,8 @@ pub struct Accounts {
     pub hasher: Hasher,
     /// Access tokens.
     pub tokens: Tokens,
+    /// The keys that sign them.
+    pub signing: SigningKeys,
     /// Refresh tokens.
     pub refresh: RefreshTokens,
     /// How long log-ins last.
@@ -321,12 +324,13 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Learns which tokens other processes ended. Called every second.
+    /// Learns which tokens other processes ended, and which keys there are. Called every second.
     pub async fn follow_ended_tokens(&self) -> Result<(), Fault> {
         let now = self.ambient.now();
         let since = now - self.tokens.time_to_live() - SKEW;
-        let (ended, sessions) = self.store.look(EndedSince(since)).await?;
+        let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
         self.tokens.refresh_ended(&ended, &sessions, since, now);
+        self.signing.take_over(&keys, now);
         Ok(())
     }
 
@@ -394,13 +398,15 @@ impl Query for List {
     }
 }
 
-struct EndedSince(Instant);
+/// What ended since the first instant, and the keys that are not gone at the second.
+struct EndedSince(Instant, Instant);
 
 impl Query for EndedSince {
-    type Output = (HashMap<UserId, Ended>, Vec<Uuid>);
+    type Output = (HashMap<UserId, Ended>, Vec<Uuid>, Vec<StoredKey>);
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         let users = store::ended_since(at, self.0).await?;
-        Ok((users, sessions::store::ended_since(at, self.0).await?))
+        let sessions = sessions::store::ended_since(at, self.0).await?;
+        Ok((users, sessions, signing::store::list(at, Some(self.1)).await?))
     }
 }

@@ -214,6 +214,14 @@ impl AuthService for Auth {
         Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
     }
 
+    async fn get_jwks(
+        &self,
+        _: Request<pb::GetJwksRequest>,
+    ) -> Result<Response<pb::GetJwksResponse>, Status> {
+        let (keys, max_age) = self.accounts.signing.shown()?;
+        Ok(Response::new(wire::jwks(&keys, max_age)))
+    }
+
     async fn get_me(
         &self,
         request: Request<pb::GetMeRequest>,

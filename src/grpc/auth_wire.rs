@@ -1,9 +1,11 @@
 //! Accounts, sessions and the audit trail as messages.
 
+use chrono::TimeDelta;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    convert::{etag, timestamp},
+    convert::{duration, etag, timestamp},
     proto::auth::{self as pb, audit_event},
 };
 use crate::{
@@ -12,7 +14,7 @@ use crate::{
         audit::{Act, Entry},
         sessions::{Session, service::session_name},
     },
-    identity::{Caller, Role},
+    identity::{Caller, Role, signing_key::PublicKey},
     kernel::{
         id::{ProviderId, UserId},
         time::Instant,
@@ -99,6 +101,30 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::RoleChanged => audit_event::Kind::RoleChanged,
         Act::Disabled => audit_event::Kind::Disabled,
         Act::Enabled => audit_event::Kind::Enabled,
+        Act::SigningKeyRotated => audit_event::Kind::SigningKeyRotated,
+        Act::SigningKeysReplaced => audit_event::Kind::SigningKeysReplaced,
+    }
+}
+
+/// The public keys, as messages and as the text of a JSON Web Key Set.
+pub(super) fn jwks(keys: &[PublicKey], max_age: TimeDelta) -> pb::GetJwksResponse {
+    let keys: Vec<_> = keys.iter().map(jwk).collect();
+    let json = keys.iter().map(|key| {
+        let pb::Jwk { kty, crv, x, kid, r#use, alg } = key;
+        json!({ "kty": kty, "crv": crv, "x": x, "kid": kid, "use": r#use, "alg": alg })
+    });
+    let json = json!({ "keys": json.collect::<Vec<_>>() }).to_string();
+    pb::GetJwksResponse { keys, json, max_age: Some(duration(max_age)) }
+}
+
+fn jwk(key: &PublicKey) -> pb::Jwk {
+    pb::Jwk {
+        kty: "OKP".to_owned(),
+        crv: "Ed25519".to_owned(),
+        x: key.x(),
+        kid: key.kid.to_string(),
+        r#use: "sig".to_owned(),
+        alg: "EdDSA".to_owned(),
     }
 }
 

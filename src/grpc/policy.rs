@@ -51,6 +51,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.auth.v1.EmailService/ResetPassword", Access::Open, Class::LogIn),
     ("/daybook.auth.v1.EmailService/RequestEmailChange", ALL, Class::LogIn),
     ("/daybook.auth.v1.EmailService/ConfirmEmailChange", Access::Open, Class::Write),
+    ("/daybook.auth.v1.AuthService/GetJwks", Access::Open, Class::Read),
     ("/daybook.auth.v1.AuthService/GetMe", ALL, Class::Read),
     ("/daybook.auth.v1.AuthService/UpdateMe", ALL, Class::Write),
     ("/daybook.auth.v1.AuthService/ChangePassword", ALL, Class::LogIn),

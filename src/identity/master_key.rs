@@ -58,6 +58,12 @@ pub enum KeyError {
     Twice(usize),
 }
 
+impl KeyError {
+    fn in_file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source }
+    }
+}
+
 /// Why something that was sealed cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
@@ -120,25 +126,25 @@ impl MasterKey {
         Self { present: Line::new(bytes), older: Vec::new() }
     }
 
+    /// Reads the key file.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let text = fs::read_to_string(path);
+        Self::parse(&text.map_err(|source| KeyError::in_file(path, source))?.into())
+    }
+
     /// Reads the key file, or makes it, readable by its owner only, when it does not exist.
     /// Returns whether it was made.
     pub fn read_or_make(path: &Path) -> Result<(Self, bool), KeyError> {
-        let in_file = |source| KeyError::File { path: path.display().to_string(), source };
-        let read = || fs::read_to_string(path).map(SecretString::from);
-        match read() {
-            Ok(text) => Ok((Self::parse(&text)?, false)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let text = generated().map_err(in_file)?;
-                match write_private(path, text.expose_secret()) {
-                    Ok(()) => Ok((Self::parse(&text)?, true)),
-                    // Another process was faster: its key is the one.
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                        Ok((Self::parse(&read().map_err(in_file)?)?, false))
-                    }
-                    Err(e) => Err(in_file(e)),
-                }
-            }
-            Err(e) => Err(in_file(e)),
+        match Self::read(path) {
+            Err(KeyError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            read => return Ok((read?, false)),
+        }
+        let text = generated().map_err(|source| KeyError::in_file(path, source))?;
+        match write_private(path, text.expose_secret()) {
+            Ok(()) => Ok((Self::parse(&text)?, true)),
+            // Another process was faster: its key is the one.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok((Self::read(path)?, false)),
+            Err(source) => Err(KeyError::in_file(path, source)),
         }
     }
 

@@ -7,6 +7,8 @@
 pub mod attempts;
 pub mod code;
 pub mod email;
+pub mod key_life;
+pub mod key_ring;
 pub mod master_key;
 pub mod password;
 pub mod pepper;

@@ -1,6 +1,7 @@
 //! Access tokens: JWT in the profile of RFC 9068, signed with EdDSA.
 //!
-//! All claims are required, one algorithm is allowed, and the key is looked up by `kid` among our own.
+//! All claims are required, one algorithm is allowed, and the key is looked up by `kid` among our own, which
+//! change while the process runs (`key_life`).
 //! A refused token says no more than that it is refused.
 
 use std::{
@@ -21,10 +22,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Caller, Ended, Grant, Role,
-    signing_key::{Kid, SigningKey},
-};
+use super::{Caller, Ended, Grant, Role, key_ring::KeyRing, signing_key::Kid};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::UserId,
@@ -34,7 +32,7 @@ use crate::kernel::{
 /// The `typ` of an access token (RFC 9068, 2.1).
 const TYPE: &str = "at+jwt";
 /// How far apart clocks may be.
-const LEEWAY: TimeDelta = TimeDelta::seconds(30);
+pub const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// No token of ours is longer, in bytes.
 const LONGEST: usize = 4096;
 /// How many verified tokens are remembered.
@@ -67,6 +65,7 @@ struct Claims {
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
+    kid: Kid,
     grant: Grant,
     from: Instant,
     until: Instant,
@@ -78,9 +77,10 @@ pub struct Tokens(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
-    key: SigningKey,
     validation: Validation,
-    /// Tokens that were verified before, by SHA-256. Expiry and revocation are checked each time.
+    /// The keys, as the database was seen last.
+    keys: ArcSwap<KeyRing>,
+    /// Tokens that were verified before, by SHA-256. The key, expiry and revocation are checked each time.
     known: Cache<[u8; 32], Known>,
     /// What is still accepted, for users whose tokens were ended lately.
     ended: ArcSwap<HashMap<UserId, (Ended, Instant)>>,
@@ -112,8 +112,8 @@ impl fmt::Debug for AccessToken {
 }
 
 impl Tokens {
-    /// Tokens signed with this key.
-    pub fn new(settings: Settings, key: SigningKey) -> Self {
+    /// Tokens signed with these keys, until others take their place.
+    pub fn new(settings: Settings, keys: KeyRing) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[&settings.audience]);
         validation.set_issuer(&[&settings.issuer]);
@@ -122,8 +122,8 @@ impl Tokens {
         validation.validate_exp = false;
         Self(Arc::new(Inner {
             settings,
-            key,
             validation,
+            keys: ArcSwap::from_pointee(keys),
             known: Cache::new(REMEMBERED),
             ended: ArcSwap::default(),
             ended_sessions: ArcSwap::default(),
@@ -136,7 +136,18 @@ impl Tokens {
         self.0.settings.time_to_live
     }
 
+    /// The keys that are known.
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.0.keys.load_full()
+    }
+
+    /// From now on these are the keys. Tokens of others are refused, also those that were seen before.
+    pub fn set_keys(&self, keys: KeyRing) {
+        self.0.keys.store(Arc::new(keys));
+    }
+
     /// A token for this user, from `now` on and never longer than the log-in lasts; `jti` names the token.
+    /// `DATABASE_UNAVAILABLE` while it is not known well enough which key signs.
     pub fn make(
         &self,
         grant: Grant,
@@ -144,7 +155,8 @@ impl Tokens {
         now: Instant,
         until: Instant,
     ) -> Result<AccessToken, Fault> {
-        let settings = &self.0.settings;
+        let (settings, keys) = (&self.0.settings, self.0.keys.load());
+        let key = keys.signing.as_ref().filter(|_| self.is_trusted()).ok_or_else(unknown)?;
         let iat = now.timestamp();
         let exp = (iat + settings.time_to_live.num_seconds()).min(until.timestamp());
         let claims = Claims {
@@ -160,8 +172,8 @@ impl Tokens {
         };
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(self.0.key.public.kid.to_string());
-        let text = jsonwebtoken::encode(&header, &claims, &self.0.key.encoding)
+        header.kid = Some(key.public.kid.to_string());
+        let text = jsonwebtoken::encode(&header, &claims, &key.encoding)
             .map_err(|e| Fault::internal(format!("signing a token: {e}")))?;
         Ok(AccessToken { text, expires_at: DateTime::from_timestamp(exp, 0).unwrap_or(now) })
     }
@@ -183,22 +195,21 @@ impl Tokens {
         if token.len() > LONGEST {
             return Err(not_authenticated());
         }
-        if !self.0.trusted.load(Ordering::SeqCst) {
-            return Err(Fault::new(
-                Reason::DatabaseUnavailable,
-                "the database cannot be asked whether this token is still accepted; retry",
-            )
-            .retry_after(Duration::from_millis(500)));
+        if !self.is_trusted() {
+            return Err(unknown());
         }
         let hash = digest::digest(&digest::SHA256, token.as_bytes());
         let hash: [u8; 32] = hash.as_ref().try_into().map_err(|_| not_authenticated())?;
         let known = if let Some(known) = self.0.known.get(&hash) {
             known
         } else {
-            let known = self.verify(token).ok_or_else(not_authenticated)?;
+            let known = self.verify(token, now).ok_or_else(not_authenticated)?;
             self.0.known.insert(hash, known);
             known
         };
+        if self.0.keys.load().find(known.kid, now).is_none() {
+            return Err(not_authenticated());
+        }
         if now >= known.until + LEEWAY || now < known.from - LEEWAY {
             return Err(not_authenticated());
         }
@@ -258,17 +269,17 @@ impl Tokens {
         });
     }
 
-    fn verify(&self, token: &str) -> Option<Known> {
+    fn verify(&self, token: &str, now: Instant) -> Option<Known> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        let named = header.kid.as_deref().and_then(Kid::parse) == Some(self.0.key.public.kid);
         let odd = header.jwk.is_some() || header.crit.is_some();
-        if header.typ.as_deref() != Some(TYPE) || !named || odd {
+        if header.typ.as_deref() != Some(TYPE) || odd {
             return None;
         }
+        let kid = header.kid.as_deref().and_then(Kid::parse)?;
+        let keys = self.0.keys.load();
+        let key = keys.find(kid, now)?;
         let claims: Claims =
-            jsonwebtoken::decode(token, &self.0.key.public.decoding, &self.0.validation)
-                .ok()?
-                .claims;
+            jsonwebtoken::decode(token, &key.decoding, &self.0.validation).ok()?.claims;
         // Only what we make ourselves: ids in their one form.
         let user = UserId::parse(&format!("users/{}", claims.sub))?;
         let session = Uuid::try_parse(&claims.sid).ok()?;
@@ -278,6 +289,7 @@ impl Tokens {
             return None;
         }
         Some(Known {
+            kid,
             grant: Grant { caller: Caller { user, role, session }, generation: claims.generation },
             from: DateTime::from_timestamp(claims.iat, 0)?,
             until: DateTime::from_timestamp(claims.exp, 0)?,
@@ -294,6 +306,15 @@ fn keep_latest(
     if known.0.least < news.0.least {
         *known = news;
     }
+}
+
+/// Nobody can tell at present what is accepted.
+fn unknown() -> Fault {
+    Fault::new(
+        Reason::DatabaseUnavailable,
+        "the database cannot be asked which tokens are accepted; retry",
+    )
+    .retry_after(Duration::from_millis(500))
 }
 
 /// The one answer to every missing or refused token.

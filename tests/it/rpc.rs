@@ -146,6 +146,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ----a AuthService/DisableUser
     ----a AuthService/EnableUser
     ----a AuthService/ListAuditEvents
+    ngcpa AuthService/GetJwks
     ngcpa EmailService/VerifyEmail
     --cpa EmailService/RequestEmailVerification
     ngcpa EmailService/RequestPasswordReset

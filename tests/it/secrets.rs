@@ -50,6 +50,7 @@ async fn nothing_secret_is_logged(engine: Engine) {
     assert!(log.contains("TRACE"), "the log is at its most talkative");
     let mut secrets = vec!["canary".to_owned(), "marmalade".to_owned(), "thimble".to_owned()];
     secrets.extend([known.access_token, known.refresh_token, known.device_token]);
+    secrets.push(process.master_key());
     secrets.extend([begun.access_token, begun.refresh_token]);
     secrets.extend([next.access_token, next.refresh_token]);
     for secret in secrets {

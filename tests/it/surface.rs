@@ -300,7 +300,7 @@ fn writes_can_be_retried() {
             assert_eq!(id.unwrap().kind(), Kind::String, "{}", method.full_name());
         }
     }
-    assert_eq!((writes, reads), (36, 21));
+    assert_eq!((writes, reads), (36, 22));
 }
 
 #[test]

@@ -11,10 +11,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use daybook::{
-    grpc::proto::auth::{DisableUserRequest, GetMeRequest, LogOutRequest, User},
-    identity::master_key::MasterKey,
-};
+use daybook::grpc::proto::auth::{DisableUserRequest, GetMeRequest, LogOutRequest, User};
 use prost::Message;
 use serde_json::{Map, Value, json};
 use tonic::{
@@ -41,15 +38,15 @@ struct Mint {
 }
 
 impl Mint {
-    fn new(world: &World, token: &str) -> Self {
-        let (master, _) = MasterKey::read_or_make(&world.key_file()).unwrap();
+    async fn new(world: &World, token: &str) -> Self {
+        let der = world.signing_key().await.encoding;
         let parts: Vec<&str> = token.split('.').collect();
         let read = |part: &str| {
             let bytes = URL_SAFE_NO_PAD.decode(part).unwrap();
             serde_json::from_slice::<Map<String, Value>>(&bytes).unwrap()
         };
         Self {
-            key: Ed25519KeyPair::from_seed_unchecked(&master.derived("signing key")).unwrap(),
+            key: Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.as_bytes()).unwrap(),
             header: read(parts[0]),
             claims: read(parts[1]),
         }
@@ -255,7 +252,7 @@ fn corpus(mint: &Mint, token: &str, now: DateTime<Utc>) -> Vec<(&'static str, St
 async fn only_tokens_as_they_were_made_are_accepted_and_all_others_are_refused_alike() {
     let world = World::new(Engine::Sqlite).await;
     let person = world.customer().await;
-    let mint = Mint::new(&world, &person.token);
+    let mint = Mint::new(&world, &person.token).await;
     // What the server made is a token of this form, and nothing more is in it.
     let names: Vec<&str> = mint.claims.keys().map(String::as_str).collect();
     let all = ["aud", "exp", "generation", "iat", "iss", "jti", "role", "sid", "sub"];
@@ -320,7 +317,7 @@ async fn a_token_ends_thirty_seconds_after_its_expiry_also_when_it_was_seen_befo
         refused(get_me(&world, token).await, "NOT_AUTHENTICATED");
     }
     // Forging a longer life does not help, and a clock that is set back does not harm.
-    let mint = Mint::new(&world, &person.token);
+    let mint = Mint::new(&world, &person.token).await;
     let long = mint.with_claim("exp", Some(json!(end.timestamp() + 600)));
     assert!(get_me(&world, &long).await.is_ok(), "signed with our own key it is ours");
     world.clock.set(end - TimeDelta::microseconds(1));

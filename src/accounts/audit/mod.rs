@@ -41,11 +41,15 @@ pub enum Act {
     Disabled,
     /// An account was let in again.
     Enabled,
+    /// The next signing key took over; the one before is still accepted for a while.
+    SigningKeyRotated,
+    /// All signing keys were replaced at once.
+    SigningKeysReplaced,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -60,6 +64,8 @@ impl Act {
         Self::RoleChanged,
         Self::Disabled,
         Self::Enabled,
+        Self::SigningKeyRotated,
+        Self::SigningKeysReplaced,
     ];
 
     /// The word used in the table.
@@ -79,6 +85,8 @@ impl Act {
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::SigningKeyRotated => "signing_key_rotated",
+            Self::SigningKeysReplaced => "signing_keys_replaced",
         }
     }
 

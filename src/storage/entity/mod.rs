@@ -13,6 +13,7 @@ pub mod offerings;
 pub mod providers;
 pub mod requests;
 pub mod sessions;
+pub mod signing_keys;
 pub mod type_events;
 pub mod user_events;
 pub mod users;

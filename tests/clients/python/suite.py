@@ -8,6 +8,7 @@ import base64
 import datetime
 import http.client
 import importlib
+import json
 import os
 import pathlib
 import queue
@@ -26,6 +27,7 @@ import grpc_tools
 import h2.config
 import h2.connection
 import h2.events
+import jwt
 from google.api import field_behavior_pb2
 from google.protobuf import descriptor_pool
 from google.rpc import error_details_pb2, status_pb2
@@ -556,6 +558,56 @@ def a_message_that_is_too_large_is_refused(c):
     request = c.a.SignUpRequest(display_name="x" * 66_000)
     code = grpc.StatusCode.INVALID_ARGUMENT
     refused(code, "MESSAGE_TOO_LARGE", c.auth.SignUp, request)
+
+
+@case
+def a_token_is_checked_by_another_backend(c):
+    """As the README shows it: with the public keys and an independent library."""
+    answer = c.auth.GetJwks(c.a.GetJwksRequest(), timeout=BOUND)
+    assert 0 < answer.max_age.seconds <= 28_800, answer.max_age
+    equal(json.loads(answer.json)["keys"], [
+        {name: getattr(key, name) for name in ("kty", "crv", "x", "kid", "use", "alg")}
+        for key in answer.keys
+    ])
+    keys = jwt.PyJWKSet.from_json(answer.json)
+
+    def check(token, keys=keys, audience="daybook", issuer="daybook"):
+        header = jwt.get_unverified_header(token)
+        known = {key.key_id for key in keys.keys}
+        if header.get("typ") != "at+jwt" or header.get("kid") not in known:
+            raise jwt.InvalidTokenError("not an access token, or of a key that is not known")
+        return jwt.decode(
+            token,
+            keys[header["kid"]],
+            algorithms=["EdDSA"],
+            audience=audience,
+            issuer=issuer,
+            leeway=30,
+            options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+        )
+
+    equal(f"users/{check(c.token)['sub']}", c.customer.name)
+    equal(check(c.token)["role"], "customer")
+    head, body, signature = c.token.split(".")
+    changed = json.loads(base64.urlsafe_b64decode(body + "=="))
+    changed["role"] = "admin"
+    changed = base64.urlsafe_b64encode(json.dumps(changed).encode()).rstrip(b"=").decode()
+    # The key that will sign next has signed nothing yet.
+    kid = jwt.get_unverified_header(c.token)["kid"]
+    other = [{**key, "kid": kid} for key in json.loads(answer.json)["keys"] if key["kid"] != kid]
+    equal(len(other), 1)
+    for attempt in (
+        lambda: check(f"{head}.{changed}.{signature}"),
+        lambda: check(c.token, keys=jwt.PyJWKSet.from_dict({"keys": [{**other[0], "kid": "x"}]})),
+        lambda: check(c.token, audience="elsewhere"),
+        lambda: check(c.token, issuer="elsewhere"),
+        lambda: check(c.token, keys=jwt.PyJWKSet.from_dict({"keys": other})),
+    ):
+        try:
+            attempt()
+        except jwt.InvalidTokenError:
+            continue
+        raise AssertionError("a token was accepted")
 
 
 @case

@@ -22,9 +22,8 @@ async fn a_newer_schema_does_not_stop_an_older_process(world: World) {
     let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_newer', 0)";
     world.sql().await.execute_unprepared(newer).await.unwrap();
     let customer = world.customer().await;
-    // A process that starts now, as after a roll-back, serves too; `on` waits for it.
-    let folder = tempfile::tempdir().unwrap();
-    let other = World::on(world.engine, world.url.clone(), folder, &[]).await;
+    // A process that starts now, as after a roll-back, serves too; `beside` waits for it.
+    let other = world.beside().await;
     other.log_in(&customer.user.email).await;
 }
 

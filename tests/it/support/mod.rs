@@ -3,6 +3,7 @@
 
 pub mod books;
 pub mod frames;
+pub mod keys;
 pub mod mail_server;
 pub mod people;
 pub mod postgres;
@@ -15,7 +16,7 @@ pub mod requests;
 pub mod tls;
 pub mod types;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
@@ -138,7 +139,8 @@ impl World {
         world
     }
 
-    async fn in_folder(
+    /// A server on a given database, in a folder that others may share.
+    pub async fn in_folder(
         engine: Engine,
         url: String,
         folder: Arc<tempfile::TempDir>,
@@ -170,11 +172,6 @@ impl World {
     /// One more connection to it.
     pub async fn connect(&self) -> Channel {
         connect(&self._running.address.to_string()).await
-    }
-
-    /// The master key of the server.
-    pub fn key_file(&self) -> PathBuf {
-        self._folder.path().join("master-key")
     }
 
     /// Moves the clock to this local time.

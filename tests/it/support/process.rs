@@ -4,7 +4,7 @@ use std::{
     future::Future,
     io::ErrorKind,
     net::SocketAddr,
-    process::{ExitStatus, Stdio},
+    process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -124,6 +124,25 @@ impl Process {
         let channel = connect(&format!("{address}")).await;
         serving(&channel).await;
         Self { engine, url, address, channel, told, folder, child, log }
+    }
+
+    /// Runs another command with the same settings, database and key, to its end.
+    pub async fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_daybook"))
+            .args(&self.told)
+            .args(args)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .expect("running daybook")
+    }
+
+    /// The text of the master key, without its comment.
+    pub fn master_key(&self) -> String {
+        let text = std::fs::read_to_string(self.folder.path().join("daybook-master-key")).unwrap();
+        text.lines().last().unwrap().to_owned()
     }
 
     pub fn booking(&self) -> BookingServiceClient<Channel> {

@@ -1,0 +1,210 @@
+//! What the server does with its signing keys, and what operators can.
+
+use chrono::TimeDelta;
+
+use super::{
+    Random, StoredKey,
+    commands::{Cause, Establish, Replace, Rotate, Rotated},
+    in_state, not_opened, store,
+};
+use crate::{
+    accounts::audit::Witness,
+    identity::{
+        Origin,
+        key_life::{self, Policy, State},
+        key_ring::KeyRing,
+        master_key::MasterKey,
+        signing_key::PublicKey,
+        token::Tokens,
+    },
+    kernel::{
+        ambient::Ambient,
+        fault::{Fault, Reason},
+        time::Instant,
+    },
+    storage::{Deadline, Query, Snapshot, Store},
+};
+
+/// How many keys are sealed anew in one go: more than there are, unless somebody rotates all the time.
+const SEALED_ANEW: usize = 64;
+
+/// The signing keys.
+#[derive(Debug, Clone)]
+pub struct SigningKeys {
+    /// The database.
+    pub store: Store,
+    /// Clock, ids and randomness.
+    pub ambient: Ambient,
+    /// What they are sealed with.
+    pub master: MasterKey,
+    /// When they change.
+    pub policy: Policy,
+    /// What they sign.
+    pub tokens: Tokens,
+}
+
+impl SigningKeys {
+    /// Sees to it that there are keys and that this process can use them: makes the first ones, seals anew
+    /// what an older master key sealed. An error, with nothing changed, where the master key is another
+    /// one.
+    pub async fn establish(&self, deadline: Deadline) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        let keys = self.store.look(NotGone(now)).await?;
+        let (active, next) =
+            (in_state(&keys, State::Active, now), in_state(&keys, State::Next, now));
+        for key in active.into_iter().chain(next) {
+            key.open(&self.master).map_err(|error| not_opened(key.kid, error))?;
+        }
+        let is_outdated =
+            |key: &StoredKey| key.is_ours(&self.master) && key.is_outdated(&self.master);
+        if active.is_some() && next.is_some() && !keys.iter().any(is_outdated) {
+            self.take_over(&keys, now);
+            return Ok(());
+        }
+        let unit = Establish {
+            master: self.master.clone(),
+            random: [self.random(), self.random()],
+            nonces: (0..SEALED_ANEW).map(|_| self.ambient.bytes()).collect(),
+            now,
+        };
+        let keys = self.store.run(deadline, unit).await?;
+        self.take_over(&keys, now);
+        Ok(())
+    }
+
+    /// Takes over what the database says about the keys. A private key that is known already is not opened
+    /// again.
+    pub fn take_over(&self, stored: &[StoredKey], now: Instant) {
+        let known = self.tokens.keys();
+        let same = known.keys.len() == stored.len()
+            && known
+                .keys
+                .iter()
+                .zip(stored)
+                .all(|((key, life), stored)| key.kid == stored.kid && *life == stored.life);
+        if same {
+            return;
+        }
+        let mut keys = Vec::new();
+        let mut signing = None;
+        for stored in stored {
+            if !stored.is_ours(&self.master) {
+                tracing::error!(kid = %stored.kid, "a signing key that this installation did not make");
+                continue;
+            }
+            keys.push((stored.public_key(), stored.life));
+            if stored.life.state(now) != State::Active {
+                continue;
+            }
+            let kept = known.signing.as_ref().filter(|key| key.public.kid == stored.kid);
+            signing = match kept {
+                Some(kept) => Some(kept.clone()),
+                None => stored
+                    .open(&self.master)
+                    .inspect_err(|error| tracing::error!(kid = %stored.kid, %error, "cannot sign"))
+                    .ok(),
+            };
+        }
+        if signing.as_ref().map(|key| key.public.kid) != known.active(now) {
+            let kid = signing.as_ref().map(|key| key.public.kid.to_string()).unwrap_or_default();
+            tracing::info!(%kid, known = keys.len(), "the signing keys changed");
+        }
+        self.tokens.set_keys(KeyRing { keys, signing });
+    }
+
+    /// Lets the next key take over if the active one is old. Whether it did.
+    pub async fn rotate_if_due(&self, deadline: Deadline) -> Result<bool, Fault> {
+        let now = self.ambient.now();
+        if !key_life::is_due(self.tokens.keys().lives(), self.policy, now) {
+            return Ok(false);
+        }
+        Ok(matches!(self.turn(deadline, Cause::Age).await?, Rotated::Done(_)))
+    }
+
+    /// For the command line: lets the next key take over.
+    pub async fn rotate(&self, deadline: Deadline) -> Result<Rotated, Fault> {
+        self.establish(deadline).await?;
+        self.turn(deadline, Cause::Command).await
+    }
+
+    /// For the command line: all keys are gone at once. `lost` tells that the master key is another one,
+    /// and meant to be.
+    pub async fn replace(&self, deadline: Deadline, lost: bool) -> Result<Vec<StoredKey>, Fault> {
+        let unit = Replace {
+            master: self.master.clone(),
+            random: [self.random(), self.random()],
+            lost,
+            witness: self.witness(),
+        };
+        self.store.run(deadline, unit).await
+    }
+
+    /// For the command line: all keys that there are and were, with what they are now.
+    pub async fn list(&self, deadline: Deadline) -> Result<Vec<(StoredKey, State)>, Fault> {
+        let now = self.ambient.now();
+        let keys = self.store.read(deadline, All).await?;
+        let state = |key: StoredKey| {
+            let state = key.life.state(now);
+            (key, state)
+        };
+        Ok(keys.into_iter().map(state).collect())
+    }
+
+    /// The public keys that others may meet in tokens, and how long that may be remembered.
+    pub fn shown(&self) -> Result<(Vec<PublicKey>, TimeDelta), Fault> {
+        let now = self.ambient.now();
+        let keys: Vec<_> = self.tokens.keys().shown(now).cloned().collect();
+        if keys.is_empty() {
+            let text = "it is not known yet which keys there are; retry";
+            return Err(Fault::new(Reason::DatabaseUnavailable, text)
+                .retry_after(std::time::Duration::from_millis(500)));
+        }
+        Ok((keys, self.policy.remembered()))
+    }
+
+    async fn turn(&self, deadline: Deadline, cause: Cause) -> Result<Rotated, Fault> {
+        let unit = Rotate {
+            master: self.master.clone(),
+            random: self.random(),
+            policy: self.policy,
+            cause,
+            witness: self.witness(),
+        };
+        let now = unit.witness.now;
+        let rotated = self.store.run(deadline, unit).await?;
+        if let Rotated::Done(keys) = &rotated {
+            self.take_over(keys, now);
+        }
+        Ok(rotated)
+    }
+
+    fn random(&self) -> Random {
+        (self.ambient.bytes(), self.ambient.bytes())
+    }
+
+    fn witness(&self) -> Witness {
+        let now = self.ambient.now();
+        Witness { id: self.ambient.id(now), actor: None, origin: Origin::default(), now }
+    }
+}
+
+/// The keys that are not gone at this time.
+struct NotGone(Instant);
+
+impl Query for NotGone {
+    type Output = Vec<StoredKey>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::list(at, Some(self.0)).await
+    }
+}
+
+struct All;
+
+impl Query for All {
+    type Output = Vec<StoredKey>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::list(at, None).await
+    }
+}

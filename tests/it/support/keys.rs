@@ -1,0 +1,76 @@
+//! The keys of a test's server: the master key, those that sign, and changing them.
+
+use std::path::PathBuf;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use daybook::{
+    accounts::signing::{StoredKey, commands::Rotated},
+    app::{self, Rotation},
+    grpc::proto::auth::{GetJwksRequest, GetJwksResponse},
+    identity::{key_life::State, master_key::MasterKey, signing_key::SigningKey},
+    kernel::ambient::Ambient,
+};
+
+use super::{World, config, process::until};
+
+/// The id of the key that signed a token.
+pub fn kid_of(token: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
+    header["kid"].as_str().unwrap().to_owned()
+}
+
+impl World {
+    /// The master key of the server.
+    pub fn master_key_file(&self) -> PathBuf {
+        self._folder.path().join("master-key")
+    }
+
+    /// The same as it is used.
+    pub fn master_key(&self) -> MasterKey {
+        MasterKey::read(&self.master_key_file()).unwrap()
+    }
+
+    /// All keys that there are and were, oldest first.
+    pub async fn signing_keys(&self) -> Vec<(StoredKey, State)> {
+        let config = config(&self.url, self._folder.path(), &[]);
+        let (ambient, _) = Ambient::manual(self.clock.now());
+        let keys = app::signing_keys(&config, ambient).await.unwrap();
+        keys.into_iter().map(|(key, state, _)| (key, state)).collect()
+    }
+
+    /// The one in this state.
+    pub async fn key_in(&self, state: State) -> StoredKey {
+        let mut keys = self.signing_keys().await;
+        keys.retain(|(_, found)| *found == state);
+        assert_eq!(keys.len(), 1, "{state:?}: {keys:?}");
+        keys.remove(0).0
+    }
+
+    /// The private key that the server signs tokens with.
+    pub async fn signing_key(&self) -> SigningKey {
+        self.key_in(State::Active).await.open(&self.master_key()).unwrap()
+    }
+
+    /// Replaces the signing key, as at the command line.
+    pub async fn rotate(
+        &self,
+        rotation: Rotation,
+        settings: &[(&str, &str)],
+    ) -> Result<Rotated, app::Error> {
+        let config = config(&self.url, self._folder.path(), settings);
+        let (ambient, _) = Ambient::manual(self.clock.now());
+        app::rotate_signing_key(&config, ambient, rotation).await
+    }
+
+    /// What others see of the keys.
+    pub async fn jwks(&self) -> GetJwksResponse {
+        self.auth().get_jwks(GetJwksRequest {}).await.unwrap().into_inner()
+    }
+
+    /// Waits until the server has seen this key. It looks every second.
+    pub async fn knows(&self, kid: &str) {
+        let seen = async || self.jwks().await.keys.iter().any(|key| key.kid == kid);
+        until(30, "the server sees the key", seen).await;
+    }
+}
