@@ -16,6 +16,7 @@ mod model;
 mod paths;
 mod races;
 mod reasons;
+mod roles;
 mod rotation;
 mod rpc;
 mod secrets;

@@ -54,7 +54,10 @@ pub const NOW: &str = "2026-11-22T12:00:00Z";
 pub struct World {
     pub engine: Engine,
     pub clock: ManualClock,
+    /// The database, as its owner reaches it.
     pub url: String,
+    /// The same, as the server does.
+    served: String,
     pub channel: Channel,
     /// Where its letters go.
     pub mail: Option<mail_server::MailServer>,
@@ -112,8 +115,17 @@ impl World {
 
     pub async fn with(engine: Engine, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = database(engine, folder.path()).await;
-        Self::on(engine, url, folder, settings).await
+        match engine {
+            Engine::Sqlite => {
+                let url = database(engine, folder.path()).await;
+                Self::on(engine, url, folder, settings).await
+            }
+            // With no more rights than serving needs.
+            Engine::Postgres => {
+                let (owner, app) = postgres::with_roles().await;
+                Self::serving(engine, (owner, app), Arc::new(folder), settings).await
+            }
+        }
     }
 
     /// A server on a given database.
@@ -134,7 +146,8 @@ impl World {
     /// The same with other settings.
     pub async fn beside_with(&self, settings: &[(&str, &str)]) -> Self {
         let folder = Arc::clone(&self._folder);
-        let world = Self::in_folder(self.engine, self.url.clone(), folder, settings).await;
+        let urls = (self.url.clone(), self.served.clone());
+        let world = Self::serving(self.engine, urls, folder, settings).await;
         world.clock.set(self.clock.now());
         world
     }
@@ -146,11 +159,23 @@ impl World {
         folder: Arc<tempfile::TempDir>,
         settings: &[(&str, &str)],
     ) -> Self {
+        Self::serving(engine, (url.clone(), url), folder, settings).await
+    }
+
+    /// A server on a database that the test reaches by one URL and the server by another.
+    async fn serving(
+        engine: Engine,
+        (url, served): (String, String),
+        folder: Arc<tempfile::TempDir>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let (ambient, clock) = Ambient::manual(NOW.parse().unwrap());
-        let running = app::start(config(&url, folder.path(), settings), ambient).await.unwrap();
+        let mut config = config(&served, folder.path(), settings);
+        config.database.migrate_on_start &= url == served;
+        let running = app::start(config, ambient).await.unwrap();
         let channel = connect(&running.address.to_string()).await;
         serving(&channel).await;
-        Self { engine, clock, url, channel, mail: None, _running: running, _folder: folder }
+        Self { engine, clock, url, served, channel, mail: None, _running: running, _folder: folder }
     }
 
     pub fn auth(&self) -> AuthServiceClient<Channel> {

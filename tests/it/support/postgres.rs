@@ -13,7 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use daybook::app;
 use sea_orm::{ConnectionTrait, Database};
+use tokio::sync::OnceCell;
+
+use super::config;
 
 /// A cluster of its own.
 pub struct Cluster {
@@ -31,6 +35,34 @@ pub async fn database() -> String {
     let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::start)).await.unwrap();
     cluster.database().await
 }
+
+static TEMPLATE: OnceCell<()> = OnceCell::const_new();
+
+/// A fresh database with the schema, as its owner reaches it, and as the role reaches it that serves and may
+/// do no more than that.
+pub async fn with_roles() -> (String, String) {
+    let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::start)).await.unwrap();
+    TEMPLATE
+        .get_or_init(async || {
+            let url = cluster.make("template_daybook", "").await;
+            app::migrate_up(&config(&url, Path::new(""), &[])).await.unwrap();
+            let db = Database::connect(&url).await.unwrap();
+            db.execute_unprepared(ROLES).await.unwrap();
+            db.close().await.unwrap();
+        })
+        .await;
+    let owner = cluster.fresh("TEMPLATE template_daybook").await;
+    let app = as_app(&owner);
+    (owner, app)
+}
+
+/// The same database as the role reaches it that serves.
+pub fn as_app(url: &str) -> String {
+    url.replace("postgres@", "daybook_app@")
+}
+
+/// What makes that role.
+pub const ROLES: &str = include_str!("../../../docs/postgresql-roles.sql");
 
 impl Cluster {
     /// Makes a cluster and starts it. It ends with this process.
@@ -94,11 +126,18 @@ impl Cluster {
 
     /// The URL of a fresh database.
     pub async fn database(&self) -> String {
-        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
+        self.fresh("").await
+    }
+
+    async fn fresh(&self, how: &str) -> String {
+        self.make(&format!("test_{}", DATABASES.fetch_add(1, Ordering::SeqCst)), how).await
+    }
+
+    async fn make(&self, name: &str, how: &str) -> String {
         let db = Database::connect(self.url("postgres")).await.unwrap();
-        db.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        db.execute_unprepared(&format!("CREATE DATABASE {name} {how}")).await.unwrap();
         db.close().await.unwrap();
-        self.url(&name)
+        self.url(name)
     }
 }
 
