@@ -17,6 +17,7 @@ mod m0005_requests;
 mod m0006_practice;
 mod m0007_sessions;
 mod m0008_attempts;
+mod m0010_second_factor;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_practice::Migration),
             Box::new(m0007_sessions::Migration),
             Box::new(m0008_attempts::Migration),
+            Box::new(m0010_second_factor::Migration),
         ]
     }
 }

@@ -293,7 +293,7 @@ async fn begin(
 }
 
 /// The same for an account that is locked already, if there is one.
-async fn resume(
+pub(super) async fn resume(
     tx: &Tx,
     account: Option<Account>,
     user: UserId,
@@ -310,17 +310,17 @@ async fn resume(
     Ok((account, None))
 }
 
-struct Act<'a> {
-    kind: Kind,
-    actor: UserId,
-    detail: Value,
-    ended: Option<Ended>,
-    audited: Option<(audit::Act, &'a Witness)>,
+pub(super) struct Act<'a> {
+    pub(super) kind: Kind,
+    pub(super) actor: UserId,
+    pub(super) detail: Value,
+    pub(super) ended: Option<Ended>,
+    pub(super) audited: Option<(audit::Act, &'a Witness)>,
 }
 
 /// Writes the account back with its next version, records the change, lets the provider that it may be
 /// follow, and keeps the answer.
-async fn finish(
+pub(super) async fn finish(
     tx: &Tx,
     mut account: Account,
     act: Act<'_>,

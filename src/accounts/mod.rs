@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod commands;
 pub mod guessing;
+pub mod second_factor;
 pub mod service;
 pub mod sessions;
 pub mod store;
@@ -79,6 +80,12 @@ pub enum Kind {
     Disabled,
     /// It was let in again.
     Enabled,
+    /// Its second factor was confirmed.
+    SecondFactorEnabled,
+    /// Its owner took the second factor off.
+    SecondFactorDisabled,
+    /// An admin took the second factor off.
+    SecondFactorReset,
 }
 
 impl Kind {
@@ -91,6 +98,9 @@ impl Kind {
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::SecondFactorEnabled => "second_factor_enabled",
+            Self::SecondFactorDisabled => "second_factor_disabled",
+            Self::SecondFactorReset => "second_factor_reset",
         }
     }
 }

@@ -17,17 +17,22 @@ use super::{
         commands::{Refund, Reserve},
         store::Counted,
     },
-    sessions::{self, Lifetimes, service::LoggedIn},
+    second_factor::{
+        SecondFactors,
+        service::{LogIn, SecondStep},
+    },
+    sessions::{self, Lifetimes, service::Log},
     store::{self, Account},
 };
 use crate::{
     identity::{
         Caller, Ended, Origin, Role,
-        attempts::{Keys, Policies},
+        attempts::{Device, Keys, Policies},
         email::Email,
         password::Hasher,
         permit::{ChangeUser, ManageUsers},
         refresh::RefreshTokens,
+        second_factor::Shown,
         token::Tokens,
     },
     kernel::{
@@ -68,6 +73,8 @@ pub struct Accounts {
     pub provider_sign_up: bool,
     /// How hard a new password must be to guess, 0 to 4.
     pub least_strength: u8,
+    /// What is asked for beside the password.
+    pub second_factors: SecondFactors,
 }
 
 /// Who signs up.
@@ -148,8 +155,9 @@ impl Accounts {
         }
     }
 
-    /// Public: exchanges email and password for a log-in. Unknown, wrong and disabled answer the same
-    /// after the same work. `device` is what a device was given at an earlier log-in, or empty.
+    /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong and
+    /// disabled answer the same after the same work. `device` is what a device was given at an earlier
+    /// log-in, or empty.
     pub async fn log_in(
         &self,
         deadline: Deadline,
@@ -157,10 +165,10 @@ impl Accounts {
         password: SecretString,
         device: &str,
         origin: Origin,
-    ) -> Result<LoggedIn, Fault> {
+    ) -> Result<LogIn, Fault> {
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
-        let known = account.as_ref().is_some_and(|a| self.keys.knows(device, a.user.id));
-        let counted = self.counted(&email, known.then_some(device), &origin);
+        let known = account.as_ref().and_then(|a| self.keys.knows(device, a.user.id));
+        let counted = self.counted(&email, known.map(|_| device), &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
         let right = self.guess(deadline, &counted, password.clone(), stored).await?;
         let user = account.as_ref().map(|account| account.user.id);
@@ -172,13 +180,17 @@ impl Accounts {
         if self.hasher.is_outdated(&account.password_hash) {
             self.rehash(deadline, &account, password).await;
         }
-        let device = if known {
-            device.to_owned()
-        } else {
-            self.keys.word(account.user.id, self.ambient.bytes())
-        };
-        let begun = self.begin_session(deadline, account, counted, device, origin).await?;
-        begun.ok_or_else(log_in_failed)
+        let stranger = || Device { random: self.ambient.bytes(), known: false };
+        let challenge = self.challenge(&account, known.unwrap_or_else(stranger));
+        let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
+        let begun = self.begin_session(deadline, challenge, Shown::Nothing, counted, origin);
+        match begun.await? {
+            Log::In(logged_in) => Ok(LogIn::In(logged_in)),
+            Log::Needs(need) => {
+                Ok(LogIn::SecondStep(SecondStep { challenge: written, expires_at, need }))
+            }
+            Log::Wrong | Log::Refused => Err(log_in_failed()),
+        }
     }
 
     /// What a log-in is counted by. A device that the account knows counts by itself, so that nobody
@@ -195,7 +207,7 @@ impl Accounts {
 
     /// The gate of every password that is given to us: an attempt is reserved before anything is
     /// hashed. Whoever was right gives it back.
-    async fn guess(
+    pub(in crate::accounts) async fn guess(
         &self,
         deadline: Deadline,
         counted: &Counted,
@@ -348,7 +360,7 @@ fn log_in_failed() -> Fault {
     )
 }
 
-struct ById(UserId);
+pub(super) struct ById(pub(super) UserId);
 
 impl Query for ById {
     type Output = Option<Account>;
@@ -368,7 +380,7 @@ impl Query for ByEmail {
     }
 }
 
-struct Earlier(Once);
+pub(super) struct Earlier(pub(super) Once);
 
 impl Query for Earlier {
     type Output = Option<User>;

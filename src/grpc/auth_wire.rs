@@ -94,6 +94,12 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::RoleChanged => audit_event::Kind::RoleChanged,
         Act::Disabled => audit_event::Kind::Disabled,
         Act::Enabled => audit_event::Kind::Enabled,
+        Act::SecondFactorEnabled => audit_event::Kind::SecondFactorEnabled,
+        Act::SecondFactorDisabled => audit_event::Kind::SecondFactorDisabled,
+        Act::SecondFactorReset => audit_event::Kind::SecondFactorReset,
+        Act::SecondFactorFailed => audit_event::Kind::SecondFactorFailed,
+        Act::RecoveryCodeUsed => audit_event::Kind::RecoveryCodeUsed,
+        Act::RecoveryCodesRegenerated => audit_event::Kind::RecoveryCodesRegenerated,
     }
 }
 

@@ -5,11 +5,13 @@
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
 pub mod attempts;
+pub mod challenge;
 pub mod email;
 pub mod password;
 pub mod pepper;
 pub mod permit;
 pub mod refresh;
+pub mod second_factor;
 pub mod signing_key;
 pub mod token;
 

@@ -101,6 +101,9 @@ reasons! {
     RateLimited "RATE_LIMITED" ResourceExhausted;
     RefreshRefused "REFRESH_REFUSED" Unauthenticated;
     TooManyAttempts "TOO_MANY_ATTEMPTS" ResourceExhausted;
+    CodeWrong "CODE_WRONG" InvalidArgument;
+    ChallengeRefused "CHALLENGE_REFUSED" Unauthenticated;
+    SecondFactorRequired "SECOND_FACTOR_REQUIRED" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

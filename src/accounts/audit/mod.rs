@@ -33,11 +33,23 @@ pub enum Act {
     Disabled,
     /// An account was let in again.
     Enabled,
+    /// A second factor was confirmed.
+    SecondFactorEnabled,
+    /// An account's owner took the second factor off it.
+    SecondFactorDisabled,
+    /// An admin took the second factor off an account.
+    SecondFactorReset,
+    /// A code was wrong or used up.
+    SecondFactorFailed,
+    /// A recovery code was used up.
+    RecoveryCodeUsed,
+    /// New recovery codes took the place of the old ones.
+    RecoveryCodesRegenerated,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -48,6 +60,12 @@ impl Act {
         Self::RoleChanged,
         Self::Disabled,
         Self::Enabled,
+        Self::SecondFactorEnabled,
+        Self::SecondFactorDisabled,
+        Self::SecondFactorReset,
+        Self::SecondFactorFailed,
+        Self::RecoveryCodeUsed,
+        Self::RecoveryCodesRegenerated,
     ];
 
     /// The word used in the table.
@@ -63,6 +81,12 @@ impl Act {
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::SecondFactorEnabled => "second_factor_enabled",
+            Self::SecondFactorDisabled => "second_factor_disabled",
+            Self::SecondFactorReset => "second_factor_reset",
+            Self::SecondFactorFailed => "second_factor_failed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesRegenerated => "recovery_codes_regenerated",
         }
     }
 
