@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::service::NewUser,
-    assembly::{services, signing_key, storage_settings},
+    assembly::{master_key, services, storage_settings},
     booking::drift_service::Drifted,
     config::Config,
     greeting,
@@ -22,8 +22,8 @@ use crate::{
     identity::{
         Role,
         email::Email,
+        master_key::{KeyError, MasterKey},
         password,
-        signing_key::{KeyError, SigningKey},
     },
     kernel::{ambient::Ambient, fault::Fault, text},
     signals::Signals,
@@ -50,7 +50,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// The signing key cannot be used.
+    /// The master key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The peppers cannot be used.
@@ -169,7 +169,7 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 /// current and the database answers.
 pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data = ZONE_DATA, "starting");
-    let key = signing_key(&config)?;
+    let key = master_key(&config)?;
     let tls = Tls::read(&config)?;
     let (listener, address) = listen(config.server.listen).await?;
     let (health_listener, health_address) = match config.server.health_listen {
@@ -333,10 +333,15 @@ pub async fn create_admin(
         storage::migrate_up(&store).await?;
     }
     // Nobody logs in here; a key of the settings is neither needed nor made.
-    let services = services(config, &store, &ambient, &SigningKey::throwaway()?)?;
+    let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
     let new =
         NewUser { display_name, email, password, role: Role::Admin, time_zone: chrono_tz::Tz::UTC };
-    let once = storage::request::Once { caller: None, id: None, fingerprint: [0; 32] };
+    let once = storage::request::Once {
+        caller: None,
+        id: None,
+        fingerprint: [0; 32],
+        older_fingerprints: Vec::new(),
+    };
     let user = services.accounts.make(Deadline::after(OPERATOR), new, once).await?;
     store.close().await;
     Ok(user.id.name())
@@ -347,7 +352,8 @@ pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
     let store = Store::connect(&storage_settings(config)).await?;
     store.ready().await?;
     // Nobody logs in here either.
-    let services = services(config, &store, &Ambient::system(), &SigningKey::throwaway()?)?;
+    let ambient = Ambient::system();
+    let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
     let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(drifted?)

@@ -5,15 +5,16 @@ use std::{path::Path, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 
 use crate::{
-    accounts::{service::Accounts, sessions::Lifetimes},
+    accounts::{second_factor::SecondFactors, service::Accounts, sessions::Lifetimes},
     app::Error,
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
     catalogue::service::Types,
-    config::{Config, SigningKeySource},
+    config::{Config, MasterKeySource},
     grpc::server::Services,
     identity::{
         attempts::{Keys, Policies},
+        master_key::MasterKey,
         password::{self, Hasher},
         pepper::{self, Pepper},
         refresh::RefreshTokens,
@@ -38,7 +39,7 @@ pub(crate) fn services(
     config: &Config,
     store: &Store,
     ambient: &Ambient,
-    key: &SigningKey,
+    key: &MasterKey,
 ) -> Result<Services, Error> {
     let auth = &config.auth;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -56,7 +57,8 @@ pub(crate) fn services(
             audience: auth.audience.clone(),
             time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
         },
-        key.clone(),
+        SigningKey::from_seed(&key.derived("signing key"))
+            .ok_or_else(|| crate::kernel::fault::Fault::internal("a signing key"))?,
     );
     let remembered = Remembered::new(REMEMBERED);
     let accounts = Accounts {
@@ -64,12 +66,12 @@ pub(crate) fn services(
         ambient: ambient.clone(),
         hasher,
         tokens,
-        refresh: RefreshTokens::new(&key.derived("refresh tokens")),
+        refresh: RefreshTokens::new(&key.all_derived("refresh tokens")),
         lifetimes: Lifetimes {
             idle: TimeDelta::hours(auth.session_idle_hours.into()),
             absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
         },
-        keys: Keys::new(&key.derived("attempts")),
+        keys: attempt_keys(key),
         policies: Policies::new(
             auth.attempts_per_account,
             auth.attempts_per_address,
@@ -78,6 +80,11 @@ pub(crate) fn services(
         default_schedule: Arc::new(default_schedule(config)?),
         provider_sign_up: auth.provider_sign_up,
         least_strength: auth.password_min_strength,
+        second_factors: SecondFactors::new(
+            key,
+            &auth.second_factor_issuer,
+            &auth.second_factor_required_for,
+        ),
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
@@ -97,8 +104,8 @@ pub(crate) fn services(
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),
-        request_key: key.derived("request fingerprints"),
-        page_key: key.derived("page tokens"),
+        request_keys: key.all_derived("request fingerprints"),
+        page_keys: key.all_derived("page tokens"),
     })
 }
 
@@ -131,14 +138,19 @@ fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
     pepper::read(&text).map_err(refused)
 }
 
-/// The key that signs tokens; in development it is made when there is none.
-pub(crate) fn signing_key(config: &Config) -> Result<SigningKey, Error> {
-    Ok(match &config.auth.signing_key {
-        SigningKeySource::Pem(pem) => SigningKey::from_pem(pem)?,
-        SigningKeySource::File(path) => {
-            let (key, made) = SigningKey::read_or_make(Path::new(path))?;
+fn attempt_keys(key: &MasterKey) -> Keys {
+    let all = key.all_derived("attempts");
+    Keys::new(&key.derived("attempts"), all.get(1..).unwrap_or_default())
+}
+
+/// The master key; in development it is made when there is none.
+pub(crate) fn master_key(config: &Config) -> Result<MasterKey, Error> {
+    Ok(match &config.auth.master_key {
+        MasterKeySource::Text(text) => MasterKey::parse(text)?,
+        MasterKeySource::File(path) => {
+            let (key, made) = MasterKey::read_or_make(Path::new(path))?;
             if made {
-                tracing::info!(path = %path.display(), "made a signing key for development");
+                tracing::info!(path = %path.display(), "made a master key for development");
             }
             key
         }

@@ -37,7 +37,7 @@ pub(crate) struct Bed {
     /// With 1,000,000.
     pub(crate) large: Side,
     pub(crate) tokens: Arc<Vec<MetadataValue<Ascii>>>,
-    /// Where the services run; it holds the signing key.
+    /// Where the services run; it holds the master key.
     pub(crate) folder: PathBuf,
     pub(crate) cluster: Cluster,
 }

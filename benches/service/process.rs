@@ -69,7 +69,7 @@ impl Process {
     async fn start(mut command: Command, folder: &Path, port: u16) -> Outcome<Self> {
         let log = folder.join(format!("log-{port}"));
         let file = File::create(&log)?;
-        // The folder has no settings file, and keeps the signing key from one start to the next.
+        // The folder has no settings file, and keeps the master key from one start to the next.
         command.current_dir(folder).stdout(file.try_clone()?).stderr(file);
         let began = Instant::now();
         let child = command.spawn()?;

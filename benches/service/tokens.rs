@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use daybook::{
     identity::{
         Caller, Grant, Role,
+        master_key::MasterKey,
         signing_key::SigningKey,
         token::{Settings, Tokens},
     },
@@ -24,7 +25,8 @@ use crate::{
 /// Tokens of customers, signed with the services' own key. A log-in's would not last to the end.
 pub(crate) fn of_customers(folder: &Path, count: u32) -> Outcome<Vec<MetadataValue<Ascii>>> {
     let ambient = Ambient::system();
-    let (key, _) = SigningKey::read_or_make(&folder.join("daybook-signing-key.pem"))?;
+    let (master, _) = MasterKey::read_or_make(&folder.join("daybook-master-key"))?;
+    let key = SigningKey::from_seed(&master.derived("signing key")).ok_or("no key")?;
     let tokens = Tokens::new(settings(TimeDelta::days(1)), key);
     let now = ambient.now();
     let one = |number| -> Outcome<MetadataValue<Ascii>> {
@@ -49,7 +51,7 @@ const TOKENS: u32 = 5_000;
 pub(crate) fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     tell("token checks");
     let ambient = Ambient::system();
-    let (key, _) = SigningKey::read_or_make(&bed.folder.join("bench-key.pem"))?;
+    let key = SigningKey::from_seed(&ambient.bytes::<32>()).ok_or("no key")?;
     let (mut new, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..bed.settings.rounds {
         let tokens = Tokens::new(settings(TimeDelta::hours(1)), key.clone());

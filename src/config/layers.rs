@@ -11,7 +11,14 @@ use toml::{Table, Value};
 use super::{DEFAULTS, Problem, Problems};
 
 /// Settings that can also be given as the path of a file, under the name with `_file`.
-pub(super) const SECRETS: [&str; 2] = ["database.url", "auth.signing_key"];
+pub(super) const SECRETS: [&str; 2] = ["database.url", "auth.master_key"];
+
+/// Settings that there were once, and what takes their place.
+const REMOVED: [(&str, &str); 2] =
+    [("auth.signing_key", OWN_KEYS), ("auth.signing_key_file", OWN_KEYS)];
+const OWN_KEYS: &str = "Daybook makes its signing keys itself and keeps them in the database, sealed \
+     with the master key: remove this, and give auth.master_key_file (openssl rand -base64 32); log-ins \
+     go on with their refresh tokens";
 
 const PREFIX: &str = "DAYBOOK_";
 /// The file that is read when none is named and it exists.
@@ -242,6 +249,10 @@ impl Names {
                 continue;
             }
             let Some(&key) = keys.get(&name) else {
+                if let Some(problem) = removed(&name, environment_name, "environment") {
+                    problems.push(problem);
+                    continue;
+                }
                 let wanted = name.trim_start_matches(PREFIX).to_ascii_lowercase();
                 let remedy = self.nearest(&wanted, environment_name);
                 problems.push(Problem::new(name, "environment", "is not a setting", remedy));
@@ -277,6 +288,9 @@ impl Names {
     }
 
     fn unknown(&self, key: &str, origin: &Origin) -> Problem {
+        if let Some(problem) = removed(key, str::to_owned, origin) {
+            return problem;
+        }
         Problem::new(key, origin, "is not a setting", self.nearest(key, str::to_owned))
     }
 
@@ -294,6 +308,16 @@ impl Names {
             None => "remove it".to_owned(),
         }
     }
+}
+
+/// What to say about a setting that there was once, in the spelling of its layer.
+fn removed(
+    name: &str,
+    spelling: impl Fn(&str) -> String,
+    origin: impl fmt::Display,
+) -> Option<Problem> {
+    let found = REMOVED.iter().find(|(key, _)| spelling(key) == name);
+    found.map(|(_, remedy)| Problem::new(name, origin, "is no longer a setting", *remedy))
 }
 
 /// Whether Kubernetes (or Docker's links) set the variable for a service whose name begins with

@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+use crate::identity::Role;
+
 pub use hours::OpenHours;
 pub use layers::{Flag, Origin, Origins, SettingsFile, Sources};
 pub use problem::{Problem, Problems};
@@ -49,7 +51,7 @@ pub struct Config {
 /// What kind of installation this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// On somebody's own machine: a missing signing key is made.
+    /// On somebody's own machine: a missing master key is made.
     Development,
     /// For others: see [`key`].
     Production,
@@ -154,8 +156,16 @@ pub struct AuthConfig {
     pub attempts_per_address: u32,
     /// Wrong passwords in all before delays begin, 3 to 1,000,000.
     pub attempts_in_all: u32,
-    /// Where the signing key is.
-    pub signing_key: SigningKeySource,
+    /// The roles that must have a second factor.
+    pub second_factor_required_for: Vec<Role>,
+    /// What authenticator apps show as the issuer, 1 to 64 characters without a colon.
+    pub second_factor_issuer: String,
+    /// Where the master key is.
+    pub master_key: MasterKeySource,
+    /// Age in hours at which a signing key is replaced, 0 to 8,760; 0 is never.
+    pub signing_key_rotation_hours: u32,
+    /// Seconds that a signing key is shown before it signs, 10 to 86,400.
+    pub signing_key_lead_seconds: u32,
     /// Whether strangers may sign up as providers.
     pub provider_sign_up: bool,
     /// Shortest accepted password in characters, 8 to 64.
@@ -176,12 +186,12 @@ pub struct AuthConfig {
     pub hash_queue: usize,
 }
 
-/// Where the signing key is. Loading the settings does not read it; see [`key::settle`].
+/// Where the master key is. Loading the settings does not read it; see [`key::settle`].
 #[derive(Debug, Clone)]
-pub enum SigningKeySource {
-    /// The PEM text itself, not empty.
-    Pem(SecretString),
-    /// A file with the PEM text, which need not exist.
+pub enum MasterKeySource {
+    /// The text itself, not empty.
+    Text(SecretString),
+    /// A file with the text, which need not exist.
     File(PathBuf),
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use toml::Value;
 
-use super::{Config, Origins, SigningKeySource};
+use super::{Config, MasterKeySource, Origins};
 
 /// Stands for a secret.
 const MASK: &str = "***";
@@ -34,12 +34,13 @@ impl Config {
         let origins = server.cors_origins.iter().map(String::as_str);
         let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
+        let required_for = auth.second_factor_required_for.iter().map(|role| role.word());
         let peppers = auth.password_peppers_file.as_ref().map(|path| path.display().to_string());
         let peppers = peppers.unwrap_or_default();
-        let (key_name, key) = match &auth.signing_key {
-            SigningKeySource::Pem(_) => ("auth.signing_key", text(MASK)),
-            SigningKeySource::File(path) => {
-                ("auth.signing_key_file", text(&path.display().to_string()))
+        let (key_name, key) = match &auth.master_key {
+            MasterKeySource::Text(_) => ("auth.master_key", text(MASK)),
+            MasterKeySource::File(path) => {
+                ("auth.master_key_file", text(&path.display().to_string()))
             }
         };
         vec![
@@ -85,7 +86,11 @@ impl Config {
             ("auth.attempts_per_account", number(auth.attempts_per_account)),
             ("auth.attempts_per_address", number(auth.attempts_per_address)),
             ("auth.attempts_in_all", number(auth.attempts_in_all)),
+            ("auth.second_factor_required_for", list(required_for)),
+            ("auth.second_factor_issuer", text(&auth.second_factor_issuer)),
             (key_name, key),
+            ("auth.signing_key_rotation_hours", number(auth.signing_key_rotation_hours)),
+            ("auth.signing_key_lead_seconds", number(auth.signing_key_lead_seconds)),
             ("auth.provider_sign_up", Value::Boolean(auth.provider_sign_up)),
             ("auth.password_min_length", number(auth.password_min_length)),
             ("auth.password_min_strength", number(auth.password_min_strength)),

@@ -120,6 +120,26 @@ fn unknown_names_are_refused_with_the_nearest_one() {
 }
 
 #[test]
+fn settings_that_there_were_once_are_refused_with_what_took_their_place() {
+    let found = problems(
+        "[auth]\nsigning_key_file = \"old.pem\"\n",
+        &[("DAYBOOK_AUTH_SIGNING_KEY", HUSH), ("DAYBOOK_AUTH_SIGNING_KEY_FILE", HUSH)],
+        &[("auth.signing_key", HUSH)],
+    );
+    let starts = [
+        "auth.signing_key_file (file daybook.toml)",
+        "DAYBOOK_AUTH_SIGNING_KEY (environment)",
+        "DAYBOOK_AUTH_SIGNING_KEY_FILE (environment)",
+        "auth.signing_key (flag --set auth.signing_key)",
+    ];
+    assert_eq!(found.len(), starts.len(), "{found:?}");
+    for (found, start) in found.iter().zip(starts) {
+        assert!(found.starts_with(&format!("{start}: is no longer a setting; ")), "{found}");
+        assert!(found.contains("auth.master_key_file (openssl rand -base64 32)"), "{found}");
+    }
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let found = problems(
         "[server]\nmax_connections = 0\nmax_in_flight = \"7\"\nreflection = \"yes\"\n\
@@ -133,7 +153,7 @@ fn all_problems_are_told_at_once() {
             ("DAYBOOK_DATABASE_URL", "mysql://daybook:hush-hush@db/daybook"),
             ("DAYBOOK_AUTH_HASH_ITERATIONS", "two"),
             ("DAYBOOK_AUTH_ISSUER", " "),
-            ("DAYBOOK_AUTH_SIGNING_KEY", ""),
+            ("DAYBOOK_AUTH_MASTER_KEY", ""),
         ],
         &[("profile", "prod"), ("log.format", "xml"), ("log.format", "json")],
     );
@@ -149,7 +169,7 @@ fn all_problems_are_told_at_once() {
     server.default_deadline_ms (file daybook.toml): 20000 is above server.max_deadline_ms, which is 15000 (environment DAYBOOK_SERVER_MAX_DEADLINE_MS); lower server.default_deadline_ms or raise server.max_deadline_ms
     database.url (environment DAYBOOK_DATABASE_URL): is not a database URL; give sqlite:PATH, sqlite::memory:, postgres://USER:PASSWORD@HOST:PORT/NAME or postgresql://…, with / ? # and @ in a password percent-encoded
     auth.issuer (environment DAYBOOK_AUTH_ISSUER): " " is not valid; give a text of 1 to 200 characters on one line
-    auth.signing_key (environment DAYBOOK_AUTH_SIGNING_KEY): is empty; give the PEM text of an Ed25519 private key, or its path as signing_key_file
+    auth.master_key (environment DAYBOOK_AUTH_MASTER_KEY): is empty; give 32 random bytes in base64, or the path of a file with them as master_key_file
     auth.hash_iterations (environment DAYBOOK_AUTH_HASH_ITERATIONS): "two" is not valid; give a whole number from 2 to 20
     schedule.default_hours (file daybook.toml): "mon 9-17" is not valid; give a day and its hours, such as "mon 09:00-17:00"
     schedule.default_hours (file daybook.toml): "tue 11:00-13:00" overlaps "tue 09:00-12:00"; join the two or move one
@@ -169,6 +189,24 @@ fn trusted_proxies_are_networks() {
         let found = problems("", &[], &[("server.trusted_proxies", bad)]);
         assert!(found.len() == 1 && found[0].contains("CIDR"), "{bad}: {found:?}");
     }
+}
+
+#[test]
+fn those_who_must_have_a_second_factor_are_roles() {
+    let given = [("auth.second_factor_required_for", "admin, provider")];
+    let (config, _) = load("", &[], &given).unwrap();
+    assert_eq!(config.auth.second_factor_required_for, [Role::Admin, Role::Provider]);
+    let found = problems(
+        "[auth]\nsecond_factor_required_for = [\"admin\", \"boss\", \"admin\"]\n\
+         second_factor_issuer = \"a:b\"\n",
+        &[],
+        &[],
+    );
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    auth.second_factor_required_for (file daybook.toml): "boss" is not valid; give roles: "admin", "provider", "customer"
+    auth.second_factor_required_for (file daybook.toml): "admin" is there twice; give it once
+    auth.second_factor_issuer (file daybook.toml): "a:b" has a colon; leave the colon out
+    "#);
 }
 
 #[test]
@@ -265,7 +303,7 @@ fn both_forms_of_a_secret_in_one_layer_are_refused() {
         problems("[database]\nurl = \"sqlite:x\"\nurl_file = \"x\"", &[], &[]),
         problems("", &both, &[]),
         problems("", &[], &[("database.url", "sqlite:x"), ("database.url_file", "x")]),
-        problems("[auth]\nsigning_key = \"x\"\nsigning_key_file = \"x\"", &[], &[]),
+        problems("[auth]\nmaster_key = \"x\"\nmaster_key_file = \"x\"", &[], &[]),
     ] {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains("is given together with"), "{found:?}");
@@ -293,16 +331,16 @@ fn a_secret_file_that_is_missing_empty_or_endless_is_refused() {
 }
 
 #[test]
-fn the_signing_key_is_handed_on_as_text_or_as_a_path() {
+fn the_master_key_is_handed_on_as_text_or_as_a_path() {
     let (config, _) = load("", &[], &[]).unwrap();
-    assert!(matches!(&config.auth.signing_key,
-        SigningKeySource::File(path) if path.to_str() == Some("daybook-signing-key.pem")));
-    let (config, origins) = load("", &[("DAYBOOK_AUTH_SIGNING_KEY", HUSH)], &[]).unwrap();
-    assert!(matches!(&config.auth.signing_key,
-        SigningKeySource::Pem(pem) if pem.expose_secret() == HUSH));
+    assert!(matches!(&config.auth.master_key,
+        MasterKeySource::File(path) if path.to_str() == Some("daybook-master-key")));
+    let (config, origins) = load("", &[("DAYBOOK_AUTH_MASTER_KEY", HUSH)], &[]).unwrap();
+    assert!(matches!(&config.auth.master_key,
+        MasterKeySource::Text(text) if text.expose_secret() == HUSH));
     let shown = format!("{config:?}{}", config.render(&origins));
     assert!(!shown.contains(HUSH), "{shown}");
-    assert!(shown.contains("signing_key = \"***\"  # from environment DAYBOOK_AUTH_SIGNING_KEY\n"));
+    assert!(shown.contains("master_key = \"***\"  # from environment DAYBOOK_AUTH_MASTER_KEY\n"));
 }
 
 #[test]
@@ -428,7 +466,11 @@ fn the_defaults_are_printed_with_their_origin() {
     attempts_per_account = 10  # from default
     attempts_per_address = 100  # from default
     attempts_in_all = 1000  # from default
-    signing_key_file = "daybook-signing-key.pem"  # from default
+    second_factor_required_for = []  # from default
+    second_factor_issuer = "Daybook"  # from default
+    master_key_file = "daybook-master-key"  # from default
+    signing_key_rotation_hours = 720  # from default
+    signing_key_lead_seconds = 900  # from default
     provider_sign_up = true  # from default
     password_min_length = 8  # from default
     password_min_strength = 3  # from default

@@ -9,9 +9,10 @@ use tracing_subscriber::EnvFilter;
 use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
-    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, OpenHours, Origins,
-    Problem, Profile, Rate, ScheduleConfig, ServerConfig, SigningKeySource, url,
+    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
+    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, url,
 };
+use crate::identity::Role;
 
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
 /// problems with one: then it holds placeholders and must not be used.
@@ -111,7 +112,11 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
         attempts_per_account: reader.number("auth.attempts_per_account", 3..=100),
         attempts_per_address: reader.number("auth.attempts_per_address", 3..=1_000_000),
         attempts_in_all: reader.number("auth.attempts_in_all", 3..=1_000_000),
-        signing_key: signing_key(reader),
+        second_factor_required_for: second_factor_required_for(reader),
+        second_factor_issuer: second_factor_issuer(reader),
+        master_key: master_key(reader),
+        signing_key_rotation_hours: reader.number("auth.signing_key_rotation_hours", 0..=8_760),
+        signing_key_lead_seconds: reader.number("auth.signing_key_lead_seconds", 10..=86_400),
         provider_sign_up: reader.switch("auth.provider_sign_up"),
         password_min_length: reader.number("auth.password_min_length", 8..=64),
         password_min_strength: reader.number("auth.password_min_strength", 0..=4),
@@ -124,16 +129,44 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
     }
 }
 
-/// The key's path is handed on unread: in development the file may still have to be made.
-fn signing_key(reader: &mut Reader<'_>) -> SigningKeySource {
-    const KEY: &str = "auth.signing_key";
-    const VALID: &str =
-        "give the PEM text of an Ed25519 private key, or its path as signing_key_file";
-    if reader.is_path_form(KEY) {
-        return SigningKeySource::File(reader.path(KEY).unwrap_or_default());
+fn second_factor_required_for(reader: &mut Reader<'_>) -> Vec<Role> {
+    const KEY: &str = "auth.second_factor_required_for";
+    let mut roles = Vec::new();
+    for text in reader.list(KEY) {
+        match Role::parse(&text) {
+            Some(role) if !roles.contains(&role) => roles.push(role),
+            Some(_) => {
+                reader.problem(KEY, format!("{} is there twice", shown(&text)), "give it once");
+            }
+            None => {
+                let remedy = "give roles: \"admin\", \"provider\", \"customer\"";
+                reader.problem(KEY, format!("{} is not valid", shown(&text)), remedy);
+            }
+        }
     }
-    let pem = reader.secret(KEY, VALID).map(|(_, pem)| pem);
-    SigningKeySource::Pem(pem.unwrap_or_else(|| SecretString::from("")))
+    roles
+}
+
+fn second_factor_issuer(reader: &mut Reader<'_>) -> String {
+    const KEY: &str = "auth.second_factor_issuer";
+    let issuer = reader.name(KEY, 64);
+    if issuer.contains(':') {
+        // In an app's URI a colon stands between the issuer and the account.
+        reader.problem(KEY, format!("{} has a colon", shown(&issuer)), "leave the colon out");
+    }
+    issuer
+}
+
+/// The key's path is handed on unread: in development the file may still have to be made.
+fn master_key(reader: &mut Reader<'_>) -> MasterKeySource {
+    const KEY: &str = "auth.master_key";
+    const VALID: &str =
+        "give 32 random bytes in base64, or the path of a file with them as master_key_file";
+    if reader.is_path_form(KEY) {
+        return MasterKeySource::File(reader.path(KEY).unwrap_or_default());
+    }
+    let text = reader.secret(KEY, VALID).map(|(_, text)| text);
+    MasterKeySource::Text(text.unwrap_or_else(|| SecretString::from("")))
 }
 
 fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {

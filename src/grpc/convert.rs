@@ -169,7 +169,7 @@ pub(super) fn mask<'m>(
 
 /// Makes [`Once`] of requests.
 #[derive(Clone)]
-pub(super) struct Requests(hmac::Key);
+pub(super) struct Requests(Vec<hmac::Key>);
 
 impl std::fmt::Debug for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -178,8 +178,9 @@ impl std::fmt::Debug for Requests {
 }
 
 impl Requests {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// With the keys of the fingerprints: the first one makes them, all of them are known.
+    pub(super) fn new(keys: &[[u8; 32]]) -> Self {
+        Self(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
     }
 
     /// The identity of a request: who, which id, and a keyed hash of the method and the message, in which
@@ -198,15 +199,18 @@ impl Requests {
             let parsed = name(request_id, RequestId::parse, "must be a UUID");
             violations.keep("request_id", parsed)
         };
-        let mut fingerprint = [0; 32];
-        if id.is_some() {
-            let mut context = hmac::Context::with_key(&self.0);
+        let encoded = if id.is_some() { message.encode_to_vec() } else { Vec::new() };
+        let mut fingerprints = self.0.iter().filter(|_| id.is_some()).map(|key| {
+            let mut context = hmac::Context::with_key(key);
             context.update(method.as_bytes());
             context.update(&[0]);
-            context.update(&message.encode_to_vec());
+            context.update(&encoded);
+            let mut fingerprint = [0; 32];
             let tag = context.sign();
             fingerprint.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        }
-        Once { caller, id, fingerprint }
+            fingerprint
+        });
+        let fingerprint = fingerprints.next().unwrap_or_default();
+        Once { caller, id, fingerprint, older_fingerprints: fingerprints.collect() }
     }
 }

@@ -27,6 +27,8 @@ pub mod proto;
 mod rates;
 mod reflection;
 mod schedule;
+mod second_factor;
+mod second_factor_wire;
 pub mod server;
 pub mod status;
 pub(crate) mod tls;

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_next_page_begins_where_a_large_one_was_cut() {
-        let tokens = PageTokens::new(&[7; 32]);
+        let tokens = PageTokens::new(&[[7; 32]]);
         let items: Vec<usize> = (0..6).collect();
         let (mut found, mut from) = (Vec::new(), 0);
         loop {

@@ -29,7 +29,10 @@ use super::{
     gate::{Gate, gate, panicked},
     incoming::{Limits, incoming},
     proto::{
-        auth::auth_service_server::AuthServiceServer,
+        auth::{
+            auth_service_server::AuthServiceServer,
+            second_factor_service_server::SecondFactorServiceServer,
+        },
         booking::{
             availability_service_server::AvailabilityServiceServer,
             booking_service_server::BookingServiceServer,
@@ -40,6 +43,7 @@ use super::{
     rates::Rates,
     reflection::Reflection,
     schedule::ScheduleApi,
+    second_factor::SecondFactorApi,
     tls::Tls,
 };
 use crate::{
@@ -83,10 +87,10 @@ pub struct Services {
     pub bookings: Bookings,
     /// Clock and ids.
     pub ambient: Ambient,
-    /// The key of request fingerprints.
-    pub request_key: [u8; 32],
-    /// The key of page tokens.
-    pub page_key: [u8; 32],
+    /// The keys of request fingerprints.
+    pub request_keys: Vec<[u8; 32]>,
+    /// The keys of page tokens.
+    pub page_keys: Vec<[u8; 32]>,
 }
 
 /// A socket that is listened on, and what connections to it are greeted with.
@@ -188,8 +192,8 @@ fn routes<H: HealthService>(
 ) -> Result<Routes, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = Requests::new(&services.request_key);
-    let pages = PageTokens::new(&services.page_key);
+    let requests = Requests::new(&services.request_keys);
+    let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
         ambient: services.ambient.clone(),
@@ -197,6 +201,10 @@ fn routes<H: HealthService>(
         rates: Rates::new(server),
     };
     let gate_state = gate_of(server, services.ambient, stopping);
+    let second_factor = SecondFactorServiceServer::new(SecondFactorApi {
+        accounts: services.accounts.clone(),
+        requests: requests.clone(),
+    });
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts,
         requests: requests.clone(),
@@ -223,6 +231,11 @@ fn routes<H: HealthService>(
     let mut routes = Routes::new(health.max_decoding_message_size(longest))
         .add_service(
             auth.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            second_factor
+                .max_decoding_message_size(longest)
+                .max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
             schedule.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),

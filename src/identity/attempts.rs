@@ -149,17 +149,24 @@ pub struct Device {
 }
 
 /// Makes the keys that attempts are counted by, and the words by which devices are known again.
+///
+/// When the master key changes, attempts count from the beginning once, and devices are still known.
 #[derive(Debug, Clone)]
-pub struct Keys(hmac::Key);
+pub struct Keys {
+    present: hmac::Key,
+    /// Those that words of devices may still have been made with.
+    older: Vec<hmac::Key>,
+}
 
 /// Random bytes in a device's word.
 const NONCE: usize = 16;
 const ID: usize = 16;
 
 impl Keys {
-    /// With a key of this installation.
-    pub fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// With a key of this installation, and older ones.
+    pub fn new(present: &[u8; 32], older: &[[u8; 32]]) -> Self {
+        let key = |key: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, key);
+        Self { present: key(present), older: older.iter().map(key).collect() }
     }
 
     /// For an account, whether or not there is one.
@@ -216,23 +223,27 @@ impl Keys {
     pub fn knows(&self, word: &str, user: UserId) -> Option<Device> {
         let bytes = URL_SAFE_NO_PAD.decode(word).ok()?;
         let (said, tag) = bytes.split_at_checked(ID + NONCE)?;
-        let made = self.key(b"device word", said);
-        constant_time::verify_slices_are_equal(&made, tag).ok()?;
+        let made = |key| {
+            let made = tag_of(key, b"device word", said);
+            constant_time::verify_slices_are_equal(&made, tag).is_ok()
+        };
+        std::iter::once(&self.present).chain(&self.older).any(made).then_some(())?;
         let (id, random) = said.split_first_chunk::<ID>()?;
         let device = Device { random: random.try_into().ok()?, known: true };
         (Uuid::from_bytes(*id) == user.0).then_some(device)
     }
 
     fn key(&self, kind: &[u8], what: &[u8]) -> Key {
-        let mut text = Vec::with_capacity(kind.len() + 1 + what.len());
-        text.extend_from_slice(kind);
-        text.push(0);
-        text.extend_from_slice(what);
-        let tag = hmac::sign(&self.0, &text);
-        let mut key = [0; 32];
-        key.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        key
+        tag_of(&self.present, kind, what)
     }
+}
+
+fn tag_of(key: &hmac::Key, kind: &[u8], what: &[u8]) -> Key {
+    let text = [kind, &[0], what].concat();
+    let tag = hmac::sign(key, &text);
+    let mut key = [0; 32];
+    key.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+    key
 }
 
 #[cfg(test)]

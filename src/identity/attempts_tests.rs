@@ -15,7 +15,7 @@ fn at(seconds: i64) -> Instant {
 }
 
 fn keys() -> Keys {
-    Keys::new(&[7; 32])
+    Keys::new(&[7; 32], &[])
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_device_is_known_for_its_own_account_only() {
     let device = Device { random: [3; 16], known: true };
     assert_eq!(keys().knows(&word, one), Some(device));
     assert_eq!(keys().knows(&word, other), None);
-    assert_eq!(Keys::new(&[8; 32]).knows(&word, one), None);
+    assert_eq!(Keys::new(&[8; 32], &[]).knows(&word, one), None);
     for bad in ["", "x", &word[1..], &format!("{word}AAAA")] {
         assert_eq!(keys().knows(bad, one), None);
     }

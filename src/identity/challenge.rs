@@ -36,12 +36,12 @@ pub struct Challenge {
 
 /// Writes and reads challenges.
 #[derive(Debug, Clone)]
-pub struct Challenges(hmac::Key);
+pub struct Challenges(Vec<hmac::Key>);
 
 impl Challenges {
-    /// With the key of the tags.
-    pub fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// With the keys of the tags: the first one makes them, all of them are known.
+    pub fn new(keys: &[[u8; 32]]) -> Self {
+        Self(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
     }
 
     /// The text of a challenge.
@@ -55,8 +55,8 @@ impl Challenges {
             &[u8::from(challenge.device.known)],
         ]
         .concat();
-        let tag = hmac::sign(&self.0, &bytes);
-        bytes.extend(tag.as_ref());
+        let tag = self.0.first().map(|key| hmac::sign(key, &bytes));
+        bytes.extend(tag.as_ref().map(AsRef::as_ref).unwrap_or_default());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -64,8 +64,10 @@ impl Challenges {
     pub fn read(&self, text: &str, now: Instant) -> Option<Challenge> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let (said, tag) = bytes.split_at_checked(ID + ID + NUMBER + NUMBER + DEVICE + 1)?;
-        let made = hmac::sign(&self.0, said);
-        constant_time::verify_slices_are_equal(made.as_ref(), tag).ok()?;
+        let made = |key| {
+            constant_time::verify_slices_are_equal(hmac::sign(key, said).as_ref(), tag).is_ok()
+        };
+        self.0.iter().any(made).then_some(())?;
         let (user, rest) = said.split_first_chunk::<ID>()?;
         let (session, rest) = rest.split_first_chunk::<ID>()?;
         let (generation, rest) = rest.split_first_chunk::<NUMBER>()?;
@@ -96,12 +98,14 @@ mod tests {
             expires_at,
             device: Device { random: [4; 16], known: true },
         };
-        let challenges = Challenges::new(&[5; 32]);
+        let challenges = Challenges::new(&[[5; 32]]);
         let text = challenges.write(&challenge);
         let before = expires_at - TimeDelta::microseconds(1);
         assert_eq!(challenges.read(&text, before), Some(challenge.clone()));
         assert_eq!(challenges.read(&text, expires_at), None);
-        assert_eq!(Challenges::new(&[6; 32]).read(&text, before), None);
+        assert_eq!(Challenges::new(&[[6; 32]]).read(&text, before), None);
+        let both = Challenges::new(&[[6; 32], [5; 32]]);
+        assert_eq!(both.read(&text, before), Some(challenge.clone()), "the master key was changed");
         for at in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };

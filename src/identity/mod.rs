@@ -7,6 +7,7 @@
 pub mod attempts;
 pub mod challenge;
 pub mod email;
+pub mod master_key;
 pub mod password;
 pub mod pepper;
 pub mod permit;

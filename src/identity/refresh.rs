@@ -68,20 +68,20 @@ impl RefreshToken {
 
 /// Writes and reads tokens.
 #[derive(Debug, Clone)]
-pub struct RefreshTokens(hmac::Key);
+pub struct RefreshTokens(Vec<hmac::Key>);
 
 impl RefreshTokens {
-    /// With the key of the tags.
-    pub fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// With the keys of the tags: the first one makes them, all of them are known.
+    pub fn new(keys: &[[u8; 32]]) -> Self {
+        Self(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
     }
 
     /// The text of a token.
     pub fn write(&self, token: &RefreshToken) -> String {
         let mut bytes =
             [token.user.0.as_bytes().as_slice(), token.session.as_bytes(), &token.secret].concat();
-        let tag = hmac::sign(&self.0, &bytes);
-        bytes.extend(tag.as_ref().iter().take(TAG));
+        let tag = self.tags(&bytes).next().unwrap_or_default();
+        bytes.extend(tag);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -100,10 +100,13 @@ impl RefreshTokens {
             session: Uuid::from_slice(session).ok()?,
             secret: secret.try_into().ok()?,
         };
-        let made = hmac::sign(&self.0, said);
-        let made = made.as_ref().get(..TAG)?;
-        let given_out = constant_time::verify_slices_are_equal(made, tag).is_ok();
+        let is = |made: Vec<u8>| constant_time::verify_slices_are_equal(&made, tag).is_ok();
+        let given_out = self.tags(said).any(is);
         Some((token, given_out))
+    }
+
+    fn tags<'a>(&'a self, said: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
+        self.0.iter().map(|key| hmac::sign(key, said).as_ref().iter().copied().take(TAG).collect())
     }
 }
 

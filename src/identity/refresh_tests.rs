@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn tokens(key: u8) -> RefreshTokens {
-    RefreshTokens::new(&[key; 32])
+    RefreshTokens::new(&[[key; 32]])
 }
 
 fn at(seconds: i64) -> Instant {

@@ -250,7 +250,9 @@ pub fn judge(standing: &Standing, required: bool, shown: &Shown, now: Instant) -
         }
         (Some(_), Shown::Recovery(hashes)) => {
             let is = |left: &&RecoveryHash| {
-                let same = |hash| constant_time::verify_slices_are_equal(*left, hash).is_ok();
+                let same = |hash: &RecoveryHash| {
+                    constant_time::verify_slices_are_equal(left.as_slice(), hash).is_ok()
+                };
                 hashes.iter().any(same)
             };
             passed(standing.recovery.iter().find(is).copied().map(Used::Recovery))

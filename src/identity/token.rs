@@ -21,7 +21,10 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Ended, Grant, Role, signing_key::SigningKey};
+use super::{
+    Caller, Ended, Grant, Role,
+    signing_key::{Kid, SigningKey},
+};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::UserId,
@@ -157,7 +160,7 @@ impl Tokens {
         };
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(self.0.key.kid.clone());
+        header.kid = Some(self.0.key.public.kid.to_string());
         let text = jsonwebtoken::encode(&header, &claims, &self.0.key.encoding)
             .map_err(|e| Fault::internal(format!("signing a token: {e}")))?;
         Ok(AccessToken { text, expires_at: DateTime::from_timestamp(exp, 0).unwrap_or(now) })
@@ -257,13 +260,15 @@ impl Tokens {
 
     fn verify(&self, token: &str) -> Option<Known> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        let named = header.kid.as_deref() == Some(self.0.key.kid.as_str());
+        let named = header.kid.as_deref().and_then(Kid::parse) == Some(self.0.key.public.kid);
         let odd = header.jwk.is_some() || header.crit.is_some();
         if header.typ.as_deref() != Some(TYPE) || !named || odd {
             return None;
         }
         let claims: Claims =
-            jsonwebtoken::decode(token, &self.0.key.decoding, &self.0.validation).ok()?.claims;
+            jsonwebtoken::decode(token, &self.0.key.public.decoding, &self.0.validation)
+                .ok()?
+                .claims;
         // Only what we make ourselves: ids in their one form.
         let user = UserId::parse(&format!("users/{}", claims.sub))?;
         let session = Uuid::try_parse(&claims.sid).ok()?;

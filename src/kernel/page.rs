@@ -24,7 +24,7 @@ pub fn page_size(asked: i32) -> Result<u32, &'static str> {
 /// token of another query, another caller or somebody's invention is refused. A token gives no access;
 /// every page is checked anew.
 #[derive(Clone)]
-pub struct PageTokens(hmac::Key);
+pub struct PageTokens(Vec<hmac::Key>);
 
 impl std::fmt::Debug for PageTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -33,15 +33,16 @@ impl std::fmt::Debug for PageTokens {
 }
 
 impl PageTokens {
-    /// Tokens under this key, which all processes of an installation share.
-    pub fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    /// Tokens under these keys, which all processes of an installation share: the first one makes them,
+    /// all of them are known.
+    pub fn new(keys: &[[u8; 32]]) -> Self {
+        Self(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
     }
 
     /// The token for the page after `cursor`. `query` is everything that must stay the same.
     pub fn make(&self, query: &str, cursor: &impl Serialize) -> String {
         let body = serde_json::to_vec(cursor).unwrap_or_default();
-        let mut token = self.tag(query, &body);
+        let mut token = self.tags(query, &body).next().unwrap_or_default();
         token.extend_from_slice(&body);
         URL_SAFE_NO_PAD.encode(token)
     }
@@ -58,16 +59,21 @@ impl PageTokens {
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| REFUSED)?;
         let (tag, body) = bytes.split_at_checked(TAG).ok_or(REFUSED)?;
-        constant_time::verify_slices_are_equal(tag, &self.tag(query, body)).map_err(|_| REFUSED)?;
+        let is = |made: Vec<u8>| constant_time::verify_slices_are_equal(tag, &made).is_ok();
+        if !self.tags(query, body).any(is) {
+            return Err(REFUSED);
+        }
         serde_json::from_slice(body).map(Some).map_err(|_| REFUSED)
     }
 
-    fn tag(&self, query: &str, body: &[u8]) -> Vec<u8> {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(query.as_bytes());
-        context.update(&[0]);
-        context.update(body);
-        context.sign().as_ref().iter().copied().take(TAG).collect()
+    fn tags<'a>(&'a self, query: &'a str, body: &'a [u8]) -> impl Iterator<Item = Vec<u8>> + 'a {
+        self.0.iter().map(move |key| {
+            let mut context = hmac::Context::with_key(key);
+            context.update(query.as_bytes());
+            context.update(&[0]);
+            context.update(body);
+            context.sign().as_ref().iter().copied().take(TAG).collect()
+        })
     }
 }
 
@@ -77,17 +83,20 @@ mod tests {
 
     #[test]
     fn a_token_reads_back_only_for_its_query() {
-        let tokens = PageTokens::new(&[7; 32]);
+        let tokens = PageTokens::new(&[[7; 32]]);
         let token = tokens.make("users", &42_u64);
         assert_eq!(tokens.read("users", &token), Ok(Some(42_u64)));
         assert!(tokens.read::<u64>("providers", &token).is_err());
-        assert!(PageTokens::new(&[8; 32]).read::<u64>("users", &token).is_err());
+        assert!(PageTokens::new(&[[8; 32]]).read::<u64>("users", &token).is_err());
+        let later = PageTokens::new(&[[8; 32], [7; 32]]);
+        assert_eq!(later.read("users", &token), Ok(Some(42_u64)));
+        assert!(tokens.read::<u64>("users", &later.make("users", &42_u64)).is_err());
         assert_eq!(tokens.read::<u64>("users", ""), Ok(None));
     }
 
     #[test]
     fn every_changed_byte_is_noticed() {
-        let tokens = PageTokens::new(&[7; 32]);
+        let tokens = PageTokens::new(&[[7; 32]]);
         let token = tokens.make("users", &42_u64);
         for i in 0..token.len() {
             let mut bytes = token.clone().into_bytes();

@@ -47,9 +47,15 @@ pub struct Once {
     pub id: Option<RequestId>,
     /// A keyed hash of the method and of every field. Keyed, because passwords are among them.
     pub fingerprint: [u8; 32],
+    /// The same under older keys.
+    pub older_fingerprints: Vec<[u8; 32]>,
 }
 
 impl Once {
+    /// A request that cannot be retried, because its answer is not kept.
+    pub const NEVER: Self =
+        Self { caller: None, id: None, fingerprint: [0; 32], older_fingerprints: Vec::new() };
+
     /// The answer that this request got before, with the version that its change had.
     ///
     /// `REQUEST_ID_REUSED` when the id belongs to another request of this caller.
@@ -65,7 +71,8 @@ impl Once {
             .await
             .map_err(|e| engine::fault(&e))?;
         let Some(row) = row else { return Ok(None) };
-        if row.fingerprint != self.fingerprint {
+        let is = |fingerprint: &[u8; 32]| row.fingerprint == fingerprint;
+        if !is(&self.fingerprint) && !self.older_fingerprints.iter().any(is) {
             return Err(Fault::new(
                 Reason::RequestIdReused,
                 "this request_id was used for another request; use a fresh one for each new act",

@@ -60,7 +60,7 @@ async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
     assert!(rest[2].contains("grpcurl -plaintext"), "{rest:?}");
     assert!(rest[2].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
     serving(&connect(&address).await).await;
-    for private in ["daybook.db", "daybook-signing-key.pem"] {
+    for private in ["daybook.db", "daybook-master-key"] {
         let mode = folder.path().join(private).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{private}");
     }
@@ -197,10 +197,7 @@ async fn the_first_admin_is_made_from_standard_input() {
     let settings = crate::support::config(
         &url,
         folder.path(),
-        &[(
-            "auth.signing_key_file",
-            folder.path().join("daybook-signing-key.pem").to_str().unwrap(),
-        )],
+        &[("auth.master_key_file", folder.path().join("daybook-master-key").to_str().unwrap())],
     );
     let running = daybook::app::start(settings, daybook::kernel::ambient::Ambient::system());
     let running = running.await.unwrap();
@@ -260,14 +257,14 @@ fn unknown_and_invalid_settings_stop_the_start_with_their_names() {
 #[test]
 fn production_refuses_a_generated_or_readable_key() {
     let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("daybook-signing-key.pem");
+    let key = folder.path().join("daybook-master-key");
     let check = || run(folder.path(), &["--profile", "production", "config", "check"]);
     let missing = check();
     assert_eq!(missing.status.code(), Some(2));
-    assert!(err(&missing).contains("openssl genpkey"), "{}", err(&missing));
+    assert!(err(&missing).contains("openssl rand -base64 32"), "{}", err(&missing));
     // A development start makes a key; production does not take it.
     assert!(run(folder.path(), &["migrate", "up"]).status.success());
-    daybook::identity::signing_key::SigningKey::read_or_make(&key).unwrap();
+    daybook::identity::master_key::MasterKey::read_or_make(&key).unwrap();
     let generated = check();
     assert_eq!(generated.status.code(), Some(2));
     assert!(err(&generated).contains("generated"), "{}", err(&generated));
@@ -282,7 +279,7 @@ fn production_refuses_a_generated_or_readable_key() {
     let readable = check();
     assert_eq!(readable.status.code(), Some(2));
     assert!(err(&readable).contains("chmod 600"), "{}", err(&readable));
-    // What is no Ed25519 key is told by name, whatever the profile, and by the server as well.
+    // What is no key is told by name, whatever the profile, and by the server as well.
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
     for args in
@@ -290,7 +287,9 @@ fn production_refuses_a_generated_or_readable_key() {
     {
         let none = run(folder.path(), args);
         assert_eq!(none.status.code(), Some(2));
-        for told in ["auth.signing_key_file", "not an Ed25519 private key", "openssl genpkey"] {
+        for told in
+            ["auth.master_key_file", "line 1 of the master key is not 32 bytes", "openssl rand"]
+        {
             assert!(err(&none).contains(told), "{}", err(&none));
         }
     }

@@ -346,11 +346,11 @@ async fn the_state_machine_holds_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_state_machine_holds_on_two_servers() {
     let folder = tempfile::tempdir().unwrap();
-    let key = folder.path().join("shared.pem").display().to_string();
+    let key = folder.path().join("shared-key").display().to_string();
     let url = postgres::database().await;
     let mut worlds = Vec::new();
     for _ in 0..2 {
-        let settings = [("auth.signing_key_file", key.as_str())];
+        let settings = [("auth.master_key_file", key.as_str())];
         let own = tempfile::tempdir().unwrap();
         worlds.push(World::on(Engine::Postgres, url.clone(), own, &settings).await);
     }

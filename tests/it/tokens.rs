@@ -1,6 +1,6 @@
 //! Tokens: only those that this installation made, as it made them, while they last.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::{
     hmac,
@@ -11,7 +11,10 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use daybook::grpc::proto::auth::{DisableUserRequest, GetMeRequest, LogOutRequest, User};
+use daybook::{
+    grpc::proto::auth::{DisableUserRequest, GetMeRequest, LogOutRequest, User},
+    identity::master_key::MasterKey,
+};
 use prost::Message;
 use serde_json::{Map, Value, json};
 use tonic::{
@@ -39,16 +42,14 @@ struct Mint {
 
 impl Mint {
     fn new(world: &World, token: &str) -> Self {
-        let pem = fs::read_to_string(world.key_file()).unwrap();
-        let body = pem.split("-----").nth(2).unwrap().split_whitespace().collect::<String>();
-        let der = STANDARD.decode(body).unwrap();
+        let (master, _) = MasterKey::read_or_make(&world.key_file()).unwrap();
         let parts: Vec<&str> = token.split('.').collect();
         let read = |part: &str| {
             let bytes = URL_SAFE_NO_PAD.decode(part).unwrap();
             serde_json::from_slice::<Map<String, Value>>(&bytes).unwrap()
         };
         Self {
-            key: Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).unwrap(),
+            key: Ed25519KeyPair::from_seed_unchecked(&master.derived("signing key")).unwrap(),
             header: read(parts[0]),
             claims: read(parts[1]),
         }

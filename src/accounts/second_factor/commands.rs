@@ -83,8 +83,7 @@ impl Second {
             Used::Nothing => {}
             Used::Step(step) => {
                 let sealed = row.on.as_ref().zip(standing.on.as_ref());
-                let outdated =
-                    sealed.filter(|(on, _)| self.factors.master.is_outdated(&on.sealed));
+                let outdated = sealed.filter(|(on, _)| self.factors.master.is_outdated(&on.sealed));
                 let anew = |(_, factor): (_, &second_factor::Factor)| {
                     self.factors.seal(user, &factor.secret, self.nonce)
                 };
@@ -143,12 +142,10 @@ async fn turn_on(
         ended: Some(ended),
         audited: Some((Act::SecondFactorEnabled, witness)),
     };
-    finish(tx, account.clone(), act, &NEVER_AGAIN, now).await?;
+    // The answer holds secrets.
+    finish(tx, account.clone(), act, &Once::NEVER, now).await?;
     Ok(ended)
 }
-
-/// A request whose answer is not kept: it holds secrets.
-const NEVER_AGAIN: Once = Once { caller: None, id: None, fingerprint: [0; 32] };
 
 /// What somebody shows who is logged in: the password, which the service has verified, and a code.
 #[derive(Clone)]
@@ -271,9 +268,7 @@ impl UnitOfWork for EnrolAtLogIn {
 pub async fn goes_on(tx: &Tx, challenge: &Challenge) -> Result<Option<Account>, Fault> {
     let Challenge { user, session, generation, .. } = *challenge;
     let account = accounts::lock(tx, user).await?;
-    let same = |account: &Account| {
-        !account.user.disabled && account.token_generation == generation
-    };
+    let same = |account: &Account| !account.user.disabled && account.token_generation == generation;
     let Some(account) = account.filter(same) else { return Ok(None) };
     let begun = sessions::store::lock(tx, user, session).await?;
     Ok(begun.is_none().then_some(account))

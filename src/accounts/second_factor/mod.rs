@@ -51,7 +51,7 @@ impl SecondFactors {
             required_for: required_for.into(),
             master: master.clone(),
             hashes: RecoveryHashes::new(&master.all_derived("recovery codes")),
-            challenges: Challenges::new(&master.derived("log-in challenges")),
+            challenges: Challenges::new(&master.all_derived("log-in challenges")),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    ColumnTrait, EntityTrait, QueryFilter, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
@@ -147,8 +147,7 @@ pub async fn replace_recovery(
         code_hash: Set(hash.to_vec()),
         created_at: Set(now),
     });
-    let done =
-        recovery_codes::Entity::insert_many(rows).exec_without_returning(tx.db()).await;
+    let done = recovery_codes::Entity::insert_many(rows).exec_without_returning(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
 }

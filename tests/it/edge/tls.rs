@@ -305,13 +305,9 @@ async fn files_that_cannot_be_used_stop_the_start() {
     says(&["server.tls_key_file="], "is given without server.tls_key_file").await;
     // Production keeps the key to itself.
     authority.server().write(&certificate, &key);
-    let own = folder.path().join("own.pem");
-    let made = Command::new("openssl")
-        .args(["genpkey", "-algorithm", "ed25519", "-out"])
-        .arg(&own)
-        .output();
-    assert!(made.await.unwrap().status.success());
-    let production = ["profile=production", "auth.signing_key_file=own.pem"];
+    let own = folder.path().join("own-key");
+    fs::write(&own, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    let production = ["profile=production", "auth.master_key_file=own-key"];
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();

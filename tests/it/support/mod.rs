@@ -68,12 +68,12 @@ pub async fn database(engine: Engine, folder: &std::path::Path) -> String {
 
 /// The settings of a test's server.
 pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) -> Config {
-    let key = folder.join("key.pem");
+    let key = folder.join("master-key");
     let mut all = vec![
         ("server.listen".to_owned(), "127.0.0.1:0".to_owned()),
         ("database.url".to_owned(), url.to_owned()),
         ("database.max_connections".to_owned(), "8".to_owned()),
-        ("auth.signing_key_file".to_owned(), key.display().to_string()),
+        ("auth.master_key_file".to_owned(), key.display().to_string()),
         // Few people make many calls here. What the rates do is tested by itself.
         ("server.caller_reads_per_second".to_owned(), "0".to_owned()),
         ("server.caller_writes_per_second".to_owned(), "0".to_owned()),
@@ -121,7 +121,7 @@ impl World {
         Self::in_folder(engine, url, Arc::new(folder), settings).await
     }
 
-    /// A second server on the same database, with the same signing key and a clock of its own.
+    /// A second server on the same database, with the same master key and a clock of its own.
     pub async fn beside(&self) -> Self {
         self.beside_with(&[]).await
     }
@@ -168,9 +168,9 @@ impl World {
         connect(&self._running.address.to_string()).await
     }
 
-    /// The private key that the server signs tokens with.
+    /// The master key of the server.
     pub fn key_file(&self) -> PathBuf {
-        self._folder.path().join("key.pem")
+        self._folder.path().join("master-key")
     }
 
     /// Moves the clock to this local time.

@@ -100,7 +100,7 @@ impl Process {
             .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
-            // The signing key is made here, and no daybook.toml is found.
+            // The master key is made here, and no daybook.toml is found.
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
