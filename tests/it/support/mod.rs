@@ -12,6 +12,7 @@ pub mod raw;
 pub mod refusal;
 pub mod requests;
 pub mod tls;
+pub mod totp;
 pub mod types;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
