@@ -89,8 +89,9 @@ impl SecondFactors {
             let secret = self.open(user, &on.sealed)?;
             Ok(Factor { secret, last_step: on.last_step, since: on.since })
         });
-        let pending = row.pending.as_ref().map(|sealed| self.open(user, sealed));
-        Ok(Standing { on: on.transpose()?, pending: pending.transpose()?, recovery })
+        // One that opens no more, because its master key is gone, is as if it had not been enrolled.
+        let pending = row.pending.as_ref().and_then(|sealed| self.open(user, sealed).ok());
+        Ok(Standing { on: on.transpose()?, pending, recovery })
     }
 }
 
@@ -168,7 +169,7 @@ fn challenge_refused() -> Fault {
 
 /// The second factor is not as far as this needs.
 fn wrong_state(state: &'static str) -> Fault {
-    Fault::new(Reason::WrongState, format!("the second factor is {state}, which forbids this"))
+    Fault::new(Reason::WrongState, format!("the second factor is {state}; enrol an app first"))
         .with("state", state)
 }
 

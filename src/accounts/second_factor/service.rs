@@ -317,7 +317,7 @@ fn done<T>(done: Done<T>) -> Result<T, Fault> {
     match done {
         Done::Done(what) => Ok(what),
         Done::Wrong | Done::NeedsCode => Err(code_wrong("code")),
-        Done::NotThere => Err(wrong_state("not there")),
+        Done::NotThere => Err(wrong_state("not enrolled")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Log-ins in two steps: codes, recovery codes, challenges.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 use chrono::{DateTime, TimeDelta};
 use daybook::grpc::proto::auth::{
@@ -14,7 +14,7 @@ use super::{refreshes, trail, works};
 use crate::{
     conformance::behaviours,
     support::{
-        World,
+        Engine, World,
         people::{PASSWORD, with_token},
         refusal::{invalid, reason_of, refused},
     },
@@ -30,6 +30,7 @@ behaviours!(
     a_challenge_ends_with_what_it_was_made_from,
     whoever_lacks_the_password_learns_nothing_of_the_second_factor,
     the_second_step_tells_what_is_wrong_with_its_fields,
+    a_second_factor_outlives_the_master_key_that_sealed_it,
 );
 
 async fn with_a_second_factor_a_log_in_has_two_steps(world: World) {
@@ -165,6 +166,7 @@ async fn a_recovery_code_is_good_once_also_in_parallel(world: World) {
     }
     assert_eq!(one.has(&person).await.recovery_codes_left, 9);
     // However it is typed, and never again.
+    one.forward(TimeDelta::seconds(1));
     let challenge = one.challenge(email).await;
     let typed = codes[1].to_lowercase().replace('-', " ");
     one.recover(&challenge, &typed).await.unwrap();
@@ -304,4 +306,36 @@ async fn the_second_step_tells_what_is_wrong_with_its_fields(world: World) {
     for bad in ["123456", "0000-0000-000", "UUUU-UUUU-UUUU", "\u{0}"] {
         invalid(complete("x", "", bad).await, &["recovery_code"]);
     }
+}
+
+async fn a_second_factor_outlives_the_master_key_that_sealed_it(world: World) {
+    let person = world.customer().await;
+    let email = person.user.email.as_str();
+    let (app, codes) = world.turn_on(&person).await;
+    let old = fs::read_to_string(world.key_file()).unwrap();
+    let old = old.lines().last().unwrap();
+    let new = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("master-key");
+    fs::write(&path, format!("{new}\n{old}\n")).unwrap();
+    let settings = [("auth.master_key_file", path.to_str().unwrap())];
+    let both = world.beside_with(&settings).await;
+    // The id of the line that sealed the secret.
+    let sealed_by = async || match world.engine {
+        Engine::Sqlite => world.text("SELECT substr(hex(secret), 3, 16) FROM second_factors").await,
+        Engine::Postgres => {
+            let sql = "SELECT upper(substr(encode(secret, 'hex'), 3, 16)) FROM second_factors";
+            world.text(sql).await
+        }
+    };
+    let before = sealed_by().await;
+    // A log-in that began before goes on, and a recovery code from before is known.
+    let challenge = world.challenge(email).await;
+    both.recover(&challenge, &codes[0]).await.unwrap();
+    assert_eq!(sealed_by().await, before);
+    // A right code seals the secret anew, and the app goes on.
+    both.log_in_with(email, &both.code(&app)).await.unwrap();
+    assert_ne!(sealed_by().await, before);
+    both.forward(TimeDelta::seconds(30));
+    both.log_in_with(email, &both.code(&app)).await.unwrap();
 }
