@@ -50,7 +50,7 @@ fn second_step(step: SecondStep) -> pb::SecondStep {
     }
 }
 
-/// The challenge of a CompleteLogIn, and what is shown: one of a code and a recovery code.
+/// The challenge of a `CompleteLogIn`, and what is shown: one of a code and a recovery code.
 pub(super) fn completes(message: &pb::CompleteLogInRequest) -> Result<(String, Typed), Fault> {
     let pb::CompleteLogInRequest { challenge, code, recovery_code } = message;
     let mut violations = Violations::new();

@@ -35,8 +35,9 @@ pub async fn is_on(at: &impl Session, user: UserId) -> Result<bool, Fault> {
 
 /// What the owner may know.
 pub async fn seen(at: &impl Session, user: UserId) -> Result<Seen, Fault> {
-    // From the codes' side there may be no row, so the count comes with the row of the factor.
-    let rows: Vec<(Option<Instant>, Option<Instant>, Option<Vec<u8>>)> = Entity::find()
+    /// When it was confirmed, when another one was enrolled, and one of its recovery codes.
+    type Joined = (Option<Instant>, Option<Instant>, Option<Vec<u8>>);
+    let rows: Vec<Joined> = Entity::find()
         .select_only()
         .columns([Column::ConfirmedAt, Column::PendingAt])
         .column(recovery_codes::Column::CodeHash)
