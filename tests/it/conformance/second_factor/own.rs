@@ -9,7 +9,7 @@ use daybook::grpc::proto::auth::{
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 use tonic::Status;
 
-use super::{trail, works};
+use super::{refreshes, trail, works};
 use crate::{
     conformance::behaviours,
     support::{
@@ -73,7 +73,7 @@ async fn an_enrolment_changes_nothing_until_it_is_confirmed(world: World) {
     let admin = world.admin().await;
     let person = world.customer().await;
     let email = person.user.email.as_str();
-    let elsewhere = world.log_in(email).await;
+    let elsewhere = world.first_step(email, "").await;
     let none = world.has(&person).await;
     assert_eq!((none.state(), none.enable_time, none.required), (State::None, None, false));
     refused(world.confirm(&person, "123456").await, "WRONG_STATE");
@@ -104,7 +104,8 @@ async fn an_enrolment_changes_nothing_until_it_is_confirmed(world: World) {
     assert_eq!(on.enable_time.unwrap().seconds, world.clock.now().timestamp());
     // It was done from here, and everybody else has to log in again.
     assert!(works(&world, &person.token).await);
-    assert!(!works(&world, &elsewhere.token).await);
+    assert!(!works(&world, &elsewhere.access_token).await);
+    assert!(!refreshes(&world, &elsewhere.refresh_token).await);
     refused(world.confirm(&person, &world.code(&app)).await, "WRONG_STATE");
     let found = trail(&world, &admin, &person.user.name, Kind::SecondFactorEnabled).await;
     assert_eq!((found.len(), &found[0].actor), (1, &person.user.name));
@@ -164,14 +165,15 @@ async fn a_second_factor_is_taken_off_with_password_and_code(world: World) {
     let email = person.user.email.as_str();
     refused(disable(&world, &person, (PASSWORD, "123456"), "").await, "WRONG_STATE");
     let (app, _) = world.turn_on(&person).await;
-    let elsewhere = world.log_in_with(email, &world.code(&app)).await.unwrap();
+    let challenge = world.challenge(email).await;
+    let elsewhere = world.complete(&challenge, &world.code(&app)).await.unwrap();
     world.forward(chrono::TimeDelta::seconds(30));
     let code = world.code(&app);
     refused(disable(&world, &person, (WRONG, &code), "").await, "CURRENT_PASSWORD_WRONG");
     let wrong = app.wrong(world.clock.now()).next().unwrap();
     refused(disable(&world, &person, (PASSWORD, &wrong), "").await, "CODE_WRONG");
     assert_eq!(world.has(&person).await.state(), State::On);
-    assert!(works(&world, &elsewhere.token).await);
+    assert!(works(&world, &elsewhere.access_token).await);
     // A wrong password did not use up the code.
     let id = uuid();
     disable(&world, &person, (PASSWORD, &code), &id).await.unwrap();
@@ -179,7 +181,9 @@ async fn a_second_factor_is_taken_off_with_password_and_code(world: World) {
     refused(disable(&world, &person, (PASSWORD, &wrong), &id).await, "REQUEST_ID_REUSED");
     let has = world.has(&person).await;
     assert_eq!((has.state(), has.recovery_codes_left), (State::None, 0));
-    assert!(works(&world, &person.token).await && !works(&world, &elsewhere.token).await);
+    assert!(works(&world, &person.token).await);
+    assert!(!works(&world, &elsewhere.access_token).await);
+    assert!(!refreshes(&world, &elsewhere.refresh_token).await);
     assert!(world.first_step(email, "").await.second_step.is_none());
     for table in ["second_factors", "recovery_codes"] {
         assert_eq!(world.count(&format!("SELECT count(*) FROM {table}")).await, 0);
@@ -193,7 +197,8 @@ async fn an_admin_resets_it_for_somebody_else(world: World) {
     let person = world.customer().await;
     let email = person.user.email.as_str();
     let (app, codes) = world.turn_on(&person).await;
-    let begun = world.log_in_with(email, &world.code(&app)).await.unwrap();
+    let challenge = world.challenge(email).await;
+    let begun = world.complete(&challenge, &world.code(&app)).await.unwrap();
     let challenge = world.challenge(email).await;
     let reset = async |by: &Person, of: &Person, etag: &str, id: &str| {
         let request = ResetSecondFactorRequest {
@@ -208,7 +213,7 @@ async fn an_admin_resets_it_for_somebody_else(world: World) {
     refused(reset(&admin, &admin, "", "").await, "OWN_ACCOUNT");
     // What was seen before the second factor came is out of date.
     refused(reset(&admin, &person, &person.user.etag, "").await, "ETAG_STALE");
-    assert!(works(&world, &begun.token).await);
+    assert!(works(&world, &begun.access_token).await);
 
     let request = GetUserRequest { name: person.user.name.clone() };
     let seen = world.auth().get_user(admin.asks(request)).await.unwrap().into_inner().user.unwrap();
@@ -217,9 +222,10 @@ async fn an_admin_resets_it_for_somebody_else(world: World) {
     assert_ne!(answer.etag, seen.etag);
     let again = reset(&admin, &person, &seen.etag, &id).await.unwrap().into_inner().user;
     assert_eq!(again, Some(answer));
-    for token in [&person.token, &begun.token] {
+    for token in [&person.token, &begun.access_token] {
         assert!(!works(&world, token).await);
     }
+    assert!(!refreshes(&world, &begun.refresh_token).await);
     refused(world.recover(&challenge, &codes[0]).await, "CHALLENGE_REFUSED");
     let person = world.log_in(email).await;
     assert_eq!(world.has(&person).await.state(), State::None);
