@@ -8,7 +8,7 @@ use daybook::grpc::proto::auth::{
     EnableUserRequest, LogInRequest, LogInResponse, Role, audit_event::Kind, second_step,
 };
 use futures_util::future::join_all;
-use tonic::Code;
+use tonic::{Code, Request};
 
 use super::{refreshes, trail, works};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         Engine, World,
         people::{PASSWORD, with_token},
         refusal::{invalid, reason_of, refused},
+        rounds,
     },
 };
 
@@ -25,6 +26,7 @@ behaviours!(
     a_code_is_good_in_its_step_and_in_those_beside_it,
     a_code_is_good_once,
     of_sixty_four_uses_of_one_code_one_begins_a_session,
+    known_devices_elsewhere_meet_at_the_account,
     a_recovery_code_is_good_once_also_in_parallel,
     a_challenge_is_good_for_five_minutes_and_for_one_session,
     a_challenge_ends_with_what_it_was_made_from,
@@ -141,6 +143,49 @@ async fn of_sixty_four_uses_of_one_code_one_begins_a_session(world: World) {
     assert!(reasons.contains("CODE_WRONG"));
     assert_eq!(world.count("SELECT count(*) FROM sessions").await, before + 1);
     assert!(works(&other, &begun[0].as_ref().unwrap().access_token).await);
+}
+
+/// They share no key of attempts, so only the account's lock orders them.
+async fn known_devices_elsewhere_meet_at_the_account(world: World) {
+    let settings = [("server.trusted_proxies", "127.0.0.0/8")];
+    let (one, other) = (world.beside_with(&settings).await, world.beside_with(&settings).await);
+    let person = one.customer().await;
+    let email = person.user.email.as_str();
+    let (app, _) = one.turn_on(&person).await;
+    let mut devices = Vec::new();
+    for _ in 0..8 {
+        let challenge = one.challenge(email).await;
+        let begun = one.complete(&challenge, &one.code(&app)).await.unwrap();
+        devices.push(begun.device_token);
+        one.forward(TimeDelta::seconds(30));
+    }
+    other.clock.set(one.clock.now());
+    for _ in 0..rounds(5, 50) {
+        let mut requests = Vec::new();
+        for (number, device) in devices.iter().enumerate() {
+            let challenge = one.first_step(email, device).await.second_step.unwrap().challenge;
+            let code = one.code(&app);
+            let request = CompleteLogInRequest { challenge, code, ..Default::default() };
+            let mut request = Request::new(request);
+            let from = format!("192.0.2.{number}").parse().unwrap();
+            request.metadata_mut().insert("x-forwarded-for", from);
+            requests.push(request);
+        }
+        let uses = requests.into_iter().enumerate().map(|(number, request)| {
+            let mut auth = if number % 2 == 0 { one.auth() } else { other.auth() };
+            async move { auth.complete_log_in(request).await }
+        });
+        let (begun, refusals): (Vec<_>, Vec<_>) =
+            join_all(uses).await.into_iter().partition(Result::is_ok);
+        assert_eq!(begun.len(), 1);
+        for refusal in refusals {
+            refused(refusal, "CODE_WRONG");
+        }
+        // Wrong ones from a device are forgotten before they delay it.
+        for server in [&one, &other] {
+            server.forward(TimeDelta::hours(1));
+        }
+    }
 }
 
 async fn a_recovery_code_is_good_once_also_in_parallel(world: World) {
