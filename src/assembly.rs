@@ -7,7 +7,10 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
 
 use crate::{
-    accounts::{service::Accounts, sessions::Lifetimes, signing::service::SigningKeys},
+    accounts::{
+        second_factor::SecondFactors, service::Accounts, sessions::Lifetimes,
+        signing::service::SigningKeys,
+    },
     app::Error,
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
@@ -94,6 +97,11 @@ pub(crate) fn services(
         verify_email: auth.verify_email,
         provider_sign_up: auth.provider_sign_up,
         least_strength: auth.password_min_strength,
+        second_factors: SecondFactors::new(
+            key,
+            &auth.second_factor_issuer,
+            &auth.second_factor_required_for,
+        ),
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });

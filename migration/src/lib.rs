@@ -18,6 +18,7 @@ mod m0006_practice;
 mod m0007_sessions;
 mod m0008_attempts;
 mod m0009_signing_keys;
+mod m0010_second_factor;
 mod m0011_mail;
 
 /// All changes of the schema, oldest first.
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_sessions::Migration),
             Box::new(m0008_attempts::Migration),
             Box::new(m0009_signing_keys::Migration),
+            Box::new(m0010_second_factor::Migration),
             Box::new(m0011_mail::Migration),
         ]
     }

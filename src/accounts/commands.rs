@@ -313,7 +313,7 @@ async fn begin(
 }
 
 /// The same for an account that is locked already, if there is one.
-async fn resume(
+pub(super) async fn resume(
     tx: &Tx,
     account: Option<Account>,
     user: UserId,

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod commands;
 pub mod emails;
 pub mod guessing;
+pub mod second_factor;
 pub mod service;
 pub mod sessions;
 pub mod signing;
@@ -90,6 +91,12 @@ pub enum Kind {
     Disabled,
     /// It was let in again.
     Enabled,
+    /// Its second factor was confirmed.
+    SecondFactorEnabled,
+    /// Its owner took the second factor off.
+    SecondFactorDisabled,
+    /// An admin took the second factor off.
+    SecondFactorReset,
 }
 
 impl Kind {
@@ -105,6 +112,9 @@ impl Kind {
             Self::RoleChanged => "role_changed",
             Self::Disabled => "disabled",
             Self::Enabled => "enabled",
+            Self::SecondFactorEnabled => "second_factor_enabled",
+            Self::SecondFactorDisabled => "second_factor_disabled",
+            Self::SecondFactorReset => "second_factor_reset",
         }
     }
 }

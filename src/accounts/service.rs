@@ -14,18 +14,23 @@ use super::{
         Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
         wrong_password,
     },
-    sessions::{self, Lifetimes, service::LoggedIn},
+    second_factor::{
+        SecondFactors,
+        service::{LogIn, SecondStep},
+    },
+    sessions::{self, Lifetimes, service::Log},
     signing::{self, StoredKey, service::SigningKeys},
     store::{self, Account},
 };
 use crate::{
     identity::{
         Caller, Ended, Origin, Role,
-        attempts::{Keys, Policies},
+        attempts::{Device, Keys, Policies},
         email::Email,
         password::Hasher,
         permit::{ChangeUser, ManageUsers},
         refresh::RefreshTokens,
+        second_factor::Shown,
         token::Tokens,
     },
     kernel::{
@@ -73,6 +78,8 @@ pub struct Accounts {
     pub verify_email: bool,
     /// How hard a new password must be to guess, 0 to 4.
     pub least_strength: u8,
+    /// What is asked for beside the password.
+    pub second_factors: SecondFactors,
 }
 
 /// Who signs up.
@@ -174,8 +181,9 @@ impl Accounts {
         }
     }
 
-    /// Public: exchanges email and password for a log-in. Unknown, wrong and disabled answer the same
-    /// after the same work. `device` is what a device was given at an earlier log-in, or empty.
+    /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong and
+    /// disabled answer the same after the same work. `device` is what a device was given at an earlier
+    /// log-in, or empty.
     pub async fn log_in(
         &self,
         deadline: Deadline,
@@ -183,10 +191,10 @@ impl Accounts {
         password: SecretString,
         device: &str,
         origin: Origin,
-    ) -> Result<LoggedIn, Fault> {
+    ) -> Result<LogIn, Fault> {
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
-        let known = account.as_ref().is_some_and(|a| self.keys.knows(device, a.user.id));
-        let counted = self.counted(&email, known.then_some(device), &origin);
+        let known = account.as_ref().and_then(|a| self.keys.knows(device, a.user.id));
+        let counted = self.counted(&email, known.map(|_| device), &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
         let right = self.guess(deadline, &counted, password.clone(), stored).await?;
         let user = account.as_ref().map(|account| account.user.id);
@@ -198,16 +206,17 @@ impl Accounts {
         if self.hasher.is_outdated(&account.password_hash) {
             self.rehash(deadline, &account, password).await;
         }
-        let (device, notice) = if known {
-            (device.to_owned(), None)
-        } else {
-            let word = self.keys.word(account.user.id, self.ambient.bytes());
-            (word, self.log_in_notice(&account.user, self.ambient.now(), &origin)?)
-        };
-        let begun =
-            self.begin_session(deadline, account, counted, (device, notice), origin).await?;
-        self.mail.wake();
-        begun.ok_or_else(log_in_failed)
+        let stranger = || Device { random: self.ambient.bytes(), known: false };
+        let challenge = self.challenge(&account, known.unwrap_or_else(stranger));
+        let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
+        let begun = self.begin_session(deadline, challenge, Shown::Nothing, counted, origin);
+        match begun.await? {
+            Log::In(logged_in) => Ok(LogIn::In(logged_in)),
+            Log::Needs(need) => {
+                Ok(LogIn::SecondStep(SecondStep { challenge: written, expires_at, need }))
+            }
+            Log::Wrong | Log::Refused => Err(log_in_failed()),
+        }
     }
 
     /// A failed rehash is not the caller's concern: the old hash still works.

@@ -12,6 +12,8 @@ mod print;
 mod problem;
 mod reader;
 #[cfg(test)]
+mod secrets_tests;
+#[cfg(test)]
 mod tests;
 mod url;
 mod validate;
@@ -21,6 +23,8 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
+
+use crate::identity::Role;
 
 pub use hours::OpenHours;
 pub use layers::{Flag, Origin, Origins, SettingsFile, Sources};
@@ -157,6 +161,10 @@ pub struct AuthConfig {
     pub attempts_per_address: u32,
     /// Wrong passwords in all before delays begin, 3 to 1,000,000.
     pub attempts_in_all: u32,
+    /// The roles that must have a second factor.
+    pub second_factor_required_for: Vec<Role>,
+    /// What authenticator apps show as the issuer, 1 to 64 characters without a colon.
+    pub second_factor_issuer: String,
     /// Where the master key is.
     pub master_key: MasterKeySource,
     /// Age in hours at which a signing key is replaced, 0 to 8,760; 0 is never.

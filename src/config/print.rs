@@ -35,6 +35,7 @@ impl Config {
         let origins = server.cors_origins.iter().map(String::as_str);
         let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
+        let required_for = auth.second_factor_required_for.iter().map(|role| role.word());
         let peppers = auth.password_peppers_file.as_ref().map(|path| path.display().to_string());
         let peppers = peppers.unwrap_or_default();
         let (key_name, key) = match &auth.master_key {
@@ -86,6 +87,8 @@ impl Config {
             ("auth.attempts_per_account", number(auth.attempts_per_account)),
             ("auth.attempts_per_address", number(auth.attempts_per_address)),
             ("auth.attempts_in_all", number(auth.attempts_in_all)),
+            ("auth.second_factor_required_for", list(required_for)),
+            ("auth.second_factor_issuer", text(&auth.second_factor_issuer)),
             (key_name, key),
             ("auth.signing_key_rotation_hours", number(auth.signing_key_rotation_hours)),
             ("auth.signing_key_lead_seconds", number(auth.signing_key_lead_seconds)),

@@ -3,13 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 
-use secrecy::ExposeSecret as _;
 
 use super::layers::environment_name;
 use super::*;
 
 /// A password that must never be seen.
-const HUSH: &str = "hush-hush";
+pub(super) const HUSH: &str = "hush-hush";
 
 fn file(text: &str) -> SettingsFile {
     SettingsFile { name: "daybook.toml".to_owned(), text: text.to_owned() }
@@ -28,7 +27,7 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<Flag> {
     pairs.iter().map(flag).collect()
 }
 
-fn load(
+pub(super) fn load(
     file_text: &str,
     variables: &[(&str, &str)],
     given: &[(&str, &str)],
@@ -41,7 +40,11 @@ fn load(
 }
 
 /// The problems, one a line, checked to hold no secret.
-fn problems(file_text: &str, variables: &[(&str, &str)], given: &[(&str, &str)]) -> Vec<String> {
+pub(super) fn problems(
+    file_text: &str,
+    variables: &[(&str, &str)],
+    given: &[(&str, &str)],
+) -> Vec<String> {
     let problems = load(file_text, variables, given).expect_err("must not load");
     assert!(!format!("{problems:?}{problems}").contains(HUSH), "{problems}");
     problems.iter().map(ToString::to_string).collect()
@@ -192,6 +195,24 @@ fn trusted_proxies_are_networks() {
 }
 
 #[test]
+fn those_who_must_have_a_second_factor_are_roles() {
+    let given = [("auth.second_factor_required_for", "admin, provider")];
+    let (config, _) = load("", &[], &given).unwrap();
+    assert_eq!(config.auth.second_factor_required_for, [Role::Admin, Role::Provider]);
+    let found = problems(
+        "[auth]\nsecond_factor_required_for = [\"admin\", \"boss\", \"admin\"]\n\
+         second_factor_issuer = \"a:b\"\n",
+        &[],
+        &[],
+    );
+    insta::assert_snapshot!(found.join("\n"), @r#"
+    auth.second_factor_required_for (file daybook.toml): "boss" is not valid; give roles: "admin", "provider", "customer"
+    auth.second_factor_required_for (file daybook.toml): "admin" is there twice; give it once
+    auth.second_factor_issuer (file daybook.toml): "a:b" has a colon; leave the colon out
+    "#);
+}
+
+#[test]
 fn half_of_tls_is_refused() {
     for (given, fault) in [
         (&[("server.tls_certificate_file", "a")][..], "without server.tls_key_file"),
@@ -241,88 +262,6 @@ fn variables_of_kubernetes_services_do_not_stop_the_start() {
     ];
     load("", &links, &[]).unwrap();
     assert!(load("", &[("DAYBOOK_PORT", "50051")], &[]).is_err());
-}
-
-#[test]
-fn a_secret_comes_from_a_file_in_every_layer_without_its_line_end() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("url");
-    let path = path.to_str().unwrap();
-    for text in [
-        "postgres://u:hush-hush@h/d",
-        "postgres://u:hush-hush@h/d\n",
-        "postgres://u:hush-hush@h/d\r\n",
-    ] {
-        fs::write(path, text).unwrap();
-        let quoted = format!("database.url_file = {path:?}");
-        for (text, variables, given) in [
-            (quoted.as_str(), &[][..], &[][..]),
-            ("database.url = \"sqlite:low\"", &[("DAYBOOK_DATABASE_URL_FILE", path)], &[]),
-            ("", &[("DAYBOOK_DATABASE_URL", "sqlite:low")], &[("database.url_file", path)]),
-        ] {
-            let (config, origins) = load(text, variables, given).unwrap();
-            assert_eq!(config.database.url.expose(), "postgres://u:hush-hush@h/d");
-            assert!(origins.get("database.url_file").is_some());
-            assert!(origins.get("database.url").is_none());
-            let shown = format!("{config:?}{}", config.render(&origins));
-            assert!(!shown.contains(HUSH) && shown.contains("postgres://u:***@h/d"), "{shown}");
-            assert!(shown.contains(", by url_file\n"), "{shown}");
-        }
-    }
-}
-
-#[test]
-fn a_value_wins_over_a_file_of_a_lower_layer() {
-    let below = "database.url_file = \"does-not-exist\"";
-    let (config, _) = load(below, &[("DAYBOOK_DATABASE_URL", "sqlite:high")], &[]).unwrap();
-    assert_eq!(config.database.url.expose(), "sqlite:high");
-}
-
-#[test]
-fn both_forms_of_a_secret_in_one_layer_are_refused() {
-    let both = [("DAYBOOK_DATABASE_URL", "sqlite:x"), ("DAYBOOK_DATABASE_URL_FILE", "x")];
-    for found in [
-        problems("[database]\nurl = \"sqlite:x\"\nurl_file = \"x\"", &[], &[]),
-        problems("", &both, &[]),
-        problems("", &[], &[("database.url", "sqlite:x"), ("database.url_file", "x")]),
-        problems("[auth]\nmaster_key = \"x\"\nmaster_key_file = \"x\"", &[], &[]),
-    ] {
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("is given together with"), "{found:?}");
-    }
-}
-
-#[test]
-fn a_secret_file_that_is_missing_empty_or_endless_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("url");
-    let refused = |fault: &str| {
-        let found = problems("", &[("DAYBOOK_DATABASE_URL_FILE", path.to_str().unwrap())], &[]);
-        assert!(found.len() == 1 && found[0].contains(fault), "{found:?}");
-        assert!(
-            found[0].starts_with("database.url_file (environment DAYBOOK_DATABASE_URL_FILE): ")
-        );
-    };
-    refused("cannot be read");
-    fs::write(&path, "\n").unwrap();
-    refused("is empty");
-    fs::write(&path, "x".repeat(70_000)).unwrap();
-    refused("has more than");
-    fs::write(&path, HUSH).unwrap();
-    refused("is not a database URL");
-}
-
-#[test]
-fn the_master_key_is_handed_on_as_text_or_as_a_path() {
-    let (config, _) = load("", &[], &[]).unwrap();
-    assert!(matches!(&config.auth.master_key,
-        MasterKeySource::File(path) if path.to_str() == Some("daybook-master-key")));
-    let (config, origins) = load("", &[("DAYBOOK_AUTH_MASTER_KEY", HUSH)], &[]).unwrap();
-    assert!(matches!(&config.auth.master_key,
-        MasterKeySource::Text(text) if text.expose_secret() == HUSH));
-    let shown = format!("{config:?}{}", config.render(&origins));
-    assert!(!shown.contains(HUSH), "{shown}");
-    assert!(shown.contains("master_key = \"***\"  # from environment DAYBOOK_AUTH_MASTER_KEY\n"));
 }
 
 #[test]
@@ -448,6 +387,8 @@ fn the_defaults_are_printed_with_their_origin() {
     attempts_per_account = 10  # from default
     attempts_per_address = 100  # from default
     attempts_in_all = 1000  # from default
+    second_factor_required_for = []  # from default
+    second_factor_issuer = "Daybook"  # from default
     master_key_file = "daybook-master-key"  # from default
     signing_key_rotation_hours = 720  # from default
     signing_key_lead_seconds = 900  # from default

@@ -12,6 +12,7 @@ use super::{
     AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
     OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, mail, url,
 };
+use crate::identity::Role;
 
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
 /// problems with one: then it holds placeholders and must not be used.
@@ -113,6 +114,8 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
         attempts_per_account: reader.number("auth.attempts_per_account", 3..=100),
         attempts_per_address: reader.number("auth.attempts_per_address", 3..=1_000_000),
         attempts_in_all: reader.number("auth.attempts_in_all", 3..=1_000_000),
+        second_factor_required_for: second_factor_required_for(reader),
+        second_factor_issuer: second_factor_issuer(reader),
         master_key: master_key(reader),
         signing_key_rotation_hours: reader.number("auth.signing_key_rotation_hours", 0..=8_760),
         signing_key_lead_seconds: reader.number("auth.signing_key_lead_seconds", 10..=86_400),
@@ -127,6 +130,34 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
         hash_workers: reader.number("auth.hash_workers", 0..=256),
         hash_queue: reader.number("auth.hash_queue", 0..=10_000),
     }
+}
+
+fn second_factor_required_for(reader: &mut Reader<'_>) -> Vec<Role> {
+    const KEY: &str = "auth.second_factor_required_for";
+    let mut roles = Vec::new();
+    for text in reader.list(KEY) {
+        match Role::parse(&text) {
+            Some(role) if !roles.contains(&role) => roles.push(role),
+            Some(_) => {
+                reader.problem(KEY, format!("{} is there twice", shown(&text)), "give it once");
+            }
+            None => {
+                let remedy = "give roles: \"admin\", \"provider\", \"customer\"";
+                reader.problem(KEY, format!("{} is not valid", shown(&text)), remedy);
+            }
+        }
+    }
+    roles
+}
+
+fn second_factor_issuer(reader: &mut Reader<'_>) -> String {
+    const KEY: &str = "auth.second_factor_issuer";
+    let issuer = reader.name(KEY, 64);
+    if issuer.contains(':') {
+        // In an app's URI a colon stands between the issuer and the account.
+        reader.problem(KEY, format!("{} has a colon", shown(&issuer)), "leave the colon out");
+    }
+    issuer
 }
 
 /// The key's path is handed on unread: in development the file may still have to be made.

@@ -10,6 +10,7 @@ use super::{
     convert::{Requests, end, etag_version, mask, name, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
+    second_factor_wire,
 };
 use crate::{
     accounts::{
@@ -30,7 +31,7 @@ use crate::{
 };
 
 const SESSION_NAME: &str = "must be users/{user}/sessions/{session} with UUIDs in lower case";
-const USER_NAME: &str = "must be users/{user} with a UUID in lower case";
+pub(super) const USER_NAME: &str = "must be users/{user} with a UUID in lower case";
 
 #[derive(Debug)]
 pub(super) struct Auth {
@@ -94,17 +95,18 @@ impl AuthService for Auth {
         violations.finish()?;
         let Some(email) = email else { return Err(Fault::unchecked().into()) };
         let device = &message.device_token;
-        let LoggedIn { user, access, refresh, session, device } =
-            self.accounts.log_in(deadline, email, password, device, origin).await?;
-        Ok(Response::new(pb::LogInResponse {
-            session: session_name(user.id, session),
-            access_token: access.text,
-            expire_time: Some(timestamp(access.expires_at)),
-            user: Some(wire::user(&user)),
-            refresh_token: refresh.text,
-            refresh_expire_time: Some(timestamp(refresh.expires_at)),
-            device_token: device,
-        }))
+        let answer = self.accounts.log_in(deadline, email, password, device, origin).await?;
+        Ok(Response::new(second_factor_wire::log_in(answer)))
+    }
+
+    async fn complete_log_in(
+        &self,
+        request: Request<pb::CompleteLogInRequest>,
+    ) -> Result<Response<pb::CompleteLogInResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let (challenge, typed) = second_factor_wire::completes(&request.into_inner())?;
+        let answer = self.accounts.complete_log_in(deadline, &challenge, typed, origin).await?;
+        Ok(Response::new(second_factor_wire::completed(answer)))
     }
 
     async fn refresh_tokens(
@@ -421,6 +423,6 @@ fn user_id(text: &str) -> Result<UserId, Fault> {
 }
 
 /// A password to verify: any length up to the cap, which is told before anything is hashed.
-fn present(password: &SecretString) -> Result<(), String> {
+pub(super) fn present(password: &SecretString) -> Result<(), String> {
     password::check(password, 1)
 }

@@ -103,6 +103,12 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::Enabled => audit_event::Kind::Enabled,
         Act::SigningKeyRotated => audit_event::Kind::SigningKeyRotated,
         Act::SigningKeysReplaced => audit_event::Kind::SigningKeysReplaced,
+        Act::SecondFactorEnabled => audit_event::Kind::SecondFactorEnabled,
+        Act::SecondFactorDisabled => audit_event::Kind::SecondFactorDisabled,
+        Act::SecondFactorReset => audit_event::Kind::SecondFactorReset,
+        Act::SecondFactorFailed => audit_event::Kind::SecondFactorFailed,
+        Act::RecoveryCodeUsed => audit_event::Kind::RecoveryCodeUsed,
+        Act::RecoveryCodesRegenerated => audit_event::Kind::RecoveryCodesRegenerated,
     }
 }
 

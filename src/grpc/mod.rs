@@ -28,6 +28,8 @@ pub mod proto;
 mod rates;
 mod reflection;
 mod schedule;
+mod second_factor;
+mod second_factor_wire;
 pub mod server;
 pub mod status;
 pub(crate) mod tls;

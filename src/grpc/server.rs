@@ -30,7 +30,10 @@ use super::{
     gate::{Gate, gate, panicked},
     incoming::{Limits, incoming},
     proto::{
-        auth::{auth_service_server::AuthServiceServer, email_service_server::EmailServiceServer},
+        auth::{
+            auth_service_server::AuthServiceServer, email_service_server::EmailServiceServer,
+            second_factor_service_server::SecondFactorServiceServer,
+        },
         booking::{
             availability_service_server::AvailabilityServiceServer,
             booking_service_server::BookingServiceServer,
@@ -41,6 +44,7 @@ use super::{
     rates::Rates,
     reflection::Reflection,
     schedule::ScheduleApi,
+    second_factor::SecondFactorApi,
     tls::Tls,
 };
 use crate::{
@@ -198,6 +202,10 @@ fn routes<H: HealthService>(
         rates: Rates::new(server),
     };
     let gate_state = gate_of(server, services.ambient, stopping);
+    let second_factor = SecondFactorServiceServer::new(SecondFactorApi {
+        accounts: services.accounts.clone(),
+        requests: requests.clone(),
+    });
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts.clone(),
         requests: requests.clone(),
@@ -232,6 +240,11 @@ fn routes<H: HealthService>(
         )
         .add_service(
             email.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            second_factor
+                .max_decoding_message_size(longest)
+                .max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
             schedule.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),

@@ -39,6 +39,9 @@ pub struct Policies {
     pub address: Policy,
     /// At all accounts, from devices that these do not know.
     pub in_all: Policy,
+    /// At the second factor of one account, and from each device that it knows. The delay grows to an
+    /// hour: a code has six digits, and whoever guesses at it has the password.
+    pub code: Policy,
     /// Not of secrets: letters to one address.
     pub mail: Policy,
 }
@@ -53,13 +56,12 @@ impl Policies {
             TimeDelta::milliseconds(time.num_milliseconds() / i64::from(many.max(1)))
         };
         let first = TimeDelta::seconds(1);
+        let hour = TimeDelta::hours(1);
+        let account =
+            Policy { free: account, forget: hour, first, longest: TimeDelta::minutes(15) };
         Self {
-            account: Policy {
-                free: account,
-                forget: TimeDelta::hours(1),
-                first,
-                longest: TimeDelta::minutes(15),
-            },
+            account,
+            code: Policy { longest: hour, ..account },
             address: Policy {
                 free: address,
                 forget: each(TimeDelta::minutes(15), address),
@@ -146,6 +148,15 @@ impl Policy {
     }
 }
 
+/// A device that logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// What makes its word its own.
+    pub random: [u8; NONCE],
+    /// Whether the account knows it already.
+    pub known: bool,
+}
+
 /// Makes the keys that attempts are counted by, and the words by which devices are known again.
 ///
 /// When the master key changes, attempts count from the beginning once, and devices are still known.
@@ -187,6 +198,19 @@ impl Keys {
         self.key(b"device", word.as_bytes())
     }
 
+    /// For the second step of a log-in: by account, or by the device where it is known.
+    pub fn code(&self, user: UserId, device: Device) -> Key {
+        if device.known {
+            return self.key(b"device code", self.word(user, device.random).as_bytes());
+        }
+        self.key(b"code", user.0.as_bytes())
+    }
+
+    /// For somebody who is logged in already, and is asked for a code.
+    pub fn own_code(&self, user: UserId) -> Key {
+        self.key(b"own code", user.0.as_bytes())
+    }
+
     /// For an address: of IPv6 the first 64 bits, which is what one customer of a network gets.
     pub fn address(&self, address: IpAddr) -> Key {
         match address.to_canonical() {
@@ -209,16 +233,18 @@ impl Keys {
         URL_SAFE_NO_PAD.encode([said.as_slice(), &tag].concat())
     }
 
-    /// Whether a word was given to a device of this account.
-    pub fn knows(&self, word: &str, user: UserId) -> bool {
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(word) else { return false };
-        let Some((said, tag)) = bytes.split_at_checked(ID + NONCE) else { return false };
+    /// The device of this account that a word was given to, if it was given to one.
+    pub fn knows(&self, word: &str, user: UserId) -> Option<Device> {
+        let bytes = URL_SAFE_NO_PAD.decode(word).ok()?;
+        let (said, tag) = bytes.split_at_checked(ID + NONCE)?;
         let made = |key| {
             let made = tag_of(key, b"device word", said);
             constant_time::verify_slices_are_equal(&made, tag).is_ok()
         };
-        said.get(..ID).and_then(|id| Uuid::from_slice(id).ok()) == Some(user.0)
-            && std::iter::once(&self.present).chain(&self.older).any(made)
+        std::iter::once(&self.present).chain(&self.older).any(made).then_some(())?;
+        let (id, random) = said.split_first_chunk::<ID>()?;
+        let device = Device { random: random.try_into().ok()?, known: true };
+        (Uuid::from_bytes(*id) == user.0).then_some(device)
     }
 
     fn key(&self, kind: &[u8], what: &[u8]) -> Key {

@@ -83,12 +83,19 @@ fn keys_are_of_accounts_addresses_and_networks() {
 fn a_device_is_known_for_its_own_account_only() {
     let (one, other) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
     let word = keys().word(one, [3; 16]);
-    assert!(keys().knows(&word, one));
-    assert!(!keys().knows(&word, other));
-    assert!(!Keys::new(&[8; 32], &[]).knows(&word, one));
+    let device = Device { random: [3; 16], known: true };
+    assert_eq!(keys().knows(&word, one), Some(device));
+    assert_eq!(keys().knows(&word, other), None);
+    assert_eq!(Keys::new(&[8; 32], &[]).knows(&word, one), None);
     for bad in ["", "x", &word[1..], &format!("{word}AAAA")] {
-        assert!(!keys().knows(bad, one));
+        assert_eq!(keys().knows(bad, one), None);
     }
+    // At codes a known device counts by itself, and strangers together.
+    let stranger = |random| Device { random: [random; 16], known: false };
+    assert_eq!(keys().code(one, stranger(1)), keys().code(one, stranger(2)));
+    assert_ne!(keys().code(one, stranger(1)), keys().code(other, stranger(1)));
+    assert_ne!(keys().code(one, device), keys().code(one, stranger(3)));
+    assert_ne!(keys().code(one, device), keys().device(&word));
 }
 
 proptest! {

@@ -5,6 +5,7 @@
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
 pub mod attempts;
+pub mod challenge;
 pub mod code;
 pub mod email;
 pub mod key_life;
@@ -14,6 +15,7 @@ pub mod password;
 pub mod pepper;
 pub mod permit;
 pub mod refresh;
+pub mod second_factor;
 pub mod signing_key;
 pub mod token;
 

@@ -103,6 +103,9 @@ reasons! {
     TooManyAttempts "TOO_MANY_ATTEMPTS" ResourceExhausted;
     CodeRefused "CODE_REFUSED" FailedPrecondition;
     MailOff "MAIL_OFF" FailedPrecondition;
+    CodeWrong "CODE_WRONG" InvalidArgument;
+    ChallengeRefused "CHALLENGE_REFUSED" Unauthenticated;
+    SecondFactorRequired "SECOND_FACTOR_REQUIRED" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

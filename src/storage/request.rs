@@ -52,6 +52,10 @@ pub struct Once {
 }
 
 impl Once {
+    /// A request that cannot be retried, because its answer is not kept.
+    pub const NEVER: Self =
+        Self { caller: None, id: None, fingerprint: [0; 32], older_fingerprints: Vec::new() };
+
     /// The answer that this request got before, with the version that its change had.
     ///
     /// `REQUEST_ID_REUSED` when the id belongs to another request of this caller.

@@ -132,6 +132,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     insta::assert_snapshot!(rows.join("\n"), @r"
     ngcpa AuthService/SignUp
     ngcpa AuthService/LogIn
+    ngcpa AuthService/CompleteLogIn
     ngcpa AuthService/RefreshTokens
     --cpa AuthService/LogOut
     --cpa AuthService/ListSessions
@@ -153,6 +154,13 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ngcpa EmailService/ResetPassword
     --cpa EmailService/RequestEmailChange
     ngcpa EmailService/ConfirmEmailChange
+    --cpa SecondFactorService/GetSecondFactor
+    --cpa SecondFactorService/EnrolTotp
+    --cpa SecondFactorService/ConfirmTotp
+    --cpa SecondFactorService/RegenerateRecoveryCodes
+    --cpa SecondFactorService/DisableTotp
+    ngcpa SecondFactorService/EnrolTotpAtLogIn
+    ----a SecondFactorService/ResetSecondFactor
     --cpa AvailabilityService/ListSlots
     --cpa AvailabilityService/FindFirstSlot
     --cpa AvailabilityService/ExplainSlot
@@ -368,6 +376,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("SetUserRole", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("DisableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("EnableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("ResetSecondFactor", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
     let naming = methods().into_iter().filter(|(path, method)| {

@@ -1,8 +1,13 @@
 //! What the log never holds, at its most talkative.
 
-use daybook::grpc::proto::auth::{
-    ChangePasswordRequest, GetMeRequest, LogInRequest, LogOutRequest, RefreshTokensRequest, Role,
-    SignUpRequest, auth_service_client::AuthServiceClient,
+use daybook::{
+    grpc::proto::auth::{
+        ChangePasswordRequest, CompleteLogInRequest, ConfirmTotpRequest, EnrolTotpRequest,
+        GetMeRequest, LogInRequest, LogOutRequest, RefreshTokensRequest, Role, SignUpRequest,
+        auth_service_client::AuthServiceClient,
+        second_factor_service_client::SecondFactorServiceClient,
+    },
+    kernel::ambient::Ambient,
 };
 
 use crate::support::{
@@ -10,6 +15,7 @@ use crate::support::{
     people::{sign_up, with_token},
     process::Process,
     refusal::refused,
+    totp::App,
 };
 
 /// Everything that is told to the server and by it which nobody may read in a log.
@@ -42,6 +48,21 @@ async fn nothing_secret_is_logged(engine: Engine) {
         ..Default::default()
     };
     auth.change_password(with_token(request, &next.access_token)).await.unwrap();
+    let mut factors = SecondFactorServiceClient::new(process.connect().await);
+    let request = EnrolTotpRequest { current_password: second.to_owned(), ..Default::default() };
+    let enrolled = factors.enrol_totp(with_token(request, &next.access_token)).await.unwrap();
+    let enrolled = enrolled.into_inner().totp.unwrap();
+    let code = App::of(&enrolled).code(Ambient::system().now());
+    let confirm = with_token(ConfirmTotpRequest { code }, &next.access_token);
+    let recovery = factors.confirm_totp(confirm).await.unwrap().into_inner().recovery_codes;
+    let step = auth.log_in(log_in(second)).await.unwrap().into_inner().second_step.unwrap();
+    let challenge = step.challenge;
+    let complete = |recovery_code: &str| {
+        let (challenge, recovery_code) = (challenge.clone(), recovery_code.to_owned());
+        CompleteLogInRequest { challenge, recovery_code, ..Default::default() }
+    };
+    refused(auth.complete_log_in(complete("CCCC-CCCC-CCCC")).await, "CODE_WRONG");
+    auth.complete_log_in(complete(&recovery[0])).await.unwrap();
     let bad = RefreshTokensRequest { refresh_token: "canary-token".to_owned() };
     refused(auth.refresh_tokens(bad).await, "REFRESH_REFUSED");
     auth.log_out(with_token(LogOutRequest {}, &next.access_token)).await.unwrap();
@@ -53,6 +74,9 @@ async fn nothing_secret_is_logged(engine: Engine) {
     secrets.push(process.master_key());
     secrets.extend([begun.access_token, begun.refresh_token]);
     secrets.extend([next.access_token, next.refresh_token]);
+    secrets.extend([enrolled.secret, challenge, "CCCC-CCCC-CCCC".to_owned()]);
+    secrets.extend(recovery.iter().map(|code| code.replace('-', "")));
+    secrets.extend(recovery);
     for secret in secrets {
         // A part of it would be enough for somebody to begin with.
         let part = secret.get(secret.len().saturating_sub(24)..).unwrap_or(&secret);

@@ -45,11 +45,23 @@ pub enum Act {
     SigningKeyRotated,
     /// All signing keys were replaced at once.
     SigningKeysReplaced,
+    /// A second factor was confirmed.
+    SecondFactorEnabled,
+    /// An account's owner took the second factor off it.
+    SecondFactorDisabled,
+    /// An admin took the second factor off an account.
+    SecondFactorReset,
+    /// A code was wrong or used up.
+    SecondFactorFailed,
+    /// A recovery code was used up.
+    RecoveryCodeUsed,
+    /// New recovery codes took the place of the old ones.
+    RecoveryCodesRegenerated,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -66,6 +78,12 @@ impl Act {
         Self::Enabled,
         Self::SigningKeyRotated,
         Self::SigningKeysReplaced,
+        Self::SecondFactorEnabled,
+        Self::SecondFactorDisabled,
+        Self::SecondFactorReset,
+        Self::SecondFactorFailed,
+        Self::RecoveryCodeUsed,
+        Self::RecoveryCodesRegenerated,
     ];
 
     /// The word used in the table.
@@ -87,6 +105,12 @@ impl Act {
             Self::Enabled => "enabled",
             Self::SigningKeyRotated => "signing_key_rotated",
             Self::SigningKeysReplaced => "signing_keys_replaced",
+            Self::SecondFactorEnabled => "second_factor_enabled",
+            Self::SecondFactorDisabled => "second_factor_disabled",
+            Self::SecondFactorReset => "second_factor_reset",
+            Self::SecondFactorFailed => "second_factor_failed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesRegenerated => "recovery_codes_regenerated",
         }
     }
 

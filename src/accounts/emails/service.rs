@@ -19,6 +19,7 @@ use crate::{
     },
     identity::{
         Caller, Origin,
+        challenge::Challenge,
         code::{Code, Purpose},
         email::Email,
     },
@@ -290,12 +291,18 @@ impl Accounts {
     }
 
     /// What tells the owner of an account of a log-in with a device that was not known.
-    pub(in crate::accounts) fn log_in_notice(
+    pub(in crate::accounts) async fn new_device(
         &self,
-        user: &User,
-        now: Instant,
+        deadline: Deadline,
+        challenge: &Challenge,
         origin: &Origin,
     ) -> Result<Option<Letter>, Fault> {
+        if challenge.device.known || !self.mail.is_on() {
+            return Ok(None);
+        }
+        let found = self.store.read(deadline, ById(challenge.user)).await?;
+        let Some(Account { user, .. }) = found else { return Ok(None) };
+        let now = self.ambient.now();
         let text = Text::NewLogIn {
             name: user.display_name.clone(),
             at: told(now, user.time_zone),

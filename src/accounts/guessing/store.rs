@@ -84,7 +84,18 @@ impl Counted {
 
     /// Gives the attempt back.
     pub async fn refund(&self, tx: &Tx, now: Instant) -> Result<(), Fault> {
-        let tallies = self.lock(tx, now).await?.into_iter();
+        let locked = self.lock(tx, now).await?;
+        self.give_back(tx, locked, now).await
+    }
+
+    /// Gives the attempt back, where the rows were locked before.
+    pub async fn give_back(
+        &self,
+        tx: &Tx,
+        locked: Vec<(Tally, Policy)>,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let tallies = locked.into_iter();
         let tallies: Vec<_> = tallies.map(|(tally, policy)| tally.refund(policy, now)).collect();
         self.write(tx, &tallies).await
     }

@@ -9,23 +9,34 @@ use crate::{
         User,
         audit::{self, Act, Witness},
         guessing::store::Counted,
+        second_factor::{
+            self, SecondFactors,
+            commands::{Judged, Second, goes_on},
+        },
         store as accounts,
     },
-    identity::refresh::{RefreshToken, Verdict, judge},
+    identity::{
+        Ended,
+        challenge::Challenge,
+        refresh::{RefreshToken, Verdict, judge},
+        second_factor::{Need, Passed, go_on},
+    },
     kernel::{fault::Fault, id::UserId},
     mail::{self, Letter},
     storage::{Tx, UnitOfWork},
 };
 
-/// Begins a session of an account whose password was verified.
+/// Begins a session of an account whose password was verified, if its second factor was passed.
 #[derive(Debug, Clone)]
 pub struct Begin {
     /// The session.
     pub session: Session,
-    /// The generation of the account whose password was verified: what changed since then, such as the
-    /// password itself, ends the log-in before it begins.
-    pub generation: i64,
-    /// What the attempt at the password was counted by: it was right.
+    /// The log-in: what changed of the account since its password was verified, such as the password
+    /// itself, ends it before it begins.
+    pub challenge: Challenge,
+    /// What is shown beside the password.
+    pub second: Second,
+    /// What the attempt was counted by: at the password in the first step, at a code in the second.
     pub counted: Counted,
     /// What tells the owner, unless it is the first log-in of all.
     pub notice: Option<Letter>,
@@ -35,34 +46,75 @@ pub struct Begin {
     pub witness: Witness,
 }
 
-impl UnitOfWork for Begin {
-    /// The sessions that ended to make room; nothing if the account may no longer log in by what was
-    /// verified.
-    type Output = Option<Vec<Uuid>>;
+/// What came of a log-in.
+#[derive(Debug)]
+pub enum Begun {
+    /// The session has begun.
+    Begun(Box<Started>),
+    /// The password was right, and this is needed.
+    Needs(Need),
+    /// The code was wrong.
+    Wrong,
+    /// The account may no longer log in by what was verified.
+    Refused,
+}
 
-    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+/// A session that has begun.
+#[derive(Debug)]
+pub struct Started {
+    /// The account.
+    pub user: User,
+    /// Its token generation.
+    pub generation: i64,
+    /// The proof that its second factor was passed.
+    pub passed: Passed,
+    /// The sessions that ended to make room.
+    pub surplus: Vec<Uuid>,
+    /// What ended because this log-in turned the second factor on.
+    pub ended: Option<Ended>,
+}
+
+impl UnitOfWork for Begin {
+    type Output = Begun;
+
+    async fn run(&self, tx: &Tx) -> Result<Begun, Fault> {
         let (user, now) = (self.session.user, self.witness.now);
-        self.counted.refund(tx, now).await?;
-        let account = accounts::lock(tx, user).await?;
-        let same = |account: &accounts::Account| {
-            !account.user.disabled && account.token_generation == self.generation
+        let attempts = self.counted.lock(tx, now).await?;
+        let Some(account) = goes_on(tx, &self.challenge).await? else {
+            // Whatever was shown: nobody looked at it, or the password was right.
+            self.counted.give_back(tx, attempts, now).await?;
+            return Ok(Begun::Refused);
         };
-        if !account.as_ref().is_some_and(same) {
-            return Ok(None);
+        let required = self.second.factors.required(account.user.role);
+        let judged = self.second.judge(tx, &account, required, None, &self.witness).await?;
+        let (passed, ended) = match judged {
+            Judged::Passed { passed, ended } => (passed, ended),
+            Judged::Needs(need) => {
+                self.counted.give_back(tx, attempts, now).await?;
+                return Ok(Begun::Needs(need));
+            }
+            Judged::Wrong => return Ok(Begun::Wrong),
+        };
+        self.counted.give_back(tx, attempts, now).await?;
+        let mut surplus = Vec::new();
+        for found in store::surplus(tx, user, self.lifetimes, now).await? {
+            surplus.push(found.id);
+            store::update(tx, &Session { ended: Some((now, End::TooMany)), ..found }).await?;
         }
         if self.notice.is_some() && store::is_any(tx, user).await? {
             mail::store::insert(tx, &self.notice).await?;
         }
-        let mut ended = Vec::new();
-        for surplus in store::surplus(tx, user, self.lifetimes, now).await? {
-            ended.push(surplus.id);
-            store::update(tx, &Session { ended: Some((now, End::TooMany)), ..surplus }).await?;
-        }
-        store::insert(tx, &self.session).await?;
+        store::insert(tx, &self.session, &passed).await?;
         let session = Some(self.session.id);
         let entry = self.witness.of(Act::LoggedIn, Some(user), session, json!({}));
         audit::store::record(tx, entry).await?;
-        Ok(Some(ended))
+        let generation = ended.map_or(account.token_generation, |ended| ended.least);
+        let user = match ended {
+            // It has a new version.
+            Some(_) => accounts::find(tx, user).await?.map_or(account.user, |found| found.user),
+            None => account.user,
+        };
+        Ok(Begun::Begun(Box::new(Started { user, generation, passed, surplus, ended })))
     }
 }
 
@@ -77,12 +129,14 @@ pub struct Refresh {
     pub salt: [u8; 32],
     /// How long sessions last.
     pub lifetimes: Lifetimes,
+    /// What says who must have a second factor.
+    pub factors: SecondFactors,
     /// Who does it.
     pub witness: Witness,
 }
 
 /// What came of a refresh.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Refreshed {
     /// The session goes on.
     Next(Box<Going>),
@@ -93,7 +147,7 @@ pub enum Refreshed {
 }
 
 /// A session that goes on.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Going {
     /// The account.
     pub user: User,
@@ -103,6 +157,8 @@ pub struct Going {
     pub session: Session,
     /// Its next token.
     pub token: RefreshToken,
+    /// The proof that the account has what it must have.
+    pub passed: Passed,
 }
 
 impl UnitOfWork for Refresh {
@@ -119,6 +175,10 @@ impl UnitOfWork for Refresh {
         if account.user.disabled {
             return Ok(Refreshed::Refused);
         }
+        // The setting may be younger than the session.
+        let required = self.factors.required(account.user.role);
+        let is_on = required && second_factor::store::is_on(tx, user).await?;
+        let Some(passed) = go_on(is_on, required) else { return Ok(Refreshed::Refused) };
         let token = match judge(&session.standing(), &self.token, self.given_out, now) {
             Verdict::Foreign => return Ok(Refreshed::Refused),
             Verdict::Reused => {
@@ -144,7 +204,8 @@ impl UnitOfWork for Refresh {
             }
         };
         let generation = account.token_generation;
-        Ok(Refreshed::Next(Box::new(Going { user: account.user, generation, session, token })))
+        let user = account.user;
+        Ok(Refreshed::Next(Box::new(Going { user, generation, session, token, passed })))
     }
 }
 

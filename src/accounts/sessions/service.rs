@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     End, LONGEST_USER_AGENT, Session,
-    commands::{Begin, Going, Refresh, Refreshed, Revoke, RevokeAll},
+    commands::{Begin, Begun, Going, Refresh, Refreshed, Revoke, RevokeAll},
     store,
 };
 use crate::{
@@ -13,12 +13,14 @@ use crate::{
         audit::{self, Entry, Filter, Witness},
         guessing::store::Counted,
         service::Accounts,
-        store::{self as accounts, Account},
+        store as accounts,
     },
     identity::{
         Caller, Grant, Origin,
+        challenge::Challenge,
         permit::{ManageUsers, RunSessions},
         refresh::RefreshToken,
+        second_factor::{Need, Passed, RecoveryCode, Shown},
         token::AccessToken,
     },
     kernel::{
@@ -26,7 +28,6 @@ use crate::{
         id::UserId,
         time::Instant,
     },
-    mail::Letter,
     storage::{Deadline, Query, Snapshot},
 };
 
@@ -43,6 +44,22 @@ pub struct LoggedIn {
     pub session: Uuid,
     /// The word by which this device is known again; empty after a refresh.
     pub device: String,
+    /// The recovery codes, where this log-in turned the second factor on.
+    pub recovery: Vec<RecoveryCode>,
+}
+
+/// What came of a step of a log-in.
+#[derive(Debug)]
+pub(in crate::accounts) enum Log {
+    /// The session has begun.
+    In(Box<LoggedIn>),
+    /// The password was right, and this is needed.
+    Needs(Need),
+    /// The code was wrong.
+    Wrong,
+    /// The account has changed in the meantime so that it may no longer log in, or the session began
+    /// before.
+    Refused,
 }
 
 /// A refresh token as text. Does not print it.
@@ -61,19 +78,19 @@ impl std::fmt::Debug for RefreshText {
 }
 
 impl Accounts {
-    /// Begins a session of an account whose password was verified; nothing if the account has changed
-    /// in the meantime so that it may no longer log in.
+    /// Begins the session of a log-in whose password was verified, if its second factor is passed by what
+    /// is shown. The only way to a session.
     pub(in crate::accounts) async fn begin_session(
         &self,
         deadline: Deadline,
-        account: Account,
+        challenge: Challenge,
+        shown: Shown,
         counted: Counted,
-        (device, notice): (String, Option<Letter>),
         origin: Origin,
-    ) -> Result<Option<LoggedIn>, Fault> {
+    ) -> Result<Log, Fault> {
         let now = self.ambient.now();
-        let user = account.user.id;
-        let token = RefreshToken::first(user, self.ambient.id(now), self.ambient.bytes());
+        let user = challenge.user;
+        let token = RefreshToken::first(user, challenge.session, self.ambient.bytes());
         let session = Session {
             user,
             id: token.session,
@@ -86,17 +103,35 @@ impl Accounts {
             address: origin.address_text(),
             user_agent: origin.user_agent.chars().take(LONGEST_USER_AGENT).collect(),
         };
-        let generation = account.token_generation;
+        let (second, codes) = self.second(user, shown);
+        let device = self.keys.word(user, challenge.device.random);
+        let notice = self.new_device(deadline, &challenge, &origin).await?;
         let witness = self.witness(Some(user), origin, now);
         let lifetimes = self.lifetimes;
+        let session_of = session.clone();
         let unit =
-            Begin { session: session.clone(), generation, counted, notice, lifetimes, witness };
-        let Some(surplus) = self.store.run(deadline, unit).await? else { return Ok(None) };
-        for ended in surplus {
-            self.tokens.end_session(ended, now);
+            Begin { session: session_of, challenge, second, counted, notice, lifetimes, witness };
+        let begun = self.store.run(deadline, unit).await?;
+        self.mail.wake();
+        let started = match begun {
+            Begun::Begun(started) => *started,
+            Begun::Needs(need) => return Ok(Log::Needs(need)),
+            Begun::Wrong => return Ok(Log::Wrong),
+            Begun::Refused => return Ok(Log::Refused),
+        };
+        for surplus in started.surplus {
+            self.tokens.end_session(surplus, now);
         }
-        let logged_in = self.logged_in(account.user, generation, &session, &token)?;
-        Ok(Some(LoggedIn { device, ..logged_in }))
+        let recovery = match started.ended {
+            Some(ended) => {
+                self.tokens.end(user, ended, now);
+                codes
+            }
+            None => Vec::new(),
+        };
+        let (user, generation) = (started.user, started.generation);
+        let logged_in = self.logged_in(user, generation, &session, &token, &started.passed)?;
+        Ok(Log::In(Box::new(LoggedIn { device, recovery, ..logged_in })))
     }
 
     /// Public: exchanges a refresh token for the next one and an access token. Each is good once; a
@@ -112,11 +147,12 @@ impl Accounts {
         let witness = self.witness(None, origin, now);
         let (salt, lifetimes) = (self.ambient.bytes(), self.lifetimes);
         let session = token.session;
-        let unit = Refresh { token, given_out, salt, lifetimes, witness };
+        let factors = self.second_factors.clone();
+        let unit = Refresh { token, given_out, salt, lifetimes, factors, witness };
         match self.store.run(deadline, unit).await? {
             Refreshed::Next(going) => {
-                let Going { user, generation, session, token } = *going;
-                self.logged_in(user, generation, &session, &token)
+                let Going { user, generation, session, token, passed } = *going;
+                self.logged_in(user, generation, &session, &token, &passed)
             }
             Refreshed::Ended => {
                 self.tokens.end_session(session, now);
@@ -228,12 +264,14 @@ impl Accounts {
         Witness { id: self.ambient.id(now), actor, origin, now }
     }
 
+    /// Makes the tokens of a session: only where the second factor was passed.
     fn logged_in(
         &self,
         user: User,
         generation: i64,
         session: &Session,
         token: &RefreshToken,
+        _passed: &Passed,
     ) -> Result<LoggedIn, Fault> {
         let now = self.ambient.now();
         let caller = Caller { user: user.id, role: user.role, session: session.id };
@@ -241,7 +279,8 @@ impl Accounts {
         let access = self.tokens.make(grant, self.ambient.id(now), now, session.expires_at)?;
         let text = self.refresh.write(token);
         let refresh = RefreshText { text, expires_at: session.due(self.lifetimes) };
-        Ok(LoggedIn { user, access, refresh, session: session.id, device: String::new() })
+        let (device, recovery) = (String::new(), Vec::new());
+        Ok(LoggedIn { user, access, refresh, session: session.id, device, recovery })
     }
 }
 

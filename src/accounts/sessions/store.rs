@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{End, Lifetimes, MOST, Session};
 use crate::{
-    identity::refresh::Hash,
+    identity::{refresh::Hash, second_factor::Passed},
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
         Engine, Session as _, Tx, UnitOfWork, engine,
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Adds a session.
-pub async fn insert(tx: &Tx, session: &Session) -> Result<(), Fault> {
+/// Adds a session: only where the second factor was passed.
+pub async fn insert(tx: &Tx, session: &Session, _passed: &Passed) -> Result<(), Fault> {
     let done = Entity::insert(active(session)).exec_without_returning(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;
     Ok(())

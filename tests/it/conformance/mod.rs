@@ -34,6 +34,7 @@ mod rights;
 mod schedule_fields;
 mod schedule_writes;
 mod schedules;
+mod second_factor;
 mod senseless;
 mod sessions;
 mod signing_keys;

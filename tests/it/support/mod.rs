@@ -14,6 +14,7 @@ pub mod raw;
 pub mod refusal;
 pub mod requests;
 pub mod tls;
+pub mod totp;
 pub mod types;
 
 use std::{sync::Arc, time::Duration};

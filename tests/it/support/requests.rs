@@ -106,6 +106,9 @@ pub fn of(method: &str, name: &str) -> Vec<u8> {
         }
         "DisableUser" => auth::DisableUserRequest { name, ..Default::default() }.encode_to_vec(),
         "EnableUser" => auth::EnableUserRequest { name, ..Default::default() }.encode_to_vec(),
+        "ResetSecondFactor" => {
+            auth::ResetSecondFactorRequest { name, ..Default::default() }.encode_to_vec()
+        }
         "GetProvider" => booking::GetProviderRequest { name }.encode_to_vec(),
         "GetSchedule" => booking::GetScheduleRequest { name }.encode_to_vec(),
         "UpdateSchedule" => {

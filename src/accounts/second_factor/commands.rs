@@ -1,0 +1,428 @@
+//! Units of work on second factors. Each locks the attempts first, then the account. What was wrong is
+//! an output and no fault: the line in the trail stays, and so does the attempt.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Row, SecondFactors, required, store};
+use crate::{
+    accounts::{
+        Kind, User,
+        audit::{self, Act, Witness},
+        commands::{self, finish, resume, wrong_password},
+        guessing::store::Counted,
+        sessions,
+        store::{self as accounts, Account},
+    },
+    identity::{
+        Ended,
+        challenge::Challenge,
+        master_key::NONCE,
+        permit::ChangeUser,
+        second_factor::{self, Need, Passed, RecoveryHash, Shown, Standing, Used, Verdict, judge},
+        token::not_authenticated,
+    },
+    kernel::{fault::Fault, id::UserId},
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// What is shown beside a password, and what it takes to judge it and to write down what follows.
+#[derive(Debug, Clone)]
+pub struct Second {
+    /// What is shown.
+    pub shown: Shown,
+    /// What it is judged with.
+    pub factors: SecondFactors,
+    /// The hashes of the recovery codes that an account gets whose first code this is.
+    pub codes: Vec<RecoveryHash>,
+    /// The id of a second line in the trail.
+    pub also: Uuid,
+    /// Randomness for sealing a secret anew whose master key was replaced.
+    pub nonce: [u8; NONCE],
+}
+
+/// What came of judging it.
+#[derive(Debug)]
+pub enum Judged {
+    /// It was enough, and what it used up is written down.
+    Passed {
+        /// The proof.
+        passed: Passed,
+        /// What it ended, if it turned the second factor on.
+        ended: Option<Ended>,
+    },
+    /// Nothing was shown, and this is needed.
+    Needs(Need),
+    /// It was wrong, which is written down.
+    Wrong,
+}
+
+impl Second {
+    /// Judges for a locked account, whose session `kept` stays if this turns the second factor on.
+    /// `required` is whether it must have one.
+    pub async fn judge(
+        &self,
+        tx: &Tx,
+        account: &Account,
+        required: bool,
+        kept: Option<Uuid>,
+        witness: &Witness,
+    ) -> Result<Judged, Fault> {
+        let (user, now) = (account.user.id, witness.now);
+        let (row, standing) = self.standing(tx, &account.user).await?;
+        let (passed, used) = match judge(&standing, required, &self.shown, now) {
+            Verdict::Passed(passed, used) => (passed, used),
+            Verdict::Needs(need) => return Ok(Judged::Needs(need)),
+            Verdict::Wrong => {
+                failed(tx, user, &self.shown, witness).await?;
+                return Ok(Judged::Wrong);
+            }
+        };
+        let mut ended = None;
+        match used {
+            Used::Nothing => {}
+            Used::Step(step) => {
+                let sealed = row.on.as_ref().zip(standing.on.as_ref());
+                let outdated = sealed.filter(|(on, _)| self.factors.master.is_outdated(&on.sealed));
+                let anew = |(_, factor): (_, &second_factor::Factor)| {
+                    self.factors.seal(user, &factor.secret, self.nonce)
+                };
+                store::use_step(tx, user, step, outdated.map(anew).transpose()?).await?;
+            }
+            Used::Recovery(hash) => {
+                store::use_recovery(tx, user, &hash).await?;
+                let detail = json!({ "left": standing.recovery.len() - 1 });
+                let witness = Witness { id: self.also, ..witness.clone() };
+                let entry = witness.of(Act::RecoveryCodeUsed, Some(user), None, detail);
+                audit::store::record(tx, entry).await?;
+            }
+            Used::First(step) => {
+                let witness = Witness { id: self.also, ..witness.clone() };
+                ended = Some(turn_on(tx, account, step, &self.codes, kept, &witness).await?);
+            }
+        }
+        Ok(Judged::Passed { passed, ended })
+    }
+
+    async fn standing(&self, tx: &Tx, user: &User) -> Result<(Row, Standing), Fault> {
+        let row = store::find(tx, user.id).await?;
+        let recovery = match self.shown {
+            Shown::Recovery(_) => store::recovery(tx, user.id).await?,
+            Shown::Nothing | Shown::Code(_) => Vec::new(),
+        };
+        let standing = self.factors.standing(user, &row, recovery)?;
+        Ok((row, standing))
+    }
+}
+
+/// Writes down that a code was wrong. Who showed it is not known.
+async fn failed(tx: &Tx, user: UserId, shown: &Shown, witness: &Witness) -> Result<(), Fault> {
+    let what = if matches!(shown, Shown::Recovery(_)) { "recovery_code" } else { "code" };
+    let detail = json!({ "shown": what });
+    audit::store::record(tx, witness.of(Act::SecondFactorFailed, Some(user), None, detail)).await
+}
+
+/// Turns on what was enrolled: with new recovery codes, and the end of all other log-ins.
+async fn turn_on(
+    tx: &Tx,
+    account: &Account,
+    step: i64,
+    codes: &[RecoveryHash],
+    kept: Option<Uuid>,
+    witness: &Witness,
+) -> Result<Ended, Fault> {
+    let (user, now) = (account.user.id, witness.now);
+    store::turn_on(tx, user, step, now).await?;
+    store::replace_recovery(tx, user, codes, now).await?;
+    let ended = Ended { least: account.token_generation + 1, kept };
+    let act = commands::Act {
+        kind: Kind::SecondFactorEnabled,
+        actor: user,
+        detail: json!({}),
+        ended: Some(ended),
+        audited: Some((Act::SecondFactorEnabled, witness)),
+    };
+    // The answer holds secrets.
+    finish(tx, account.clone(), act, &Once::NEVER, now).await?;
+    Ok(ended)
+}
+
+/// What somebody shows who is logged in: the password, which the service has verified, and a code.
+#[derive(Clone)]
+pub struct Own {
+    /// Whose.
+    pub user: UserId,
+    /// The hash that the password was verified against.
+    pub verified: String,
+    /// The code.
+    pub second: Second,
+    /// What the attempt was counted by.
+    pub counted: Counted,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done<T> {
+    /// It is done.
+    Done(T),
+    /// The code was wrong.
+    Wrong,
+    /// Nothing was done: a second factor is on, and a code of it is needed.
+    NeedsCode,
+    /// Nothing was done: no second factor is on, or none was enrolled.
+    NotThere,
+}
+
+/// What it was found to be, with everything locked.
+enum Checked {
+    Right(Box<Account>),
+    Wrong,
+    NeedsCode,
+    /// No second factor is on. Of the code nothing was looked at.
+    Off,
+    Earlier,
+}
+
+impl Own {
+    async fn check(&self, tx: &Tx) -> Result<Checked, Fault> {
+        let now = self.witness.now;
+        let attempts = self.counted.lock(tx, now).await?;
+        let account = accounts::lock(tx, self.user).await?;
+        let (account, earlier) = resume(tx, account, self.user, &self.once, None).await?;
+        let checked = if earlier.is_some() {
+            Checked::Earlier
+        } else if account.password_hash != self.verified {
+            return Err(wrong_password());
+        } else if store::is_on(tx, self.user).await? {
+            let judged = self.second.judge(tx, &account, true, None, &self.witness).await?;
+            match judged {
+                Judged::Passed { .. } => Checked::Right(Box::new(account)),
+                Judged::Needs(_) => Checked::NeedsCode,
+                Judged::Wrong => return Ok(Checked::Wrong),
+            }
+        } else {
+            Checked::Off
+        };
+        self.counted.give_back(tx, attempts, now).await?;
+        Ok(checked)
+    }
+}
+
+/// Keeps a new secret until it is confirmed.
+#[derive(Clone)]
+pub struct Enrol {
+    /// The right to, with a code only where a second factor is on.
+    pub own: Own,
+    /// The secret, sealed.
+    pub sealed: Vec<u8>,
+}
+
+impl UnitOfWork for Enrol {
+    type Output = Done<()>;
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        match self.own.check(tx).await? {
+            Checked::Right(_) | Checked::Off | Checked::Earlier => {}
+            Checked::Wrong => return Ok(Done::Wrong),
+            Checked::NeedsCode => return Ok(Done::NeedsCode),
+        }
+        store::put_pending(tx, self.own.user, &self.sealed, self.own.witness.now).await?;
+        Ok(Done::Done(()))
+    }
+}
+
+/// Keeps a new secret for a log-in that needs one.
+#[derive(Debug, Clone)]
+pub struct EnrolAtLogIn {
+    /// The log-in.
+    pub challenge: Challenge,
+    /// The secret, sealed.
+    pub sealed: Vec<u8>,
+    /// What says who needs one.
+    pub factors: SecondFactors,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for EnrolAtLogIn {
+    /// Whether this log-in needs an enrolment, and is still good.
+    type Output = bool;
+
+    async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
+        let user = self.challenge.user;
+        let Some(account) = goes_on(tx, &self.challenge).await? else { return Ok(false) };
+        if !self.factors.required(account.user.role) || store::is_on(tx, user).await? {
+            return Ok(false);
+        }
+        store::put_pending(tx, user, &self.sealed, self.witness.now).await?;
+        Ok(true)
+    }
+}
+
+/// Locks the account of a log-in; nothing if it changed since the password was verified, or if the
+/// session began already.
+pub async fn goes_on(tx: &Tx, challenge: &Challenge) -> Result<Option<Account>, Fault> {
+    let Challenge { user, session, generation, .. } = *challenge;
+    let account = accounts::lock(tx, user).await?;
+    let same = |account: &Account| !account.user.disabled && account.token_generation == generation;
+    let Some(account) = account.filter(same) else { return Ok(None) };
+    let begun = sessions::store::lock(tx, user, session).await?;
+    Ok(begun.is_none().then_some(account))
+}
+
+/// Turns on what was enrolled, by the app's first code.
+#[derive(Debug, Clone)]
+pub struct Confirm {
+    /// Whose.
+    pub user: UserId,
+    /// The log-in that does it, and stays logged in.
+    pub session: Uuid,
+    /// The code.
+    pub code: String,
+    /// What it is judged with, and the hashes of the new recovery codes.
+    pub second: Second,
+    /// What the attempt was counted by.
+    pub counted: Counted,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Confirm {
+    type Output = Done<Ended>;
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let now = self.witness.now;
+        let attempts = self.counted.lock(tx, now).await?;
+        let account = accounts::lock(tx, self.user).await?;
+        let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
+        let (_, standing) = self.second.standing(tx, &account.user).await?;
+        if standing.pending.is_none() {
+            self.counted.give_back(tx, attempts, now).await?;
+            return Ok(Done::NotThere);
+        }
+        let Some(step) = second_factor::first(&standing, &self.code, now) else {
+            failed(tx, self.user, &Shown::Code(String::new()), &self.witness).await?;
+            return Ok(Done::Wrong);
+        };
+        self.counted.give_back(tx, attempts, now).await?;
+        let (codes, kept) = (&self.second.codes, Some(self.session));
+        turn_on(tx, &account, step, codes, kept, &self.witness).await.map(Done::Done)
+    }
+}
+
+/// Makes new recovery codes.
+#[derive(Clone)]
+pub struct Regenerate {
+    /// The right to, and the hashes of the new codes.
+    pub own: Own,
+}
+
+impl UnitOfWork for Regenerate {
+    type Output = Done<()>;
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        match self.own.check(tx).await? {
+            Checked::Right(_) => {}
+            Checked::Wrong => return Ok(Done::Wrong),
+            Checked::NeedsCode => return Ok(Done::NeedsCode),
+            Checked::Off | Checked::Earlier => return Ok(Done::NotThere),
+        }
+        let Own { user, second, witness, .. } = &self.own;
+        store::replace_recovery(tx, *user, &second.codes, witness.now).await?;
+        let entry = witness.of(Act::RecoveryCodesRegenerated, Some(*user), None, json!({}));
+        audit::store::record(tx, entry).await?;
+        Ok(Done::Done(()))
+    }
+}
+
+/// Takes one's own second factor off.
+#[derive(Clone)]
+pub struct Disable {
+    /// The right to.
+    pub own: Own,
+    /// The log-in that does it, and stays logged in.
+    pub session: Uuid,
+}
+
+impl UnitOfWork for Disable {
+    /// What is still accepted; nothing where it was done by the same request before.
+    type Output = Done<Option<Ended>>;
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let account = match self.own.check(tx).await? {
+            Checked::Right(account) => *account,
+            Checked::Wrong => return Ok(Done::Wrong),
+            Checked::NeedsCode => return Ok(Done::NeedsCode),
+            Checked::Off => return Ok(Done::NotThere),
+            Checked::Earlier => return Ok(Done::Done(None)),
+        };
+        let Own { user, second, once, witness, .. } = &self.own;
+        if second.factors.required(account.user.role) {
+            return Err(required());
+        }
+        store::take_off(tx, *user).await?;
+        let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
+        let act = commands::Act {
+            kind: Kind::SecondFactorDisabled,
+            actor: *user,
+            detail: json!({}),
+            ended: Some(ended),
+            audited: Some((Act::SecondFactorDisabled, witness)),
+        };
+        finish(tx, account, act, once, witness.now).await?;
+        Ok(Done::Done(Some(ended)))
+    }
+}
+
+/// Takes the second factor off another account.
+#[derive(Debug, Clone)]
+pub struct Reset {
+    /// The right to.
+    pub permit: ChangeUser,
+    /// The version that was seen, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Reset {
+    type Output = (User, Ended);
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let ChangeUser { admin, subject } = self.permit;
+        let now = self.witness.now;
+        // As with other changes of accounts: the one who acts is an admin now.
+        let (actor, account) = accounts::lock_both(tx, admin, subject).await?;
+        if !actor.is_some_and(|actor| actor.user.administers()) {
+            return Err(not_authenticated());
+        }
+        let (account, earlier) = resume(tx, account, subject, &self.once, self.expected).await?;
+        let present = Ended { least: account.token_generation, kept: None };
+        if let Some(earlier) = earlier {
+            return Ok((earlier, present));
+        }
+        let row = store::find(tx, subject).await?;
+        if row.on.is_none() && row.pending.is_none() {
+            let user = account.user;
+            self.once.keep(tx, subject.0, user.version, &user, now).await?;
+            return Ok((user, present));
+        }
+        store::take_off(tx, subject).await?;
+        let ended = Ended { least: present.least + 1, kept: None };
+        let act = commands::Act {
+            kind: Kind::SecondFactorReset,
+            actor: admin,
+            detail: json!({}),
+            ended: Some(ended),
+            audited: Some((Act::SecondFactorReset, &self.witness)),
+        };
+        let user = finish(tx, account, act, &self.once, now).await?;
+        Ok((user, ended))
+    }
+}

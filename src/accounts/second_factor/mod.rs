@@ -1,0 +1,182 @@
+//! Second factors of accounts. The rules stand in `identity::second_factor`.
+
+pub mod commands;
+pub mod service;
+pub mod store;
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret;
+
+use super::User;
+use crate::{
+    identity::{
+        Role,
+        challenge::Challenges,
+        master_key::{MasterKey, NONCE},
+        second_factor::{
+            Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing, is_code,
+        },
+    },
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
+};
+
+/// What sealed secrets are sealed for.
+const PURPOSE: &str = "authenticator secrets";
+
+/// What second factors are made, kept and asked for with.
+#[derive(Debug, Clone)]
+pub struct SecondFactors {
+    /// What authenticator apps show beside the account.
+    pub issuer: Arc<str>,
+    /// The roles that must have one.
+    pub required_for: Arc<[Role]>,
+    /// What seals the secrets.
+    pub master: MasterKey,
+    /// What hashes recovery codes.
+    pub hashes: RecoveryHashes,
+    /// What stands for log-ins between their steps.
+    pub challenges: Challenges,
+}
+
+impl SecondFactors {
+    /// With the master key, from which the others follow.
+    pub fn new(master: &MasterKey, issuer: &str, required_for: &[Role]) -> Self {
+        Self {
+            issuer: issuer.into(),
+            required_for: required_for.into(),
+            master: master.clone(),
+            hashes: RecoveryHashes::new(&master.all_derived("recovery codes")),
+            challenges: Challenges::new(&master.all_derived("log-in challenges")),
+        }
+    }
+
+    /// Whether accounts of this role must have one.
+    pub fn required(&self, role: Role) -> bool {
+        self.required_for.contains(&role)
+    }
+
+    /// Seals a secret of this account.
+    pub fn seal(
+        &self,
+        user: UserId,
+        secret: &Secret,
+        nonce: [u8; NONCE],
+    ) -> Result<Vec<u8>, Fault> {
+        self.master.seal(PURPOSE, user.0.as_bytes(), secret.bytes(), nonce)
+    }
+
+    fn open(&self, user: &User, sealed: &[u8]) -> Result<Secret, Fault> {
+        let opened = self.master.open(PURPOSE, user.id.0.as_bytes(), sealed);
+        let opened = opened.map_err(|e| Fault::internal(format!("a second factor: {e}")))?;
+        let bytes = opened.expose_secret().try_into();
+        let bytes = bytes.map_err(|_| Fault::internal("a second factor of another length"))?;
+        Secret::new(bytes, &self.issuer, &user.email)
+    }
+
+    /// What a stored row means.
+    fn standing(
+        &self,
+        user: &User,
+        row: &Row,
+        recovery: Vec<RecoveryHash>,
+    ) -> Result<Standing, Fault> {
+        let on = row.on.as_ref().map(|on| {
+            let secret = self.open(user, &on.sealed)?;
+            Ok(Factor { secret, last_step: on.last_step, since: on.since })
+        });
+        // One that opens no more, because its master key is gone, is as if it had not been enrolled.
+        let pending = row.pending.as_ref().and_then(|sealed| self.open(user, sealed).ok());
+        Ok(Standing { on: on.transpose()?, pending, recovery })
+    }
+}
+
+/// What is stored of an account's second factor.
+#[derive(Debug, Clone, Default)]
+pub struct Row {
+    /// What is on.
+    pub on: Option<On>,
+    /// The sealed secret of an enrolment that is to be confirmed.
+    pub pending: Option<Vec<u8>>,
+}
+
+/// A second factor that is on, as it is stored.
+#[derive(Debug, Clone)]
+pub struct On {
+    /// The sealed secret.
+    pub sealed: Vec<u8>,
+    /// The step of the last code that was accepted.
+    pub last_step: i64,
+    /// Since when it is on.
+    pub since: Instant,
+}
+
+/// What an account's owner may know of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Since when it is on, if it is.
+    pub since: Option<Instant>,
+    /// Whether there is an enrolment to confirm.
+    pub pending: bool,
+    /// How many recovery codes are left.
+    pub left: i64,
+}
+
+/// A code as it was typed: of the app, or a recovery code.
+#[derive(Debug, Clone)]
+pub enum Typed {
+    /// Of the app.
+    Code(String),
+    /// For when the app is lost.
+    Recovery(RecoveryCode),
+}
+
+impl Typed {
+    /// Reads either.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if is_code(text) {
+            return Ok(Self::Code(text.to_owned()));
+        }
+        let recovery = RecoveryCode::parse(text).map(Self::Recovery);
+        recovery.ok_or("must be the six digits of an app, or a recovery code")
+    }
+
+    fn shown(&self, factors: &SecondFactors, user: UserId) -> Shown {
+        match self {
+            Self::Code(code) => Shown::Code(code.clone()),
+            Self::Recovery(code) => Shown::Recovery(factors.hashes.of(user, code)),
+        }
+    }
+}
+
+/// The one answer to every code that is not good.
+fn code_wrong(field: &str) -> Fault {
+    Fault::new(Reason::CodeWrong, "the code is not a good one, or it was used; wait for the next")
+        .field(field, "must be a code that is good now and was not used")
+}
+
+/// The one answer to every challenge that is not good.
+fn challenge_refused() -> Fault {
+    Fault::new(
+        Reason::ChallengeRefused,
+        "the challenge of this log-in is not good, or no longer: log in again",
+    )
+}
+
+/// The second factor is not as far as this needs.
+fn wrong_state(state: &'static str) -> Fault {
+    Fault::new(Reason::WrongState, format!("the second factor is {state}; enrol an app first"))
+        .with("state", state)
+}
+
+/// This role must have a second factor.
+fn required() -> Fault {
+    Fault::new(
+        Reason::SecondFactorRequired,
+        "accounts of this role must have a second factor; enrol another app in its place",
+    )
+}

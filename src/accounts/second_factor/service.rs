@@ -1,0 +1,332 @@
+//! What callers can do with second factors.
+
+use secrecy::SecretString;
+
+use super::{
+    Seen, Typed, challenge_refused, code_wrong,
+    commands::{Confirm, Disable, Done, Enrol, EnrolAtLogIn, Own, Regenerate, Reset, Second},
+    required, store, wrong_state,
+};
+use crate::{
+    accounts::{
+        User,
+        commands::wrong_password,
+        guessing::{commands::Reserve, store::Counted},
+        service::{Accounts, ById, Earlier},
+        sessions::service::{Log, LoggedIn},
+        store::Account,
+    },
+    identity::{
+        Caller, Origin,
+        attempts::Device,
+        challenge::{Challenge, GOOD},
+        permit::ChangeUser,
+        second_factor::{Need, RecoveryCode, Secret, Shown},
+    },
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    storage::{Deadline, Query, Snapshot, request::Once},
+};
+
+/// What came of a password that was right.
+#[derive(Debug)]
+pub enum LogIn {
+    /// The session has begun.
+    In(Box<LoggedIn>),
+    /// There is a second step.
+    SecondStep(SecondStep),
+}
+
+/// The second step of a log-in. Does not print its challenge.
+#[derive(Clone)]
+pub struct SecondStep {
+    /// What stands for the log-in.
+    pub challenge: String,
+    /// When it stops being good.
+    pub expires_at: Instant,
+    /// What is needed.
+    pub need: Need,
+}
+
+impl std::fmt::Debug for SecondStep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecondStep").field("need", &self.need).finish_non_exhaustive()
+    }
+}
+
+/// What an authenticator app has to know. Does not print itself.
+#[derive(Clone)]
+pub struct Enrolled {
+    /// To be typed.
+    pub base32: String,
+    /// To be scanned.
+    pub uri: String,
+}
+
+impl std::fmt::Debug for Enrolled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Enrolled(…)")
+    }
+}
+
+/// What is sent with what needs password and code.
+#[derive(Debug)]
+pub struct Shows {
+    /// The password.
+    pub password: SecretString,
+    /// The code, if one was sent.
+    pub code: Option<Typed>,
+    /// The request, for retries.
+    pub once: Once,
+}
+
+impl Accounts {
+    /// What the caller's account has, and whether it must have it.
+    pub async fn second_factor(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+    ) -> Result<(Seen, bool), Fault> {
+        let seen = self.store.read(deadline, SeenOf(caller.user)).await?;
+        Ok((seen, self.second_factors.required(caller.role)))
+    }
+
+    /// Makes a secret for the caller's app, to be confirmed.
+    pub async fn enrol_totp(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        shows: Shows,
+        origin: Origin,
+    ) -> Result<Enrolled, Fault> {
+        let account = self.own_account(deadline, caller.user).await?;
+        let (sealed, enrolled) = self.new_secret(&account.user)?;
+        let (own, _) = self.own(deadline, account, shows, origin).await?;
+        done(self.store.run(deadline, Enrol { own, sealed }).await?)?;
+        Ok(enrolled)
+    }
+
+    /// Public: makes a secret in the middle of a log-in that needs one.
+    pub async fn enrol_totp_at_log_in(
+        &self,
+        deadline: Deadline,
+        challenge: &str,
+        origin: Origin,
+    ) -> Result<Enrolled, Fault> {
+        let challenge = self.read_challenge(challenge)?;
+        let found = self.store.read(deadline, ById(challenge.user)).await?;
+        let account = found.ok_or_else(challenge_refused)?;
+        let (sealed, enrolled) = self.new_secret(&account.user)?;
+        let factors = self.second_factors.clone();
+        let witness = self.witness(None, origin, self.ambient.now());
+        let unit = EnrolAtLogIn { challenge, sealed, factors, witness };
+        let kept = self.store.run(deadline, unit).await?;
+        if kept { Ok(enrolled) } else { Err(challenge_refused()) }
+    }
+
+    /// Turns on what the caller enrolled, by the app's first code.
+    pub async fn confirm_totp(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        code: String,
+        origin: Origin,
+    ) -> Result<Vec<RecoveryCode>, Fault> {
+        let user = caller.user;
+        let by = vec![(self.keys.own_code(user), self.policies.code)];
+        let counted = self.counted_by(by, &origin);
+        self.reserve(deadline, &counted).await?;
+        let (second, codes) = self.second(user, Shown::Nothing);
+        let witness = self.witness(Some(user), origin, self.ambient.now());
+        let session = caller.session;
+        let unit = Confirm { user, session, code, second, counted, witness };
+        let ended = done(self.store.run(deadline, unit).await?)?;
+        self.tokens.end(user, ended, self.ambient.now());
+        Ok(codes)
+    }
+
+    /// Makes new recovery codes.
+    pub async fn regenerate_recovery_codes(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        shows: Shows,
+        origin: Origin,
+    ) -> Result<Vec<RecoveryCode>, Fault> {
+        let account = self.own_account(deadline, caller.user).await?;
+        let (own, codes) = self.own(deadline, account, shows, origin).await?;
+        done(self.store.run(deadline, Regenerate { own }).await?)?;
+        Ok(codes)
+    }
+
+    /// Takes the caller's second factor off.
+    pub async fn disable_totp(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        shows: Shows,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        if self.store.read(deadline, Earlier::<User>::new(shows.once.clone())).await?.is_some() {
+            return Ok(());
+        }
+        if self.second_factors.required(caller.role) {
+            return Err(required());
+        }
+        let account = self.own_account(deadline, caller.user).await?;
+        let (own, _) = self.own(deadline, account, shows, origin).await?;
+        let unit = Disable { own, session: caller.session };
+        if let Some(ended) = done(self.store.run(deadline, unit).await?)? {
+            self.tokens.end(caller.user, ended, self.ambient.now());
+        }
+        Ok(())
+    }
+
+    /// Takes the second factor off another account, and ends its sessions.
+    pub async fn reset_second_factor(
+        &self,
+        deadline: Deadline,
+        permit: ChangeUser,
+        expected: Option<i64>,
+        once: Once,
+        origin: Origin,
+    ) -> Result<User, Fault> {
+        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
+        let unit = Reset { permit, expected, once, witness };
+        let (user, ended) = self.store.run(deadline, unit).await?;
+        self.tokens.end(user.id, ended, self.ambient.now());
+        Ok(user)
+    }
+
+    /// Public: completes a log-in whose password was right.
+    pub async fn complete_log_in(
+        &self,
+        deadline: Deadline,
+        challenge: &str,
+        typed: Typed,
+        origin: Origin,
+    ) -> Result<LoggedIn, Fault> {
+        let challenge = self.read_challenge(challenge)?;
+        let (user, device) = (challenge.user, challenge.device);
+        let mut by = vec![(self.keys.code(user, device), self.policies.code)];
+        if !device.known {
+            by.push((self.keys.in_all(), self.policies.in_all));
+        }
+        let counted = self.counted_by(by, &origin);
+        self.reserve(deadline, &counted).await?;
+        let shown = typed.shown(&self.second_factors, user);
+        match self.begin_session(deadline, challenge, shown, counted, origin).await? {
+            Log::In(logged_in) => Ok(*logged_in),
+            Log::Wrong => Err(code_wrong(match typed {
+                Typed::Code(_) => "code",
+                Typed::Recovery(_) => "recovery_code",
+            })),
+            Log::Needs(_) | Log::Refused => Err(challenge_refused()),
+        }
+    }
+
+    /// What stands for a log-in of this account, whose password was right just now.
+    pub(in crate::accounts) fn challenge(&self, account: &Account, device: Device) -> Challenge {
+        let now = self.ambient.now();
+        Challenge {
+            user: account.user.id,
+            session: self.ambient.id(now),
+            generation: account.token_generation,
+            expires_at: now + GOOD,
+            device,
+        }
+    }
+
+    /// The same as text.
+    pub(in crate::accounts) fn written(&self, challenge: &Challenge) -> String {
+        self.second_factors.challenges.write(challenge)
+    }
+
+    /// What is judged, with the recovery codes that follow from it if it is somebody's first code.
+    pub(in crate::accounts) fn second(
+        &self,
+        user: UserId,
+        shown: Shown,
+    ) -> (Second, Vec<RecoveryCode>) {
+        let factors = self.second_factors.clone();
+        let fresh = RecoveryCode::all(&self.ambient.bytes());
+        let codes = fresh.iter().filter_map(|code| factors.hashes.of(user, code).first().copied());
+        let codes = codes.collect();
+        let (also, nonce) = (self.ambient.id(self.ambient.now()), self.ambient.bytes());
+        (Second { shown, factors, codes, also, nonce }, fresh)
+    }
+
+    fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {
+        let read = self.second_factors.challenges.read(text, self.ambient.now());
+        read.ok_or_else(challenge_refused)
+    }
+
+    fn new_secret(&self, user: &User) -> Result<(Vec<u8>, Enrolled), Fault> {
+        let factors = &self.second_factors;
+        let secret = Secret::new(self.ambient.bytes(), &factors.issuer, &user.email)?;
+        let sealed = factors.seal(user.id, &secret, self.ambient.bytes())?;
+        Ok((sealed, Enrolled { base32: secret.base32(), uri: secret.uri()? }))
+    }
+
+    async fn own_account(&self, deadline: Deadline, user: UserId) -> Result<Account, Fault> {
+        let found = self.store.read(deadline, ById(user)).await?;
+        found.ok_or_else(|| Fault::not_found(user.name()))
+    }
+
+    /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
+    /// password.
+    async fn own(
+        &self,
+        deadline: Deadline,
+        account: Account,
+        shows: Shows,
+        origin: Origin,
+    ) -> Result<(Own, Vec<RecoveryCode>), Fault> {
+        let (user, verified) = (account.user.id, account.password_hash);
+        let mut by = vec![(self.keys.own(user), self.policies.account)];
+        by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
+        let counted = self.counted_by(by, &origin);
+        if !self.guess(deadline, &counted, shows.password, Some(verified.clone())).await? {
+            return Err(wrong_password());
+        }
+        let shown = shows.code.map(|code| code.shown(&self.second_factors, user));
+        let (second, codes) = self.second(user, shown.unwrap_or(Shown::Nothing));
+        let witness = self.witness(Some(user), origin, self.ambient.now());
+        let once = shows.once;
+        Ok((Own { user, verified, second, counted, once, witness }, codes))
+    }
+
+    fn counted_by(
+        &self,
+        mut by: Vec<(crate::identity::attempts::Key, crate::identity::attempts::Policy)>,
+        origin: &Origin,
+    ) -> Counted {
+        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
+        by.extend(address);
+        Counted::by(by)
+    }
+
+    /// The gate of every code that comes without a password.
+    async fn reserve(&self, deadline: Deadline, counted: &Counted) -> Result<(), Fault> {
+        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
+        self.store.run(deadline, reserve).await
+    }
+}
+
+/// What a caller who is logged in is told.
+fn done<T>(done: Done<T>) -> Result<T, Fault> {
+    match done {
+        Done::Done(what) => Ok(what),
+        Done::Wrong | Done::NeedsCode => Err(code_wrong("code")),
+        Done::NotThere => Err(wrong_state("not enrolled")),
+    }
+}
+
+struct SeenOf(UserId);
+
+impl Query for SeenOf {
+    type Output = Seen;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::seen(at, self.0).await
+    }
+}

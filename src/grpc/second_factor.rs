@@ -1,0 +1,152 @@
+//! `daybook.auth.v1.SecondFactorService`.
+
+use secrecy::SecretString;
+use tonic::{Request, Response, Status};
+
+use super::{
+    auth::{USER_NAME, present},
+    auth_wire,
+    caller::{caller, deadline, origin},
+    convert::{Requests, etag_version, name},
+    proto::auth::{self as pb, second_factor_service_server::SecondFactorService},
+    second_factor_wire as wire,
+};
+use crate::{
+    accounts::{
+        second_factor::{Typed, service::Shows},
+        service::Accounts,
+    },
+    identity::permit,
+    kernel::{
+        fault::{Fault, Violations},
+        id::UserId,
+    },
+    storage::request::Once,
+};
+
+#[derive(Debug)]
+pub(super) struct SecondFactorApi {
+    pub(super) accounts: Accounts,
+    pub(super) requests: Requests,
+}
+
+#[tonic::async_trait]
+impl SecondFactorService for SecondFactorApi {
+    async fn get_second_factor(
+        &self,
+        request: Request<pb::GetSecondFactorRequest>,
+    ) -> Result<Response<pb::GetSecondFactorResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let seen = self.accounts.second_factor(deadline, caller).await?;
+        let second_factor = Some(wire::second_factor(seen));
+        Ok(Response::new(pb::GetSecondFactorResponse { second_factor }))
+    }
+
+    async fn enrol_totp(
+        &self,
+        request: Request<pb::EnrolTotpRequest>,
+    ) -> Result<Response<pb::EnrolTotpResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let pb::EnrolTotpRequest { current_password, code } = request.into_inner();
+        let needs_code = !code.is_empty();
+        let shows =
+            shows(current_password, needs_code.then_some(&code), Once::NEVER, Violations::new())?;
+        let enrolled = self.accounts.enrol_totp(deadline, caller, shows, origin).await?;
+        Ok(Response::new(pb::EnrolTotpResponse { totp: Some(wire::totp(enrolled)) }))
+    }
+
+    async fn confirm_totp(
+        &self,
+        request: Request<pb::ConfirmTotpRequest>,
+    ) -> Result<Response<pb::ConfirmTotpResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut violations = Violations::new();
+        let code = violations.keep("code", wire::app_code(&request.get_ref().code));
+        violations.finish()?;
+        let code = code.ok_or_else(Fault::unchecked)?;
+        let codes = self.accounts.confirm_totp(deadline, caller, code, origin).await?;
+        let recovery_codes = wire::recovery_codes(&codes);
+        Ok(Response::new(pb::ConfirmTotpResponse { recovery_codes }))
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        request: Request<pb::RegenerateRecoveryCodesRequest>,
+    ) -> Result<Response<pb::RegenerateRecoveryCodesResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let pb::RegenerateRecoveryCodesRequest { current_password, code } = request.into_inner();
+        let shows = shows(current_password, Some(&code), Once::NEVER, Violations::new())?;
+        let codes =
+            self.accounts.regenerate_recovery_codes(deadline, caller, shows, origin).await?;
+        let recovery_codes = wire::recovery_codes(&codes);
+        Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
+    }
+
+    async fn disable_totp(
+        &self,
+        request: Request<pb::DisableTotpRequest>,
+    ) -> Result<Response<pb::DisableTotpResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "DisableTotp", id, &message, &mut violations);
+        let shows = shows(message.current_password, Some(&message.code), once, violations)?;
+        self.accounts.disable_totp(deadline, caller, shows, origin).await?;
+        Ok(Response::new(pb::DisableTotpResponse {}))
+    }
+
+    async fn enrol_totp_at_log_in(
+        &self,
+        request: Request<pb::EnrolTotpAtLogInRequest>,
+    ) -> Result<Response<pb::EnrolTotpAtLogInResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let challenge = request.into_inner().challenge;
+        if challenge.is_empty() {
+            let mut violations = Violations::new();
+            violations.add("challenge", "must be set");
+            return Err(violations.into_fault().into());
+        }
+        let enrolled = self.accounts.enrol_totp_at_log_in(deadline, &challenge, origin).await?;
+        Ok(Response::new(pb::EnrolTotpAtLogInResponse { totp: Some(wire::totp(enrolled)) }))
+    }
+
+    async fn reset_second_factor(
+        &self,
+        request: Request<pb::ResetSecondFactorRequest>,
+    ) -> Result<Response<pb::ResetSecondFactorResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "ResetSecondFactor", id, &message, &mut violations);
+        let subject = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let permit = permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?;
+        let user =
+            self.accounts.reset_second_factor(deadline, permit, expected, once, origin).await?;
+        Ok(Response::new(pb::ResetSecondFactorResponse { user: Some(auth_wire::user(&user)) }))
+    }
+}
+
+/// The password of a request, and its code where it must have one.
+fn shows(
+    password: String,
+    code: Option<&String>,
+    once: Once,
+    mut violations: Violations,
+) -> Result<Shows, Fault> {
+    let password = SecretString::from(password);
+    violations.keep("current_password", present(&password));
+    let code = code.and_then(|code| violations.keep("code", Typed::parse(code)));
+    violations.finish()?;
+    Ok(Shows { password, code, once })
+}
