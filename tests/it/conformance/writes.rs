@@ -23,6 +23,7 @@ use super::{
     overrides::{own, stay},
     schedule_writes,
     schedules::{minutes, schedule_of},
+    second_factor,
 };
 use crate::support::{
     World, berlin,
@@ -89,7 +90,7 @@ pub(super) async fn cast(world: &World) -> Cast {
     }
     world.move_to("2026-11-23 12:45", "Europe/Berlin");
     let mut people = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..12 {
         people.push(world.customer().await);
     }
     Cast {
@@ -269,6 +270,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     all.extend(catalogue_writes::cases(world).await);
     all.extend(of_schedules);
     all.extend(emails::writes::cases(world, cast).await);
+    all.extend(second_factor::writes::cases(world, cast).await);
     covers_every_write(&all);
     all
 }

@@ -4,6 +4,7 @@ mod guessing;
 mod log_in;
 mod own;
 mod required;
+pub(super) mod writes;
 
 use daybook::grpc::proto::auth::{
     AuditEvent, GetMeRequest, ListAuditEventsRequest, RefreshTokensRequest, audit_event::Kind,
