@@ -5,10 +5,16 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
-use crate::kernel::fault::{Fault, Kind, Reason};
+use crate::kernel::fault::{self, Fault, Kind, Reason};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "daybook";
+
+/// How much is told of what is wrong with a request, in bytes. Details travel in a header, in base64, and some
+/// clients take no more than 8 KiB of these; beyond that they see a broken connection and no reason.
+const LONGEST_DETAILS: usize = 4_096;
+/// The longest path of a field, in characters.
+const LONGEST_PATH: usize = 200;
 
 /// The gRPC code of a kind of fault.
 pub const fn code(kind: Kind) -> Code {
@@ -48,12 +54,7 @@ fn details(fault: &Fault) -> ErrorDetails {
         fault.metadata().iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let mut details = ErrorDetails::with_error_info(fault.reason().name(), DOMAIN, metadata);
     if !fault.fields().is_empty() {
-        let violations = fault.fields().iter();
-        details.set_bad_request(
-            violations
-                .map(|v| FieldViolation::new(v.field.clone(), v.description.clone()))
-                .collect::<Vec<_>>(),
-        );
+        details.set_bad_request(told(fault.fields()));
     }
     if fault.reason().kind() == Kind::FailedPrecondition {
         let first = (fault.reason(), fault.message().to_owned());
@@ -70,6 +71,24 @@ fn details(fault: &Fault) -> ErrorDetails {
         details.set_retry_info(Some(delay));
     }
     details
+}
+
+/// As many violations as every client reads, and how many more there are.
+fn told(all: &[fault::FieldViolation]) -> Vec<FieldViolation> {
+    let (mut told, mut size) = (Vec::new(), 0);
+    for violation in all {
+        // The path may hold a key that the caller chose.
+        let field: String = violation.field.chars().take(LONGEST_PATH).collect();
+        size += field.len() + violation.description.len();
+        if size > LONGEST_DETAILS {
+            let more = all.len() - told.len();
+            let text = format!("{more} more violations are not told; mend these first");
+            told.push(FieldViolation::new("", text));
+            break;
+        }
+        told.push(FieldViolation::new(field, violation.description.clone()));
+    }
+    told
 }
 
 impl From<Fault> for Status {

@@ -12,6 +12,7 @@ mod conformance;
 mod crashes;
 mod drain;
 mod edge;
+mod fuzz;
 mod model;
 mod paths;
 mod races;

@@ -66,6 +66,6 @@ async fn the_suite_runs_as_that_role() {
         WHERE datname = current_database() AND usename = 'daybook_app'";
     assert!(world.count(user).await > 0);
     let owners = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND usename <> 'daybook_app' AND pid <> pg_backend_pid()";
+        WHERE datname = current_database() AND usename <> 'daybook_app' AND application_name LIKE 'daybook%'";
     assert_eq!(world.count(owners).await, 0);
 }
