@@ -1,6 +1,7 @@
 //! Every method with messages that are well formed and make little sense, and with bytes that are no message:
 //! each gets an answer that is not a defect of ours.
 
+use chrono::TimeDelta;
 use daybook::grpc::proto::DESCRIPTORS;
 use prost::Message as _;
 use prost_reflect::{
@@ -169,6 +170,8 @@ async fn no_message_is_a_defect(world: World) {
             assert!(!defects.contains(&status.code()), "{path} {round}: {text}; {shown}");
             // Some messages end the session that they come with, or shut somebody out.
             if status.code() == Code::Unauthenticated {
+                // Wrong passwords of the messages are forgotten in time.
+                world.forward(TimeDelta::minutes(15));
                 people[caller] = match caller {
                     0 => world.customer().await,
                     1 => world.provider().await,

@@ -46,6 +46,11 @@ pub const TARGETS: [(&str, Target); 6] = [
     ("settings", settings),
 ];
 
+/// The target of this name.
+pub fn named(name: &str) -> Target {
+    TARGETS.iter().find(|(known, _)| *known == name).unwrap().1
+}
+
 const KEY: [u8; 32] = [7; 32];
 
 fn now() -> Instant {
