@@ -1,12 +1,17 @@
-//! Whether the time that a refused log-in takes tells what was wrong with it.
+//! Whether the time of an answer tells who has an account: refused log-ins, sign-ups where addresses are
+//! verified, and requests for a new password.
 
 use std::time::Instant;
 
-use daybook::grpc::proto::auth::{LogInRequest, auth_service_client::AuthServiceClient};
+use daybook::grpc::proto::auth::{
+    LogInRequest, RequestPasswordResetRequest, Role, SignUpRequest,
+    auth_service_client::AuthServiceClient, email_service_client::EmailServiceClient,
+};
 
 use crate::{
     Outcome,
     bed::Bed,
+    process::Process,
     report::{Report, Row, met},
     seed::PASSWORD,
     tell,
@@ -24,6 +29,8 @@ const GAP: f64 = 0.02;
 
 /// What is wrong with a log-in.
 const CLASSES: [&str; 3] = ["unknown", "wrong", "disabled"];
+/// Whose address something is asked for.
+const MAILED: [&str; 3] = ["nobody's", "somebody's", "a disabled account's"];
 
 /// Interleaved log-ins of one caller, so that whatever else happens on the machine meets all classes.
 pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
@@ -63,8 +70,65 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
             }
         }
     }
+    compare(report, "refused log-ins", CLASSES, &mut micros);
+    mailed(bed, each, report).await?;
     bed.cluster.sql(bed.small.database, &disable(false)).await?;
-    for times in &mut micros {
+    Ok(())
+}
+
+/// What strangers may ask for an address, on a server that sends mail.
+async fn mailed(bed: &Bed, each: usize, report: &mut Report) -> Outcome {
+    let settings = [
+        ("DAYBOOK_MAIL_TRANSPORT", "folder"),
+        ("DAYBOOK_AUTH_VERIFY_EMAIL", "true"),
+        ("DAYBOOK_LOG_LEVEL", "error"),
+    ];
+    let url = bed.cluster.url(bed.small.database);
+    let service = Process::daybook_with(&bed.folder, &url, &settings).await?;
+    let channel = service.connect_once().await?;
+    let (mut auth, mut email) =
+        (AuthServiceClient::new(channel.clone()), EmailServiceClient::new(channel));
+    let (mut resets, mut sign_ups) = (MAILED.map(|_| Vec::new()), MAILED.map(|_| Vec::new()));
+    tell(&format!("{each} sign-ups and requests for a new password each"));
+    for round in 0..each + each / 10 {
+        for turn in 0..MAILED.len() {
+            let class = (round + turn) % MAILED.len();
+            let account = round % ACCOUNTS;
+            // As often as the others: what is sent to an address is counted.
+            let address = match class {
+                0 => format!("nobody-{account}@example.com"),
+                1 => format!("provider-{account}@example.com"),
+                _ => format!("provider-{}@example.com", account + ACCOUNTS),
+            };
+            let request =
+                RequestPasswordResetRequest { email: address.clone(), ..Default::default() };
+            let began = Instant::now();
+            email.request_password_reset(request).await?;
+            let reset = began.elapsed().as_secs_f64() * 1e6;
+            let request = SignUpRequest {
+                display_name: "Somebody".to_owned(),
+                email: address,
+                password: PASSWORD.to_owned(),
+                role: Role::Customer.into(),
+                time_zone: "UTC".to_owned(),
+                ..Default::default()
+            };
+            let began = Instant::now();
+            auth.sign_up(request).await?;
+            let signed_up = began.elapsed().as_secs_f64() * 1e6;
+            if round >= each / 10 {
+                resets[class].push(reset);
+                sign_ups[class].push(signed_up);
+            }
+        }
+    }
+    compare(report, "requests for a new password", MAILED, &mut resets);
+    compare(report, "sign-ups", MAILED, &mut sign_ups);
+    Ok(())
+}
+
+fn compare(report: &mut Report, what: &str, classes: [&str; 3], micros: &mut [Vec<f64>; 3]) {
+    for times in &mut *micros {
         times.sort_unstable_by(f64::total_cmp);
     }
     for (one, other) in [(0, 1), (1, 2), (0, 2)] {
@@ -72,10 +136,7 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
         let (first, second) = (median(&micros[one]), median(&micros[other]));
         let gap = (first - second).abs() / first.max(second);
         report.row(Row {
-            figure: format!(
-                "refused log-ins told apart by time: {}, {}",
-                CLASSES[one], CLASSES[other]
-            ),
+            figure: format!("{what} told apart by time: {}, {}", classes[one], classes[other]),
             goal: format!("AUC 0.5 ± {TOLERANCE}, medians ≤ {} % apart", GAP * 100.0),
             measured: format!(
                 "AUC {apart:.3}; {:.2} and {:.2} ms, {:.2} %",
@@ -87,7 +148,6 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
             ..Row::default()
         });
     }
-    Ok(())
 }
 
 /// The chance that one of the first is longer than one of the second (Mann and Whitney): one half when

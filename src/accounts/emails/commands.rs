@@ -58,11 +58,9 @@ async fn post(tx: &Tx, code: &Stored, letters: &[Letter], counted: &Counted) -> 
     if counted.reserve(tx, code.created_at).await?.is_some() {
         return Ok(());
     }
-    if let Some(user) = code.user {
-        // Only the newest is good. Nobody waits in a circle: the account is not locked, and who has it
-        // locked takes codes after it.
-        store::remove_of(tx, user, Some(code.purpose)).await?;
-    }
+    // Only the newest is good. Sign-ups wait side by side; then nothing goes, in the same time.
+    let former = if code.purpose == Purpose::SignUp { Purpose::Nothing } else { code.purpose };
+    store::remove_to(tx, &code.email, former).await?;
     store::insert(tx, code).await?;
     mail::store::insert(tx, letters).await
 }
@@ -112,7 +110,7 @@ impl UnitOfWork for Verify {
                 let password_hash = applicant.password_hash.clone();
                 let account = Account { user, password_hash, token_generation: 0 };
                 let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
-                store::remove_applicants(tx, &found.email).await?;
+                store::remove_to(tx, &found.email, Purpose::SignUp).await?;
                 open(tx, &account, &zoned, None).await.map_err(|fault| match fault.reason() {
                     // Somebody has got the address in the meantime.
                     Reason::EmailTaken => refused(),
@@ -237,6 +235,7 @@ impl UnitOfWork for BeginChange {
         if account.password_hash != self.verified {
             return Err(wrong_password());
         }
+        store::remove_of(tx, self.user, Some(Purpose::Change)).await?;
         post(tx, &self.code, &self.letters, &self.mail).await?;
         let act = audit::Act::EmailChangeRequested;
         let entry = self.witness.of(act, Some(self.user), None, json!({}));
@@ -280,7 +279,7 @@ impl UnitOfWork for Change {
         use_up(tx, &self.code).await?;
         // Codes that went to the former address are not good for the new one.
         store::remove_of(tx, self.user, None).await?;
-        store::remove_applicants(tx, &found.email).await?;
+        store::remove_to(tx, &found.email, Purpose::SignUp).await?;
         account.user.email = found.email;
         account.user.email_verified_at = Some(now);
         mail::store::insert(tx, &self.letter).await?;

@@ -45,11 +45,11 @@ pub async fn remove_of(tx: &Tx, user: UserId, purpose: Option<Purpose>) -> Resul
     Ok(())
 }
 
-/// Ends the sign-ups that wait for an address.
-pub async fn remove_applicants(tx: &Tx, email: &Email) -> Result<(), Fault> {
+/// Ends the codes for one purpose that went to an address.
+pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<(), Fault> {
     let done = Entity::delete_many()
         .filter(Column::Email.eq(email.as_str()))
-        .filter(Column::Purpose.eq(Purpose::SignUp.word()))
+        .filter(Column::Purpose.eq(purpose.word()))
         .exec(tx.db())
         .await;
     done.map_err(|e| engine::fault(&e))?;
