@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
 
-/// How long a mail server may take for each step.
+/// How long a mail server may take to answer a connection; the rest has its limit where letters are sent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How letters leave.
@@ -176,8 +176,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
     each.collect::<Result<_, _>>().map_err(|e| format!("the authorities: {e}"))
 }
 
-/// What a server says about this one letter is final where it says so; what it says about us, such as a
-/// wrong password, is for an operator to mend.
+/// What a server says about the recipient is final, where it says so by an enhanced status code (RFC 3463: 5.1 is
+/// the address, 5.2 the mailbox). Any other refusal may be about us, such as a wrong password, a sender that it
+/// does not take or a server under maintenance, and is for an operator to mend.
 fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
     let code = error.status();
     let text = match code {
@@ -186,16 +187,17 @@ fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
         None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
         None => "the mail server cannot be reached".to_owned(),
     };
-    let number = code.map(|code| code.to_string());
-    let about_us = ["530", "534", "535", "538"];
-    match (code.map(|code| code.severity), number) {
-        (Some(Severity::PermanentNegativeCompletion), Some(number))
-            if !about_us.contains(&number.as_str()) =>
-        {
-            Refusal::Never(text)
-        }
-        _ => Refusal::Later(text),
+    let permanent = Severity::PermanentNegativeCompletion;
+    let words = error.to_string();
+    let about_recipient = words.split_whitespace().any(|word| {
+        ["5.1.", "5.2."].iter().any(|status| {
+            word.strip_prefix(status).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+        })
+    });
+    if code.is_some_and(|code| code.severity == permanent) && about_recipient {
+        return Refusal::Never(text);
     }
+    Refusal::Later(text)
 }
 
 /// Written beside and moved into place, so that nobody reads half a letter.

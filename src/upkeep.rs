@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     app::{Error, operator_text},
     grpc::health::{self, Health},
     kernel::fault::{Fault, Reason},
-    mail::service::Mail,
+    mail::{self, service::Mail},
     storage::{self, Deadline, Store},
 };
 
@@ -40,13 +41,15 @@ pub(crate) async fn follow(
     migrate: bool,
     stop: CancellationToken,
 ) -> Result<(), Error> {
+    // Until it is known that the master key is the right one nothing that it sealed is touched.
+    let established = Notify::new();
     let followed = async {
         tokio::try_join!(
-            follow_readiness(&store, &accounts, &health, migrate),
+            follow_readiness(&store, &accounts, &health, migrate, &established),
             follow_tokens(&accounts),
             rotate_keys(&accounts.signing),
             forget_old(&store, &accounts),
-            send_mail(&accounts.mail),
+            send_mail(&accounts.mail, &established),
         )?;
         Ok(())
     };
@@ -63,9 +66,11 @@ async fn follow_readiness(
     accounts: &Accounts,
     health: &Health,
     migrate: bool,
+    established: &Notify,
 ) -> Result<(), Error> {
     bring_up(store, migrate).await?;
     patiently(|| accounts.signing.establish(Deadline::after(BACKGROUND))).await?;
+    established.notify_one();
     let tokens = &accounts.tokens;
     let (mut was_ready, mut was_ever_ready) = (false, false);
     loop {
@@ -136,6 +141,10 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old sessions"),
             Err(fault) => tracing::warn!(%fault, "forgetting old sessions"),
         }
+        match store.run(Deadline::after(BACKGROUND), mail::store::Forget { now }).await {
+            Ok(forgotten) => tracing::info!(forgotten, "forgot letters that nobody sent in time"),
+            Err(fault) => tracing::warn!(%fault, "forgetting old letters"),
+        }
         match store.run(Deadline::after(BACKGROUND), emails::store::Forget { now }).await {
             Ok(forgotten) => tracing::info!(forgotten, "forgot old codes"),
             Err(fault) => tracing::warn!(%fault, "forgetting old codes"),
@@ -149,7 +158,8 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
 
 /// Sends letters as soon as they are written here, and those of other processes and what has to be tried
 /// again at the next look.
-async fn send_mail(mail: &Mail) -> Result<(), Error> {
+async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
+    established.notified().await;
     loop {
         if let Err(fault) = mail.deliver().await {
             tracing::debug!(%fault, "looking for letters");

@@ -104,6 +104,7 @@ impl Accounts {
         deadline: Deadline,
         new: NewUser,
         once: Once,
+        origin: &Origin,
     ) -> Result<Option<User>, Fault> {
         if new.role == Role::Provider && !self.provider_sign_up {
             return Err(Fault::new(
@@ -112,7 +113,7 @@ impl Accounts {
             ));
         }
         if self.verify_email {
-            self.apply(deadline, new, once).await?;
+            self.apply(deadline, new, once, origin).await?;
             return Ok(None);
         }
         self.make(deadline, new, None, once).await.map(Some)

@@ -47,7 +47,7 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::SignUpRequest>,
     ) -> Result<Response<pb::SignUpResponse>, Status> {
-        let deadline = deadline(&request)?;
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
@@ -77,7 +77,7 @@ impl AuthService for Auth {
             return Err(Fault::unchecked().into());
         };
         let new = NewUser { display_name, email, password, role, time_zone };
-        let user = self.accounts.sign_up(deadline, new, once).await?;
+        let user = self.accounts.sign_up(deadline, new, once, &origin).await?;
         let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
         Ok(Response::new(pb::SignUpResponse { user, verification_sent }))
     }

@@ -35,8 +35,11 @@ impl EmailService for EmailApi {
         let id = &message.request_id;
         let once = self.requests.once(None, "VerifyEmail", id, &message, &mut violations);
         violations.keep("code", set(&message.code));
+        let password = SecretString::from(std::mem::take(&mut message.password));
+        violations.keep("password", password::check(&password, 0));
         violations.finish()?;
-        let user = self.accounts.verify_email(deadline, &message.code, once, origin).await?;
+        let code = &message.code;
+        let user = self.accounts.verify_email(deadline, (code, password), once, origin).await?;
         Ok(Response::new(pb::VerifyEmailResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -60,7 +63,7 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::RequestPasswordResetRequest>,
     ) -> Result<Response<pb::RequestPasswordResetResponse>, Status> {
-        let deadline = deadline(&request)?;
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
@@ -69,7 +72,7 @@ impl EmailService for EmailApi {
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
-        self.accounts.request_reset(deadline, email, once).await?;
+        self.accounts.request_reset(deadline, email, once, &origin).await?;
         Ok(Response::new(pb::RequestPasswordResetResponse {}))
     }
 

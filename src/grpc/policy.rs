@@ -46,7 +46,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.auth.v1.AuthService/RevokeSession", ALL, Class::Write),
     ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL, Class::Write),
     ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS, Class::Read),
-    ("/daybook.auth.v1.EmailService/VerifyEmail", Access::Open, Class::Write),
+    ("/daybook.auth.v1.EmailService/VerifyEmail", Access::Open, Class::LogIn),
     ("/daybook.auth.v1.EmailService/RequestEmailVerification", ALL, Class::Write),
     ("/daybook.auth.v1.EmailService/RequestPasswordReset", Access::Open, Class::Write),
     ("/daybook.auth.v1.EmailService/ResetPassword", Access::Open, Class::LogIn),

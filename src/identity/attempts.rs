@@ -188,6 +188,12 @@ impl Keys {
         self.key(b"mail", email.as_str().as_bytes())
     }
 
+    /// For letters that somebody at an address asks for.
+    pub fn mailer(&self, address: IpAddr) -> Key {
+        let of = self.address(address);
+        self.key(b"mailer", &of)
+    }
+
     /// For somebody who is logged in already, and is asked for the password again.
     pub fn own(&self, user: UserId) -> Key {
         self.key(b"own", user.0.as_bytes())

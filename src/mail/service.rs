@@ -21,6 +21,8 @@ use crate::{
 
 /// What letters are sealed for.
 const SEALED: &str = "letters";
+/// How long a letter may take to leave, well below [`super::LEASE`].
+const PATIENCE: Duration = Duration::from_mins(1);
 /// For taking letters and noting what became of them.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
@@ -108,9 +110,9 @@ impl Mail {
             for letter in taken {
                 under_way.spawn(Arc::clone(inner).dispatch(letter));
             }
-            while let Some(done) = under_way.join_next().await {
-                let left = done.map_err(|e| Fault::internal(format!("sending a letter: {e}")))?;
-                sent += usize::from(left?);
+            // All of them first: whoever is dropped may have left already, and would leave again.
+            for done in under_way.join_all().await {
+                sent += usize::from(done?);
             }
         }
     }
@@ -134,20 +136,19 @@ impl Inner {
         }
         let contents = match self.open(letter) {
             Ok(contents) => contents,
-            Err(cause) => {
-                tracing::error!(%id, kind, cause, "gave a letter up: it cannot be read");
-                return (false, Outcome::Over);
-            }
+            // Another process may have the key, or know the kind.
+            Err(cause) => return self.later(letter, &format!("it cannot be read: {cause}")),
         };
         let rendered = match self.texts.letter(&contents) {
             Ok(Some(rendered)) => rendered,
             Ok(None) => return (false, Outcome::Over),
-            Err(cause) => {
-                tracing::error!(%id, kind, cause, "gave a letter up: its template failed");
-                return (false, Outcome::Over);
-            }
+            Err(cause) => return self.later(letter, &format!("its template failed: {cause}")),
         };
-        match self.carrier.send((id, now), &contents.to, rendered).await {
+        let sending = self.carrier.send((id, now), &contents.to, rendered);
+        // The whole of it: a server may fall silent at any step.
+        let sent = tokio::time::timeout(PATIENCE, sending).await;
+        match sent.unwrap_or_else(|_| Err(Refusal::Later("the mail server fell silent".to_owned())))
+        {
             Ok(()) => {
                 tracing::debug!(%id, kind, "sent a letter");
                 (true, Outcome::Over)
@@ -156,12 +157,14 @@ impl Inner {
                 tracing::warn!(%id, kind, cause, "gave a letter up: it was refused");
                 (false, Outcome::Over)
             }
-            Err(Refusal::Later(cause)) => {
-                let attempts = letter.attempts;
-                tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
-                (false, Outcome::Later(self.ambient.now() + pause(attempts)))
-            }
+            Err(Refusal::Later(cause)) => self.later(letter, &cause),
         }
+    }
+
+    fn later(&self, letter: &Taken, cause: &str) -> (bool, Outcome) {
+        let (id, kind, attempts) = (letter.id, &letter.kind, letter.attempts);
+        tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
+        (false, Outcome::Later(self.ambient.now() + pause(attempts)))
     }
 
     fn open(&self, letter: &Taken) -> Result<Contents, String> {

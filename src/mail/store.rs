@@ -11,7 +11,7 @@ use super::{Letter, Taken};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Session, Tx, UnitOfWork, engine,
         entity::letters::{ActiveModel, Column, Entity},
     },
 };
@@ -82,6 +82,23 @@ pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
         .await;
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
+}
+
+/// Forgets letters whose time is over: where no mail is sent any more nobody else does.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Forget {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let over = Column::ExpiresAt.lte(self.now);
+        let done = Entity::delete_many().filter(over).exec(tx.db()).await;
+        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    }
 }
 
 /// Removes a letter that was sent, or never will be.

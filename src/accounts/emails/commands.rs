@@ -58,8 +58,12 @@ async fn post(tx: &Tx, code: &Stored, letters: &[Letter], counted: &Counted) -> 
     if counted.reserve(tx, code.created_at).await?.is_some() {
         return Ok(());
     }
-    // Only the newest is good. Sign-ups wait side by side; then nothing goes, in the same time.
-    let former = if code.purpose == Purpose::SignUp { Purpose::Nothing } else { code.purpose };
+    // Only the newest is good. Sign-ups and changes of several people to one address wait side by side; then
+    // nothing goes, in the same time, and nobody waits for another's rows in a circle.
+    let former = match code.purpose {
+        Purpose::SignUp | Purpose::Change => Purpose::Nothing,
+        purpose => purpose,
+    };
     store::remove_to(tx, &code.email, former).await?;
     store::insert(tx, code).await?;
     mail::store::insert(tx, letters).await

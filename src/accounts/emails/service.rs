@@ -41,7 +41,9 @@ impl Accounts {
         deadline: Deadline,
         new: NewUser,
         once: Once,
+        origin: &Origin,
     ) -> Result<(), Fault> {
+        self.letter_attempt(deadline, origin).await?;
         let password_hash = self.hasher.hash(new.password).await?;
         let account = self.store.read(deadline, ByEmail(new.email.clone())).await?;
         let applicant = Applicant {
@@ -63,7 +65,7 @@ impl Accounts {
             }
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &new.email, now);
-                (stored, Text::AccountExists { name: user.display_name, code: text })
+                (stored, Text::AccountExists { name: known(&user), code: text })
             }
         };
         self.post(deadline, stored, text, once).await
@@ -89,20 +91,36 @@ impl Accounts {
     pub(in crate::accounts) fn verification(&self, user: &User) -> (Stored, Text) {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let stored = stored(&code, Purpose::Verify, Some(user.id), &user.email, now);
-        (stored, Text::VerifyEmail { name: user.display_name.clone(), code: code.text() })
+        (stored, Text::VerifyEmail { name: known(user), code: code.text() })
     }
 
     /// Public: shows that an address is its owner's.
     pub async fn verify_email(
         &self,
         deadline: Deadline,
-        code: &str,
+        (code, password): (&str, SecretString),
         once: Once,
         origin: Origin,
     ) -> Result<User, Fault> {
+        let earlier = Earlier::<User>::new(once.clone());
+        if let Some(earlier) = self.store.read(deadline, earlier).await? {
+            return Ok(earlier);
+        }
         let counted = self.code_attempt(deadline, &origin).await?;
         let code = Code::parse(code).ok_or_else(refused)?;
         let now = self.ambient.now();
+        let found = self.store.read(deadline, ByCode { hash: code.hash(), now }).await?;
+        let found = found.ok_or_else(refused)?;
+        if let Some(applicant) = found.applicant {
+            // Whoever reads the mail of an address must not make the account of somebody else's sign-up.
+            let account = vec![(self.keys.account(&found.email), self.policies.account)];
+            let guesses = Counted::by(account);
+            let stored = Some(applicant.password_hash);
+            if !self.guess(deadline, &guesses, password, stored).await? {
+                return Err(wrong_sign_up());
+            }
+            self.give_back(deadline, &guesses).await?;
+        }
         let unit = Verify {
             code: code.hash(),
             id: UserId(self.ambient.id(now)),
@@ -122,14 +140,16 @@ impl Accounts {
         deadline: Deadline,
         email: Email,
         once: Once,
+        origin: &Origin,
     ) -> Result<(), Fault> {
         self.mail_is_on()?;
+        self.letter_attempt(deadline, origin).await?;
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &email, now);
-                (stored, Text::ResetPassword { name: user.display_name, code: code.text() })
+                (stored, Text::ResetPassword { name: known(&user), code: code.text() })
             }
             None => (stored(&code, Purpose::Nothing, None, &email, now), Text::Nothing),
         };
@@ -159,11 +179,13 @@ impl Accounts {
             return Err(violations.into_fault());
         }
         let now = self.ambient.now();
+        // Whoever has the code reads what goes to the address.
+        let reader = User { email_verified_at: Some(now), ..user.clone() };
         let unit = Reset {
             code: code.hash(),
             user: user.id,
             new_hash: self.hasher.hash(new).await?,
-            letter: self.password_notice(user, now, &origin)?,
+            letter: self.password_notice(&reader, now, &origin)?,
             counted,
             once: once.clone(),
             witness: self.witness(Some(user.id), origin, now),
@@ -212,18 +234,16 @@ impl Accounts {
                 let text = if owner.id == user.id || owner.disabled {
                     Text::Nothing
                 } else {
-                    Text::AddressInUse { name: owner.display_name }
+                    Text::AddressInUse { name: known(&owner) }
                 };
                 (stored(&code, Purpose::Nothing, None, &new, now), text)
             }
         };
         let new_email = new.as_str().to_owned();
-        let to_old = Text::EmailChangeRequested { name: user.display_name, new_email };
+        let to_old = Text::EmailChangeRequested { name: known(&user), new_email };
         let lifetime = Purpose::Change.lifetime();
-        let letters = [
-            self.mail.letter(&new, to_new, now, lifetime)?,
-            self.mail.letter(&user.email, to_old, now, NOTICE)?,
-        ];
+        let letters =
+            [self.mail.letter(&new, to_new, now, lifetime)?, self.notice(&user, to_old, now)?];
         let unit = BeginChange {
             user: user.id,
             verified,
@@ -260,12 +280,11 @@ impl Accounts {
         };
         let account = self.store.read(deadline, ById(id)).await?.ok_or_else(refused)?;
         let new_email = found.email.as_str().to_owned();
-        let name = account.user.display_name;
-        let text = Text::EmailChanged { name, new_email };
+        let text = Text::EmailChanged { name: known(&account.user), new_email };
         let unit = Change {
             code: hash,
             user: id,
-            letter: self.mail.letter(&account.user.email, text, now, NOTICE)?,
+            letter: self.notice(&account.user, text, now)?,
             counted,
             once: once.clone(),
             witness: self.witness(Some(id), origin, now),
@@ -283,11 +302,11 @@ impl Accounts {
         origin: &Origin,
     ) -> Result<Option<Letter>, Fault> {
         let text = Text::PasswordChanged {
-            name: user.display_name.clone(),
+            name: known(user),
             at: told(now, user.time_zone),
             address: origin.address_text(),
         };
-        self.mail.letter(&user.email, text, now, NOTICE)
+        self.notice(user, text, now)
     }
 
     /// What tells the owner of an account of a log-in with a device that was not known.
@@ -304,12 +323,12 @@ impl Accounts {
         let Some(Account { user, .. }) = found else { return Ok(None) };
         let now = self.ambient.now();
         let text = Text::NewLogIn {
-            name: user.display_name.clone(),
+            name: known(&user),
             at: told(now, user.time_zone),
             address: origin.address_text(),
             device: mail::device(origin),
         };
-        self.mail.letter(&user.email, text, now, NOTICE)
+        self.notice(&user, text, now)
     }
 
     async fn post(
@@ -328,6 +347,15 @@ impl Accounts {
         Ok(())
     }
 
+    /// A letter that only tells something: to addresses alone that are known to be their owners', or anybody
+    /// could have letters sent to anybody.
+    fn notice(&self, user: &User, text: Text, now: Instant) -> Result<Option<Letter>, Fault> {
+        if user.email_verified_at.is_none() {
+            return Ok(None);
+        }
+        self.mail.letter(&user.email, text, now, NOTICE)
+    }
+
     fn mail_to(&self, email: &Email) -> Counted {
         Counted::by(vec![(self.keys.mail(email), self.policies.mail)])
     }
@@ -337,6 +365,13 @@ impl Accounts {
             return Ok(());
         }
         Err(Fault::new(Reason::MailOff, "this server sends no mail; ask an admin"))
+    }
+
+    /// Letters to strangers are counted by who asks for them too, so that nobody has many people written to.
+    async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
+        let Some(from) = origin.address else { return Ok(()) };
+        let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
+        self.store.run(deadline, Reserve { counted, now: self.ambient.now() }).await
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
@@ -379,6 +414,21 @@ impl Accounts {
             done => done,
         }
     }
+}
+
+/// How a letter calls somebody: by nothing while it is not known whose address it is.
+fn known(user: &User) -> String {
+    let name = user.email_verified_at.map(|_| user.display_name.clone());
+    name.unwrap_or_default()
+}
+
+/// The password is not that of the sign-up that the code is for.
+fn wrong_sign_up() -> Fault {
+    Fault::new(
+        Reason::CurrentPasswordWrong,
+        "the password is not the one that this sign-up was made with; if it was not yours, sign up again",
+    )
+    .field("password", "must be the password of the sign-up that the code belongs to")
 }
 
 fn stored(

@@ -157,10 +157,10 @@ impl MailServer {
         self.log_ins.lock().unwrap().clone()
     }
 
-    /// Waits until it has refused a recipient.
-    pub async fn refusal(&self) {
+    /// Waits until it has refused so many recipients.
+    pub async fn refusals(&self, least: usize) {
         let mut refusals = self.refusals.clone();
-        let refused = refusals.wait_for(|count| *count > 0);
+        let refused = refusals.wait_for(|count| *count >= least);
         let refused = tokio::time::timeout(Duration::from_secs(20), refused).await;
         refused.expect("a letter is tried").unwrap();
     }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use daybook::grpc::proto::auth::{RequestEmailChangeRequest, Role, SignUpRequest};
 use tonic::Status;
 
-use super::{NEW_PASSWORD, confirm_change, forgotten, log_in, reset, rows, verify};
+use super::{NEW_PASSWORD, confirm_change, forgotten, log_in, reset, rows, verify, vouched};
 use crate::{
     conformance::behaviours,
     support::{
@@ -34,6 +34,7 @@ async fn ask(world: &World, person: &Person, to: &str, password: &str) -> Result
 async fn the_new_address_confirms_and_the_old_one_is_told(world: World) {
     let person = world.provider().await;
     let (world, mail) = world.mailing(&[]).await;
+    vouched(&world, &person).await;
     ask(&world, &person, "New.Address@Example.org", PASSWORD).await.unwrap();
     let told = mail.letter(&person.user.email).await;
     assert_eq!(told.subject, "Another address for your account at Daybook?");

@@ -4,9 +4,12 @@ use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
 use daybook::grpc::proto::auth::{ListAuditEventsRequest, LogInRequest, audit_event::Kind};
-use mailin_embedded::response::{INTERNAL_ERROR, NO_MAILBOX, OK};
+use mailin_embedded::{
+    Response,
+    response::{INTERNAL_ERROR, NO_MAILBOX, OK},
+};
 
-use super::{NEW_PASSWORD, forgotten, log_in, reset};
+use super::{NEW_PASSWORD, forgotten, log_in, reset, vouched};
 use crate::{
     conformance::behaviours,
     support::{
@@ -94,7 +97,13 @@ async fn a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_goo
     mail.answer(OK);
     later(&world).await;
     mail.letter(&one.user.email).await;
+    // A refusal may be about us; only one about the recipient is final.
     mail.answer(NO_MAILBOX);
+    forgotten(&world, &other.user.email).await.unwrap();
+    mail.refusals(2).await;
+    assert_eq!(world.count("SELECT count(*) FROM letters").await, 1);
+    world.execute("DELETE FROM letters", "DELETE FROM letters").await;
+    mail.answer(Response::custom(550, "5.1.1 no such mailbox".to_owned()));
     forgotten(&world, &other.user.email).await.unwrap();
     world.nothing_waits().await;
     mail.answer(OK);
@@ -164,7 +173,7 @@ async fn a_letter_that_is_too_late_is_given_up(world: World) {
     let (world, mail) = world.mailing(&[]).await;
     mail.answer(INTERNAL_ERROR);
     forgotten(&world, &person.user.email).await.unwrap();
-    mail.refusal().await;
+    mail.refusals(1).await;
     mail.answer(OK);
     world.forward(TimeDelta::minutes(30));
     // It may have been put back before or after that.
@@ -180,6 +189,9 @@ async fn a_letter_that_is_too_late_is_given_up(world: World) {
 async fn new_devices_are_told_of(world: World) {
     let person = world.customer().await;
     let (world, mail) = world.mailing(&[]).await;
+    // Nobody is written to who may be a stranger.
+    log_in(&world, &person.user.email, PASSWORD).await.unwrap();
+    vouched(&world, &person).await;
     let begun = log_in(&world, &person.user.email, PASSWORD).await.unwrap();
     let letter = mail.letter(&person.user.email).await;
     assert_eq!(letter.subject, "New log-in to your account at Daybook");

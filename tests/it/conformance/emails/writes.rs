@@ -25,9 +25,11 @@ pub(in crate::conformance) async fn cases(world: &World, cast: &Cast) -> Vec<Cas
     let other_code = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned();
 
     let code = mail.letter(&verified.user.email).await.code();
-    let verify = VerifyEmailRequest { code, request_id: request_id() };
-    let verifies =
-        vec![("code", VerifyEmailRequest { code: other_code.clone(), ..verify.clone() })];
+    let verify = VerifyEmailRequest { code, request_id: request_id(), ..Default::default() };
+    let verifies = vec![
+        ("code", VerifyEmailRequest { code: other_code.clone(), ..verify.clone() }),
+        ("password", VerifyEmailRequest { password: PASSWORD.to_owned(), ..verify.clone() }),
+    ];
 
     let again = RequestEmailVerificationRequest { request_id: request_id() };
 
