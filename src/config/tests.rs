@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs;
 
-
 use super::layers::environment_name;
 use super::*;
 

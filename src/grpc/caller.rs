@@ -117,12 +117,8 @@ impl Authenticate {
         // By who has the key, whomever it acts for.
         self.rates.of_user(account.as_user(), class)?;
         let act_for = act_for(request.metadata())?;
-        let asked = Asked {
-            method: method.scope(),
-            in_scopes: method.in_scopes(),
-            act_for,
-            address: from,
-        };
+        let asked =
+            Asked { method: method.scope(), in_scopes: method.in_scopes(), act_for, address: from };
         let caller = self.api_keys.admit(id, asked, now)?;
         if caller.is_service() && caller.role == Role::Customer {
             return match access {

@@ -142,8 +142,8 @@ impl ServiceAccountService for ServiceAccountApi {
                 violations.keep("service_account.display_name", line)
             })
             .flatten();
-        let act_for = wants("act_for", acts)
-            .then(|| act_for(wanted.act_for.as_ref(), &mut violations));
+        let act_for =
+            wants("act_for", acts).then(|| act_for(wanted.act_for.as_ref(), &mut violations));
         if named == Some(None) && !names && !acts {
             violations.add(
                 "service_account",
@@ -152,7 +152,8 @@ impl ServiceAccountService for ServiceAccountApi {
         }
         let subject = name(&wanted.name, ServiceAccountId::parse, ACCOUNT_NAME);
         let subject = violations.keep("service_account.name", subject);
-        let expected = violations.keep("service_account.etag", etag_version(&wanted.etag)).flatten();
+        let expected =
+            violations.keep("service_account.etag", etag_version(&wanted.etag)).flatten();
         violations.finish()?;
         let subject = subject.ok_or_else(Fault::unchecked)?;
         let change = (subject, Change::Fields { display_name, act_for }, expected);

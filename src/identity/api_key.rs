@@ -256,7 +256,12 @@ impl ApiKeys {
         }
         let (session, service) = (id.0, Some(key.account));
         let Some(user) = asked.act_for else {
-            return Ok(Caller { user: key.account.as_user(), role: account.role, session, service });
+            return Ok(Caller {
+                user: key.account.as_user(),
+                role: account.role,
+                session,
+                service,
+            });
         };
         let act_for = &account.act_for;
         let granted = act_for.any_customer || act_for.customers.contains(&user);

@@ -52,9 +52,7 @@ impl UnitOfWork for Create {
         store::insert(tx, account).await?;
         let detail = json!({ "role": account.role, "act_for": account.act_for });
         record(tx, &self.witness, Act::ServiceAccountCreated, account.id, detail).await?;
-        self.once
-            .keep(tx, account.id.0, account.version, account, self.witness.now)
-            .await?;
+        self.once.keep(tx, account.id.0, account.version, account, self.witness.now).await?;
         Ok(account.clone())
     }
 }
@@ -225,8 +223,7 @@ impl UnitOfWork for NoteUse {
         }
         let Some((at, _, why, count)) = self.what.refused else { return Ok(()) };
         let witness = Witness { now: at, ..self.witness.clone() };
-        let detail =
-            json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
+        let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
         record(tx, &witness, Act::ApiKeyRefused, self.account, detail).await
     }
 }

@@ -137,11 +137,7 @@ pub async fn list_keys(
 }
 
 /// How many keys of a service account are good.
-pub async fn good_keys(
-    tx: &Tx,
-    account: ServiceAccountId,
-    now: Instant,
-) -> Result<usize, Fault> {
+pub async fn good_keys(tx: &Tx, account: ServiceAccountId, now: Instant) -> Result<usize, Fault> {
     let count = api_keys::Entity::find()
         .filter(api_keys::Column::ServiceAccountId.eq(account.0))
         .filter(api_keys::Column::RevokedAt.is_null())
@@ -156,7 +152,8 @@ pub async fn good_keys(
 pub async fn known_keys(at: &impl Session, now: Instant) -> Result<Vec<StoredApiKey>, Fault> {
     use api_keys::Column;
     let lately = now - REMEMBERED;
-    let revoked = Condition::any().add(Column::RevokedAt.is_null()).add(Column::RevokedAt.gt(lately));
+    let revoked =
+        Condition::any().add(Column::RevokedAt.is_null()).add(Column::RevokedAt.gt(lately));
     let rows = api_keys::Entity::find()
         .filter(Column::ExpiresAt.gt(lately))
         .filter(revoked)
@@ -196,9 +193,7 @@ pub async fn note_use(tx: &Tx, id: ApiKeyId, used: Instant, address: &str) -> Re
 pub async fn not_to_act_for(at: &impl Session) -> Result<HashSet<UserId>, Fault> {
     use users::Column;
     // As the index on it has it, so that it is used.
-    let not = Condition::any()
-        .add(Expr::cust("role <> 'customer'"))
-        .add(Expr::cust("disabled"));
+    let not = Condition::any().add(Expr::cust("role <> 'customer'")).add(Expr::cust("disabled"));
     let ids: Vec<Uuid> = users::Entity::find()
         .select_only()
         .column(Column::UserId)

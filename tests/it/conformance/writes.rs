@@ -23,6 +23,7 @@ use super::{
     overrides::{own, stay},
     schedule_writes,
     schedules::{minutes, schedule_of},
+    services,
 };
 use crate::support::{
     World, berlin,
@@ -269,6 +270,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     all.extend(catalogue_writes::cases(world).await);
     all.extend(of_schedules);
     all.extend(emails::writes::cases(world, cast).await);
+    all.extend(services::writes::cases(world, cast).await);
     covers_every_write(&all);
     all
 }
