@@ -92,7 +92,9 @@ pub fn prefix(id: ApiKeyId) -> String {
 
 fn sha256(parts: &[&[u8]]) -> Hash {
     let mut context = digest::Context::new(&digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
+    for part in parts {
+        context.update(part);
+    }
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
     bytes
@@ -183,7 +185,13 @@ struct Inner {
     /// Of known keys only, so there are not more of them than of those.
     uses: Mutex<HashMap<ApiKeyId, Use>>,
     /// When a key's use and its refusals were last handed on to be written down.
-    noted: Mutex<HashMap<ApiKeyId, (Option<Instant>, Option<Instant>)>>,
+    noted: Mutex<HashMap<ApiKeyId, Noted>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    used: Option<Instant>,
+    refused: Option<Instant>,
 }
 
 impl fmt::Debug for ApiKeys {
@@ -283,15 +291,16 @@ impl ApiKeys {
         let mut due = Vec::new();
         for (id, found) in uses.iter_mut() {
             let Some(key) = known.keys.get(id) else { continue };
-            let (used, refused) = noted.entry(*id).or_insert((key.last_used_at, None));
+            let first = Noted { used: key.last_used_at, refused: None };
+            let last = noted.entry(*id).or_insert(first);
             let mut taken = Use::default();
-            if found.used.is_some() && is_due(*used) {
+            if found.used.is_some() && is_due(last.used) {
                 taken.used = found.used.take();
-                *used = Some(now);
+                last.used = Some(now);
             }
-            if found.refused.is_some() && is_due(*refused) {
+            if found.refused.is_some() && is_due(last.refused) {
                 taken.refused = found.refused.take();
-                *refused = Some(now);
+                last.refused = Some(now);
             }
             if taken != Use::default() {
                 due.push((*id, key.account, taken));
