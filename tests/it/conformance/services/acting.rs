@@ -133,6 +133,7 @@ async fn a_backend_acts_for_whom_it_is_granted_and_for_nobody_else(world: World)
     let request = pages.asks(ListProvidersRequest::default());
     let found = world.schedule().list_providers(request).await.unwrap().into_inner();
     assert_eq!(found.providers.len(), 1);
+    refused(knock(&world, |message| pages.asks(message)).await, "SCOPE_MISSING");
 }
 
 /// The id of a service account, as if it were a user.
