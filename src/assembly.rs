@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use crate::{
     accounts::{
-        second_factor::SecondFactors, service::Accounts, sessions::Lifetimes,
-        signing::service::SigningKeys,
+        second_factor::SecondFactors, service::Accounts, services::service::ServiceAccounts,
+        sessions::Lifetimes, signing::service::SigningKeys,
     },
     app::Error,
     availability::{service::Availabilities, slots_service::Slots},
@@ -19,6 +19,7 @@ use crate::{
     config::{Config, MailTransport, MasterKeySource},
     grpc::server::Services,
     identity::{
+        api_key::ApiKeys,
         attempts::{Keys, Policies},
         key_life::Policy,
         key_ring::KeyRing,
@@ -102,6 +103,12 @@ pub(crate) fn services(
             &auth.second_factor_issuer,
             &auth.second_factor_required_for,
         ),
+        services: ServiceAccounts {
+            store: store.clone(),
+            ambient: ambient.clone(),
+            keys: ApiKeys::default(),
+            looking: Arc::default(),
+        },
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });

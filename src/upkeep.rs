@@ -1,5 +1,6 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
-//! tokens were ended and which keys there are, replace old keys, send letters, forget what is old. Each in a
+//! tokens were ended and which keys there are, replace old keys, write down which API keys were used, send
+//! letters, forget what is old. Each in a
 //! loop of its own, so that none waits for another.
 
 use std::time::Duration;
@@ -8,7 +9,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{emails, guessing, service::Accounts, sessions, signing::service::SigningKeys},
+    accounts::{
+        emails, guessing, service::Accounts, services::service::ServiceAccounts, sessions,
+        signing::service::SigningKeys,
+    },
     app::{Error, operator_text},
     grpc::health::{self, Health},
     kernel::fault::{Fault, Reason},
@@ -50,6 +54,7 @@ pub(crate) async fn follow(
             rotate_keys(&accounts.signing),
             forget_old(&store, &accounts),
             send_mail(&accounts.mail, &established),
+            note_uses(&accounts.services),
         )?;
         Ok(())
     };
@@ -167,6 +172,16 @@ async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
         tokio::select! {
             () = mail.written() => {}
             () = tokio::time::sleep(LOOK_FOR_MAIL) => {}
+        }
+    }
+}
+
+/// Writes down which API keys were used, and which were refused. No call waits for that.
+async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(FOLLOW).await;
+        if let Err(fault) = services.note_uses(Deadline::after(BACKGROUND)).await {
+            tracing::debug!(%fault, "writing down the use of API keys");
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn of_customers(
     let tokens = Tokens::new(settings(TimeDelta::days(1)), KeyRing::of(key, now));
     let one = |number| -> Outcome<MetadataValue<Ascii>> {
         let user = UserId(Kind::Customer.id(number));
-        let caller = Caller { user, role: Role::Customer, session: ambient.id(now) };
+        let caller = Caller { user, role: Role::Customer, session: ambient.id(now), service: None };
         let grant = Grant { caller, generation: 0 };
         let token = tokens.make(grant, ambient.id(now), now, now + TimeDelta::days(1));
         let token = token.map_err(|fault| fault.to_string())?;
@@ -83,6 +83,7 @@ pub(crate) fn measure(bed: &Bed, report: &mut Report) -> Outcome {
                 user: UserId(ambient.id(now)),
                 role: Role::Customer,
                 session: ambient.id(now),
+                service: None,
             };
             let grant = Grant { caller, generation: 0 };
             tokens

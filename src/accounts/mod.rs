@@ -9,6 +9,7 @@ pub mod emails;
 pub mod guessing;
 pub mod second_factor;
 pub mod service;
+pub mod services;
 pub mod sessions;
 pub mod signing;
 pub mod store;

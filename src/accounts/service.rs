@@ -18,6 +18,7 @@ use super::{
         SecondFactors,
         service::{LogIn, SecondStep},
     },
+    services::service::ServiceAccounts,
     sessions::{self, Lifetimes, service::Log},
     signing::{self, StoredKey, service::SigningKeys},
     store::{self, Account},
@@ -80,6 +81,8 @@ pub struct Accounts {
     pub least_strength: u8,
     /// What is asked for beside the password.
     pub second_factors: SecondFactors,
+    /// Service accounts and their API keys.
+    pub services: ServiceAccounts,
 }
 
 /// Who signs up.
@@ -334,14 +337,15 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Learns which tokens other processes ended, and which keys there are. Called every second.
+    /// Learns which tokens other processes ended, and which keys there are, those of tokens and those of
+    /// other backends. Called every second.
     pub async fn follow_ended_tokens(&self) -> Result<(), Fault> {
         let now = self.ambient.now();
         let since = now - self.tokens.time_to_live() - SKEW;
         let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
         self.tokens.refresh_ended(&ended, &sessions, since, now);
         self.signing.take_over(&keys, now);
-        Ok(())
+        self.services.follow().await
     }
 
     async fn find(&self, deadline: Deadline, id: UserId) -> Result<User, Fault> {

@@ -213,6 +213,7 @@ impl Appointment {
             kind: Kind::AppointmentExpired,
             appointment: Some(self.id),
             actor: None,
+            via: None,
             at,
             detail: json!({ "reason": EXPIRED }),
         })

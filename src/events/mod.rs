@@ -9,7 +9,7 @@ pub mod store;
 use serde_json::Value;
 
 use crate::kernel::{
-    id::{AppointmentId, ProviderId, UserId},
+    id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
     time::Instant,
 };
 
@@ -148,6 +148,8 @@ pub struct Event {
     pub appointment: Option<AppointmentId>,
     /// Who did it; nobody for acts at the command line.
     pub actor: Option<UserId>,
+    /// Through which service account. Where it acted as itself, the actor has its id.
+    pub via: Option<ServiceAccountId>,
     /// When.
     pub at: Instant,
     /// What a listener needs to follow the change.

@@ -6,7 +6,7 @@ use super::{Event, Kind};
 use crate::{
     kernel::{
         fault::Fault,
-        id::{AppointmentId, ProviderId, UserId},
+        id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
     },
     storage::{
         Session, Tx, engine,
@@ -22,6 +22,7 @@ pub async fn insert(tx: &Tx, event: Event) -> Result<(), Fault> {
         kind: Set(event.kind.word().to_owned()),
         appointment_id: Set(event.appointment.map(|id| id.0)),
         actor_id: Set(event.actor.map(|id| id.0)),
+        via_id: Set(event.via.map(|id| id.0)),
         occurred_at: Set(event.at),
         detail: Set(event.detail),
     };
@@ -75,6 +76,7 @@ fn event(row: events::Model) -> Result<Event, Fault> {
         kind,
         appointment: row.appointment_id.map(AppointmentId),
         actor: row.actor_id.map(UserId),
+        via: row.via_id.map(ServiceAccountId),
         at: row.occurred_at,
         detail: row.detail,
     })

@@ -109,6 +109,13 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::SecondFactorFailed => audit_event::Kind::SecondFactorFailed,
         Act::RecoveryCodeUsed => audit_event::Kind::RecoveryCodeUsed,
         Act::RecoveryCodesRegenerated => audit_event::Kind::RecoveryCodesRegenerated,
+        Act::ServiceAccountCreated => audit_event::Kind::ServiceAccountCreated,
+        Act::ServiceAccountUpdated => audit_event::Kind::ServiceAccountUpdated,
+        Act::ServiceAccountDisabled => audit_event::Kind::ServiceAccountDisabled,
+        Act::ServiceAccountEnabled => audit_event::Kind::ServiceAccountEnabled,
+        Act::ApiKeyCreated => audit_event::Kind::ApiKeyCreated,
+        Act::ApiKeyRevoked => audit_event::Kind::ApiKeyRevoked,
+        Act::ApiKeyRefused => audit_event::Kind::ApiKeyRefused,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
-        id::{AppointmentId, HoldId, ProviderId, TypeId, UserId},
+        id::{AppointmentId, HoldId, ProviderId, ServiceAccountId, TypeId, UserId},
         text,
         time::{Instant, Interval, is_accepted_end},
     },
@@ -208,10 +208,13 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
     let text = |key: &str| event.detail.get(key).and_then(|value| value.as_str());
     let owned = |key: &str| text(key).unwrap_or_default().to_owned();
     let at = |key: &str| text(key).and_then(|at| at.parse::<Instant>().ok()).map(timestamp);
+    // A service account that acted as itself is no user.
+    let itself = event.via.map(ServiceAccountId::as_user);
+    let actor = event.actor.filter(|actor| Some(*actor) != itself);
     Some(pb::AppointmentEvent {
         version: event.version,
         kind: kind.into(),
-        actor: event.actor.map(UserId::name).unwrap_or_default(),
+        actor: actor.map(UserId::name).unwrap_or_default(),
         occur_time: Some(timestamp(event.at)),
         reason: owned("reason"),
         start_time: at("start"),
@@ -219,6 +222,7 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         previous_start_time: at("previous_start"),
         previous_end_time: at("previous_end"),
         override_reason: owned("override"),
+        service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
     })
 }
 

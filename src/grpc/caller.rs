@@ -8,26 +8,32 @@ use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 
 use super::{
     address::ClientAddress,
-    policy::{Access, Class},
+    policy::{Access, Class, Method},
     rates::Rates,
     status::status,
 };
 use crate::{
     identity::{
-        Caller, Origin,
-        token::{Tokens, not_authenticated},
+        Caller, Origin, Role,
+        api_key::{self, ApiKeys, Asked, act_for_refused},
+        token::{self, Tokens, not_authenticated},
     },
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason},
+        id::UserId,
     },
     storage::Deadline,
 };
+
+/// For which customer a service account acts: `users/{user}`.
+const ACT_FOR: &str = "x-daybook-act-for";
 
 /// Attaches the [`Caller`] to each request.
 #[derive(Debug, Clone)]
 pub(super) struct Authenticate {
     pub(super) tokens: Tokens,
+    pub(super) api_keys: ApiKeys,
     pub(super) ambient: Ambient,
     pub(super) public_booking_pages: bool,
     pub(super) rates: Rates,
@@ -52,6 +58,11 @@ impl Authenticate {
         else {
             return Err(Fault::internal("a method is served past the gate"));
         };
+        if !matches!(access, Access::Open)
+            && let Some(key) = api_key(request.metadata())
+        {
+            return self.of_service(request, key, *access, *class);
+        }
         let known = match access {
             Access::Open => Ok(None),
             Access::Pages if self.public_booking_pages => self.shown(request),
@@ -66,11 +77,60 @@ impl Authenticate {
             return known;
         };
         self.rates.of_user(caller.user, *class)?;
+        // People act as themselves.
+        if request.metadata().contains_key(ACT_FOR) {
+            return Err(act_for_refused());
+        }
         match access {
-            Access::Roles(roles) if !roles.contains(&caller.role) => Err(Fault::new(
-                Reason::RoleNotAllowed,
-                "the caller's role does not allow this method",
-            )),
+            Access::Roles(roles) if !roles.contains(&caller.role) => Err(not_for_role()),
+            _ => Ok(Some(caller)),
+        }
+    }
+
+    /// Who calls with an API key: the service account, or the customer it acts for. One that is there to
+    /// act for customers is nobody while it acts for none.
+    fn of_service(
+        &self,
+        request: &Request<()>,
+        key: &str,
+        access: Access,
+        class: Class,
+    ) -> Result<Option<Caller>, Fault> {
+        let extensions = request.extensions();
+        let method = extensions.get::<Method>().copied();
+        let method = method.ok_or_else(|| Fault::internal("a method is served past the gate"))?;
+        let address = extensions.get::<ClientAddress>().copied();
+        let (from, now) = (address.map(|address| address.0), self.ambient.now());
+        let checked = if self.tokens.is_trusted() {
+            self.api_keys.check(key, from, now)
+        } else {
+            Err(token::unknown())
+        };
+        let (id, account) = match checked {
+            Ok(checked) => checked,
+            Err(fault) => {
+                // Whoever tries keys is counted too.
+                self.rates.of_address(address, class)?;
+                return Err(fault);
+            }
+        };
+        // By who has the key, whomever it acts for.
+        self.rates.of_user(account.as_user(), class)?;
+        let act_for = act_for(request.metadata())?;
+        let asked =
+            Asked { method: method.scope(), in_scopes: method.in_scopes(), act_for, address: from };
+        let caller = self.api_keys.admit(id, asked, now)?;
+        if caller.is_service() && caller.role == Role::Customer {
+            return match access {
+                Access::Open | Access::Pages => Ok(None),
+                Access::Roles(_) => Err(Fault::new(
+                    Reason::RoleNotAllowed,
+                    "this service account acts for customers only; name one in `x-daybook-act-for`",
+                )),
+            };
+        }
+        match access {
+            Access::Roles(roles) if !roles.contains(&caller.role) => Err(not_for_role()),
             _ => Ok(Some(caller)),
         }
     }
@@ -95,6 +155,27 @@ fn bearer(metadata: &MetadataMap) -> Result<Option<&str>, Fault> {
         return Err(not_authenticated());
     }
     Ok(Some(token))
+}
+
+/// The API key that the call shows, if what it shows looks like one.
+fn api_key(metadata: &MetadataMap) -> Option<&str> {
+    let token = bearer(metadata).ok().flatten();
+    token.filter(|token| token.starts_with(api_key::PREFIX))
+}
+
+/// Whom the call is to act for, if anybody. More than one header, or another form, is refused.
+fn act_for(metadata: &MetadataMap) -> Result<Option<UserId>, Fault> {
+    let mut all = metadata.get_all(ACT_FOR).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    let user = value.to_str().ok().and_then(UserId::parse);
+    if all.next().is_some() {
+        return Err(act_for_refused());
+    }
+    user.map(Some).ok_or_else(act_for_refused)
+}
+
+fn not_for_role() -> Fault {
+    Fault::new(Reason::RoleNotAllowed, "the caller's role does not allow this method")
 }
 
 /// The caller that the interceptor attached.

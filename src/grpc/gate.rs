@@ -91,14 +91,17 @@ impl Gate {
         {
             request.extensions_mut().insert(address);
         }
-        let (access, class) = policy::entry(path).ok_or_else(|| {
+        let unknown = || {
             Fault::new(Reason::MethodUnknown, "there is no such method; see the API's reference")
-        })?;
+        };
+        let (access, class) = policy::entry(path).ok_or_else(unknown)?;
+        let method = policy::Method::of(path).ok_or_else(unknown)?;
         let asked = timeout(request.headers())?;
         let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
         let place = self.budgets.enter(class)?;
+        request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);
         request.extensions_mut().insert(class);
         request.extensions_mut().insert(deadline);

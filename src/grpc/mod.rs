@@ -31,5 +31,6 @@ mod schedule;
 mod second_factor;
 mod second_factor_wire;
 pub mod server;
+mod service_account;
 pub mod status;
 pub(crate) mod tls;

@@ -68,6 +68,15 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.auth.v1.SecondFactorService/DisableTotp", ALL, Class::LogIn),
     ("/daybook.auth.v1.SecondFactorService/EnrolTotpAtLogIn", Access::Open, Class::Write),
     ("/daybook.auth.v1.SecondFactorService/ResetSecondFactor", ADMINS, Class::Write),
+    ("/daybook.auth.v1.ServiceAccountService/CreateServiceAccount", ADMINS, Class::Write),
+    ("/daybook.auth.v1.ServiceAccountService/GetServiceAccount", ADMINS, Class::Read),
+    ("/daybook.auth.v1.ServiceAccountService/ListServiceAccounts", ADMINS, Class::Read),
+    ("/daybook.auth.v1.ServiceAccountService/UpdateServiceAccount", ADMINS, Class::Write),
+    ("/daybook.auth.v1.ServiceAccountService/DisableServiceAccount", ADMINS, Class::Write),
+    ("/daybook.auth.v1.ServiceAccountService/EnableServiceAccount", ADMINS, Class::Write),
+    ("/daybook.auth.v1.ServiceAccountService/CreateApiKey", ADMINS, Class::Write),
+    ("/daybook.auth.v1.ServiceAccountService/ListApiKeys", ADMINS, Class::Read),
+    ("/daybook.auth.v1.ServiceAccountService/RevokeApiKey", ADMINS, Class::Write),
     ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages, Class::Read),
     ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages, Class::Read),
     ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL, Class::Read),
@@ -115,6 +124,11 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open, Class::Stream),
 ];
 
+/// What API keys may be for beside the whole of `daybook.booking.v1`: to find the customers to act for.
+/// Whatever an account does about itself, its log-ins or other accounts is for people.
+const ALSO_IN_SCOPES: &[&str] =
+    &["/daybook.auth.v1.AuthService/GetUser", "/daybook.auth.v1.AuthService/ListUsers"];
+
 /// The methods that answer with a stream. They have no deadline unless the caller sets one.
 const STREAMS: &[&str] = &[
     "/grpc.health.v1.Health/Watch",
@@ -127,6 +141,39 @@ const STREAMS: &[&str] = &[
 pub fn entry(path: &str) -> Option<(Access, Class)> {
     let found = TABLE.iter().find(|(method, ..)| *method == path);
     found.map(|(_, access, class)| (*access, *class))
+}
+
+/// A method that is served, as the table spells its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Method(pub &'static str);
+
+impl Method {
+    /// The method with this path, if there is such a method.
+    pub fn of(path: &str) -> Option<Self> {
+        let found = TABLE.iter().find(|(method, ..)| *method == path);
+        found.map(|(method, ..)| Self(method))
+    }
+
+    /// As scopes name it, such as `daybook.booking.v1.BookingService/BookAppointment`.
+    pub fn scope(self) -> &'static str {
+        self.0.trim_start_matches('/')
+    }
+
+    /// Whether an API key may be for it.
+    pub fn in_scopes(self) -> bool {
+        self.0.starts_with("/daybook.booking.v1.") || ALSO_IN_SCOPES.contains(&self.0)
+    }
+}
+
+/// Whether an API key may have this scope: a method that it may be for, or a service all of whose methods
+/// are such.
+pub fn is_scope(scope: &str) -> bool {
+    let is_of = |method: &Method| {
+        let rest = method.scope().strip_prefix(scope);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut methods = TABLE.iter().map(|(path, ..)| Method(path)).filter(is_of).peekable();
+    methods.peek().is_some() && methods.all(Method::in_scopes)
 }
 
 /// Whether the method answers with a stream.

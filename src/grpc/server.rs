@@ -33,6 +33,7 @@ use super::{
         auth::{
             auth_service_server::AuthServiceServer, email_service_server::EmailServiceServer,
             second_factor_service_server::SecondFactorServiceServer,
+            service_account_service_server::ServiceAccountServiceServer,
         },
         booking::{
             availability_service_server::AvailabilityServiceServer,
@@ -45,6 +46,7 @@ use super::{
     reflection::Reflection,
     schedule::ScheduleApi,
     second_factor::SecondFactorApi,
+    service_account::ServiceAccountApi,
     tls::Tls,
 };
 use crate::{
@@ -197,15 +199,22 @@ fn routes<H: HealthService>(
     let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
+        api_keys: services.accounts.services.keys.clone(),
         ambient: services.ambient.clone(),
         public_booking_pages: server.public_booking_pages,
         rates: Rates::new(server),
     };
-    let gate_state = gate_of(server, services.ambient, stopping);
     let second_factor = SecondFactorServiceServer::new(SecondFactorApi {
         accounts: services.accounts.clone(),
         requests: requests.clone(),
     });
+    let service_account = ServiceAccountServiceServer::new(ServiceAccountApi {
+        services: services.accounts.services.clone(),
+        ambient: services.ambient.clone(),
+        requests: requests.clone(),
+        pages: pages.clone(),
+    });
+    let gate_state = gate_of(server, services.ambient, stopping);
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts.clone(),
         requests: requests.clone(),
@@ -243,6 +252,11 @@ fn routes<H: HealthService>(
         )
         .add_service(
             second_factor
+                .max_decoding_message_size(longest)
+                .max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            service_account
                 .max_decoding_message_size(longest)
                 .max_encoding_message_size(LONGEST_ANSWER),
         )
@@ -322,7 +336,8 @@ async fn only_grpc(request: Request, next: middleware::Next) -> Response {
     response
 }
 
-/// Browsers of the listed origins may call; others get no permission.
+/// Browsers of the listed origins may call; others get no permission. `x-daybook-act-for` is not among the
+/// headers: it goes with API keys, which do not belong into browsers.
 fn cors(server: &ServerConfig) -> CorsLayer {
     let origins =
         server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());

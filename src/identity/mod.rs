@@ -4,6 +4,7 @@
 //! porch says which roles may call a method at all; a [`permit`] is the proof, as a value, that this
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
+pub mod api_key;
 pub mod attempts;
 pub mod challenge;
 pub mod code;
@@ -24,7 +25,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::kernel::id::UserId;
+use crate::kernel::id::{ServiceAccountId, UserId};
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,12 +58,21 @@ impl Role {
 /// Who is calling; attached to each request by the interceptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
-    /// The user.
+    /// The user; of a service account that acts as itself, the id of that.
     pub user: UserId,
     /// The user's role when the token was handed out; a changed role ends the token.
     pub role: Role,
-    /// The log-in that the token came from.
+    /// The log-in that the token came from, or the API key.
     pub session: Uuid,
+    /// The service account that calls, for the user or as itself.
+    pub service: Option<ServiceAccountId>,
+}
+
+impl Caller {
+    /// Whether it is a service account that acts for nobody.
+    pub fn is_service(self) -> bool {
+        self.service.is_some_and(|service| service.as_user() == self.user)
+    }
 }
 
 /// Where a call comes from.

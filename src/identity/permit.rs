@@ -152,6 +152,14 @@ pub fn manage_users(caller: Caller) -> Result<ManageUsers, Fault> {
     }
 }
 
+/// Admins look after service accounts, in person: no API key makes another one.
+pub fn manage_services(caller: Caller) -> Result<ManageUsers, Fault> {
+    if caller.service.is_some() {
+        return Err(role_not_allowed());
+    }
+    manage_users(caller)
+}
+
 /// Everybody sees and ends their own log-ins, admins anybody's.
 pub fn run_sessions(caller: Caller, user: UserId) -> Result<RunSessions, Fault> {
     if caller.user == user || caller.role == Role::Admin {
@@ -294,12 +302,24 @@ pub fn close_practice(caller: Caller) -> Result<ClosePractice, Fault> {
 /// customer, and admins anybody's.
 pub fn book(caller: Caller, provider: ProviderId, customer: Option<UserId>) -> Result<Book, Fault> {
     let is_staff = is_staff(caller, provider);
-    let customer = customer.unwrap_or(caller.user);
+    let customer = customer_of(caller, customer)?;
     if customer != caller.user && !is_staff {
         return Err(role_not_allowed());
     }
     not_own_time(customer, provider)?;
     Ok(Book { caller, customer, provider, is_staff })
+}
+
+/// For whom a caller books: whom they name, or themselves. A service account is nobody's customer.
+fn customer_of(caller: Caller, customer: Option<UserId>) -> Result<UserId, Fault> {
+    let customer = customer.unwrap_or(caller.user);
+    if customer == caller.user && caller.is_service() {
+        return Err(Fault::new(
+            Reason::RoleNotAllowed,
+            "a service account is nobody's customer: name one, or act for one",
+        ));
+    }
+    Ok(customer)
 }
 
 /// Nobody is their own customer.
@@ -323,7 +343,7 @@ pub fn is_staff(caller: Caller, provider: ProviderId) -> bool {
 /// With whom a caller may book for this customer where no provider is named; none is anybody. Providers
 /// book their own time for others, admins anybody's.
 pub fn book_anybody(caller: Caller, customer: Option<UserId>) -> Result<Option<ProviderId>, Fault> {
-    let for_other = customer.is_some_and(|customer| customer != caller.user);
+    let for_other = customer_of(caller, customer)? != caller.user;
     match caller.role {
         Role::Customer if for_other => Err(role_not_allowed()),
         Role::Provider if for_other => Ok(Some(caller.user.as_provider())),

@@ -290,7 +290,10 @@ impl Tokens {
         }
         Some(Known {
             kid,
-            grant: Grant { caller: Caller { user, role, session }, generation: claims.generation },
+            grant: Grant {
+                caller: Caller { user, role, session, service: None },
+                generation: claims.generation,
+            },
             from: DateTime::from_timestamp(claims.iat, 0)?,
             until: DateTime::from_timestamp(claims.exp, 0)?,
         })
@@ -309,7 +312,7 @@ fn keep_latest(
 }
 
 /// Nobody can tell at present what is accepted.
-fn unknown() -> Fault {
+pub fn unknown() -> Fault {
     Fault::new(
         Reason::DatabaseUnavailable,
         "the database cannot be asked which tokens are accepted; retry",

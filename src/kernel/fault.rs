@@ -106,6 +106,8 @@ reasons! {
     CodeWrong "CODE_WRONG" InvalidArgument;
     ChallengeRefused "CHALLENGE_REFUSED" Unauthenticated;
     SecondFactorRequired "SECOND_FACTOR_REQUIRED" FailedPrecondition;
+    ScopeMissing "SCOPE_MISSING" PermissionDenied;
+    ActForRefused "ACT_FOR_REFUSED" PermissionDenied;
 }
 
 /// One field that breaks a rule.

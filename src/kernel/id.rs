@@ -35,6 +35,8 @@ id!(TypeId, "The id of an appointment type.");
 id!(HoldId, "The id of a hold, unique among those of its provider; its appointment's too.");
 id!(TimeOffId, "The id of a stretch of time off, unique among those of its provider.");
 id!(ClosureId, "The id of a closure.");
+id!(ServiceAccountId, "The id of a service account.");
+id!(ApiKeyId, "The id of an API key.");
 id!(RequestId, "The id that a caller gave a request, so that it can be retried.");
 
 impl UserId {
@@ -148,6 +150,36 @@ impl ClosureId {
     /// Reads `closures/{closure}`.
     pub fn parse(name: &str) -> Option<Self> {
         canonical(name.strip_prefix("closures/")?).map(Self)
+    }
+}
+
+impl ServiceAccountId {
+    /// As the id of who acts, where a service account acts as itself: no user has it.
+    pub const fn as_user(self) -> UserId {
+        UserId(self.0)
+    }
+
+    /// The resource name, `serviceAccounts/{service_account}`.
+    pub fn name(self) -> String {
+        format!("serviceAccounts/{self}")
+    }
+
+    /// Reads `serviceAccounts/{service_account}`.
+    pub fn parse(name: &str) -> Option<Self> {
+        canonical(name.strip_prefix("serviceAccounts/")?).map(Self)
+    }
+}
+
+impl ApiKeyId {
+    /// The resource name, `serviceAccounts/{service_account}/apiKeys/{api_key}`.
+    pub fn name(self, account: ServiceAccountId) -> String {
+        format!("serviceAccounts/{account}/apiKeys/{self}")
+    }
+
+    /// Reads `serviceAccounts/{service_account}/apiKeys/{api_key}`.
+    pub fn parse(name: &str) -> Option<(ServiceAccountId, Self)> {
+        let (account, key) = name.split_once("/apiKeys/")?;
+        Some((ServiceAccountId::parse(account)?, Self(canonical(key)?)))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::support::{
     raw::{authorized, seen, stream, unary},
     refusal::{reason_of, refused},
     requests,
+    services::BOOKING,
 };
 
 /// Everything that is served: our own services, health and reflection.
@@ -161,6 +162,15 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa SecondFactorService/DisableTotp
     ngcpa SecondFactorService/EnrolTotpAtLogIn
     ----a SecondFactorService/ResetSecondFactor
+    ----a ServiceAccountService/CreateServiceAccount
+    ----a ServiceAccountService/GetServiceAccount
+    ----a ServiceAccountService/ListServiceAccounts
+    ----a ServiceAccountService/UpdateServiceAccount
+    ----a ServiceAccountService/DisableServiceAccount
+    ----a ServiceAccountService/EnableServiceAccount
+    ----a ServiceAccountService/CreateApiKey
+    ----a ServiceAccountService/ListApiKeys
+    ----a ServiceAccountService/RevokeApiKey
     --cpa AvailabilityService/ListSlots
     --cpa AvailabilityService/FindFirstSlot
     --cpa AvailabilityService/ExplainSlot
@@ -309,6 +319,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     let held = world.hold_interval(&ada, &bob, "2026-11-23 11:00", "2026-11-23 11:30").await;
     let session = world.auth().list_sessions(ada.asks(auth::ListSessionsRequest::default())).await;
     let session = session.unwrap().into_inner().sessions.remove(0).name;
+    let backend = world.backend(&admin, auth::Role::Admin, None, &[BOOKING]).await;
+    let service = &backend.account.name;
     let strangers = [world.customer().await, world.provider().await, admin];
     let moved = format!("{}/appointments/{id}", strangers[1].provider());
 
@@ -377,6 +389,12 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("DisableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("EnableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("ResetSecondFactor", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("GetServiceAccount", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("DisableServiceAccount", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("EnableServiceAccount", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("CreateApiKey", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("ListApiKeys", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("RevokeApiKey", &backend.key_name, [NOT_ALLOWED, NOT_ALLOWED, None]),
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
     let naming = methods().into_iter().filter(|(path, method)| {

@@ -1,20 +1,29 @@
 //! What the log never holds, at its most talkative.
 
 use daybook::{
-    grpc::proto::auth::{
-        ChangePasswordRequest, CompleteLogInRequest, ConfirmTotpRequest, EnrolTotpRequest,
-        GetMeRequest, LogInRequest, LogOutRequest, RefreshTokensRequest, Role, SignUpRequest,
-        auth_service_client::AuthServiceClient,
-        second_factor_service_client::SecondFactorServiceClient,
+    grpc::proto::{
+        auth::{
+            ChangePasswordRequest, CompleteLogInRequest, ConfirmTotpRequest, CreateApiKeyRequest,
+            CreateServiceAccountRequest, EnrolTotpRequest, GetMeRequest, LogInRequest,
+            LogOutRequest, RefreshTokensRequest, Role, ServiceAccount, SignUpRequest,
+            auth_service_client::AuthServiceClient,
+            second_factor_service_client::SecondFactorServiceClient,
+            service_account_service_client::ServiceAccountServiceClient,
+        },
+        booking::{ListAppointmentsRequest, booking_service_client::BookingServiceClient},
     },
     kernel::ambient::Ambient,
 };
+
+use prost_types::Timestamp;
+use sea_orm::ConnectionTrait;
 
 use crate::support::{
     Engine,
     people::{sign_up, with_token},
     process::Process,
     refusal::refused,
+    services::BOOKING,
     totp::App,
 };
 
@@ -67,6 +76,39 @@ async fn nothing_secret_is_logged(engine: Engine) {
     refused(auth.refresh_tokens(bad).await, "REFRESH_REFUSED");
     auth.log_out(with_token(LogOutRequest {}, &next.access_token)).await.unwrap();
 
+    // An API key, made by an admin.
+    let admin = sign_up(Role::Customer);
+    let log_in = LogInRequest {
+        email: admin.email.clone(),
+        password: admin.password.clone(),
+        ..LogInRequest::default()
+    };
+    auth.sign_up(admin.clone()).await.unwrap();
+    let promote = format!("UPDATE users SET role = 'admin' WHERE email = '{}'", admin.email);
+    process.sql().await.execute_unprepared(&promote).await.unwrap();
+    let token = auth.log_in(log_in).await.unwrap().into_inner().access_token;
+    let mut services = ServiceAccountServiceClient::new(process.connect().await);
+    let account = ServiceAccount {
+        display_name: "Web shop".to_owned(),
+        role: Role::Admin.into(),
+        ..ServiceAccount::default()
+    };
+    let request =
+        CreateServiceAccountRequest { service_account: Some(account), request_id: String::new() };
+    let made = services.create_service_account(with_token(request, &token)).await.unwrap();
+    let expires = Ambient::system().now().timestamp() + 3600;
+    let request = CreateApiKeyRequest {
+        parent: made.into_inner().service_account.unwrap().name,
+        scopes: vec![BOOKING.to_owned()],
+        expire_time: Some(Timestamp { seconds: expires, nanos: 0 }),
+    };
+    let key = services.create_api_key(with_token(request, &token)).await.unwrap().into_inner().key;
+    let mut booking = BookingServiceClient::new(process.connect().await);
+    let list = ListAppointmentsRequest::default;
+    booking.list_appointments(with_token(list(), &key)).await.unwrap();
+    let wrong = key.replace("daybook_sk_", "daybook_sk_canary");
+    refused(booking.list_appointments(with_token(list(), &wrong)).await, "NOT_AUTHENTICATED");
+
     let log = process.log();
     assert!(log.contains("TRACE"), "the log is at its most talkative");
     let mut secrets = vec!["canary".to_owned(), "marmalade".to_owned(), "thimble".to_owned()];
@@ -77,6 +119,7 @@ async fn nothing_secret_is_logged(engine: Engine) {
     secrets.extend([enrolled.secret, challenge, "CCCC-CCCC-CCCC".to_owned()]);
     secrets.extend(recovery.iter().map(|code| code.replace('-', "")));
     secrets.extend(recovery);
+    secrets.push(key);
     for secret in secrets {
         // A part of it would be enough for somebody to begin with.
         let part = secret.get(secret.len().saturating_sub(24)..).unwrap_or(&secret);

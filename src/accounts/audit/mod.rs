@@ -57,11 +57,25 @@ pub enum Act {
     RecoveryCodeUsed,
     /// New recovery codes took the place of the old ones.
     RecoveryCodesRegenerated,
+    /// A service account was made.
+    ServiceAccountCreated,
+    /// Its name changed, or whom it may act for.
+    ServiceAccountUpdated,
+    /// A service account was shut out.
+    ServiceAccountDisabled,
+    /// A service account was let in again.
+    ServiceAccountEnabled,
+    /// An API key was made.
+    ApiKeyCreated,
+    /// An API key was revoked.
+    ApiKeyRevoked,
+    /// An API key that exists was refused.
+    ApiKeyRefused,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 29] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -84,6 +98,13 @@ impl Act {
         Self::SecondFactorFailed,
         Self::RecoveryCodeUsed,
         Self::RecoveryCodesRegenerated,
+        Self::ServiceAccountCreated,
+        Self::ServiceAccountUpdated,
+        Self::ServiceAccountDisabled,
+        Self::ServiceAccountEnabled,
+        Self::ApiKeyCreated,
+        Self::ApiKeyRevoked,
+        Self::ApiKeyRefused,
     ];
 
     /// The word used in the table.
@@ -111,6 +132,13 @@ impl Act {
             Self::SecondFactorFailed => "second_factor_failed",
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::RecoveryCodesRegenerated => "recovery_codes_regenerated",
+            Self::ServiceAccountCreated => "service_account_created",
+            Self::ServiceAccountUpdated => "service_account_updated",
+            Self::ServiceAccountDisabled => "service_account_disabled",
+            Self::ServiceAccountEnabled => "service_account_enabled",
+            Self::ApiKeyCreated => "api_key_created",
+            Self::ApiKeyRevoked => "api_key_revoked",
+            Self::ApiKeyRefused => "api_key_refused",
         }
     }
 

@@ -274,7 +274,7 @@ impl Accounts {
         _passed: &Passed,
     ) -> Result<LoggedIn, Fault> {
         let now = self.ambient.now();
-        let caller = Caller { user: user.id, role: user.role, session: session.id };
+        let caller = Caller { user: user.id, role: user.role, session: session.id, service: None };
         let grant = Grant { caller, generation };
         let access = self.tokens.make(grant, self.ambient.id(now), now, session.expires_at)?;
         let text = self.refresh.write(token);

@@ -291,7 +291,8 @@ impl UnitOfWork for Book {
         };
         let account = accounts::store::find(tx, customer).await?;
         let Some(account) = account.filter(|account| !account.user.disabled) else {
-            return Err(if customer == self.permit.caller.user {
+            let caller = self.permit.caller;
+            return Err(if customer == caller.user && caller.service.is_none() {
                 // Shut out since the token was checked.
                 not_authenticated()
             } else {
@@ -343,6 +344,6 @@ impl Book {
                 fields.insert("override".to_owned(), json!(self.override_reason));
             }
         }
-        Act { kind, actor: self.permit.caller.user, detail }
+        Act { kind, actor: self.permit.caller, detail }
     }
 }

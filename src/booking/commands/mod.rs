@@ -15,9 +15,10 @@ use crate::{
     availability::{Asked, Time, monday},
     catalogue::{self, AppointmentType},
     events::{self, Event, Kind},
+    identity::Caller,
     kernel::{
         fault::{Fault, Reason},
-        id::{AppointmentId, ProviderId, UserId},
+        id::{AppointmentId, ProviderId},
         time::{Instant, Interval},
     },
     schedule::{
@@ -67,6 +68,7 @@ pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Re
             kind,
             appointment: Some(ended.id),
             actor: None,
+            via: None,
             at,
             detail: json!({ "reason": EXPIRED }),
         };
@@ -198,7 +200,7 @@ pub(super) fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDe
 /// What is written down about a change.
 pub(super) struct Act {
     pub(super) kind: Kind,
-    pub(super) actor: UserId,
+    pub(super) actor: Caller,
     pub(super) detail: Value,
 }
 
@@ -228,7 +230,8 @@ pub(super) async fn record(
         version: appointment.version,
         kind: act.kind,
         appointment: Some(appointment.id),
-        actor: Some(act.actor),
+        actor: Some(act.actor.user),
+        via: act.actor.service,
         at: now,
         detail: act.detail,
     };

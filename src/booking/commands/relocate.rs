@@ -114,7 +114,7 @@ impl UnitOfWork for Reschedule {
             "previous_start": found.start, "previous_end": found.end,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind, actor: caller.user, detail };
+        let act = Act { kind, actor: caller, detail };
         finish(tx, &moved, act, &self.once, self.now).await?;
         Ok(moved)
     }
@@ -261,7 +261,7 @@ impl UnitOfWork for Reassign {
         let detail = json!({
             "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind: Kind::AppointmentReassigned, actor: self.caller.user, detail };
+        let act = Act { kind: Kind::AppointmentReassigned, actor: self.caller, detail };
         record(tx, &left, act, self.now).await?;
 
         let mut taken = Appointment {
@@ -290,7 +290,7 @@ impl UnitOfWork for Reassign {
             "predecessor": self.id,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind, actor: self.caller.user, detail };
+        let act = Act { kind, actor: self.caller, detail };
         finish(tx, &taken, act, &self.once, self.now).await?;
         Ok(taken)
     }

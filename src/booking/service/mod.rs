@@ -271,9 +271,10 @@ impl Bookings {
             return Ok(Folding::Nothing);
         };
         let Wish::Interval(interval) = unit.wish else { return Ok(Folding::Nothing) };
-        // The statement knows neither expiries nor terms, and takes the customer for the actor.
-        let by_staff = unit.permit.customer != unit.permit.caller.user;
-        if unit.hold.is_some() || by_staff || !unit.override_reason.is_empty() {
+        // The statement knows neither expiries nor terms, and takes the customer alone for the actor.
+        let caller = unit.permit.caller;
+        let by_other = unit.permit.customer != caller.user || caller.service.is_some();
+        if unit.hold.is_some() || by_other || !unit.override_reason.is_empty() {
             return Ok(Folding::Nothing);
         }
         // A reason against it may be a thing of the past; the unit of work looks again. The statement

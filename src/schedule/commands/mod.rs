@@ -133,6 +133,7 @@ pub(super) async fn record(
         kind,
         appointment: None,
         actor,
+        via: None,
         at,
         detail,
     };

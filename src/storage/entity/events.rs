@@ -10,6 +10,7 @@ pub struct Model {
     pub kind: String,
     pub appointment_id: Option<Uuid>,
     pub actor_id: Option<Uuid>,
+    pub via_id: Option<Uuid>,
     pub occurred_at: DateTimeUtc,
     pub detail: Json,
 }

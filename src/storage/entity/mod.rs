@@ -1,6 +1,7 @@
 //! The shape of the tables, and nothing else. What the columns mean stands in the migrations.
 #![expect(missing_docs, reason = "columns are described where they are made, in the migrations")]
 
+pub mod api_keys;
 pub mod appointment_types;
 pub mod appointments;
 pub mod attempts;
@@ -14,6 +15,7 @@ pub mod providers;
 pub mod recovery_codes;
 pub mod requests;
 pub mod second_factors;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signing_keys;
 pub mod type_events;

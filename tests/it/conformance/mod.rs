@@ -36,6 +36,7 @@ mod schedule_writes;
 mod schedules;
 mod second_factor;
 mod senseless;
+mod services;
 mod sessions;
 mod signing_keys;
 mod slots;

@@ -24,6 +24,7 @@ use super::{
     schedule_writes,
     schedules::{minutes, schedule_of},
     second_factor,
+    services,
 };
 use crate::support::{
     World, berlin,
@@ -271,6 +272,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     all.extend(of_schedules);
     all.extend(emails::writes::cases(world, cast).await);
     all.extend(second_factor::writes::cases(world, cast).await);
+    all.extend(services::writes::cases(world, cast).await);
     covers_every_write(&all);
     all
 }

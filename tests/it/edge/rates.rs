@@ -1,8 +1,14 @@
 //! How fast one caller may call, and who is one caller.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
-use daybook::grpc::proto::auth::{GetMeRequest, UpdateMeRequest, User};
+use daybook::grpc::proto::{
+    auth::{GetMeRequest, Role, UpdateMeRequest, User},
+    booking::ListAppointmentsRequest,
+};
 use prost_types::FieldMask;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -12,6 +18,7 @@ use crate::support::{
     Engine, World,
     people::{Person, uuid, with_token},
     refusal::{reason_of, refused},
+    services::{BOOKING, any_customer},
 };
 
 /// A rate of one call a second: five calls in a row are let in, and not many more.
@@ -129,4 +136,22 @@ async fn an_address_is_the_one_that_a_trusted_proxy_saw() {
     // The reason has its test here.
     let last = world.auth().get_me(Request::new(GetMeRequest {})).await;
     refused(last, "RATE_LIMITED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_is_counted_by_itself_whomever_it_acts_for() {
+    let world = world("caller_reads").await;
+    let (admin, ada) = (world.admin().await, world.customer().await);
+    let backend = world.backend(&admin, Role::Customer, any_customer(), &[BOOKING]).await;
+    let others = [world.customer().await, world.customer().await, ada.clone()];
+    let turn = AtomicUsize::new(0);
+    let read_for = async || {
+        let whom = &others[turn.fetch_add(1, Ordering::SeqCst) % others.len()];
+        let request = backend.asks_for(ListAppointmentsRequest::default(), &whom.user.name);
+        world.booking().list_appointments(request).await.map(drop)
+    };
+    let before = calls(read_for).await;
+    assert!((BURST..3 * BURST).contains(&before), "{before}");
+    // The customers have their own.
+    assert!(calls(async || read(&world, &ada).await).await >= BURST);
 }

@@ -13,6 +13,7 @@ pub mod proxy;
 pub mod raw;
 pub mod refusal;
 pub mod requests;
+pub mod services;
 pub mod tls;
 pub mod totp;
 pub mod types;
@@ -239,6 +240,9 @@ impl World {
               || ' type_events ' || (SELECT count(*) FROM type_events)
               || ' offerings ' || (SELECT count(*) FROM offerings)
               || ' user_events ' || (SELECT count(*) FROM user_events)
+              || ' service_accounts '
+              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM service_accounts)
+              || ' api_keys ' || (SELECT count(*) FROM api_keys)
               || ' requests ' || (SELECT count(*) FROM requests)",
         )
         .await

@@ -150,10 +150,37 @@ pub fn of(method: &str, name: &str) -> Vec<u8> {
                 .encode_to_vec()
         }
         other => {
-            let request = of_schedules(other, &name).or_else(|| of_bookings(other, &name));
+            let request = of_schedules(other, &name)
+                .or_else(|| of_bookings(other, &name))
+                .or_else(|| of_services(other, &name));
             request.unwrap_or_else(|| panic!("no request for {other}"))
         }
     }
+}
+
+/// The same of service accounts.
+fn of_services(method: &str, name: &str) -> Option<Vec<u8>> {
+    let name = name.to_owned();
+    Some(match method {
+        "GetServiceAccount" => auth::GetServiceAccountRequest { name }.encode_to_vec(),
+        "DisableServiceAccount" => {
+            auth::DisableServiceAccountRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "EnableServiceAccount" => {
+            auth::EnableServiceAccountRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "CreateApiKey" => auth::CreateApiKeyRequest {
+            parent: name,
+            scopes: vec![super::services::BOOKING.to_owned()],
+            expire_time: Some(berlin("2026-12-24 12:00")),
+        }
+        .encode_to_vec(),
+        "ListApiKeys" => {
+            auth::ListApiKeysRequest { parent: name, ..Default::default() }.encode_to_vec()
+        }
+        "RevokeApiKey" => auth::RevokeApiKeyRequest { name }.encode_to_vec(),
+        _ => return None,
+    })
 }
 
 /// The same of what came to bookings later.

@@ -1,0 +1,252 @@
+//! Units of work on service accounts. Each locks the admin first, who must be one still, then the service
+//! account.
+
+use serde_json::{Value, json};
+
+use super::{MOST, MOST_KEYS, ServiceAccount, StoredApiKey, store};
+use crate::{
+    accounts::{
+        audit::{self, Act, Witness},
+        store as accounts,
+    },
+    identity::{
+        api_key::{ActFor, Use},
+        permit::ManageUsers,
+        token::not_authenticated,
+    },
+    kernel::{
+        fault::{Fault, Reason},
+        id::{ApiKeyId, ServiceAccountId},
+    },
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// Makes a service account.
+#[derive(Debug, Clone)]
+pub struct Create {
+    /// The right to.
+    pub permit: ManageUsers,
+    /// What to make.
+    pub account: ServiceAccount,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Create {
+    type Output = ServiceAccount;
+
+    async fn run(&self, tx: &Tx) -> Result<ServiceAccount, Fault> {
+        still_admin(tx, self.permit).await?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        if store::lock_all(tx).await? >= MOST {
+            return Err(Fault::new(
+                Reason::TooMany,
+                format!("there are {MOST} service accounts, which is the most; change one of them"),
+            ));
+        }
+        let account = &self.account;
+        store::insert(tx, account).await?;
+        let detail = json!({ "role": account.role, "act_for": account.act_for });
+        record(tx, &self.witness, Act::ServiceAccountCreated, account.id, detail).await?;
+        self.once.keep(tx, account.id.0, account.version, account, self.witness.now).await?;
+        Ok(account.clone())
+    }
+}
+
+/// What changes about a service account.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Its name, or whom it may act for; what is absent stays.
+    Fields {
+        /// The new name.
+        display_name: Option<String>,
+        /// The new grant.
+        act_for: Option<ActFor>,
+    },
+    /// Whether it is shut out.
+    Disabled(bool),
+}
+
+/// Changes a service account.
+#[derive(Debug, Clone)]
+pub struct ChangeService {
+    /// The right to.
+    pub permit: ManageUsers,
+    /// Which one.
+    pub id: ServiceAccountId,
+    /// The change.
+    pub change: Change,
+    /// The version that was seen, if told.
+    pub expected: Option<i64>,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for ChangeService {
+    type Output = ServiceAccount;
+
+    async fn run(&self, tx: &Tx) -> Result<ServiceAccount, Fault> {
+        still_admin(tx, self.permit).await?;
+        let found = store::lock(tx, self.id).await?;
+        let found = found.ok_or_else(|| Fault::not_found(self.id.name()))?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        if self.expected.is_some_and(|version| version != found.version) {
+            return Err(Fault::stale());
+        }
+        let now = self.witness.now;
+        let mut account = found.clone();
+        let (act, detail) = match &self.change {
+            Change::Fields { display_name, act_for } => {
+                if let Some(name) = display_name {
+                    account.display_name.clone_from(name);
+                }
+                if let Some(act_for) = act_for {
+                    account.act_for.clone_from(act_for);
+                }
+                (Act::ServiceAccountUpdated, json!({ "act_for": account.act_for }))
+            }
+            Change::Disabled(disabled) => {
+                account.disabled = *disabled;
+                let act = if *disabled {
+                    Act::ServiceAccountDisabled
+                } else {
+                    Act::ServiceAccountEnabled
+                };
+                (act, json!({}))
+            }
+        };
+        if account != found {
+            account.version += 1;
+            account.updated_at = now;
+            store::update(tx, &account).await?;
+            record(tx, &self.witness, act, account.id, detail).await?;
+        }
+        self.once.keep(tx, account.id.0, account.version, &account, now).await?;
+        Ok(account)
+    }
+}
+
+/// Makes an API key.
+#[derive(Debug, Clone)]
+pub struct CreateKey {
+    /// The right to.
+    pub permit: ManageUsers,
+    /// The key.
+    pub key: StoredApiKey,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for CreateKey {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        still_admin(tx, self.permit).await?;
+        let account = self.key.account;
+        if store::lock(tx, account).await?.is_none() {
+            return Err(Fault::not_found(account.name()));
+        }
+        if store::good_keys(tx, account, self.witness.now).await? >= MOST_KEYS {
+            return Err(Fault::new(
+                Reason::TooMany,
+                format!("a service account has at most {MOST_KEYS} good keys; revoke one first"),
+            ));
+        }
+        store::insert_key(tx, &self.key).await?;
+        let detail = json!({
+            "api_key": self.key.id.name(account),
+            "scopes": self.key.scopes,
+            "expires": self.key.expires_at,
+        });
+        record(tx, &self.witness, Act::ApiKeyCreated, account, detail).await
+    }
+}
+
+/// Ends an API key.
+#[derive(Debug, Clone)]
+pub struct RevokeKey {
+    /// The right to.
+    pub permit: ManageUsers,
+    /// Whose.
+    pub account: ServiceAccountId,
+    /// Which one.
+    pub id: ApiKeyId,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for RevokeKey {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        still_admin(tx, self.permit).await?;
+        let absent = || Fault::not_found(self.id.name(self.account));
+        store::lock(tx, self.account).await?.ok_or_else(absent)?;
+        let key = store::find_key(tx, self.account, self.id).await?.ok_or_else(absent)?;
+        if key.revoked_at.is_some() {
+            return Ok(());
+        }
+        store::revoke_key(tx, self.id, self.witness.now).await?;
+        let detail = json!({ "api_key": self.id.name(self.account) });
+        record(tx, &self.witness, Act::ApiKeyRevoked, self.account, detail).await
+    }
+}
+
+/// Writes down what was done with a key.
+#[derive(Debug, Clone)]
+pub struct NoteUse {
+    /// Whose.
+    pub account: ServiceAccountId,
+    /// Which one.
+    pub id: ApiKeyId,
+    /// What.
+    pub what: Use,
+    /// When; nobody in person.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for NoteUse {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        if let Some((at, address)) = self.what.used {
+            let address = address.map(|address| address.to_canonical().to_string());
+            store::note_use(tx, self.id, at, &address.unwrap_or_default()).await?;
+        }
+        let Some((at, _, why, count)) = self.what.refused else { return Ok(()) };
+        let witness = Witness { now: at, ..self.witness.clone() };
+        let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
+        record(tx, &witness, Act::ApiKeyRefused, self.account, detail).await
+    }
+}
+
+/// The permit was given by a token, before this transaction: who was an admin then must be one now, or a key
+/// would outlast the right to make it.
+async fn still_admin(tx: &Tx, permit: ManageUsers) -> Result<(), Fault> {
+    let admin = accounts::lock(tx, permit.admin).await?;
+    if admin.is_some_and(|admin| admin.user.administers()) {
+        return Ok(());
+    }
+    Err(not_authenticated())
+}
+
+async fn record(
+    tx: &Tx,
+    witness: &Witness,
+    act: Act,
+    account: ServiceAccountId,
+    mut detail: Value,
+) -> Result<(), Fault> {
+    if let Some(fields) = detail.as_object_mut() {
+        fields.insert("service_account".to_owned(), json!(account.name()));
+    }
+    audit::store::record(tx, witness.of(act, None, None, detail)).await
+}

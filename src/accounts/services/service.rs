@@ -1,0 +1,289 @@
+//! What admins can do with service accounts, and what the server does with their keys.
+
+use std::{collections::HashSet, sync::Arc};
+
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::{
+    ServiceAccount, StoredApiKey,
+    commands::{Change, ChangeService, Create, CreateKey, NoteUse, RevokeKey},
+    store,
+};
+use crate::{
+    accounts::audit::Witness,
+    identity::{
+        Origin, Role,
+        api_key::{ActFor, ApiKey, ApiKeys, Known, KnownAccount, KnownKey},
+        permit::ManageUsers,
+    },
+    kernel::{
+        ambient::Ambient,
+        fault::Fault,
+        id::{ApiKeyId, ServiceAccountId},
+        time::Instant,
+    },
+    storage::{Deadline, Query, Snapshot, Store, request::Once},
+};
+
+/// Service accounts.
+#[derive(Debug, Clone)]
+pub struct ServiceAccounts {
+    /// The database.
+    pub store: Store,
+    /// Clock, ids and randomness.
+    pub ambient: Ambient,
+    /// What the interceptor knows of their keys.
+    pub keys: ApiKeys,
+    /// Held from a look at the database until what it saw is known, so that no look that began earlier
+    /// takes the place of a later one.
+    pub looking: Arc<Mutex<()>>,
+}
+
+/// A fresh key, with what is stored of it.
+#[derive(Debug)]
+pub struct Fresh {
+    /// The key itself, to be told once.
+    pub key: ApiKey,
+    /// What is stored of it.
+    pub stored: StoredApiKey,
+}
+
+impl ServiceAccounts {
+    /// Makes a service account.
+    pub async fn create(
+        &self,
+        deadline: Deadline,
+        permit: ManageUsers,
+        (display_name, role, act_for): (String, Role, ActFor),
+        once: Once,
+        origin: Origin,
+    ) -> Result<ServiceAccount, Fault> {
+        let witness = self.witness(permit, origin);
+        let now = witness.now;
+        let account = ServiceAccount {
+            id: ServiceAccountId(self.ambient.id(now)),
+            display_name,
+            role,
+            act_for,
+            disabled: false,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        let made = self.store.run(deadline, Create { permit, account, once, witness }).await?;
+        self.look_again().await;
+        Ok(made)
+    }
+
+    /// A service account.
+    pub async fn get(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        id: ServiceAccountId,
+    ) -> Result<ServiceAccount, Fault> {
+        let found = self.store.read(deadline, ById(id)).await?;
+        found.ok_or_else(|| Fault::not_found(id.name()))
+    }
+
+    /// The service accounts after this one, in the order of their making.
+    pub async fn list(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<ServiceAccount>, Fault> {
+        self.store.read(deadline, List { after, limit }).await
+    }
+
+    /// Changes a service account.
+    pub async fn change(
+        &self,
+        deadline: Deadline,
+        permit: ManageUsers,
+        (id, change, expected): (ServiceAccountId, Change, Option<i64>),
+        once: Once,
+        origin: Origin,
+    ) -> Result<ServiceAccount, Fault> {
+        let witness = self.witness(permit, origin);
+        let unit = ChangeService { permit, id, change, expected, once, witness };
+        let changed = self.store.run(deadline, unit).await?;
+        self.look_again().await;
+        Ok(changed)
+    }
+
+    /// Makes a key.
+    pub async fn create_key(
+        &self,
+        deadline: Deadline,
+        permit: ManageUsers,
+        account: ServiceAccountId,
+        (scopes, expires_at): (Vec<String>, Instant),
+        origin: Origin,
+    ) -> Result<Fresh, Fault> {
+        let witness = self.witness(permit, origin);
+        let now = witness.now;
+        let key = ApiKey::new(ApiKeyId(self.ambient.id(now)), self.ambient.bytes());
+        let stored = StoredApiKey {
+            id: key.id,
+            account,
+            hash: key.hash(),
+            scopes,
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+            last_used_at: None,
+            last_address: String::new(),
+        };
+        let unit = CreateKey { permit, key: stored.clone(), witness };
+        self.store.run(deadline, unit).await?;
+        self.look_again().await;
+        Ok(Fresh { key, stored })
+    }
+
+    /// The keys of a service account after this one, in the order of their making.
+    pub async fn keys_of(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        account: ServiceAccountId,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<StoredApiKey>, Fault> {
+        let found = self.store.read(deadline, ListKeys { account, after, limit }).await?;
+        found.ok_or_else(|| Fault::not_found(account.name()))
+    }
+
+    /// Ends a key.
+    pub async fn revoke_key(
+        &self,
+        deadline: Deadline,
+        permit: ManageUsers,
+        (account, id): (ServiceAccountId, ApiKeyId),
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let witness = self.witness(permit, origin);
+        self.store.run(deadline, RevokeKey { permit, account, id, witness }).await?;
+        self.look_again().await;
+        Ok(())
+    }
+
+    /// Learns what there is. Called every second, and after each change that was made here.
+    pub async fn follow(&self) -> Result<(), Fault> {
+        let _looking = self.looking.lock().await;
+        let known = self.store.look(Everything(self.ambient.now())).await?;
+        self.keys.set(known);
+        Ok(())
+    }
+
+    /// Writes down which keys were used and refused, each at most once a minute.
+    pub async fn note_uses(&self, deadline: Deadline) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        for (id, account, what) in self.keys.take_uses(now) {
+            let address = what.refused.and_then(|(_, address, ..)| address);
+            let origin = Origin { address, ..Origin::default() };
+            let witness = Witness { id: self.ambient.id(now), actor: None, origin, now };
+            self.store.run(deadline, NoteUse { account, id, what, witness }).await?;
+        }
+        Ok(())
+    }
+
+    /// After a change that was made: where it cannot be seen now, it is seen within a second.
+    async fn look_again(&self) {
+        if let Err(fault) = self.follow().await {
+            tracing::warn!(%fault, "looking at the API keys after a change");
+        }
+    }
+
+    fn witness(&self, permit: ManageUsers, origin: Origin) -> Witness {
+        let now = self.ambient.now();
+        Witness { id: self.ambient.id(now), actor: Some(permit.admin), origin, now }
+    }
+}
+
+struct ById(ServiceAccountId);
+
+impl Query for ById {
+    type Output = Option<ServiceAccount>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find(at, self.0).await
+    }
+}
+
+struct List {
+    after: Option<Uuid>,
+    limit: u64,
+}
+
+impl Query for List {
+    type Output = Vec<ServiceAccount>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::list(at, self.after, Some(self.limit)).await
+    }
+}
+
+struct ListKeys {
+    account: ServiceAccountId,
+    after: Option<Uuid>,
+    limit: u64,
+}
+
+impl Query for ListKeys {
+    /// Nothing if there is no such service account.
+    type Output = Option<Vec<StoredApiKey>>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        if store::find(at, self.account).await?.is_none() {
+            return Ok(None);
+        }
+        store::list_keys(at, self.account, self.after, self.limit).await.map(Some)
+    }
+}
+
+/// All that the interceptor has to know.
+struct Everything(Instant);
+
+impl Query for Everything {
+    type Output = Known;
+
+    async fn run(&self, at: &Snapshot) -> Result<Known, Fault> {
+        // Keys before accounts: a key that is seen has an account that is seen.
+        let keys = store::known_keys(at, self.0).await?;
+        if keys.is_empty() {
+            return Ok(Known::default());
+        }
+        let accounts = store::list(at, None, None).await?;
+        let acts = |of: &ServiceAccount| {
+            !of.disabled && (of.act_for.any_customer || !of.act_for.customers.is_empty())
+        };
+        let not_to_act_for = if accounts.iter().any(acts) {
+            store::not_to_act_for(at).await?
+        } else {
+            HashSet::new()
+        };
+        let known_key = |key: StoredApiKey| {
+            let known = KnownKey {
+                account: key.account,
+                hash: key.hash,
+                scopes: key.scopes,
+                expires_at: key.expires_at,
+                revoked: key.revoked_at.is_some(),
+                last_used_at: key.last_used_at,
+            };
+            (key.id, known)
+        };
+        let known_account = |account: ServiceAccount| {
+            let ServiceAccount { id, role, act_for, disabled, .. } = account;
+            (id, KnownAccount { role, act_for, disabled })
+        };
+        Ok(Known {
+            keys: keys.into_iter().map(known_key).collect(),
+            accounts: accounts.into_iter().map(known_account).collect(),
+            not_to_act_for,
+        })
+    }
+}

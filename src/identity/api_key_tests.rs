@@ -1,0 +1,131 @@
+//! Keys as text, and what the snapshot says about them.
+
+use super::*;
+
+fn at(seconds: i64) -> Instant {
+    chrono::DateTime::from_timestamp(seconds, 0).unwrap()
+}
+
+fn key() -> ApiKey {
+    ApiKey::new(ApiKeyId(Uuid::from_u128(7)), [9; SECRET])
+}
+
+const METHOD: &str = "a.v1.B/C";
+
+fn keys(scopes: &[&str], act_for: ActFor) -> ApiKeys {
+    let account = ServiceAccountId(Uuid::from_u128(1));
+    let known_key = KnownKey {
+        account,
+        hash: key().hash(),
+        scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        expires_at: at(100),
+        revoked: false,
+        last_used_at: None,
+    };
+    let known = KnownAccount { role: Role::Admin, act_for, disabled: false };
+    let keys = ApiKeys::default();
+    keys.set(Known {
+        keys: [(key().id, known_key)].into(),
+        accounts: [(account, known)].into(),
+        not_to_act_for: [UserId(Uuid::from_u128(66))].into(),
+    });
+    keys
+}
+
+fn asked(act_for: Option<u128>) -> Asked<'static> {
+    let act_for = act_for.map(|id| UserId(Uuid::from_u128(id)));
+    Asked { method: METHOD, in_scopes: true, act_for, address: None }
+}
+
+#[test]
+fn a_key_reads_back_and_nothing_else_does() {
+    let text = key().text();
+    assert_eq!(ApiKey::parse(&text), Some(key()));
+    assert_eq!(text.len(), PREFIX.len() + 32 + 1 + 48);
+    assert!(text.starts_with(&prefix(key().id)));
+    assert!(!format!("{:?}", key()).contains('9'), "{:?}", key());
+    for place in 0..text.len() {
+        for other in ["A", "a", "_", "-", "0", " ", "", "AA"] {
+            let mut bad = text.clone();
+            bad.replace_range(place..=place, other);
+            assert!(bad == text || ApiKey::parse(&bad).is_none(), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn an_expired_key_and_one_of_another_secret_are_refused() {
+    let keys = keys(&[METHOD], ActFor::default());
+    let text = key().text();
+    keys.check(&text, None, at(99)).unwrap();
+    assert!(keys.check(&text, None, at(100)).is_err());
+    let other = ApiKey::new(key().id, [8; SECRET]).text();
+    assert!(keys.check(&other, None, at(99)).is_err());
+    let taken = keys.take_uses(at(100));
+    let (_, _, noted) = &taken[0];
+    assert_eq!(noted.used, Some((at(99), None)));
+    assert_eq!(noted.refused, Some((at(99), None, Refusal::WrongSecret, 2)));
+}
+
+#[test]
+fn scopes_are_services_and_methods_and_no_beginnings_of_them() {
+    for (scopes, fits) in [
+        (&["a.v1.B/C"][..], true),
+        (&["a.v1.B"], true),
+        (&["x", "a.v1.B"], true),
+        (&["a.v1"], false),
+        (&["a.v1.B/"], false),
+        (&["a.v1.B/D"], false),
+        (&["a.v1.BB"], false),
+        (&["*"], false),
+        (&[""], false),
+        (&[], false),
+    ] {
+        let keys = keys(scopes, ActFor::default());
+        assert_eq!(keys.admit(key().id, asked(None), at(0)).is_ok(), fits, "{scopes:?}");
+        let asked = Asked { in_scopes: false, ..asked(None) };
+        assert!(keys.admit(key().id, asked, at(0)).is_err());
+    }
+}
+
+#[test]
+fn a_service_account_acts_for_whom_it_is_granted_and_as_a_customer() {
+    let any = ActFor { any_customer: true, customers: Vec::new() };
+    let one = ActFor { any_customer: false, customers: vec![UserId(Uuid::from_u128(5))] };
+    for (act_for, user, granted) in [
+        (ActFor::default(), 5, false),
+        (one.clone(), 5, true),
+        (one, 6, false),
+        (any.clone(), 5, true),
+        (any, 66, false),
+    ] {
+        let keys = keys(&[METHOD], act_for);
+        match keys.admit(key().id, asked(Some(user)), at(0)) {
+            Ok(caller) => {
+                assert!(granted);
+                assert_eq!((caller.user.0.as_u128(), caller.role), (user, Role::Customer));
+                assert!(caller.service.is_some() && !caller.is_service());
+            }
+            Err(fault) => assert!(!granted && fault.reason() == Reason::ActForRefused),
+        }
+    }
+}
+
+#[test]
+fn what_is_written_down_of_a_key_is_bounded() {
+    let keys = keys(&[METHOD], ActFor::default());
+    let text = key().text();
+    let mut written = 0;
+    for second in 0..100 {
+        for _ in 0..10 {
+            drop(keys.check(&text, None, at(second)));
+            drop(keys.admit(key().id, asked(Some(1)), at(second)));
+        }
+        written += keys.take_uses(at(second)).len();
+    }
+    // At once, and a minute later.
+    assert_eq!(written, 2);
+    // What nobody has is not remembered.
+    assert!(keys.check(&ApiKey::new(ApiKeyId(Uuid::nil()), [0; 32]).text(), None, at(1)).is_err());
+    assert!(keys.0.uses.lock().unwrap().len() <= 1);
+}
