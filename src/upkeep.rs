@@ -1,5 +1,5 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
-//! tokens were ended and which keys there are, replace old keys, send letters, forget what is old. Each in a
+//! tokens were ended and which keys there are, replace old keys, send letters, end erasures, forget what is old. Each in a
 //! loop of its own, so that none waits for another.
 
 use std::time::Duration;
@@ -27,6 +27,8 @@ const RETRY_ROTATION: Duration = Duration::from_mins(1);
 const STALE: Duration = Duration::from_secs(30);
 /// How often to look for letters that wait.
 const LOOK_FOR_MAIL: Duration = Duration::from_secs(1);
+/// How often to look for erasures that are not ended.
+const LOOK_FOR_ERASURES: Duration = Duration::from_secs(2);
 /// How often old requests and sessions are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
@@ -47,6 +49,7 @@ pub(crate) async fn follow(
             rotate_keys(&accounts.signing),
             forget_old(&store, &accounts),
             send_mail(&accounts.mail),
+            carry_erasures_through(&accounts),
         )?;
         Ok(())
     };
@@ -157,6 +160,19 @@ async fn send_mail(mail: &Mail) -> Result<(), Error> {
         tokio::select! {
             () = mail.written() => {}
             () = tokio::time::sleep(LOOK_FOR_MAIL) => {}
+        }
+    }
+}
+
+/// Ends the erasures that their callers did not wait for, or that a process left behind. All processes look;
+/// each batch is done once, because it is looked for again under its provider's lock.
+async fn carry_erasures_through(accounts: &Accounts) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(LOOK_FOR_ERASURES).await;
+        match accounts.carry_erasures_through().await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "ended erasures"),
+            Err(fault) => tracing::debug!(%fault, "looking for erasures"),
         }
     }
 }

@@ -20,6 +20,7 @@ mod m0008_attempts;
 mod m0009_signing_keys;
 mod m0010_second_factor;
 mod m0011_mail;
+mod m0013_erasures;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_signing_keys::Migration),
             Box::new(m0010_second_factor::Migration),
             Box::new(m0011_mail::Migration),
+            Box::new(m0013_erasures::Migration),
         ]
     }
 }

@@ -109,6 +109,9 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::SecondFactorFailed => audit_event::Kind::SecondFactorFailed,
         Act::RecoveryCodeUsed => audit_event::Kind::RecoveryCodeUsed,
         Act::RecoveryCodesRegenerated => audit_event::Kind::RecoveryCodesRegenerated,
+        Act::DataExported => audit_event::Kind::DataExported,
+        Act::AccountDeleted => audit_event::Kind::AccountDeleted,
+        Act::AccountErased => audit_event::Kind::AccountErased,
     }
 }
 

@@ -57,11 +57,17 @@ pub enum Act {
     RecoveryCodeUsed,
     /// New recovery codes took the place of the old ones.
     RecoveryCodesRegenerated,
+    /// Somebody was given all that is stored about them.
+    DataExported,
+    /// An account was deleted by its owner.
+    AccountDeleted,
+    /// An account was deleted by an admin.
+    AccountErased,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -84,6 +90,9 @@ impl Act {
         Self::SecondFactorFailed,
         Self::RecoveryCodeUsed,
         Self::RecoveryCodesRegenerated,
+        Self::DataExported,
+        Self::AccountDeleted,
+        Self::AccountErased,
     ];
 
     /// The word used in the table.
@@ -111,6 +120,9 @@ impl Act {
             Self::SecondFactorFailed => "second_factor_failed",
             Self::RecoveryCodeUsed => "recovery_code_used",
             Self::RecoveryCodesRegenerated => "recovery_codes_regenerated",
+            Self::DataExported => "data_exported",
+            Self::AccountDeleted => "account_deleted",
+            Self::AccountErased => "account_erased",
         }
     }
 

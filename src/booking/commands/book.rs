@@ -289,7 +289,7 @@ impl UnitOfWork for Book {
                 (self.draft(&provider, hours, &checked), limit)
             }
         };
-        let account = accounts::store::find(tx, customer).await?;
+        let account = accounts::store::find_to_book(tx, customer).await?;
         let Some(account) = account.filter(|account| !account.user.disabled) else {
             return Err(if customer == self.permit.caller.user {
                 // Shut out since the token was checked.

@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod decide;
+pub mod erase;
 pub mod hold;
 pub mod relocate;
 

@@ -1,5 +1,6 @@
 //! Appointments as rows.
 
+pub mod erased;
 pub mod folded;
 pub mod found;
 
