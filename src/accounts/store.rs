@@ -232,6 +232,46 @@ pub async fn record(
     Ok(())
 }
 
+/// Something that happened to an account, as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happened {
+    /// Its number.
+    pub version: i64,
+    /// The word of its kind.
+    pub kind: String,
+    /// Who did it, if that is known.
+    pub actor: Option<UserId>,
+    /// When.
+    pub at: Instant,
+    /// More about it.
+    pub detail: Value,
+}
+
+/// The history of an account after this number, oldest first.
+pub async fn history(
+    at: &impl Session,
+    user: UserId,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<Happened>, Fault> {
+    let rows = user_events::Entity::find()
+        .filter(user_events::Column::UserId.eq(user.0))
+        .filter(user_events::Column::Version.gt(after))
+        .order_by_asc(user_events::Column::Version)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    let happened = |row: user_events::Model| Happened {
+        version: row.version,
+        kind: row.kind,
+        actor: row.actor_id.map(UserId),
+        at: row.occurred_at,
+        detail: row.detail,
+    };
+    Ok(rows.into_iter().map(happened).collect())
+}
+
 fn active(account: &Account) -> users::ActiveModel {
     let user = &account.user;
     users::ActiveModel {

@@ -154,6 +154,9 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ngcpa EmailService/ResetPassword
     --cpa EmailService/RequestEmailChange
     ngcpa EmailService/ConfirmEmailChange
+    --cpa PersonalDataService/ExportMyData
+    --cpa PersonalDataService/DeleteMyAccount
+    ----a PersonalDataService/EraseUser
     --cpa SecondFactorService/GetSecondFactor
     --cpa SecondFactorService/EnrolTotp
     --cpa SecondFactorService/ConfirmTotp
@@ -377,6 +380,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("DisableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("EnableUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("ResetSecondFactor", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("EraseUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
     let naming = methods().into_iter().filter(|(path, method)| {
