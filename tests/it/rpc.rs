@@ -154,9 +154,6 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ngcpa EmailService/ResetPassword
     --cpa EmailService/RequestEmailChange
     ngcpa EmailService/ConfirmEmailChange
-    --cpa PersonalDataService/ExportMyData
-    --cpa PersonalDataService/DeleteMyAccount
-    ----a PersonalDataService/EraseUser
     --cpa SecondFactorService/GetSecondFactor
     --cpa SecondFactorService/EnrolTotp
     --cpa SecondFactorService/ConfirmTotp
@@ -164,9 +161,6 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa SecondFactorService/DisableTotp
     ngcpa SecondFactorService/EnrolTotpAtLogIn
     ----a SecondFactorService/ResetSecondFactor
-    --cpa AvailabilityService/ListSlots
-    --cpa AvailabilityService/FindFirstSlot
-    --cpa AvailabilityService/ExplainSlot
     --cpa BookingService/BookAppointment
     --cpa BookingService/GetAppointment
     --cpa BookingService/ListAppointments
@@ -204,6 +198,12 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ----a ScheduleService/CreateClosure
     ----a ScheduleService/DeleteClosure
     --cpa ScheduleService/ListClosures
+    --cpa PersonalDataService/ExportMyData
+    --cpa PersonalDataService/DeleteMyAccount
+    ----a PersonalDataService/EraseUser
+    --cpa AvailabilityService/ListSlots
+    --cpa AvailabilityService/FindFirstSlot
+    --cpa AvailabilityService/ExplainSlot
     ngcpa Health/Check
     ngcpa Health/Watch
     ngcpa ServerReflection/ServerReflectionInfo

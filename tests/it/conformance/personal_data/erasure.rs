@@ -31,6 +31,7 @@ use crate::{
 behaviours!(
     nothing_that_a_deleted_customer_wrote_or_was_called_is_stored,
     what_the_provider_needs_stays,
+    letters_that_wait_are_not_sent_any_more,
     the_address_is_free_for_somebody_else,
     password_and_code_are_asked_for,
     an_admin_erases_somebody_who_asks,
@@ -151,7 +152,7 @@ async fn talkative(world: &World, admin: &Person, provider: &Person, other: &Per
 
 async fn nothing_that_a_deleted_customer_wrote_or_was_called_is_stored(world: World) {
     let (admin, provider) = (world.admin().await, world.provider().await);
-    // Where no letter can be delivered, they wait; codes are stored with addresses.
+    // Codes are stored with their addresses.
     let (world, mail) = world.mailing(&[]).await;
     let customer = talkative(&world, &admin, &provider, &world.provider().await).await;
     let email = customer.user.email.clone();
@@ -165,13 +166,6 @@ async fn nothing_that_a_deleted_customer_wrote_or_was_called_is_stored(world: Wo
     world.email().request_email_change(customer.asks(elsewhere)).await.unwrap();
     mail.letter(&format!("new.{email}")).await;
     world.nothing_waits().await;
-    // A letter to the address and one to another waits.
-    world
-        .execute(
-            "UPDATE letters SET due_at = '2100-01-01T00:00:00Z'",
-            "UPDATE letters SET due_at = '2100-01-01'",
-        )
-        .await;
     // The control: all of it is there before.
     let stored = dump(&world).await;
     for number in 0..=8 {
@@ -231,6 +225,23 @@ async fn what_the_provider_needs_stays(world: World) {
         daybook::grpc::proto::booking::CompleteAppointmentRequest { name, ..Default::default() };
     world.booking().complete_appointment(provider.asks(done)).await.unwrap();
     world.nothing_is_amiss().await;
+}
+
+async fn letters_that_wait_are_not_sent_any_more(world: World) {
+    // Nobody listens there, so that letters wait.
+    let nowhere = [("mail.transport", "smtp"), ("mail.smtp_url", "smtp://127.0.0.1:1")];
+    let world = world.beside_with(&nowhere).await;
+    let (customer, other) = (world.customer().await, world.customer().await);
+    let waiting = "SELECT count(*) FROM letters";
+    for person in [&customer, &other] {
+        let email = person.user.email.clone();
+        let forgotten = RequestPasswordResetRequest { email, request_id: uuid() };
+        world.email().request_password_reset(forgotten).await.unwrap();
+    }
+    let before = world.count(waiting).await;
+    assert!(before >= 2 && before % 2 == 0, "{before}");
+    world.leaves(&customer).await.unwrap();
+    assert_eq!(world.count(waiting).await, before / 2);
 }
 
 async fn the_address_is_free_for_somebody_else(world: World) {

@@ -44,17 +44,11 @@ async fn a_deleted_provider_leaves_no_words_and_nobody_waiting(world: World) {
     let time_off =
         Some(TimeOff { start_time, end_time, reason: CANARY.to_owned(), ..Default::default() });
     let parent = provider.provider();
-    let off = CreateTimeOffRequest {
-        parent: parent.clone(),
-        time_off,
-        request_id: uuid(),
-        ..Default::default()
-    };
+    let off = CreateTimeOffRequest { parent: parent.clone(), time_off, request_id: uuid() };
     world.schedule().create_time_off(provider.asks(off)).await.unwrap();
     let schedule = Some(Schedule { time_zone: "UTC".to_owned(), ..Default::default() });
     let (schedule_id, request_id) = ("andrena".to_owned(), uuid());
-    let named =
-        CreateScheduleRequest { parent, schedule_id, schedule, request_id, ..Default::default() };
+    let named = CreateScheduleRequest { parent, schedule_id, schedule, request_id };
     world.schedule().create_schedule(provider.asks(named)).await.unwrap();
     // One that took place, of no type; what was agreed of a type with its name stays with the customer.
     let (start, end) = (berlin("2026-11-23 09:00"), berlin("2026-11-23 09:30"));
