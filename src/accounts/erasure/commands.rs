@@ -145,7 +145,8 @@ async fn wipe(
     let ended = Ended { least: account.token_generation + 1, kept: None };
     let user = User {
         display_name: String::new(),
-        email: Email::stored(format!("{}@erased.invalid", id.0)),
+        // No address: nobody can sign up with it, before or after, and be in the way.
+        email: Email::stored(format!("erased {}", id.0)),
         email_verified_at: None,
         role: Role::Customer,
         time_zone: Tz::UTC,
