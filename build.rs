@@ -9,6 +9,7 @@ const FILES: &[&str] = &[
     "daybook/auth/v1/auth.proto",
     "daybook/auth/v1/email.proto",
     "daybook/auth/v1/error_reason.proto",
+    "daybook/auth/v1/personal_data.proto",
     "daybook/auth/v1/second_factor.proto",
     "daybook/auth/v1/service_account.proto",
     "daybook/booking/v1/availability.proto",

@@ -1,6 +1,6 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
 //! tokens were ended and which keys there are, replace old keys, write down which API keys were used, send
-//! letters, forget what is old. Each in a
+//! letters, end erasures, forget what is old. Each in a
 //! loop of its own, so that none waits for another.
 
 use std::time::Duration;
@@ -32,6 +32,8 @@ const RETRY_ROTATION: Duration = Duration::from_mins(1);
 const STALE: Duration = Duration::from_secs(30);
 /// How often to look for letters that wait.
 const LOOK_FOR_MAIL: Duration = Duration::from_secs(1);
+/// How often to look for erasures that are not ended.
+const LOOK_FOR_ERASURES: Duration = Duration::from_secs(2);
 /// How often old requests and sessions are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
 /// For work that no caller waits for.
@@ -55,6 +57,7 @@ pub(crate) async fn follow(
             forget_old(&store, &accounts),
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
+            carry_erasures_through(&accounts),
         )?;
         Ok(())
     };
@@ -182,6 +185,19 @@ async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
         tokio::time::sleep(FOLLOW).await;
         if let Err(fault) = services.note_uses(Deadline::after(BACKGROUND)).await {
             tracing::debug!(%fault, "writing down the use of API keys");
+        }
+    }
+}
+
+/// Ends the erasures that their callers did not wait for, or that a process left behind. All processes look;
+/// each batch is done once, because it is looked for again under its provider's lock.
+async fn carry_erasures_through(accounts: &Accounts) -> Result<(), Error> {
+    loop {
+        tokio::time::sleep(LOOK_FOR_ERASURES).await;
+        match accounts.carry_erasures_through().await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "ended erasures"),
+            Err(fault) => tracing::debug!(%fault, "looking for erasures"),
         }
     }
 }

@@ -21,6 +21,7 @@ mod m0009_signing_keys;
 mod m0010_second_factor;
 mod m0011_mail;
 mod m0012_service_accounts;
+mod m0013_erasures;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_second_factor::Migration),
             Box::new(m0011_mail::Migration),
             Box::new(m0012_service_accounts::Migration),
+            Box::new(m0013_erasures::Migration),
         ]
     }
 }

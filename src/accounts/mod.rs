@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod commands;
 pub mod emails;
+pub mod erasure;
 pub mod guessing;
 pub mod second_factor;
 pub mod service;
@@ -98,6 +99,8 @@ pub enum Kind {
     SecondFactorDisabled,
     /// An admin took the second factor off.
     SecondFactorReset,
+    /// It was deleted, by its owner or by an admin.
+    Erased,
 }
 
 impl Kind {
@@ -116,6 +119,7 @@ impl Kind {
             Self::SecondFactorEnabled => "second_factor_enabled",
             Self::SecondFactorDisabled => "second_factor_disabled",
             Self::SecondFactorReset => "second_factor_reset",
+            Self::Erased => "erased",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::LockType,
+    Select, sea_query::LockType,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -42,27 +42,47 @@ impl std::fmt::Debug for Account {
     }
 }
 
-/// Finds an account.
+/// Finds an account. One that was erased is not found, here and below.
 pub async fn find(at: &impl Session, id: UserId) -> Result<Option<Account>, Fault> {
-    let row = users::Entity::find_by_id(id.0).one(at.db()).await;
+    let row = present().filter(users::Column::UserId.eq(id.0)).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
 }
 
 /// Finds the account that logs in with this address.
 pub async fn find_by_email(at: &impl Session, email: &Email) -> Result<Option<Account>, Fault> {
-    let row =
-        users::Entity::find().filter(users::Column::Email.eq(email.as_str())).one(at.db()).await;
+    let row = present().filter(users::Column::Email.eq(email.as_str())).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
 }
 
 /// Finds an account and locks it until the transaction ends.
 pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
-    let mut query = users::Entity::find_by_id(id.0);
+    lock_with(tx, id, LockType::NoKeyUpdate).await
+}
+
+/// Finds an account whose holder books. Keeps it from being erased until the transaction ends, and nothing
+/// else from happening to it: after an erasure nobody books with what was read before it.
+pub async fn find_to_book(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
+    lock_with(tx, id, LockType::KeyShare).await
+}
+
+/// Finds an account that is to be erased, and locks it until the transaction ends. Waits for bookings that
+/// are under way.
+pub async fn lock_to_erase(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
+    lock_with(tx, id, LockType::Update).await
+}
+
+async fn lock_with(tx: &Tx, id: UserId, lock: LockType) -> Result<Option<Account>, Fault> {
+    let mut query = present().filter(users::Column::UserId.eq(id.0));
     if tx.engine() == Engine::Postgres {
-        query = query.lock(LockType::NoKeyUpdate);
+        query = query.lock(lock);
     }
     let row = query.one(tx.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+}
+
+/// The accounts that were not erased.
+fn present() -> Select<users::Entity> {
+    users::Entity::find().filter(users::Column::ErasedAt.is_null())
 }
 
 /// Finds two accounts and locks them until the transaction ends. In the order of their ids, so that
@@ -72,7 +92,7 @@ pub async fn lock_both(
     one: UserId,
     other: UserId,
 ) -> Result<(Option<Account>, Option<Account>), Fault> {
-    let mut query = users::Entity::find()
+    let mut query = present()
         .filter(users::Column::UserId.is_in([one.0, other.0]))
         .order_by_asc(users::Column::UserId);
     if tx.engine() == Engine::Postgres {
@@ -91,9 +111,25 @@ pub async fn lock_both(
     Ok(found)
 }
 
+/// Locks two accounts, one of which is to be erased, in the order of their ids; the first of the two, if
+/// it is there.
+pub async fn lock_both_to_erase(
+    tx: &Tx,
+    one: UserId,
+    erased: UserId,
+) -> Result<Option<Account>, Fault> {
+    if one.0 < erased.0 {
+        let found = lock(tx, one).await?;
+        lock_to_erase(tx, erased).await?;
+        return Ok(found);
+    }
+    lock_to_erase(tx, erased).await?;
+    lock(tx, one).await
+}
+
 /// The accounts after this one in the order of their ids, which is the order of their making.
 pub async fn list(at: &impl Session, after: Option<Uuid>, limit: u64) -> Result<Vec<User>, Fault> {
-    let mut query = users::Entity::find();
+    let mut query = present();
     if let Some(after) = after {
         query = query.filter(users::Column::UserId.gt(after));
     }
@@ -134,6 +170,7 @@ pub async fn insert(tx: &Tx, account: &Account) -> Result<(), Fault> {
         created_at: Set(user.created_at),
         kept_session: Set(None),
         tokens_ended_at: Set(None),
+        erased_at: Set(None),
         ..active(account)
     };
     let done = users::Entity::insert(row).exec_without_returning(tx.db()).await;
@@ -193,6 +230,46 @@ pub async fn record(
         .await
         .map_err(|e| engine::fault(&e))?;
     Ok(())
+}
+
+/// Something that happened to an account, as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happened {
+    /// Its number.
+    pub version: i64,
+    /// The word of its kind.
+    pub kind: String,
+    /// Who did it, if that is known.
+    pub actor: Option<UserId>,
+    /// When.
+    pub at: Instant,
+    /// More about it.
+    pub detail: Value,
+}
+
+/// The history of an account after this number, oldest first.
+pub async fn history(
+    at: &impl Session,
+    user: UserId,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<Happened>, Fault> {
+    let rows = user_events::Entity::find()
+        .filter(user_events::Column::UserId.eq(user.0))
+        .filter(user_events::Column::Version.gt(after))
+        .order_by_asc(user_events::Column::Version)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    let happened = |row: user_events::Model| Happened {
+        version: row.version,
+        kind: row.kind,
+        actor: row.actor_id.map(UserId),
+        at: row.occurred_at,
+        detail: row.detail,
+    };
+    Ok(rows.into_iter().map(happened).collect())
 }
 
 fn active(account: &Account) -> users::ActiveModel {

@@ -2,6 +2,8 @@
 
 pub mod commands;
 pub mod drift_service;
+pub mod erasure_service;
+pub mod export;
 pub mod fairness;
 pub mod policy;
 pub mod service;

@@ -112,6 +112,23 @@ pub async fn list(
     Ok(readable.collect())
 }
 
+/// The provider's own types after this one, in the order of their ids.
+pub async fn owned_by(
+    at: &impl Session,
+    owner: ProviderId,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<AppointmentType>, Fault> {
+    use appointment_types::Column;
+    let mut query = appointment_types::Entity::find().filter(Column::OwnerId.eq(owner.0));
+    if let Some(after) = after {
+        query = query.filter(Column::TypeId.gt(after));
+    }
+    let query = query.order_by_asc(Column::TypeId).limit(limit);
+    let rows = query.all(at.db()).await.map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(appointment_type).collect()
+}
+
 /// Whether a row of the types is private.
 pub fn is_private(engine: Engine) -> Expr {
     Expr::cust(match engine {

@@ -116,6 +116,9 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::ApiKeyCreated => audit_event::Kind::ApiKeyCreated,
         Act::ApiKeyRevoked => audit_event::Kind::ApiKeyRevoked,
         Act::ApiKeyRefused => audit_event::Kind::ApiKeyRefused,
+        Act::DataExported => audit_event::Kind::DataExported,
+        Act::AccountDeleted => audit_event::Kind::AccountDeleted,
+        Act::AccountErased => audit_event::Kind::AccountErased,
     }
 }
 

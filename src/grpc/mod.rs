@@ -23,6 +23,8 @@ pub mod health;
 pub(crate) mod healthcheck;
 mod incoming;
 mod page;
+mod personal_data;
+mod personal_data_wire;
 pub mod policy;
 pub mod proto;
 mod rates;

@@ -43,7 +43,7 @@ pub(super) fn cut_to_fit<T, M: Message, C: Serialize>(
 }
 
 /// How many of these make a page: so many, but not more than fit, and at least one.
-fn fitting<M: Message>(all: &[M], size: u32) -> u32 {
+pub(super) fn fitting<M: Message>(all: &[M], size: u32) -> u32 {
     let mut room = LONGEST_PAGE;
     let fit = all.iter().take_while(|each| {
         let left = room.checked_sub(each.encoded_len());

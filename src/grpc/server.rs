@@ -29,9 +29,11 @@ use super::{
     email::EmailApi,
     gate::{Gate, gate, panicked},
     incoming::{Limits, incoming},
+    personal_data::PersonalDataApi,
     proto::{
         auth::{
             auth_service_server::AuthServiceServer, email_service_server::EmailServiceServer,
+            personal_data_service_server::PersonalDataServiceServer,
             second_factor_service_server::SecondFactorServiceServer,
             service_account_service_server::ServiceAccountServiceServer,
         },
@@ -214,6 +216,11 @@ fn routes<H: HealthService>(
         requests: requests.clone(),
         pages: pages.clone(),
     });
+    let personal_data = PersonalDataServiceServer::new(PersonalDataApi {
+        accounts: services.accounts.clone(),
+        requests: requests.clone(),
+        pages: pages.clone(),
+    });
     let gate_state = gate_of(server, services.ambient, stopping);
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts.clone(),
@@ -257,6 +264,11 @@ fn routes<H: HealthService>(
         )
         .add_service(
             service_account
+                .max_decoding_message_size(longest)
+                .max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            personal_data
                 .max_decoding_message_size(longest)
                 .max_encoding_message_size(LONGEST_ANSWER),
         )

@@ -9,6 +9,7 @@ pub mod render;
 pub mod service;
 pub mod store;
 
+use aws_lc_rs::hmac;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,18 @@ pub struct Contents {
     pub text: Text,
 }
 
+/// A keyed hash of an address: by it letters are found, and nobody reads whose they are.
+pub type Recipient = [u8; 32];
+
+/// The hash of an address under a key.
+pub fn recipient(key: &[u8; 32], to: &Email) -> Recipient {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let tag = hmac::sign(&key, to.as_str().as_bytes());
+    let mut hash = [0; 32];
+    hash.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+    hash
+}
+
 /// A letter that waits.
 #[derive(Debug, Clone)]
 pub struct Letter {
@@ -109,6 +122,8 @@ pub struct Letter {
     pub kind: &'static str,
     /// The contents, sealed.
     pub sealed: Vec<u8>,
+    /// To whom.
+    pub recipient: Recipient,
     /// When it was written, and is due.
     pub written_at: Instant,
     /// After that it is not sent any more.

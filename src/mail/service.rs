@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
-    Contents, Letter, Taken, Text,
+    Contents, Letter, Recipient, Taken, Text,
     commands::{Outcome, Settle, Take},
-    pause,
+    pause, recipient,
     render::Texts,
     store,
 };
@@ -23,6 +23,8 @@ use crate::{
 const SEALED: &str = "letters";
 /// How long a letter may take to leave, well below [`super::LEASE`].
 const PATIENCE: Duration = Duration::from_mins(1);
+/// What the hashes of their recipients are made for.
+const RECIPIENTS: &str = "letter recipients";
 /// For taking letters and noting what became of them.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
@@ -77,7 +79,15 @@ impl Mail {
             .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
         let nonce = inner.ambient.bytes();
         let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, nonce)?;
-        Ok(Some(Letter { id, kind, sealed, written_at: now, expires_at: now + lifetime }))
+        let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
+        let expires_at = now + lifetime;
+        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
+    }
+
+    /// What letters to this address are found by, under each master key that is known.
+    pub fn recipients(&self, to: &Email) -> Vec<Recipient> {
+        let Some(inner) = &self.0 else { return Vec::new() };
+        inner.master.all_derived(RECIPIENTS).iter().map(|key| recipient(key, to)).collect()
     }
 
     /// Letters were written: send them now rather than at the next look.

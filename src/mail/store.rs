@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Letter, Taken};
+use super::{Letter, Recipient, Taken};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
@@ -108,6 +108,14 @@ pub async fn remove(tx: &Tx, id: Uuid) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Removes what waits for these recipients.
+pub async fn remove_to(tx: &Tx, recipients: &[Recipient]) -> Result<(), Fault> {
+    let of = recipients.iter().map(|recipient| recipient.to_vec());
+    let done = Entity::delete_many().filter(Column::Recipient.is_in(of)).exec(tx.db()).await;
+    done.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
 fn active(letter: &Letter) -> ActiveModel {
     ActiveModel {
         letter_id: Set(letter.id),
@@ -117,5 +125,6 @@ fn active(letter: &Letter) -> ActiveModel {
         created_at: Set(letter.written_at),
         due_at: Set(letter.written_at),
         expires_at: Set(letter.expires_at),
+        recipient: Set(Some(letter.recipient.to_vec())),
     }
 }

@@ -71,11 +71,17 @@ pub enum Act {
     ApiKeyRevoked,
     /// An API key that exists was refused.
     ApiKeyRefused,
+    /// Somebody was given all that is stored about them.
+    DataExported,
+    /// An account was deleted by its owner.
+    AccountDeleted,
+    /// An account was deleted by an admin.
+    AccountErased,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -105,6 +111,9 @@ impl Act {
         Self::ApiKeyCreated,
         Self::ApiKeyRevoked,
         Self::ApiKeyRefused,
+        Self::DataExported,
+        Self::AccountDeleted,
+        Self::AccountErased,
     ];
 
     /// The word used in the table.
@@ -139,6 +148,9 @@ impl Act {
             Self::ApiKeyCreated => "api_key_created",
             Self::ApiKeyRevoked => "api_key_revoked",
             Self::ApiKeyRefused => "api_key_refused",
+            Self::DataExported => "data_exported",
+            Self::AccountDeleted => "account_deleted",
+            Self::AccountErased => "account_erased",
         }
     }
 

@@ -1,6 +1,8 @@
 //! The audit trail as rows.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use uuid::Uuid;
 
 use super::{Act, Entry, Filter};
@@ -54,6 +56,28 @@ pub async fn list(
     }
     let rows = query
         .order_by_desc(Column::EventId)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(entry).collect()
+}
+
+/// What happened to somebody's account or was done by them, after this one, oldest first.
+pub async fn of_person(
+    at: &impl Session,
+    user: UserId,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<Entry>, Fault> {
+    use audit_events::Column;
+    let of = Condition::any().add(Column::UserId.eq(user.0)).add(Column::ActorId.eq(user.0));
+    let mut query = audit_events::Entity::find().filter(of);
+    if let Some(after) = after {
+        query = query.filter(Column::EventId.gt(after));
+    }
+    let rows = query
+        .order_by_asc(Column::EventId)
         .limit(limit)
         .all(at.db())
         .await

@@ -154,7 +154,7 @@ impl Typed {
 }
 
 /// The one answer to every code that is not good.
-fn code_wrong(field: &str) -> Fault {
+pub(in crate::accounts) fn code_wrong(field: &str) -> Fault {
     Fault::new(Reason::CodeWrong, "the code is not a good one, or it was used; wait for the next")
         .field(field, "must be a code that is good now and was not used")
 }

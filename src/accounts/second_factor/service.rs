@@ -267,14 +267,18 @@ impl Accounts {
         Ok((sealed, Enrolled { base32: secret.base32(), uri: secret.uri()? }))
     }
 
-    async fn own_account(&self, deadline: Deadline, user: UserId) -> Result<Account, Fault> {
+    pub(in crate::accounts) async fn own_account(
+        &self,
+        deadline: Deadline,
+        user: UserId,
+    ) -> Result<Account, Fault> {
         let found = self.store.read(deadline, ById(user)).await?;
         found.ok_or_else(|| Fault::not_found(user.name()))
     }
 
     /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
     /// password.
-    async fn own(
+    pub(in crate::accounts) async fn own(
         &self,
         deadline: Deadline,
         account: Account,

@@ -255,12 +255,7 @@ impl Accounts {
         Ok(found)
     }
 
-    pub(in crate::accounts) fn witness(
-        &self,
-        actor: Option<UserId>,
-        origin: Origin,
-        now: Instant,
-    ) -> Witness {
+    pub(crate) fn witness(&self, actor: Option<UserId>, origin: Origin, now: Instant) -> Witness {
         Witness { id: self.ambient.id(now), actor, origin, now }
     }
 

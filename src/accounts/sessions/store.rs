@@ -59,6 +59,22 @@ pub async fn list(
     rows.into_iter().map(session).collect()
 }
 
+/// All sessions of an account after this one, also those that are over, in the order of their ids.
+pub async fn of_account(
+    at: &impl crate::storage::Session,
+    user: UserId,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<Session>, Fault> {
+    let mut query = Entity::find().filter(Column::UserId.eq(user.0));
+    if let Some(after) = after {
+        query = query.filter(Column::SessionId.gt(after));
+    }
+    let query = query.order_by_asc(Column::SessionId).limit(limit);
+    let rows = query.all(at.db()).await.map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(session).collect()
+}
+
 /// Whether there was a log-in to this account within the time for which sessions are kept.
 pub async fn is_any(tx: &Tx, user: UserId) -> Result<bool, Fault> {
     let found: Option<Uuid> = Entity::find()

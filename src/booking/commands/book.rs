@@ -289,7 +289,7 @@ impl UnitOfWork for Book {
                 (self.draft(&provider, hours, &checked), limit)
             }
         };
-        let account = accounts::store::find(tx, customer).await?;
+        let account = accounts::store::find_to_book(tx, customer).await?;
         let Some(account) = account.filter(|account| !account.user.disabled) else {
             let caller = self.permit.caller;
             return Err(if customer == caller.user && caller.service.is_none() {
@@ -344,6 +344,6 @@ impl Book {
                 fields.insert("override".to_owned(), json!(self.override_reason));
             }
         }
-        Act { kind, actor: self.permit.caller, detail }
+        Act { kind, actor: self.permit.caller.user, via: self.permit.caller.service, detail }
     }
 }

@@ -114,7 +114,7 @@ impl UnitOfWork for Decide {
         };
         let detail =
             if self.reason.is_empty() { json!({}) } else { json!({ "reason": self.reason }) };
-        let act = Act { kind, actor: caller, detail };
+        let act = Act { kind, actor: caller.user, via: caller.service, detail };
         finish(tx, &appointment, act, &self.once, self.now).await?;
         Ok(appointment)
     }
@@ -163,7 +163,12 @@ impl UnitOfWork for Annotate {
         found.updated_at = self.now;
         write_live(tx, &found).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act = Act { kind: Kind::AppointmentUpdated, actor: self.caller, detail: json!({}) };
+        let act = Act {
+            kind: Kind::AppointmentUpdated,
+            actor: self.caller.user,
+            via: self.caller.service,
+            detail: json!({}),
+        };
         finish(tx, &found, act, &self.once, self.now).await?;
         Ok(found)
     }

@@ -210,7 +210,7 @@ impl Use {
     }
 
     fn act(&self, kind: Kind, detail: serde_json::Value) -> Act {
-        Act { kind, actor: self.caller, detail }
+        Act { kind, actor: self.caller.user, via: self.caller.service, detail }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod decide;
+pub mod erase;
 pub mod hold;
 pub mod relocate;
 
@@ -15,10 +16,9 @@ use crate::{
     availability::{Asked, Time, monday},
     catalogue::{self, AppointmentType},
     events::{self, Event, Kind},
-    identity::Caller,
     kernel::{
         fault::{Fault, Reason},
-        id::{AppointmentId, ProviderId},
+        id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
         time::{Instant, Interval},
     },
     schedule::{
@@ -200,7 +200,9 @@ pub(super) fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDe
 /// What is written down about a change.
 pub(super) struct Act {
     pub(super) kind: Kind,
-    pub(super) actor: Caller,
+    pub(super) actor: UserId,
+    /// The service account that acts for them, if one does.
+    pub(super) via: Option<ServiceAccountId>,
     pub(super) detail: Value,
 }
 
@@ -230,8 +232,8 @@ pub(super) async fn record(
         version: appointment.version,
         kind: act.kind,
         appointment: Some(appointment.id),
-        actor: Some(act.actor.user),
-        via: act.actor.service,
+        actor: Some(act.actor),
+        via: act.via,
         at: now,
         detail: act.detail,
     };

@@ -114,7 +114,7 @@ impl UnitOfWork for Reschedule {
             "previous_start": found.start, "previous_end": found.end,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind, actor: caller, detail };
+        let act = Act { kind, actor: caller.user, via: caller.service, detail };
         finish(tx, &moved, act, &self.once, self.now).await?;
         Ok(moved)
     }
@@ -261,7 +261,12 @@ impl UnitOfWork for Reassign {
         let detail = json!({
             "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind: Kind::AppointmentReassigned, actor: self.caller, detail };
+        let act = Act {
+            kind: Kind::AppointmentReassigned,
+            actor: self.caller.user,
+            via: self.caller.service,
+            detail,
+        };
         record(tx, &left, act, self.now).await?;
 
         let mut taken = Appointment {
@@ -290,7 +295,7 @@ impl UnitOfWork for Reassign {
             "predecessor": self.id,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind, actor: self.caller, detail };
+        let act = Act { kind, actor: self.caller.user, via: self.caller.service, detail };
         finish(tx, &taken, act, &self.once, self.now).await?;
         Ok(taken)
     }

@@ -23,7 +23,7 @@ use crate::{
 // statement; it ends with the statement's transaction. The provider's row is locked before anything is
 // written, and `version` is read under that lock: in READ COMMITTED a row that was waited for is read
 // again. ON CONFLICT DO NOTHING instead of an
-// error: see `store::claim`. The answer is completed here with what only the database knows.
+// error: see `store::claim`. The customer's row is locked against being erased only. The answer is completed here with what only the database knows.
 const SQL: &str = "
 WITH bounds AS MATERIALIZED (
     SELECT set_config('lock_timeout', $17, true) AS lock_timeout
@@ -41,6 +41,7 @@ WITH bounds AS MATERIALIZED (
     SELECT $1, $3, u.user_id, u.display_name, $5, $6, 'booked', $7, $8, $9, '', provider.version,
         $10, $10, $5, $6
     FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled
+    FOR KEY SHARE OF u
     ON CONFLICT DO NOTHING
     RETURNING version, customer_display_name
 ), bumped AS (

@@ -1,5 +1,6 @@
 //! Appointments as rows.
 
+pub mod erased;
 pub mod folded;
 pub mod found;
 
@@ -329,13 +330,7 @@ pub async fn list(
         query = query.filter(Column::StartsAt.lt(until));
     }
     if let Some(after) = after {
-        query = query.filter(
-            Condition::any().add(Column::StartsAt.gt(after.start)).add(
-                Condition::all()
-                    .add(Column::StartsAt.eq(after.start))
-                    .add(Column::AppointmentId.gt(after.id)),
-            ),
-        );
+        query = query.filter(later(after));
         query = query.filter(Column::StartsAt.gte(after.start));
     }
     let rows = query
@@ -346,6 +341,37 @@ pub async fn list(
         .await
         .map_err(|e| engine::fault(&e))?;
     rows.into_iter().map(appointment).collect()
+}
+
+/// The appointments of a customer, for that customer to take away, by start and then by id.
+pub async fn of_customer(
+    at: &Snapshot,
+    customer: UserId,
+    after: Option<Cursor>,
+    limit: u64,
+) -> Result<Vec<Appointment>, Fault> {
+    let mut query = appointments::Entity::find()
+        .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::State.ne(State::Held.word()));
+    if let Some(after) = after {
+        query = query.filter(later(after));
+    }
+    let rows = query
+        .order_by_asc(Column::StartsAt)
+        .order_by_asc(Column::AppointmentId)
+        .limit(limit)
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    rows.into_iter().map(appointment).collect()
+}
+
+/// After an appointment, by start and then by id.
+fn later(after: Cursor) -> Condition {
+    let same_start = Condition::all()
+        .add(Column::StartsAt.eq(after.start))
+        .add(Column::AppointmentId.gt(after.id));
+    Condition::any().add(Column::StartsAt.gt(after.start)).add(same_start)
 }
 
 /// In one of these states as of now: an expired request is declined, whatever the row still says.

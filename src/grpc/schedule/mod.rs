@@ -1,7 +1,7 @@
 //! `daybook.booking.v1.ScheduleService`.
 
 mod fields;
-mod wire;
+pub(super) mod wire;
 
 use tonic::{Request, Response, Status};
 use uuid::Uuid;

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-pub(super) fn provider(provider: &Provider) -> pb::Provider {
+pub(in crate::grpc) fn provider(provider: &Provider) -> pb::Provider {
     pb::Provider {
         name: provider.id.name(),
         display_name: provider.display_name.clone(),
@@ -44,7 +44,7 @@ pub(super) fn schedule(provider: &Provider, name: &ScheduleName) -> Result<pb::S
 }
 
 /// All of the provider's schedules, the default one first.
-pub(super) fn schedules(provider: &Provider) -> Result<Vec<pb::Schedule>, Fault> {
+pub(in crate::grpc) fn schedules(provider: &Provider) -> Result<Vec<pb::Schedule>, Fault> {
     let ids = std::iter::once(None).chain(provider.plan.named.keys().map(|id| Some(id.clone())));
     ids.map(|id| schedule(provider, &ScheduleName { provider: provider.id, id })).collect()
 }
@@ -94,7 +94,7 @@ fn date(date: NaiveDate) -> Date {
     Date { year: date.year(), month: part(date.month()), day: part(date.day()) }
 }
 
-pub(super) fn time_off(provider: ProviderId, time_off: TimeOff) -> pb::TimeOff {
+pub(in crate::grpc) fn time_off(provider: ProviderId, time_off: TimeOff) -> pb::TimeOff {
     pb::TimeOff {
         name: time_off.id.name(provider),
         start_time: Some(timestamp(time_off.interval.start())),

@@ -84,6 +84,21 @@ pub async fn change(
     record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
 }
 
+/// Closes a locked provider for ever, and takes its name. A step of the erasure of its user.
+pub async fn close(
+    tx: &Tx,
+    mut provider: Provider,
+    actor: Option<UserId>,
+    now: Instant,
+) -> Result<(), Fault> {
+    provider.display_name = String::new();
+    provider.enabled = false;
+    provider.version += 1;
+    store::update(tx, &provider).await?;
+    let detail = json!({ "display_name": "", "enabled": false });
+    record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
+}
+
 /// What somebody did to a provider's schedules.
 struct Act {
     kind: Kind,

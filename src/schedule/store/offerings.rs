@@ -34,7 +34,7 @@ pub struct Filter {
 }
 
 /// The last offering of a page.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cursor {
     /// When it began.
     pub at: Instant,

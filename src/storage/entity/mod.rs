@@ -8,6 +8,7 @@ pub mod attempts;
 pub mod audit_events;
 pub mod closures;
 pub mod email_codes;
+pub mod erasures;
 pub mod events;
 pub mod letters;
 pub mod offerings;

@@ -28,6 +28,7 @@ mod named_schedules;
 mod offerings;
 mod overrides;
 mod passwords;
+mod personal_data;
 mod requests;
 mod retries;
 mod rights;

@@ -21,10 +21,9 @@ use tonic::Status;
 use super::{
     booking_writes, catalogue_writes, emails,
     overrides::{own, stay},
-    schedule_writes,
+    personal_data, schedule_writes,
     schedules::{minutes, schedule_of},
-    second_factor,
-    services,
+    second_factor, services,
 };
 use crate::support::{
     World, berlin,
@@ -91,7 +90,7 @@ pub(super) async fn cast(world: &World) -> Cast {
     }
     world.move_to("2026-11-23 12:45", "Europe/Berlin");
     let mut people = Vec::new();
-    for _ in 0..12 {
+    for _ in 0..13 {
         people.push(world.customer().await);
     }
     Cast {
@@ -273,6 +272,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     all.extend(emails::writes::cases(world, cast).await);
     all.extend(second_factor::writes::cases(world, cast).await);
     all.extend(services::writes::cases(world, cast).await);
+    all.extend(personal_data::cases(cast));
     covers_every_write(&all);
     all
 }

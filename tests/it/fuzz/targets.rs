@@ -8,6 +8,7 @@ use daybook::{
     config::{Config, DatabaseUrl, OpenHours, SettingsFile, Sources},
     identity::{
         Caller, Grant, Role,
+        api_key::ApiKey,
         attempts::Keys,
         challenge::{Challenge, Challenges},
         code::Code,
@@ -69,7 +70,7 @@ static TOKENS: LazyLock<(Tokens, String)> = LazyLock::new(|| {
     };
     let key = SigningKey::from_seed(&KEY).unwrap();
     let tokens = Tokens::new(settings, KeyRing::of(key, now()));
-    let caller = Caller { user: user(), role: Role::Customer, session: Uuid::nil() };
+    let caller = Caller { user: user(), role: Role::Customer, session: Uuid::nil(), service: None };
     let grant = Grant { caller, generation: 0 };
     let made = tokens.make(grant, Uuid::nil(), now(), now() + TimeDelta::days(1)).unwrap();
     (tokens, made.text)
@@ -119,6 +120,9 @@ fn secrets(bytes: &[u8]) {
     }
     let keys = Keys::new(&KEY, &[]);
     assert!(keys.knows(text, user()).is_none() || text == keys.word(user(), [1; 16]), "{text}");
+    if let Some(key) = ApiKey::parse(text) {
+        assert_eq!(key.text(), text);
+    }
     if let Some(code) = Code::parse(text) {
         assert_eq!(code.text(), text.trim());
     }

@@ -2,6 +2,7 @@
 //! that the test moves.
 
 pub mod books;
+pub mod dump;
 pub mod frames;
 pub mod keys;
 pub mod mail_server;

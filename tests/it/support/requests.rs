@@ -109,6 +109,7 @@ pub fn of(method: &str, name: &str) -> Vec<u8> {
         "ResetSecondFactor" => {
             auth::ResetSecondFactorRequest { name, ..Default::default() }.encode_to_vec()
         }
+        "EraseUser" => auth::EraseUserRequest { name, ..Default::default() }.encode_to_vec(),
         "GetProvider" => booking::GetProviderRequest { name }.encode_to_vec(),
         "GetSchedule" => booking::GetScheduleRequest { name }.encode_to_vec(),
         "UpdateSchedule" => {

@@ -1,0 +1,218 @@
+//! Units of work that erase accounts.
+
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use serde_json::json;
+
+use super::{Erasure, last_admin, store};
+use crate::{
+    accounts::{
+        Kind, User,
+        audit::{self, Act, Witness},
+        commands::wrong_password,
+        second_factor::commands::{Judged, Own},
+        store::{self as accounts, Account},
+    },
+    catalogue,
+    identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    mail::{self, Recipient},
+    schedule::{self, Schedule, plan::Plan},
+    storage::{Tx, UnitOfWork, request::Once},
+};
+
+/// What takes the place of everything about a person.
+#[derive(Debug, Clone)]
+pub struct Blank {
+    /// The address that the account had when the caller was asked, and what letters to it are found by.
+    pub letters: (Email, Vec<Recipient>),
+    /// The schedule of the provider that it may be.
+    pub schedule: Arc<Schedule>,
+}
+
+/// What came of an own deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// It is done.
+    Done(Ended),
+    /// Nothing was done: the second factor's code was wrong, or there was none.
+    CodeWrong,
+}
+
+/// Deletes the caller's own account.
+#[derive(Clone)]
+pub struct Delete {
+    /// The right to: password and code.
+    pub own: Own,
+    /// The role that the account had when the password was verified.
+    pub role: Role,
+    /// What is left.
+    pub blank: Blank,
+}
+
+impl UnitOfWork for Delete {
+    type Output = Deleted;
+
+    async fn run(&self, tx: &Tx) -> Result<Deleted, Fault> {
+        let Own { user, verified, second, counted, witness, .. } = &self.own;
+        let (user, now) = (*user, witness.now);
+        let attempts = counted.lock(tx, now).await?;
+        // All admins in the order of their ids, so that of the last two only one can go.
+        if self.role == Role::Admin && !store::lock_admins(tx).await?.iter().any(|id| *id != user) {
+            return Err(last_admin());
+        }
+        // Gone since the token was checked.
+        let account = accounts::lock_to_erase(tx, user).await?.ok_or_else(not_authenticated)?;
+        if account.password_hash != *verified || account.user.role != self.role {
+            return Err(wrong_password());
+        }
+        if crate::accounts::second_factor::store::is_on(tx, user).await? {
+            match second.judge(tx, &account, true, None, witness).await? {
+                Judged::Passed { .. } => {}
+                Judged::Needs(_) => {
+                    counted.give_back(tx, attempts, now).await?;
+                    return Ok(Deleted::CodeWrong);
+                }
+                Judged::Wrong => return Ok(Deleted::CodeWrong),
+            }
+        }
+        counted.give_back(tx, attempts, now).await?;
+        // A code that was used up has its own line with its own id.
+        let ended = wipe(tx, account, &self.blank, user, (Act::AccountDeleted, witness)).await?;
+        Ok(Deleted::Done(ended))
+    }
+}
+
+/// Erases another account.
+#[derive(Debug, Clone)]
+pub struct Erase {
+    /// The right to.
+    pub permit: ChangeUser,
+    /// The version that was seen, if told.
+    pub expected: Option<i64>,
+    /// What is left.
+    pub blank: Blank,
+    /// The request, for retries.
+    pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Erase {
+    /// What is accepted of its tokens; nothing where it was done by the same request before.
+    type Output = Option<Ended>;
+
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let ChangeUser { admin, subject } = self.permit;
+        // As with other changes of accounts: the one who acts is an admin now, and stays one.
+        let actor = accounts::lock_both_to_erase(tx, admin, subject).await?;
+        if !actor.is_some_and(|actor| actor.user.administers()) {
+            return Err(not_authenticated());
+        }
+        if self.once.earlier::<()>(tx).await?.is_some() {
+            return Ok(None);
+        }
+        let account = accounts::lock_to_erase(tx, subject).await?;
+        let account = account.ok_or_else(|| Fault::not_found(subject.name()))?;
+        if self.expected.is_some_and(|version| version != account.user.version) {
+            return Err(Fault::stale());
+        }
+        let version = account.user.version + 1;
+        let audited = (Act::AccountErased, &self.witness);
+        let ended = wipe(tx, account, &self.blank, admin, audited).await?;
+        // After the wipe, which takes all that was kept about the account.
+        self.once.keep(tx, subject.0, version, &(), self.witness.now).await?;
+        Ok(Some(ended))
+    }
+}
+
+/// Takes everything about a person from a locked account, and from what belongs to it alone.
+async fn wipe(
+    tx: &Tx,
+    account: Account,
+    blank: &Blank,
+    actor: UserId,
+    (act, witness): (Act, &Witness),
+) -> Result<Ended, Fault> {
+    let (id, now) = (account.user.id, witness.now);
+    let (address, recipients) = &blank.letters;
+    if account.user.email != *address {
+        // The address changed meanwhile: the letters to it were looked for in vain.
+        return Err(Fault::stale());
+    }
+    mail::store::remove_to(tx, recipients).await?;
+    let ended = Ended { least: account.token_generation + 1, kept: None };
+    let user = User {
+        display_name: String::new(),
+        // No address: nobody can sign up with it, before or after, and be in the way.
+        email: Email::stored(format!("erased {}", id.0)),
+        email_verified_at: None,
+        role: Role::Customer,
+        time_zone: Tz::UTC,
+        disabled: true,
+        version: account.user.version + 1,
+        updated_at: now,
+        ..account.user.clone()
+    };
+    let erased = Account { user, password_hash: String::new(), ..account.clone() };
+    accounts::update(tx, &erased, Some((ended, now))).await?;
+    store::erase(tx, &account.user, now).await?;
+    audit::store::record(tx, witness.of(act, Some(id), None, json!({}))).await?;
+    accounts::record(tx, &erased.user, Kind::Erased, Some(actor), now, json!({})).await?;
+    wipe_provider(tx, &erased.user, blank, actor, now).await?;
+    store::insert(tx, Erasure { user: id, actor, at: now }).await?;
+    Ok(ended)
+}
+
+/// The provider that the account was, if it ever was one: closed, without name, hours, plan, offerings and
+/// types of its own.
+async fn wipe_provider(
+    tx: &Tx,
+    user: &User,
+    blank: &Blank,
+    actor: UserId,
+    now: Instant,
+) -> Result<(), Fault> {
+    let id = user.id.as_provider();
+    let Some(mut provider) = schedule::store::lock(tx, id).await? else { return Ok(()) };
+    for own in store::own_types(tx, id).await? {
+        let Some(mut own) = catalogue::store::lock(tx, own).await? else { continue };
+        store::forget_type_details(tx, own.id).await?;
+        own.terms.display_name = String::new();
+        own.terms.description = String::new();
+        own.terms.price = String::new();
+        own.terms.place = String::new();
+        own.terms.questions = Vec::new();
+        own.archived = true;
+        own.version += 1;
+        own.updated_at = now;
+        catalogue::store::update(tx, &own).await?;
+        catalogue::store::record(tx, &own, catalogue::Kind::Archived, actor, now, json!({}))
+            .await?;
+    }
+    store::withdraw_all(tx, id).await?;
+    store::forget_schedule_details(tx, id).await?;
+    provider.schedule = Arc::new(blank.schedule.in_zone(Tz::UTC));
+    provider.plan = Arc::new(Plan::default());
+    provider.schedule_version = provider.version + 1;
+    provider.schedule_updated_at = now;
+    schedule::store::update(tx, &provider).await?;
+    // One more version, and the event that says that it cannot be booked.
+    schedule::commands::close(tx, provider, Some(actor), now).await
+}
+
+/// Notes that nothing is left to do of an erasure.
+#[derive(Debug, Clone, Copy)]
+pub struct Finish {
+    /// Whose.
+    pub user: UserId,
+}
+
+impl UnitOfWork for Finish {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        store::finish(tx, self.user).await
+    }
+}

@@ -1,0 +1,161 @@
+//! Erasing accounts, and what leads to it.
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{
+    Erasure,
+    commands::{Blank, Delete, Deleted, Erase},
+    store,
+};
+use crate::{
+    accounts::{
+        User,
+        audit::{self, Act, Witness},
+        commands::wrong_password,
+        second_factor::{code_wrong, service::Shows},
+        service::{Accounts, ById},
+    },
+    identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
+    kernel::{fault::Fault, id::UserId},
+    storage::{Deadline, Query, Snapshot, Tx, UnitOfWork, request::Once},
+};
+
+impl Accounts {
+    /// Erases the caller's own account, and ends its tokens.
+    pub async fn delete_own(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        shows: Shows,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let account = self.own_account(deadline, caller.user).await?;
+        let (blank, role) = (self.blank(&account.user), account.user.role);
+        let (own, _) = self.own(deadline, account, shows, origin).await?;
+        match self.store.run(deadline, Delete { own, role, blank }).await? {
+            Deleted::Done(ended) => {
+                self.tokens.end(caller.user, ended, self.ambient.now());
+                Ok(())
+            }
+            Deleted::CodeWrong => Err(code_wrong("code")),
+        }
+    }
+
+    /// Erases another account.
+    pub async fn erase(
+        &self,
+        deadline: Deadline,
+        permit: ChangeUser,
+        expected: Option<i64>,
+        once: Once,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let subject = permit.subject;
+        let Some(account) = self.store.read(deadline, ById(subject)).await? else {
+            // It may have been this same request, a moment ago.
+            let earlier = self.store.read(deadline, Earlier(once)).await?;
+            return earlier.ok_or_else(|| Fault::not_found(subject.name()));
+        };
+        let blank = self.blank(&account.user);
+        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
+        let unit = Erase { permit, expected, blank, once, witness };
+        if let Some(ended) = self.store.run(deadline, unit).await? {
+            self.tokens.end(subject, ended, self.ambient.now());
+        }
+        Ok(())
+    }
+
+    /// An erasure that is not finished, if this account has one.
+    pub async fn erasure(
+        &self,
+        deadline: Deadline,
+        user: UserId,
+    ) -> Result<Option<Erasure>, Fault> {
+        self.store.read(deadline, Find(user)).await
+    }
+
+    /// The first of the erasures that are not finished. For the server itself.
+    pub async fn erasures(&self, limit: u64) -> Result<Vec<Erasure>, Fault> {
+        self.store.look(List(limit)).await
+    }
+
+    /// Whether this is the caller's password, through the gate of every guess.
+    pub async fn is_own_password(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        password: SecretString,
+        origin: &Origin,
+    ) -> Result<(), Fault> {
+        let account = self.store.read(deadline, ById(caller.user)).await?;
+        let account = account.ok_or_else(not_authenticated)?;
+        let counted = self.own_attempt(caller.user, origin);
+        let stored = Some(account.password_hash);
+        if !self.guess(deadline, &counted, password, stored).await? {
+            return Err(wrong_password());
+        }
+        self.give_back(deadline, &counted).await
+    }
+
+    /// Writes down that somebody asks for what is stored about them.
+    pub async fn note_export(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        origin: Origin,
+    ) -> Result<(), Fault> {
+        let witness = self.witness(Some(caller.user), origin, self.ambient.now());
+        self.store.run(deadline, Exported { user: caller.user, witness }).await
+    }
+
+    fn blank(&self, user: &User) -> Blank {
+        let letters = (user.email.clone(), self.mail.recipients(&user.email));
+        Blank { letters, schedule: std::sync::Arc::clone(&self.default_schedule) }
+    }
+}
+
+/// A line in the trail.
+struct Exported {
+    user: UserId,
+    witness: Witness,
+}
+
+impl UnitOfWork for Exported {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let entry = self.witness.of(Act::DataExported, Some(self.user), None, json!({}));
+        audit::store::record(tx, entry).await
+    }
+}
+
+struct Earlier(Once);
+
+impl Query for Earlier {
+    type Output = Option<()>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        Ok(self.0.earlier::<()>(at).await?.map(drop))
+    }
+}
+
+struct Find(UserId);
+
+impl Query for Find {
+    type Output = Option<Erasure>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find(at, self.0).await
+    }
+}
+
+struct List(u64);
+
+impl Query for List {
+    type Output = Vec<Erasure>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::list(at, self.0).await
+    }
+}

@@ -1,0 +1,113 @@
+//! What an erasure does to appointments: those to come are cancelled, and all of them say no more who came
+//! and what was written. In batches, one provider at a time, each under the provider's lock.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{Act, record, settle};
+use crate::{
+    accounts::erasure::Erasure,
+    booking::{Appointment, State, store},
+    events::Kind,
+    kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
+    schedule,
+    storage::{Tx, UnitOfWork},
+};
+
+/// How many appointments a batch has: few enough for a transaction of well under a second.
+pub const BATCH: u64 = 50;
+/// What a cancelled appointment of an erased customer says as its reason.
+pub const CUSTOMER_ERASED: &str = "the customer's account was deleted";
+/// The same of an erased provider.
+pub const PROVIDER_ERASED: &str = "the provider's account was deleted";
+
+/// Looks after one batch of an erased person's appointments with one provider, who may be that person.
+#[derive(Debug, Clone, Copy)]
+pub struct Anonymise {
+    /// Who was erased, and by whom.
+    pub erasure: Erasure,
+    /// At which provider.
+    pub provider: ProviderId,
+    /// The present.
+    pub now: Instant,
+}
+
+/// An appointment that says no more who came and what was written: by the customer, and about them. That
+/// there was one stays, with its time, its type, its place, its price and its state.
+#[must_use]
+pub fn anonymous(a: Appointment) -> Appointment {
+    let mut terms = a.terms;
+    terms.answers = Vec::new();
+    terms.override_reason = String::new();
+    terms.customer_message = String::new();
+    terms.private_note = String::new();
+    let reasons = [CUSTOMER_ERASED, PROVIDER_ERASED, crate::booking::EXPIRED];
+    let cancel_reason =
+        if reasons.contains(&&*a.cancel_reason) { a.cancel_reason } else { String::new() };
+    Appointment {
+        customer_display_name: String::new(),
+        note: String::new(),
+        cancel_reason,
+        terms,
+        ..a
+    }
+}
+
+impl UnitOfWork for Anonymise {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let Erasure { user, actor, .. } = self.erasure;
+        let Some(mut provider) = schedule::store::lock(tx, self.provider).await? else {
+            return Ok(());
+        };
+        settle(tx, &mut provider, self.now).await?;
+        let found = store::erased::at_provider(tx, self.provider, user, self.now, BATCH).await?;
+        let customers: BTreeSet<UserId> = found.iter().map(|a| a.customer).collect();
+        store::erased::lock_customers(tx, customers).await?;
+        let (theirs, _): (Vec<_>, Vec<_>) = found.iter().cloned().partition(|a| a.customer == user);
+        store::erased::forget_words(tx, &theirs).await?;
+        for a in found {
+            provider.version += 1;
+            self.look_after(tx, a, provider.version, actor).await?;
+        }
+        store::erased::anonymise_answers(tx, self.provider, user, anonymous).await
+    }
+}
+
+impl Anonymise {
+    async fn look_after(
+        &self,
+        tx: &Tx,
+        a: Appointment,
+        version: i64,
+        actor: UserId,
+    ) -> Result<(), Fault> {
+        let (user, now) = (self.erasure.user, self.now);
+        if a.state == State::Held {
+            let released = Appointment { version, ..a };
+            store::remove_hold(tx, &released).await?;
+            let act = Act { kind: Kind::HoldReleased, actor, via: None, detail: json!({}) };
+            return record(tx, &released, act, now).await;
+        }
+        let is_customer = a.customer == user;
+        let cancelled = a.state == State::Pending || (a.state == State::Booked && a.start > now);
+        let mut changed = if is_customer { anonymous(a) } else { a };
+        changed.version = version;
+        changed.updated_at = now;
+        let (mut kind, mut detail) = (Kind::AppointmentUpdated, json!({}));
+        if cancelled {
+            let reason = if is_customer { CUSTOMER_ERASED } else { PROVIDER_ERASED };
+            changed.state = State::Cancelled;
+            reason.clone_into(&mut changed.cancel_reason);
+            changed.expires_at = None;
+            (kind, detail) = (Kind::AppointmentCancelled, json!({ "reason": reason }));
+        }
+        // What ends a claim or keeps it is never in the way of anything.
+        if let Some(overlap) = store::update(tx, &changed).await? {
+            return Err(Fault::internal(format!("{overlap:?} overlap of what was claimed before")));
+        }
+        record(tx, &changed, Act { kind, actor, via: None, detail }, now).await
+    }
+}

@@ -1,0 +1,62 @@
+//! All that is stored about somebody, for them to take away.
+
+pub mod service;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Appointment, store::Cursor as AppointmentCursor};
+use crate::{
+    accounts::{User, audit::Entry, second_factor::Seen, sessions::Session, store::Happened},
+    catalogue::AppointmentType,
+    events::Event,
+    schedule::{
+        offering::Offering, provider::Provider, store::offerings::Cursor as OfferingCursor,
+    },
+};
+
+/// One thing that is stored about somebody.
+#[derive(Debug)]
+pub enum Record {
+    /// The account.
+    User(User),
+    /// Whether there is a second factor.
+    SecondFactor(Seen),
+    /// A log-in.
+    Session(Session),
+    /// Something that happened to the account.
+    Happened(Happened),
+    /// Something that bears on security.
+    Audited(Entry),
+    /// The provider that the account is, with schedules and time off.
+    Provider(Box<Provider>),
+    /// Something that the provider offers.
+    Offering(Offering),
+    /// A type of the provider's own.
+    Type(Box<AppointmentType>),
+    /// An appointment as a customer, with what happened to it.
+    Appointment(Box<Appointment>, Vec<Event>),
+}
+
+/// Where to go on: in a part, after what was told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is a part of what is told, in this order")]
+pub enum Place {
+    Account,
+    Sessions(Option<Uuid>),
+    History(i64),
+    Trail(Option<Uuid>),
+    Offerings(Option<OfferingCursor>),
+    Types(Option<Uuid>),
+    Appointments(Option<AppointmentCursor>),
+    End,
+}
+
+/// A page: records, each with the place after it, and the place after all of them.
+#[derive(Debug)]
+pub struct Page {
+    /// The records, all of one part.
+    pub records: Vec<(Record, Place)>,
+    /// Where to go on.
+    pub next: Place,
+}

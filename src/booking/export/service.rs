@@ -1,0 +1,133 @@
+//! Reading all that is stored about somebody, page by page.
+
+use secrecy::SecretString;
+
+use super::{Page, Place, Record};
+use crate::{
+    accounts::{self, audit, service::Accounts, sessions},
+    booking::store,
+    catalogue, events,
+    identity::{Caller, Origin, permit::ListTypes, token::not_authenticated},
+    kernel::{fault::Fault, id::UserId},
+    schedule::{self, store::offerings},
+    storage::{Deadline, Query, Snapshot},
+};
+
+/// How many events of an appointment are told.
+const MOST_EVENTS: u64 = 100;
+
+impl Accounts {
+    /// A page of what is stored about the caller. The first one is noted in the trail.
+    pub async fn export(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        password: SecretString,
+        (place, limit): (Place, u64),
+        origin: Origin,
+    ) -> Result<Page, Fault> {
+        self.is_own_password(deadline, caller, password, &origin).await?;
+        if place == Place::Account {
+            self.note_export(deadline, caller, origin).await?;
+        }
+        let mut place = place;
+        loop {
+            let page = self.store.read(deadline, Read { user: caller.user, place, limit }).await?;
+            if !page.records.is_empty() || page.next == Place::End {
+                return Ok(page);
+            }
+            place = page.next;
+        }
+    }
+}
+
+struct Read {
+    user: UserId,
+    place: Place,
+    limit: u64,
+}
+
+impl Query for Read {
+    type Output = Page;
+
+    async fn run(&self, at: &Snapshot) -> Result<Page, Fault> {
+        let Self { user, place, limit } = *self;
+        let provider = user.as_provider();
+        let (records, after): (Vec<(Record, Place)>, Place) = match place {
+            Place::Account => {
+                let next = Place::Sessions(None);
+                return Ok(Page { records: account(at, user, next).await?, next });
+            }
+            Place::Sessions(after) => {
+                let found = sessions::store::of_account(at, user, after, limit).await?;
+                let record = |each: sessions::Session| {
+                    let place = Place::Sessions(Some(each.id));
+                    (Record::Session(each), place)
+                };
+                (found.into_iter().map(record).collect(), Place::History(0))
+            }
+            Place::History(after) => {
+                let found = accounts::store::history(at, user, after, limit).await?;
+                let record = |each: accounts::store::Happened| {
+                    let place = Place::History(each.version);
+                    (Record::Happened(each), place)
+                };
+                (found.into_iter().map(record).collect(), Place::Trail(None))
+            }
+            Place::Trail(after) => {
+                let found = audit::store::of_person(at, user, after, limit).await?;
+                let record = |each: audit::Entry| {
+                    let place = Place::Trail(Some(each.id));
+                    (Record::Audited(each), place)
+                };
+                (found.into_iter().map(record).collect(), Place::Offerings(None))
+            }
+            Place::Offerings(after) => {
+                let bounds = ListTypes { everything: true, own: Some(provider) };
+                let filter = offerings::Filter { bounds, type_id: None, provider: Some(provider) };
+                let found = offerings::list(at, &filter, after, limit).await?;
+                let record = |(each, since): (offerings::Offering, _)| {
+                    let (provider, type_id) = (each.provider.0, each.type_id.0);
+                    let cursor = offerings::Cursor { at: since, provider, type_id };
+                    (Record::Offering(each), Place::Offerings(Some(cursor)))
+                };
+                (found.into_iter().map(record).collect(), Place::Types(None))
+            }
+            Place::Types(after) => {
+                let found = catalogue::store::owned_by(at, provider, after, limit).await?;
+                let record = |each: catalogue::AppointmentType| {
+                    let place = Place::Types(Some(each.id.0));
+                    (Record::Type(Box::new(each)), place)
+                };
+                (found.into_iter().map(record).collect(), Place::Appointments(None))
+            }
+            Place::Appointments(after) => {
+                let mut records = Vec::new();
+                for each in store::of_customer(at, user, after, limit).await? {
+                    let place = store::Cursor { start: each.start, id: each.id.0 };
+                    let (provider, id) = (each.provider, each.id);
+                    let told =
+                        events::store::of_appointment(at, provider, id, None, MOST_EVENTS).await?;
+                    let record = Record::Appointment(Box::new(each), told);
+                    records.push((record, Place::Appointments(Some(place))));
+                }
+                (records, Place::End)
+            }
+            Place::End => (Vec::new(), Place::End),
+        };
+        // A full page may be followed by more of the same.
+        let full = u64::try_from(records.len()).is_ok_and(|count| count == limit);
+        let last = records.last().map(|(_, place)| *place).filter(|_| full);
+        Ok(Page { records, next: last.unwrap_or(after) })
+    }
+}
+
+/// What there is one of: the account, the second factor, and the provider.
+async fn account(at: &Snapshot, user: UserId, next: Place) -> Result<Vec<(Record, Place)>, Fault> {
+    let account = accounts::store::find(at, user).await?.ok_or_else(not_authenticated)?;
+    let factor = accounts::second_factor::store::seen(at, user).await?;
+    let provider = schedule::store::find(at, user.as_provider()).await?;
+    let provider = provider.map(|provider| Record::Provider(Box::new(provider)));
+    let records = [Record::User(account.user), Record::SecondFactor(factor)];
+    Ok(records.into_iter().chain(provider).map(|record| (record, next)).collect())
+}

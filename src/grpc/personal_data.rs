@@ -1,0 +1,117 @@
+//! `daybook.auth.v1.PersonalDataService`.
+
+use secrecy::SecretString;
+use tonic::{Request, Response, Status};
+
+use super::{
+    auth::{USER_NAME, present},
+    caller::{caller, deadline, origin},
+    convert::{Requests, etag_version, name},
+    page::fitting,
+    personal_data_wire::records,
+    proto::auth::{self as pb, personal_data_service_server::PersonalDataService},
+};
+use crate::{
+    accounts::{
+        second_factor::{Typed, service::Shows},
+        service::Accounts,
+    },
+    booking::export::Place,
+    identity::permit,
+    kernel::{
+        fault::{Fault, Violations},
+        id::UserId,
+        page::{PageTokens, page_size},
+    },
+    storage::request::Once,
+};
+
+#[derive(Debug)]
+pub(super) struct PersonalDataApi {
+    pub(super) accounts: Accounts,
+    pub(super) requests: Requests,
+    pub(super) pages: PageTokens,
+}
+
+#[tonic::async_trait]
+impl PersonalDataService for PersonalDataApi {
+    async fn export_my_data(
+        &self,
+        request: Request<pb::ExportMyDataRequest>,
+    ) -> Result<Response<pb::ExportMyDataResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let message = request.into_inner();
+        let query = format!("export {}", caller.user);
+        let mut violations = Violations::new();
+        let password = SecretString::from(message.current_password);
+        violations.keep("current_password", present(&password));
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let place = self.pages.read::<Place>(&query, &message.page_token);
+        let place = violations.keep("page_token", place).flatten().unwrap_or(Place::Account);
+        violations.finish()?;
+        let part = (place, u64::from(size));
+        let page = self.accounts.export(deadline, caller, password, part, origin).await?;
+        let mut next = page.next;
+        let mut told = Vec::with_capacity(page.records.len());
+        let mut places = Vec::with_capacity(page.records.len());
+        for (record, place) in page.records {
+            for message in records(record, &self.accounts, caller)? {
+                told.push(message);
+                places.push(place);
+            }
+        }
+        // What there is one of comes whole; pages of the rest end where they would not fit.
+        if place != Place::Account {
+            let fit = usize::try_from(fitting(&told, size)).unwrap_or(usize::MAX);
+            if fit < told.len() {
+                next = *places.get(fit - 1).ok_or_else(Fault::unchecked)?;
+                told.truncate(fit);
+            }
+        }
+        let next_page_token =
+            if next == Place::End { String::new() } else { self.pages.make(&query, &next) };
+        Ok(Response::new(pb::ExportMyDataResponse { records: told, next_page_token }))
+    }
+
+    async fn delete_my_account(
+        &self,
+        request: Request<pb::DeleteMyAccountRequest>,
+    ) -> Result<Response<pb::DeleteMyAccountResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let pb::DeleteMyAccountRequest { current_password, code } = request.into_inner();
+        let mut violations = Violations::new();
+        let password = SecretString::from(current_password);
+        violations.keep("current_password", present(&password));
+        let code = Some(code).filter(|code| !code.is_empty());
+        let code = code.and_then(|code| violations.keep("code", Typed::parse(&code)));
+        violations.finish()?;
+        // The caller is nobody afterwards, so there is nobody to keep an answer for.
+        let shows = Shows { password, code, once: Once::NEVER };
+        self.accounts.delete_own(deadline, caller, shows, origin).await?;
+        self.accounts.look_after_appointments(deadline, caller.user).await;
+        Ok(Response::new(pb::DeleteMyAccountResponse {}))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<pb::EraseUserRequest>,
+    ) -> Result<Response<pb::EraseUserResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        message.request_id.make_ascii_lowercase();
+        let mut violations = Violations::new();
+        let (who, id) = (Some(caller.user), &message.request_id);
+        let once = self.requests.once(who, "EraseUser", id, &message, &mut violations);
+        let subject = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
+        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        violations.finish()?;
+        let subject = subject.ok_or_else(Fault::unchecked)?;
+        let permit = permit::change_user(caller, subject)?;
+        self.accounts.erase(deadline, permit, expected, once, origin).await?;
+        self.accounts.look_after_appointments(deadline, subject).await;
+        Ok(Response::new(pb::EraseUserResponse {}))
+    }
+}
