@@ -25,3 +25,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public
 
 -- Which changes of the schema were made is for the owner to say.
 REVOKE INSERT, UPDATE, DELETE ON seaql_migrations FROM daybook_app;
+
+-- The audit trail is added to. Only the network addresses in it go with an account that is deleted.
+REVOKE UPDATE, DELETE ON audit_events FROM daybook_app;
+GRANT UPDATE (address) ON audit_events TO daybook_app;

@@ -1,5 +1,7 @@
 //! What a server says of itself when it starts, to the operator.
 
+use secrecy::ExposeSecret as _;
+
 use crate::{
     app::{Running, ZONE_DATA},
     config::{Config, MailTransport, Profile},
@@ -37,6 +39,17 @@ pub(crate) fn warn(config: &Config) {
             );
         }
         _ => {}
+    }
+    let smtp = config.mail.smtp_url.expose_secret();
+    if config.profile == Profile::Production
+        && config.mail.transport == MailTransport::Smtp
+        && smtp.starts_with("smtp://")
+        && !smtp.contains("tls=required")
+    {
+        tracing::warn!(
+            "mail may go to its server without TLS, with the codes in it and the server's password: give \
+             smtps://, or ?tls=required, unless the server is on this machine"
+        );
     }
     if config.profile == Profile::Production && config.mail.transport == MailTransport::Folder {
         tracing::warn!(

@@ -41,6 +41,8 @@ async fn the_role_that_serves_changes_no_schema_and_sees_nothing_else() {
         "COPY users TO PROGRAM 'cat'",
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999', 0)",
         "DELETE FROM seaql_migrations",
+        "DELETE FROM audit_events",
+        "UPDATE audit_events SET kind = 'logged_in'",
         "SET SESSION AUTHORIZATION postgres",
     ] {
         let answer = app.execute_unprepared(refused).await;
