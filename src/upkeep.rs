@@ -17,7 +17,7 @@ use crate::{
     grpc::health::{self, Health},
     kernel::fault::{Fault, Reason},
     mail::{self, service::Mail},
-    storage::{self, Deadline, Store},
+    storage::{self, Deadline, Store, UnitOfWork},
 };
 
 /// How often to try again while the database cannot be reached at the start.
@@ -141,26 +141,18 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
     loop {
         tokio::time::sleep(FORGET).await;
         let now = accounts.ambient.now();
-        match store.run(Deadline::after(BACKGROUND), storage::request::Forget { now }).await {
-            Ok(forgotten) => tracing::info!(forgotten, "forgot old requests"),
-            Err(fault) => tracing::warn!(%fault, "forgetting old requests"),
-        }
-        match store.run(Deadline::after(BACKGROUND), sessions::store::Forget { now }).await {
-            Ok(forgotten) => tracing::info!(forgotten, "forgot old sessions"),
-            Err(fault) => tracing::warn!(%fault, "forgetting old sessions"),
-        }
-        match store.run(Deadline::after(BACKGROUND), mail::store::Forget { now }).await {
-            Ok(forgotten) => tracing::info!(forgotten, "forgot letters that nobody sent in time"),
-            Err(fault) => tracing::warn!(%fault, "forgetting old letters"),
-        }
-        match store.run(Deadline::after(BACKGROUND), emails::store::Forget { now }).await {
-            Ok(forgotten) => tracing::info!(forgotten, "forgot old codes"),
-            Err(fault) => tracing::warn!(%fault, "forgetting old codes"),
-        }
-        match store.run(Deadline::after(BACKGROUND), guessing::store::Forget { now }).await {
-            Ok(forgotten) => tracing::info!(forgotten, "forgot old attempts"),
-            Err(fault) => tracing::warn!(%fault, "forgetting old attempts"),
-        }
+        forget(store, "requests", storage::request::Forget { now }).await;
+        forget(store, "sessions", sessions::store::Forget { now }).await;
+        forget(store, "letters", mail::store::Forget { now }).await;
+        forget(store, "codes", emails::store::Forget { now }).await;
+        forget(store, "attempts", guessing::store::Forget { now }).await;
+    }
+}
+
+async fn forget(store: &Store, what: &str, unit: impl UnitOfWork<Output = u64>) {
+    match store.run(Deadline::after(BACKGROUND), unit).await {
+        Ok(forgotten) => tracing::info!(what, forgotten, "forgot what is old"),
+        Err(fault) => tracing::warn!(what, %fault, "forgetting what is old"),
     }
 }
 
