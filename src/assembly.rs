@@ -29,7 +29,7 @@ use crate::{
         refresh::RefreshTokens,
         token::{self, Tokens},
     },
-    kernel::ambient::Ambient,
+    kernel::{ambient::Ambient, demand::Demand},
     mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
@@ -51,6 +51,7 @@ pub(crate) fn services(
     key: &MasterKey,
 ) -> Result<Services, Error> {
     let auth = &config.auth;
+    let demand = Demand::default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let hasher = Hasher::new(password::Settings {
         memory_kib: auth.hash_memory_kib,
@@ -59,6 +60,7 @@ pub(crate) fn services(
         workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
         queue: auth.hash_queue,
         peppers: peppers(config)?,
+        demand: demand.clone(),
     })?;
     let tokens = Tokens::new(
         token::Settings {
@@ -128,6 +130,7 @@ pub(crate) fn services(
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),
+        demand,
         request_keys: key.all_derived("request fingerprints"),
         page_keys: key.all_derived("page tokens"),
     })

@@ -49,9 +49,20 @@ pub async fn find(at: &impl Session, id: UserId) -> Result<Option<Account>, Faul
 }
 
 /// Finds the account that logs in with this address.
+///
+/// Reads the first account whose address is this one or comes after it, so that there is a row to read
+/// and to decode for an address that nobody has, too: 70 µs of difference told them apart.
 pub async fn find_by_email(at: &impl Session, email: &Email) -> Result<Option<Account>, Fault> {
-    let row = present().filter(users::Column::Email.eq(email.as_str())).one(at.db()).await;
-    row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+    // Also those that were erased, which have an address that nobody can give: whoever asks for one just before
+    // theirs must not have to go through all of them.
+    let row = users::Entity::find()
+        .filter(users::Column::Email.gte(email.as_str()))
+        .order_by_asc(users::Column::Email)
+        .limit(1)
+        .one(at.db())
+        .await;
+    let next = row.map_err(|e| engine::fault(&e))?.map(account).transpose()?;
+    Ok(next.filter(|account| account.user.email == *email))
 }
 
 /// Finds an account and locks it until the transaction ends.

@@ -57,7 +57,7 @@ use crate::{
     booking::service::Bookings,
     catalogue::service::Types,
     config::{Config, ServerConfig},
-    kernel::{ambient::Ambient, fault::Fault, page::PageTokens},
+    kernel::{ambient::Ambient, demand::Demand, fault::Fault, page::PageTokens},
     schedule::{offering::service::Offerings, service::Schedules},
 };
 
@@ -92,6 +92,8 @@ pub struct Services {
     pub bookings: Bookings,
     /// Clock and ids.
     pub ambient: Ambient,
+    /// The calls that hashing gives way to.
+    pub demand: Demand,
     /// The keys of request fingerprints.
     pub request_keys: Vec<[u8; 32]>,
     /// The keys of page tokens.
@@ -138,7 +140,8 @@ pub async fn serve_health<H: HealthService>(
     ambient: Ambient,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
-    let gate_state = gate_of(&config.server, ambient, stopping);
+    let around = (ambient, Demand::default());
+    let gate_state = gate_of(&config.server, around, stopping);
     let routes = Routes::new(health.max_decoding_message_size(config.server.max_message_bytes));
     let router = surround(routes.prepare().into_axum_router(), gate_state);
     let connections = incoming(listener, limits(&config.server), None);
@@ -221,7 +224,8 @@ fn routes<H: HealthService>(
         requests: requests.clone(),
         pages: pages.clone(),
     });
-    let gate_state = gate_of(server, services.ambient, stopping);
+    let around = (services.ambient, services.demand);
+    let gate_state = gate_of(server, around, stopping);
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts.clone(),
         requests: requests.clone(),
@@ -306,12 +310,16 @@ fn routes<H: HealthService>(
     Ok(Routes::from(surround(router, gate_state).layer(cors(server))))
 }
 
-fn gate_of(server: &ServerConfig, ambient: Ambient, stopping: CancellationToken) -> Gate {
+fn gate_of(
+    server: &ServerConfig,
+    (ambient, demand): (Ambient, Demand),
+    stopping: CancellationToken,
+) -> Gate {
     Gate {
         ambient,
         default_deadline: Duration::from_millis(server.default_deadline_ms),
         max_deadline: Duration::from_millis(server.max_deadline_ms),
-        budgets: Budgets::new(server),
+        budgets: Budgets::new(server, demand),
         trusted_proxies: server.trusted_proxies.as_slice().into(),
         stopping,
     }

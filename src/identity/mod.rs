@@ -19,6 +19,7 @@ pub mod refresh;
 pub mod second_factor;
 pub mod signing_key;
 pub mod token;
+mod workers;
 
 use std::net::IpAddr;
 

@@ -1,32 +1,24 @@
 //! Passwords: argon2id in PHC strings, on a bounded pool.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread,
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, KeyId, Params, ParamsBuilder, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc},
+    password_hash::phc::{self, Output, ParamsString, Salt},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::pepper::Pepper;
-use crate::kernel::fault::Fault;
+use super::{
+    pepper::Pepper,
+    workers::{Job, Memory, Workers},
+};
+use crate::kernel::{demand::Demand, fault::Fault};
 
 /// The longest password, in characters.
 pub const LONGEST: usize = 256;
 /// The longest password, in bytes: told before anything is hashed.
 pub const LONGEST_BYTES: usize = 1024;
-
-/// A tenth of the share of a thread of normal niceness, `sched(7)`: enough that log-ins go on in a flood of
-/// other calls.
-#[cfg(target_os = "linux")]
-const HASHING_NICENESS: i32 = 10;
 
 /// How hashes are computed.
 #[derive(Debug, Clone)]
@@ -37,12 +29,15 @@ pub struct Settings {
     pub iterations: u32,
     /// Lanes, at least 1.
     pub parallelism: u32,
-    /// How many hashes are computed at a time; about one a core.
+    /// How many hashes are computed at a time; about one a core. While others call it is half of that, and
+    /// one at least.
     pub workers: usize,
     /// How many more may wait.
     pub queue: usize,
     /// The peppers: the first is used for new hashes, the others only to verify older ones.
     pub peppers: Vec<Pepper>,
+    /// The calls that hashing gives way to.
+    pub demand: Demand,
 }
 
 /// Checks a new password: `shortest..=256` characters of any kind, at most 1024 bytes.
@@ -76,22 +71,19 @@ pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
     })
 }
 
-/// Hashes and verifies passwords on `workers` threads of its own: the allocator keeps the memory of a
-/// hash for the thread that used it, so a pool of many threads would come to hold it many times. When `workers + queue` are under way,
-/// the next is refused as overload, so that log-ins never take all memory or all cores.
+/// Hashes and verifies passwords on `workers` threads of its own. When `workers + queue` are under way, the
+/// next is refused as overload, so that log-ins never take all memory or all cores.
 #[derive(Clone)]
 pub struct Hasher(Arc<Inner>);
 
 struct Inner {
     params: Params,
     peppers: Vec<Pepper>,
-    jobs: mpsc::Sender<Job>,
+    workers: Workers,
     places: Arc<Semaphore>,
     /// Verified against when there is no account, so that it costs the same.
     decoy: String,
 }
-
-type Job = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,19 +113,12 @@ impl Hasher {
         );
         phc::PasswordHash::new(&decoy)
             .map_err(|e| Fault::internal(format!("the decoy is no PHC string: {e}")))?;
-        let (jobs, queue) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
-        for _ in 0..settings.workers {
-            let queue = Arc::clone(&queue);
-            thread::Builder::new()
-                .name("password".to_owned())
-                .spawn(move || work_off(&queue))
-                .map_err(|e| Fault::internal(format!("a thread for hashing: {e}")))?;
-        }
+        let demand = settings.demand;
+        let workers = Workers::start(settings.workers, move || demand.count())?;
         Ok(Self(Arc::new(Inner {
             params,
             peppers: settings.peppers,
-            jobs,
+            workers,
             places: Arc::new(Semaphore::new(settings.workers + settings.queue)),
             decoy,
         })))
@@ -142,7 +127,12 @@ impl Hasher {
     /// The PHC string of a password, with a fresh salt.
     pub async fn hash(&self, password: SecretString) -> Result<String, Fault> {
         let inner = Arc::clone(&self.0);
-        self.work(move || hash(&inner.argon2(&inner.params)?, password.expose_secret())).await
+        self.work(move |memory| {
+            let salt = Salt::generate();
+            let output = inner.compute(&inner.params, password.expose_secret(), &salt, memory)?;
+            phc(&inner.params, salt, output)
+        })
+        .await
     }
 
     /// Whether the password is the one behind `stored`. With no `stored` the same work is done and the
@@ -153,16 +143,21 @@ impl Hasher {
         stored: Option<String>,
     ) -> Result<bool, Fault> {
         let inner = Arc::clone(&self.0);
-        self.work(move || {
+        self.work(move |memory| {
+            let unfit =
+                |e: &dyn fmt::Display| Fault::internal(format!("a stored password hash: {e}"));
             let phc = stored.as_deref().unwrap_or(&inner.decoy);
-            let parsed = phc::PasswordHash::new(phc)
-                .map_err(|e| Fault::internal(format!("a stored password hash: {e}")))?;
-            let params = Params::try_from(&parsed)
-                .map_err(|e| Fault::internal(format!("a stored password hash: {e}")))?;
-            let argon2 = inner.argon2(&params)?;
-            let right =
-                argon2.verify_password(password.expose_secret().as_bytes(), &parsed).is_ok();
-            Ok(right && stored.is_some())
+            let parsed = phc::PasswordHash::new(phc).map_err(|e| unfit(&e))?;
+            if parsed.algorithm.as_str() != "argon2id" || parsed.version != Some(0x13) {
+                return Err(unfit(&"not argon2id of version 19"));
+            }
+            let params = Params::try_from(&parsed).map_err(|e| unfit(&e))?;
+            let (Some(salt), Some(expected)) = (parsed.salt, parsed.hash) else {
+                return Err(unfit(&"without salt or hash"));
+            };
+            let output = inner.compute(&params, password.expose_secret(), &salt, memory)?;
+            // In a time that does not depend on what is compared (`phc::Output`).
+            Ok(output == expected && stored.is_some())
         })
         .await
     }
@@ -174,7 +169,7 @@ impl Hasher {
         own: Vec<String>,
         least: u8,
     ) -> Result<Option<String>, Fault> {
-        self.work(move || {
+        self.work(move |_| {
             let own: Vec<&str> = own.iter().map(String::as_str).collect();
             Ok(weakness(password.expose_secret(), &own, least))
         })
@@ -194,25 +189,44 @@ impl Hasher {
 
     async fn work<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let Ok(place) = Arc::clone(&self.0.places).try_acquire_owned() else {
             return Err(Fault::overloaded(Duration::from_secs(1)));
         };
         let (send, receive) = oneshot::channel();
-        let job = Box::new(move || {
-            // Whoever asked may have left; the work is done then all the same.
-            drop(send.send(work()));
+        let job: Job = Box::new(move |memory| {
+            let done = work(memory);
+            // Before the answer: whoever has it may ask again at once.
             drop(place);
+            // Whoever asked may have left; the work was done all the same.
+            drop(send.send(done));
         });
-        if self.0.jobs.send(job).is_err() {
-            return Err(Fault::internal("the hashing threads are gone"));
-        }
+        self.0.workers.give(job);
         receive.await.unwrap_or_else(|_| Err(Fault::internal("a hash was given up")))
     }
 }
 
 impl Inner {
+    /// The hash itself, of as many bytes as the parameters say.
+    fn compute(
+        &self,
+        params: &Params,
+        password: &str,
+        salt: &Salt,
+        memory: &mut Memory,
+    ) -> Result<Output, Fault> {
+        let failed = |e: &dyn fmt::Display| Fault::internal(format!("hashing a password: {e}"));
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let mut buffer = [0; Output::MAX_LENGTH];
+        let out = buffer.get_mut(..length).ok_or_else(|| failed(&"too long an output"))?;
+        let blocks = memory.blocks(params.block_count());
+        self.argon2(params)?
+            .hash_password_into_with_memory(password.as_bytes(), salt, out, blocks)
+            .map_err(|e| failed(&e))?;
+        Output::new(out).map_err(|e| failed(&e))
+    }
+
     /// Argon2 with the pepper that the parameters name.
     fn argon2(&self, params: &Params) -> Result<Argon2<'_>, Fault> {
         let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
@@ -228,35 +242,14 @@ impl Inner {
     }
 }
 
-/// A worker's life: until the last [`Hasher`] is gone.
-fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
-    yield_to_others();
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        // A panic is the job's own; its asker learns that nothing came.
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            tracing::error!("a hashing job panicked");
-        }
-    }
-}
-
-/// Lowers this thread's priority, so that a hash, which takes a core for milliseconds, gives it up to
-/// whoever has a short call to answer. Hashes still take every core that nobody else wants.
-fn yield_to_others() {
-    // On Linux a thread has a niceness of its own; POSIX gives one to the process.
-    #[cfg(target_os = "linux")]
-    if let Err(error) =
-        rustix::process::setpriority_process(Some(rustix::thread::gettid()), HASHING_NICENESS)
-    {
-        tracing::warn!(%error, "hashing threads keep the priority of the others");
-    }
-}
-
-fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, Fault> {
-    let hash: phc::PasswordHash = argon2
-        .hash_password(password.as_bytes())
-        .map_err(|e| Fault::internal(format!("hashing a password: {e}")))?;
+/// The PHC string of a hash.
+fn phc(params: &Params, salt: Salt, output: Output) -> Result<String, Fault> {
+    let algorithm = Algorithm::Argon2id.ident();
+    let params = ParamsString::try_from(params)
+        .map_err(|e| Fault::internal(format!("argon2 parameters: {e}")))?;
+    let version = Some(Version::V0x13.into());
+    let hash =
+        phc::PasswordHash { algorithm, version, params, salt: Some(salt), hash: Some(output) };
     Ok(hash.to_string())
 }
 
@@ -264,18 +257,21 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, Fault> {
 mod tests {
     use super::{super::pepper, *};
 
-    const QUICK: Settings = Settings {
-        memory_kib: 19456,
-        iterations: 2,
-        parallelism: 1,
-        workers: 1,
-        queue: 1,
-        peppers: Vec::new(),
-    };
+    fn quick() -> Settings {
+        Settings {
+            memory_kib: 19456,
+            iterations: 2,
+            parallelism: 1,
+            workers: 1,
+            queue: 1,
+            peppers: Vec::new(),
+            demand: Demand::default(),
+        }
+    }
 
     #[tokio::test]
     async fn a_password_verifies_exactly() {
-        let hasher = Hasher::new(QUICK).unwrap();
+        let hasher = Hasher::new(quick()).unwrap();
         let stored = hasher.hash("pass wörd\0".into()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert!(hasher.verify("pass wörd\0".into(), Some(stored.clone())).await.unwrap());
@@ -285,8 +281,37 @@ mod tests {
         assert!(!hasher.verify("decoy".into(), None).await.unwrap());
         assert!(!hasher.is_outdated(&hasher.0.decoy), "the decoy costs as much");
         assert!(!hasher.is_outdated(&stored));
-        let dearer = Hasher::new(Settings { iterations: 3, ..QUICK }).unwrap();
+        let dearer = Hasher::new(Settings { iterations: 3, ..quick() }).unwrap();
         assert!(dearer.is_outdated(&stored));
+    }
+
+    /// The crate's own way, with memory of its own.
+    #[tokio::test]
+    async fn hashes_are_those_of_the_crate_whatever_the_memory_held() {
+        use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+        let hasher = Hasher::new(quick()).unwrap();
+        let theirs = |iterations| {
+            let params = Params::new(19456, iterations, 1, None).unwrap();
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        };
+        for iterations in [2, 3, 2] {
+            let argon2 = theirs(iterations);
+            let stored = argon2.hash_password(b"secret").unwrap().to_string();
+            let (one, other) = tokio::join!(
+                hasher.verify("secret".into(), Some(stored.clone())),
+                hasher.verify("Secret".into(), Some(stored)),
+            );
+            assert!(one.unwrap() && !other.unwrap());
+            let ours = hasher.hash("secret".into()).await.unwrap();
+            theirs(2).verify_password(b"secret", ours.as_str()).unwrap();
+        }
+        let foreign = Argon2::new(
+            Algorithm::Argon2i,
+            Version::V0x13,
+            Params::new(19456, 2, 1, None).unwrap(),
+        );
+        let foreign = foreign.hash_password(b"secret").unwrap().to_string();
+        assert!(hasher.verify("secret".into(), Some(foreign)).await.is_err());
     }
 
     #[tokio::test]
@@ -294,8 +319,9 @@ mod tests {
         let peppers = |text: &str| pepper::read(text).unwrap();
         let first = "2026a AAECAwQFBgcICQoLDA0ODw==\n";
         let both = format!("2026b EBESExQVFhcYGRobHB0eHw==\n{first}");
-        let with = |text: &str| Hasher::new(Settings { peppers: peppers(text), ..QUICK }).unwrap();
-        let (none, old, new) = (Hasher::new(QUICK).unwrap(), with(first), with(&both));
+        let with =
+            |text: &str| Hasher::new(Settings { peppers: peppers(text), ..quick() }).unwrap();
+        let (none, old, new) = (Hasher::new(quick()).unwrap(), with(first), with(&both));
         let plain = none.hash("secret".into()).await.unwrap();
         let stored = old.hash("secret".into()).await.unwrap();
         assert!(stored.contains("keyid="), "{stored}");
@@ -314,7 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_than_the_queue_holds_is_refused() {
-        let hasher = Hasher::new(QUICK).unwrap();
+        let hasher = Hasher::new(quick()).unwrap();
         let all = futures_util::future::join_all((0..8).map(|_| hasher.hash("x".into()))).await;
         let done = all.iter().filter(|r| r.is_ok()).count();
         assert_eq!(done, 2, "one worker and one waiting");
