@@ -119,6 +119,7 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::DataExported => audit_event::Kind::DataExported,
         Act::AccountDeleted => audit_event::Kind::AccountDeleted,
         Act::AccountErased => audit_event::Kind::AccountErased,
+        Act::LogInsDelayed => audit_event::Kind::LogInsDelayed,
     }
 }
 

@@ -17,6 +17,9 @@ use crate::kernel::{id::UserId, time::Instant};
 /// What attempts are counted by: a hash, so that the table tells nobody's address.
 pub type Key = [u8; 32];
 
+/// Delays that follow each other sooner are told of once.
+const QUIET: TimeDelta = TimeDelta::minutes(10);
+
 /// How many attempts there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -28,6 +31,8 @@ pub struct Policy {
     pub first: TimeDelta,
     /// The longest delay.
     pub longest: TimeDelta,
+    /// Whether somebody has to be told when there are delays.
+    pub alarm: bool,
 }
 
 /// How many attempts there may be by each kind of key.
@@ -57,8 +62,13 @@ impl Policies {
         };
         let first = TimeDelta::seconds(1);
         let hour = TimeDelta::hours(1);
-        let account =
-            Policy { free: account, forget: hour, first, longest: TimeDelta::minutes(15) };
+        let account = Policy {
+            free: account,
+            forget: hour,
+            first,
+            longest: TimeDelta::minutes(15),
+            alarm: false,
+        };
         Self {
             account,
             code: Policy { longest: hour, ..account },
@@ -67,12 +77,14 @@ impl Policies {
                 forget: each(TimeDelta::minutes(15), address),
                 first,
                 longest: TimeDelta::minutes(1),
+                alarm: false,
             },
             in_all: Policy {
                 free: in_all,
                 forget: each(TimeDelta::minutes(1), in_all),
                 first,
                 longest: TimeDelta::seconds(5),
+                alarm: true,
             },
             // Whoever asks for mail to somebody else's address fills no mailbox.
             mail: Policy {
@@ -80,6 +92,7 @@ impl Policies {
                 forget: TimeDelta::minutes(30),
                 first: TimeDelta::minutes(5),
                 longest: TimeDelta::hours(2),
+                alarm: false,
             },
         }
     }
@@ -92,7 +105,7 @@ pub struct Tally {
     pub count: u32,
     /// When that was.
     pub since: Instant,
-    /// Until when there may be none, if the last one was followed by a delay.
+    /// Until when there may be none, if one was followed by a delay; this may be long over.
     pub blocked_until: Option<Instant>,
 }
 
@@ -109,7 +122,8 @@ impl Tally {
         }
         let count = self.left(policy, now).saturating_add(1);
         Ok(Self {
-            blocked_until: policy.delay(count).map(|delay| now + delay),
+            // What is over is kept: delays that follow each other are told of once.
+            blocked_until: policy.delay(count).map(|delay| now + delay).or(self.blocked_until),
             ..self.at(count, now)
         })
     }
@@ -120,8 +134,15 @@ impl Tally {
         let count = self.left(policy, now).saturating_sub(1);
         let delayed = policy.delay(count).map(|delay| now + delay);
         // Not longer than it was.
-        let blocked_until = self.blocked_until.zip(delayed).map(|(one, other)| one.min(other));
+        let blocked_until = self.blocked_until.map(|until| until.min(delayed.unwrap_or(now)));
         Self { blocked_until, ..self.at(count, now) }
+    }
+
+    /// Whether delays begin with an attempt, of which `self` is the tally and `before` the one before it: none
+    /// ended in the ten minutes before.
+    pub fn begins_delays(self, before: Self, now: Instant) -> bool {
+        let lately = |until| until > now - QUIET;
+        self.blocked_until.is_some() && !before.blocked_until.is_some_and(lately)
     }
 
     /// Callers who wait for each other may come in another order than they began in.

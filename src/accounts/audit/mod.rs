@@ -77,11 +77,13 @@ pub enum Act {
     AccountDeleted,
     /// An account was deleted by an admin.
     AccountErased,
+    /// Secrets of so many accounts were guessed that log-ins from unknown devices are delayed.
+    LogInsDelayed,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -114,6 +116,7 @@ impl Act {
         Self::DataExported,
         Self::AccountDeleted,
         Self::AccountErased,
+        Self::LogInsDelayed,
     ];
 
     /// The word used in the table.
@@ -151,6 +154,7 @@ impl Act {
             Self::DataExported => "data_exported",
             Self::AccountDeleted => "account_deleted",
             Self::AccountErased => "account_erased",
+            Self::LogInsDelayed => "log_ins_delayed",
         }
     }
 

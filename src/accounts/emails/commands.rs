@@ -11,7 +11,7 @@ use crate::{
         Kind, User,
         audit::{self, Witness},
         commands::{Act, finish, open, wrong_password},
-        guessing::store::Counted,
+        guessing::store::{Counted, Reserved},
         store::{self as accounts, Account},
     },
     identity::{
@@ -55,7 +55,7 @@ impl UnitOfWork for Post {
 }
 
 async fn post(tx: &Tx, code: &Stored, letters: &[Letter], counted: &Counted) -> Result<(), Fault> {
-    if counted.reserve(tx, code.created_at).await?.is_some() {
+    if let Reserved::Wait(_) = counted.reserve(tx, code.created_at).await? {
         return Ok(());
     }
     // Only the newest is good. Sign-ups and changes of several people to one address wait side by side; then

@@ -13,7 +13,7 @@ use crate::{
     accounts::{
         User,
         commands::wrong_password,
-        guessing::{commands::Reserve, store::Counted},
+        guessing::store::Counted,
         service::{Accounts, ByEmail, ById, Earlier, NewUser},
         store::Account,
     },
@@ -371,7 +371,7 @@ impl Accounts {
     async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
         let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
-        self.store.run(deadline, Reserve { counted, now: self.ambient.now() }).await
+        self.reserve(deadline, &counted).await
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
@@ -379,8 +379,7 @@ impl Accounts {
     async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Counted, Fault> {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let counted = Counted::by(address.into_iter().collect());
-        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
-        self.store.run(deadline, reserve).await?;
+        self.reserve(deadline, &counted).await?;
         Ok(counted)
     }
 

@@ -2,8 +2,11 @@
 
 use chrono::TimeDelta;
 
-use super::store::Counted;
+use serde_json::json;
+
+use super::store::{Counted, Reserved};
 use crate::{
+    accounts::audit::{self, Act, Witness},
     kernel::{
         fault::{Fault, Reason},
         time::Instant,
@@ -16,18 +19,25 @@ use crate::{
 pub struct Reserve {
     /// What it is counted by.
     pub counted: Counted,
-    /// The present.
-    pub now: Instant,
+    /// Nobody in particular.
+    pub witness: Witness,
 }
 
 impl UnitOfWork for Reserve {
-    type Output = ();
+    /// Whether delays for everybody began with it.
+    type Output = bool;
 
     /// `TOO_MANY_ATTEMPTS` with the time to wait; then it is counted nowhere.
-    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        match self.counted.reserve(tx, self.now).await? {
-            Some(wait) => Err(too_many(wait)),
-            None => Ok(()),
+    async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
+        match self.counted.reserve(tx, self.witness.now).await? {
+            Reserved::Wait(wait) => Err(too_many(wait)),
+            Reserved::Yes { alarm } => {
+                if alarm {
+                    let entry = self.witness.of(Act::LogInsDelayed, None, None, json!({}));
+                    audit::store::record(tx, entry).await?;
+                }
+                Ok(alarm)
+            }
         }
     }
 }

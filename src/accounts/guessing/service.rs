@@ -47,14 +47,30 @@ impl Accounts {
         password: SecretString,
         stored: Option<String>,
     ) -> Result<bool, Fault> {
-        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
-        self.store.run(deadline, reserve).await?;
+        self.reserve(deadline, counted).await?;
         let verified = self.hasher.verify(password, stored).await;
         if verified.is_err() {
             // Nothing was looked at.
             self.give_back(deadline, counted).await?;
         }
         verified
+    }
+
+    /// Reserves an attempt at something that is secret, or needs as few callers.
+    pub(in crate::accounts) async fn reserve(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+    ) -> Result<(), Fault> {
+        let witness = self.witness(None, Origin::default(), self.ambient.now());
+        let reserve = Reserve { counted: counted.clone(), witness };
+        if self.store.run(deadline, reserve).await? {
+            tracing::error!(
+                "secrets of many accounts are being guessed: attempts reached auth.attempts_in_all, \
+                 and log-ins from devices that are not known are delayed"
+            );
+        }
+        Ok(())
     }
 
     /// Gives back an attempt at which nothing was wrong.

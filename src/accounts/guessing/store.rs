@@ -12,6 +12,18 @@ use crate::{
     },
 };
 
+/// What came of reserving an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reserved {
+    /// It is counted.
+    Yes {
+        /// Whether delays begin with it that somebody has to be told of.
+        alarm: bool,
+    },
+    /// The longest of the waits before it.
+    Wait(TimeDelta),
+}
+
 /// How long attempts that count no more are kept.
 const KEPT: TimeDelta = TimeDelta::days(7);
 
@@ -66,20 +78,23 @@ impl Counted {
         Ok(())
     }
 
-    /// Reserves an attempt. When there were too many it is counted nowhere, and the longest of the waits
-    /// is returned.
-    pub async fn reserve(&self, tx: &Tx, now: Instant) -> Result<Option<TimeDelta>, Fault> {
-        let (mut reserved, mut wait) = (Vec::new(), None);
+    /// Reserves an attempt. When there were too many it is counted nowhere.
+    pub async fn reserve(&self, tx: &Tx, now: Instant) -> Result<Reserved, Fault> {
+        let (mut reserved, mut wait, mut alarm) = (Vec::new(), None, false);
         for (tally, policy) in self.lock(tx, now).await? {
             match tally.reserve(policy, now) {
-                Ok(next) => reserved.push(next),
+                Ok(next) => {
+                    alarm |= policy.alarm && next.begins_delays(tally, now);
+                    reserved.push(next);
+                }
                 Err(more) => wait = wait.max(Some(more)),
             }
         }
-        if wait.is_none() {
-            self.write(tx, &reserved).await?;
+        if let Some(wait) = wait {
+            return Ok(Reserved::Wait(wait));
         }
-        Ok(wait)
+        self.write(tx, &reserved).await?;
+        Ok(Reserved::Yes { alarm })
     }
 
     /// Gives the attempt back.

@@ -11,7 +11,7 @@ use crate::{
     accounts::{
         User,
         commands::wrong_password,
-        guessing::{commands::Reserve, store::Counted},
+        guessing::store::Counted,
         service::{Accounts, ById, Earlier},
         sessions::service::{Log, LoggedIn},
         store::Account,
@@ -307,12 +307,6 @@ impl Accounts {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         by.extend(address);
         Counted::by(by)
-    }
-
-    /// The gate of every code that comes without a password.
-    async fn reserve(&self, deadline: Deadline, counted: &Counted) -> Result<(), Fault> {
-        let reserve = Reserve { counted: counted.clone(), now: self.ambient.now() };
-        self.store.run(deadline, reserve).await
     }
 }
 

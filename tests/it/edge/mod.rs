@@ -3,7 +3,9 @@
 mod budgets;
 mod floods;
 mod rates;
+mod siege;
 mod sockets;
 mod stop;
+mod stuffing;
 mod tls;
 mod web;
