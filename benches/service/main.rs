@@ -22,6 +22,7 @@ mod crowd;
 mod growth;
 mod load;
 mod logins;
+mod overload;
 mod postgres;
 mod process;
 mod rates;
@@ -42,8 +43,8 @@ use report::Report;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
-const PARTS: [&str; 8] =
-    ["rates", "growth", "crowd", "slots", "logins", "timing", "tokens", "start"];
+const PARTS: [&str; 9] =
+    ["rates", "growth", "crowd", "slots", "overload", "logins", "timing", "tokens", "start"];
 
 /// Whatever stops a run is told as it is.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -127,6 +128,9 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
         }
         if wanted("slots") {
             slots::measure(&bed, &mut report).await?;
+        }
+        if wanted("overload") {
+            overload::measure(&bed, &mut report).await?;
         }
         if wanted("logins") {
             logins::measure(&bed, &mut report).await?;
