@@ -4,6 +4,7 @@ mod change;
 mod delivery;
 mod probes;
 mod reset;
+mod sealed;
 mod sign_up;
 pub(super) mod writes;
 
