@@ -32,6 +32,7 @@ async fn waits<T>(world: &World, sessions: i64, call: &JoinHandle<T>) {
 }
 
 /// A transaction of the test's own, past the server.
+#[expect(clippy::disallowed_methods, reason = "not the server's, which has one way to open them")]
 async fn session(world: &World, statements: &[String]) -> DatabaseTransaction {
     let tx = world.sql().await.begin().await.unwrap();
     for statement in statements {
