@@ -327,8 +327,10 @@ pub async fn create_admin(
     let display_name = violations.keep("name", text::line(&name, crate::accounts::LONGEST_NAME));
     let email = violations.keep("email", Email::parse(&email));
     violations.keep("password", password::check(&password, config.auth.password_min_length));
-    let own =
-        [display_name.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str)];
+    let (name, address) =
+        (display_name.as_deref().unwrap_or_default(), email.as_ref().map_or("", Email::as_str));
+    let own = password::own_words(name, address);
+    let own: Vec<_> = own.iter().map(String::as_str).collect();
     let least = config.auth.password_min_strength;
     if let Some(weak) = password::weakness(password.expose_secret(), &own, least) {
         violations.add("password", weak);

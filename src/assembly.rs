@@ -165,7 +165,7 @@ pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Error
             authorities: settings.smtp_ca_file.as_deref().map(read).transpose()?,
         }),
     };
-    let carrier = Carrier::new(&settings.from, means).map_err(Error::Mail)?;
+    let carrier = Carrier::new(&settings.from, means, settings.patience).map_err(Error::Mail)?;
     let own = settings.templates_folder.as_deref().map(templates).transpose()?;
     let texts = Texts::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
     Ok(Some((carrier, texts.map_err(|e| Error::Mail(format!("the template {e}")))?)))

@@ -3,24 +3,28 @@
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use lettre::{
-    AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
+    Message,
     message::{
         Body, Mailbox,
         header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
-        client::{Certificate, Tls, TlsParameters},
+        SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT,
+        authentication::{Credentials, DEFAULT_MECHANISMS},
+        client::{AsyncSmtpConnection, Certificate, Tls, TlsParameters},
+        extension::ClientId,
         response::Severity,
     },
 };
-use tokio::io::AsyncWriteExt as _;
+use percent_encoding::percent_decode_str;
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 use url::Url;
 use uuid::Uuid;
 
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
 
-/// How long a mail server may take to answer a connection; the rest has its limit where letters are sent.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a mail server that has taken a letter may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// How letters leave.
 #[derive(Debug, Clone)]
@@ -52,12 +56,24 @@ impl fmt::Debug for Smtp {
 pub struct Carrier {
     from: Mailbox,
     way: Way,
+    patience: Duration,
 }
 
 #[derive(Clone)]
 enum Way {
     Folder(PathBuf),
-    Smtp(AsyncSmtpTransport<Tokio1Executor>),
+    Smtp(Server),
+}
+
+/// How a mail server is spoken to.
+#[derive(Clone)]
+struct Server {
+    host: String,
+    port: u16,
+    tls: Tls,
+    log_in: Option<Credentials>,
+    /// What this side calls itself.
+    hello: ClientId,
 }
 
 impl fmt::Debug for Carrier {
@@ -76,14 +92,15 @@ pub enum Refusal {
 }
 
 impl Carrier {
-    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`.
-    pub fn new(from: &str, means: Means) -> Result<Self, String> {
+    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`. A letter
+    /// that has not left after `patience` waits for another time.
+    pub fn new(from: &str, means: Means, patience: Duration) -> Result<Self, String> {
         let from = from.parse().map_err(|e| format!("the sender: {e}"))?;
         let way = match means {
             Means::Folder(folder) => Way::Folder(folder),
-            Means::Smtp(smtp) => Way::Smtp(transport(&smtp)?),
+            Means::Smtp(smtp) => Way::Smtp(Server::of(&smtp)?),
         };
-        Ok(Self { from, way })
+        Ok(Self { from, way, patience })
     }
 
     /// The sender's name, or the address where there is none: what letters call the practice.
@@ -99,14 +116,34 @@ impl Carrier {
         letter: Rendered,
     ) -> Result<(), Refusal> {
         let message = self.message(id, at, to, letter).map_err(Refusal::Never)?;
+        // The whole of it: a server may fall silent at any step.
+        let left = timeout(self.patience, self.hand_over(id, &message)).await;
+        let left = left.map_err(|_| Refusal::Later("the mail server fell silent".to_owned()))??;
+        if let Some(mut connection) = left {
+            // The letter is theirs by now, whatever they say to this.
+            drop(timeout(GOODBYE, connection.quit()).await);
+        }
+        Ok(())
+    }
+
+    /// Hands a letter over, and returns the connection where there is one. There is one for each letter: after
+    /// a letter that was given up half way nobody knows what the next answer belongs to.
+    async fn hand_over(
+        &self,
+        id: Uuid,
+        message: &Message,
+    ) -> Result<Option<AsyncSmtpConnection>, Refusal> {
         match &self.way {
-            Way::Folder(folder) => write(folder, id, &message)
-                .await
-                .map_err(|e| Refusal::Later(format!("writing to the folder: {e}"))),
-            Way::Smtp(transport) => match transport.send(message).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(refusal(&error)),
-            },
+            Way::Folder(folder) => {
+                let done = write(folder, id, message).await;
+                done.map_err(|e| Refusal::Later(format!("writing to the folder: {e}")))?;
+                Ok(None)
+            }
+            Way::Smtp(server) => {
+                // Half of it, so that a second address of the host has its turn.
+                let sent = server.send(message, self.patience / 2).await;
+                sent.map(Some).map_err(|error| refusal(&error))
+            }
         }
     }
 
@@ -147,22 +184,85 @@ fn body(text: String) -> Body {
     Body::new(text)
 }
 
-fn transport(smtp: &Smtp) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    // The error's own text may hold the password.
-    let wrong = || "the URL is not that of a mail server".to_owned();
-    let mut builder =
-        AsyncSmtpTransport::<Tokio1Executor>::from_url(&smtp.url).map_err(|_| wrong())?;
-    if let Some(pem) = &smtp.authorities {
+impl Server {
+    /// The server of a URL.
+    fn of(smtp: &Smtp) -> Result<Self, String> {
+        // The error's own text may hold the password.
+        let wrong = || "the URL is not that of a mail server".to_owned();
         let url = Url::parse(&smtp.url).map_err(|_| wrong())?;
-        let mut tls = TlsParameters::builder(url.host_str().unwrap_or_default().to_owned());
-        for certificate in certificates(pem)? {
-            tls = tls.add_root_certificate(certificate);
-        }
-        let tls = tls.build().map_err(|e| e.to_string())?;
-        let tls = if url.scheme() == "smtps" { Tls::Wrapper(tls) } else { Tls::Required(tls) };
-        builder = builder.tls(tls);
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?.to_owned();
+        let tls = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value);
+        let parameters = || {
+            let mut tls = TlsParameters::builder(host.clone());
+            for certificate in smtp.authorities.as_deref().map_or(Ok(Vec::new()), certificates)? {
+                tls = tls.add_root_certificate(certificate);
+            }
+            tls.build().map_err(|e| e.to_string())
+        };
+        let (usual, tls) = match (url.scheme(), tls.as_deref()) {
+            ("smtps", _) => (SUBMISSIONS_PORT, Tls::Wrapper(parameters()?)),
+            ("smtp", Some("required")) => (SUBMISSION_PORT, Tls::Required(parameters()?)),
+            ("smtp", Some("opportunistic")) => (SUBMISSION_PORT, Tls::Opportunistic(parameters()?)),
+            ("smtp", None) => (SMTP_PORT, Tls::None),
+            _ => return Err(wrong()),
+        };
+        let tls = match tls {
+            // Whoever names authorities wants TLS.
+            Tls::None if smtp.authorities.is_some() => Tls::Required(parameters()?),
+            Tls::Opportunistic(given) if smtp.authorities.is_some() => Tls::Required(given),
+            tls => tls,
+        };
+        let decoded = |text: &str| {
+            let text = percent_decode_str(text).decode_utf8().map_err(|_| wrong())?;
+            Ok::<_, String>(text.into_owned())
+        };
+        let log_in = url.password().map(|password| {
+            Ok::<_, String>(Credentials::new(decoded(url.username())?, decoded(password)?))
+        });
+        let name = url.path().trim_matches('/');
+        Ok(Self {
+            port: url.port().unwrap_or(usual),
+            tls,
+            log_in: log_in.transpose()?,
+            hello: if name.is_empty() {
+                ClientId::default()
+            } else {
+                ClientId::Domain(name.to_owned())
+            },
+            host,
+        })
     }
-    Ok(builder.timeout(Some(PATIENCE)).build())
+
+    /// Sends a letter over a connection of its own, and returns that. Where this is dropped half way the
+    /// connection ends with it.
+    async fn send(
+        &self,
+        message: &Message,
+        patience: Duration,
+    ) -> Result<AsyncSmtpConnection, lettre::transport::smtp::Error> {
+        let wrapper = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters.clone()),
+            _ => None,
+        };
+        let at = (self.host.as_str(), self.port);
+        let connecting =
+            AsyncSmtpConnection::connect_tokio1(at, Some(patience), &self.hello, wrapper, None);
+        let mut connection = connecting.await?;
+        match &self.tls {
+            Tls::Required(parameters) => {
+                connection.starttls(parameters.clone(), &self.hello).await?;
+            }
+            Tls::Opportunistic(parameters) if connection.can_starttls() => {
+                connection.starttls(parameters.clone(), &self.hello).await?;
+            }
+            _ => {}
+        }
+        if let Some(log_in) = &self.log_in {
+            connection.auth(DEFAULT_MECHANISMS, log_in).await?;
+        }
+        connection.send(message.envelope(), &message.formatted()).await?;
+        Ok(connection)
+    }
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
@@ -219,23 +319,27 @@ async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Res
 mod tests {
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_mins(1);
+
     #[tokio::test]
     async fn senders_and_servers_are_looked_at() {
         let folder = || Means::Folder("letters".into());
-        let named = Carrier::new("Dr. Ada <mail@example.org>", folder());
+        let named = Carrier::new("Dr. Ada <mail@example.org>", folder(), PATIENCE);
         assert_eq!(named.map_err(|_| ()).map(|it| it.practice()), Ok("Dr. Ada".to_owned()));
-        let plain = Carrier::new("mail@example.org", folder()).unwrap();
+        let plain = Carrier::new("mail@example.org", folder(), PATIENCE).unwrap();
         assert_eq!(plain.practice(), "mail@example.org");
-        assert!(Carrier::new("nobody", folder()).is_err());
+        assert!(Carrier::new("nobody", folder(), PATIENCE).is_err());
         let smtp = |url: &str, pem: Option<&str>| {
             let authorities = pem.map(|pem| pem.as_bytes().to_vec());
-            Carrier::new("a@b.example", Means::Smtp(Smtp { url: url.to_owned(), authorities }))
+            let means = Means::Smtp(Smtp { url: url.to_owned(), authorities });
+            Carrier::new("a@b.example", means, PATIENCE)
         };
         assert!(smtp("smtps://user:secret@mail.example.org:465", None).is_ok());
         assert!(smtp("smtp://mail.example.org:587?tls=required", None).is_ok());
         for (url, pem) in [
             ("http://user:secret@mail.example.org", None),
             ("secret", None),
+            ("smtp://mail.example.org?tls=secret", None),
             ("smtps://user:secret@mail.example.org", Some("secret")),
         ] {
             let error = smtp(url, pem).unwrap_err();
@@ -244,9 +348,43 @@ mod tests {
     }
 
     #[test]
+    fn a_url_says_how_a_server_is_spoken_to() {
+        let server = |url: &str| {
+            let smtp = Smtp { url: url.to_owned(), authorities: None };
+            let found = Server::of(&smtp).unwrap();
+            let tls = match found.tls {
+                Tls::None => "none",
+                Tls::Opportunistic(_) => "opportunistic",
+                Tls::Required(_) => "required",
+                Tls::Wrapper(_) => "wrapper",
+            };
+            (found.host, found.port, tls, found.hello.to_string(), found.log_in)
+        };
+        let log_in = Some(Credentials::new("us@b".to_owned(), "p/w#ö".to_owned()));
+        let unnamed = ClientId::default().to_string();
+        for (url, port, tls, hello, log_in) in [
+            ("smtp://mail.example.org", 25, "none", &*unnamed, None),
+            ("smtp://mail.example.org:2525/", 2525, "none", &unnamed, None),
+            ("smtp://mail.example.org?tls=opportunistic", 587, "opportunistic", &unnamed, None),
+            (
+                "smtp://mail.example.org/us.example?tls=required",
+                587,
+                "required",
+                "us.example",
+                None,
+            ),
+            ("smtps://us%40b:p%2Fw%23%C3%B6@mail.example.org", 465, "wrapper", &unnamed, log_in),
+        ] {
+            let told = ("mail.example.org".to_owned(), port, tls, hello.to_owned(), log_in);
+            assert_eq!(server(url), told, "{url}");
+        }
+    }
+
+    #[test]
     fn a_letter_says_that_a_machine_wrote_it() {
         let carrier =
-            Carrier::new("Dr. Ada <mail@example.org>", Means::Folder("x".into())).unwrap();
+            Carrier::new("Dr. Ada <mail@example.org>", Means::Folder("x".into()), PATIENCE)
+                .unwrap();
         let letter = Rendered { subject: "Grüße".to_owned(), body: "Hello\n".to_owned() };
         let to = Email::parse("grace@example.org").unwrap();
         let at = "2026-11-22T12:00:00Z".parse().unwrap();

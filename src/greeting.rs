@@ -1,6 +1,7 @@
 //! What a server says of itself when it starts, to the operator.
 
 use secrecy::ExposeSecret as _;
+use url::Url;
 
 use crate::{
     app::{Running, ZONE_DATA},
@@ -24,36 +25,108 @@ pub(crate) fn greet(running: &Running, has_tls: bool, database: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-/// What is allowed, and yet may not be meant.
+/// Tells the log what is allowed, and yet may not be meant.
 pub(crate) fn warn(config: &Config) {
+    for text in warnings(config) {
+        tracing::warn!("{text}");
+    }
+}
+
+/// What is allowed, and yet may not be meant.
+fn warnings(config: &Config) -> Vec<&'static str> {
     let server = &config.server;
-    match (&server.tls_certificate_file, server.health_listen) {
-        (Some(_), None) => tracing::warn!(
+    let is_production = config.profile == Profile::Production;
+    let mut told = Vec::new();
+    if server.tls_certificate_file.is_some() && server.health_listen.is_none() {
+        told.push(
             "health is served with TLS only, which the gRPC probes of Kubernetes do not speak; \
-             server.health_listen gives them a port of their own"
-        ),
-        (None, _) if config.profile == Profile::Production && !server.listen.ip().is_loopback() => {
-            tracing::warn!(
-                "no TLS: passwords and tokens can be read on the way, unless a proxy or a mesh on this \
-                 machine ends it; otherwise set server.tls_certificate_file and server.tls_key_file"
-            );
-        }
-        _ => {}
+             server.health_listen gives them a port of their own",
+        );
     }
-    let smtp = config.mail.smtp_url.expose_secret();
-    if config.profile == Profile::Production
-        && config.mail.transport == MailTransport::Smtp
-        && smtp.starts_with("smtp://")
-        && !smtp.contains("tls=required")
-    {
-        tracing::warn!(
+    let has_tls = server.tls_certificate_file.is_some();
+    if is_production && !has_tls && !server.listen.ip().is_loopback() {
+        told.push(
+            "no TLS: passwords and tokens can be read on the way, unless a proxy or a mesh on this \
+             machine ends it; otherwise set server.tls_certificate_file and server.tls_key_file",
+        );
+    }
+    if is_production && config.mail.transport == MailTransport::Smtp && !is_mail_kept(config) {
+        told.push(
             "mail may go to its server without TLS, with the codes in it and the server's password: give \
-             smtps://, or ?tls=required, unless the server is on this machine"
+             smtps://, or ?tls=required, unless the server is on this machine",
         );
     }
-    if config.profile == Profile::Production && config.mail.transport == MailTransport::Folder {
-        tracing::warn!(
-            "mail goes into a folder, where nobody gets it: set mail.transport to smtp, or to none"
+    if is_production && config.mail.transport == MailTransport::Folder {
+        told.push(
+            "mail goes into a folder, where nobody gets it: set mail.transport to smtp, or to none",
         );
+    }
+    told
+}
+
+/// Whether mail goes to its server with TLS or not at all.
+fn is_mail_kept(config: &Config) -> bool {
+    let smtp = config.mail.smtp_url.expose_secret();
+    // Whoever names authorities has TLS asked for.
+    let Ok(url) = Url::parse(smtp) else { return true };
+    url.scheme() != "smtp"
+        || config.mail.smtp_ca_file.is_some()
+        || url.query_pairs().any(|(name, value)| name == "tls" && value == "required")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Flag, Sources};
+
+    const MAIL: &str = "mail may go to its server without TLS";
+
+    fn told(settings: &[(&str, &str)]) -> Vec<&'static str> {
+        let flags = settings.iter().map(|(key, value)| Flag {
+            name: format!("--set {key}"),
+            key: (*key).to_owned(),
+            value: (*value).to_owned(),
+        });
+        let sources = Sources { flags: flags.collect(), ..Sources::default() };
+        let (mut config, _) = Config::load(sources).unwrap_or_else(|e| panic!("{e}"));
+        // Not a setting here: production wants a master key that somebody brought.
+        config.profile = Profile::Production;
+        warnings(&config)
+    }
+
+    #[test]
+    fn mail_that_may_go_without_tls_is_told_of() {
+        for (url, is_told) in [
+            ("smtp://mail.example.org", true),
+            ("smtp://us:hush@mail.example.org:587", true),
+            ("smtp://mail.example.org?tls=opportunistic", true),
+            ("smtp://us:tls=required@mail.example.org", true),
+            ("SMTP://mail.example.org", true),
+            ("smtp://mail.example.org?tls=required", false),
+            ("smtps://us:hush@mail.example.org", false),
+        ] {
+            let told = told(&[("mail.transport", "smtp"), ("mail.smtp_url", url)]);
+            assert_eq!(told.iter().any(|text| text.starts_with(MAIL)), is_told, "{url}: {told:?}");
+            assert!(told.iter().all(|text| !text.contains("hush")));
+        }
+        let known = [
+            ("mail.transport", "smtp"),
+            ("mail.smtp_url", "smtp://mail.example.org"),
+            ("mail.smtp_ca_file", "ca.pem"),
+        ];
+        assert!(told(&known).is_empty());
+        let off = [("mail.transport", "none"), ("mail.smtp_url", "smtp://mail.example.org")];
+        assert!(told(&off).is_empty());
+    }
+
+    #[test]
+    fn what_may_not_be_meant_is_told_of() {
+        let about = |settings: &[(&str, &str)], words: &str| {
+            told(settings).iter().filter(|text| text.contains(words)).count()
+        };
+        let (none, far) = (("mail.transport", "none"), ("server.listen", "0.0.0.0:50051"));
+        assert!(told(&[none]).is_empty());
+        assert_eq!(about(&[none, far], "no TLS: passwords"), 1);
+        assert_eq!(about(&[("mail.transport", "folder")], "into a folder"), 1);
     }
 }

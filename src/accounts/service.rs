@@ -28,7 +28,7 @@ use crate::{
         Caller, Ended, Origin, Role,
         attempts::{Device, Keys, Policies},
         email::Email,
-        password::Hasher,
+        password::{Hasher, own_words},
         permit::{ChangeUser, ManageUsers},
         refresh::RefreshTokens,
         second_factor::Shown,
@@ -129,15 +129,7 @@ impl Accounts {
         name: &str,
         email: &str,
     ) -> Result<Option<String>, Fault> {
-        // What somebody who knows them would try first.
-        let parts = |text: &str| {
-            let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned);
-            words.chain([text.to_owned()]).collect::<Vec<_>>()
-        };
-        let mut own = [parts(name), parts(email)].concat();
-        own.extend(email.split(['@', '.']).map(str::to_owned));
-        own.push("daybook".to_owned());
-        own.retain(|word| word.chars().count() > 2);
+        let own = own_words(name, email);
         self.hasher.weakness(password, own, self.least_strength).await
     }
 

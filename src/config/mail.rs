@@ -1,10 +1,13 @@
 //! The section `mail`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use secrecy::ExposeSecret as _;
 
 use super::{MailConfig, MailTransport, reader::Reader};
+
+/// How long a letter may take to leave, well below the time that a process has for it.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Reads the section `mail`. Whether the server, the sender and the templates can be used is seen at the start.
 pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
@@ -36,6 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
         from: reader.name("mail.from", 200),
         pages_url: pages,
         templates_folder: reader.optional_path("mail.templates_folder"),
+        patience: PATIENCE,
     }
 }
 

@@ -20,6 +20,7 @@ mod validate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -219,6 +220,8 @@ pub struct MailConfig {
     pub pages_url: Option<String>,
     /// The operator's own templates.
     pub templates_folder: Option<PathBuf>,
+    /// How long a letter may take to leave. No setting: nobody but tests wants another one.
+    pub patience: Duration,
 }
 
 /// How letters leave.

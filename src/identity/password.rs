@@ -57,11 +57,17 @@ pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
 ///
 /// Strength is the estimate of zxcvbn (Wheeler, USENIX Security 2016), from 0 to 4, which knows lists of
 /// common and breached passwords, names, words, dates and keyboard walks; `own` are words that somebody
-/// would try first for this person.
+/// would try first for this person. They make no password strong by being many: what is left without them
+/// has to be worth one step less at least.
 pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
     let found = zxcvbn::zxcvbn(password, own);
     if u8::from(found.score()) >= least {
-        return None;
+        let rest = without(password, own)?;
+        let rest = zxcvbn::zxcvbn(&rest, own);
+        if u8::from(rest.score()) >= least.saturating_sub(1) {
+            return None;
+        }
+        return Some("must be harder to guess: use more than names and addresses".to_owned());
     }
     let why = found.feedback().and_then(zxcvbn::feedback::Feedback::warning);
     let why = why.map(|warning| warning.to_string());
@@ -69,6 +75,36 @@ pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
         Some(why) => format!("must be harder to guess: {}", why.trim_end_matches('.')),
         None => "must be harder to guess: use more words, or less common ones".to_owned(),
     })
+}
+
+/// What is left of a password without these words, also from behind, in small letters; nothing where there is
+/// none of them in it.
+fn without(password: &str, own: &[&str]) -> Option<String> {
+    let whole = password.to_lowercase();
+    let behind = |word: &&str| word.to_lowercase().chars().rev().collect();
+    let ahead = own.iter().map(|word| word.to_lowercase());
+    let mut words: Vec<String> = ahead.chain(own.iter().map(behind)).collect();
+    // The longest first: a shorter one may be a part of it.
+    words.retain(|word| !word.is_empty());
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let rest = words.iter().fold(whole.clone(), |rest, word| rest.replace(word, ""));
+    (rest != whole).then_some(rest)
+}
+
+/// What somebody who knows a person would try first: the name and the address, whole, in parts and in words,
+/// with what stands between the words and without, and what this is. Of each at least three characters.
+pub fn own_words(name: &str, email: &str) -> Vec<String> {
+    let parts: Vec<&str> = [name, email].into_iter().chain(email.split('@')).collect();
+    let mut own: Vec<String> = vec!["daybook".to_owned()];
+    for part in parts {
+        let words = || part.split(|c: char| !c.is_alphanumeric());
+        own.extend([part.to_owned(), words().collect()]);
+        own.extend(words().chain(part.split(['@', '.'])).map(str::to_owned));
+    }
+    own.retain(|word| word.chars().count() > 2);
+    own.sort();
+    own.dedup();
+    own
 }
 
 /// Hashes and verifies passwords on `workers` threads of its own. When `workers + queue` are under way, the

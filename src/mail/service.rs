@@ -21,8 +21,6 @@ use crate::{
 
 /// What letters are sealed for.
 const SEALED: &str = "letters";
-/// How long a letter may take to leave, well below [`super::LEASE`].
-const PATIENCE: Duration = Duration::from_mins(1);
 /// What the hashes of their recipients are made for.
 const RECIPIENTS: &str = "letter recipients";
 /// For taking letters and noting what became of them.
@@ -154,11 +152,7 @@ impl Inner {
             Ok(None) => return (false, Outcome::Over),
             Err(cause) => return self.later(letter, &format!("its template failed: {cause}")),
         };
-        let sending = self.carrier.send((id, now), &contents.to, rendered);
-        // The whole of it: a server may fall silent at any step.
-        let sent = tokio::time::timeout(PATIENCE, sending).await;
-        match sent.unwrap_or_else(|_| Err(Refusal::Later("the mail server fell silent".to_owned())))
-        {
+        match self.carrier.send((id, now), &contents.to, rendered).await {
             Ok(()) => {
                 tracing::debug!(%id, kind, "sent a letter");
                 (true, Outcome::Over)

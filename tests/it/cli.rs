@@ -14,6 +14,7 @@ use daybook::grpc::proto::auth::{
 use crate::support::{
     Engine, World, berlin, connect, database,
     people::{PASSWORD, with_token},
+    process::Process,
     serving,
 };
 
@@ -292,5 +293,27 @@ fn production_refuses_a_generated_or_readable_key() {
         {
             assert!(err(&none).contains(told), "{}", err(&none));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn production_warns_of_mail_without_tls() {
+    let keys = tempfile::tempdir().unwrap();
+    let key = keys.path().join("own-key");
+    std::fs::write(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for (url, is_told) in
+        [("smtp://us:hush@127.0.0.1:1", true), ("smtp://us:hush@127.0.0.1:1?tls=required", false)]
+    {
+        let settings = [
+            ("profile", "production"),
+            ("auth.master_key_file", key.to_str().unwrap()),
+            ("mail.transport", "smtp"),
+            ("mail.smtp_url", url),
+        ];
+        let process = Process::start(Engine::Sqlite, &settings).await;
+        let log = process.log();
+        assert_eq!(log.contains("mail may go to its server without TLS"), is_told, "{log}");
+        assert!(!log.contains("hush"), "{log}");
     }
 }

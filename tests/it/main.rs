@@ -8,6 +8,7 @@
 mod architecture;
 mod cancelled;
 mod cli;
+mod common_passwords;
 mod conformance;
 mod crashes;
 mod drain;

@@ -128,3 +128,65 @@ impl Remembered {
         self.types.insert(found.id, found);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::schedule::{Schedule, WeeklyHours, plan::Plan};
+
+    fn at(text: &str) -> Instant {
+        format!("2026-11-{text}Z").parse().unwrap()
+    }
+
+    fn range(start: &str, end: &str) -> Interval {
+        Interval::new(at(start), at(end)).unwrap()
+    }
+
+    fn provider() -> Arc<Provider> {
+        let hours = WeeklyHours::new(Vec::new()).unwrap();
+        let (slot, longest) = (TimeDelta::minutes(30), TimeDelta::hours(2));
+        Arc::new(Provider {
+            id: ProviderId(Uuid::from_u128(1)),
+            display_name: "Ada".to_owned(),
+            enabled: true,
+            schedule: Arc::new(Schedule::new(Tz::UTC, hours, slot, longest).unwrap()),
+            plan: Arc::new(Plan::default()),
+            version: 1,
+            schedule_version: 1,
+            schedule_updated_at: at("22T00:00:00"),
+            last_assigned_at: None,
+        })
+    }
+
+    #[test]
+    fn what_is_known_tells_of_its_own_stretch_and_time_alone() {
+        let (remembered, provider) = (Remembered::new(10), provider());
+        let since = at("22T12:00:00");
+        let known = Known {
+            provider: Arc::clone(&provider),
+            covered: range("23T00:00:00", "25T00:00:00"),
+            claims: vec![range("23T09:00:00", "23T10:00:00")],
+            since,
+            until: Some(at("22T12:10:00")),
+        };
+        remembered.keep_time(Arc::new(known));
+        let (whole, id) = (range("23T00:00:00", "25T00:00:00"), provider.id);
+        let tells = |range, now: &str| remembered.time(id, range, at(now)).is_some();
+        assert!(tells(whole, "22T12:00:00") && tells(whole, "22T12:09:59.999999"));
+        // From then on there is one claim less.
+        assert!(!tells(whole, "22T12:10:00"));
+        // A clock that is behind: what had expired when it was read claims something there.
+        assert!(!tells(whole, "22T11:59:59.999999"));
+        for other in [
+            range("22T23:59:59", "24T00:00:00"),
+            range("24T00:00:00", "25T00:00:01"),
+            range("26T00:00:00", "27T00:00:00"),
+        ] {
+            assert!(!tells(other, "22T12:00:00"), "{other:?}");
+        }
+        assert!(remembered.time(ProviderId(Uuid::from_u128(2)), whole, since).is_none());
+    }
+}

@@ -3,19 +3,19 @@
 use std::{
     net::{IpAddr, SocketAddr, TcpListener},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
     time::Duration,
 };
 
 use daybook::grpc::proto::auth::email_service_client::EmailServiceClient;
 use mailin_embedded::{
     AuthMechanism, Handler, Response, Server, SslConfig,
-    response::{AUTH_OK, INVALID_CREDENTIALS, OK},
+    response::{AUTH_OK, INTERNAL_ERROR, INVALID_CREDENTIALS, OK},
 };
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
-use super::World;
+use super::{World, config};
 
 /// What a person got.
 #[derive(Debug, Clone)]
@@ -44,10 +44,32 @@ pub struct MailServer {
     answer: Arc<Mutex<Response>>,
     log_ins: Arc<Mutex<Vec<(String, String)>>>,
     refusals: watch::Receiver<usize>,
+    silence: Arc<Silence>,
+}
+
+/// Whom the server does not answer about, and what it is waited for with.
+struct Silence {
+    about: Mutex<Option<String>>,
+    over: Condvar,
+    met: watch::Sender<usize>,
+    full: Mutex<bool>,
+}
+
+impl Silence {
+    /// Returns when the server answers about somebody.
+    fn wait(&self, to: &str) {
+        let about = self.about.lock().unwrap();
+        let is_met = |about: &mut Option<String>| about.as_deref() == Some(to);
+        if about.as_deref() == Some(to) {
+            self.met.send_modify(|count| *count += 1);
+        }
+        drop(self.over.wait_while(about, is_met).unwrap());
+    }
 }
 
 #[derive(Clone)]
 struct Keeper {
+    silence: Arc<Silence>,
     inbox: Arc<watch::Sender<Vec<Received>>>,
     answer: Arc<Mutex<Response>>,
     log_ins: Arc<Mutex<Vec<(String, String)>>>,
@@ -63,6 +85,7 @@ impl Handler for Keeper {
     }
 
     fn rcpt(&mut self, to: &str) -> Response {
+        self.silence.wait(to);
         let answer = self.answer.lock().unwrap().clone();
         if answer == OK {
             self.to.push(to.to_owned());
@@ -83,6 +106,10 @@ impl Handler for Keeper {
     }
 
     fn data_end(&mut self) -> Response {
+        if *self.silence.full.lock().unwrap() {
+            self.refusals.send_modify(|count| *count += 1);
+            return INTERNAL_ERROR;
+        }
         let raw = String::from_utf8(self.data.clone()).unwrap().replace("\r\n", "\n");
         let (head, body) = raw.split_once("\n\n").unwrap();
         let header = |name: &str| {
@@ -123,7 +150,14 @@ impl MailServer {
         let (sender, inbox) = watch::channel(Vec::new());
         let (answer, log_ins) = (Arc::new(Mutex::new(OK)), Arc::default());
         let (refuse, refusals) = watch::channel(0);
+        let silence = Arc::new(Silence {
+            about: Mutex::default(),
+            over: Condvar::new(),
+            met: watch::Sender::new(0),
+            full: Mutex::new(false),
+        });
         let keeper = Keeper {
+            silence: Arc::clone(&silence),
             refusals: Arc::new(refuse),
             inbox: Arc::new(sender),
             answer: Arc::clone(&answer),
@@ -140,7 +174,7 @@ impl MailServer {
         }
         // It cannot be stopped; the process ends with the tests.
         std::thread::spawn(move || drop(server.serve()));
-        Self { address, inbox, answer, log_ins, refusals }
+        Self { address, inbox, answer, log_ins, refusals, silence }
     }
 
     pub fn url(&self) -> String {
@@ -150,6 +184,26 @@ impl MailServer {
     /// What it says about each recipient from now on.
     pub fn answer(&self, answer: Response) {
         *self.answer.lock().unwrap() = answer;
+    }
+
+    /// Falls silent whenever this recipient is named, or about nobody any more: then it says what it
+    /// would have said.
+    pub fn hush(&self, about: Option<&str>) {
+        *self.silence.about.lock().unwrap() = about.map(str::to_owned);
+        self.silence.over.notify_all();
+    }
+
+    /// Waits until it has fallen silent so many times.
+    pub async fn hushed(&self, least: usize) {
+        let mut met = self.silence.met.subscribe();
+        let met = met.wait_for(|count| *count >= least);
+        let met = tokio::time::timeout(Duration::from_secs(20), met).await;
+        met.expect("a letter is tried").unwrap();
+    }
+
+    /// Whether it refuses letters when it has heard all of them, for now; that counts as a refusal.
+    pub fn full(&self, full: bool) {
+        *self.silence.full.lock().unwrap() = full;
     }
 
     /// Who logged in.
@@ -202,6 +256,17 @@ impl World {
         let mut world = self.beside_with(&all).await;
         world.mail = Some(server.clone());
         (world, server)
+    }
+
+    /// A server on the same database that sends mail there, and waits a few seconds only for the mail server.
+    pub async fn impatient(&self, url: &str) -> Self {
+        let settings = [("mail.transport", "smtp"), ("mail.smtp_url", url)];
+        let mut config = config(&self.served, self._folder.path(), &settings);
+        config.mail.patience = Duration::from_secs(3);
+        let urls = (self.url.clone(), self.served.clone());
+        let world = Self::configured(self.engine, urls, Arc::clone(&self._folder), config).await;
+        world.clock.set(self.clock.now());
+        world
     }
 
     /// Waits until no letter waits to be sent.

@@ -172,8 +172,18 @@ impl World {
         folder: Arc<tempfile::TempDir>,
         settings: &[(&str, &str)],
     ) -> Self {
+        let config = config(&served, folder.path(), settings);
+        Self::configured(engine, (url, served), folder, config).await
+    }
+
+    /// The same with settings that were read already.
+    async fn configured(
+        engine: Engine,
+        (url, served): (String, String),
+        folder: Arc<tempfile::TempDir>,
+        mut config: Config,
+    ) -> Self {
         let (ambient, clock) = Ambient::manual(NOW.parse().unwrap());
-        let mut config = config(&served, folder.path(), settings);
         config.database.migrate_on_start &= url == served;
         let running = app::start(config, ambient).await.unwrap();
         let channel = connect(&running.address.to_string()).await;

@@ -22,7 +22,12 @@ behaviours!(
     a_code_to_change_ends_after_an_hour,
 );
 
-async fn ask(world: &World, person: &Person, to: &str, password: &str) -> Result<(), Status> {
+pub(super) async fn ask(
+    world: &World,
+    person: &Person,
+    to: &str,
+    password: &str,
+) -> Result<(), Status> {
     let request = RequestEmailChangeRequest {
         new_email: to.to_owned(),
         current_password: password.to_owned(),

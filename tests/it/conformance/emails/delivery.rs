@@ -18,6 +18,9 @@ use crate::{
 };
 
 behaviours!(
+    a_server_that_falls_silent_holds_up_no_other_letter,
+    a_server_that_says_no_word_is_tried_again,
+    an_answer_that_comes_too_late_is_about_no_other_letter,
     while_the_server_is_away_nothing_is_lost,
     a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_good_is_not,
     two_servers_send_a_letter_once,
@@ -30,7 +33,7 @@ behaviours!(
 );
 
 /// Lets the next attempts come due, until the letters have left.
-async fn later(world: &World) {
+pub(super) async fn later(world: &World) {
     let state = "SELECT count(*) * 1000 + CAST(coalesce(sum(attempts), 0) AS bigint) FROM letters";
     let wait = async {
         let mut before = world.count(state).await;
@@ -46,7 +49,7 @@ async fn later(world: &World) {
 }
 
 /// Waits until each letter was tried and put back, which is for a few seconds; the clock has not moved yet.
-async fn tried(world: &World) {
+pub(super) async fn tried(world: &World) {
     let waiting = match world.engine {
         Engine::Sqlite => {
             "SELECT count(*) FROM letters WHERE attempts = 0 OR due_at NOT LIKE '%12:00:%'"
@@ -64,6 +67,84 @@ async fn tried(world: &World) {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the letters are tried");
+}
+
+async fn a_server_that_falls_silent_holds_up_no_other_letter(world: World) {
+    let (one, other) = (world.customer().await, world.customer().await);
+    let mail = MailServer::start();
+    let world = world.impatient(&mail.url()).await;
+    mail.hush(Some(&one.user.email));
+    forgotten(&world, &one.user.email).await.unwrap();
+    mail.hushed(1).await;
+    forgotten(&world, &other.user.email).await.unwrap();
+    mail.letter(&other.user.email).await;
+    tried_alone(&world).await;
+    assert_eq!(mail.all().len(), 1);
+    mail.hush(None);
+    later(&world).await;
+    let code = mail.letter(&one.user.email).await.code();
+    reset(&world, &code, NEW_PASSWORD).await.unwrap();
+    world.nothing_waits().await;
+    // The third one says that the password is another one.
+    each_once(&mail, 3);
+}
+
+async fn a_server_that_says_no_word_is_tried_again(world: World) {
+    let (one, other) = (world.customer().await, world.customer().await);
+    let mail = MailServer::start();
+    let link = Proxy::before(mail.address, Duration::ZERO).await;
+    link.hold_answers(true);
+    let world = world.impatient(&format!("smtp://{}", link.address)).await;
+    forgotten(&world, &one.user.email).await.unwrap();
+    tried(&world).await;
+    link.hold_answers(false);
+    forgotten(&world, &other.user.email).await.unwrap();
+    mail.letter(&other.user.email).await;
+    later(&world).await;
+    mail.letter(&one.user.email).await;
+    each_once(&mail, 2);
+}
+
+async fn an_answer_that_comes_too_late_is_about_no_other_letter(world: World) {
+    let (one, other) = (world.customer().await, world.customer().await);
+    let mail = MailServer::start();
+    let world = world.impatient(&mail.url()).await;
+    mail.hush(Some(&one.user.email));
+    forgotten(&world, &one.user.email).await.unwrap();
+    mail.hushed(1).await;
+    tried_alone(&world).await;
+    // Only now it answers, to nobody. The next letter it refuses with its very last word.
+    mail.hush(None);
+    mail.full(true);
+    forgotten(&world, &other.user.email).await.unwrap();
+    mail.refusals(1).await;
+    tried(&world).await;
+    assert_eq!(world.count("SELECT count(*) FROM letters").await, 2);
+    mail.full(false);
+    later(&world).await;
+    mail.letter(&one.user.email).await;
+    mail.letter(&other.user.email).await;
+    each_once(&mail, 2);
+}
+
+/// Says that so many letters came, and none of them twice.
+fn each_once(mail: &MailServer, count: usize) {
+    let mut ids: Vec<_> = mail.all().into_iter().map(|letter| letter.message_id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), mail.all().len()), (count, count));
+}
+
+/// Waits until one letter alone waits, and was tried and put back.
+async fn tried_alone(world: &World) {
+    tried(world).await;
+    let wait = async {
+        while world.count("SELECT count(*) FROM letters").await != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("one letter waits");
+    tried(world).await;
 }
 
 async fn while_the_server_is_away_nothing_is_lost(world: World) {

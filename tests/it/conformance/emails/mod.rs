@@ -2,7 +2,9 @@
 
 mod change;
 mod delivery;
+mod probes;
 mod reset;
+mod sealed;
 mod sign_up;
 pub(super) mod writes;
 

@@ -23,7 +23,7 @@ behaviours!(
     of_the_last_two_admins_one_stays,
 );
 
-async fn settled(world: &World) {
+pub(super) async fn settled(world: &World) {
     let wait = async {
         while world.count("SELECT count(*) FROM erasures").await > 0 {
             tokio::task::yield_now().await;

@@ -4,6 +4,7 @@ mod erasure;
 mod export;
 mod meanwhile;
 mod provider;
+mod waiting;
 
 use daybook::grpc::proto::auth::{
     DeleteMyAccountRequest, EraseUserRequest, GetMeRequest,
