@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
+        master_keys::{KeyUse, Resealed},
         service::NewUser,
         signing::{StoredKey, commands::Rotated},
     },
@@ -402,6 +403,28 @@ pub async fn signing_keys(
         (key, state, older)
     };
     Ok(keys?.into_iter().map(older).collect())
+}
+
+/// The master keys of the settings and those that are missing, each with what still needs it.
+pub async fn master_keys(config: &Config, ambient: Ambient) -> Result<Vec<KeyUse>, Error> {
+    let master = present_master_key(config)?;
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    let accounts = services(config, &store, &ambient, &master)?.accounts;
+    let uses = accounts.key_uses(Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(uses?)
+}
+
+/// Seals with the present master key what older ones sealed and is to stay.
+pub async fn reseal(config: &Config, ambient: Ambient) -> Result<Resealed, Error> {
+    let master = present_master_key(config)?;
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    let accounts = services(config, &store, &ambient, &master)?.accounts;
+    let resealed = accounts.reseal(|| Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(resealed?)
 }
 
 /// Replaces the signing key.

@@ -17,7 +17,7 @@ use crate::{
     identity::{
         Ended,
         challenge::Challenge,
-        master_key::NONCE,
+        master_key::{KeyId, NONCE},
         permit::ChangeUser,
         second_factor::{self, Need, Passed, RecoveryHash, Shown, Standing, Used, Verdict, judge},
         token::not_authenticated,
@@ -98,10 +98,15 @@ impl Second {
             }
             Used::First(step) => {
                 let witness = Witness { id: self.also, ..witness.clone() };
-                ended = Some(turn_on(tx, account, step, &self.codes, kept, &witness).await?);
+                ended = Some(turn_on(tx, account, step, self.fresh(), kept, &witness).await?);
             }
         }
         Ok(Judged::Passed { passed, ended })
+    }
+
+    /// The recovery codes that it brings along, with the master key that they are hashed with.
+    fn fresh(&self) -> (KeyId, &[RecoveryHash]) {
+        (self.factors.master.id(), &self.codes)
     }
 
     async fn standing(&self, tx: &Tx, user: &User) -> Result<(Row, Standing), Fault> {
@@ -127,7 +132,7 @@ async fn turn_on(
     tx: &Tx,
     account: &Account,
     step: i64,
-    codes: &[RecoveryHash],
+    codes: (KeyId, &[RecoveryHash]),
     kept: Option<Uuid>,
     witness: &Witness,
 ) -> Result<Ended, Fault> {
@@ -309,7 +314,7 @@ impl UnitOfWork for Confirm {
             return Ok(Done::Wrong);
         };
         self.counted.give_back(tx, attempts, now).await?;
-        let (codes, kept) = (&self.second.codes, Some(self.session));
+        let (codes, kept) = (self.second.fresh(), Some(self.session));
         turn_on(tx, &account, step, codes, kept, &self.witness).await.map(Done::Done)
     }
 }
@@ -332,7 +337,7 @@ impl UnitOfWork for Regenerate {
             Checked::Off | Checked::Earlier => return Ok(Done::NotThere),
         }
         let Own { user, second, witness, .. } = &self.own;
-        store::replace_recovery(tx, *user, &second.codes, witness.now).await?;
+        store::replace_recovery(tx, *user, second.fresh(), witness.now).await?;
         let entry = witness.of(Act::RecoveryCodesRegenerated, Some(*user), None, json!({}));
         audit::store::record(tx, entry).await?;
         Ok(Done::Done(()))

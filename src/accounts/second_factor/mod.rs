@@ -13,7 +13,7 @@ use crate::{
     identity::{
         Role,
         challenge::Challenges,
-        master_key::{MasterKey, NONCE},
+        master_key::{MasterKey, NONCE, OpenError},
         second_factor::{
             Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing, is_code,
         },
@@ -68,6 +68,22 @@ impl SecondFactors {
         nonce: [u8; NONCE],
     ) -> Result<Vec<u8>, Fault> {
         self.master.seal(PURPOSE, user.0.as_bytes(), secret.bytes(), nonce)
+    }
+
+    /// The same secret under the present master key, from one that opens.
+    pub fn anew(
+        &self,
+        user: UserId,
+        sealed: &[u8],
+        nonce: [u8; NONCE],
+    ) -> Result<Result<Vec<u8>, OpenError>, Fault> {
+        match self.master.open(PURPOSE, user.0.as_bytes(), sealed) {
+            Ok(opened) => {
+                let bytes = opened.expose_secret();
+                self.master.seal(PURPOSE, user.0.as_bytes(), bytes, nonce).map(Ok)
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     fn open(&self, user: &User, sealed: &[u8]) -> Result<Secret, Fault> {

@@ -8,7 +8,7 @@ use sea_orm::{
 
 use super::{On, Row, Seen};
 use crate::{
-    identity::second_factor::RecoveryHash,
+    identity::{master_key::KeyId, second_factor::RecoveryHash},
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
         Session, Tx, engine,
@@ -135,11 +135,11 @@ pub async fn use_recovery(tx: &Tx, user: UserId, hash: &RecoveryHash) -> Result<
     one(done.map_err(|e| engine::fault(&e))?.rows_affected, "a recovery code")
 }
 
-/// Puts new recovery codes in the place of all that there were.
+/// Puts new recovery codes, hashed with this master key, in the place of all that there were.
 pub async fn replace_recovery(
     tx: &Tx,
     user: UserId,
-    hashes: &[RecoveryHash],
+    (key, hashes): (KeyId, &[RecoveryHash]),
     now: Instant,
 ) -> Result<(), Fault> {
     forget_recovery(tx, user).await?;
@@ -147,6 +147,7 @@ pub async fn replace_recovery(
         user_id: Set(user.0),
         code_hash: Set(hash.to_vec()),
         created_at: Set(now),
+        key_id: Set(Some(key.bytes().to_vec())),
     });
     let done = recovery_codes::Entity::insert_many(rows).exec_without_returning(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;
