@@ -77,16 +77,21 @@ impl Second {
                 failed(tx, user, &self.shown, witness).await?;
                 return Ok(Judged::Wrong);
             }
+            Verdict::Unreadable => {
+                let sealed = row.on.as_ref().map(|on| on.sealed.as_slice());
+                return Err(self.factors.unreadable(user, sealed.unwrap_or_default()));
+            }
         };
         let mut ended = None;
         match used {
             Used::Nothing => {}
             Used::Step(step) => {
-                let sealed = row.on.as_ref().zip(standing.on.as_ref());
-                let outdated = sealed.filter(|(on, _)| self.factors.master.is_outdated(&on.sealed));
-                let anew = |(_, factor): (_, &second_factor::Factor)| {
-                    self.factors.seal(user, &factor.secret, self.nonce)
+                let outdated = row.on.filter(|on| self.factors.master.is_outdated(&on.sealed));
+                let secret = standing.on.and_then(|factor| factor.secret);
+                let anew = |(_, secret): (_, second_factor::Secret)| {
+                    self.factors.seal(user, &secret, self.nonce)
                 };
+                let outdated = outdated.zip(secret);
                 store::use_step(tx, user, step, outdated.map(anew).transpose()?).await?;
             }
             Used::Recovery(hash) => {

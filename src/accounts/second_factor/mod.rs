@@ -13,7 +13,7 @@ use crate::{
     identity::{
         Role,
         challenge::Challenges,
-        master_key::{MasterKey, NONCE, OpenError},
+        master_key::{KeyId, MasterKey, NONCE, OpenError},
         second_factor::{
             Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing, is_code,
         },
@@ -86,12 +86,29 @@ impl SecondFactors {
         }
     }
 
-    fn open(&self, user: &User, sealed: &[u8]) -> Result<Secret, Fault> {
-        let opened = self.master.open(PURPOSE, user.id.0.as_bytes(), sealed);
-        let opened = opened.map_err(|e| Fault::internal(format!("a second factor: {e}")))?;
+    /// A secret of this account; nothing where it cannot be opened.
+    fn open(&self, user: &User, sealed: &[u8]) -> Result<Option<Secret>, Fault> {
+        let Ok(opened) = self.master.open(PURPOSE, user.id.0.as_bytes(), sealed) else {
+            return Ok(None);
+        };
         let bytes = opened.expose_secret().try_into();
         let bytes = bytes.map_err(|_| Fault::internal("a second factor of another length"))?;
-        Secret::new(bytes, &self.issuer, &user.email)
+        Secret::new(bytes, &self.issuer, &user.email).map(Some)
+    }
+
+    /// What is told where a code cannot be checked. Operators are told which master key is missing.
+    fn unreadable(&self, user: UserId, sealed: &[u8]) -> Fault {
+        let error = self.master.open(PURPOSE, user.0.as_bytes(), sealed).err();
+        let error = error.unwrap_or(OpenError::Damaged);
+        let (user, key) = (user.name(), KeyId::of(sealed).map(|key| key.to_string()));
+        let key = key.unwrap_or_default();
+        tracing::error!(user, key, %error, "a second factor does not open: give the master key with \
+            this id as a further line, or reset the second factor");
+        Fault::new(
+            Reason::SecondFactorUnreadable,
+            "codes of this account's app cannot be checked any more; use a recovery code and enrol the \
+             app anew, or ask an admin to reset the second factor",
+        )
     }
 
     /// What a stored row means.
@@ -106,8 +123,8 @@ impl SecondFactors {
             Ok(Factor { secret, last_step: on.last_step, since: on.since })
         });
         // One that opens no more, because its master key is gone, is as if it had not been enrolled.
-        let pending = row.pending.as_ref().and_then(|sealed| self.open(user, sealed).ok());
-        Ok(Standing { on: on.transpose()?, pending, recovery })
+        let pending = row.pending.as_ref().map(|sealed| self.open(user, sealed));
+        Ok(Standing { on: on.transpose()?, pending: pending.transpose()?.flatten(), recovery })
     }
 }
 
@@ -195,4 +212,51 @@ fn required() -> Fault {
         Reason::SecondFactorRequired,
         "accounts of this role must have a second factor; enrol another app in its place",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        sync::{Mutex, PoisonError},
+    };
+
+    use tracing::Level;
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn operators_are_told_which_master_key_is_missing_and_callers_are_not() {
+        let (present, gone) = (MasterKey::of(&[1; 32]), MasterKey::of(&[2; 32]));
+        let user = UserId(uuid::Uuid::from_u128(7));
+        let sealed = gone.seal(PURPOSE, user.0.as_bytes(), &[3; 20], [4; NONCE]).unwrap();
+        let factors = SecondFactors::new(&present, "Daybook", &[]);
+        let lines = Lines::default();
+        let to = lines.clone();
+        let log = tracing_subscriber::fmt().with_max_level(Level::ERROR);
+        let log = log.with_ansi(false).with_writer(move || to.clone()).finish();
+        let fault = tracing::subscriber::with_default(log, || factors.unreadable(user, &sealed));
+        let told = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = String::from_utf8(told).unwrap();
+        let (id, name) = (gone.id().to_string(), user.name());
+        for part in ["ERROR", &id, &name, "sealed with another master key"] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(fault.reason(), Reason::SecondFactorUnreadable);
+        assert!(fault.log_text().is_none() && !fault.message().contains(&id), "{fault}");
+    }
 }

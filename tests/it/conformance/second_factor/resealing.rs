@@ -4,10 +4,14 @@
 use chrono::TimeDelta;
 use daybook::{
     accounts::master_keys::{KeyUse, Needed, Place, Resealed},
-    grpc::proto::auth::{EnrolTotpRequest, RegenerateRecoveryCodesRequest},
+    grpc::proto::auth::{
+        DisableTotpRequest, EnrolTotpRequest, RegenerateRecoveryCodesRequest,
+        ResetSecondFactorRequest, second_factor::State,
+    },
     identity::master_key::MasterKey,
 };
 use futures_util::future::{join, join_all};
+use tonic::Code;
 
 use crate::{
     conformance::behaviours,
@@ -24,7 +28,10 @@ behaviours!(
     every_secret_is_sealed_anew_and_then_the_old_master_key_can_go,
     whoever_logs_in_or_changes_the_app_meanwhile_loses_nothing,
     what_no_master_key_opens_is_told_and_stays,
+    a_code_that_cannot_be_checked_says_so_and_a_recovery_code_is_good,
 );
+
+const UNREADABLE: &str = "SECOND_FACTOR_UNREADABLE";
 
 /// The places of the master keys, with secrets and recovery codes that need them.
 fn told(uses: &[KeyUse]) -> Vec<(Place, u64, u64)> {
@@ -171,4 +178,51 @@ async fn what_no_master_key_opens_is_told_and_stays(world: World) {
     let uses = world.key_uses(&settings).await;
     let unknown = Needed { recovery_codes: 20, ..Needed::default() };
     assert_eq!(uses[3], KeyUse { key: None, place: Place::Unknown, needed: unknown });
+}
+
+async fn a_code_that_cannot_be_checked_says_so_and_a_recovery_code_is_good(world: World) {
+    let admin = world.admin().await;
+    let (person, other) = (world.customer().await, world.customer().await);
+    let (app, codes) = world.turn_on(&person).await;
+    world.turn_on(&other).await;
+    let gone = MasterKey::of(&[9; 32]);
+    world.seal_with(&gone, &person).await;
+    world.seal_with(&gone, &other).await;
+    let (email, code) = (person.user.email.as_str(), world.code(&app));
+    // No app shows this secret; the answer does not depend on the code.
+    let challenge = world.challenge(email).await;
+    for code in [code.as_str(), "000000"] {
+        let status = refused(world.complete(&challenge, code).await, UNREADABLE);
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        let said = format!("{status:?}");
+        assert!(!said.contains(&gone.id().to_string()) && !said.contains("master"), "{said}");
+    }
+    let current_password = PASSWORD.to_owned();
+    let enrol = EnrolTotpRequest {
+        current_password: current_password.clone(),
+        code: code.clone(),
+        ..Default::default()
+    };
+    let with_code = world.second_factor().enrol_totp(person.asks(enrol.clone())).await;
+    refused(with_code, UNREADABLE);
+    let disable = DisableTotpRequest { current_password, code, ..Default::default() };
+    refused(world.second_factor().disable_totp(person.asks(disable)).await, UNREADABLE);
+    let has = world.has(&person).await;
+    assert_eq!((has.state(), has.recovery_codes_left), (State::On, 10));
+    // By a recovery code, and another app in its place.
+    world.forward(TimeDelta::hours(1));
+    let begun = world.recover(&world.challenge(email).await, &codes[0]).await.unwrap();
+    let person = Person { user: begun.user.unwrap(), token: begun.access_token };
+    let enrol = EnrolTotpRequest { code: codes[1].clone(), ..enrol };
+    let answer = world.second_factor().enrol_totp(person.asks(enrol)).await.unwrap();
+    let app = App::of(&answer.into_inner().totp.unwrap());
+    world.confirm(&person, &world.code(&app)).await.unwrap();
+    world.forward(TimeDelta::seconds(30));
+    world.log_in_with(email, &world.code(&app)).await.unwrap();
+    // By an admin.
+    let admin = world.log_in(&admin.user.email).await;
+    let name = other.user.name.clone();
+    let request = ResetSecondFactorRequest { name, ..Default::default() };
+    world.second_factor().reset_second_factor(admin.asks(request)).await.unwrap();
+    assert!(world.first_step(&other.user.email, "").await.second_step.is_none());
 }
