@@ -6,6 +6,7 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
+use chrono::TimeDelta;
 use totp_rs::{Algorithm, Builder, Totp};
 
 use super::email::Email;
@@ -15,6 +16,8 @@ use crate::kernel::{fault::Fault, id::UserId, time::Instant};
 pub const RECOVERY_CODES: usize = 10;
 /// Random bytes for them.
 pub const RECOVERY_RANDOM: usize = RECOVERY_CODES * RANDOM_OF_ONE;
+/// How long an enrolment waits for the app's first code.
+pub const ENROLMENT: TimeDelta = TimeDelta::minutes(30);
 /// Bytes of a secret: 160 bits, as RFC 4226 recommends.
 pub const SECRET: usize = 20;
 

@@ -36,7 +36,7 @@ impl UnitOfWork for SealAnew {
         let row = factors::find(tx, self.user).await?;
         let sealed = [
             (store::Secret::On, row.on.map(|on| on.sealed)),
-            (store::Secret::Pending, row.pending),
+            (store::Secret::Pending, row.pending.map(|pending| pending.sealed)),
         ];
         for ((which, sealed), nonce) in sealed.into_iter().zip(self.nonces) {
             let Some(sealed) = sealed.filter(|sealed| self.factors.master.is_outdated(sealed))

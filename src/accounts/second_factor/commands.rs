@@ -22,7 +22,7 @@ use crate::{
         second_factor::{self, Need, Passed, RecoveryHash, Shown, Standing, Used, Verdict, judge},
         token::not_authenticated,
     },
-    kernel::{fault::Fault, id::UserId},
+    kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{Tx, UnitOfWork, request::Once},
 };
 
@@ -69,7 +69,7 @@ impl Second {
         witness: &Witness,
     ) -> Result<Judged, Fault> {
         let (user, now) = (account.user.id, witness.now);
-        let (row, standing) = self.standing(tx, &account.user).await?;
+        let (row, standing) = self.standing(tx, &account.user, now).await?;
         let (passed, used) = match judge(&standing, required, &self.shown, now) {
             Verdict::Passed(passed, used) => (passed, used),
             Verdict::Needs(need) => return Ok(Judged::Needs(need)),
@@ -114,13 +114,13 @@ impl Second {
         (self.factors.master.id(), &self.codes)
     }
 
-    async fn standing(&self, tx: &Tx, user: &User) -> Result<(Row, Standing), Fault> {
+    async fn standing(&self, tx: &Tx, user: &User, now: Instant) -> Result<(Row, Standing), Fault> {
         let row = store::find(tx, user.id).await?;
         let recovery = match self.shown {
             Shown::Recovery(_) => store::recovery(tx, user.id).await?,
             Shown::Nothing | Shown::Code(_) => Vec::new(),
         };
-        let standing = self.factors.standing(user, &row, recovery)?;
+        let standing = self.factors.standing(user, &row, recovery, now)?;
         Ok((row, standing))
     }
 }
@@ -309,7 +309,7 @@ impl UnitOfWork for Confirm {
         let attempts = self.counted.lock(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?;
         let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
-        let (_, standing) = self.second.standing(tx, &account.user).await?;
+        let (_, standing) = self.second.standing(tx, &account.user, now).await?;
         if standing.pending.is_none() {
             self.counted.give_back(tx, attempts, now).await?;
             return Ok(Done::NotThere);
@@ -418,7 +418,7 @@ impl UnitOfWork for Reset {
             return Ok((earlier, present));
         }
         let row = store::find(tx, subject).await?;
-        if row.on.is_none() && row.pending.is_none() {
+        if row.on.is_none() && row.pending_at(now).is_none() {
             let user = account.user;
             self.once.keep(tx, subject.0, user.version, &user, now).await?;
             return Ok((user, present));

@@ -15,7 +15,8 @@ use crate::{
         challenge::Challenges,
         master_key::{KeyId, MasterKey, NONCE, OpenError},
         second_factor::{
-            Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing, is_code,
+            ENROLMENT, Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing,
+            is_code,
         },
     },
     kernel::{
@@ -117,13 +118,14 @@ impl SecondFactors {
         user: &User,
         row: &Row,
         recovery: Vec<RecoveryHash>,
+        now: Instant,
     ) -> Result<Standing, Fault> {
         let on = row.on.as_ref().map(|on| {
             let secret = self.open(user, &on.sealed)?;
             Ok(Factor { secret, last_step: on.last_step, since: on.since })
         });
         // One that opens no more, because its master key is gone, is as if it had not been enrolled.
-        let pending = row.pending.as_ref().map(|sealed| self.open(user, sealed));
+        let pending = row.pending_at(now).map(|pending| self.open(user, &pending.sealed));
         Ok(Standing { on: on.transpose()?, pending: pending.transpose()?.flatten(), recovery })
     }
 }
@@ -133,8 +135,29 @@ impl SecondFactors {
 pub struct Row {
     /// What is on.
     pub on: Option<On>,
-    /// The sealed secret of an enrolment that is to be confirmed.
-    pub pending: Option<Vec<u8>>,
+    /// An enrolment that is to be confirmed, or was.
+    pub pending: Option<Pending>,
+}
+
+impl Row {
+    /// The enrolment that can be confirmed at this time.
+    pub fn pending_at(&self, now: Instant) -> Option<&Pending> {
+        self.pending.as_ref().filter(|pending| is_pending(pending.since, now))
+    }
+}
+
+/// Whether an enrolment of that time can still be confirmed.
+pub fn is_pending(since: Instant, now: Instant) -> bool {
+    now < since + ENROLMENT
+}
+
+/// An enrolment, as it is stored.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// The sealed secret.
+    pub sealed: Vec<u8>,
+    /// Since when it waits.
+    pub since: Instant,
 }
 
 /// A second factor that is on, as it is stored.
@@ -153,8 +176,8 @@ pub struct On {
 pub struct Seen {
     /// Since when it is on, if it is.
     pub since: Option<Instant>,
-    /// Whether there is an enrolment to confirm.
-    pub pending: bool,
+    /// Since when an enrolment is to be confirmed, if one is, or was and is not forgotten yet.
+    pub pending: Option<Instant>,
     /// How many recovery codes are left.
     pub left: i64,
 }

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{
     Seen, Typed, challenge_refused, code_wrong,
     commands::{Confirm, Disable, Done, Enrol, EnrolAtLogIn, Own, Regenerate, Reset, Second},
-    required, store, wrong_state,
+    is_pending, required, store, wrong_state,
 };
 use crate::{
     accounts::{
@@ -86,7 +86,9 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
     ) -> Result<(Seen, bool), Fault> {
-        let seen = self.store.read(deadline, SeenOf(caller.user)).await?;
+        let mut seen = self.store.read(deadline, SeenOf(caller.user)).await?;
+        let now = self.ambient.now();
+        seen.pending = seen.pending.filter(|since| is_pending(*since, now));
         Ok((seen, self.second_factors.required(caller.role)))
     }
 
