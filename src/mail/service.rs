@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::{sync::Notify, task::JoinSet};
+use uuid::Uuid;
 
 use super::{
     Contents, Letter, Recipient, Taken, Text,
@@ -14,7 +15,10 @@ use super::{
 };
 use crate::{
     carrier::{Carrier, Refusal},
-    identity::{email::Email, master_key::MasterKey},
+    identity::{
+        email::Email,
+        master_key::{MasterKey, NONCE},
+    },
     kernel::{ambient::Ambient, fault::Fault, time::Instant},
     storage::{Deadline, Query, Snapshot, Store},
 };
@@ -73,15 +77,13 @@ impl Mail {
         now: Instant,
         lifetime: TimeDelta,
     ) -> Result<Option<Letter>, Fault> {
-        let Some(inner) = &self.0 else { return Ok(None) };
-        let (id, kind) = (inner.ambient.id(now), text.kind());
-        let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
-            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
-        let nonce = inner.ambient.bytes();
-        let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, nonce)?;
-        let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
-        let expires_at = now + lifetime;
-        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
+        self.sheet(now).letter(to, text, now, lifetime)
+    }
+
+    /// What one letter can be written on inside a transaction.
+    pub fn sheet(&self, now: Instant) -> Sheet {
+        let inner = self.0.as_ref();
+        Sheet(inner.map(|inner| (Arc::clone(inner), inner.ambient.id(now), inner.ambient.bytes())))
     }
 
     /// What letters to this address are found by, under each master key that is known.
@@ -125,6 +127,31 @@ impl Mail {
                 sent += usize::from(done?);
             }
         }
+    }
+}
+
+/// What one letter is written on when it is known only inside a transaction what it says, and whether there is
+/// one: id and randomness are there before, so that a transaction that is tried again writes the same letter.
+#[derive(Debug, Clone)]
+pub struct Sheet(Option<(Arc<Inner>, Uuid, [u8; NONCE])>);
+
+impl Sheet {
+    /// The letter; none where no mail is sent. A sheet is good for one.
+    pub fn letter(
+        &self,
+        to: &Email,
+        text: Text,
+        now: Instant,
+        lifetime: TimeDelta,
+    ) -> Result<Option<Letter>, Fault> {
+        let Some((inner, id, nonce)) = &self.0 else { return Ok(None) };
+        let (id, kind) = (*id, text.kind());
+        let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
+            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
+        let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, *nonce)?;
+        let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
+        let expires_at = now + lifetime;
+        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
         Kind, User,
         audit::{self, Act, Witness},
         commands::{self, finish, resume, wrong_password},
+        emails::commands::{Said, tell},
         guessing::store::Counted,
         sessions,
         store::{self as accounts, Account},
@@ -23,6 +24,7 @@ use crate::{
         token::not_authenticated,
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
+    mail::{Text, service::Sheet},
     storage::{Tx, UnitOfWork, request::Once},
 };
 
@@ -39,6 +41,10 @@ pub struct Second {
     pub also: Uuid,
     /// Randomness for sealing a secret anew whose master key was replaced.
     pub nonce: [u8; NONCE],
+    /// For telling the owner that a recovery code was used.
+    pub used: Sheet,
+    /// For telling what else was done.
+    pub done: Sheet,
 }
 
 /// What came of judging it.
@@ -100,10 +106,14 @@ impl Second {
                 let witness = Witness { id: self.also, ..witness.clone() };
                 let entry = witness.of(Act::RecoveryCodeUsed, Some(user), None, detail);
                 audit::store::record(tx, entry).await?;
+                let left = (standing.recovery.len() - 1).to_string();
+                let text =
+                    |Said { name, at, address }| Text::RecoveryCodeUsed { name, at, address, left };
+                tell(tx, &self.used, &account.user, &witness, text).await?;
             }
             Used::First(step) => {
                 let witness = Witness { id: self.also, ..witness.clone() };
-                ended = Some(turn_on(tx, account, step, self.fresh(), kept, &witness).await?);
+                ended = Some(turn_on(tx, account, (self, step, false), kept, &witness).await?);
             }
         }
         Ok(Judged::Passed { passed, ended })
@@ -132,18 +142,26 @@ async fn failed(tx: &Tx, user: UserId, shown: &Shown, witness: &Witness) -> Resu
     audit::store::record(tx, witness.of(Act::SecondFactorFailed, Some(user), None, detail)).await
 }
 
-/// Turns on what was enrolled: with new recovery codes, and the end of all other log-ins.
+/// Turns on what was enrolled, by the code of a step: with new recovery codes, and the end of all other
+/// log-ins. `replaces` is whether another app was there before.
 async fn turn_on(
     tx: &Tx,
     account: &Account,
-    step: i64,
-    codes: (KeyId, &[RecoveryHash]),
+    (second, step, replaces): (&Second, i64, bool),
     kept: Option<Uuid>,
     witness: &Witness,
 ) -> Result<Ended, Fault> {
     let (user, now) = (account.user.id, witness.now);
     store::turn_on(tx, user, step, now).await?;
-    store::replace_recovery(tx, user, codes, now).await?;
+    store::replace_recovery(tx, user, second.fresh(), now).await?;
+    let text = |Said { name, at, address }| {
+        if replaces {
+            Text::SecondFactorReplaced { name, at, address }
+        } else {
+            Text::SecondFactorOn { name, at, address }
+        }
+    };
+    tell(tx, &second.done, &account.user, witness, text).await?;
     let ended = Ended { least: account.token_generation + 1, kept };
     let act = commands::Act {
         kind: Kind::SecondFactorEnabled,
@@ -319,8 +337,8 @@ impl UnitOfWork for Confirm {
             return Ok(Done::Wrong);
         };
         self.counted.give_back(tx, attempts, now).await?;
-        let (codes, kept) = (self.second.fresh(), Some(self.session));
-        turn_on(tx, &account, step, codes, kept, &self.witness).await.map(Done::Done)
+        let on = (&self.second, step, standing.on.is_some());
+        turn_on(tx, &account, on, Some(self.session), &self.witness).await.map(Done::Done)
     }
 }
 
@@ -335,16 +353,18 @@ impl UnitOfWork for Regenerate {
     type Output = Done<()>;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        match self.own.check(tx).await? {
-            Checked::Right(_) => {}
+        let account = match self.own.check(tx).await? {
+            Checked::Right(account) => account,
             Checked::Wrong => return Ok(Done::Wrong),
             Checked::NeedsCode => return Ok(Done::NeedsCode),
             Checked::Off | Checked::Earlier => return Ok(Done::NotThere),
-        }
+        };
         let Own { user, second, witness, .. } = &self.own;
         store::replace_recovery(tx, *user, second.fresh(), witness.now).await?;
         let entry = witness.of(Act::RecoveryCodesRegenerated, Some(*user), None, json!({}));
         audit::store::record(tx, entry).await?;
+        let text = |Said { name, at, address }| Text::RecoveryCodesMade { name, at, address };
+        tell(tx, &second.done, &account.user, witness, text).await?;
         Ok(Done::Done(()))
     }
 }
@@ -375,6 +395,8 @@ impl UnitOfWork for Disable {
             return Err(required());
         }
         store::take_off(tx, *user).await?;
+        let text = |Said { name, at, address }| Text::SecondFactorOff { name, at, address };
+        tell(tx, &second.done, &account.user, witness, text).await?;
         let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
         let act = commands::Act {
             kind: Kind::SecondFactorDisabled,
@@ -397,6 +419,8 @@ pub struct Reset {
     pub expected: Option<i64>,
     /// The request, for retries.
     pub once: Once,
+    /// For telling the owner.
+    pub sheet: Sheet,
     /// Who does it.
     pub witness: Witness,
 }
@@ -424,6 +448,10 @@ impl UnitOfWork for Reset {
             return Ok((user, present));
         }
         store::take_off(tx, subject).await?;
+        if row.on.is_some() {
+            let text = |Said { name, at, .. }| Text::SecondFactorReset { name, at };
+            tell(tx, &self.sheet, &account.user, &self.witness, text).await?;
+        }
         let ended = Ended { least: present.least + 1, kept: None };
         let act = commands::Act {
             kind: Kind::SecondFactorReset,

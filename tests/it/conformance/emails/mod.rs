@@ -2,6 +2,7 @@
 
 mod change;
 mod delivery;
+mod notices;
 mod reset;
 mod sign_up;
 pub(super) mod writes;
