@@ -267,12 +267,17 @@ async fn run(
     draining.cancel();
     stopping.cancel();
     let patience = Duration::from_millis(config.server.drain_timeout_ms);
+    let hard_stop = tokio::time::Instant::now() + patience;
     tokio::select! {
         served = server => served?,
         served = probes => served?,
-        () = tokio::time::sleep(patience) => {
+        () = tokio::time::sleep_until(hard_stop) => {
             tracing::warn!("connections were still open at the hard stop");
         }
+    }
+    // Nobody takes letters any more; those that are on their way would leave a second time.
+    if tokio::time::timeout_at(hard_stop, services.accounts.mail.settled()).await.is_err() {
+        tracing::warn!("letters were still on their way at the hard stop: they go again later");
     }
     // What is still under way then has had its time.
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {

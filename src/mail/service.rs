@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
@@ -51,6 +52,8 @@ pub struct Inner {
     pub carrier: Carrier,
     /// Somebody wrote one.
     pub wake: Notify,
+    /// What was taken and is on its way. Whoever stops sending does not stop that.
+    pub under_way: TaskTracker,
 }
 
 impl Mail {
@@ -117,15 +120,17 @@ impl Mail {
             if !inner.store.look(IsAnyDue(now)).await? {
                 return Ok(sent);
             }
-            let taken = inner.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
-            let mut under_way = JoinSet::new();
-            for letter in taken {
-                under_way.spawn(Arc::clone(inner).dispatch(letter));
-            }
-            // All of them first: whoever is dropped may have left already, and would leave again.
-            for done in under_way.join_all().await {
-                sent += usize::from(done?);
-            }
+            // In a task of its own: what was taken may have left already, and would leave again.
+            let round = inner.under_way.spawn(Arc::clone(inner).round(now));
+            sent += round.await.map_err(|e| Fault::internal(format!("sending letters: {e}")))??;
+        }
+    }
+
+    /// Returns when nothing is on its way any more, once nobody calls [`Self::deliver`] again.
+    pub async fn settled(&self) {
+        if let Some(inner) = &self.0 {
+            inner.under_way.close();
+            inner.under_way.wait().await;
         }
     }
 }
@@ -156,6 +161,21 @@ impl Sheet {
 }
 
 impl Inner {
+    /// Takes letters that are due and sends them. Returns how many left.
+    async fn round(self: Arc<Self>, now: Instant) -> Result<usize, Fault> {
+        let taken = self.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
+        let mut under_way = JoinSet::new();
+        for letter in taken {
+            under_way.spawn(Arc::clone(&self).dispatch(letter));
+        }
+        let mut sent = 0;
+        // All of them first, for the same reason.
+        for done in under_way.join_all().await {
+            sent += usize::from(done?);
+        }
+        Ok(sent)
+    }
+
     /// Sends one letter, and notes what became of it. Returns whether it left.
     async fn dispatch(self: Arc<Self>, letter: Taken) -> Result<bool, Fault> {
         let (left, outcome) = self.send(&letter).await;

@@ -182,6 +182,22 @@ impl World {
         Self { engine, clock, url, served, channel, mail: None, _running: running, _folder: folder }
     }
 
+    /// Begins the stop of the server, as a signal would.
+    pub fn stop(&self) {
+        self._running.stop();
+    }
+
+    /// Waits until the server has stopped.
+    pub async fn stopped(self) {
+        drop(self.channel);
+        self._running.ended().await.unwrap();
+    }
+
+    /// Whether the server takes no new connections.
+    pub async fn is_closed(&self) -> bool {
+        tokio::net::TcpStream::connect(self._running.address).await.is_err()
+    }
+
     pub fn auth(&self) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.channel.clone())
     }
