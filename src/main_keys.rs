@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_master_key_is_told_with_what_needs_it() {
-        let key = Some(MasterKey::of(&[7; 32]).id());
-        let id = key.unwrap().to_string();
+        let id = MasterKey::of(&[7; 32]).id();
+        let key = Some(id);
         let nothing = KeyUse { key, place: Place::Older, needed: Needed::default() };
         let line = format!("master key {id}  older     needed by nothing\n");
         assert_eq!(use_line(&nothing), line);

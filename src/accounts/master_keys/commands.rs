@@ -45,7 +45,7 @@ impl UnitOfWork for SealAnew {
             };
             match self.factors.anew(self.user, &sealed, nonce)? {
                 Ok(anew) => {
-                    done.sealed += store::replace(tx, self.user, which, &sealed, anew).await?
+                    done.sealed += store::replace(tx, self.user, which, &sealed, anew).await?;
                 }
                 Err(error) => {
                     let user = self.user.name();
