@@ -42,14 +42,14 @@ fn told(uses: &[KeyUse]) -> Vec<(Place, u64, u64)> {
 /// Another app for somebody who has one; it is not confirmed yet.
 async fn enrol_another(world: &World, person: &Person, app: &App) -> App {
     let (current_password, code) = (PASSWORD.to_owned(), world.code(app));
-    let request = EnrolTotpRequest { current_password, code, ..Default::default() };
+    let request = EnrolTotpRequest { current_password, code };
     let answer = world.second_factor().enrol_totp(person.asks(request)).await.unwrap();
     App::of(&answer.into_inner().totp.unwrap())
 }
 
 async fn regenerate(world: &World, person: &Person, code: String) -> Vec<String> {
     let current_password = PASSWORD.to_owned();
-    let request = RegenerateRecoveryCodesRequest { current_password, code, ..Default::default() };
+    let request = RegenerateRecoveryCodesRequest { current_password, code };
     let answer = world.second_factor().regenerate_recovery_codes(person.asks(request)).await;
     answer.unwrap().into_inner().recovery_codes
 }
@@ -198,11 +198,7 @@ async fn a_code_that_cannot_be_checked_says_so_and_a_recovery_code_is_good(world
         assert!(!said.contains(&gone.id().to_string()) && !said.contains("master"), "{said}");
     }
     let current_password = PASSWORD.to_owned();
-    let enrol = EnrolTotpRequest {
-        current_password: current_password.clone(),
-        code: code.clone(),
-        ..Default::default()
-    };
+    let enrol = EnrolTotpRequest { current_password: current_password.clone(), code: code.clone() };
     let with_code = world.second_factor().enrol_totp(person.asks(enrol.clone())).await;
     refused(with_code, UNREADABLE);
     let disable = DisableTotpRequest { current_password, code, ..Default::default() };
