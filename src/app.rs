@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
+        master_keys::{KeyUse, Resealed},
         service::NewUser,
         signing::{StoredKey, commands::Rotated},
     },
@@ -266,12 +267,17 @@ async fn run(
     draining.cancel();
     stopping.cancel();
     let patience = Duration::from_millis(config.server.drain_timeout_ms);
+    let hard_stop = tokio::time::Instant::now() + patience;
     tokio::select! {
         served = server => served?,
         served = probes => served?,
-        () = tokio::time::sleep(patience) => {
+        () = tokio::time::sleep_until(hard_stop) => {
             tracing::warn!("connections were still open at the hard stop");
         }
+    }
+    // Nobody takes letters any more; those that are on their way would leave a second time.
+    if tokio::time::timeout_at(hard_stop, services.accounts.mail.settled()).await.is_err() {
+        tracing::warn!("letters were still on their way at the hard stop: they go again later");
     }
     // What is still under way then has had its time.
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
@@ -404,6 +410,28 @@ pub async fn signing_keys(
         (key, state, older)
     };
     Ok(keys?.into_iter().map(older).collect())
+}
+
+/// The master keys of the settings and those that are missing, each with what still needs it.
+pub async fn master_keys(config: &Config, ambient: Ambient) -> Result<Vec<KeyUse>, Error> {
+    let master = present_master_key(config)?;
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    let accounts = services(config, &store, &ambient, &master)?.accounts;
+    let uses = accounts.key_uses(Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(uses?)
+}
+
+/// Seals with the present master key what older ones sealed and is to stay.
+pub async fn reseal(config: &Config, ambient: Ambient) -> Result<Resealed, Error> {
+    let master = present_master_key(config)?;
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    let accounts = services(config, &store, &ambient, &master)?.accounts;
+    let resealed = accounts.reseal(|| Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(resealed?)
 }
 
 /// Replaces the signing key.

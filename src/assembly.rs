@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::{
     accounts::{
@@ -151,6 +152,7 @@ fn mail(
         texts,
         carrier,
         wake: Notify::new(),
+        under_way: TaskTracker::new(),
     }))
 }
 

@@ -7,13 +7,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chrono::SecondsFormat;
 use clap::{Args, Parser, Subcommand};
-use daybook::accounts::signing::{StoredKey, commands::Rotated};
-use daybook::app::Rotation;
 use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
-use daybook::identity::key_life::State;
-use daybook::kernel::{ambient::Ambient, time::Instant};
 use daybook::{app, telemetry};
 use secrecy::SecretString;
 
@@ -148,7 +143,8 @@ enum Appointments {
 
 #[derive(Debug, Subcommand)]
 enum Keys {
-    /// List them, with what each is now: next, active, retiring or gone
+    /// List them, with what each is now: next, active, retiring or gone; and the master keys, with what
+    /// still needs each of them
     List,
     /// Let the next one sign from now on. What the present one signed is accepted until it expires
     Rotate {
@@ -160,6 +156,9 @@ enum Keys {
         #[arg(long, requires = "at_once")]
         master_key_lost: bool,
     },
+    /// After a change of the master key: seal the secrets of second factors anew with the present one, so
+    /// that the old one can go. Log-ins go on meanwhile
+    Reseal,
 }
 
 #[derive(Debug, Subcommand)]
@@ -233,7 +232,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         Command::Migrate(command) => migrate(settings, &command),
         Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),
         Command::Appointments(Appointments::Drifted) => list_drifted(settings),
-        Command::Keys(command) => keys(settings, &command),
+        Command::Keys(command) => keys_command::run(settings, &command),
         Command::Healthcheck { address, service, timeout_ms } => {
             let address = match address {
                 Some(address) => address,
@@ -298,55 +297,6 @@ fn list_drifted(settings: SettingsArgs) -> Result<(), Failure> {
     let (found, checked, zones) = (drifted.found.len(), drifted.checked, app::ZONE_DATA);
     let sum = format!("{found} of {checked} upcoming appointments drifted (IANA {zones})\n");
     print(&(lines.collect::<String>() + &sum))
-}
-
-fn keys(settings: SettingsArgs, command: &Keys) -> Result<(), Failure> {
-    let (config, origins) = load(settings)?;
-    let config = key::settle(config, &origins)?;
-    telemetry::init(&config.log)?;
-    let (runtime, ambient) = (runtime()?, Ambient::system());
-    let rotation = match *command {
-        Keys::List => {
-            let all = runtime.block_on(app::signing_keys(&config, ambient))?;
-            let lines = all.iter().map(|(key, state, older)| key_line(key, *state, *older));
-            return print(&lines.collect::<String>());
-        }
-        Keys::Rotate { at_once: true, master_key_lost } => Rotation::AtOnce { master_key_lost },
-        Keys::Rotate { .. } => Rotation::Usual,
-    };
-    let now = ambient.now();
-    match runtime.block_on(app::rotate_signing_key(&config, ambient, rotation))? {
-        Rotated::Done(keys) => {
-            let lines = keys.iter().map(|key| key_line(key, key.life.state(now), false));
-            print(&lines.collect::<String>())
-        }
-        Rotated::TooSoon(left) => Err(Failure::Other(
-            format!(
-                "the next key was not shown to others for long enough: try again in {} s, or, if a key \
-                 has leaked, give --at-once",
-                left.num_seconds() + 1
-            )
-            .into(),
-        )),
-        Rotated::NotDue => Ok(()),
-    }
-}
-
-/// A key with the last instant of its life so far.
-fn key_line(key: &StoredKey, state: State, older: bool) -> String {
-    let life = &key.life;
-    let told = match (life.retired, life.activated_at) {
-        (Some(retired), _) if state == State::Gone => format!("since {}", shown(retired.gone_at)),
-        (Some(retired), _) => format!("until {}", shown(retired.gone_at)),
-        (None, Some(since)) => format!("since {}", shown(since)),
-        (None, None) => format!("since {}", shown(life.created_at)),
-    };
-    let older = if older { "  sealed with an older master key" } else { "" };
-    format!("{}  {:8}  {told}{older}\n", key.kid, state.word())
-}
-
-fn shown(at: Instant) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The settings from all layers. This is where the process's environment comes in.
@@ -461,6 +411,9 @@ fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+#[path = "main_keys.rs"]
+mod keys_command;
 
 #[cfg(test)]
 #[path = "main_tests.rs"]

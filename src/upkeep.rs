@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
-        emails, guessing, service::Accounts, services::service::ServiceAccounts, sessions,
-        signing::service::SigningKeys,
+        emails, guessing, second_factor, service::Accounts, services::service::ServiceAccounts,
+        sessions, signing::service::SigningKeys,
     },
     app::{Error, operator_text},
     grpc::health::{self, Health},
@@ -145,6 +145,7 @@ async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
         forget(store, "sessions", sessions::store::Forget { now }).await;
         forget(store, "letters", mail::store::Forget { now }).await;
         forget(store, "codes", emails::store::Forget { now }).await;
+        forget(store, "enrolments", second_factor::store::Forget { now }).await;
         forget(store, "attempts", guessing::store::Forget { now }).await;
     }
 }

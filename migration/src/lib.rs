@@ -22,6 +22,7 @@ mod m0010_second_factor;
 mod m0011_mail;
 mod m0012_service_accounts;
 mod m0013_erasures;
+mod m0014_recovery_keys;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_mail::Migration),
             Box::new(m0012_service_accounts::Migration),
             Box::new(m0013_erasures::Migration),
+            Box::new(m0014_recovery_keys::Migration),
         ]
     }
 }

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod emails;
 pub mod erasure;
 pub mod guessing;
+pub mod master_keys;
 pub mod second_factor;
 pub mod service;
 pub mod services;

@@ -101,7 +101,7 @@ pub(super) fn totp(enrolled: Enrolled) -> pb::TotpSecret {
 }
 
 pub(super) fn second_factor((seen, required): (Seen, bool)) -> pb::SecondFactor {
-    let state = match (seen.since, seen.pending) {
+    let state = match (seen.since, seen.pending.is_some()) {
         (Some(_), _) => State::On,
         (None, true) => State::Pending,
         (None, false) => State::None,
@@ -111,6 +111,6 @@ pub(super) fn second_factor((seen, required): (Seen, bool)) -> pb::SecondFactor 
         enable_time: seen.since.map(timestamp),
         recovery_codes_left: i32::try_from(seen.left).unwrap_or_default(),
         required,
-        replacement_pending: seen.since.is_some() && seen.pending,
+        replacement_pending: seen.since.is_some() && seen.pending.is_some(),
     }
 }

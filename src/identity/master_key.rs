@@ -34,6 +34,41 @@ const ID: usize = 8;
 const VERSION: u8 = 1;
 const HEAD: usize = 1 + ID;
 
+/// The id of a master key, which stands in front of all that it sealed. Tells nothing of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; ID]);
+
+impl KeyId {
+    /// The key that sealed something; nothing where it does not begin like what is sealed.
+    pub fn of(sealed: &[u8]) -> Option<Self> {
+        match sealed.get(..HEAD)?.split_first() {
+            Some((&VERSION, id)) => Self::parse(id),
+            _ => None,
+        }
+    }
+
+    /// The id with these bytes, as it was stored.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// To be stored.
+    pub const fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What everything begins with that the key sealed.
+    pub fn head(&self) -> Vec<u8> {
+        [&[VERSION], self.bytes()].concat()
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 /// Why a master key cannot be used. Holds nothing of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -148,6 +183,16 @@ impl MasterKey {
         }
     }
 
+    /// The id of the one that seals and derives.
+    pub const fn id(&self) -> KeyId {
+        KeyId(self.present.id)
+    }
+
+    /// The ids of all that are here, the present one first.
+    pub fn ids(&self) -> impl Iterator<Item = KeyId> {
+        self.lines().map(|line| KeyId(line.id))
+    }
+
     /// A key for another use, bound to the present master key: the same in every process that has it.
     pub fn derived(&self, purpose: &str) -> [u8; KEY] {
         self.present.derived(purpose)
@@ -215,9 +260,15 @@ impl MasterKey {
 
     /// Whether this installation made the tag, by the present master key or an older one.
     pub fn made(&self, purpose: &str, what: &[u8], tag: &[u8]) -> bool {
-        self.lines().any(|line| {
+        self.maker(purpose, what, tag).is_some()
+    }
+
+    /// The master key that made the tag, if it is here.
+    pub fn maker(&self, purpose: &str, what: &[u8], tag: &[u8]) -> Option<KeyId> {
+        let made = |line: &&Line| {
             constant_time::verify_slices_are_equal(&line.tag(purpose, what), tag).is_ok()
-        })
+        };
+        self.lines().find(made).map(|line| KeyId(line.id))
     }
 
     fn lines(&self) -> impl Iterator<Item = &Line> {

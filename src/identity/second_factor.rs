@@ -6,6 +6,7 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
+use chrono::TimeDelta;
 use totp_rs::{Algorithm, Builder, Totp};
 
 use super::email::Email;
@@ -15,6 +16,8 @@ use crate::kernel::{fault::Fault, id::UserId, time::Instant};
 pub const RECOVERY_CODES: usize = 10;
 /// Random bytes for them.
 pub const RECOVERY_RANDOM: usize = RECOVERY_CODES * RANDOM_OF_ONE;
+/// How long an enrolment waits for the app's first code.
+pub const ENROLMENT: TimeDelta = TimeDelta::minutes(30);
 /// Bytes of a secret: 160 bits, as RFC 4226 recommends.
 pub const SECRET: usize = 20;
 
@@ -178,8 +181,8 @@ pub fn is_code(text: &str) -> bool {
 /// A second factor that is on.
 #[derive(Debug, Clone)]
 pub struct Factor {
-    /// What the app knows.
-    pub secret: Secret,
+    /// What the app knows; nothing where it cannot be opened, because its master key is gone.
+    pub secret: Option<Secret>,
     /// The step of the last code that was accepted: codes of it and of earlier ones are used up.
     pub last_step: i64,
     /// Since when.
@@ -233,6 +236,8 @@ pub enum Verdict {
     Needs(Need),
     /// What was shown is wrong, or used up.
     Wrong,
+    /// Nobody can tell: the secret cannot be opened. A recovery code is judged all the same.
+    Unreadable,
 }
 
 /// Judges a log-in, or another use of a code. `required` is whether the account's role must have a second
@@ -245,7 +250,8 @@ pub fn judge(standing: &Standing, required: bool, shown: &Shown, now: Instant) -
     match (&standing.on, shown) {
         (Some(_), Shown::Nothing) => Verdict::Needs(Need::Code),
         (Some(factor), Shown::Code(code)) => {
-            let step = factor.secret.step_of(code, now);
+            let Some(secret) = &factor.secret else { return Verdict::Unreadable };
+            let step = secret.step_of(code, now);
             passed(step.filter(|step| *step > factor.last_step).map(Used::Step))
         }
         (Some(_), Shown::Recovery(hashes)) => {

@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     /// Gives a job that says when it began and goes on when it is let.
     fn give(workers: &Workers) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {

@@ -108,6 +108,7 @@ reasons! {
     SecondFactorRequired "SECOND_FACTOR_REQUIRED" FailedPrecondition;
     ScopeMissing "SCOPE_MISSING" PermissionDenied;
     ActForRefused "ACT_FOR_REFUSED" PermissionDenied;
+    SecondFactorUnreadable "SECOND_FACTOR_UNREADABLE" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

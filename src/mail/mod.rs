@@ -48,6 +48,22 @@ pub enum Text {
     PasswordChanged { name: String, at: String, address: String },
     /// A log-in with a device that was not known.
     NewLogIn { name: String, at: String, address: String, device: String },
+    /// A second factor is asked for from now on.
+    SecondFactorOn { name: String, at: String, address: String },
+    /// Another app took the place of the one before.
+    SecondFactorReplaced { name: String, at: String, address: String },
+    /// The account's owner took the second factor off it.
+    SecondFactorOff { name: String, at: String, address: String },
+    /// An admin did. From where is nobody else's to know.
+    SecondFactorReset { name: String, at: String },
+    /// New recovery codes took the place of those before.
+    RecoveryCodesMade { name: String, at: String, address: String },
+    /// A recovery code was used; so many are left.
+    RecoveryCodeUsed { name: String, at: String, address: String, left: String },
+    /// The account was deleted by its owner.
+    AccountDeleted { name: String, at: String, address: String },
+    /// The account was deleted by an admin.
+    AccountErased { name: String, at: String },
     /// Nothing, to nobody: where there is no such account, so that as much is done as where there is one.
     Nothing,
 }
@@ -66,7 +82,23 @@ impl Text {
             Self::EmailChanged { .. } => "email_changed",
             Self::PasswordChanged { .. } => "password_changed",
             Self::NewLogIn { .. } => "new_log_in",
+            Self::SecondFactorOn { .. } => "second_factor_on",
+            Self::SecondFactorReplaced { .. } => "second_factor_replaced",
+            Self::SecondFactorOff { .. } => "second_factor_off",
+            Self::SecondFactorReset { .. } => "second_factor_reset",
+            Self::RecoveryCodesMade { .. } => "recovery_codes_made",
+            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
+            Self::AccountDeleted { .. } => "account_deleted",
+            Self::AccountErased { .. } => "account_erased",
             Self::Nothing => "nothing",
+        }
+    }
+
+    /// How long it is worth sending, if it only tells something.
+    pub const fn lifetime(&self) -> TimeDelta {
+        match self {
+            Self::AccountDeleted { .. } | Self::AccountErased { .. } => FAREWELL,
+            _ => NOTICE,
         }
     }
 
@@ -147,6 +179,9 @@ pub struct Taken {
 
 /// How long what only tells something is worth sending.
 pub const NOTICE: TimeDelta = TimeDelta::days(3);
+/// The same of the last letter to somebody whose account was deleted: until then an address is kept of which
+/// nothing else is.
+pub const FAREWELL: TimeDelta = TimeDelta::days(1);
 /// How long a process has for sending what it took, before another one may.
 pub const LEASE: TimeDelta = TimeDelta::minutes(5);
 

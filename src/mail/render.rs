@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::{Contents, Text};
 
 /// The texts that come with Daybook, by the names of their templates.
-pub const TEMPLATES: [(&str, &str); 10] = [
+pub const TEMPLATES: [(&str, &str); 18] = [
     ("confirm_sign_up", include_str!("templates/confirm_sign_up.txt")),
     ("verify_email", include_str!("templates/verify_email.txt")),
     ("account_exists", include_str!("templates/account_exists.txt")),
@@ -20,6 +20,14 @@ pub const TEMPLATES: [(&str, &str); 10] = [
     ("email_changed", include_str!("templates/email_changed.txt")),
     ("password_changed", include_str!("templates/password_changed.txt")),
     ("new_log_in", include_str!("templates/new_log_in.txt")),
+    ("second_factor_on", include_str!("templates/second_factor_on.txt")),
+    ("second_factor_replaced", include_str!("templates/second_factor_replaced.txt")),
+    ("second_factor_off", include_str!("templates/second_factor_off.txt")),
+    ("second_factor_reset", include_str!("templates/second_factor_reset.txt")),
+    ("recovery_codes_made", include_str!("templates/recovery_codes_made.txt")),
+    ("recovery_code_used", include_str!("templates/recovery_code_used.txt")),
+    ("account_deleted", include_str!("templates/account_deleted.txt")),
+    ("account_erased", include_str!("templates/account_erased.txt")),
 ];
 
 const SUBJECT: &str = "Subject: ";
@@ -116,9 +124,25 @@ impl Texts {
 
 /// One of each.
 fn samples() -> Vec<Text> {
-    let [name, code, new_email, at, address, device] =
-        ["name", "code", "new_email", "at", "address", "device"].map(str::to_owned);
-    vec![
+    let [name, code, new_email, at, address, device, left] =
+        ["name", "code", "new_email", "at", "address", "device", "left"].map(str::to_owned);
+    let seen = || (name.clone(), at.clone(), address.clone());
+    let with = |text: fn(String, String, String) -> Text| {
+        let (name, at, address) = seen();
+        text(name, at, address)
+    };
+    let mut notices = vec![
+        with(|name, at, address| Text::SecondFactorOn { name, at, address }),
+        with(|name, at, address| Text::SecondFactorReplaced { name, at, address }),
+        with(|name, at, address| Text::SecondFactorOff { name, at, address }),
+        with(|name, at, _| Text::SecondFactorReset { name, at }),
+        with(|name, at, address| Text::RecoveryCodesMade { name, at, address }),
+    ];
+    let (used, when, from) = seen();
+    notices.push(Text::RecoveryCodeUsed { name: used, at: when, address: from, left });
+    notices.push(with(|name, at, address| Text::AccountDeleted { name, at, address }));
+    notices.push(with(|name, at, _| Text::AccountErased { name, at }));
+    let mut all = vec![
         Text::ConfirmSignUp { code: code.clone() },
         Text::VerifyEmail { name: name.clone(), code: code.clone() },
         Text::AccountExists { name: name.clone(), code: code.clone() },
@@ -129,7 +153,9 @@ fn samples() -> Vec<Text> {
         Text::EmailChanged { name: name.clone(), new_email },
         Text::PasswordChanged { name: name.clone(), at: at.clone(), address: address.clone() },
         Text::NewLogIn { name, at, address, device },
-    ]
+    ];
+    all.append(&mut notices);
+    all
 }
 
 #[cfg(test)]

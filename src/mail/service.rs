@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::{
     Contents, Letter, Recipient, Taken, Text,
@@ -14,7 +16,10 @@ use super::{
 };
 use crate::{
     carrier::{Carrier, Refusal},
-    identity::{email::Email, master_key::MasterKey},
+    identity::{
+        email::Email,
+        master_key::{MasterKey, NONCE},
+    },
     kernel::{ambient::Ambient, fault::Fault, time::Instant},
     storage::{Deadline, Query, Snapshot, Store},
 };
@@ -45,6 +50,8 @@ pub struct Inner {
     pub carrier: Carrier,
     /// Somebody wrote one.
     pub wake: Notify,
+    /// What was taken and is on its way. Whoever stops sending does not stop that.
+    pub under_way: TaskTracker,
 }
 
 impl Mail {
@@ -71,15 +78,13 @@ impl Mail {
         now: Instant,
         lifetime: TimeDelta,
     ) -> Result<Option<Letter>, Fault> {
-        let Some(inner) = &self.0 else { return Ok(None) };
-        let (id, kind) = (inner.ambient.id(now), text.kind());
-        let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
-            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
-        let nonce = inner.ambient.bytes();
-        let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, nonce)?;
-        let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
-        let expires_at = now + lifetime;
-        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
+        self.sheet(now).letter(to, text, now, lifetime)
+    }
+
+    /// What one letter can be written on inside a transaction.
+    pub fn sheet(&self, now: Instant) -> Sheet {
+        let inner = self.0.as_ref();
+        Sheet(inner.map(|inner| (Arc::clone(inner), inner.ambient.id(now), inner.ambient.bytes())))
     }
 
     /// What letters to this address are found by, under each master key that is known.
@@ -113,20 +118,62 @@ impl Mail {
             if !inner.store.look(IsAnyDue(now)).await? {
                 return Ok(sent);
             }
-            let taken = inner.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
-            let mut under_way = JoinSet::new();
-            for letter in taken {
-                under_way.spawn(Arc::clone(inner).dispatch(letter));
-            }
-            // All of them first: whoever is dropped may have left already, and would leave again.
-            for done in under_way.join_all().await {
-                sent += usize::from(done?);
-            }
+            // In a task of its own: what was taken may have left already, and would leave again.
+            let round = inner.under_way.spawn(Arc::clone(inner).round(now));
+            sent += round.await.map_err(|e| Fault::internal(format!("sending letters: {e}")))??;
+        }
+    }
+
+    /// Returns when nothing is on its way any more, once nobody calls [`Self::deliver`] again.
+    pub async fn settled(&self) {
+        if let Some(inner) = &self.0 {
+            inner.under_way.close();
+            inner.under_way.wait().await;
         }
     }
 }
 
+/// What one letter is written on when it is known only inside a transaction what it says, and whether there is
+/// one: id and randomness are there before, so that a transaction that is tried again writes the same letter.
+#[derive(Debug, Clone)]
+pub struct Sheet(Option<(Arc<Inner>, Uuid, [u8; NONCE])>);
+
+impl Sheet {
+    /// The letter; none where no mail is sent. A sheet is good for one.
+    pub fn letter(
+        &self,
+        to: &Email,
+        text: Text,
+        now: Instant,
+        lifetime: TimeDelta,
+    ) -> Result<Option<Letter>, Fault> {
+        let Some((inner, id, nonce)) = &self.0 else { return Ok(None) };
+        let (id, kind) = (*id, text.kind());
+        let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
+            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
+        let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, *nonce)?;
+        let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
+        let expires_at = now + lifetime;
+        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
+    }
+}
+
 impl Inner {
+    /// Takes letters that are due and sends them. Returns how many left.
+    async fn round(self: Arc<Self>, now: Instant) -> Result<usize, Fault> {
+        let taken = self.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
+        let mut under_way = JoinSet::new();
+        for letter in taken {
+            under_way.spawn(Arc::clone(&self).dispatch(letter));
+        }
+        let mut sent = 0;
+        // All of them first, for the same reason.
+        for done in under_way.join_all().await {
+            sent += usize::from(done?);
+        }
+        Ok(sent)
+    }
+
     /// Sends one letter, and notes what became of it. Returns whether it left.
     async fn dispatch(self: Arc<Self>, letter: Taken) -> Result<bool, Fault> {
         let (left, outcome) = self.send(&letter).await;

@@ -22,10 +22,42 @@ use crate::{
         fault::{Fault, Reason},
         id::UserId,
     },
-    mail::{self, Letter},
+    mail::{self, Letter, Text, service::Sheet, told},
     schedule::Schedule,
     storage::{Tx, UnitOfWork, request::Once},
 };
+
+/// What a notice says beside what happened.
+#[derive(Debug)]
+pub struct Said {
+    /// How the letter calls its reader.
+    pub name: String,
+    /// When, in the reader's zone.
+    pub at: String,
+    /// From where.
+    pub address: String,
+}
+
+/// Writes to the owner of a locked account what happened: to an address alone that is known to be theirs.
+pub async fn tell(
+    tx: &Tx,
+    sheet: &Sheet,
+    user: &User,
+    witness: &Witness,
+    text: impl FnOnce(Said) -> Text + Send,
+) -> Result<(), Fault> {
+    if user.email_verified_at.is_none() {
+        return Ok(());
+    }
+    let text = text(Said {
+        name: user.display_name.clone(),
+        at: told(witness.now, user.time_zone),
+        address: witness.origin.address_text(),
+    });
+    let lifetime = text.lifetime();
+    let letter = sheet.letter(&user.email, text, witness.now, lifetime)?;
+    mail::store::insert(tx, &letter).await
+}
 
 /// Posts a code: the code itself and the letter that it is in.
 #[derive(Debug, Clone)]

@@ -11,13 +11,14 @@ use crate::{
         Kind, User,
         audit::{self, Act, Witness},
         commands::wrong_password,
+        emails::commands::{Said, tell},
         second_factor::commands::{Judged, Own},
         store::{self as accounts, Account},
     },
     catalogue,
     identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, time::Instant},
-    mail::{self, Recipient},
+    mail::{self, Recipient, Text, service::Sheet},
     schedule::{self, Schedule, plan::Plan},
     storage::{Tx, UnitOfWork, request::Once},
 };
@@ -29,6 +30,8 @@ pub struct Blank {
     pub letters: (Email, Vec<Recipient>),
     /// The schedule of the provider that it may be.
     pub schedule: Arc<Schedule>,
+    /// For the last letter.
+    pub sheet: Sheet,
 }
 
 /// What came of an own deletion.
@@ -142,6 +145,12 @@ async fn wipe(
         return Err(Fault::stale());
     }
     mail::store::remove_to(tx, recipients).await?;
+    // The one letter that is left of the person, sealed: it goes out or ends within a day.
+    let text = |Said { name, at, address }| match act {
+        Act::AccountDeleted => Text::AccountDeleted { name, at, address },
+        _ => Text::AccountErased { name, at },
+    };
+    tell(tx, &blank.sheet, &account.user, witness, text).await?;
     let ended = Ended { least: account.token_generation + 1, kept: None };
     let user = User {
         display_name: String::new(),

@@ -35,6 +35,7 @@ impl Accounts {
         let (own, _) = self.own(deadline, account, shows, origin).await?;
         match self.store.run(deadline, Delete { own, role, blank }).await? {
             Deleted::Done(ended) => {
+                self.mail.wake();
                 self.tokens.end(caller.user, ended, self.ambient.now());
                 Ok(())
             }
@@ -61,6 +62,7 @@ impl Accounts {
         let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
         let unit = Erase { permit, expected, blank, once, witness };
         if let Some(ended) = self.store.run(deadline, unit).await? {
+            self.mail.wake();
             self.tokens.end(subject, ended, self.ambient.now());
         }
         Ok(())
@@ -111,7 +113,8 @@ impl Accounts {
 
     fn blank(&self, user: &User) -> Blank {
         let letters = (user.email.clone(), self.mail.recipients(&user.email));
-        Blank { letters, schedule: std::sync::Arc::clone(&self.default_schedule) }
+        let sheet = self.mail.sheet(self.ambient.now());
+        Blank { letters, schedule: std::sync::Arc::clone(&self.default_schedule), sheet }
     }
 }
 

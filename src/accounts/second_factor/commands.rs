@@ -10,6 +10,7 @@ use crate::{
         Kind, User,
         audit::{self, Act, Witness},
         commands::{self, finish, resume, wrong_password},
+        emails::commands::{Said, tell},
         guessing::store::Counted,
         sessions,
         store::{self as accounts, Account},
@@ -17,12 +18,13 @@ use crate::{
     identity::{
         Ended,
         challenge::Challenge,
-        master_key::NONCE,
+        master_key::{KeyId, NONCE},
         permit::ChangeUser,
         second_factor::{self, Need, Passed, RecoveryHash, Shown, Standing, Used, Verdict, judge},
         token::not_authenticated,
     },
-    kernel::{fault::Fault, id::UserId},
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    mail::{Text, service::Sheet},
     storage::{Tx, UnitOfWork, request::Once},
 };
 
@@ -39,6 +41,10 @@ pub struct Second {
     pub also: Uuid,
     /// Randomness for sealing a secret anew whose master key was replaced.
     pub nonce: [u8; NONCE],
+    /// For telling the owner that a recovery code was used.
+    pub used: Sheet,
+    /// For telling what else was done.
+    pub done: Sheet,
 }
 
 /// What came of judging it.
@@ -69,7 +75,7 @@ impl Second {
         witness: &Witness,
     ) -> Result<Judged, Fault> {
         let (user, now) = (account.user.id, witness.now);
-        let (row, standing) = self.standing(tx, &account.user).await?;
+        let (row, standing) = self.standing(tx, &account.user, now).await?;
         let (passed, used) = match judge(&standing, required, &self.shown, now) {
             Verdict::Passed(passed, used) => (passed, used),
             Verdict::Needs(need) => return Ok(Judged::Needs(need)),
@@ -77,16 +83,21 @@ impl Second {
                 failed(tx, user, &self.shown, witness).await?;
                 return Ok(Judged::Wrong);
             }
+            Verdict::Unreadable => {
+                let sealed = row.on.as_ref().map(|on| on.sealed.as_slice());
+                return Err(self.factors.unreadable(user, sealed.unwrap_or_default()));
+            }
         };
         let mut ended = None;
         match used {
             Used::Nothing => {}
             Used::Step(step) => {
-                let sealed = row.on.as_ref().zip(standing.on.as_ref());
-                let outdated = sealed.filter(|(on, _)| self.factors.master.is_outdated(&on.sealed));
-                let anew = |(_, factor): (_, &second_factor::Factor)| {
-                    self.factors.seal(user, &factor.secret, self.nonce)
+                let outdated = row.on.filter(|on| self.factors.master.is_outdated(&on.sealed));
+                let secret = standing.on.and_then(|factor| factor.secret);
+                let anew = |(_, secret): (_, second_factor::Secret)| {
+                    self.factors.seal(user, &secret, self.nonce)
                 };
+                let outdated = outdated.zip(secret);
                 store::use_step(tx, user, step, outdated.map(anew).transpose()?).await?;
             }
             Used::Recovery(hash) => {
@@ -95,22 +106,31 @@ impl Second {
                 let witness = Witness { id: self.also, ..witness.clone() };
                 let entry = witness.of(Act::RecoveryCodeUsed, Some(user), None, detail);
                 audit::store::record(tx, entry).await?;
+                let left = (standing.recovery.len() - 1).to_string();
+                let text =
+                    |Said { name, at, address }| Text::RecoveryCodeUsed { name, at, address, left };
+                tell(tx, &self.used, &account.user, &witness, text).await?;
             }
             Used::First(step) => {
                 let witness = Witness { id: self.also, ..witness.clone() };
-                ended = Some(turn_on(tx, account, step, &self.codes, kept, &witness).await?);
+                ended = Some(turn_on(tx, account, (self, step, false), kept, &witness).await?);
             }
         }
         Ok(Judged::Passed { passed, ended })
     }
 
-    async fn standing(&self, tx: &Tx, user: &User) -> Result<(Row, Standing), Fault> {
+    /// The recovery codes that it brings along, with the master key that they are hashed with.
+    fn fresh(&self) -> (KeyId, &[RecoveryHash]) {
+        (self.factors.master.id(), &self.codes)
+    }
+
+    async fn standing(&self, tx: &Tx, user: &User, now: Instant) -> Result<(Row, Standing), Fault> {
         let row = store::find(tx, user.id).await?;
         let recovery = match self.shown {
             Shown::Recovery(_) => store::recovery(tx, user.id).await?,
             Shown::Nothing | Shown::Code(_) => Vec::new(),
         };
-        let standing = self.factors.standing(user, &row, recovery)?;
+        let standing = self.factors.standing(user, &row, recovery, now)?;
         Ok((row, standing))
     }
 }
@@ -122,18 +142,26 @@ async fn failed(tx: &Tx, user: UserId, shown: &Shown, witness: &Witness) -> Resu
     audit::store::record(tx, witness.of(Act::SecondFactorFailed, Some(user), None, detail)).await
 }
 
-/// Turns on what was enrolled: with new recovery codes, and the end of all other log-ins.
+/// Turns on what was enrolled, by the code of a step: with new recovery codes, and the end of all other
+/// log-ins. `replaces` is whether another app was there before.
 async fn turn_on(
     tx: &Tx,
     account: &Account,
-    step: i64,
-    codes: &[RecoveryHash],
+    (second, step, replaces): (&Second, i64, bool),
     kept: Option<Uuid>,
     witness: &Witness,
 ) -> Result<Ended, Fault> {
     let (user, now) = (account.user.id, witness.now);
     store::turn_on(tx, user, step, now).await?;
-    store::replace_recovery(tx, user, codes, now).await?;
+    store::replace_recovery(tx, user, second.fresh(), now).await?;
+    let text = |Said { name, at, address }| {
+        if replaces {
+            Text::SecondFactorReplaced { name, at, address }
+        } else {
+            Text::SecondFactorOn { name, at, address }
+        }
+    };
+    tell(tx, &second.done, &account.user, witness, text).await?;
     let ended = Ended { least: account.token_generation + 1, kept };
     let act = commands::Act {
         kind: Kind::SecondFactorEnabled,
@@ -299,7 +327,7 @@ impl UnitOfWork for Confirm {
         let attempts = self.counted.lock(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?;
         let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
-        let (_, standing) = self.second.standing(tx, &account.user).await?;
+        let (_, standing) = self.second.standing(tx, &account.user, now).await?;
         if standing.pending.is_none() {
             self.counted.give_back(tx, attempts, now).await?;
             return Ok(Done::NotThere);
@@ -309,8 +337,8 @@ impl UnitOfWork for Confirm {
             return Ok(Done::Wrong);
         };
         self.counted.give_back(tx, attempts, now).await?;
-        let (codes, kept) = (&self.second.codes, Some(self.session));
-        turn_on(tx, &account, step, codes, kept, &self.witness).await.map(Done::Done)
+        let on = (&self.second, step, standing.on.is_some());
+        turn_on(tx, &account, on, Some(self.session), &self.witness).await.map(Done::Done)
     }
 }
 
@@ -325,16 +353,18 @@ impl UnitOfWork for Regenerate {
     type Output = Done<()>;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        match self.own.check(tx).await? {
-            Checked::Right(_) => {}
+        let account = match self.own.check(tx).await? {
+            Checked::Right(account) => account,
             Checked::Wrong => return Ok(Done::Wrong),
             Checked::NeedsCode => return Ok(Done::NeedsCode),
             Checked::Off | Checked::Earlier => return Ok(Done::NotThere),
-        }
+        };
         let Own { user, second, witness, .. } = &self.own;
-        store::replace_recovery(tx, *user, &second.codes, witness.now).await?;
+        store::replace_recovery(tx, *user, second.fresh(), witness.now).await?;
         let entry = witness.of(Act::RecoveryCodesRegenerated, Some(*user), None, json!({}));
         audit::store::record(tx, entry).await?;
+        let text = |Said { name, at, address }| Text::RecoveryCodesMade { name, at, address };
+        tell(tx, &second.done, &account.user, witness, text).await?;
         Ok(Done::Done(()))
     }
 }
@@ -365,6 +395,8 @@ impl UnitOfWork for Disable {
             return Err(required());
         }
         store::take_off(tx, *user).await?;
+        let text = |Said { name, at, address }| Text::SecondFactorOff { name, at, address };
+        tell(tx, &second.done, &account.user, witness, text).await?;
         let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
         let act = commands::Act {
             kind: Kind::SecondFactorDisabled,
@@ -387,6 +419,8 @@ pub struct Reset {
     pub expected: Option<i64>,
     /// The request, for retries.
     pub once: Once,
+    /// For telling the owner.
+    pub sheet: Sheet,
     /// Who does it.
     pub witness: Witness,
 }
@@ -408,12 +442,16 @@ impl UnitOfWork for Reset {
             return Ok((earlier, present));
         }
         let row = store::find(tx, subject).await?;
-        if row.on.is_none() && row.pending.is_none() {
+        if row.on.is_none() && row.pending_at(now).is_none() {
             let user = account.user;
             self.once.keep(tx, subject.0, user.version, &user, now).await?;
             return Ok((user, present));
         }
         store::take_off(tx, subject).await?;
+        if row.on.is_some() {
+            let text = |Said { name, at, .. }| Text::SecondFactorReset { name, at };
+            tell(tx, &self.sheet, &account.user, &self.witness, text).await?;
+        }
         let ended = Ended { least: present.least + 1, kept: None };
         let act = commands::Act {
             kind: Kind::SecondFactorReset,

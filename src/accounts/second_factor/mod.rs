@@ -13,9 +13,10 @@ use crate::{
     identity::{
         Role,
         challenge::Challenges,
-        master_key::{MasterKey, NONCE},
+        master_key::{KeyId, MasterKey, NONCE, OpenError},
         second_factor::{
-            Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing, is_code,
+            ENROLMENT, Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing,
+            is_code,
         },
     },
     kernel::{
@@ -70,12 +71,45 @@ impl SecondFactors {
         self.master.seal(PURPOSE, user.0.as_bytes(), secret.bytes(), nonce)
     }
 
-    fn open(&self, user: &User, sealed: &[u8]) -> Result<Secret, Fault> {
-        let opened = self.master.open(PURPOSE, user.id.0.as_bytes(), sealed);
-        let opened = opened.map_err(|e| Fault::internal(format!("a second factor: {e}")))?;
+    /// The same secret under the present master key, from one that opens.
+    pub fn anew(
+        &self,
+        user: UserId,
+        sealed: &[u8],
+        nonce: [u8; NONCE],
+    ) -> Result<Result<Vec<u8>, OpenError>, Fault> {
+        match self.master.open(PURPOSE, user.0.as_bytes(), sealed) {
+            Ok(opened) => {
+                let bytes = opened.expose_secret();
+                self.master.seal(PURPOSE, user.0.as_bytes(), bytes, nonce).map(Ok)
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// A secret of this account; nothing where it cannot be opened.
+    fn open(&self, user: &User, sealed: &[u8]) -> Result<Option<Secret>, Fault> {
+        let Ok(opened) = self.master.open(PURPOSE, user.id.0.as_bytes(), sealed) else {
+            return Ok(None);
+        };
         let bytes = opened.expose_secret().try_into();
         let bytes = bytes.map_err(|_| Fault::internal("a second factor of another length"))?;
-        Secret::new(bytes, &self.issuer, &user.email)
+        Secret::new(bytes, &self.issuer, &user.email).map(Some)
+    }
+
+    /// What is told where a code cannot be checked. Operators are told which master key is missing.
+    fn unreadable(&self, user: UserId, sealed: &[u8]) -> Fault {
+        let error = self.master.open(PURPOSE, user.0.as_bytes(), sealed).err();
+        let error = error.unwrap_or(OpenError::Damaged);
+        let (user, key) = (user.name(), KeyId::of(sealed).map(|key| key.to_string()));
+        let key = key.unwrap_or_default();
+        tracing::error!(user, key, %error, "a second factor does not open: give the master key with \
+            this id as a further line, or reset the second factor");
+        Fault::new(
+            Reason::SecondFactorUnreadable,
+            "codes of this account's app cannot be checked any more; use a recovery code and enrol the \
+             app anew, or ask an admin to reset the second factor",
+        )
     }
 
     /// What a stored row means.
@@ -84,14 +118,15 @@ impl SecondFactors {
         user: &User,
         row: &Row,
         recovery: Vec<RecoveryHash>,
+        now: Instant,
     ) -> Result<Standing, Fault> {
         let on = row.on.as_ref().map(|on| {
             let secret = self.open(user, &on.sealed)?;
             Ok(Factor { secret, last_step: on.last_step, since: on.since })
         });
         // One that opens no more, because its master key is gone, is as if it had not been enrolled.
-        let pending = row.pending.as_ref().and_then(|sealed| self.open(user, sealed).ok());
-        Ok(Standing { on: on.transpose()?, pending, recovery })
+        let pending = row.pending_at(now).map(|pending| self.open(user, &pending.sealed));
+        Ok(Standing { on: on.transpose()?, pending: pending.transpose()?.flatten(), recovery })
     }
 }
 
@@ -100,8 +135,29 @@ impl SecondFactors {
 pub struct Row {
     /// What is on.
     pub on: Option<On>,
-    /// The sealed secret of an enrolment that is to be confirmed.
-    pub pending: Option<Vec<u8>>,
+    /// An enrolment that is to be confirmed, or was.
+    pub pending: Option<Pending>,
+}
+
+impl Row {
+    /// The enrolment that can be confirmed at this time.
+    pub fn pending_at(&self, now: Instant) -> Option<&Pending> {
+        self.pending.as_ref().filter(|pending| is_pending(pending.since, now))
+    }
+}
+
+/// Whether an enrolment of that time can still be confirmed.
+pub fn is_pending(since: Instant, now: Instant) -> bool {
+    now < since + ENROLMENT
+}
+
+/// An enrolment, as it is stored.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// The sealed secret.
+    pub sealed: Vec<u8>,
+    /// Since when it waits.
+    pub since: Instant,
 }
 
 /// A second factor that is on, as it is stored.
@@ -120,8 +176,8 @@ pub struct On {
 pub struct Seen {
     /// Since when it is on, if it is.
     pub since: Option<Instant>,
-    /// Whether there is an enrolment to confirm.
-    pub pending: bool,
+    /// Since when an enrolment is to be confirmed, if one is, or was and is not forgotten yet.
+    pub pending: Option<Instant>,
     /// How many recovery codes are left.
     pub left: i64,
 }
@@ -179,4 +235,51 @@ fn required() -> Fault {
         Reason::SecondFactorRequired,
         "accounts of this role must have a second factor; enrol another app in its place",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::Write,
+        sync::{Mutex, PoisonError},
+    };
+
+    use tracing::Level;
+
+    use super::*;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn operators_are_told_which_master_key_is_missing_and_callers_are_not() {
+        let (present, gone) = (MasterKey::of(&[1; 32]), MasterKey::of(&[2; 32]));
+        let user = UserId(uuid::Uuid::from_u128(7));
+        let sealed = gone.seal(PURPOSE, user.0.as_bytes(), &[3; 20], [4; NONCE]).unwrap();
+        let factors = SecondFactors::new(&present, "Daybook", &[]);
+        let lines = Lines::default();
+        let to = lines.clone();
+        let log = tracing_subscriber::fmt().with_max_level(Level::ERROR);
+        let log = log.with_ansi(false).with_writer(move || to.clone()).finish();
+        let fault = tracing::subscriber::with_default(log, || factors.unreadable(user, &sealed));
+        let told = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = String::from_utf8(told).unwrap();
+        let (id, name) = (gone.id().to_string(), user.name());
+        for part in ["ERROR", &id, &name, "sealed with another master key"] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(fault.reason(), Reason::SecondFactorUnreadable);
+        assert!(fault.log_text().is_none() && !fault.message().contains(&id), "{fault}");
+    }
 }

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{
     Seen, Typed, challenge_refused, code_wrong,
     commands::{Confirm, Disable, Done, Enrol, EnrolAtLogIn, Own, Regenerate, Reset, Second},
-    required, store, wrong_state,
+    is_pending, required, store, wrong_state,
 };
 use crate::{
     accounts::{
@@ -86,7 +86,9 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
     ) -> Result<(Seen, bool), Fault> {
-        let seen = self.store.read(deadline, SeenOf(caller.user)).await?;
+        let mut seen = self.store.read(deadline, SeenOf(caller.user)).await?;
+        let now = self.ambient.now();
+        seen.pending = seen.pending.filter(|since| is_pending(*since, now));
         Ok((seen, self.second_factors.required(caller.role)))
     }
 
@@ -101,7 +103,9 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
         let (own, _) = self.own(deadline, account, shows, origin).await?;
-        done(self.store.run(deadline, Enrol { own, sealed }).await?)?;
+        let enrolled_now = self.store.run(deadline, Enrol { own, sealed }).await?;
+        self.mail.wake();
+        done(enrolled_now)?;
         Ok(enrolled)
     }
 
@@ -139,7 +143,9 @@ impl Accounts {
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let session = caller.session;
         let unit = Confirm { user, session, code, second, counted, witness };
-        let ended = done(self.store.run(deadline, unit).await?)?;
+        let confirmed = self.store.run(deadline, unit).await?;
+        self.mail.wake();
+        let ended = done(confirmed)?;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)
     }
@@ -154,7 +160,9 @@ impl Accounts {
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, codes) = self.own(deadline, account, shows, origin).await?;
-        done(self.store.run(deadline, Regenerate { own }).await?)?;
+        let made = self.store.run(deadline, Regenerate { own }).await?;
+        self.mail.wake();
+        done(made)?;
         Ok(codes)
     }
 
@@ -175,7 +183,9 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, _) = self.own(deadline, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
-        if let Some(ended) = done(self.store.run(deadline, unit).await?)? {
+        let disabled = self.store.run(deadline, unit).await?;
+        self.mail.wake();
+        if let Some(ended) = done(disabled)? {
             self.tokens.end(caller.user, ended, self.ambient.now());
         }
         Ok(())
@@ -191,8 +201,10 @@ impl Accounts {
         origin: Origin,
     ) -> Result<User, Fault> {
         let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
-        let unit = Reset { permit, expected, once, witness };
+        let sheet = self.mail.sheet(witness.now);
+        let unit = Reset { permit, expected, once, sheet, witness };
         let (user, ended) = self.store.run(deadline, unit).await?;
+        self.mail.wake();
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)
     }
@@ -251,8 +263,10 @@ impl Accounts {
         let fresh = RecoveryCode::all(&self.ambient.bytes());
         let codes = fresh.iter().filter_map(|code| factors.hashes.of(user, code).first().copied());
         let codes = codes.collect();
-        let (also, nonce) = (self.ambient.id(self.ambient.now()), self.ambient.bytes());
-        (Second { shown, factors, codes, also, nonce }, fresh)
+        let now = self.ambient.now();
+        let (also, nonce) = (self.ambient.id(now), self.ambient.bytes());
+        let (used, done) = (self.mail.sheet(now), self.mail.sheet(now));
+        (Second { shown, factors, codes, also, nonce, used, done }, fresh)
     }
 
     fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {

@@ -1,22 +1,30 @@
 //! Second factors and recovery codes as rows. Whoever changes them has locked the account before.
 
+use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, EntityTrait, QueryFilter, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
-use super::{On, Row, Seen};
+use super::{On, Pending, Row, Seen};
 use crate::{
-    identity::second_factor::RecoveryHash,
+    identity::{
+        master_key::KeyId,
+        second_factor::{ENROLMENT, RecoveryHash},
+    },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, engine,
+        Session, Tx, UnitOfWork, engine,
         entity::{recovery_codes, second_factors},
     },
 };
 
 use second_factors::{ActiveModel, Column, Entity};
+
+/// How long an enrolment that can be confirmed no more is still there: longer than any call is under way that
+/// began when it could be.
+const LATE: TimeDelta = TimeDelta::minutes(10);
 
 /// What is stored of an account; nothing is like an empty row.
 pub async fn find(at: &impl Session, user: UserId) -> Result<Row, Fault> {
@@ -25,7 +33,9 @@ pub async fn find(at: &impl Session, user: UserId) -> Result<Row, Fault> {
     let last_step = found.last_step;
     let on = found.secret.zip(found.confirmed_at);
     let on = on.map(|(sealed, since)| On { sealed, last_step, since });
-    Ok(Row { on, pending: found.pending_secret })
+    let pending = found.pending_secret.zip(found.pending_at);
+    let pending = pending.map(|(sealed, since)| Pending { sealed, since });
+    Ok(Row { on, pending })
 }
 
 /// Whether it is on.
@@ -49,7 +59,7 @@ pub async fn seen(at: &impl Session, user: UserId) -> Result<Seen, Fault> {
         .map_err(|e| engine::fault(&e))?;
     let (since, pending) = rows.first().map_or((None, None), |(on, pending, _)| (*on, *pending));
     let left = rows.iter().filter(|(_, _, hash)| hash.is_some()).count();
-    Ok(Seen { since, pending: pending.is_some(), left: i64::try_from(left).unwrap_or_default() })
+    Ok(Seen { since, pending, left: i64::try_from(left).unwrap_or_default() })
 }
 
 fn codes_of_factor() -> sea_orm::RelationDef {
@@ -89,6 +99,32 @@ pub async fn turn_on(tx: &Tx, user: UserId, step: i64, now: Instant) -> Result<(
         .exec(tx.db())
         .await;
     one(done.map_err(|e| engine::fault(&e))?.rows_affected, "a second factor")
+}
+
+/// Forgets enrolments that were not confirmed in time. No account is locked for it: nobody uses them any more,
+/// and one that takes the place of such an enrolment has a later time.
+#[derive(Debug, Clone, Copy)]
+pub struct Forget {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Forget {
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let over = || Column::PendingAt.lte(self.now - ENROLMENT - LATE);
+        let never_on = Entity::delete_many().filter(over()).filter(Column::Secret.is_null());
+        let gone = never_on.exec(tx.db()).await.map_err(|e| engine::fault(&e))?;
+        let beside = Entity::update_many()
+            .col_expr(Column::PendingSecret, Expr::value(Option::<Vec<u8>>::None))
+            .col_expr(Column::PendingAt, Expr::value(Option::<Instant>::None))
+            .filter(over())
+            .exec(tx.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        Ok(gone.rows_affected + beside.rows_affected)
+    }
 }
 
 /// Notes the step of a code that was accepted, and the secret where it was sealed anew.
@@ -135,11 +171,11 @@ pub async fn use_recovery(tx: &Tx, user: UserId, hash: &RecoveryHash) -> Result<
     one(done.map_err(|e| engine::fault(&e))?.rows_affected, "a recovery code")
 }
 
-/// Puts new recovery codes in the place of all that there were.
+/// Puts new recovery codes, hashed with this master key, in the place of all that there were.
 pub async fn replace_recovery(
     tx: &Tx,
     user: UserId,
-    hashes: &[RecoveryHash],
+    (key, hashes): (KeyId, &[RecoveryHash]),
     now: Instant,
 ) -> Result<(), Fault> {
     forget_recovery(tx, user).await?;
@@ -147,6 +183,7 @@ pub async fn replace_recovery(
         user_id: Set(user.0),
         code_hash: Set(hash.to_vec()),
         created_at: Set(now),
+        key_id: Set(Some(key.bytes().to_vec())),
     });
     let done = recovery_codes::Entity::insert_many(rows).exec_without_returning(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;

@@ -8,7 +8,7 @@ pub mod store;
 use crate::{
     identity::{
         key_life::{Life, State},
-        master_key::{MasterKey, NONCE, OpenError},
+        master_key::{KeyId, MasterKey, NONCE, OpenError},
         signing_key::{KEY, Kid, PublicKey, SigningKey},
     },
     kernel::{fault::Fault, time::Instant},
@@ -67,6 +67,14 @@ impl StoredKey {
     pub fn is_outdated(&self, master: &MasterKey) -> bool {
         self.tag != master.tag(PURPOSE, &self.public)
             || self.sealed.as_ref().is_some_and(|sealed| master.is_outdated(sealed))
+    }
+
+    /// The master key that it needs, if that one is here or can be told.
+    pub fn needs(&self, master: &MasterKey) -> Option<KeyId> {
+        match &self.sealed {
+            Some(sealed) => KeyId::of(sealed),
+            None => master.maker(PURPOSE, &self.public, &self.tag),
+        }
     }
 
     /// The public key.

@@ -1,15 +1,19 @@
 //! The keys of a test's server: the master key, those that sign, and changing them.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use daybook::{
-    accounts::signing::{StoredKey, commands::Rotated},
+    accounts::{
+        master_keys::{KeyUse, Resealed},
+        signing::{StoredKey, commands::Rotated},
+    },
     app::{self, Rotation},
     grpc::proto::auth::{GetJwksRequest, GetJwksResponse},
     identity::{key_life::State, master_key::MasterKey, signing_key::SigningKey},
     kernel::ambient::Ambient,
 };
+use tempfile::TempDir;
 
 use super::{World, config, process::until};
 
@@ -18,6 +22,24 @@ pub fn kid_of(token: &str) -> String {
     let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
     let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
     header["kid"].as_str().unwrap().to_owned()
+}
+
+const NEW: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// A file with a new master key, and the old one after it.
+#[derive(Debug)]
+pub struct MasterKeyFile(String);
+
+impl MasterKeyFile {
+    /// What a server is started with to use it.
+    pub fn settings(&self) -> [(&'static str, &str); 1] {
+        [("auth.master_key_file", &self.0)]
+    }
+
+    /// Takes the old line away.
+    pub fn drop_old(&self) {
+        fs::write(&self.0, format!("{NEW}\n")).unwrap();
+    }
 }
 
 impl World {
@@ -61,6 +83,39 @@ impl World {
         let config = config(&self.url, self._folder.path(), settings);
         let (ambient, _) = Ambient::manual(self.clock.now());
         app::rotate_signing_key(&config, ambient, rotation).await
+    }
+
+    /// Seals anew what older master keys sealed, as at the command line.
+    pub async fn reseal(&self, settings: &[(&str, &str)]) -> Result<Resealed, app::Error> {
+        let config = config(&self.url, self._folder.path(), settings);
+        let (ambient, _) = Ambient::manual(self.clock.now());
+        app::reseal(&config, ambient).await
+    }
+
+    /// What needs which master key, as at the command line.
+    pub async fn key_uses(&self, settings: &[(&str, &str)]) -> Vec<KeyUse> {
+        let config = config(&self.url, self._folder.path(), settings);
+        let (ambient, _) = Ambient::manual(self.clock.now());
+        app::master_keys(&config, ambient).await.unwrap()
+    }
+
+    /// Another master key, to stand before the present one.
+    pub fn with_new_master_key(&self) -> (TempDir, MasterKeyFile) {
+        self.with_another_master_key(|old| format!("{NEW}\n{old}\n"))
+    }
+
+    /// The same, after the present one.
+    pub fn with_next_master_key(&self) -> (TempDir, MasterKeyFile) {
+        self.with_another_master_key(|old| format!("{old}\n{NEW}\n"))
+    }
+
+    fn with_another_master_key(&self, lines: fn(&str) -> String) -> (TempDir, MasterKeyFile) {
+        let old = fs::read_to_string(self.master_key_file()).unwrap();
+        let old = old.lines().last().unwrap().to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        fs::write(&path, lines(&old)).unwrap();
+        (folder, MasterKeyFile(path.to_str().unwrap().to_owned()))
     }
 
     /// What others see of the keys.

@@ -23,6 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
+use daybook::storage::{self, Store};
 use daybook::{
     app::{self, Running},
     config::{Config, Flag, Sources},
@@ -191,6 +192,22 @@ impl World {
         Self { engine, clock, url, served, channel, mail: None, _running: running, _folder: folder }
     }
 
+    /// Begins the stop of the server, as a signal would.
+    pub fn stop(&self) {
+        self._running.stop();
+    }
+
+    /// Waits until the server has stopped.
+    pub async fn stopped(self) {
+        drop(self.channel);
+        self._running.ended().await.unwrap();
+    }
+
+    /// Whether the server takes no new connections.
+    pub async fn is_closed(&self) -> bool {
+        tokio::net::TcpStream::connect(self._running.address).await.is_err()
+    }
+
     pub fn auth(&self) -> AuthServiceClient<Channel> {
         AuthServiceClient::new(self.channel.clone())
     }
@@ -225,6 +242,18 @@ impl World {
     /// A connection of the test's own, past the server.
     pub async fn sql(&self) -> DatabaseConnection {
         Database::connect(&self.url).await.unwrap()
+    }
+
+    /// The database as the server uses it, for work that it does by the hour.
+    pub async fn store(&self) -> Store {
+        let settings = storage::Settings {
+            url: self.url.clone().into(),
+            max_connections: 2,
+            acquire_timeout: Duration::from_secs(30),
+            statement_timeout: Duration::from_secs(30),
+            max_in_flight: 10,
+        };
+        Store::connect(&settings).await.unwrap()
     }
 
     /// One number from the database, past the server.

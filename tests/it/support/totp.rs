@@ -7,6 +7,7 @@ use daybook::grpc::proto::auth::{
     GetSecondFactorRequest, LogInRequest, LogInResponse, SecondFactor, TotpSecret,
     second_factor_service_client::SecondFactorServiceClient,
 };
+use daybook::identity::master_key::MasterKey;
 use tonic::{Status, transport::Channel};
 
 use super::{
@@ -67,6 +68,19 @@ fn base32(text: &str) -> Vec<u8> {
 impl World {
     pub fn second_factor(&self) -> SecondFactorServiceClient<Channel> {
         SecondFactorServiceClient::new(self.channel.clone())
+    }
+
+    /// Lets another master key have sealed what this account's app and the server share.
+    pub async fn seal_with(&self, master: &MasterKey, person: &Person) {
+        let id: uuid::Uuid = person.user.name.trim_start_matches("users/").parse().unwrap();
+        let sealed = master.seal("authenticator secrets", id.as_bytes(), &[7; 20], [7; 12]);
+        let sealed: String = sealed.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = id.simple();
+        let sqlite =
+            format!("UPDATE second_factors SET secret = x'{sealed}' WHERE user_id = x'{hex}'");
+        let postgres =
+            format!("UPDATE second_factors SET secret = '\\x{sealed}' WHERE user_id = '{id}'");
+        self.execute(&sqlite, &postgres).await;
     }
 
     /// What the app shows now.

@@ -13,7 +13,12 @@ use super::{NEW_PASSWORD, forgotten, log_in, reset, vouched};
 use crate::{
     conformance::behaviours,
     support::{
-        Engine, World, mail_server::MailServer, people::PASSWORD, proxy::Proxy, tls::Authority,
+        Engine, World,
+        mail_server::MailServer,
+        people::{PASSWORD, Person},
+        process::{until, within},
+        proxy::Proxy,
+        tls::Authority,
     },
 };
 
@@ -23,6 +28,8 @@ behaviours!(
     an_answer_that_comes_too_late_is_about_no_other_letter,
     while_the_server_is_away_nothing_is_lost,
     a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_good_is_not,
+    a_stop_waits_for_what_is_under_way,
+    a_stop_does_not_wait_for_ever,
     two_servers_send_a_letter_once,
     what_waits_is_sealed,
     a_letter_that_is_too_late_is_given_up,
@@ -189,6 +196,50 @@ async fn a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_goo
     world.nothing_waits().await;
     mail.answer(OK);
     assert_eq!(mail.all().len(), 1);
+}
+
+/// A server with a letter on its way to a mail server that does not answer; and what it says in between.
+async fn with_a_letter_under_way(
+    world: &World,
+    person: &Person,
+    settings: &[(&str, &str)],
+) -> (World, MailServer, Proxy) {
+    let mail = MailServer::start();
+    let link = Proxy::before(mail.address, Duration::ZERO).await;
+    link.hold_answers(true);
+    let url = format!("smtp://{}", link.address);
+    let mut all = vec![("mail.transport", "smtp"), ("mail.smtp_url", url.as_str())];
+    all.extend_from_slice(settings);
+    let sending = world.beside_with(&all).await;
+    forgotten(&sending, &person.user.email).await.unwrap();
+    let taken = "SELECT count(*) FROM letters WHERE attempts = 1";
+    until(30, "the letter is taken", async || world.count(taken).await == 1).await;
+    (sending, mail, link)
+}
+
+async fn a_stop_waits_for_what_is_under_way(world: World) {
+    let person = world.customer().await;
+    let (sending, mail, link) = with_a_letter_under_way(&world, &person, &[]).await;
+    sending.stop();
+    until(30, "it takes no connections", async || sending.is_closed().await).await;
+    assert!(mail.all().is_empty());
+    link.hold_answers(false);
+    within(60, "the stop", sending.stopped()).await;
+    // It left, and that is noted: nobody sends it again.
+    mail.letter(&person.user.email).await;
+    assert_eq!(world.count("SELECT count(*) FROM letters").await, 0);
+}
+
+async fn a_stop_does_not_wait_for_ever(world: World) {
+    let person = world.customer().await;
+    let short = [("server.drain_timeout_ms", "300")];
+    let (sending, mail, link) = with_a_letter_under_way(&world, &person, &short).await;
+    sending.stop();
+    within(60, "the stop", sending.stopped()).await;
+    // It is somebody else's to send, later.
+    assert!(mail.all().is_empty());
+    assert_eq!(world.count("SELECT count(*) FROM letters").await, 1);
+    drop(link);
 }
 
 async fn two_servers_send_a_letter_once(world: World) {

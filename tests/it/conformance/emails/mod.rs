@@ -2,6 +2,7 @@
 
 mod change;
 mod delivery;
+mod notices;
 mod probes;
 mod reset;
 mod sealed;

@@ -4,6 +4,7 @@ mod guessing;
 mod log_in;
 mod own;
 mod required;
+mod resealing;
 pub(super) mod writes;
 
 use daybook::grpc::proto::auth::{

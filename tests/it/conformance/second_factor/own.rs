@@ -2,9 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use daybook::grpc::proto::auth::{
-    DisableTotpRequest, EnrolTotpRequest, GetUserRequest, RegenerateRecoveryCodesRequest,
-    ResetSecondFactorRequest, TotpSecret, audit_event::Kind, second_factor::State,
+use chrono::TimeDelta;
+use daybook::{
+    accounts::second_factor::store::Forget,
+    grpc::proto::auth::{
+        DisableTotpRequest, EnrolTotpRequest, GetUserRequest, RegenerateRecoveryCodesRequest,
+        ResetSecondFactorRequest, TotpSecret, audit_event::Kind, second_factor::State,
+    },
+    storage::Deadline,
 };
 use tonic::Status;
 
@@ -22,6 +27,8 @@ use crate::{
 
 behaviours!(
     an_enrolment_changes_nothing_until_it_is_confirmed,
+    an_enrolment_waits_for_thirty_minutes,
+    enrolments_that_were_not_confirmed_are_forgotten,
     another_app_takes_the_place_of_the_first_one,
     recovery_codes_are_made_anew_with_password_and_code,
     a_second_factor_is_taken_off_with_password_and_code,
@@ -113,6 +120,64 @@ async fn an_enrolment_changes_nothing_until_it_is_confirmed(world: World) {
     assert_eq!(world.count(events).await, 1);
 }
 
+async fn an_enrolment_waits_for_thirty_minutes(world: World) {
+    let (new, has) = (world.customer().await, world.customer().await);
+    let micro = TimeDelta::microseconds(1);
+    let (old, codes) = world.turn_on(&has).await;
+    let first = world.enrol(&new).await;
+    let other = App::of(&enrol(&world, &has, PASSWORD, &codes[0]).await.unwrap());
+    let log_in = async |person: &Person, code: &str| {
+        let begun = world.first_step(&person.user.email, "").await;
+        match begun.second_step {
+            None => Person { token: begun.access_token, ..person.clone() },
+            Some(step) => {
+                let begun = world.recover(&step.challenge, code).await.unwrap();
+                Person { token: begun.access_token, ..person.clone() }
+            }
+        }
+    };
+    world.forward(TimeDelta::minutes(30) - micro);
+    let (new, has) = (log_in(&new, "").await, log_in(&has, &codes[1]).await);
+    assert_eq!(world.has(&new).await.state(), State::Pending);
+    assert!(world.has(&has).await.replacement_pending);
+    world.forward(micro);
+    assert_eq!(world.has(&new).await.state(), State::None);
+    assert!(!world.has(&has).await.replacement_pending);
+    for (person, app) in [(&new, &first), (&has, &other)] {
+        refused(world.confirm(person, &world.code(app)).await, "WRONG_STATE");
+    }
+    // One that is begun anew waits from then on, up to the last microsecond.
+    let app = world.enrol(&new).await;
+    world.forward(TimeDelta::minutes(30) - micro);
+    let new = log_in(&new, "").await;
+    world.confirm(&new, &world.code(&app)).await.unwrap();
+    // What was on stays on.
+    world.log_in_with(&has.user.email, &world.code(&old)).await.unwrap();
+}
+
+async fn enrolments_that_were_not_confirmed_are_forgotten(world: World) {
+    let (never, on) = (world.customer().await, world.customer().await);
+    let (app, codes) = world.turn_on(&on).await;
+    world.enrol(&never).await;
+    enrol(&world, &on, PASSWORD, &codes[0]).await.unwrap();
+    let begun = world.clock.now();
+    let store = world.store().await;
+    let forget = async |now| {
+        let deadline = Deadline::after(std::time::Duration::from_secs(30));
+        store.run(deadline, Forget { now }).await.unwrap()
+    };
+    // Ten minutes more, for calls that are under way.
+    let end = begun + TimeDelta::minutes(40);
+    assert_eq!(forget(end - TimeDelta::microseconds(1)).await, 0);
+    let rows = "SELECT count(*) FROM second_factors";
+    let pending = "SELECT count(*) FROM second_factors WHERE pending_secret IS NOT NULL";
+    assert_eq!((world.count(rows).await, world.count(pending).await), (2, 2));
+    assert_eq!(forget(end).await, 2);
+    assert_eq!((world.count(rows).await, world.count(pending).await), (1, 0));
+    assert_eq!(forget(end).await, 0);
+    world.log_in_with(&on.user.email, &world.code(&app)).await.unwrap();
+}
+
 async fn another_app_takes_the_place_of_the_first_one(world: World) {
     let person = world.customer().await;
     let email = person.user.email.as_str();
@@ -130,7 +195,7 @@ async fn another_app_takes_the_place_of_the_first_one(world: World) {
     refused(world.log_in_with(email, &world.code(&new)).await, "CODE_WRONG");
     world.log_in_with(email, &world.code(&old)).await.unwrap();
     world.confirm(&person, &world.code(&new)).await.unwrap();
-    world.forward(chrono::TimeDelta::seconds(30));
+    world.forward(TimeDelta::seconds(30));
     refused(world.log_in_with(email, &world.code(&old)).await, "CODE_WRONG");
     world.log_in_with(email, &world.code(&new)).await.unwrap();
     let challenge = world.challenge(email).await;
@@ -167,7 +232,7 @@ async fn a_second_factor_is_taken_off_with_password_and_code(world: World) {
     let (app, _) = world.turn_on(&person).await;
     let challenge = world.challenge(email).await;
     let elsewhere = world.complete(&challenge, &world.code(&app)).await.unwrap();
-    world.forward(chrono::TimeDelta::seconds(30));
+    world.forward(TimeDelta::seconds(30));
     let code = world.code(&app);
     refused(disable(&world, &person, (WRONG, &code), "").await, "CURRENT_PASSWORD_WRONG");
     let wrong = app.wrong(world.clock.now()).next().unwrap();

@@ -1,0 +1,59 @@
+//! The unit of work that seals anew.
+
+use super::{Resealed, store};
+use crate::{
+    accounts::{
+        second_factor::{SecondFactors, store as factors},
+        store as accounts,
+    },
+    identity::master_key::NONCE,
+    kernel::{fault::Fault, id::UserId},
+    storage::{Tx, UnitOfWork},
+};
+
+/// Seals the secrets of one account's second factor anew, if an older master key sealed them. Under the
+/// account's lock, like a log-in that uses a code; and it changes nothing but the secret, so the step of the
+/// last code stays what it is.
+#[derive(Debug, Clone)]
+pub struct SealAnew {
+    /// Whose.
+    pub user: UserId,
+    /// What seals.
+    pub factors: SecondFactors,
+    /// Randomness, for the one that is on and the one to be confirmed.
+    pub nonces: [[u8; NONCE]; 2],
+}
+
+impl UnitOfWork for SealAnew {
+    type Output = Resealed;
+
+    async fn run(&self, tx: &Tx) -> Result<Resealed, Fault> {
+        let mut done = Resealed::default();
+        // Deleted meanwhile, and the second factor with it.
+        if accounts::lock(tx, self.user).await?.is_none() {
+            return Ok(done);
+        }
+        let row = factors::find(tx, self.user).await?;
+        let sealed = [
+            (store::Secret::On, row.on.map(|on| on.sealed)),
+            (store::Secret::Pending, row.pending.map(|pending| pending.sealed)),
+        ];
+        for ((which, sealed), nonce) in sealed.into_iter().zip(self.nonces) {
+            let Some(sealed) = sealed.filter(|sealed| self.factors.master.is_outdated(sealed))
+            else {
+                continue;
+            };
+            match self.factors.anew(self.user, &sealed, nonce)? {
+                Ok(anew) => {
+                    done.sealed += store::replace(tx, self.user, which, &sealed, anew).await?;
+                }
+                Err(error) => {
+                    let user = self.user.name();
+                    tracing::warn!(user, %error, "a second factor cannot be sealed anew");
+                    done.lost += 1;
+                }
+            }
+        }
+        Ok(done)
+    }
+}

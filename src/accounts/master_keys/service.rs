@@ -1,0 +1,92 @@
+//! What operators can do when the master key changes.
+
+use std::collections::BTreeMap;
+
+use super::{KeyUse, Needed, Resealed, commands::SealAnew, store, told};
+use crate::{
+    accounts::service::Accounts,
+    identity::{key_life::State, master_key::KeyId},
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    storage::{Deadline, Query, Snapshot},
+};
+
+/// How many accounts are looked for at a time.
+const BATCH: u64 = 100;
+
+impl Accounts {
+    /// For the command line: seals signing keys and all secrets of second factors with the present master key.
+    /// An error, with nothing changed, where it does not open the signing keys. May be interrupted, and
+    /// done again; log-ins go on meanwhile.
+    pub async fn reseal(&self, deadline: impl Fn() -> Deadline) -> Result<Resealed, Fault> {
+        self.signing.establish(deadline()).await?;
+        let present = self.second_factors.master.id();
+        let (mut done, mut after) = (Resealed::default(), None);
+        loop {
+            let batch = self.store.read(deadline(), Outdated { present, after }).await?;
+            let Some(last) = batch.last() else { return Ok(done) };
+            after = Some(*last);
+            for user in batch {
+                let unit = SealAnew {
+                    user,
+                    factors: self.second_factors.clone(),
+                    nonces: [self.ambient.bytes(), self.ambient.bytes()],
+                };
+                let one = self.store.run(deadline(), unit).await?;
+                done.sealed += one.sealed;
+                done.lost += one.lost;
+            }
+        }
+    }
+
+    /// For the command line: each master key, and what still needs it.
+    pub async fn key_uses(&self, deadline: Deadline) -> Result<Vec<KeyUse>, Fault> {
+        let (master, now) = (&self.second_factors.master, self.ambient.now());
+        let mut all: BTreeMap<Option<KeyId>, Needed> = BTreeMap::new();
+        for (key, state) in self.signing.list(deadline).await? {
+            if state != State::Gone {
+                all.entry(key.needs(master)).or_default().signing_keys += 1;
+            }
+        }
+        for (key, many) in self.store.read(deadline, Count::Secrets).await? {
+            all.entry(key).or_default().secrets += many;
+        }
+        for (key, many) in self.store.read(deadline, Count::RecoveryCodes).await? {
+            all.entry(key).or_default().recovery_codes += many;
+        }
+        for (key, many) in self.store.read(deadline, Count::Letters(now)).await? {
+            all.entry(key).or_default().letters += many;
+        }
+        Ok(told(master, all))
+    }
+}
+
+struct Outdated {
+    present: KeyId,
+    after: Option<UserId>,
+}
+
+impl Query for Outdated {
+    type Output = Vec<UserId>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::outdated(at, self.present, self.after, BATCH).await
+    }
+}
+
+enum Count {
+    Secrets,
+    RecoveryCodes,
+    Letters(Instant),
+}
+
+impl Query for Count {
+    type Output = store::Counts;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        match self {
+            Self::Secrets => store::secrets(at).await,
+            Self::RecoveryCodes => store::recovery_codes(at).await,
+            Self::Letters(now) => store::letters(at, *now).await,
+        }
+    }
+}
