@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,6 +32,8 @@ const RETRY_ROTATION: Duration = Duration::from_mins(1);
 const STALE: Duration = Duration::from_secs(30);
 /// How often to look for letters that wait.
 const LOOK_FOR_MAIL: Duration = Duration::from_secs(1);
+/// How many rounds of letters are on their way at a time. Each has ten letters at most, and a minute.
+const MAIL_ROUNDS: usize = 4;
 /// How often to look for erasures that are not ended.
 const LOOK_FOR_ERASURES: Duration = Duration::from_secs(2);
 /// How often old requests and sessions are forgotten.
@@ -158,16 +160,26 @@ async fn forget(store: &Store, what: &str, unit: impl UnitOfWork<Output = u64>) 
 }
 
 /// Sends letters as soon as they are written here, and those of other processes and what has to be tried
-/// again at the next look.
+/// again at the next look. While some are on their way for long, as a mail server lets them wait, others follow.
 async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
     established.notified().await;
+    let mut look = tokio::time::interval(LOOK_FOR_MAIL);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut rounds, mut is_due) = (JoinSet::new(), false);
     loop {
-        if let Err(fault) = mail.deliver().await {
-            tracing::debug!(%fault, "looking for letters");
-        }
         tokio::select! {
-            () = mail.written() => {}
-            () = tokio::time::sleep(LOOK_FOR_MAIL) => {}
+            () = mail.written(), if !is_due => is_due = true,
+            _ = look.tick() => is_due = true,
+            Some(_) = rounds.join_next() => {}
+        }
+        if is_due && rounds.len() < MAIL_ROUNDS {
+            is_due = false;
+            let mail = mail.clone();
+            rounds.spawn(async move {
+                if let Err(fault) = mail.deliver().await {
+                    tracing::debug!(%fault, "looking for letters");
+                }
+            });
         }
     }
 }

@@ -9,10 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::policy::Class;
-use crate::{
-    config::ServerConfig,
-    kernel::{demand::Demand, fault::Fault},
-};
+use crate::{config::ServerConfig, kernel::fault::Fault};
 
 /// Calls are short: there is likely to be a place a moment later.
 const SOON: Duration = Duration::from_millis(100);
@@ -27,7 +24,6 @@ pub(super) struct Budgets {
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    demand: Demand,
 }
 
 /// A call's places, given back when this is dropped.
@@ -38,7 +34,7 @@ pub(super) struct Place {
 }
 
 impl Budgets {
-    pub(super) fn new(server: &ServerConfig, demand: Demand) -> Self {
+    pub(super) fn new(server: &ServerConfig) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         Self {
             in_all: places(server.max_in_flight),
@@ -46,7 +42,6 @@ impl Budgets {
             writes: places(server.max_writes_in_flight),
             reads: places(server.max_reads_in_flight),
             streams: places(server.max_streams),
-            demand,
         }
     }
 
@@ -66,9 +61,6 @@ impl Budgets {
         };
         let of_class = take(budget, delay)?;
         let in_all = if class == Class::Stream { None } else { Some(take(&self.in_all, SOON)?) };
-        if matches!(class, Class::Read | Class::Write) {
-            self.demand.note();
-        }
         Ok(Some(Place { _of_class: of_class, _in_all: in_all }))
     }
 }

@@ -23,12 +23,13 @@ use super::{
     address::client_address,
     body::Bounded,
     budgets::{Budgets, Place},
-    policy,
+    policy::{self, Class},
     status::status,
 };
 use crate::{
     kernel::{
         ambient::Ambient,
+        demand::Demand,
         fault::{Fault, Reason},
     },
     storage::Deadline,
@@ -37,6 +38,8 @@ use crate::{
 /// The header with the id of a call; taken from the caller where it is short and plain.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// In the headers of refusals only; of answers it comes after the body.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// tonic arms its own timer for `grpc-timeout` before the gate sees the call, and answers CANCELLED.
 /// When the timers run out together, the gate's answer is the one that is looked at first.
 const AHEAD: Duration = Duration::from_millis(2);
@@ -51,6 +54,7 @@ pub(super) struct Gate {
     pub(super) default_deadline: Duration,
     pub(super) max_deadline: Duration,
     pub(super) budgets: Budgets,
+    pub(super) demand: Demand,
     pub(super) trusted_proxies: Arc<[IpNet]>,
     pub(super) stopping: CancellationToken,
 }
@@ -63,7 +67,15 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
     let span = tracing::info_span!("call", method = %path, id = %id.to_str().unwrap_or_default());
     let mut response = async {
         let response = match gate.pass(&mut request, &path, began) {
-            Ok(pass) => pass.run(request, next).await,
+            Ok(pass) => {
+                let is_short = pass.is_short;
+                let response = pass.run(request, next).await;
+                // Refusals are no demand: nobody without a token keeps hashing threads waiting.
+                if is_short && !response.headers().contains_key(GRPC_STATUS) {
+                    gate.demand.note();
+                }
+                response
+            }
             Err(fault) => refuse(&fault),
         };
         let response = put_right(response);
@@ -79,6 +91,8 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
 struct Pass {
     deadline: Deadline,
     is_stream: bool,
+    /// Whether hashing gives way to it.
+    is_short: bool,
     bounds: Moment,
     stopping: CancellationToken,
     place: Option<Place>,
@@ -108,6 +122,7 @@ impl Gate {
         Ok(Pass {
             deadline,
             is_stream,
+            is_short: matches!(class, Class::Read | Class::Write),
             bounds: began
                 + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
             stopping: self.stopping.clone(),

@@ -319,7 +319,8 @@ fn gate_of(
         ambient,
         default_deadline: Duration::from_millis(server.default_deadline_ms),
         max_deadline: Duration::from_millis(server.max_deadline_ms),
-        budgets: Budgets::new(server, demand),
+        budgets: Budgets::new(server),
+        demand,
         trusted_proxies: server.trusted_proxies.as_slice().into(),
         stopping,
     }

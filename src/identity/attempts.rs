@@ -134,7 +134,8 @@ impl Tally {
         let count = self.left(policy, now).saturating_sub(1);
         let delayed = policy.delay(count).map(|delay| now + delay);
         // Not longer than it was.
-        let blocked_until = self.blocked_until.map(|until| until.min(delayed.unwrap_or(now)));
+        let blocked_until =
+            self.blocked_until.map(|until| until.min(delayed.unwrap_or(self.since.min(now))));
         Self { blocked_until, ..self.at(count, now) }
     }
 
@@ -142,7 +143,8 @@ impl Tally {
     /// ended in the ten minutes before.
     pub fn begins_delays(self, before: Self, now: Instant) -> bool {
         let lately = |until| until > now - QUIET;
-        self.blocked_until.is_some() && !before.blocked_until.is_some_and(lately)
+        self.blocked_until.is_some_and(|until| until > now)
+            && !before.blocked_until.is_some_and(lately)
     }
 
     /// Callers who wait for each other may come in another order than they began in.

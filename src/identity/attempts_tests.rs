@@ -60,13 +60,19 @@ fn delays_that_follow_each_other_are_told_of_once() {
     for (pause, again) in [(590, false), (601, true)] {
         let until = (tally.blocked_until.unwrap() - at(0)).num_seconds();
         let (mut tally, now) = (tally, at(until + pause));
-        let mut begins = false;
-        for _ in 0..policy.free {
+        for number in 1..=policy.free {
             let next = tally.reserve(policy, now).unwrap();
-            begins |= next.begins_delays(tally, now);
-            tally = next;
+            let begins = next.begins_delays(tally, now);
+            assert_eq!(begins, again && number == policy.free, "{number}");
+            tally = if number < policy.free {
+                // Also what is given back says nothing.
+                let back = next.refund(policy, now);
+                assert!(!back.begins_delays(tally, now));
+                next
+            } else {
+                next
+            };
         }
-        assert_eq!(begins, again);
     }
 }
 

@@ -379,7 +379,8 @@ mod tests {
         let hasher = Hasher::new(quick()).unwrap();
         let all = futures_util::future::join_all((0..8).map(|_| hasher.hash("x".into()))).await;
         let done = all.iter().filter(|r| r.is_ok()).count();
-        assert_eq!(done, 2, "one worker and one waiting");
+        // One worker and one waiting, and those that come when one of these is done.
+        assert!((2..8).contains(&done), "{done}");
     }
 
     #[test]

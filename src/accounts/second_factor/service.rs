@@ -23,8 +23,12 @@ use crate::{
         permit::ChangeUser,
         second_factor::{Need, RecoveryCode, Secret, Shown},
     },
-    kernel::{fault::Fault, id::UserId, time::Instant},
-    storage::{Deadline, Query, Snapshot, request::Once},
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
+    storage::{Deadline, Query, Snapshot, UnitOfWork, request::Once},
 };
 
 /// What came of a password that was right.
@@ -103,7 +107,8 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
         let (own, _) = self.own(deadline, account, shows, origin).await?;
-        let enrolled_now = self.store.run(deadline, Enrol { own, sealed }).await?;
+        let counted = own.counted.clone();
+        let enrolled_now = self.judging(deadline, &counted, Enrol { own, sealed }).await?;
         self.mail.wake();
         done(enrolled_now)?;
         Ok(enrolled)
@@ -160,7 +165,8 @@ impl Accounts {
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, codes) = self.own(deadline, account, shows, origin).await?;
-        let made = self.store.run(deadline, Regenerate { own }).await?;
+        let counted = own.counted.clone();
+        let made = self.judging(deadline, &counted, Regenerate { own }).await?;
         self.mail.wake();
         done(made)?;
         Ok(codes)
@@ -182,8 +188,9 @@ impl Accounts {
         }
         let account = self.own_account(deadline, caller.user).await?;
         let (own, _) = self.own(deadline, account, shows, origin).await?;
+        let counted = own.counted.clone();
         let unit = Disable { own, session: caller.session };
-        let disabled = self.store.run(deadline, unit).await?;
+        let disabled = self.judging(deadline, &counted, unit).await?;
         self.mail.wake();
         if let Some(ended) = done(disabled)? {
             self.tokens.end(caller.user, ended, self.ambient.now());
@@ -267,6 +274,23 @@ impl Accounts {
         let (also, nonce) = (self.ambient.id(now), self.ambient.bytes());
         let (used, done) = (self.mail.sheet(now), self.mail.sheet(now));
         (Second { shown, factors, codes, also, nonce, used, done }, fresh)
+    }
+
+    /// Runs what judges a code. One that cannot be judged tells nothing, so its attempt is given back: the
+    /// recovery code that helps is counted by the same.
+    pub(in crate::accounts) async fn judging<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+        unit: U,
+    ) -> Result<U::Output, Fault> {
+        let done = self.store.run(deadline, unit).await;
+        if let Err(fault) = &done
+            && fault.reason() == Reason::SecondFactorUnreadable
+        {
+            self.give_back(deadline, counted).await?;
+        }
+        done
     }
 
     fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {

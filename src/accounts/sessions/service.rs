@@ -109,9 +109,10 @@ impl Accounts {
         let witness = self.witness(Some(user), origin, now);
         let lifetimes = self.lifetimes;
         let session_of = session.clone();
+        let count = counted.clone();
         let unit =
             Begin { session: session_of, challenge, second, counted, notice, lifetimes, witness };
-        let begun = self.store.run(deadline, unit).await?;
+        let begun = self.judging(deadline, &count, unit).await?;
         self.mail.wake();
         let started = match begun {
             Begun::Begun(started) => *started,

@@ -262,7 +262,7 @@ impl World {
     pub async fn impatient(&self, url: &str) -> Self {
         let settings = [("mail.transport", "smtp"), ("mail.smtp_url", url)];
         let mut config = config(&self.served, self._folder.path(), &settings);
-        config.mail.patience = Duration::from_secs(3);
+        config.mail.patience = Duration::from_secs(8);
         let urls = (self.url.clone(), self.served.clone());
         let world = Self::configured(self.engine, urls, Arc::clone(&self._folder), config).await;
         world.clock.set(self.clock.now());

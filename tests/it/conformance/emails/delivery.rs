@@ -24,6 +24,7 @@ use crate::{
 
 behaviours!(
     a_server_that_falls_silent_holds_up_no_other_letter,
+    while_a_server_is_silent_other_letters_leave,
     a_server_that_says_no_word_is_tried_again,
     an_answer_that_comes_too_late_is_about_no_other_letter,
     while_the_server_is_away_nothing_is_lost,
@@ -94,6 +95,21 @@ async fn a_server_that_falls_silent_holds_up_no_other_letter(world: World) {
     world.nothing_waits().await;
     // The third one says that the password is another one.
     each_once(&mail, 3);
+}
+
+async fn while_a_server_is_silent_other_letters_leave(world: World) {
+    let one = world.customer().await;
+    let others = [world.customer().await, world.customer().await];
+    // It waits for a minute, which is longer than this test waits for a letter.
+    let (world, mail) = world.mailing(&[]).await;
+    mail.hush(Some(&one.user.email));
+    forgotten(&world, &one.user.email).await.unwrap();
+    mail.hushed(1).await;
+    for other in &others {
+        forgotten(&world, &other.user.email).await.unwrap();
+        mail.letter(&other.user.email).await;
+    }
+    assert_eq!(mail.all().len(), 2);
 }
 
 async fn a_server_that_says_no_word_is_tried_again(world: World) {
