@@ -25,7 +25,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     Outcome,
-    load::{Random, Tally, closed},
+    load::{Random, Tally, closed, paced},
     seed::{ASKED, Calendar, IN_WEEK, Kind, PASSWORD, PROVIDERS, SLOTS},
 };
 
@@ -231,6 +231,17 @@ pub(crate) fn credentials(number: u32) -> LogInRequest {
 pub(crate) async fn logging_in(channels: &[Channel], callers: usize, time: Duration) -> Tally {
     let clients: Vec<_> = channels.iter().cloned().map(AuthServiceClient::new).collect();
     closed(callers, time, |caller, random| {
+        let mut client = clients[caller % clients.len()].clone();
+        let request = credentials(random.below(crate::seed::CUSTOMERS));
+        async move { client.log_in(request).await.map(drop) }
+    })
+    .await
+}
+
+/// So many log-ins at once, each second again.
+pub(crate) async fn storming(channels: &[Channel], callers: u32, time: Duration) -> Tally {
+    let clients: Vec<_> = channels.iter().cloned().map(AuthServiceClient::new).collect();
+    paced(callers, callers, time, |caller, random| {
         let mut client = clients[caller % clients.len()].clone();
         let request = credentials(random.below(crate::seed::CUSTOMERS));
         async move { client.log_in(request).await.map(drop) }

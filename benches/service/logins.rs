@@ -7,7 +7,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crate::{
     Outcome,
     bed::Bed,
-    calls::logging_in,
+    calls::{logging_in, storming},
     load::paced,
     report::{Report, Row, Spread, met},
     seed::PASSWORD,
@@ -17,6 +17,8 @@ use crate::{
 /// More than there are cores, fewer than may wait.
 const CALLERS: usize = 8;
 const BOOKERS: u32 = 8;
+/// Many more than may wait.
+const STORM: u32 = 500;
 const BOOKINGS_PER_SECOND: u32 = 200;
 
 /// Raw hashes, log-ins, and bookings beside them.
@@ -26,7 +28,7 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let bookers = bed.callers(&bed.small, BOOKERS as usize).await?;
     let book = |caller: usize, random: &mut _| bookers.book_any(caller, random);
     let (mut raw, mut served, mut idle) = (vec![], vec![], vec![]);
-    let (mut busy, mut beside_rate) = (vec![], vec![]);
+    let (mut busy, mut beside_rate, mut stormed, mut memory) = (vec![], vec![], vec![], vec![]);
     bed.reset().await?;
     for round in 1..=bed.settings.rounds {
         tell(&format!("log-ins, round {round} of {}", bed.settings.rounds));
@@ -41,6 +43,13 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
         );
         beside_rate.push(log_ins.only(&["OK"])?.rate());
         busy.push(beside.only(&["OK", "SLOT_TAKEN", "CUSTOMER_BUSY"])?.quantile(0.99));
+        let (storm, beside) = tokio::join!(
+            storming(&channels, STORM, time * 2),
+            paced(BOOKERS, BOOKINGS_PER_SECOND, time * 2, book),
+        );
+        memory.push(f64::from(u32::try_from(bed.small.service.resident_kib()?)?) / 1024.0);
+        storm.only(&["OK", "OVERLOADED", "TOO_MANY_ATTEMPTS"])?;
+        stormed.push(beside.only(&["OK", "SLOT_TAKEN", "CUSTOMER_BUSY"])?.quantile(0.99));
     }
     let beside = Spread::of(beside_rate.iter().zip(&raw).map(|(beside, raw)| beside / raw));
     let limit = Spread::of(raw.iter().copied());
@@ -52,6 +61,26 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
         measured: Spread::of(served).text(1, "/s"),
         ratio: ratio.text(2, ""),
         met: met(ratio.median >= 0.9),
+    });
+    let ratio = Spread::of(stormed.iter().zip(&idle).map(|(storm, idle)| storm / idle));
+    report.row(Row {
+        figure: format!("booking p99 beside {STORM} log-ins each second"),
+        goal: "≤ 2 × idle".to_owned(),
+        limit: Spread::of(idle.iter().copied()).text(2, " ms"),
+        measured: Spread::of(stormed).text(2, " ms"),
+        ratio: ratio.text(2, ""),
+        met: met(ratio.median <= 2.0),
+    });
+    let memory = Spread::of(memory);
+    // A hash for each core, and 64 MiB for everything else.
+    let workers = std::thread::available_parallelism()?.get();
+    let most = f64::from(u32::try_from(workers)?).mul_add(19.0, 64.0);
+    report.row(Row {
+        figure: "resident memory at the end of that".to_owned(),
+        goal: format!("≤ {most} MiB"),
+        measured: memory.text(1, " MiB"),
+        met: met(memory.median <= most),
+        ..Row::default()
     });
     let ratio = Spread::of(busy.iter().zip(&idle).map(|(busy, idle)| busy / idle));
     report.row(Row {

@@ -42,7 +42,8 @@ async fn silent_sockets_are_closed_while_others_are_served() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_comes_byte_by_byte_ends_at_the_deadline() {
-    let settings = [("server.default_deadline_ms", "300"), ("server.max_in_flight", "1")];
+    // Long enough to sign up in on a busy machine.
+    let settings = [("server.default_deadline_ms", "5000"), ("server.max_in_flight", "1")];
     let process = Process::start(Engine::Sqlite, &settings).await;
     let person = &process.customers(1).await[0];
     let mut slow = frames::connect(process.address, &[]).await;
