@@ -172,7 +172,8 @@ async fn without_a_free_database_connection_calls_end_in_time_and_health_answers
 /// What a caller no longer waits for, the database does not either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_ends_the_call_and_its_statement() {
-    let process = Process::start(Engine::Postgres, &[("server.default_deadline_ms", "1000")]).await;
+    let settings = [("server.default_deadline_ms", "3000")];
+    let process = Process::start(Engine::Postgres, &settings).await;
     let (provider, customers) = (process.provider().await, process.customers(1).await);
     let began = Instant::now();
     let held = Held::calls(&process, (&provider, &customers[0]), 5).await;
@@ -182,7 +183,7 @@ async fn a_deadline_ends_the_call_and_its_statement() {
     }
     let answered = began.elapsed();
     let gone = until(10, "no statement waits", async || number(&db, WAITING).await == 0).await;
-    println!("a deadline of 1 s: answered after {answered:?}, no statement {gone:?} later");
+    println!("a deadline of 3 s: answered after {answered:?}, no statement {gone:?} later");
     // The row is still locked by somebody else; nobody who gave up holds anything.
     holder.execute_unprepared("ROLLBACK").await.unwrap();
     let request = customers[0].asks(minutes(&provider, day(), (600, 660)));
