@@ -82,6 +82,25 @@ impl fmt::Debug for Carrier {
     }
 }
 
+/// What is left of a letter that left: it is the mail server's by now, whatever that says to a goodbye.
+pub struct Sent(Option<AsyncSmtpConnection>);
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sent")
+    }
+}
+
+impl Sent {
+    /// Says goodbye to the mail server, if there is one. To be called when it is written down that the
+    /// letter left.
+    pub async fn part(self) {
+        if let Some(mut connection) = self.0 {
+            drop(timeout(GOODBYE, connection.quit()).await);
+        }
+    }
+}
+
 /// Why a letter did not leave. The text may name the server, never the address of anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -114,16 +133,11 @@ impl Carrier {
         (id, at): (Uuid, Instant),
         to: &Email,
         letter: Rendered,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Sent, Refusal> {
         let message = self.message(id, at, to, letter).map_err(Refusal::Never)?;
         // The whole of it: a server may fall silent at any step.
         let left = timeout(self.patience, self.hand_over(id, &message)).await;
-        let left = left.map_err(|_| Refusal::Later("the mail server fell silent".to_owned()))??;
-        if let Some(mut connection) = left {
-            // The letter is theirs by now, whatever they say to this.
-            drop(timeout(GOODBYE, connection.quit()).await);
-        }
-        Ok(())
+        left.map_err(|_| Refusal::Later("the mail server fell silent".to_owned()))?.map(Sent)
     }
 
     /// Hands a letter over, and returns the connection where there is one. There is one for each letter: after

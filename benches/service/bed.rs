@@ -76,8 +76,17 @@ impl Bed {
 
     /// So many callers of a side.
     pub(crate) async fn callers(&self, side: &Side, count: usize) -> Outcome<Callers> {
-        let connections = connections(count);
-        let channels = side.service.connect(connections).await?;
+        self.callers_of(&side.service, side, count).await
+    }
+
+    /// The same, of another server on this side's database.
+    pub(crate) async fn callers_of(
+        &self,
+        service: &Process,
+        side: &Side,
+        count: usize,
+    ) -> Outcome<Callers> {
+        let channels = service.connect(connections(count)).await?;
         Ok(Callers::new(channels, Arc::clone(&side.tokens), self.calendar, count))
     }
 

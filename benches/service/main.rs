@@ -6,8 +6,8 @@
 //! `docs/benchmarks.md` says what each figure means.
 //!
 //! `cargo bench -- --quick` only shows that everything works; `TEST_BENCH_SECONDS` sets the length of
-//! one measurement; names of parts (`rates`, `growth`, `crowd`, `slots`, `logins`, `tokens`, `start`) leave out
-//! the others.
+//! one measurement; names of parts (`rates`, `growth`, `crowd`, `slots`, `overload`,
+//! `logins`, `timing`, `hostile`, `tokens`, `start`) leave out the others.
 
 #![expect(
     clippy::pedantic,
@@ -19,7 +19,17 @@
 mod bed;
 mod calls;
 mod crowd;
+#[path = "../../tests/it/support/frames.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "shared with the tests"
+)]
+mod frames;
 mod growth;
+mod hostile;
 mod load;
 mod logins;
 mod overload;
@@ -43,8 +53,10 @@ use report::Report;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
-const PARTS: [&str; 9] =
-    ["rates", "growth", "crowd", "slots", "overload", "logins", "timing", "tokens", "start"];
+const PARTS: [&str; 10] = [
+    "rates", "growth", "crowd", "slots", "overload", "logins", "timing", "hostile", "tokens",
+    "start",
+];
 
 /// Whatever stops a run is told as it is.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -138,6 +150,9 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
         // Minutes of it: only when it is named.
         if parts.contains(&"timing") {
             timing::measure(&bed, &mut report).await?;
+        }
+        if wanted("hostile") {
+            hostile::measure(&bed, &mut report).await?;
         }
         if wanted("tokens") {
             tokens::measure(&bed, &mut report)?;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command},
     time::{Duration, Instant},
@@ -46,7 +47,7 @@ impl Process {
         Self::daybook_with(folder, database_url, &[("DAYBOOK_MAIL_TRANSPORT", "none")]).await
     }
 
-    /// The same with more settings.
+    /// The same with more settings, or others.
     pub(crate) async fn daybook_with(
         folder: &Path,
         database_url: &str,
@@ -58,14 +59,15 @@ impl Process {
             .args(["--log-level=warn", "--log-format=text"])
             .arg(format!("--listen=127.0.0.1:{port}"))
             .env("DAYBOOK_DATABASE_URL", database_url)
-            .envs(settings.iter().copied())
             // Everybody comes from one address.
             .env("DAYBOOK_AUTH_ATTEMPTS_PER_ADDRESS", "1000000")
             .env("DAYBOOK_AUTH_ATTEMPTS_IN_ALL", "1000000")
             // Few users make all the calls.
             .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
-            .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0");
+            .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_ADDRESS_CONNECTIONS_PER_SECOND", "0")
+            .envs(settings.iter().copied());
         Self::start(command, folder, port).await
     }
 
@@ -112,6 +114,11 @@ impl Process {
 
     fn endpoint(&self) -> Outcome<Endpoint> {
         Ok(Endpoint::from_shared(format!("http://127.0.0.1:{}", self.port))?)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     /// One connection.

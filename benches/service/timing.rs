@@ -11,6 +11,7 @@ use daybook::grpc::proto::auth::{
 use crate::{
     Outcome,
     bed::Bed,
+    load::Random,
     process::Process,
     report::{Report, Row, met},
     seed::PASSWORD,
@@ -89,22 +90,32 @@ async fn mailed(bed: &Bed, each: usize, report: &mut Report) -> Outcome {
     let (mut auth, mut email) =
         (AuthServiceClient::new(channel.clone()), EmailServiceClient::new(channel));
     let (mut resets, mut sign_ups) = (MAILED.map(|_| Vec::new()), MAILED.map(|_| Vec::new()));
+    let mut nexts = MAILED.map(|_| Vec::new());
     tell(&format!("{each} sign-ups and requests for a new password each"));
+    let mut random = Random::new(0);
     for round in 0..each + each / 10 {
-        for turn in 0..MAILED.len() {
-            let class = (round + turn) % MAILED.len();
+        // In any order: what a call leaves to be done meets the next one, whoever that is about.
+        for class in shuffled(&mut random) {
             let account = round % ACCOUNTS;
-            // As often as the others: what is sent to an address is counted.
-            let address = match class {
-                0 => format!("nobody-{account}@example.com"),
-                1 => format!("provider-{account}@example.com"),
-                _ => format!("provider-{}@example.com", account + ACCOUNTS),
-            };
-            let request =
-                RequestPasswordResetRequest { email: address.clone(), ..Default::default() };
+            let address = addressed(class, account);
+            let request = RequestPasswordResetRequest { email: address, ..Default::default() };
             let began = Instant::now();
             email.request_password_reset(request).await?;
             let reset = began.elapsed().as_secs_f64() * 1e6;
+            // What is seen by whoever asks for something else right afterwards.
+            let probe = format!("probe-{round}-{class}@example.com");
+            let request = RequestPasswordResetRequest { email: probe, ..Default::default() };
+            let began = Instant::now();
+            email.request_password_reset(request).await?;
+            let next = began.elapsed().as_secs_f64() * 1e6;
+            if round >= each / 10 {
+                resets[class].push(reset);
+                nexts[class].push(next);
+            }
+        }
+        for class in shuffled(&mut random) {
+            let account = round % ACCOUNTS;
+            let address = addressed(class, account);
             let request = SignUpRequest {
                 display_name: "Somebody".to_owned(),
                 email: address,
@@ -117,14 +128,30 @@ async fn mailed(bed: &Bed, each: usize, report: &mut Report) -> Outcome {
             auth.sign_up(request).await?;
             let signed_up = began.elapsed().as_secs_f64() * 1e6;
             if round >= each / 10 {
-                resets[class].push(reset);
                 sign_ups[class].push(signed_up);
             }
         }
     }
     compare(report, "requests for a new password", MAILED, &mut resets);
+    compare(report, "what follows such a request", MAILED, &mut nexts);
     compare(report, "sign-ups", MAILED, &mut sign_ups);
     Ok(())
+}
+
+/// An address of this class, as often as those of others: what is sent to an address is counted.
+fn addressed(class: usize, account: usize) -> String {
+    match class {
+        0 => format!("nobody-{account}@example.com"),
+        1 => format!("provider-{account}@example.com"),
+        _ => format!("provider-{}@example.com", account + ACCOUNTS),
+    }
+}
+
+/// The classes in any order.
+fn shuffled(random: &mut Random) -> [usize; 3] {
+    const ORDERS: [[usize; 3]; 6] =
+        [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    ORDERS[random.below(6) as usize]
 }
 
 fn compare(report: &mut Report, what: &str, classes: [&str; 3], micros: &mut [Vec<f64>; 3]) {

@@ -211,7 +211,7 @@ impl Accounts {
             Log::Needs(need) => {
                 Ok(LogIn::SecondStep(SecondStep { challenge: written, expires_at, need }))
             }
-            Log::Wrong | Log::Refused => Err(log_in_failed()),
+            Log::Wrong | Log::Unreadable | Log::Refused => Err(log_in_failed()),
         }
     }
 

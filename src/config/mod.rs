@@ -100,6 +100,8 @@ pub struct ServerConfig {
     pub caller_writes: Rate,
     /// Calls from one address of callers who are not known.
     pub address_calls: Rate,
+    /// New connections from one address.
+    pub address_connections: Rate,
     /// Largest request in bytes, 1,024 to 16,777,216.
     pub max_message_bytes: usize,
     /// Deadline of a call that brings none, in milliseconds, 100 to `max_deadline_ms`.

@@ -66,6 +66,11 @@ impl Config {
             ("server.caller_writes_burst", number(server.caller_writes.burst)),
             ("server.address_calls_per_second", number(server.address_calls.per_second)),
             ("server.address_calls_burst", number(server.address_calls.burst)),
+            (
+                "server.address_connections_per_second",
+                number(server.address_connections.per_second),
+            ),
+            ("server.address_connections_burst", number(server.address_connections.burst)),
             ("server.max_message_bytes", number(server.max_message_bytes)),
             ("server.default_deadline_ms", number(server.default_deadline_ms)),
             ("server.max_deadline_ms", number(server.max_deadline_ms)),

@@ -361,6 +361,8 @@ fn the_defaults_are_printed_with_their_origin() {
     caller_writes_burst = 100  # from default
     address_calls_per_second = 200  # from default
     address_calls_burst = 1000  # from default
+    address_connections_per_second = 50  # from default
+    address_connections_burst = 500  # from default
     max_message_bytes = 65536  # from default
     default_deadline_ms = 10000  # from default
     max_deadline_ms = 30000  # from default

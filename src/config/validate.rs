@@ -64,6 +64,10 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
             per_second: reader.number("server.address_calls_per_second", 0..=1_000_000),
             burst: reader.number("server.address_calls_burst", 1..=1_000_000),
         },
+        address_connections: Rate {
+            per_second: reader.number("server.address_connections_per_second", 0..=1_000_000),
+            burst: reader.number("server.address_connections_burst", 1..=1_000_000),
+        },
         max_message_bytes: reader.number("server.max_message_bytes", 1024..=16_777_216),
         default_deadline_ms: reader.number("server.default_deadline_ms", 100..=600_000),
         max_deadline_ms: reader.number("server.max_deadline_ms", 100..=600_000),

@@ -7,9 +7,10 @@ use uuid::Uuid;
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
-    convert::{Requests, end, etag_version, mask, name, start, timestamp, zone},
+    convert::{end, etag_version, mask, name, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
+    requests::Requests,
     second_factor_wire,
 };
 use crate::{
@@ -20,7 +21,12 @@ use crate::{
         service::{Accounts, NewUser},
         sessions::service::{LoggedIn, session_name},
     },
-    identity::{Caller, Origin, Role, email::Email, password, permit},
+    identity::{
+        Caller, Origin, Role,
+        email::Email,
+        password,
+        permit::{self, ChangeUser},
+    },
     kernel::{
         fault::{Fault, Violations},
         id::UserId,
@@ -49,10 +55,8 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::SignUpResponse>, Status> {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let once =
-            self.requests.once(None, "SignUp", &message.request_id, &message, &mut violations);
+        let once = self.requests.once(None, &mut message, &mut violations);
         let display_name =
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
@@ -238,11 +242,8 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::UpdateMeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let once =
-            self.requests.once(who, "UpdateMe", &message.request_id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let known = ["display_name", "time_zone"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(user) = message.user else {
@@ -286,11 +287,8 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "ChangePassword", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", present(&current));
         let new = SecretString::from(message.new_password);
@@ -336,11 +334,8 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::SetUserRoleResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.0.user);
-        let once =
-            self.requests.once(who, "SetUserRole", &message.request_id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
         let wanted =
             wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
         let change = violations.keep("role", wanted).map(Change::Role);
@@ -355,11 +350,8 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::DisableUserResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.0.user);
-        let once =
-            self.requests.once(who, "DisableUser", &message.request_id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
         let whose = (&*message.name, &*message.etag);
         let change = Some(Change::Disabled(true));
         let user = self.change(deadline, caller, whose, change, once, violations).await?;
@@ -372,11 +364,8 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::EnableUserResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.0.user);
-        let once =
-            self.requests.once(who, "EnableUser", &message.request_id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
         let whose = (&*message.name, &*message.etag);
         let change = Some(Change::Disabled(false));
         let user = self.change(deadline, caller, whose, change, once, violations).await?;
@@ -394,12 +383,9 @@ impl Auth {
         whose: (&str, &str),
         change: Option<Change>,
         once: Once,
-        mut violations: Violations,
+        violations: Violations,
     ) -> Result<pb::User, Fault> {
-        let id = violations.keep("name", name(whose.0, UserId::parse, USER_NAME));
-        let expected = violations.keep("etag", etag_version(whose.1)).flatten();
-        violations.finish()?;
-        let permit = permit::change_user(caller, id.ok_or_else(Fault::unchecked)?)?;
+        let (permit, expected) = another(caller, whose, violations)?;
         let change = change.ok_or_else(Fault::unchecked)?;
         let user = self.accounts.change(deadline, permit, change, expected, once, origin).await?;
         Ok(wire::user(&user))
@@ -414,6 +400,19 @@ fn parent(text: &str, caller: Caller) -> Result<UserId, Fault> {
     let mut violations = Violations::new();
     let id = violations.keep("parent", name(text, UserId::parse, USER_NAME));
     id.ok_or_else(|| violations.into_fault())
+}
+
+/// The right to change another account, and the version of it that was seen: by its name and etag as they
+/// came.
+pub(super) fn another(
+    caller: Caller,
+    (account, etag): (&str, &str),
+    mut violations: Violations,
+) -> Result<(ChangeUser, Option<i64>), Fault> {
+    let subject = violations.keep("name", name(account, UserId::parse, USER_NAME));
+    let expected = violations.keep("etag", etag_version(etag)).flatten();
+    violations.finish()?;
+    Ok((permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?, expected))
 }
 
 fn user_id(text: &str) -> Result<UserId, Fault> {

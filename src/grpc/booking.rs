@@ -1,6 +1,5 @@
 //! `daybook.booking.v1.BookingService`.
 
-use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -10,9 +9,10 @@ use super::{
         typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
     },
     caller::{caller, deadline},
-    convert::{Requests, end, etag_version, mask, name, optional, start},
+    convert::{end, etag_version, mask, name, optional, start},
     page::{cut, cut_to_fit},
     proto::booking::{self as pb, booking_service_server::BookingService},
+    requests::{Requests, Retried},
     schedule::PROVIDER_NAME,
 };
 use crate::{
@@ -50,34 +50,25 @@ pub(super) struct BookingApi {
     pub(super) pages: PageTokens,
 }
 
-/// A call that changes the state of an appointment.
-struct Asked<'m> {
-    method: &'static str,
-    change: Change,
-    name: &'m str,
-    reason: &'m str,
-    etag: &'m str,
-    request_id: &'m str,
-}
-
 impl BookingApi {
-    async fn decide(
+    /// What calls have in common that change the state of an appointment. `said` is the name, the reason
+    /// and the etag of a message.
+    async fn decide<M: Retried>(
         &self,
         deadline: Deadline,
         caller: Caller,
-        asked: &Asked<'_>,
-        message: &impl Message,
+        (change, mut message): (Change, M),
+        said: impl Fn(&M) -> (&str, &str, &str),
     ) -> Result<Option<pb::Appointment>, Status> {
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let once =
-            self.requests.once(who, asked.method, asked.request_id, message, &mut violations);
-        let reason = violations.keep("reason", text::lines(asked.reason, LONGEST_REASON));
-        let parsed = violations.keep("name", appointment_name(asked.name));
-        let expected = violations.keep("etag", etag_version(asked.etag)).flatten();
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let (name, reason, etag) = said(&message);
+        let reason = violations.keep("reason", text::lines(reason, LONGEST_REASON));
+        let parsed = violations.keep("name", appointment_name(name));
+        let expected = violations.keep("etag", etag_version(etag)).flatten();
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change: asked.change, reason, expected };
+        let decision = Decision { provider, id, change, reason, expected };
         let changed = self.bookings.decide(deadline, caller, decision, once).await?;
         Ok(Some(wire(&changed, caller)))
     }
@@ -91,11 +82,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::BookAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "BookAppointment", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let what = read_booking(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields(&message);
@@ -174,17 +162,10 @@ impl BookingService for BookingApi {
         request: Request<pb::CancelAppointmentRequest>,
     ) -> Result<Response<pb::CancelAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
-        let asked = Asked {
-            method: "CancelAppointment",
-            change: Change::Cancel,
-            name: &message.name,
-            reason: &message.reason,
-            etag: &message.etag,
-            request_id: &message.request_id,
-        };
-        let appointment = self.decide(deadline, caller, &asked, &message).await?;
+        let message = request.into_inner();
+        let asked = (Change::Cancel, message);
+        let appointment =
+            self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
     }
 
@@ -193,17 +174,10 @@ impl BookingService for BookingApi {
         request: Request<pb::CompleteAppointmentRequest>,
     ) -> Result<Response<pb::CompleteAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
-        let asked = Asked {
-            method: "CompleteAppointment",
-            change: Change::Complete,
-            name: &message.name,
-            reason: "",
-            etag: &message.etag,
-            request_id: &message.request_id,
-        };
-        let appointment = self.decide(deadline, caller, &asked, &message).await?;
+        let message = request.into_inner();
+        let asked = (Change::Complete, message);
+        let appointment =
+            self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
     }
 
@@ -227,17 +201,10 @@ impl BookingService for BookingApi {
         request: Request<pb::ApproveAppointmentRequest>,
     ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
-        let asked = Asked {
-            method: "ApproveAppointment",
-            change: Change::Approve,
-            name: &message.name,
-            reason: "",
-            etag: &message.etag,
-            request_id: &message.request_id,
-        };
-        let appointment = self.decide(deadline, caller, &asked, &message).await?;
+        let message = request.into_inner();
+        let asked = (Change::Approve, message);
+        let appointment =
+            self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::ApproveAppointmentResponse { appointment }))
     }
 
@@ -246,17 +213,10 @@ impl BookingService for BookingApi {
         request: Request<pb::DeclineAppointmentRequest>,
     ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
-        let asked = Asked {
-            method: "DeclineAppointment",
-            change: Change::Decline,
-            name: &message.name,
-            reason: &message.reason,
-            etag: &message.etag,
-            request_id: &message.request_id,
-        };
-        let appointment = self.decide(deadline, caller, &asked, &message).await?;
+        let message = request.into_inner();
+        let asked = (Change::Decline, message);
+        let appointment =
+            self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
     }
 
@@ -265,17 +225,10 @@ impl BookingService for BookingApi {
         request: Request<pb::MarkNoShowRequest>,
     ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
-        let asked = Asked {
-            method: "MarkNoShow",
-            change: Change::NoShow,
-            name: &message.name,
-            reason: "",
-            etag: &message.etag,
-            request_id: &message.request_id,
-        };
-        let appointment = self.decide(deadline, caller, &asked, &message).await?;
+        let message = request.into_inner();
+        let asked = (Change::NoShow, message);
+        let appointment =
+            self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::MarkNoShowResponse { appointment }))
     }
 
@@ -285,16 +238,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::RescheduleAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "RescheduleAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let from = violations.keep("start_time", start(message.start_time.as_ref()));
         let until = message.end_time.as_ref();
@@ -332,16 +277,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::ReassignAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "ReassignAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
         let to = violations.keep("provider", to);
@@ -375,16 +312,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::UpdateAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(
-            Some(caller.user),
-            "UpdateAppointment",
-            id,
-            &message,
-            &mut violations,
-        );
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &NOTES));
         let Some(new) = &message.appointment else {
             violations.add("appointment", "must be set");
@@ -436,10 +365,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::HoldSlotResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(Some(caller.user), "HoldSlot", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let request = read_hold(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields_of_hold(&message);
@@ -457,11 +384,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::ExtendHoldResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once =
-            self.requests.once(Some(caller.user), "ExtendHold", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         let length = hold_duration(message.hold_duration.as_ref());
         let length = violations.keep("hold_duration", length);
@@ -478,11 +402,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::ReleaseHoldResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once =
-            self.requests.once(Some(caller.user), "ReleaseHold", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         violations.finish()?;
         let of = parsed.ok_or_else(Fault::unchecked)?;

@@ -6,9 +6,10 @@ use uuid::Uuid;
 use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
-    convert::{Requests, TYPE_NAME, etag_version, name, optional},
+    convert::{TYPE_NAME, etag_version, name, optional},
     page::{cut, cut_to_fit},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
+    requests::Requests,
     schedule::PROVIDER_NAME,
 };
 use crate::{
@@ -45,10 +46,8 @@ impl CatalogueService for CatalogueApi {
     ) -> Result<Response<pb::CreateAppointmentTypeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "CreateAppointmentType", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
             return Err(violations.into_fault().into());
@@ -123,10 +122,8 @@ impl CatalogueService for CatalogueApi {
     ) -> Result<Response<pb::UpdateAppointmentTypeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "UpdateAppointmentType", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let named = violations.keep("update_mask", named(message.update_mask.as_ref()));
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
@@ -150,10 +147,8 @@ impl CatalogueService for CatalogueApi {
     ) -> Result<Response<pb::ArchiveAppointmentTypeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "ArchiveAppointmentType", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let id = type_id("name", &message.name, &mut violations);
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
@@ -170,10 +165,8 @@ impl CatalogueService for CatalogueApi {
     ) -> Result<Response<pb::OfferAppointmentTypeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "OfferAppointmentType", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         let schedule =
@@ -192,11 +185,8 @@ impl CatalogueService for CatalogueApi {
     ) -> Result<Response<pb::WithdrawAppointmentTypeResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once =
-            self.requests.once(who, "WithdrawAppointmentType", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         violations.finish()?;

@@ -1,20 +1,13 @@
 //! From messages to the words of the rooms, and back. Every check says what would be valid.
 
-use aws_lc_rs::hmac;
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Weekday};
 use chrono_tz::Tz;
-use prost::Message;
 use prost_types::{Duration, FieldMask, Timestamp};
 
 use super::proto::google::r#type::{Date, DayOfWeek, TimeOfDay as WireTimeOfDay};
 use crate::{
-    kernel::{
-        fault::Violations,
-        id::{RequestId, UserId},
-        time::{self, Instant},
-    },
+    kernel::time::{self, Instant},
     schedule::{TimeOfDay, parse_zone},
-    storage::request::Once,
 };
 
 /// What the name of an appointment type looks like.
@@ -165,52 +158,4 @@ pub(super) fn mask<'m>(
         return Err(format!("must name only: {}", known.join(", ")));
     }
     Ok(Some(paths))
-}
-
-/// Makes [`Once`] of requests.
-#[derive(Clone)]
-pub(super) struct Requests(Vec<hmac::Key>);
-
-impl std::fmt::Debug for Requests {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Requests")
-    }
-}
-
-impl Requests {
-    /// With the keys of the fingerprints: the first one makes them, all of them are known.
-    pub(super) fn new(keys: &[[u8; 32]]) -> Self {
-        Self(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
-    }
-
-    /// The identity of a request: who, which id, and a keyed hash of the method and the message, in which
-    /// the id is in lower case already, since upper and lower case are the same id.
-    pub(super) fn once(
-        &self,
-        caller: Option<UserId>,
-        method: &str,
-        request_id: &str,
-        message: &impl Message,
-        violations: &mut Violations,
-    ) -> Once {
-        let id = if request_id.is_empty() {
-            None
-        } else {
-            let parsed = name(request_id, RequestId::parse, "must be a UUID");
-            violations.keep("request_id", parsed)
-        };
-        let encoded = if id.is_some() { message.encode_to_vec() } else { Vec::new() };
-        let mut fingerprints = self.0.iter().filter(|_| id.is_some()).map(|key| {
-            let mut context = hmac::Context::with_key(key);
-            context.update(method.as_bytes());
-            context.update(&[0]);
-            context.update(&encoded);
-            let mut fingerprint = [0; 32];
-            let tag = context.sign();
-            fingerprint.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-            fingerprint
-        });
-        let fingerprint = fingerprints.next().unwrap_or_default();
-        Once { caller, id, fingerprint, older_fingerprints: fingerprints.collect() }
-    }
 }

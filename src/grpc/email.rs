@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
-    convert::Requests,
     proto::auth::{self as pb, email_service_server::EmailService},
+    requests::Requests,
 };
 use crate::{
     accounts::service::Accounts,
@@ -30,10 +30,8 @@ impl EmailService for EmailApi {
     ) -> Result<Response<pb::VerifyEmailResponse>, Status> {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(None, "VerifyEmail", id, &message, &mut violations);
+        let once = self.requests.once(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         let password = SecretString::from(std::mem::take(&mut message.password));
         violations.keep("password", password::check(&password, 0));
@@ -49,11 +47,8 @@ impl EmailService for EmailApi {
     ) -> Result<Response<pb::RequestEmailVerificationResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let method = "RequestEmailVerification";
-        let once = self.requests.once(who, method, id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         violations.finish()?;
         self.accounts.request_verification(deadline, caller, once).await?;
         Ok(Response::new(pb::RequestEmailVerificationResponse {}))
@@ -65,10 +60,8 @@ impl EmailService for EmailApi {
     ) -> Result<Response<pb::RequestPasswordResetResponse>, Status> {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(None, "RequestPasswordReset", id, &message, &mut violations);
+        let once = self.requests.once(None, &mut message, &mut violations);
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
@@ -82,10 +75,8 @@ impl EmailService for EmailApi {
     ) -> Result<Response<pb::ResetPasswordResponse>, Status> {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(None, "ResetPassword", id, &message, &mut violations);
+        let once = self.requests.once(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
@@ -101,10 +92,8 @@ impl EmailService for EmailApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "RequestEmailChange", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let new = violations.keep("new_email", Email::parse(&message.new_email));
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", password::check(&current, 1));
@@ -121,10 +110,8 @@ impl EmailService for EmailApi {
     ) -> Result<Response<pb::ConfirmEmailChangeResponse>, Status> {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let id = &message.request_id;
-        let once = self.requests.once(None, "ConfirmEmailChange", id, &message, &mut violations);
+        let once = self.requests.once(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         violations.finish()?;
         let code = &message.code;

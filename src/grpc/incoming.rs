@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use governor::clock::MonotonicClock;
+use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -25,7 +27,12 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use super::{frames::Frames, tls::Tls};
+use super::{
+    frames::Frames,
+    rates::{Buckets, network},
+    tls::Tls,
+};
+use crate::config::ServerConfig;
 
 /// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
 const PREFACE: usize = 24;
@@ -34,11 +41,36 @@ const KEEPALIVE: Duration = Duration::from_mins(1);
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
 
 /// What connections are held to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Limits {
-    pub(super) in_all: usize,
-    pub(super) from_one_address: usize,
-    pub(super) first_bytes: Duration,
+    in_all: usize,
+    from_one_address: usize,
+    /// How fast they may come from one address. Whoever is cut off for a flood comes again otherwise, as
+    /// fast as that goes.
+    rate: Option<Buckets<IpAddr>>,
+    /// Those that it does not count: everybody comes through them.
+    trusted: Vec<IpNet>,
+    first_bytes: Duration,
+}
+
+impl Limits {
+    pub(super) fn new(server: &ServerConfig) -> Self {
+        Self {
+            in_all: server.max_connections,
+            from_one_address: server.max_connections_per_address,
+            rate: Buckets::new(server.address_connections, MonotonicClock),
+            trusted: server.trusted_proxies.clone(),
+            first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
+        }
+    }
+
+    /// Counts a connection from this address. Whether it may come now.
+    fn admits(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let Some(rate) = &self.rate else { return true };
+        self.trusted.iter().any(|network| network.contains(&address))
+            || rate.take(&network(address)).is_ok()
+    }
 }
 
 /// Connections as they are accepted, until what is returned is dropped; with TLS where there is any.
@@ -63,7 +95,8 @@ pub(super) fn incoming(
                 () = send.closed() => return,
             };
             // Closed at once when there are too many: waiting would hold up everybody.
-            let Some(place) = open.enter(peer.ip(), limits) else {
+            let admitted = limits.admits(peer.ip()).then(|| open.enter(peer.ip(), &limits));
+            let Some(place) = admitted.flatten() else {
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
@@ -122,7 +155,7 @@ fn prepare(stream: &TcpStream) {
 struct Open(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
 impl Open {
-    fn enter(&self, address: IpAddr, limits: Limits) -> Option<Place> {
+    fn enter(&self, address: IpAddr, limits: &Limits) -> Option<Place> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.values().sum::<usize>() >= limits.in_all {
             return None;

@@ -29,6 +29,7 @@ pub mod policy;
 pub mod proto;
 mod rates;
 mod reflection;
+mod requests;
 mod schedule;
 mod second_factor;
 mod second_factor_wire;

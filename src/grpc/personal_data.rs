@@ -4,12 +4,12 @@ use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
 use super::{
-    auth::{USER_NAME, present},
+    auth::{another, present},
     caller::{caller, deadline, origin},
-    convert::{Requests, etag_version, name},
     page::fitting,
     personal_data_wire::records,
     proto::auth::{self as pb, personal_data_service_server::PersonalDataService},
+    requests::Requests,
 };
 use crate::{
     accounts::{
@@ -17,10 +17,8 @@ use crate::{
         service::Accounts,
     },
     booking::export::Place,
-    identity::permit,
     kernel::{
         fault::{Fault, Violations},
-        id::UserId,
         page::{PageTokens, page_size},
     },
     storage::request::Once,
@@ -101,15 +99,10 @@ impl PersonalDataService for PersonalDataApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "EraseUser", id, &message, &mut violations);
-        let subject = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let subject = subject.ok_or_else(Fault::unchecked)?;
-        let permit = permit::change_user(caller, subject)?;
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
+        let subject = permit.subject;
         self.accounts.erase(deadline, permit, expected, once, origin).await?;
         self.accounts.look_after_appointments(deadline, subject).await;
         Ok(Response::new(pb::EraseUserResponse {}))

@@ -80,7 +80,7 @@ impl Rates {
 }
 
 /// What one customer of an internet provider has: an IPv4 address, or 64 bits of IPv6.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
@@ -88,7 +88,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// A bucket for each caller.
-struct Buckets<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
+pub(super) struct Buckets<K: Hash + Eq + Clone, C: Clock = MonotonicClock> {
     limiter: RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<C::Instant>>,
     clock: C,
     calls: AtomicU32,
@@ -102,14 +102,14 @@ impl<K: Hash + Eq + Clone, C: Clock> std::fmt::Debug for Buckets<K, C> {
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
     /// None where the rate is 0: no limit.
-    fn new(rate: Rate, clock: C) -> Option<Self> {
+    pub(super) fn new(rate: Rate, clock: C) -> Option<Self> {
         let burst = NonZeroU32::new(rate.burst)?;
         let quota = Quota::per_second(NonZeroU32::new(rate.per_second)?).allow_burst(burst);
         let limiter = RateLimiter::dashmap_with_clock(quota, clock.clone());
         Some(Self { limiter, clock, calls: AtomicU32::new(0) })
     }
 
-    fn take(&self, key: &K) -> Result<(), Fault> {
+    pub(super) fn take(&self, key: &K) -> Result<(), Fault> {
         if self.calls.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
             self.limiter.retain_recent();
             self.limiter.shrink_to_fit();

@@ -4,11 +4,11 @@ use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
 use super::{
-    auth::{USER_NAME, present},
+    auth::{another, present},
     auth_wire,
     caller::{caller, deadline, origin},
-    convert::{Requests, etag_version, name},
     proto::auth::{self as pb, second_factor_service_server::SecondFactorService},
+    requests::Requests,
     second_factor_wire as wire,
 };
 use crate::{
@@ -16,11 +16,7 @@ use crate::{
         second_factor::{Typed, service::Shows},
         service::Accounts,
     },
-    identity::permit,
-    kernel::{
-        fault::{Fault, Violations},
-        id::UserId,
-    },
+    kernel::fault::{Fault, Violations},
     storage::request::Once,
 };
 
@@ -92,10 +88,8 @@ impl SecondFactorService for SecondFactorApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "DisableTotp", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let shows = shows(message.current_password, Some(&message.code), once, violations)?;
         self.accounts.disable_totp(deadline, caller, shows, origin).await?;
         Ok(Response::new(pb::DisableTotpResponse {}))
@@ -123,14 +117,9 @@ impl SecondFactorService for SecondFactorApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "ResetSecondFactor", id, &message, &mut violations);
-        let subject = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
-        violations.finish()?;
-        let permit = permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?;
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let user =
             self.accounts.reset_second_factor(deadline, permit, expected, once, origin).await?;
         Ok(Response::new(pb::ResetSecondFactorResponse { user: Some(auth_wire::user(&user)) }))

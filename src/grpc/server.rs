@@ -25,7 +25,6 @@ use super::{
     budgets::Budgets,
     caller::Authenticate,
     catalogue::CatalogueApi,
-    convert::Requests,
     email::EmailApi,
     gate::{Gate, gate, panicked},
     incoming::{Limits, incoming},
@@ -46,6 +45,7 @@ use super::{
     },
     rates::Rates,
     reflection::Reflection,
+    requests::Requests,
     schedule::ScheduleApi,
     second_factor::SecondFactorApi,
     service_account::ServiceAccountApi,
@@ -121,7 +121,7 @@ pub async fn serve<H: HealthService>(
 ) -> Result<(), ServeError> {
     let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
     let routes = routes(services, health, config, stopping)?;
-    let limits = limits(&config.server);
+    let limits = Limits::new(&config.server);
     let connections = incoming(door.listener, limits, door.tls.clone());
     let served = builder(&config.server, jitter)
         .add_routes(routes)
@@ -144,7 +144,7 @@ pub async fn serve_health<H: HealthService>(
     let gate_state = gate_of(&config.server, around, stopping);
     let routes = Routes::new(health.max_decoding_message_size(config.server.max_message_bytes));
     let router = surround(routes.prepare().into_axum_router(), gate_state);
-    let connections = incoming(listener, limits(&config.server), None);
+    let connections = incoming(listener, Limits::new(&config.server), None);
     builder(&config.server, Duration::ZERO)
         .add_routes(Routes::from(router))
         .serve_with_incoming(connections)
@@ -156,14 +156,6 @@ async fn follow(tls: Option<&Tls>) -> Infallible {
     match tls {
         Some(tls) => tls.follow().await,
         None => std::future::pending().await,
-    }
-}
-
-fn limits(server: &ServerConfig) -> Limits {
-    Limits {
-        in_all: server.max_connections,
-        from_one_address: server.max_connections_per_address,
-        first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
     }
 }
 

@@ -7,10 +7,11 @@ use super::{
     auth::USER_NAME,
     auth_wire,
     caller::{caller, deadline, origin},
-    convert::{Requests, end, etag, etag_version, mask, name, timestamp},
+    convert::{end, etag, etag_version, mask, name, timestamp},
     page::cut,
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
+    requests::Requests,
 };
 use crate::{
     accounts::{
@@ -56,10 +57,8 @@ impl ServiceAccountService for ServiceAccountApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "CreateServiceAccount", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let Some(wanted) = message.service_account else {
             violations.add("service_account", "must be set");
             return Err(violations.into_fault().into());
@@ -120,10 +119,8 @@ impl ServiceAccountService for ServiceAccountApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.user), &message.request_id);
-        let once = self.requests.once(who, "UpdateServiceAccount", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let known = ["display_name", "act_for"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(wanted) = message.service_account else {
@@ -168,10 +165,8 @@ impl ServiceAccountService for ServiceAccountApi {
     ) -> Result<Response<pb::DisableServiceAccountResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.0.user), &message.request_id);
-        let once = self.requests.once(who, "DisableServiceAccount", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
         let which = (&*message.name, &*message.etag);
         let service_account =
             Some(self.disable(deadline, caller, which, true, once, violations).await?);
@@ -184,10 +179,8 @@ impl ServiceAccountService for ServiceAccountApi {
     ) -> Result<Response<pb::EnableServiceAccountResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let (who, id) = (Some(caller.0.user), &message.request_id);
-        let once = self.requests.once(who, "EnableServiceAccount", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
         let which = (&*message.name, &*message.etag);
         let service_account =
             Some(self.disable(deadline, caller, which, false, once, violations).await?);

@@ -9,7 +9,7 @@ use aws_lc_rs::{constant_time, hmac};
 use chrono::TimeDelta;
 use totp_rs::{Algorithm, Builder, Totp};
 
-use super::email::Email;
+use super::{email::Email, master_key::OpenError};
 use crate::kernel::{fault::Fault, id::UserId, time::Instant};
 
 /// How many recovery codes there are at a time.
@@ -181,8 +181,8 @@ pub fn is_code(text: &str) -> bool {
 /// A second factor that is on.
 #[derive(Debug, Clone)]
 pub struct Factor {
-    /// What the app knows; nothing where it cannot be opened, because its master key is gone.
-    pub secret: Option<Secret>,
+    /// What the app knows, or why it cannot be opened.
+    pub secret: Result<Secret, OpenError>,
     /// The step of the last code that was accepted: codes of it and of earlier ones are used up.
     pub last_step: i64,
     /// Since when.
@@ -237,7 +237,7 @@ pub enum Verdict {
     /// What was shown is wrong, or used up.
     Wrong,
     /// Nobody can tell: the secret cannot be opened. A recovery code is judged all the same.
-    Unreadable,
+    Unreadable(OpenError),
 }
 
 /// Judges a log-in, or another use of a code. `required` is whether the account's role must have a second
@@ -250,7 +250,10 @@ pub fn judge(standing: &Standing, required: bool, shown: &Shown, now: Instant) -
     match (&standing.on, shown) {
         (Some(_), Shown::Nothing) => Verdict::Needs(Need::Code),
         (Some(factor), Shown::Code(code)) => {
-            let Some(secret) = &factor.secret else { return Verdict::Unreadable };
+            let secret = match &factor.secret {
+                Ok(secret) => secret,
+                Err(error) => return Verdict::Unreadable(*error),
+            };
             let step = secret.step_of(code, now);
             passed(step.filter(|step| *step > factor.last_step).map(Used::Step))
         }

@@ -33,7 +33,7 @@ fn at(micros: i64) -> Instant {
 }
 
 fn on(bytes: [u8; SECRET], last_step: i64) -> Standing {
-    let factor = Factor { secret: Some(secret(bytes)), last_step, since: at(0) };
+    let factor = Factor { secret: Ok(secret(bytes)), last_step, since: at(0) };
     Standing { on: Some(factor), ..Standing::default() }
 }
 
@@ -122,7 +122,7 @@ fn nobody_passes_without_what_is_needed() {
         Verdict::Needs(Need::Code) => "code?",
         Verdict::Needs(Need::Enrolment) => "enrolment?",
         Verdict::Wrong => "wrong",
-        Verdict::Unreadable => "unreadable",
+        Verdict::Unreadable(_) => "unreadable",
     };
     for (standing, required, expected) in [
         (&none, false, ["nothing", "wrong", "wrong"]),
@@ -181,11 +181,11 @@ proptest! {
 
 #[test]
 fn of_a_secret_that_cannot_be_opened_only_recovery_codes_are_judged() {
-    let factor = Factor { secret: None, last_step: 0, since: at(0) };
+    let factor = Factor { secret: Err(OpenError::OtherKey), last_step: 0, since: at(0) };
     let standing = Standing { on: Some(factor), recovery: vec![[1; 32]], ..Standing::default() };
     let verdict = |shown| judge(&standing, true, &shown, at(0));
     assert!(matches!(verdict(Shown::Nothing), Verdict::Needs(Need::Code)));
-    assert!(matches!(verdict(Shown::Code("123456".to_owned())), Verdict::Unreadable));
+    assert!(matches!(verdict(Shown::Code("123456".to_owned())), Verdict::Unreadable(_)));
     assert!(matches!(verdict(Shown::Recovery(vec![[2; 32]])), Verdict::Wrong));
     let right = verdict(Shown::Recovery(vec![[1; 32]]));
     assert!(matches!(right, Verdict::Passed(_, Used::Recovery(hash)) if hash == [1; 32]));

@@ -15,7 +15,7 @@ use super::{
     store,
 };
 use crate::{
-    carrier::{Carrier, Refusal},
+    carrier::{Carrier, Refusal, Sent},
     identity::{
         email::Email,
         master_key::{MasterKey, NONCE},
@@ -179,15 +179,17 @@ impl Inner {
         let (left, outcome) = self.send(&letter).await;
         let settle = Settle { letter: letter.id, outcome };
         self.store.run(Deadline::after(BACKGROUND), settle).await?;
-        Ok(left)
+        let Some(sent) = left else { return Ok(false) };
+        sent.part().await;
+        Ok(true)
     }
 
-    async fn send(&self, letter: &Taken) -> (bool, Outcome) {
+    async fn send(&self, letter: &Taken) -> (Option<Sent>, Outcome) {
         let (id, kind) = (letter.id, &letter.kind);
         let now = self.ambient.now();
         if now >= letter.expires_at {
             tracing::warn!(%id, kind, "gave a letter up: it could not be sent in time");
-            return (false, Outcome::Over);
+            return (None, Outcome::Over);
         }
         let contents = match self.open(letter) {
             Ok(contents) => contents,
@@ -196,26 +198,26 @@ impl Inner {
         };
         let rendered = match self.texts.letter(&contents) {
             Ok(Some(rendered)) => rendered,
-            Ok(None) => return (false, Outcome::Over),
+            Ok(None) => return (None, Outcome::Over),
             Err(cause) => return self.later(letter, &format!("its template failed: {cause}")),
         };
         match self.carrier.send((id, now), &contents.to, rendered).await {
-            Ok(()) => {
+            Ok(sent) => {
                 tracing::debug!(%id, kind, "sent a letter");
-                (true, Outcome::Over)
+                (Some(sent), Outcome::Over)
             }
             Err(Refusal::Never(cause)) => {
                 tracing::warn!(%id, kind, cause, "gave a letter up: it was refused");
-                (false, Outcome::Over)
+                (None, Outcome::Over)
             }
             Err(Refusal::Later(cause)) => self.later(letter, &cause),
         }
     }
 
-    fn later(&self, letter: &Taken, cause: &str) -> (bool, Outcome) {
+    fn later(&self, letter: &Taken, cause: &str) -> (Option<Sent>, Outcome) {
         let (id, kind, attempts) = (letter.id, &letter.kind, letter.attempts);
         tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
-        (false, Outcome::Later(self.ambient.now() + pause(attempts)))
+        (None, Outcome::Later(self.ambient.now() + pause(attempts)))
     }
 
     fn open(&self, letter: &Taken) -> Result<Contents, String> {

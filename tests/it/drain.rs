@@ -6,7 +6,12 @@ use daybook::grpc::proto::auth::{GetMeRequest, Role, auth_service_client::AuthSe
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinHandle, time::Instant};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    task::JoinHandle,
+    time::Instant,
+};
 use tonic::{Code, Status, Streaming, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
@@ -254,6 +259,55 @@ async fn surplus_connections_are_closed_and_the_others_work() {
         Err(_) => false,
     };
     until(5, "a new connection works", works).await;
+}
+
+/// A connection from this address of the machine.
+async fn from_address(address: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(to).await.unwrap();
+    // Closed already, perhaps.
+    let _ = stream.write_all(b"PRI").await;
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_come_too_fast_are_closed_and_those_of_others_are_not() {
+    let settings = [
+        ("server.address_connections_per_second", "1"),
+        ("server.address_connections_burst", "10"),
+        ("server.first_bytes_timeout_ms", "60000"),
+        ("server.trusted_proxies", "127.0.0.4/32"),
+    ];
+    let process = Process::start(Engine::Sqlite, &settings).await;
+    let connections = async |address, count: usize| {
+        join_all((0..count).map(|_| from_address(address, process.address))).await
+    };
+    let open = async |streams: Vec<TcpStream>| {
+        let each = streams.into_iter().map(async |mut stream| !closed(&mut stream).await);
+        join_all(each).await.into_iter().filter(|open| *open).count()
+    };
+    let began = Instant::now();
+    let mut fast = connections("127.0.0.2", 60).await;
+    let most = 10 + usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+    let surplus_is_closed = async {
+        while fast.len() > most {
+            let mut left = Vec::new();
+            for mut stream in fast.drain(..) {
+                if !closed(&mut stream).await {
+                    left.push(stream);
+                }
+            }
+            fast = left;
+        }
+    };
+    within(20, "the close of the surplus", surplus_is_closed).await;
+    assert!(fast.len() >= 10, "a burst is let in: {}", fast.len());
+    // Others are not counted with them, and whoever stands for many is not counted.
+    assert_eq!(open(connections("127.0.0.3", 1).await).await, 1);
+    assert_eq!(open(connections("127.0.0.4", 50).await).await, 50);
+    let one_more = async || open(connections("127.0.0.2", 1).await).await == 1;
+    until(20, "a later one is let in", one_more).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -41,6 +41,8 @@ pub enum Deleted {
     Done(Ended),
     /// Nothing was done: the second factor's code was wrong, or there was none.
     CodeWrong,
+    /// Nothing was done: nobody can tell whether the code was right.
+    CodeUnreadable,
 }
 
 /// Deletes the caller's own account.
@@ -76,6 +78,10 @@ impl UnitOfWork for Delete {
                 Judged::Needs(_) => {
                     counted.give_back(tx, attempts, now).await?;
                     return Ok(Deleted::CodeWrong);
+                }
+                Judged::Unreadable => {
+                    counted.give_back(tx, attempts, now).await?;
+                    return Ok(Deleted::CodeUnreadable);
                 }
                 Judged::Wrong => return Ok(Deleted::CodeWrong),
             }

@@ -13,7 +13,7 @@ use crate::{
         User,
         audit::{self, Act, Witness},
         commands::wrong_password,
-        second_factor::{code_wrong, service::Shows},
+        second_factor::{code_unreadable, code_wrong, service::Shows},
         service::{Accounts, ById},
     },
     identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
@@ -40,6 +40,7 @@ impl Accounts {
                 Ok(())
             }
             Deleted::CodeWrong => Err(code_wrong("code")),
+            Deleted::CodeUnreadable => Err(code_unreadable()),
         }
     }
 

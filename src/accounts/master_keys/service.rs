@@ -47,14 +47,15 @@ impl Accounts {
                 all.entry(key.needs(master)).or_default().signing_keys += 1;
             }
         }
-        for (key, many) in self.store.read(deadline, Count::Secrets).await? {
-            all.entry(key).or_default().secrets += many;
-        }
-        for (key, many) in self.store.read(deadline, Count::RecoveryCodes).await? {
-            all.entry(key).or_default().recovery_codes += many;
-        }
-        for (key, many) in self.store.read(deadline, Count::Letters(now)).await? {
-            all.entry(key).or_default().letters += many;
+        for count in [Count::Secrets, Count::RecoveryCodes, Count::Letters(now)] {
+            for (key, many) in self.store.read(deadline, count).await? {
+                let needed = all.entry(key).or_default();
+                *match count {
+                    Count::Secrets => &mut needed.secrets,
+                    Count::RecoveryCodes => &mut needed.recovery_codes,
+                    Count::Letters(_) => &mut needed.letters,
+                } += many;
+            }
         }
         Ok(told(master, all))
     }
@@ -73,6 +74,7 @@ impl Query for Outdated {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Count {
     Secrets,
     RecoveryCodes,

@@ -4,7 +4,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Row, SecondFactors, required, store};
+use super::{Row, SecondFactors, required, store, tell_unreadable};
 use crate::{
     accounts::{
         Kind, User,
@@ -61,6 +61,8 @@ pub enum Judged {
     Needs(Need),
     /// It was wrong, which is written down.
     Wrong,
+    /// Nobody can tell, so it is no attempt either: the recovery code that helps is counted by the same.
+    Unreadable,
 }
 
 impl Second {
@@ -83,9 +85,10 @@ impl Second {
                 failed(tx, user, &self.shown, witness).await?;
                 return Ok(Judged::Wrong);
             }
-            Verdict::Unreadable => {
+            Verdict::Unreadable(error) => {
                 let sealed = row.on.as_ref().map(|on| on.sealed.as_slice());
-                return Err(self.factors.unreadable(user, sealed.unwrap_or_default()));
+                tell_unreadable(user, sealed.unwrap_or_default(), error);
+                return Ok(Judged::Unreadable);
             }
         };
         let mut ended = None;
@@ -93,7 +96,7 @@ impl Second {
             Used::Nothing => {}
             Used::Step(step) => {
                 let outdated = row.on.filter(|on| self.factors.master.is_outdated(&on.sealed));
-                let secret = standing.on.and_then(|factor| factor.secret);
+                let secret = standing.on.and_then(|factor| factor.secret.ok());
                 let anew = |(_, secret): (_, second_factor::Secret)| {
                     self.factors.seal(user, &secret, self.nonce)
                 };
@@ -199,6 +202,8 @@ pub enum Done<T> {
     Done(T),
     /// The code was wrong.
     Wrong,
+    /// Nothing was done: nobody can tell whether the code was right.
+    Unreadable,
     /// Nothing was done: a second factor is on, and a code of it is needed.
     NeedsCode,
     /// Nothing was done: no second factor is on, or none was enrolled.
@@ -209,6 +214,7 @@ pub enum Done<T> {
 enum Checked {
     Right(Box<Account>),
     Wrong,
+    Unreadable,
     NeedsCode,
     /// No second factor is on. Of the code nothing was looked at.
     Off,
@@ -230,6 +236,7 @@ impl Own {
             match judged {
                 Judged::Passed { .. } => Checked::Right(Box::new(account)),
                 Judged::Needs(_) => Checked::NeedsCode,
+                Judged::Unreadable => Checked::Unreadable,
                 Judged::Wrong => return Ok(Checked::Wrong),
             }
         } else {
@@ -256,6 +263,7 @@ impl UnitOfWork for Enrol {
         match self.own.check(tx).await? {
             Checked::Right(_) | Checked::Off | Checked::Earlier => {}
             Checked::Wrong => return Ok(Done::Wrong),
+            Checked::Unreadable => return Ok(Done::Unreadable),
             Checked::NeedsCode => return Ok(Done::NeedsCode),
         }
         store::put_pending(tx, self.own.user, &self.sealed, self.own.witness.now).await?;
@@ -356,6 +364,7 @@ impl UnitOfWork for Regenerate {
         let account = match self.own.check(tx).await? {
             Checked::Right(account) => account,
             Checked::Wrong => return Ok(Done::Wrong),
+            Checked::Unreadable => return Ok(Done::Unreadable),
             Checked::NeedsCode => return Ok(Done::NeedsCode),
             Checked::Off | Checked::Earlier => return Ok(Done::NotThere),
         };
@@ -386,6 +395,7 @@ impl UnitOfWork for Disable {
         let account = match self.own.check(tx).await? {
             Checked::Right(account) => *account,
             Checked::Wrong => return Ok(Done::Wrong),
+            Checked::Unreadable => return Ok(Done::Unreadable),
             Checked::NeedsCode => return Ok(Done::NeedsCode),
             Checked::Off => return Ok(Done::NotThere),
             Checked::Earlier => return Ok(Done::Done(None)),

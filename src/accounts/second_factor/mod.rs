@@ -87,29 +87,15 @@ impl SecondFactors {
         }
     }
 
-    /// A secret of this account; nothing where it cannot be opened.
-    fn open(&self, user: &User, sealed: &[u8]) -> Result<Option<Secret>, Fault> {
-        let Ok(opened) = self.master.open(PURPOSE, user.id.0.as_bytes(), sealed) else {
-            return Ok(None);
+    /// A secret of this account, or why it cannot be opened.
+    fn open(&self, user: &User, sealed: &[u8]) -> Result<Result<Secret, OpenError>, Fault> {
+        let opened = match self.master.open(PURPOSE, user.id.0.as_bytes(), sealed) {
+            Ok(opened) => opened,
+            Err(error) => return Ok(Err(error)),
         };
         let bytes = opened.expose_secret().try_into();
         let bytes = bytes.map_err(|_| Fault::internal("a second factor of another length"))?;
-        Secret::new(bytes, &self.issuer, &user.email).map(Some)
-    }
-
-    /// What is told where a code cannot be checked. Operators are told which master key is missing.
-    fn unreadable(&self, user: UserId, sealed: &[u8]) -> Fault {
-        let error = self.master.open(PURPOSE, user.0.as_bytes(), sealed).err();
-        let error = error.unwrap_or(OpenError::Damaged);
-        let (user, key) = (user.name(), KeyId::of(sealed).map(|key| key.to_string()));
-        let key = key.unwrap_or_default();
-        tracing::error!(user, key, %error, "a second factor does not open: give the master key with \
-            this id as a further line, or reset the second factor");
-        Fault::new(
-            Reason::SecondFactorUnreadable,
-            "codes of this account's app cannot be checked any more; use a recovery code and enrol the \
-             app anew, or ask an admin to reset the second factor",
-        )
+        Secret::new(bytes, &self.issuer, &user.email).map(Ok)
     }
 
     /// What a stored row means.
@@ -126,7 +112,8 @@ impl SecondFactors {
         });
         // One that opens no more, because its master key is gone, is as if it had not been enrolled.
         let pending = row.pending_at(now).map(|pending| self.open(user, &pending.sealed));
-        Ok(Standing { on: on.transpose()?, pending: pending.transpose()?.flatten(), recovery })
+        let pending = pending.transpose()?.and_then(Result::ok);
+        Ok(Standing { on: on.transpose()?, pending, recovery })
     }
 }
 
@@ -215,6 +202,23 @@ pub(in crate::accounts) fn code_wrong(field: &str) -> Fault {
         .field(field, "must be a code that is good now and was not used")
 }
 
+/// The answer to codes that cannot be checked.
+pub(in crate::accounts) fn code_unreadable() -> Fault {
+    Fault::new(
+        Reason::SecondFactorUnreadable,
+        "codes of this account's app cannot be checked any more; use a recovery code and enrol the \
+         app anew, or ask an admin to reset the second factor",
+    )
+}
+
+/// Tells operators which master key is missing.
+fn tell_unreadable(user: UserId, sealed: &[u8], error: OpenError) {
+    let (user, key) = (user.name(), KeyId::of(sealed).map(|key| key.to_string()));
+    let key = key.unwrap_or_default();
+    tracing::error!(user, key, %error, "a second factor does not open: give the master key with \
+        this id as a further line, or reset the second factor");
+}
+
 /// The one answer to every challenge that is not good.
 fn challenge_refused() -> Fault {
     Fault::new(
@@ -268,17 +272,19 @@ mod tests {
         let user = UserId(uuid::Uuid::from_u128(7));
         let sealed = gone.seal(PURPOSE, user.0.as_bytes(), &[3; 20], [4; NONCE]).unwrap();
         let factors = SecondFactors::new(&present, "Daybook", &[]);
+        let error = factors.master.open(PURPOSE, user.0.as_bytes(), &sealed).unwrap_err();
         let lines = Lines::default();
         let to = lines.clone();
         let log = tracing_subscriber::fmt().with_max_level(Level::ERROR);
         let log = log.with_ansi(false).with_writer(move || to.clone()).finish();
-        let fault = tracing::subscriber::with_default(log, || factors.unreadable(user, &sealed));
+        tracing::subscriber::with_default(log, || tell_unreadable(user, &sealed, error));
         let told = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let told = String::from_utf8(told).unwrap();
         let (id, name) = (gone.id().to_string(), user.name());
         for part in ["ERROR", &id, &name, "sealed with another master key"] {
             assert!(told.contains(part), "{told}");
         }
+        let fault = code_unreadable();
         assert_eq!(fault.reason(), Reason::SecondFactorUnreadable);
         assert!(fault.log_text().is_none() && !fault.message().contains(&id), "{fault}");
     }

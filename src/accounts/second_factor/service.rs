@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::{
-    Seen, Typed, challenge_refused, code_wrong,
+    Seen, Typed, challenge_refused, code_unreadable, code_wrong,
     commands::{Confirm, Disable, Done, Enrol, EnrolAtLogIn, Own, Regenerate, Reset, Second},
     is_pending, required, store, wrong_state,
 };
@@ -23,12 +23,8 @@ use crate::{
         permit::ChangeUser,
         second_factor::{Need, RecoveryCode, Secret, Shown},
     },
-    kernel::{
-        fault::{Fault, Reason},
-        id::UserId,
-        time::Instant,
-    },
-    storage::{Deadline, Query, Snapshot, UnitOfWork, request::Once},
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    storage::{Deadline, Query, Snapshot, request::Once},
 };
 
 /// What came of a password that was right.
@@ -107,8 +103,7 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
         let (own, _) = self.own(deadline, account, shows, origin).await?;
-        let counted = own.counted.clone();
-        let enrolled_now = self.judging(deadline, &counted, Enrol { own, sealed }).await?;
+        let enrolled_now = self.store.run(deadline, Enrol { own, sealed }).await?;
         self.mail.wake();
         done(enrolled_now)?;
         Ok(enrolled)
@@ -165,8 +160,7 @@ impl Accounts {
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, codes) = self.own(deadline, account, shows, origin).await?;
-        let counted = own.counted.clone();
-        let made = self.judging(deadline, &counted, Regenerate { own }).await?;
+        let made = self.store.run(deadline, Regenerate { own }).await?;
         self.mail.wake();
         done(made)?;
         Ok(codes)
@@ -188,9 +182,8 @@ impl Accounts {
         }
         let account = self.own_account(deadline, caller.user).await?;
         let (own, _) = self.own(deadline, account, shows, origin).await?;
-        let counted = own.counted.clone();
         let unit = Disable { own, session: caller.session };
-        let disabled = self.judging(deadline, &counted, unit).await?;
+        let disabled = self.store.run(deadline, unit).await?;
         self.mail.wake();
         if let Some(ended) = done(disabled)? {
             self.tokens.end(caller.user, ended, self.ambient.now());
@@ -239,6 +232,7 @@ impl Accounts {
                 Typed::Code(_) => "code",
                 Typed::Recovery(_) => "recovery_code",
             })),
+            Log::Unreadable => Err(code_unreadable()),
             Log::Needs(_) | Log::Refused => Err(challenge_refused()),
         }
     }
@@ -274,23 +268,6 @@ impl Accounts {
         let (also, nonce) = (self.ambient.id(now), self.ambient.bytes());
         let (used, done) = (self.mail.sheet(now), self.mail.sheet(now));
         (Second { shown, factors, codes, also, nonce, used, done }, fresh)
-    }
-
-    /// Runs what judges a code. One that cannot be judged tells nothing, so its attempt is given back: the
-    /// recovery code that helps is counted by the same.
-    pub(in crate::accounts) async fn judging<U: UnitOfWork>(
-        &self,
-        deadline: Deadline,
-        counted: &Counted,
-        unit: U,
-    ) -> Result<U::Output, Fault> {
-        let done = self.store.run(deadline, unit).await;
-        if let Err(fault) = &done
-            && fault.reason() == Reason::SecondFactorUnreadable
-        {
-            self.give_back(deadline, counted).await?;
-        }
-        done
     }
 
     fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {
@@ -353,6 +330,7 @@ fn done<T>(done: Done<T>) -> Result<T, Fault> {
     match done {
         Done::Done(what) => Ok(what),
         Done::Wrong | Done::NeedsCode => Err(code_wrong("code")),
+        Done::Unreadable => Err(code_unreadable()),
         Done::NotThere => Err(wrong_state("not enrolled")),
     }
 }

@@ -55,6 +55,8 @@ pub enum Begun {
     Needs(Need),
     /// The code was wrong.
     Wrong,
+    /// Nobody can tell whether the code was right.
+    Unreadable,
     /// The account may no longer log in by what was verified.
     Refused,
 }
@@ -92,6 +94,10 @@ impl UnitOfWork for Begin {
             Judged::Needs(need) => {
                 self.counted.give_back(tx, attempts, now).await?;
                 return Ok(Begun::Needs(need));
+            }
+            Judged::Unreadable => {
+                self.counted.give_back(tx, attempts, now).await?;
+                return Ok(Begun::Unreadable);
             }
             Judged::Wrong => return Ok(Begun::Wrong),
         };

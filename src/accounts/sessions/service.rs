@@ -57,6 +57,8 @@ pub(in crate::accounts) enum Log {
     Needs(Need),
     /// The code was wrong.
     Wrong,
+    /// Nobody can tell whether the code was right.
+    Unreadable,
     /// The account has changed in the meantime so that it may no longer log in, or the session began
     /// before.
     Refused,
@@ -109,15 +111,15 @@ impl Accounts {
         let witness = self.witness(Some(user), origin, now);
         let lifetimes = self.lifetimes;
         let session_of = session.clone();
-        let count = counted.clone();
         let unit =
             Begin { session: session_of, challenge, second, counted, notice, lifetimes, witness };
-        let begun = self.judging(deadline, &count, unit).await?;
+        let begun = self.store.run(deadline, unit).await?;
         self.mail.wake();
         let started = match begun {
             Begun::Begun(started) => *started,
             Begun::Needs(need) => return Ok(Log::Needs(need)),
             Begun::Wrong => return Ok(Log::Wrong),
+            Begun::Unreadable => return Ok(Log::Unreadable),
             Begun::Refused => return Ok(Log::Refused),
         };
         for surplus in started.surplus {

@@ -7,7 +7,7 @@ pub mod found;
 use chrono::TimeDelta;
 use sea_orm::{
     ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Statement,
+    QueryOrder, QuerySelect, Select, Statement,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -329,18 +329,7 @@ pub async fn list(
     if let Some(until) = filter.until {
         query = query.filter(Column::StartsAt.lt(until));
     }
-    if let Some(after) = after {
-        query = query.filter(later(after));
-        query = query.filter(Column::StartsAt.gte(after.start));
-    }
-    let rows = query
-        .order_by_asc(Column::StartsAt)
-        .order_by_asc(Column::AppointmentId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(appointment).collect()
+    page(at, query, after, limit).await
 }
 
 /// The appointments of a customer, for that customer to take away, by start and then by id.
@@ -350,11 +339,21 @@ pub async fn of_customer(
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
-    let mut query = appointments::Entity::find()
+    let query = appointments::Entity::find()
         .filter(Column::CustomerId.eq(customer.0))
         .filter(Column::State.ne(State::Held.word()));
+    page(at, query, after, limit).await
+}
+
+async fn page(
+    at: &Snapshot,
+    mut query: Select<appointments::Entity>,
+    after: Option<Cursor>,
+    limit: u64,
+) -> Result<Vec<Appointment>, Fault> {
     if let Some(after) = after {
-        query = query.filter(later(after));
+        // Implied by the other; it gives the index something to begin at.
+        query = query.filter(Column::StartsAt.gte(after.start)).filter(later(after));
     }
     let rows = query
         .order_by_asc(Column::StartsAt)

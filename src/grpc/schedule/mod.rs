@@ -9,9 +9,10 @@ use uuid::Uuid;
 use self::fields::{Kind, changes, known_fields, off};
 use super::{
     caller::{caller, deadline},
-    convert::{Requests, etag_version, mask, name},
+    convert::{etag_version, mask, name},
     page::cut,
     proto::booking::{self as pb, schedule_service_server::ScheduleService},
+    requests::Requests,
 };
 use crate::{
     identity::{Role, permit},
@@ -92,11 +93,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::UpdateScheduleResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "UpdateSchedule", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let update_mask = message.update_mask.as_ref();
         let Some(schedule) = &message.schedule else {
             violations.add("schedule", "must be set");
@@ -131,11 +129,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::CreateScheduleResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "CreateSchedule", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let id = message.schedule_id;
@@ -171,11 +166,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::DeleteScheduleResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "DeleteSchedule", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let named = name(&message.name, ScheduleName::parse_named, NAMED);
         let named = violations.keep("name", named);
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -207,11 +199,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::CreateTimeOffResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "CreateTimeOff", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let Some(new) = &message.time_off else {
@@ -237,11 +226,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::DeleteTimeOffResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "DeleteTimeOff", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let parsed = name(&message.name, TimeOffId::parse, TIME_OFF_NAME);
         let parsed = violations.keep("name", parsed);
         violations.finish()?;
@@ -283,11 +269,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::CreateClosureResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "CreateClosure", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let Some(new) = &message.closure else {
             violations.add("closure", "must be set");
             return Err(violations.into_fault().into());
@@ -311,11 +294,8 @@ impl ScheduleService for ScheduleApi {
     ) -> Result<Response<pb::DeleteClosureResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
-        message.request_id.make_ascii_lowercase();
         let mut violations = Violations::new();
-        let who = Some(caller.user);
-        let id = &message.request_id;
-        let once = self.requests.once(who, "DeleteClosure", id, &message, &mut violations);
+        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let id = violations.keep("name", name(&message.name, ClosureId::parse, CLOSURE_NAME));
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;

@@ -35,9 +35,15 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
         // Nearly all of a statement's cost here would be planning it again for each call's values, none of
-        // which is a reason for another plan: everything is found by its key.
+        // which is a reason for another plan: everything is found by its key. A plan that was made while a
+        // table was empty stays while it fills, so that reading all of it must not look cheap then; nor
+        // must a plan look so dear, where there is no other, that it is worth compiling.
         .map_sqlx_postgres_opts(|connect| {
-            connect.options([("plan_cache_mode", "force_generic_plan")])
+            connect.options([
+                ("plan_cache_mode", "force_generic_plan"),
+                ("enable_seqscan", "off"),
+                ("jit", "off"),
+            ])
         })
         .map_sqlx_postgres_pool_opts(|pool| {
             pool.after_release(|connection, _| {

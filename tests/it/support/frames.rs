@@ -1,13 +1,11 @@
 //! HTTP/2 by hand, for what no client does: frames as they are on the wire (RFC 9113).
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use super::process::within;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -175,6 +173,7 @@ pub async fn flood(address: SocketAddr, parts: impl Iterator<Item = Vec<u8>>) ->
         // Refused when the connection is gone by now, which the reader sees.
         let _ = to.write_all(&frame(PING, 0, 0, FAREWELL)).await;
     }
-    let seen = within(60, "an end of the flood", reading).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), reading).await;
+    let seen = ended.expect("an end of the flood").unwrap();
     Seen { sent, ..seen }
 }

@@ -90,6 +90,7 @@ pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) ->
         ("server.caller_reads_per_second".to_owned(), "0".to_owned()),
         ("server.caller_writes_per_second".to_owned(), "0".to_owned()),
         ("server.address_calls_per_second".to_owned(), "0".to_owned()),
+        ("server.address_connections_per_second".to_owned(), "0".to_owned()),
     ];
     for (key, value) in settings {
         all.retain(|(known, _)| known != key);

@@ -100,6 +100,7 @@ impl Process {
             .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
+            .env("DAYBOOK_SERVER_ADDRESS_CONNECTIONS_PER_SECOND", "0")
             // The master key is made here, and no daybook.toml is found.
             .current_dir(folder.path())
             .stdin(Stdio::null())

@@ -3,9 +3,8 @@
 use chrono::TimeDelta;
 use daybook::{
     grpc::proto::auth::{
-        DeleteMyAccountRequest, DisableTotpRequest, EnrolTotpAtLogInRequest, EnrolTotpRequest,
-        EraseUserRequest, RegenerateRecoveryCodesRequest, ResetSecondFactorRequest,
-        personal_data_service_client::PersonalDataServiceClient,
+        DisableTotpRequest, EnrolTotpAtLogInRequest, EnrolTotpRequest,
+        RegenerateRecoveryCodesRequest, ResetSecondFactorRequest,
     },
     mail::store::Forget,
     storage::Deadline,
@@ -151,23 +150,10 @@ async fn nobody_is_told_who_may_be_a_stranger(world: World) {
     let request = ResetSecondFactorRequest { name, ..Default::default() };
     world.second_factor().reset_second_factor(admin.asks(request)).await.unwrap();
     for person in [&person, &other] {
-        erase(&world, &admin, person).await;
+        world.erase(&admin, &person.user.name).await.unwrap();
     }
     world.nothing_waits().await;
     assert!(mail.all().is_empty(), "{:?}", mail.all());
-}
-
-async fn erase(world: &World, admin: &Person, person: &Person) {
-    let request = EraseUserRequest { name: person.user.name.clone(), ..Default::default() };
-    let mut personal = PersonalDataServiceClient::new(world.channel.clone());
-    personal.erase_user(admin.asks(request)).await.unwrap();
-}
-
-async fn delete(world: &World, person: &Person) {
-    let current_password = PASSWORD.to_owned();
-    let request = DeleteMyAccountRequest { current_password, ..Default::default() };
-    let mut personal = PersonalDataServiceClient::new(world.channel.clone());
-    personal.delete_my_account(person.asks(request)).await.unwrap();
 }
 
 async fn the_last_letter_tells_of_the_deletion_and_ends_within_a_day(world: World) {
@@ -178,7 +164,7 @@ async fn the_last_letter_tells_of_the_deletion_and_ends_within_a_day(world: Worl
     let waiting = "SELECT count(*) FROM letters";
     mail.answer(INTERNAL_ERROR);
     forgotten(&world, &person.user.email).await.unwrap();
-    delete(&world, &person).await;
+    world.leaves(&person).await.unwrap();
     // What waited is gone, and the last letter keeps the address sealed.
     assert_eq!(world.count(waiting).await, 1);
     let stored = dump(&world).await;
@@ -195,7 +181,7 @@ async fn the_last_letter_tells_of_the_deletion_and_ends_within_a_day(world: Worl
     let late = world.log_in(&late.user.email).await;
     world.execute("DELETE FROM letters", "DELETE FROM letters").await;
     let began = world.clock.now();
-    delete(&world, &late).await;
+    world.leaves(&late).await.unwrap();
     let store = world.store().await;
     let forget = async |now| {
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
@@ -211,7 +197,7 @@ async fn an_admin_deletes_and_the_owner_is_told(world: World) {
     let (admin, person) = (world.admin().await, world.customer().await);
     vouched(&world, &person).await;
     let (world, mail) = world.mailing(&[]).await;
-    erase(&world, &admin, &person).await;
+    world.erase(&admin, &person.user.name).await.unwrap();
     let letters = told(&world, &mail, &person, &mut 0).await;
     assert_eq!(subjects(&letters), ["Your account at Daybook was deleted"]);
     let body = &letters[0].body;

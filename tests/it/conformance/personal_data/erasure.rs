@@ -1,7 +1,5 @@
 //! Customers who are forgotten.
 
-use std::time::Duration;
-
 use chrono::TimeDelta;
 use daybook::grpc::proto::{
     auth::{
@@ -381,12 +379,7 @@ async fn many_appointments_are_looked_after_in_batches(world: World) {
     let began = std::time::Instant::now();
     world.leaves(&customer).await.unwrap();
     println!("{count} appointments: {:?} on {:?}", began.elapsed(), world.engine);
-    let wait = async {
-        while world.count("SELECT count(*) FROM erasures").await > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it ends");
+    world.erasures_end().await;
     let open = "SELECT count(*) FROM appointments WHERE state <> 'cancelled'";
     assert_eq!(world.count(open).await, 0);
     gone(&world).await;
@@ -404,12 +397,7 @@ async fn what_a_process_left_behind_is_ended_by_itself(world: World) {
     let open = "INSERT INTO erasures SELECT user_id, user_id, erased_at FROM users
         WHERE erased_at IS NOT NULL";
     world.execute(open, open).await;
-    let wait = async {
-        while world.count("SELECT count(*) FROM erasures").await > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it ends");
+    world.erasures_end().await;
     let open = "SELECT count(*) FROM appointments WHERE state <> 'cancelled'";
     assert_eq!(world.count(open).await, 0);
     gone(&world).await;

@@ -16,6 +16,7 @@ use super::writes::{Case, Cast};
 use crate::support::{
     World,
     people::{PASSWORD, Person, uuid},
+    process::until,
 };
 
 impl World {
@@ -23,23 +24,34 @@ impl World {
         PersonalDataServiceClient::new(self.channel.clone())
     }
 
-    async fn delete(&self, person: &Person, password: &str, code: &str) -> Result<(), Status> {
+    pub(super) async fn delete(
+        &self,
+        person: &Person,
+        password: &str,
+        code: &str,
+    ) -> Result<(), Status> {
         let (current_password, code) = (password.to_owned(), code.to_owned());
         let request = DeleteMyAccountRequest { current_password, code };
         self.personal().delete_my_account(person.asks(request)).await.map(drop)
     }
 
-    async fn leaves(&self, person: &Person) -> Result<(), Status> {
+    pub(super) async fn leaves(&self, person: &Person) -> Result<(), Status> {
         self.delete(person, PASSWORD, "").await
     }
 
-    async fn erase(&self, admin: &Person, name: &str) -> Result<(), Status> {
+    pub(super) async fn erase(&self, admin: &Person, name: &str) -> Result<(), Status> {
         let request = EraseUserRequest { name: name.to_owned(), ..Default::default() };
         self.personal().erase_user(admin.asks(request)).await.map(drop)
     }
 
     async fn is_logged_in(&self, person: &Person) -> bool {
         self.auth().get_me(person.asks(GetMeRequest {})).await.is_ok()
+    }
+
+    /// What is left to do of deletions is done, by the server itself.
+    async fn erasures_end(&self) {
+        let none = async || self.count("SELECT count(*) FROM erasures").await == 0;
+        until(60, "an end of the erasures", none).await;
     }
 
     /// Every provider's versions are without gaps, and no erasure is left.
