@@ -10,9 +10,7 @@ use uuid::Uuid;
 use super::{
     Kind, User,
     audit::{self, Witness},
-    emails,
-    guessing::store::Counted,
-    sessions,
+    emails, sessions,
     store::{self, Account},
 };
 use crate::{
@@ -132,8 +130,6 @@ pub struct ChangePassword {
     pub new_hash: String,
     /// The log-in that makes the change, and stays logged in.
     pub session: Uuid,
-    /// What the attempt at the present password was counted by.
-    pub counted: Counted,
     /// What tells the owner.
     pub letter: Option<Letter>,
     /// The request, for retries.
@@ -146,7 +142,6 @@ impl UnitOfWork for ChangePassword {
     type Output = (User, Ended);
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        self.counted.refund(tx, self.witness.now).await?;
         let (mut account, earlier) = begin(tx, self.user, &self.once, None).await?;
         let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
         if let Some(earlier) = earlier {

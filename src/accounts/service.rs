@@ -279,12 +279,11 @@ impl Accounts {
             verified,
             new_hash: self.hasher.hash(new).await?,
             session: caller.session,
-            counted,
             letter,
             once,
             witness: self.witness(Some(caller.user), origin, now),
         };
-        let (user, ended) = self.store.run(deadline, unit).await?;
+        let (user, ended) = self.judge(deadline, counted, unit, |_| true).await?;
         self.mail.wake();
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())

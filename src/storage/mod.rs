@@ -27,7 +27,10 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, QueryResult,
     Statement, TransactionTrait,
 };
-use tokio::{sync::Semaphore, time::Instant as Moment};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant as Moment,
+};
 
 pub use engine::Engine;
 pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
@@ -36,6 +39,8 @@ use crate::kernel::fault::{Again, Fault, Reason};
 
 /// How often the same unit of work is run before its caller is told that the server is busy.
 const ATTEMPTS: u32 = 8;
+/// The part of the connections that units may have which many wait with: one in so many.
+const ASIDE: usize = 4;
 /// How long the database may take to answer when it is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// The least time that is worth starting work for.
@@ -91,6 +96,7 @@ struct Inner {
     /// One for each connection. Callers wait here and not for the pool, so that a pool that keeps
     /// somebody waiting means that the database is away, and so that who leaves stops waiting.
     write_turns: Arc<Semaphore>,
+    aside_turns: Arc<Semaphore>,
     read_turns: Arc<Semaphore>,
     /// Whether the database answered when it was last looked at.
     reachable: AtomicBool,
@@ -192,6 +198,7 @@ impl Store {
             control: pools.control,
             statement_timeout: settings.statement_timeout,
             room: Arc::new(Semaphore::new(settings.max_in_flight)),
+            aside_turns: Arc::new(Semaphore::new((pools.writers / ASIDE).max(1))),
             write_turns,
             read_turns,
             reachable: AtomicBool::new(true),
@@ -217,6 +224,19 @@ impl Store {
         // Boxed, because a unit of many steps is a large future, and this one is moved.
         let work = Box::pin(async move { store.attempts(deadline, &unit).await });
         self.task(deadline, Arc::clone(&self.0.write_turns), work).await
+    }
+
+    /// The same for units of a kind of which many wait for the same rows. A quarter of the connections is
+    /// theirs at most, so that they do not keep everybody else waiting with them.
+    pub async fn run_aside<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        unit: U,
+    ) -> Result<U::Output, Fault> {
+        let turn = Arc::clone(&self.0.aside_turns).acquire_owned();
+        let turn = tokio::time::timeout_at(deadline.0, turn).await.map_err(|_| late())?;
+        let turn = turn.map_err(|_| Fault::internal("the store is closed"))?;
+        self.run(deadline, Aside { unit, _turn: turn }).await
     }
 
     /// Puts a query, in a task that the caller's departure does not cancel.
@@ -417,6 +437,20 @@ impl Store {
             .await
             .map_err(|e| engine::fault(&e))?;
         Ok(())
+    }
+}
+
+/// A unit of work with its turn, which it keeps until it is done, whoever waits for it.
+struct Aside<U> {
+    unit: U,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl<U: UnitOfWork> UnitOfWork for Aside<U> {
+    type Output = U::Output;
+
+    async fn run(&self, tx: &Tx) -> Result<U::Output, Fault> {
+        self.unit.run(tx).await
     }
 }
 

@@ -110,8 +110,6 @@ pub struct Verify {
     pub id: UserId,
     /// What a new provider begins with, apart from the zone.
     pub schedule: Arc<Schedule>,
-    /// What attempts at codes are counted by.
-    pub counted: Counted,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -123,7 +121,6 @@ impl UnitOfWork for Verify {
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let now = self.witness.now;
-        self.counted.refund(tx, now).await?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
@@ -192,8 +189,6 @@ pub struct Reset {
     pub new_hash: String,
     /// What tells the owner.
     pub letter: Option<Letter>,
-    /// What attempts at codes are counted by.
-    pub counted: Counted,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -205,7 +200,6 @@ impl UnitOfWork for Reset {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let now = self.witness.now;
-        self.counted.refund(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?.ok_or_else(refused)?;
         let present = Ended { least: account.token_generation, kept: None };
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
@@ -249,8 +243,6 @@ pub struct BeginChange {
     pub letters: Vec<Letter>,
     /// What mail to the new address is counted by.
     pub mail: Counted,
-    /// What the attempt at the present password was counted by.
-    pub counted: Counted,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -262,7 +254,6 @@ impl UnitOfWork for BeginChange {
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let now = self.witness.now;
-        self.counted.refund(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?;
         let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
         if self.once.earlier::<Option<User>>(tx).await?.is_some() {
@@ -289,8 +280,6 @@ pub struct Change {
     pub user: UserId,
     /// What tells the former address.
     pub letter: Option<Letter>,
-    /// What attempts at codes are counted by.
-    pub counted: Counted,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -302,7 +291,6 @@ impl UnitOfWork for Change {
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let now = self.witness.now;
-        self.counted.refund(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?;
         let mut account = account.filter(|account| !account.user.disabled).ok_or_else(refused)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {

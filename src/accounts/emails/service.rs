@@ -125,11 +125,10 @@ impl Accounts {
             code: code.hash(),
             id: UserId(self.ambient.id(now)),
             schedule: Arc::clone(&self.default_schedule),
-            counted,
             once: once.clone(),
             witness: self.witness(None, origin, now),
         };
-        let done = self.store.run(deadline, unit).await;
+        let done = self.judge(deadline, counted, unit, |_| true).await;
         self.again(deadline, done, once).await
     }
 
@@ -186,11 +185,10 @@ impl Accounts {
             user: user.id,
             new_hash: self.hasher.hash(new).await?,
             letter: self.password_notice(&reader, now, &origin)?,
-            counted,
             once: once.clone(),
             witness: self.witness(Some(user.id), origin, now),
         };
-        let done = self.store.run(deadline, unit).await;
+        let done = self.judge(deadline, counted, unit, |_| true).await;
         self.mail.wake();
         match done {
             Ok((user, ended)) => {
@@ -250,11 +248,10 @@ impl Accounts {
             code: stored,
             letters: letters.into_iter().flatten().collect(),
             mail: self.mail_to(&new),
-            counted,
             once,
             witness: self.witness(Some(user.id), origin, now),
         };
-        self.store.run(deadline, unit).await?;
+        self.judge(deadline, counted, unit, |()| true).await?;
         self.mail.wake();
         Ok(())
     }
@@ -285,11 +282,10 @@ impl Accounts {
             code: hash,
             user: id,
             letter: self.notice(&account.user, text, now)?,
-            counted,
             once: once.clone(),
             witness: self.witness(Some(id), origin, now),
         };
-        let done = self.store.run(deadline, unit).await;
+        let done = self.judge(deadline, counted, unit, |_| true).await;
         self.mail.wake();
         self.again(deadline, done, once).await
     }

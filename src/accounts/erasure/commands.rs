@@ -39,8 +39,10 @@ pub struct Blank {
 pub enum Deleted {
     /// It is done.
     Done(Ended),
-    /// Nothing was done: the second factor's code was wrong, or there was none.
+    /// Nothing was done: the second factor's code was wrong.
     CodeWrong,
+    /// Nothing was done: there is a second factor, and was no code.
+    NeedsCode,
     /// Nothing was done: nobody can tell whether the code was right.
     CodeUnreadable,
 }
@@ -60,9 +62,8 @@ impl UnitOfWork for Delete {
     type Output = Deleted;
 
     async fn run(&self, tx: &Tx) -> Result<Deleted, Fault> {
-        let Own { user, verified, second, counted, witness, .. } = &self.own;
-        let (user, now) = (*user, witness.now);
-        let attempts = counted.lock(tx, now).await?;
+        let Own { user, verified, second, witness, .. } = &self.own;
+        let user = *user;
         // All admins in the order of their ids, so that of the last two only one can go.
         if self.role == Role::Admin && !store::lock_admins(tx).await?.iter().any(|id| *id != user) {
             return Err(last_admin());
@@ -75,18 +76,11 @@ impl UnitOfWork for Delete {
         if crate::accounts::second_factor::store::is_on(tx, user).await? {
             match second.judge(tx, &account, true, None, witness).await? {
                 Judged::Passed { .. } => {}
-                Judged::Needs(_) => {
-                    counted.give_back(tx, attempts, now).await?;
-                    return Ok(Deleted::CodeWrong);
-                }
-                Judged::Unreadable => {
-                    counted.give_back(tx, attempts, now).await?;
-                    return Ok(Deleted::CodeUnreadable);
-                }
+                Judged::Needs(_) => return Ok(Deleted::NeedsCode),
+                Judged::Unreadable => return Ok(Deleted::CodeUnreadable),
                 Judged::Wrong => return Ok(Deleted::CodeWrong),
             }
         }
-        counted.give_back(tx, attempts, now).await?;
         // A code that was used up has its own line with its own id.
         let ended = wipe(tx, account, &self.blank, user, (Act::AccountDeleted, witness)).await?;
         Ok(Deleted::Done(ended))

@@ -32,14 +32,16 @@ impl Accounts {
     ) -> Result<(), Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (blank, role) = (self.blank(&account.user), account.user.role);
-        let (own, _) = self.own(deadline, account, shows, origin).await?;
-        match self.store.run(deadline, Delete { own, role, blank }).await? {
+        let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
+        let unit = Delete { own, role, blank };
+        let is_right = |done: &Deleted| *done != Deleted::CodeWrong;
+        match self.judge(deadline, counted, unit, is_right).await? {
             Deleted::Done(ended) => {
                 self.mail.wake();
                 self.tokens.end(caller.user, ended, self.ambient.now());
                 Ok(())
             }
-            Deleted::CodeWrong => Err(code_wrong("code")),
+            Deleted::CodeWrong | Deleted::NeedsCode => Err(code_wrong("code")),
             Deleted::CodeUnreadable => Err(code_unreadable()),
         }
     }

@@ -59,6 +59,32 @@ impl UnitOfWork for Refund {
     }
 }
 
+/// A unit of work that something secret was shown for, and gives its attempt back where that was right.
+#[derive(Debug, Clone)]
+pub struct Judged<U: UnitOfWork> {
+    /// The work.
+    pub unit: U,
+    /// What the attempt was counted by.
+    pub counted: Counted,
+    /// Whether nothing was wrong.
+    pub is_right: fn(&U::Output) -> bool,
+    /// The present.
+    pub now: Instant,
+}
+
+impl<U: UnitOfWork> UnitOfWork for Judged<U> {
+    type Output = U::Output;
+
+    async fn run(&self, tx: &Tx) -> Result<U::Output, Fault> {
+        let output = self.unit.run(tx).await?;
+        if (self.is_right)(&output) {
+            // Last of all: many wait for these rows, and whoever has them waits for no others.
+            self.counted.refund(tx, self.now).await?;
+        }
+        Ok(output)
+    }
+}
+
 fn too_many(wait: TimeDelta) -> Fault {
     Fault::new(
         Reason::TooManyAttempts,

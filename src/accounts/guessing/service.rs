@@ -3,14 +3,14 @@
 use secrecy::SecretString;
 
 use super::{
-    commands::{Refund, Reserve},
+    commands::{Judged, Refund, Reserve},
     store::Counted,
 };
 use crate::{
     accounts::service::Accounts,
     identity::{Origin, email::Email},
     kernel::{fault::Fault, id::UserId},
-    storage::Deadline,
+    storage::{Deadline, UnitOfWork},
 };
 
 impl Accounts {
@@ -64,13 +64,26 @@ impl Accounts {
     ) -> Result<(), Fault> {
         let witness = self.witness(None, Origin::default(), self.ambient.now());
         let reserve = Reserve { counted: counted.clone(), witness };
-        if self.store.run(deadline, reserve).await? {
+        if self.store.run_aside(deadline, reserve).await? {
             tracing::error!(
                 "secrets of many accounts are being guessed: attempts reached auth.attempts_in_all, \
                  and log-ins from devices that are not known are delayed"
             );
         }
         Ok(())
+    }
+
+    /// Does what an attempt was taken for, and gives the attempt back in the same transaction if nothing
+    /// was wrong.
+    pub(in crate::accounts) async fn judge<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        counted: Counted,
+        unit: U,
+        is_right: fn(&U::Output) -> bool,
+    ) -> Result<U::Output, Fault> {
+        let unit = Judged { unit, counted, is_right, now: self.ambient.now() };
+        self.store.run_aside(deadline, unit).await
     }
 
     /// Gives back an attempt at which nothing was wrong.
@@ -80,6 +93,6 @@ impl Accounts {
         counted: &Counted,
     ) -> Result<(), Fault> {
         let refund = Refund { counted: counted.clone(), now: self.ambient.now() };
-        self.store.run(deadline, refund).await
+        self.store.run_aside(deadline, refund).await
     }
 }

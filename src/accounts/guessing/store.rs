@@ -1,7 +1,11 @@
 //! Attempts as rows, so that processes count together.
 
 use chrono::TimeDelta;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, OnConflict, Query, SimpleExpr},
+};
 
 use crate::{
     identity::attempts::{Key, Policy, Tally},
@@ -42,16 +46,19 @@ impl Counted {
 
     /// Locks the rows until the transaction ends, and makes those that are not there yet; what they say,
     /// with the policy of each.
-    pub async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<(Tally, Policy)>, Fault> {
+    async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<(Tally, Policy)>, Fault> {
         if self.0.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.0.iter().map(|(key, _)| active(key, Tally::empty(now)));
-        let found: Vec<Model> = Entity::insert_many(rows)
-            .on_conflict(OnConflict::column(Column::Key).update_column(Column::Key).to_owned())
-            .exec_with_returning(tx.db())
-            .await
-            .map_err(|e| engine::fault(&e))?;
+        let mut found = self.find(tx).await?;
+        if found.len() < self.0.len() {
+            let rows = self.0.iter().map(|(key, _)| active(key, Tally::empty(now)));
+            found = Entity::insert_many(rows)
+                .on_conflict(OnConflict::column(Column::Key).update_column(Column::Key).to_owned())
+                .exec_with_returning(tx.db())
+                .await
+                .map_err(|e| engine::fault(&e))?;
+        }
         let of = |key: &Key| {
             let row = found.iter().find(|row| row.key == key);
             row.map_or(Tally::empty(now), |row| Tally {
@@ -63,8 +70,30 @@ impl Counted {
         Ok(self.0.iter().map(|(key, policy)| (of(key), *policy)).collect())
     }
 
+    /// Locks the rows if all of them are there; otherwise none is locked, so that those that are made are
+    /// locked in the same order as the others. Unlike an update that changes nothing, this leaves no row
+    /// behind that everybody has to step over who looks for it.
+    async fn find(&self, tx: &Tx) -> Result<Vec<Model>, Fault> {
+        use sea_orm::sea_query::ExprTrait as _;
+        let ours = || Column::Key.is_in(self.0.iter().map(|(key, _)| key.to_vec()));
+        let many = i64::try_from(self.0.len()).unwrap_or(i64::MAX);
+        let there = Query::select()
+            .expr(Expr::col(Column::Key).count())
+            .from(Entity)
+            .cond_where(ours())
+            .to_owned();
+        Entity::find()
+            .filter(ours())
+            .filter(Expr::expr(SimpleExpr::SubQuery(None, Box::new(there.into()))).eq(many))
+            .order_by_asc(Column::Key)
+            .lock_exclusive()
+            .all(tx.db())
+            .await
+            .map_err(|e| engine::fault(&e))
+    }
+
     /// Writes back, in the same order, what was locked before.
-    pub async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
+    async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -99,18 +128,7 @@ impl Counted {
 
     /// Gives the attempt back.
     pub async fn refund(&self, tx: &Tx, now: Instant) -> Result<(), Fault> {
-        let locked = self.lock(tx, now).await?;
-        self.give_back(tx, locked, now).await
-    }
-
-    /// Gives the attempt back, where the rows were locked before.
-    pub async fn give_back(
-        &self,
-        tx: &Tx,
-        locked: Vec<(Tally, Policy)>,
-        now: Instant,
-    ) -> Result<(), Fault> {
-        let tallies = locked.into_iter();
+        let tallies = self.lock(tx, now).await?.into_iter();
         let tallies: Vec<_> = tallies.map(|(tally, policy)| tally.refund(policy, now)).collect();
         self.write(tx, &tallies).await
     }

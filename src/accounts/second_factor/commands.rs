@@ -1,4 +1,4 @@
-//! Units of work on second factors. Each locks the attempts first, then the account. What was wrong is
+//! Units of work on second factors. Each locks the account, and then the attempts. What was wrong is
 //! an output and no fault: the line in the trail stays, and so does the attempt.
 
 use serde_json::json;
@@ -11,7 +11,6 @@ use crate::{
         audit::{self, Act, Witness},
         commands::{self, finish, resume, wrong_password},
         emails::commands::{Said, tell},
-        guessing::store::Counted,
         sessions,
         store::{self as accounts, Account},
     },
@@ -187,8 +186,6 @@ pub struct Own {
     pub verified: String,
     /// The code.
     pub second: Second,
-    /// What the attempt was counted by.
-    pub counted: Counted,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -210,6 +207,13 @@ pub enum Done<T> {
     NotThere,
 }
 
+impl<T> Done<T> {
+    /// Whether no code was wrong.
+    pub const fn is_right(&self) -> bool {
+        !matches!(self, Self::Wrong)
+    }
+}
+
 /// What it was found to be, with everything locked.
 enum Checked {
     Right(Box<Account>),
@@ -223,11 +227,9 @@ enum Checked {
 
 impl Own {
     async fn check(&self, tx: &Tx) -> Result<Checked, Fault> {
-        let now = self.witness.now;
-        let attempts = self.counted.lock(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?;
         let (account, earlier) = resume(tx, account, self.user, &self.once, None).await?;
-        let checked = if earlier.is_some() {
+        Ok(if earlier.is_some() {
             Checked::Earlier
         } else if account.password_hash != self.verified {
             return Err(wrong_password());
@@ -237,13 +239,11 @@ impl Own {
                 Judged::Passed { .. } => Checked::Right(Box::new(account)),
                 Judged::Needs(_) => Checked::NeedsCode,
                 Judged::Unreadable => Checked::Unreadable,
-                Judged::Wrong => return Ok(Checked::Wrong),
+                Judged::Wrong => Checked::Wrong,
             }
         } else {
             Checked::Off
-        };
-        self.counted.give_back(tx, attempts, now).await?;
-        Ok(checked)
+        })
     }
 }
 
@@ -321,8 +321,6 @@ pub struct Confirm {
     pub code: String,
     /// What it is judged with, and the hashes of the new recovery codes.
     pub second: Second,
-    /// What the attempt was counted by.
-    pub counted: Counted,
     /// Who does it.
     pub witness: Witness,
 }
@@ -332,19 +330,16 @@ impl UnitOfWork for Confirm {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let now = self.witness.now;
-        let attempts = self.counted.lock(tx, now).await?;
         let account = accounts::lock(tx, self.user).await?;
         let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
         let (_, standing) = self.second.standing(tx, &account.user, now).await?;
         if standing.pending.is_none() {
-            self.counted.give_back(tx, attempts, now).await?;
             return Ok(Done::NotThere);
         }
         let Some(step) = second_factor::first(&standing, &self.code, now) else {
             failed(tx, self.user, &Shown::Code(String::new()), &self.witness).await?;
             return Ok(Done::Wrong);
         };
-        self.counted.give_back(tx, attempts, now).await?;
         let on = (&self.second, step, standing.on.is_some());
         turn_on(tx, &account, on, Some(self.session), &self.witness).await.map(Done::Done)
     }

@@ -102,8 +102,9 @@ impl Accounts {
     ) -> Result<Enrolled, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
-        let (own, _) = self.own(deadline, account, shows, origin).await?;
-        let enrolled_now = self.store.run(deadline, Enrol { own, sealed }).await?;
+        let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
+        let enrolled_now =
+            self.judge(deadline, counted, Enrol { own, sealed }, Done::is_right).await?;
         self.mail.wake();
         done(enrolled_now)?;
         Ok(enrolled)
@@ -142,8 +143,8 @@ impl Accounts {
         let (second, codes) = self.second(user, Shown::Nothing);
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let session = caller.session;
-        let unit = Confirm { user, session, code, second, counted, witness };
-        let confirmed = self.store.run(deadline, unit).await?;
+        let unit = Confirm { user, session, code, second, witness };
+        let confirmed = self.judge(deadline, counted, unit, Done::is_right).await?;
         self.mail.wake();
         let ended = done(confirmed)?;
         self.tokens.end(user, ended, self.ambient.now());
@@ -159,8 +160,8 @@ impl Accounts {
         origin: Origin,
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
-        let (own, codes) = self.own(deadline, account, shows, origin).await?;
-        let made = self.store.run(deadline, Regenerate { own }).await?;
+        let (own, counted, codes) = self.own(deadline, account, shows, origin).await?;
+        let made = self.judge(deadline, counted, Regenerate { own }, Done::is_right).await?;
         self.mail.wake();
         done(made)?;
         Ok(codes)
@@ -181,9 +182,9 @@ impl Accounts {
             return Err(required());
         }
         let account = self.own_account(deadline, caller.user).await?;
-        let (own, _) = self.own(deadline, account, shows, origin).await?;
+        let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
-        let disabled = self.store.run(deadline, unit).await?;
+        let disabled = self.judge(deadline, counted, unit, Done::is_right).await?;
         self.mail.wake();
         if let Some(ended) = done(disabled)? {
             self.tokens.end(caller.user, ended, self.ambient.now());
@@ -292,14 +293,14 @@ impl Accounts {
     }
 
     /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
-    /// password.
+    /// password. What it was counted by comes back, to be given to [`Self::judge`].
     pub(in crate::accounts) async fn own(
         &self,
         deadline: Deadline,
         account: Account,
         shows: Shows,
         origin: Origin,
-    ) -> Result<(Own, Vec<RecoveryCode>), Fault> {
+    ) -> Result<(Own, Counted, Vec<RecoveryCode>), Fault> {
         let (user, verified) = (account.user.id, account.password_hash);
         let mut by = vec![(self.keys.own(user), self.policies.account)];
         by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
@@ -311,7 +312,7 @@ impl Accounts {
         let (second, codes) = self.second(user, shown.unwrap_or(Shown::Nothing));
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let once = shows.once;
-        Ok((Own { user, verified, second, counted, once, witness }, codes))
+        Ok((Own { user, verified, second, once, witness }, counted, codes))
     }
 
     fn counted_by(

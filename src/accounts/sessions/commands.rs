@@ -8,7 +8,6 @@ use crate::{
     accounts::{
         User,
         audit::{self, Act, Witness},
-        guessing::store::Counted,
         second_factor::{
             self, SecondFactors,
             commands::{Judged, Second, goes_on},
@@ -36,8 +35,6 @@ pub struct Begin {
     pub challenge: Challenge,
     /// What is shown beside the password.
     pub second: Second,
-    /// What the attempt was counted by: at the password in the first step, at a code in the second.
-    pub counted: Counted,
     /// What tells the owner, unless it is the first log-in of all.
     pub notice: Option<Letter>,
     /// How long sessions last.
@@ -81,27 +78,15 @@ impl UnitOfWork for Begin {
 
     async fn run(&self, tx: &Tx) -> Result<Begun, Fault> {
         let (user, now) = (self.session.user, self.witness.now);
-        let attempts = self.counted.lock(tx, now).await?;
-        let Some(account) = goes_on(tx, &self.challenge).await? else {
-            // Whatever was shown: nobody looked at it, or the password was right.
-            self.counted.give_back(tx, attempts, now).await?;
-            return Ok(Begun::Refused);
-        };
+        let Some(account) = goes_on(tx, &self.challenge).await? else { return Ok(Begun::Refused) };
         let required = self.second.factors.required(account.user.role);
         let judged = self.second.judge(tx, &account, required, None, &self.witness).await?;
         let (passed, ended) = match judged {
             Judged::Passed { passed, ended } => (passed, ended),
-            Judged::Needs(need) => {
-                self.counted.give_back(tx, attempts, now).await?;
-                return Ok(Begun::Needs(need));
-            }
-            Judged::Unreadable => {
-                self.counted.give_back(tx, attempts, now).await?;
-                return Ok(Begun::Unreadable);
-            }
+            Judged::Needs(need) => return Ok(Begun::Needs(need)),
+            Judged::Unreadable => return Ok(Begun::Unreadable),
             Judged::Wrong => return Ok(Begun::Wrong),
         };
-        self.counted.give_back(tx, attempts, now).await?;
         let mut surplus = Vec::new();
         for found in store::surplus(tx, user, self.lifetimes, now).await? {
             surplus.push(found.id);

@@ -111,9 +111,10 @@ impl Accounts {
         let witness = self.witness(Some(user), origin, now);
         let lifetimes = self.lifetimes;
         let session_of = session.clone();
-        let unit =
-            Begin { session: session_of, challenge, second, counted, notice, lifetimes, witness };
-        let begun = self.store.run(deadline, unit).await?;
+        let unit = Begin { session: session_of, challenge, second, notice, lifetimes, witness };
+        // Where it is refused nobody looked at what was shown, or the password was right.
+        let is_right = |begun: &Begun| !matches!(begun, Begun::Wrong);
+        let begun = self.judge(deadline, counted, unit, is_right).await?;
         self.mail.wake();
         let started = match begun {
             Begun::Begun(started) => *started,
