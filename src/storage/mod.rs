@@ -27,10 +27,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, QueryResult,
     Statement, TransactionTrait,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant as Moment,
-};
+use tokio::{sync::Semaphore, time::Instant as Moment};
 
 pub use engine::Engine;
 pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
@@ -39,7 +36,7 @@ use crate::kernel::fault::{Again, Fault, Reason};
 
 /// How often the same unit of work is run before its caller is told that the server is busy.
 const ATTEMPTS: u32 = 8;
-/// The part of the connections that units may have which many wait with: one in so many.
+/// The part of the connections that is kept for units which many wait with: one in so many.
 const ASIDE: usize = 4;
 /// How long the database may take to answer when it is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -186,7 +183,10 @@ impl Store {
     /// Connects. For SQLite the file is made when it does not exist. The schema is left as it is.
     pub async fn connect(settings: &Settings) -> Result<Self, Fault> {
         let pools = engine::connect(settings).await?;
-        let write_turns = Arc::new(Semaphore::new(pools.writers));
+        let aside = pools.writers / ASIDE;
+        let write_turns = Arc::new(Semaphore::new(pools.writers - aside));
+        let aside_turns =
+            if aside == 0 { Arc::clone(&write_turns) } else { Arc::new(Semaphore::new(aside)) };
         let read_turns = match pools.readers {
             Some(readers) => Arc::new(Semaphore::new(readers)),
             None => Arc::clone(&write_turns),
@@ -198,7 +198,7 @@ impl Store {
             control: pools.control,
             statement_timeout: settings.statement_timeout,
             room: Arc::new(Semaphore::new(settings.max_in_flight)),
-            aside_turns: Arc::new(Semaphore::new((pools.writers / ASIDE).max(1))),
+            aside_turns,
             write_turns,
             read_turns,
             reachable: AtomicBool::new(true),
@@ -220,23 +220,29 @@ impl Store {
         deadline: Deadline,
         unit: U,
     ) -> Result<U::Output, Fault> {
-        let store = self.clone();
-        // Boxed, because a unit of many steps is a large future, and this one is moved.
-        let work = Box::pin(async move { store.attempts(deadline, &unit).await });
-        self.task(deadline, Arc::clone(&self.0.write_turns), work).await
+        self.run_in(deadline, &self.0.write_turns, unit).await
     }
 
     /// The same for units of a kind of which many wait for the same rows. A quarter of the connections is
-    /// theirs at most, so that they do not keep everybody else waiting with them.
+    /// theirs, where there are four, so that neither they nor the others keep everybody waiting.
     pub async fn run_aside<U: UnitOfWork>(
         &self,
         deadline: Deadline,
         unit: U,
     ) -> Result<U::Output, Fault> {
-        let turn = Arc::clone(&self.0.aside_turns).acquire_owned();
-        let turn = tokio::time::timeout_at(deadline.0, turn).await.map_err(|_| late())?;
-        let turn = turn.map_err(|_| Fault::internal("the store is closed"))?;
-        self.run(deadline, Aside { unit, _turn: turn }).await
+        self.run_in(deadline, &self.0.aside_turns, unit).await
+    }
+
+    async fn run_in<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        turns: &Arc<Semaphore>,
+        unit: U,
+    ) -> Result<U::Output, Fault> {
+        let store = self.clone();
+        // Boxed, because a unit of many steps is a large future, and this one is moved.
+        let work = Box::pin(async move { store.attempts(deadline, &unit).await });
+        self.task(deadline, Arc::clone(turns), work).await
     }
 
     /// Puts a query, in a task that the caller's departure does not cancel.
@@ -437,20 +443,6 @@ impl Store {
             .await
             .map_err(|e| engine::fault(&e))?;
         Ok(())
-    }
-}
-
-/// A unit of work with its turn, which it keeps until it is done, whoever waits for it.
-struct Aside<U> {
-    unit: U,
-    _turn: OwnedSemaphorePermit,
-}
-
-impl<U: UnitOfWork> UnitOfWork for Aside<U> {
-    type Output = U::Output;
-
-    async fn run(&self, tx: &Tx) -> Result<U::Output, Fault> {
-        self.unit.run(tx).await
     }
 }
 

@@ -124,10 +124,15 @@ impl UnitOfWork for Verify {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
+        let Some(found) = store::find(tx, &self.code, now).await? else {
+            return self.earlier(tx).await;
+        };
         match (found.purpose, &found.applicant, found.user) {
             (Purpose::SignUp, Some(applicant), None) => {
-                use_up(tx, &self.code).await?;
+                let purpose = Purpose::SignUp;
+                if !store::remove_with(tx, &found.email, purpose, &self.code).await? {
+                    return self.earlier(tx).await;
+                }
                 let user = User {
                     id: self.id,
                     display_name: applicant.display_name.clone(),
@@ -143,7 +148,6 @@ impl UnitOfWork for Verify {
                 let password_hash = applicant.password_hash.clone();
                 let account = Account { user, password_hash, token_generation: 0 };
                 let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
-                store::remove_to(tx, &found.email, Purpose::SignUp).await?;
                 open(tx, &account, &zoned, None).await.map_err(|fault| match fault.reason() {
                     // Somebody has got the address in the meantime.
                     Reason::EmailTaken => refused(),
@@ -155,7 +159,9 @@ impl UnitOfWork for Verify {
             }
             (Purpose::Verify, None, Some(id)) => {
                 let mut account = locked(tx, id, &found).await?;
-                use_up(tx, &self.code).await?;
+                if !store::remove(tx, &self.code).await? {
+                    return self.earlier(tx).await;
+                }
                 account.user.email_verified_at = Some(now);
                 let act = Act {
                     kind: Kind::EmailVerified,
@@ -172,6 +178,12 @@ impl UnitOfWork for Verify {
 }
 
 impl Verify {
+    /// What this same request has done meanwhile, or the refusal.
+    async fn earlier(&self, tx: &Tx) -> Result<User, Fault> {
+        let earlier = self.once.earlier(tx).await?;
+        earlier.map(|(user, _)| user).ok_or_else(refused)
+    }
+
     async fn record(&self, tx: &Tx, user: UserId) -> Result<(), Fault> {
         let entry = self.witness.of(audit::Act::EmailVerified, Some(user), None, json!({}));
         audit::store::record(tx, entry).await

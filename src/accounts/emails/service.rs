@@ -338,7 +338,7 @@ impl Accounts {
         let letter = self.mail.letter(&code.email, text, code.created_at, lifetime)?;
         let counted = self.mail_to(&code.email);
         let letters = letter.into_iter().collect();
-        self.store.run(deadline, Post { code, letters, counted, once }).await?;
+        self.store.run_aside(deadline, Post { code, letters, counted, once }).await?;
         self.mail.wake();
         Ok(())
     }

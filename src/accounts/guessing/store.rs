@@ -70,8 +70,8 @@ impl Counted {
         Ok(self.0.iter().map(|(key, policy)| (of(key), *policy)).collect())
     }
 
-    /// Locks the rows if all of them are there; otherwise none is locked, so that those that are made are
-    /// locked in the same order as the others. Unlike an update that changes nothing, this leaves no row
+    /// Locks the rows if all of them are there; otherwise none is locked (unless one is being forgotten just
+    /// then), so that those that are made are locked in the same order as the others. Unlike an update that changes nothing, this leaves no row
     /// behind that everybody has to step over who looks for it.
     async fn find(&self, tx: &Tx) -> Result<Vec<Model>, Fault> {
         use sea_orm::sea_query::ExprTrait as _;

@@ -163,7 +163,7 @@ pub struct On {
 pub struct Seen {
     /// Since when it is on, if it is.
     pub since: Option<Instant>,
-    /// Since when an enrolment is to be confirmed, if one is, or was and is not forgotten yet.
+    /// Since when an enrolment is to be confirmed, if one is.
     pub pending: Option<Instant>,
     /// How many recovery codes are left.
     pub left: i64,

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{
     Seen, Typed, challenge_refused, code_unreadable, code_wrong,
     commands::{Confirm, Disable, Done, Enrol, EnrolAtLogIn, Own, Regenerate, Reset, Second},
-    is_pending, required, store, wrong_state,
+    required, store, wrong_state,
 };
 use crate::{
     accounts::{
@@ -86,9 +86,8 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
     ) -> Result<(Seen, bool), Fault> {
-        let mut seen = self.store.read(deadline, SeenOf(caller.user)).await?;
-        let now = self.ambient.now();
-        seen.pending = seen.pending.filter(|since| is_pending(*since, now));
+        let seen = SeenOf(caller.user, self.ambient.now());
+        let seen = self.store.read(deadline, seen).await?;
         Ok((seen, self.second_factors.required(caller.role)))
     }
 
@@ -336,12 +335,12 @@ fn done<T>(done: Done<T>) -> Result<T, Fault> {
     }
 }
 
-struct SeenOf(UserId);
+struct SeenOf(UserId, Instant);
 
 impl Query for SeenOf {
     type Output = Seen;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::seen(at, self.0).await
+        store::seen(at, self.0, self.1).await
     }
 }

@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, OnConflict},
 };
 
-use super::{On, Pending, Row, Seen};
+use super::{On, Pending, Row, Seen, is_pending};
 use crate::{
     identity::{
         master_key::KeyId,
@@ -44,7 +44,7 @@ pub async fn is_on(at: &impl Session, user: UserId) -> Result<bool, Fault> {
 }
 
 /// What the owner may know.
-pub async fn seen(at: &impl Session, user: UserId) -> Result<Seen, Fault> {
+pub async fn seen(at: &impl Session, user: UserId, now: Instant) -> Result<Seen, Fault> {
     /// When it was confirmed, when another one was enrolled, and one of its recovery codes.
     type Joined = (Option<Instant>, Option<Instant>, Option<Vec<u8>>);
     let rows: Vec<Joined> = Entity::find()
@@ -58,6 +58,7 @@ pub async fn seen(at: &impl Session, user: UserId) -> Result<Seen, Fault> {
         .await
         .map_err(|e| engine::fault(&e))?;
     let (since, pending) = rows.first().map_or((None, None), |(on, pending, _)| (*on, *pending));
+    let pending = pending.filter(|since| is_pending(*since, now));
     let left = rows.iter().filter(|(_, _, hash)| hash.is_some()).count();
     Ok(Seen { since, pending, left: i64::try_from(left).unwrap_or_default() })
 }

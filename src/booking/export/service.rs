@@ -8,7 +8,7 @@ use crate::{
     booking::store,
     catalogue, events,
     identity::{Caller, Origin, permit::ListTypes, token::not_authenticated},
-    kernel::{fault::Fault, id::UserId},
+    kernel::{fault::Fault, id::UserId, time::Instant},
     schedule::{self, store::offerings},
     storage::{Deadline, Query, Snapshot},
 };
@@ -32,7 +32,8 @@ impl Accounts {
         }
         let mut place = place;
         loop {
-            let page = self.store.read(deadline, Read { user: caller.user, place, limit }).await?;
+            let read = Read { user: caller.user, place, limit, now: self.ambient.now() };
+            let page = self.store.read(deadline, read).await?;
             if !page.records.is_empty() || page.next == Place::End {
                 return Ok(page);
             }
@@ -45,18 +46,19 @@ struct Read {
     user: UserId,
     place: Place,
     limit: u64,
+    now: Instant,
 }
 
 impl Query for Read {
     type Output = Page;
 
     async fn run(&self, at: &Snapshot) -> Result<Page, Fault> {
-        let Self { user, place, limit } = *self;
+        let Self { user, place, limit, now } = *self;
         let provider = user.as_provider();
         let (records, after): (Vec<(Record, Place)>, Place) = match place {
             Place::Account => {
                 let next = Place::Sessions(None);
-                return Ok(Page { records: account(at, user, next).await?, next });
+                return Ok(Page { records: account(at, (user, now), next).await?, next });
             }
             Place::Sessions(after) => {
                 let found = sessions::store::of_account(at, user, after, limit).await?;
@@ -123,9 +125,13 @@ impl Query for Read {
 }
 
 /// What there is one of: the account, the second factor, and the provider.
-async fn account(at: &Snapshot, user: UserId, next: Place) -> Result<Vec<(Record, Place)>, Fault> {
+async fn account(
+    at: &Snapshot,
+    (user, now): (UserId, Instant),
+    next: Place,
+) -> Result<Vec<(Record, Place)>, Fault> {
     let account = accounts::store::find(at, user).await?.ok_or_else(not_authenticated)?;
-    let factor = accounts::second_factor::store::seen(at, user).await?;
+    let factor = accounts::second_factor::store::seen(at, user, now).await?;
     let provider = schedule::store::find(at, user.as_provider()).await?;
     let provider = provider.map(|provider| Record::Provider(Box::new(provider)));
     let records = [Record::User(account.user), Record::SecondFactor(factor)];

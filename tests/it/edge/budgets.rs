@@ -5,6 +5,7 @@ use daybook::grpc::proto::{
     booking::{GetScheduleRequest, schedule_service_client::ScheduleServiceClient},
 };
 use futures_util::future::join_all;
+use rustix::process::Signal;
 use sea_orm::ConnectionTrait;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,12 +18,12 @@ use tonic_reflection::pb::v1::{
 use tonic_types::StatusExt;
 
 use crate::{
-    drain::Held,
+    drain::{Held, WAITING},
     support::{
         Engine, World,
         books::number,
         people::PASSWORD,
-        process::{Process, day, minutes, until},
+        process::{Process, day, minutes, until, within},
         refusal::{reason_of, refused},
     },
 };
@@ -106,6 +107,74 @@ async fn log_ins_leave_places_for_everybody_else() {
     assert!(!let_in.is_empty() && !shed.is_empty());
     shed.into_iter().for_each(|answer| is_overload(answer.unwrap_err()));
     world.log_in(&person.user.email).await;
+}
+
+/// Log-ins wait for one another's attempts, with a connection to the database each. Of a storm of them the others
+/// notice nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_ins_that_wait_for_each_other_leave_connections_to_everybody_else() {
+    let settings = [("database.max_connections", "4"), ("server.default_deadline_ms", "20000")];
+    let process = Process::start(Engine::Postgres, &settings).await;
+    let (provider, customers) = (process.provider().await, process.customers(9).await);
+    let (holder, db) = (process.sql().await, process.sql().await);
+    holder.execute_unprepared("BEGIN; LOCK TABLE attempts").await.unwrap();
+    let log_ins = customers[1..].iter().map(|person| {
+        let (email, password) = (person.user.email.clone(), PASSWORD.to_owned());
+        let mut auth = AuthServiceClient::new(process.channel.clone());
+        let request = LogInRequest { email, password, ..LogInRequest::default() };
+        tokio::spawn(async move { auth.log_in(request).await.map(drop) })
+    });
+    let log_ins: Vec<_> = log_ins.collect();
+    until(10, "a log-in waits", async || number(&db, WAITING).await == 1).await;
+    // As they come they see what else goes on, one after the other on the connections that are left.
+    for hour in 0..8 {
+        let request = customers[0].asks(minutes(&provider, day(), (hour * 60, hour * 60 + 60)));
+        let mut booking = process.booking();
+        within(10, "a booking", booking.book_appointment(request)).await.unwrap();
+    }
+    assert_eq!(number(&db, WAITING).await, 1, "one of four connections waits");
+    holder.execute_unprepared("ROLLBACK").await.unwrap();
+    for answer in join_all(log_ins).await {
+        answer.unwrap().unwrap();
+    }
+}
+
+/// The first plan of a statement is made while the tables are nearly empty, and is the last: it must not read
+/// all of a table that is small then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_plan_reads_whole_tables() {
+    const TABLES: [&str; 6] =
+        ["requests", "appointments", "events", "attempts", "sessions", "users"];
+    let mut first = Process::start(Engine::Postgres, &[]).await;
+    let (provider, customers) = (first.provider().await, first.customers(1).await);
+    let mut process = first.twin().await;
+    let db = process.sql().await;
+    let scans = async |table: &str| {
+        let scans = format!("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = '{table}'");
+        number(&db, &scans).await
+    };
+    // Connections tell what they did when they end. Making the tables reads them.
+    first.signal(Signal::TERM);
+    assert!(first.ended().await.success());
+    let mut before = Vec::new();
+    for table in TABLES {
+        before.push(scans(table).await);
+    }
+    for half in 0..40 {
+        let request = minutes(&provider, day(), (half * 30, half * 30 + 30));
+        process.booking().book_appointment(customers[0].asks(request)).await.unwrap();
+    }
+    let mut auth = AuthServiceClient::new(process.channel.clone());
+    for _ in 0..20 {
+        let (email, password) = (customers[0].user.email.clone(), PASSWORD.to_owned());
+        auth.log_in(LogInRequest { email, password, ..LogInRequest::default() }).await.unwrap();
+    }
+    process.signal(Signal::TERM);
+    assert!(process.ended().await.success());
+    for (table, before) in TABLES.into_iter().zip(before) {
+        let after = scans(table).await;
+        assert!(after - before < 10, "{table} was read whole {} times", after - before);
+    }
 }
 
 /// A stream that stays open as long as what is returned.

@@ -8,7 +8,7 @@ use daybook::grpc::proto::{
     },
     booking::ListProvidersRequest,
 };
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::{VERIFIED, confirm_change, log_in, reset, rows, verify, verify_with};
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         World,
         people::{PASSWORD, sign_up, uuid, with_token},
         refusal::{reason_of, refused},
+        rounds,
     },
 };
 
@@ -137,6 +138,8 @@ async fn of_many_uses_of_a_code_one_counts(world: World) {
     world.auth().sign_up(request.clone()).await.unwrap();
     let code = mail.letter(&request.email).await.code();
     let request_id = uuid();
+    let counted = async || world.count("SELECT coalesce(sum(count), 0) FROM attempts").await;
+    let before = counted().await;
     let retries = (0..8).map(|_| {
         let request = VerifyEmailRequest {
             code: code.clone(),
@@ -148,6 +151,22 @@ async fn of_many_uses_of_a_code_one_counts(world: World) {
     });
     let answers = join_all(retries).await;
     assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(counted().await, before, "each gave its attempts back");
+
+    // Of two codes that went to one address as well.
+    for _ in 0..rounds(5, 100) {
+        let request = sign_up(Role::Customer);
+        world.auth().sign_up(request.clone()).await.unwrap();
+        let one = mail.letter(&request.email).await.code();
+        world.auth().sign_up(request.clone()).await.unwrap();
+        let two = mail.nth(2, &request.email).await.code();
+        let done = join(verify(&world, &one), verify(&other, &two)).await;
+        let refusal = match done {
+            (Ok(_), refusal) | (refusal, Ok(_)) => refusal,
+            neither => panic!("{neither:?}"),
+        };
+        refused(refusal, "CODE_REFUSED");
+    }
 }
 
 const VERIFIED_WITH_A_FOLDER: &[(&str, &str)] =

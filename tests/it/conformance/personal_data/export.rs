@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use daybook::grpc::proto::{
     auth::{
         ExportMyDataRequest, ExportMyDataResponse, ListAuditEventsRequest, PersonalRecord,
-        UpdateMeRequest, User, audit_event::Kind, personal_record::Record,
+        UpdateMeRequest, User, audit_event::Kind, personal_record::Record, second_factor::State,
     },
     booking::UpdateAppointmentRequest,
 };
@@ -26,7 +27,25 @@ behaviours!(
     providers_are_told_what_they_offer_and_when,
     pages_are_read_to_the_end,
     a_token_alone_is_told_nothing,
+    an_enrolment_is_told_as_long_as_it_waits,
 );
+
+async fn an_enrolment_is_told_as_long_as_it_waits(world: World) {
+    let person = world.customer().await;
+    world.enrol(&person).await;
+    for (passed, expected) in
+        [(TimeDelta::zero(), State::Pending), (TimeDelta::minutes(30), State::None)]
+    {
+        world.forward(passed);
+        let person = world.log_in(&person.user.email).await;
+        let records = all(&world, &person, 100).await;
+        let told = records.into_iter().find_map(|record| match record.record {
+            Some(Record::SecondFactor(told)) => Some(told.state()),
+            _ => None,
+        });
+        assert_eq!(told, Some(expected), "after {passed}");
+    }
+}
 
 async fn page(
     world: &World,
