@@ -22,7 +22,6 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
-        .min_connections(1)
         // The server starts, and says that it is not ready, also while the database is away.
         .connect_lazy(true)
         .acquire_timeout(settings.acquire_timeout)
