@@ -4,7 +4,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use secrecy::ExposeSecret as _;
-use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -151,7 +150,6 @@ fn mail(
         master: master.clone(),
         texts,
         carrier,
-        wake: Notify::new(),
         under_way: TaskTracker::new(),
     }))
 }

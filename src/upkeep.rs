@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::{sync::Notify, task::JoinSet, time::MissedTickBehavior};
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,8 +30,6 @@ const RETRY_FOLLOW: Duration = Duration::from_millis(50);
 const RETRY_ROTATION: Duration = Duration::from_mins(1);
 /// After how long without an answer to that no token is accepted any more.
 const STALE: Duration = Duration::from_secs(30);
-/// How often to look for letters that wait.
-const LOOK_FOR_MAIL: Duration = Duration::from_secs(1);
 /// How many rounds of letters are on their way at a time. Each has ten letters at most, and a minute.
 const MAIL_ROUNDS: usize = 4;
 /// How often to look for erasures that are not ended.
@@ -159,21 +157,17 @@ async fn forget(store: &Store, what: &str, unit: impl UnitOfWork<Output = u64>) 
     }
 }
 
-/// Sends letters as soon as they are written here, and those of other processes and what has to be tried
-/// again at the next look. While some are on their way for long, as a mail server lets them wait, others follow.
+/// Sends the letters that wait. While some are on their way for long, as a mail server lets them wait, others
+/// follow.
 async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
     established.notified().await;
-    let mut look = tokio::time::interval(LOOK_FOR_MAIL);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut rounds, mut is_due) = (JoinSet::new(), false);
+    if !mail.is_on() {
+        return std::future::pending().await;
+    }
+    let mut rounds = JoinSet::new();
     loop {
-        tokio::select! {
-            () = mail.written(), if !is_due => is_due = true,
-            _ = look.tick() => is_due = true,
-            Some(_) = rounds.join_next() => {}
-        }
-        if is_due && rounds.len() < MAIL_ROUNDS {
-            is_due = false;
+        while rounds.try_join_next().is_some() {}
+        if rounds.len() < MAIL_ROUNDS {
             let mail = mail.clone();
             rounds.spawn(async move {
                 if let Err(fault) = mail.deliver().await {
@@ -181,6 +175,7 @@ async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
                 }
             });
         }
+        tokio::time::sleep(mail.next_look()).await;
     }
 }
 

@@ -167,7 +167,6 @@ impl Accounts {
         let account = Account { user, password_hash, token_generation: 0 };
         let unit = SignUp { account, schedule, verification, once: once.clone() };
         let made = self.store.run(deadline, unit).await;
-        self.mail.wake();
         match made {
             // The one that took the address may have been this same request, a moment ago.
             Err(taken) if taken.reason() == Reason::EmailTaken => {
@@ -284,7 +283,6 @@ impl Accounts {
             witness: self.witness(Some(caller.user), origin, now),
         };
         let (user, ended) = self.judge(deadline, counted, unit, |_| true).await?;
-        self.mail.wake();
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }

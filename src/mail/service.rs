@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -28,6 +28,8 @@ use crate::{
 const SEALED: &str = "letters";
 /// What the hashes of their recipients are made for.
 const RECIPIENTS: &str = "letter recipients";
+/// How often to look for letters that wait, on average.
+const LOOK: Duration = Duration::from_secs(1);
 /// For taking letters and noting what became of them.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
@@ -48,8 +50,6 @@ pub struct Inner {
     pub texts: Texts,
     /// How they leave.
     pub carrier: Carrier,
-    /// Somebody wrote one.
-    pub wake: Notify,
     /// What was taken and is on its way. Whoever stops sending does not stop that.
     pub under_way: TaskTracker,
 }
@@ -93,19 +93,14 @@ impl Mail {
         inner.master.all_derived(RECIPIENTS).iter().map(|key| recipient(key, to)).collect()
     }
 
-    /// Letters were written: send them now rather than at the next look.
-    pub fn wake(&self) {
-        if let Some(inner) = &self.0 {
-            inner.wake.notify_one();
-        }
-    }
-
-    /// Returns when somebody wrote a letter in this process; never where no mail is sent.
-    pub async fn written(&self) {
-        match &self.0 {
-            Some(inner) => inner.wake.notified().await,
-            None => std::future::pending().await,
-        }
+    /// When to look for letters again: in half a second to one and a half.
+    ///
+    /// Not as soon as one is written, and not at moments that can be known. What it takes of the machine to
+    /// send a letter holds up whatever is asked for meanwhile, and would tell whoever asks for something right
+    /// after a request whether there was a letter.
+    pub fn next_look(&self) -> Duration {
+        let random = self.0.as_ref().map_or(0, |inner| u16::from_be_bytes(inner.ambient.bytes()));
+        LOOK / 2 + LOOK * u32::from(random) / u32::from(u16::MAX)
     }
 
     /// Sends all letters that are due, and says how many left.

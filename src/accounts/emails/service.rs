@@ -189,7 +189,6 @@ impl Accounts {
             witness: self.witness(Some(user.id), origin, now),
         };
         let done = self.judge(deadline, counted, unit, |_| true).await;
-        self.mail.wake();
         match done {
             Ok((user, ended)) => {
                 self.tokens.end(user.id, ended, self.ambient.now());
@@ -252,7 +251,6 @@ impl Accounts {
             witness: self.witness(Some(user.id), origin, now),
         };
         self.judge(deadline, counted, unit, |()| true).await?;
-        self.mail.wake();
         Ok(())
     }
 
@@ -286,7 +284,6 @@ impl Accounts {
             witness: self.witness(Some(id), origin, now),
         };
         let done = self.judge(deadline, counted, unit, |_| true).await;
-        self.mail.wake();
         self.again(deadline, done, once).await
     }
 
@@ -339,7 +336,6 @@ impl Accounts {
         let counted = self.mail_to(&code.email);
         let letters = letter.into_iter().collect();
         self.store.run_aside(deadline, Post { code, letters, counted, once }).await?;
-        self.mail.wake();
         Ok(())
     }
 

@@ -37,7 +37,6 @@ impl Accounts {
         let is_right = |done: &Deleted| *done != Deleted::CodeWrong;
         match self.judge(deadline, counted, unit, is_right).await? {
             Deleted::Done(ended) => {
-                self.mail.wake();
                 self.tokens.end(caller.user, ended, self.ambient.now());
                 Ok(())
             }
@@ -65,7 +64,6 @@ impl Accounts {
         let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
         let unit = Erase { permit, expected, blank, once, witness };
         if let Some(ended) = self.store.run(deadline, unit).await? {
-            self.mail.wake();
             self.tokens.end(subject, ended, self.ambient.now());
         }
         Ok(())

@@ -104,7 +104,6 @@ impl Accounts {
         let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
         let enrolled_now =
             self.judge(deadline, counted, Enrol { own, sealed }, Done::is_right).await?;
-        self.mail.wake();
         done(enrolled_now)?;
         Ok(enrolled)
     }
@@ -144,7 +143,6 @@ impl Accounts {
         let session = caller.session;
         let unit = Confirm { user, session, code, second, witness };
         let confirmed = self.judge(deadline, counted, unit, Done::is_right).await?;
-        self.mail.wake();
         let ended = done(confirmed)?;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)
@@ -161,7 +159,6 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, counted, codes) = self.own(deadline, account, shows, origin).await?;
         let made = self.judge(deadline, counted, Regenerate { own }, Done::is_right).await?;
-        self.mail.wake();
         done(made)?;
         Ok(codes)
     }
@@ -184,7 +181,6 @@ impl Accounts {
         let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
         let disabled = self.judge(deadline, counted, unit, Done::is_right).await?;
-        self.mail.wake();
         if let Some(ended) = done(disabled)? {
             self.tokens.end(caller.user, ended, self.ambient.now());
         }
@@ -204,7 +200,6 @@ impl Accounts {
         let sheet = self.mail.sheet(witness.now);
         let unit = Reset { permit, expected, once, sheet, witness };
         let (user, ended) = self.store.run(deadline, unit).await?;
-        self.mail.wake();
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)
     }

@@ -115,7 +115,6 @@ impl Accounts {
         // Where it is refused nobody looked at what was shown, or the password was right.
         let is_right = |begun: &Begun| !matches!(begun, Begun::Wrong);
         let begun = self.judge(deadline, counted, unit, is_right).await?;
-        self.mail.wake();
         let started = match begun {
             Begun::Begun(started) => *started,
             Begun::Needs(need) => return Ok(Log::Needs(need)),
