@@ -282,7 +282,7 @@ impl Accounts {
             once,
             witness: self.witness(Some(caller.user), origin, now),
         };
-        let (user, ended) = self.judge(deadline, counted, unit, |_| true).await?;
+        let (user, ended) = self.attempted(deadline, counted, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }

@@ -115,16 +115,13 @@ async fn answer<T: Together>(store: &Store, sort: &T, asked: Vec<Asked<T>>) {
     let count = questions.len();
     let statement = sort.statement(questions.into());
     // The callers' deadlines differ; the connection's own limit bounds the statement.
-    // In a task of its own, so that neither a panic nor a database that hangs ends the lane.
-    let asking = store.clone();
-    let task = tokio::spawn(async move { asking.read_together(statement).await });
-    let result = match tokio::time::timeout(store.statement_timeout() + GRACE, task).await {
-        Ok(Ok(Ok(answers))) if answers.len() == count => Ok(answers),
-        Ok(Ok(Ok(answers))) => {
+    let asking = store.read_together(statement);
+    let result = match tokio::time::timeout(store.statement_timeout() + GRACE, asking).await {
+        Ok(Ok(answers)) if answers.len() == count => Ok(answers),
+        Ok(Ok(answers)) => {
             Err(Fault::internal(format!("{} answers to {count} questions", answers.len())))
         }
-        Ok(Ok(Err(fault))) => Err(fault),
-        Ok(Err(error)) => Err(Fault::internal(format!("a storage task: {error}"))),
+        Ok(Err(fault)) => Err(fault),
         Err(_) => Err(engine::away().log("the database does not answer")),
     };
     for (place, reply) in waiting {

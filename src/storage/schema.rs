@@ -32,7 +32,7 @@ pub async fn migrate_down(store: &Store, steps: u32) -> Result<(), Fault> {
 
 /// All changes that this binary knows, oldest first. Changes nothing.
 pub async fn migration_status(store: &Store) -> Result<Vec<MigrationState>, Fault> {
-    let applied = applied(store.writer()).await?;
+    let applied = applied(&store.writer()).await?;
     let all = Migrator::migrations();
     let states = all
         .iter()
@@ -68,7 +68,7 @@ pub(super) fn behind(pending: usize) -> Fault {
 }
 
 async fn in_turn(store: &Store, down: Option<u32>) -> Result<(), Fault> {
-    if down.is_none() && pending(store.writer()).await? == 0 {
+    if down.is_none() && pending(&store.writer()).await? == 0 {
         return Ok(());
     }
     let work = async {

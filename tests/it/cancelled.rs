@@ -9,9 +9,12 @@ use std::{
     time::Duration,
 };
 
-use daybook::grpc::proto::booking::{
-    Appointment, BookAppointmentRequest, CancelAppointmentRequest,
-    booking_service_client::BookingServiceClient,
+use daybook::grpc::proto::{
+    auth::{LogInRequest, auth_service_client::AuthServiceClient},
+    booking::{
+        Appointment, BookAppointmentRequest, CancelAppointmentRequest,
+        booking_service_client::BookingServiceClient,
+    },
 };
 use futures_util::future::join_all;
 use prost::Message;
@@ -29,7 +32,7 @@ use crate::support::{
     Engine, books,
     books::number,
     connect,
-    people::Person,
+    people::{PASSWORD, Person},
     postgres,
     process::{Process, day, minutes, random, session, until, within},
     proxy::Proxy,
@@ -382,4 +385,46 @@ async fn a_connection_that_breaks_at_the_commit_is_not_told_as_no_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_without_a_request_id() {
     a_broken_connection(false).await;
+}
+
+/// PostgreSQL's machine goes away without a word, and another one answers in its place, as in a failover. TCP
+/// would take a quarter of an hour to notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_falls_silent_is_asked_on_other_connections() {
+    let (mut process, proxy) = far_away(Duration::ZERO, "8").await;
+    let (provider, customers) = (process.provider().await, process.customers(8).await);
+    let book = async |hour: usize| {
+        let start = i64::try_from(hour).unwrap() * 60;
+        let message = minutes(&provider, day(), (start, start + 60));
+        process.booking().book_appointment(customers[hour % 8].asks(message)).await.map(drop)
+    };
+    let log_in = async |customer: &Person| {
+        let email = customer.user.email.clone();
+        let request = LogInRequest { email, password: PASSWORD.to_owned(), ..Default::default() };
+        AuthServiceClient::new(process.channel.clone()).log_in(request).await.map(drop)
+    };
+    let all = async |hours: std::ops::Range<usize>| {
+        let (booked, logged_in) =
+            futures_util::join!(join_all(hours.map(book)), join_all(customers.iter().map(log_in)),);
+        [booked, logged_in].concat()
+    };
+    all(0..16).await.into_iter().for_each(|answer| answer.unwrap());
+    let db = process.sql().await;
+    proxy.silence();
+    // Nothing of that machine holds a lock any more.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'daybook'";
+    db.execute_unprepared(end).await.unwrap();
+    for answer in within(30, "the answers", all(16..32)).await {
+        let reason = reason_of(&answer.unwrap_err());
+        let known = ["DEADLINE_EXCEEDED", "DATABASE_UNAVAILABLE", "OUTCOME_UNKNOWN"];
+        assert!(known.contains(&reason.as_str()), "{reason}");
+    }
+    until(60, "it serves again", async || book(32).await.is_ok()).await;
+    all(33..49).await.into_iter().for_each(|answer| answer.unwrap());
+    assert_eq!(books::check(&db).await.len(), 33);
+    process.signal(rustix::process::Signal::TERM);
+    assert!(process.ended().await.success());
+    let log = process.log();
+    assert_eq!(log.matches("fell silent").count(), 1, "{log}");
 }

@@ -130,7 +130,7 @@ impl UnitOfWork for Verify {
         match (found.purpose, &found.applicant, found.user) {
             (Purpose::SignUp, Some(applicant), None) => {
                 let purpose = Purpose::SignUp;
-                if !store::remove_with(tx, &found.email, purpose, &self.code).await? {
+                if !store::remove_to(tx, &found.email, purpose).await?.contains(&self.code) {
                     return self.earlier(tx).await;
                 }
                 let user = User {

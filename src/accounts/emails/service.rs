@@ -128,7 +128,7 @@ impl Accounts {
             once: once.clone(),
             witness: self.witness(None, origin, now),
         };
-        let done = self.judge(deadline, counted, unit, |_| true).await;
+        let done = self.attempted(deadline, counted, unit, |_| true).await;
         self.again(deadline, done, once).await
     }
 
@@ -188,7 +188,7 @@ impl Accounts {
             once: once.clone(),
             witness: self.witness(Some(user.id), origin, now),
         };
-        let done = self.judge(deadline, counted, unit, |_| true).await;
+        let done = self.attempted(deadline, counted, unit, |_| true).await;
         match done {
             Ok((user, ended)) => {
                 self.tokens.end(user.id, ended, self.ambient.now());
@@ -250,7 +250,7 @@ impl Accounts {
             once,
             witness: self.witness(Some(user.id), origin, now),
         };
-        self.judge(deadline, counted, unit, |()| true).await?;
+        self.attempted(deadline, counted, unit, |()| true).await?;
         Ok(())
     }
 
@@ -283,7 +283,7 @@ impl Accounts {
             once: once.clone(),
             witness: self.witness(Some(id), origin, now),
         };
-        let done = self.judge(deadline, counted, unit, |_| true).await;
+        let done = self.attempted(deadline, counted, unit, |_| true).await;
         self.again(deadline, done, once).await
     }
 

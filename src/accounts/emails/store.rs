@@ -45,32 +45,16 @@ pub async fn remove_of(tx: &Tx, user: UserId, purpose: Option<Purpose>) -> Resul
     Ok(())
 }
 
-/// Ends the codes for one purpose that went to an address.
-pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<(), Fault> {
-    let done = Entity::delete_many()
-        .filter(Column::Email.eq(email.as_str()))
-        .filter(Column::Purpose.eq(purpose.word()))
-        .exec(tx.db())
-        .await;
-    done.map_err(|e| engine::fault(&e))?;
-    Ok(())
-}
-
-/// The same, and whether this one was among them. All in one statement, so that two of these codes that are
-/// used at once do not wait for each other.
-pub async fn remove_with(
-    tx: &Tx,
-    email: &Email,
-    purpose: Purpose,
-    code: &Hash,
-) -> Result<bool, Fault> {
+/// Ends the codes for one purpose that went to an address, and says which. All in one statement, so that two
+/// of these codes that are used at once do not wait for each other.
+pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<Vec<Hash>, Fault> {
     let removed = Entity::delete_many()
         .filter(Column::Email.eq(email.as_str()))
         .filter(Column::Purpose.eq(purpose.word()))
         .exec_with_returning(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    Ok(removed.iter().any(|row| row.code_hash == code))
+    removed.into_iter().map(|row| hash(row.code_hash)).collect()
 }
 
 /// Forgets codes that are not good any more.
@@ -104,12 +88,19 @@ fn active(code: &Stored) -> Result<ActiveModel, Fault> {
     })
 }
 
+fn senseless(what: &str) -> Fault {
+    Fault::internal(format!("an email_codes row: {what}"))
+}
+
+fn hash(stored: Vec<u8>) -> Result<Hash, Fault> {
+    Hash::try_from(stored).map_err(|_| senseless("a hash"))
+}
+
 fn stored(row: Model) -> Result<Stored, Fault> {
-    let senseless = |what: &str| Fault::internal(format!("an email_codes row: {what}"));
     let applicant: Option<Applicant> =
         serde_json::from_value(row.detail).map_err(|_| senseless("an applicant"))?;
     Ok(Stored {
-        hash: Hash::try_from(row.code_hash).map_err(|_| senseless("a hash"))?,
+        hash: hash(row.code_hash)?,
         purpose: Purpose::parse(&row.purpose).ok_or_else(|| senseless("unknown purpose"))?,
         user: row.user_id.map(UserId),
         email: Email::stored(row.email),

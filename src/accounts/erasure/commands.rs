@@ -12,7 +12,7 @@ use crate::{
         audit::{self, Act, Witness},
         commands::wrong_password,
         emails::commands::{Said, tell},
-        second_factor::commands::{Judged, Own},
+        second_factor::commands::{Checked, Done, Own},
         store::{self as accounts, Account},
     },
     catalogue,
@@ -34,19 +34,6 @@ pub struct Blank {
     pub sheet: Sheet,
 }
 
-/// What came of an own deletion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deleted {
-    /// It is done.
-    Done(Ended),
-    /// Nothing was done: the second factor's code was wrong.
-    CodeWrong,
-    /// Nothing was done: there is a second factor, and was no code.
-    NeedsCode,
-    /// Nothing was done: nobody can tell whether the code was right.
-    CodeUnreadable,
-}
-
 /// Deletes the caller's own account.
 #[derive(Clone)]
 pub struct Delete {
@@ -59,10 +46,10 @@ pub struct Delete {
 }
 
 impl UnitOfWork for Delete {
-    type Output = Deleted;
+    type Output = Done<Ended>;
 
-    async fn run(&self, tx: &Tx) -> Result<Deleted, Fault> {
-        let Own { user, verified, second, witness, .. } = &self.own;
+    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        let Own { user, witness, .. } = &self.own;
         let user = *user;
         // All admins in the order of their ids, so that of the last two only one can go.
         if self.role == Role::Admin && !store::lock_admins(tx).await?.iter().any(|id| *id != user) {
@@ -70,20 +57,15 @@ impl UnitOfWork for Delete {
         }
         // Gone since the token was checked.
         let account = accounts::lock_to_erase(tx, user).await?.ok_or_else(not_authenticated)?;
-        if account.password_hash != *verified || account.user.role != self.role {
+        if account.user.role != self.role {
             return Err(wrong_password());
         }
-        if crate::accounts::second_factor::store::is_on(tx, user).await? {
-            match second.judge(tx, &account, true, None, witness).await? {
-                Judged::Passed { .. } => {}
-                Judged::Needs(_) => return Ok(Deleted::NeedsCode),
-                Judged::Unreadable => return Ok(Deleted::CodeUnreadable),
-                Judged::Wrong => return Ok(Deleted::CodeWrong),
-            }
-        }
+        let account = match self.own.check_locked(tx, account).await? {
+            Ok(Checked::Right(account) | Checked::Off(account)) => *account,
+            Err(not) => return Ok(Err(not)),
+        };
         // A code that was used up has its own line with its own id.
-        let ended = wipe(tx, account, &self.blank, user, (Act::AccountDeleted, witness)).await?;
-        Ok(Deleted::Done(ended))
+        wipe(tx, account, &self.blank, user, (Act::AccountDeleted, witness)).await.map(Ok)
     }
 }
 

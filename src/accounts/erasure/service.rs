@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Erasure,
-    commands::{Blank, Delete, Deleted, Erase},
+    commands::{Blank, Delete, Erase},
     store,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         User,
         audit::{self, Act, Witness},
         commands::wrong_password,
-        second_factor::{code_unreadable, code_wrong, service::Shows},
+        second_factor::{commands::is_right, service::Shows},
         service::{Accounts, ById},
     },
     identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
@@ -34,15 +34,9 @@ impl Accounts {
         let (blank, role) = (self.blank(&account.user), account.user.role);
         let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
         let unit = Delete { own, role, blank };
-        let is_right = |done: &Deleted| *done != Deleted::CodeWrong;
-        match self.judge(deadline, counted, unit, is_right).await? {
-            Deleted::Done(ended) => {
-                self.tokens.end(caller.user, ended, self.ambient.now());
-                Ok(())
-            }
-            Deleted::CodeWrong | Deleted::NeedsCode => Err(code_wrong("code")),
-            Deleted::CodeUnreadable => Err(code_unreadable()),
-        }
+        let ended = self.attempted(deadline, counted, unit, is_right).await??;
+        self.tokens.end(caller.user, ended, self.ambient.now());
+        Ok(())
     }
 
     /// Erases another account.

@@ -61,7 +61,7 @@ impl UnitOfWork for Refund {
 
 /// A unit of work that something secret was shown for, and gives its attempt back where that was right.
 #[derive(Debug, Clone)]
-pub struct Judged<U: UnitOfWork> {
+pub struct Attempted<U: UnitOfWork> {
     /// The work.
     pub unit: U,
     /// What the attempt was counted by.
@@ -72,7 +72,7 @@ pub struct Judged<U: UnitOfWork> {
     pub now: Instant,
 }
 
-impl<U: UnitOfWork> UnitOfWork for Judged<U> {
+impl<U: UnitOfWork> UnitOfWork for Attempted<U> {
     type Output = U::Output;
 
     async fn run(&self, tx: &Tx) -> Result<U::Output, Fault> {

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::{
-    commands::{Judged, Refund, Reserve},
+    commands::{Attempted, Refund, Reserve},
     store::Counted,
 };
 use crate::{
@@ -75,14 +75,14 @@ impl Accounts {
 
     /// Does what an attempt was taken for, and gives the attempt back in the same transaction if nothing
     /// was wrong.
-    pub(in crate::accounts) async fn judge<U: UnitOfWork>(
+    pub(in crate::accounts) async fn attempted<U: UnitOfWork>(
         &self,
         deadline: Deadline,
         counted: Counted,
         unit: U,
         is_right: fn(&U::Output) -> bool,
     ) -> Result<U::Output, Fault> {
-        let unit = Judged { unit, counted, is_right, now: self.ambient.now() };
+        let unit = Attempted { unit, counted, is_right, now: self.ambient.now() };
         self.store.run_aside(deadline, unit).await
     }
 

@@ -192,57 +192,60 @@ pub struct Own {
     pub witness: Witness,
 }
 
-/// What came of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Done<T> {
-    /// It is done.
-    Done(T),
+/// Why nothing was done, although the password was right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotDone {
     /// The code was wrong.
     Wrong,
-    /// Nothing was done: nobody can tell whether the code was right.
+    /// Nobody can tell whether the code was right.
     Unreadable,
-    /// Nothing was done: a second factor is on, and a code of it is needed.
+    /// A second factor is on, and a code of it is needed.
     NeedsCode,
-    /// Nothing was done: no second factor is on, or none was enrolled.
+    /// No second factor is on, or none was enrolled.
     NotThere,
 }
 
-impl<T> Done<T> {
-    /// Whether no code was wrong.
-    pub const fn is_right(&self) -> bool {
-        !matches!(self, Self::Wrong)
-    }
+/// What came of it.
+pub type Done<T> = Result<T, NotDone>;
+
+/// Whether no code was wrong.
+pub const fn is_right<T>(done: &Done<T>) -> bool {
+    !matches!(done, Err(NotDone::Wrong))
 }
 
-/// What it was found to be, with everything locked.
-enum Checked {
+/// The account that it was found to be good for.
+pub enum Checked {
+    /// With its second factor.
     Right(Box<Account>),
-    Wrong,
-    Unreadable,
-    NeedsCode,
-    /// No second factor is on. Of the code nothing was looked at.
-    Off,
-    Earlier,
+    /// Without: none is on. Of the code nothing was looked at.
+    Off(Box<Account>),
 }
 
 impl Own {
-    async fn check(&self, tx: &Tx) -> Result<Checked, Fault> {
+    /// Locks the account; nothing if this request was answered before.
+    async fn check(&self, tx: &Tx) -> Result<Done<Option<Checked>>, Fault> {
         let account = accounts::lock(tx, self.user).await?;
         let (account, earlier) = resume(tx, account, self.user, &self.once, None).await?;
-        Ok(if earlier.is_some() {
-            Checked::Earlier
-        } else if account.password_hash != self.verified {
+        if earlier.is_some() {
+            return Ok(Ok(None));
+        }
+        Ok(self.check_locked(tx, account).await?.map(Some))
+    }
+
+    /// Whether it is good for this account, which is locked. `PERMISSION_DENIED` where the password changed
+    /// since it was verified.
+    pub async fn check_locked(&self, tx: &Tx, account: Account) -> Result<Done<Checked>, Fault> {
+        if account.password_hash != self.verified {
             return Err(wrong_password());
-        } else if store::is_on(tx, self.user).await? {
-            let judged = self.second.judge(tx, &account, true, None, &self.witness).await?;
-            match judged {
-                Judged::Passed { .. } => Checked::Right(Box::new(account)),
-                Judged::Needs(_) => Checked::NeedsCode,
-                Judged::Unreadable => Checked::Unreadable,
-                Judged::Wrong => Checked::Wrong,
-            }
-        } else {
-            Checked::Off
+        }
+        if !store::is_on(tx, self.user).await? {
+            return Ok(Ok(Checked::Off(Box::new(account))));
+        }
+        Ok(match self.second.judge(tx, &account, true, None, &self.witness).await? {
+            Judged::Passed { .. } => Ok(Checked::Right(Box::new(account))),
+            Judged::Needs(_) => Err(NotDone::NeedsCode),
+            Judged::Unreadable => Err(NotDone::Unreadable),
+            Judged::Wrong => Err(NotDone::Wrong),
         })
     }
 }
@@ -260,14 +263,11 @@ impl UnitOfWork for Enrol {
     type Output = Done<()>;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        match self.own.check(tx).await? {
-            Checked::Right(_) | Checked::Off | Checked::Earlier => {}
-            Checked::Wrong => return Ok(Done::Wrong),
-            Checked::Unreadable => return Ok(Done::Unreadable),
-            Checked::NeedsCode => return Ok(Done::NeedsCode),
+        if let Err(not) = self.own.check(tx).await? {
+            return Ok(Err(not));
         }
         store::put_pending(tx, self.own.user, &self.sealed, self.own.witness.now).await?;
-        Ok(Done::Done(()))
+        Ok(Ok(()))
     }
 }
 
@@ -334,14 +334,14 @@ impl UnitOfWork for Confirm {
         let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
         let (_, standing) = self.second.standing(tx, &account.user, now).await?;
         if standing.pending.is_none() {
-            return Ok(Done::NotThere);
+            return Ok(Err(NotDone::NotThere));
         }
         let Some(step) = second_factor::first(&standing, &self.code, now) else {
             failed(tx, self.user, &Shown::Code(String::new()), &self.witness).await?;
-            return Ok(Done::Wrong);
+            return Ok(Err(NotDone::Wrong));
         };
         let on = (&self.second, step, standing.on.is_some());
-        turn_on(tx, &account, on, Some(self.session), &self.witness).await.map(Done::Done)
+        turn_on(tx, &account, on, Some(self.session), &self.witness).await.map(Ok)
     }
 }
 
@@ -357,11 +357,9 @@ impl UnitOfWork for Regenerate {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let account = match self.own.check(tx).await? {
-            Checked::Right(account) => account,
-            Checked::Wrong => return Ok(Done::Wrong),
-            Checked::Unreadable => return Ok(Done::Unreadable),
-            Checked::NeedsCode => return Ok(Done::NeedsCode),
-            Checked::Off | Checked::Earlier => return Ok(Done::NotThere),
+            Ok(Some(Checked::Right(account))) => account,
+            Ok(_) => return Ok(Err(NotDone::NotThere)),
+            Err(not) => return Ok(Err(not)),
         };
         let Own { user, second, witness, .. } = &self.own;
         store::replace_recovery(tx, *user, second.fresh(), witness.now).await?;
@@ -369,7 +367,7 @@ impl UnitOfWork for Regenerate {
         audit::store::record(tx, entry).await?;
         let text = |Said { name, at, address }| Text::RecoveryCodesMade { name, at, address };
         tell(tx, &second.done, &account.user, witness, text).await?;
-        Ok(Done::Done(()))
+        Ok(Ok(()))
     }
 }
 
@@ -388,12 +386,10 @@ impl UnitOfWork for Disable {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let account = match self.own.check(tx).await? {
-            Checked::Right(account) => *account,
-            Checked::Wrong => return Ok(Done::Wrong),
-            Checked::Unreadable => return Ok(Done::Unreadable),
-            Checked::NeedsCode => return Ok(Done::NeedsCode),
-            Checked::Off => return Ok(Done::NotThere),
-            Checked::Earlier => return Ok(Done::Done(None)),
+            Ok(Some(Checked::Right(account))) => *account,
+            Ok(Some(Checked::Off(_))) => return Ok(Err(NotDone::NotThere)),
+            Ok(None) => return Ok(Ok(None)),
+            Err(not) => return Ok(Err(not)),
         };
         let Own { user, second, once, witness, .. } = &self.own;
         if second.factors.required(account.user.role) {
@@ -411,7 +407,7 @@ impl UnitOfWork for Disable {
             audited: Some((Act::SecondFactorDisabled, witness)),
         };
         finish(tx, account, act, once, witness.now).await?;
-        Ok(Done::Done(Some(ended)))
+        Ok(Ok(Some(ended)))
     }
 }
 

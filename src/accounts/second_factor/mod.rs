@@ -106,7 +106,7 @@ impl SecondFactors {
         recovery: Vec<RecoveryHash>,
         now: Instant,
     ) -> Result<Standing, Fault> {
-        let on = row.on.as_ref().map(|on| {
+        let on: Option<Result<_, Fault>> = row.on.as_ref().map(|on| {
             let secret = self.open(user, &on.sealed)?;
             Ok(Factor { secret, last_step: on.last_step, since: on.since })
         });

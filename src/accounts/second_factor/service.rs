@@ -4,7 +4,9 @@ use secrecy::SecretString;
 
 use super::{
     Seen, Typed, challenge_refused, code_unreadable, code_wrong,
-    commands::{Confirm, Disable, Done, Enrol, EnrolAtLogIn, Own, Regenerate, Reset, Second},
+    commands::{
+        Confirm, Disable, Enrol, EnrolAtLogIn, NotDone, Own, Regenerate, Reset, Second, is_right,
+    },
     required, store, wrong_state,
 };
 use crate::{
@@ -102,9 +104,7 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
         let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
-        let enrolled_now =
-            self.judge(deadline, counted, Enrol { own, sealed }, Done::is_right).await?;
-        done(enrolled_now)?;
+        self.attempted(deadline, counted, Enrol { own, sealed }, is_right).await??;
         Ok(enrolled)
     }
 
@@ -142,8 +142,7 @@ impl Accounts {
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let session = caller.session;
         let unit = Confirm { user, session, code, second, witness };
-        let confirmed = self.judge(deadline, counted, unit, Done::is_right).await?;
-        let ended = done(confirmed)?;
+        let ended = self.attempted(deadline, counted, unit, is_right).await??;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)
     }
@@ -158,8 +157,7 @@ impl Accounts {
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, counted, codes) = self.own(deadline, account, shows, origin).await?;
-        let made = self.judge(deadline, counted, Regenerate { own }, Done::is_right).await?;
-        done(made)?;
+        self.attempted(deadline, counted, Regenerate { own }, is_right).await??;
         Ok(codes)
     }
 
@@ -180,8 +178,7 @@ impl Accounts {
         let account = self.own_account(deadline, caller.user).await?;
         let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
-        let disabled = self.judge(deadline, counted, unit, Done::is_right).await?;
-        if let Some(ended) = done(disabled)? {
+        if let Some(ended) = self.attempted(deadline, counted, unit, is_right).await?? {
             self.tokens.end(caller.user, ended, self.ambient.now());
         }
         Ok(())
@@ -287,7 +284,7 @@ impl Accounts {
     }
 
     /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
-    /// password. What it was counted by comes back, to be given to [`Self::judge`].
+    /// password. What it was counted by comes back, to be given to [`Self::attempted`].
     pub(in crate::accounts) async fn own(
         &self,
         deadline: Deadline,
@@ -321,12 +318,13 @@ impl Accounts {
 }
 
 /// What a caller who is logged in is told.
-fn done<T>(done: Done<T>) -> Result<T, Fault> {
-    match done {
-        Done::Done(what) => Ok(what),
-        Done::Wrong | Done::NeedsCode => Err(code_wrong("code")),
-        Done::Unreadable => Err(code_unreadable()),
-        Done::NotThere => Err(wrong_state("not enrolled")),
+impl From<NotDone> for Fault {
+    fn from(not: NotDone) -> Self {
+        match not {
+            NotDone::Wrong | NotDone::NeedsCode => code_wrong("code"),
+            NotDone::Unreadable => code_unreadable(),
+            NotDone::NotThere => wrong_state("not enrolled"),
+        }
     }
 }
 

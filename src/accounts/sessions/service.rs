@@ -114,7 +114,7 @@ impl Accounts {
         let unit = Begin { session: session_of, challenge, second, notice, lifetimes, witness };
         // Where it is refused nobody looked at what was shown, or the password was right.
         let is_right = |begun: &Begun| !matches!(begun, Begun::Wrong);
-        let begun = self.judge(deadline, counted, unit, is_right).await?;
+        let begun = self.attempted(deadline, counted, unit, is_right).await?;
         let started = match begun {
             Begun::Begun(started) => *started,
             Begun::Needs(need) => return Ok(Log::Needs(need)),

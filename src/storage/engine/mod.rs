@@ -189,12 +189,17 @@ pub fn commit_fault(error: &DbErr) -> Fault {
     match class(error) {
         Class::Contention => Fault::internal(error.to_string()).again(Again::Contention),
         Class::Other if database_error(error).is_some() => Fault::internal(error.to_string()),
-        _ => Fault::new(
-            Reason::OutcomeUnknown,
-            "the database connection broke during the commit; retry with the same request_id",
-        )
-        .log(error.to_string()),
+        _ => unknown().log(error.to_string()),
     }
+}
+
+/// Nobody can tell whether it was committed.
+pub(super) fn unknown() -> Fault {
+    Fault::new(
+        Reason::OutcomeUnknown,
+        "the connection to the database was lost, perhaps after the change; retry with the same \
+         request_id",
+    )
 }
 
 fn unavailable(error: &DbErr) -> Fault {

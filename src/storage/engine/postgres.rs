@@ -22,6 +22,7 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
+        // And no least number: while the pool is closed sqlx 0.9 tries to open those without end or pause.
         // The server starts, and says that it is not ready, also while the database is away.
         .connect_lazy(true)
         .acquire_timeout(settings.acquire_timeout)

@@ -33,6 +33,8 @@ struct State {
     cut: watch::Sender<u64>,
     refusing: AtomicBool,
     holding: watch::Sender<bool>,
+    /// Counts the times that connections fell silent.
+    silenced: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -46,6 +48,7 @@ impl Proxy {
             cut: watch::Sender::new(0),
             refusing: AtomicBool::new(false),
             holding: watch::Sender::new(false),
+            silenced: watch::Sender::new(0),
         });
         let weak = Arc::downgrade(&state);
         let mut ended = state.cut.subscribe();
@@ -73,6 +76,12 @@ impl Proxy {
         self.state.cut.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Lets nothing more through on the connections there are, as when the machine behind them is gone.
+    /// They are not closed. New ones are as before.
+    pub fn silence(&self) {
+        self.state.silenced.send_modify(|times| *times += 1);
+    }
+
     /// Closes new connections as soon as they come, or no longer.
     pub fn refuse(&self, refusing: bool) {
         self.state.refusing.store(refusing, Ordering::SeqCst);
@@ -91,7 +100,7 @@ impl Drop for Proxy {
 }
 
 async fn join(client: TcpStream, state: Arc<State>) -> io::Result<()> {
-    let mut cut = state.cut.subscribe();
+    let (mut cut, mut silenced) = (state.cut.subscribe(), state.silenced.subscribe());
     let server = TcpStream::connect(state.upstream).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
@@ -104,10 +113,18 @@ async fn join(client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let there = pump(from_client, to_server, state.delay, free.subscribe());
     let back = pump(from_server, to_client, state.delay, state.holding.subscribe());
     drop(state);
+    // Not dropped with the loser of the race, which would close the connection.
+    tokio::pin!(there, back);
     tokio::select! {
-        done = there => done,
-        done = back => done,
+        done = &mut there => done,
+        done = &mut back => done,
         _ = cut.changed() => Ok(()),
+        is_there = silenced.changed() => {
+            if is_there.is_ok() {
+                let _ = cut.changed().await;
+            }
+            Ok(())
+        }
     }
 }
 

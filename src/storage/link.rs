@@ -1,0 +1,260 @@
+//! The connections to a database, and the turns at them. When the database falls silent all of them are
+//! given up together.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant as Moment,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork, engine, late};
+use crate::kernel::fault::{Again, Fault};
+
+/// How often the same unit of work is run before its caller is told that the server is busy.
+const ATTEMPTS: u32 = 8;
+/// The part of the connections that is kept for units which many wait with: one in so many.
+const ASIDE: usize = 4;
+/// How long the database may say nothing before its connections are given up: longer than one that is only
+/// busy lets such a small question wait, and much shorter than the quarter of an hour after which TCP notices
+/// that nobody is there any more, as after a failover.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Turns {
+    /// To change something.
+    Write,
+    /// The same for units of which many wait for the same rows.
+    Aside,
+    /// To read.
+    Read,
+}
+
+/// These connections were given up. What became of the work is not known.
+#[derive(Debug)]
+pub(super) struct Lost;
+
+/// The connections.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) engine: Engine,
+    /// Where units of work run. SQLite has one writer at a time, so this pool has one connection.
+    pub(super) writer: DatabaseConnection,
+    /// Where reads run.
+    pub(super) reader: DatabaseConnection,
+    /// Where the server looks after itself, however busy the others are.
+    pub(super) control: DatabaseConnection,
+    statement_timeout: Duration,
+    /// How much may be under way or waiting.
+    room: Arc<Semaphore>,
+    /// One for each connection. Callers wait here and not for the pool, so that a pool that keeps
+    /// somebody waiting means that the database is away, and so that who leaves stops waiting.
+    write_turns: Arc<Semaphore>,
+    aside_turns: Arc<Semaphore>,
+    read_turns: Arc<Semaphore>,
+    /// When it answered last; nothing before it ever did, or when these were given up.
+    heard: Mutex<Option<Moment>>,
+    lost: CancellationToken,
+}
+
+impl Link {
+    pub(super) async fn connect(settings: &Settings) -> Result<Self, Fault> {
+        let pools = engine::connect(settings).await?;
+        let aside = pools.writers / ASIDE;
+        let write_turns = Arc::new(Semaphore::new(pools.writers - aside));
+        let aside_turns =
+            if aside == 0 { Arc::clone(&write_turns) } else { Arc::new(Semaphore::new(aside)) };
+        let read_turns = match pools.readers {
+            Some(readers) => Arc::new(Semaphore::new(readers)),
+            None => Arc::clone(&write_turns),
+        };
+        Ok(Self {
+            engine: pools.engine,
+            writer: pools.writer,
+            reader: pools.reader,
+            control: pools.control,
+            statement_timeout: settings.statement_timeout,
+            room: Arc::new(Semaphore::new(settings.max_in_flight)),
+            write_turns,
+            aside_turns,
+            read_turns,
+            heard: Mutex::default(),
+            lost: CancellationToken::new(),
+        })
+    }
+
+    /// Notes whether the database answered, and says whether it is time to give these connections up: once,
+    /// and only if they ever worked. A file does not fall silent, and one in memory has no other connection.
+    pub(super) fn is_lost_after(&self, answered: bool, now: Moment) -> bool {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered {
+            *heard = Some(now);
+        }
+        let is_silent = |last: &mut Moment| now.duration_since(*last) >= SILENCE;
+        self.engine == Engine::Postgres && heard.take_if(is_silent).is_some()
+    }
+
+    /// Nobody waits for these connections any more. What is under way on them is not stopped: each goes when
+    /// its work is done, or when TCP says that nobody is there.
+    pub(super) fn give_up(&self) {
+        self.lost.cancel();
+    }
+
+    /// Closes the connections, after the work under way on them.
+    pub(super) async fn close(&self) {
+        for pool in [&self.writer, &self.reader, &self.control] {
+            if let Err(error) = pool.clone().close().await {
+                tracing::warn!(%error, "closing the database connections");
+            }
+        }
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn turn(&self, turns: Turns) -> Result<OwnedSemaphorePermit, Fault> {
+        let turns = match turns {
+            Turns::Write => &self.write_turns,
+            Turns::Aside => &self.aside_turns,
+            Turns::Read => &self.read_turns,
+        };
+        let turn = Arc::clone(turns).acquire_owned().await;
+        turn.map_err(|_| Fault::internal("the store is closed"))
+    }
+
+    /// Waits for a turn, and does the work when it comes, in a task of its own. Who leaves while still
+    /// waiting waits no longer; what has begun is finished.
+    pub(super) async fn task<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        turns: Turns,
+        work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    ) -> Result<Result<T, Fault>, Lost> {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Ok(Err(Fault::overloaded(Duration::from_millis(100))));
+        };
+        let turn = match tokio::time::timeout_at(deadline.0, self.turn(turns)).await {
+            Ok(Ok(turn)) if deadline.left() >= TOO_LATE => turn,
+            Ok(Err(fault)) => return Ok(Err(fault)),
+            Ok(Ok(_)) | Err(_) => return Ok(Err(late())),
+        };
+        self.unless_lost(async move {
+            let guard = engine::Unfinished::new();
+            let result = work.await;
+            guard.finished();
+            drop((turn, place));
+            result
+        })
+        .await
+    }
+
+    /// Does the work in a task of its own, and waits for it unless these connections are given up.
+    pub(super) async fn unless_lost<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+    ) -> Result<Result<T, Fault>, Lost> {
+        tokio::select! {
+            biased;
+            done = tokio::spawn(work) => Ok(done
+                .unwrap_or_else(|error| Err(Fault::internal(format!("a storage task: {error}"))))),
+            () = self.lost.cancelled() => Err(Lost),
+        }
+    }
+
+    pub(super) async fn query<Q: Query>(
+        &self,
+        pool: &DatabaseConnection,
+        query: Q,
+    ) -> Result<Q::Output, Fault> {
+        let at = Snapshot { inner: pool.clone(), engine: self.engine };
+        let mut attempt = 1;
+        loop {
+            match query.run(&at).await {
+                Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    pub(super) async fn attempts<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        unit: &U,
+    ) -> Result<U::Output, Fault> {
+        let mut attempt = 1;
+        loop {
+            let result = self.attempt(deadline, unit).await;
+            let Err(fault) = &result else { return result };
+            if fault.may_run_again() == Again::No {
+                return result;
+            }
+            if attempt == ATTEMPTS {
+                tracing::warn!(%fault, attempt, "giving up a unit of work");
+                return match fault.may_run_again() {
+                    Again::Contention => Err(Fault::overloaded(Duration::from_millis(200))
+                        .log(format!("contention: {fault}"))),
+                    Again::No | Again::Connection => result,
+                };
+            }
+            tracing::debug!(%fault, attempt, "running a unit of work again");
+            attempt += 1;
+        }
+    }
+
+    async fn attempt<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        unit: &U,
+    ) -> Result<U::Output, Fault> {
+        if deadline.left() < TOO_LATE {
+            return Err(late());
+        }
+        #[expect(clippy::disallowed_methods, reason = "the one place that opens transactions")]
+        let begun = self.writer.begin_with_options(self.engine.write_mode()).await;
+        let tx = Tx { inner: begun.map_err(|e| engine::fault(&e))?, engine: self.engine };
+        // Beginning may have taken a while.
+        let bound =
+            if deadline.left() < TOO_LATE { Err(late()) } else { self.bound(&tx, deadline).await };
+        let result = match bound {
+            Ok(()) => unit.run(&tx).await,
+            Err(fault) => Err(fault),
+        };
+        match result {
+            Ok(output) => {
+                tx.inner.commit().await.map_err(|e| engine::commit_fault(&e))?;
+                Ok(output)
+            }
+            Err(fault) => {
+                // Said explicitly: the rollback of a dropped transaction happens some time later.
+                if let Err(error) = tx.inner.rollback().await {
+                    tracing::debug!(%error, "rolling back");
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Hands the deadline to PostgreSQL where it is not what the connection is set to.
+    async fn bound(&self, tx: &Tx, deadline: Deadline) -> Result<(), Fault> {
+        let left = deadline.left();
+        let usual = self.statement_timeout;
+        // A round trip is not worth it for a deadline that is about the usual one.
+        let about = usual.mul_f32(0.9)..=usual.mul_f32(1.1);
+        if self.engine != Engine::Postgres || about.contains(&left) {
+            return Ok(());
+        }
+        let millis = left.as_millis().max(1);
+        tx.inner
+            .execute_unprepared(&format!("SET LOCAL statement_timeout = {millis}"))
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        Ok(())
+    }
+}
