@@ -150,6 +150,7 @@ fn mail(
         master: master.clone(),
         texts,
         carrier,
+        look: config.mail.look,
         under_way: TaskTracker::new(),
     }))
 }

@@ -107,7 +107,6 @@ impl Accounts {
         deadline: Deadline,
         new: NewUser,
         once: Once,
-        origin: &Origin,
     ) -> Result<Option<User>, Fault> {
         if new.role == Role::Provider && !self.provider_sign_up {
             return Err(Fault::new(
@@ -116,7 +115,7 @@ impl Accounts {
             ));
         }
         if self.verify_email {
-            self.apply(deadline, new, once, origin).await?;
+            self.apply(deadline, new, once).await?;
             return Ok(None);
         }
         self.make(deadline, new, None, once).await.map(Some)
@@ -176,8 +175,8 @@ impl Accounts {
         }
     }
 
-    /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong and
-    /// disabled answer the same after the same work. `device` is what a device was given at an earlier
+    /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong, disabled
+    /// and, where addresses are verified, unverified answer the same after the same work. `device` is what a device was given at an earlier
     /// log-in, or empty.
     pub async fn log_in(
         &self,
@@ -189,11 +188,15 @@ impl Accounts {
     ) -> Result<LogIn, Fault> {
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
         let known = account.as_ref().and_then(|a| self.keys.knows(device, a.user.id));
-        let counted = self.counted(&email, known.map(|_| device), &origin);
+        let by_device = account.as_ref().filter(|_| known.is_some()).map(|a| (device, a.user.id));
+        let counted = self.counted(&email, by_device, &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
         let right = self.guess(deadline, &counted, password.clone(), stored).await?;
         let user = account.as_ref().map(|account| account.user.id);
-        let Some(account) = account.filter(|account| right && !account.user.disabled) else {
+        let may = |user: &User| {
+            !user.disabled && (user.email_verified_at.is_some() || !self.verify_email)
+        };
+        let Some(account) = account.filter(|account| right && may(&account.user)) else {
             let witness = self.witness(None, origin, self.ambient.now());
             self.store.run(deadline, Failed { user, witness }).await?;
             return Err(log_in_failed());
@@ -276,7 +279,7 @@ impl Accounts {
         let unit = ChangePassword {
             user: caller.user,
             verified,
-            new_hash: self.hasher.hash(new).await?,
+            new_hash: self.hash_after(deadline, &counted, new).await?,
             session: caller.session,
             letter,
             once,

@@ -8,6 +8,8 @@ use super::{MailConfig, MailTransport, reader::Reader};
 
 /// How long a letter may take to leave, well below the time that a process has for it.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How often to look for letters that wait, on average.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the section `mail`. Whether the server, the sender and the templates can be used is seen at the start.
 pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
@@ -40,6 +42,7 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
         pages_url: pages,
         templates_folder: reader.optional_path("mail.templates_folder"),
         patience: PATIENCE,
+        look: LOOK,
     }
 }
 

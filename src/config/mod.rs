@@ -224,6 +224,8 @@ pub struct MailConfig {
     pub templates_folder: Option<PathBuf>,
     /// How long a letter may take to leave. No setting: nobody but tests wants another one.
     pub patience: Duration,
+    /// How often to look for letters that wait, on average. No setting either.
+    pub look: Duration,
 }
 
 /// How letters leave.

@@ -68,6 +68,8 @@ impl AuthService for Auth {
         let password = SecretString::from(std::mem::take(&mut message.password));
         let fits = password::check(&password, self.shortest_password);
         if violations.keep("password", fits).is_some() {
+            // Before the first thing that takes a while.
+            self.accounts.letter_attempt(deadline, &origin).await?;
             let name = display_name.as_deref().unwrap_or_default();
             let email = email.as_ref().map_or("", Email::as_str);
             if let Some(weak) = self.accounts.weakness(password.clone(), name, email).await? {
@@ -81,7 +83,7 @@ impl AuthService for Auth {
             return Err(Fault::unchecked().into());
         };
         let new = NewUser { display_name, email, password, role, time_zone };
-        let user = self.accounts.sign_up(deadline, new, once, &origin).await?;
+        let user = self.accounts.sign_up(deadline, new, once).await?;
         let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
         Ok(Response::new(pb::SignUpResponse { user, verification_sent }))
     }

@@ -17,6 +17,9 @@ use crate::kernel::{id::UserId, time::Instant};
 /// What attempts are counted by: a hash, so that the table tells nobody's address.
 pub type Key = [u8; 32];
 
+/// From how many devices that it knows an account may be guessed at in full.
+const DEVICES: u32 = 5;
+
 /// Delays that follow each other sooner are told of once.
 const QUIET: TimeDelta = TimeDelta::minutes(10);
 
@@ -40,6 +43,9 @@ pub struct Policy {
 pub struct Policies {
     /// At one account, and from each device that it knows.
     pub account: Policy,
+    /// At one account from all devices that it knows, passwords and codes each: whoever had the password once
+    /// may have had many devices made known.
+    pub known: Policy,
     /// From one address.
     pub address: Policy,
     /// At all accounts, from devices that these do not know.
@@ -69,8 +75,10 @@ impl Policies {
             longest: TimeDelta::minutes(15),
             alarm: false,
         };
+        let known = Policy { free: account.free * DEVICES, forget: each(hour, DEVICES), ..account };
         Self {
             account,
+            known,
             code: Policy { longest: hour, ..account },
             address: Policy {
                 free: address,
@@ -225,6 +233,16 @@ impl Keys {
     /// For a device that is known.
     pub fn device(&self, word: &str) -> Key {
         self.key(b"device", word.as_bytes())
+    }
+
+    /// For all devices that an account knows.
+    pub fn devices(&self, user: UserId) -> Key {
+        self.key(b"devices", user.0.as_bytes())
+    }
+
+    /// For the second step of log-ins from all of them.
+    pub fn devices_code(&self, user: UserId) -> Key {
+        self.key(b"devices code", user.0.as_bytes())
     }
 
     /// For the second step of a log-in: by account, or by the device where it is known.

@@ -28,8 +28,6 @@ use crate::{
 const SEALED: &str = "letters";
 /// What the hashes of their recipients are made for.
 const RECIPIENTS: &str = "letter recipients";
-/// How often to look for letters that wait, on average.
-const LOOK: Duration = Duration::from_secs(1);
 /// For taking letters and noting what became of them.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
@@ -50,6 +48,8 @@ pub struct Inner {
     pub texts: Texts,
     /// How they leave.
     pub carrier: Carrier,
+    /// How often to look for letters that wait, on average.
+    pub look: Duration,
     /// What was taken and is on its way. Whoever stops sending does not stop that.
     pub under_way: TaskTracker,
 }
@@ -93,14 +93,16 @@ impl Mail {
         inner.master.all_derived(RECIPIENTS).iter().map(|key| recipient(key, to)).collect()
     }
 
-    /// When to look for letters again: in half a second to one and a half.
+    /// When to look for letters again: after half of the usual time to one and a half of it; never where no
+    /// mail is sent.
     ///
     /// Not as soon as one is written, and not at moments that can be known. What it takes of the machine to
     /// send a letter holds up whatever is asked for meanwhile, and would tell whoever asks for something right
     /// after a request whether there was a letter.
     pub fn next_look(&self) -> Duration {
-        let random = self.0.as_ref().map_or(0, |inner| u16::from_be_bytes(inner.ambient.bytes()));
-        LOOK / 2 + LOOK * u32::from(random) / u32::from(u16::MAX)
+        let Some(inner) = &self.0 else { return Duration::MAX };
+        let random = u16::from_be_bytes(inner.ambient.bytes());
+        inner.look / 2 + inner.look * u32::from(random) / u32::from(u16::MAX)
     }
 
     /// Sends all letters that are due, and says how many left.

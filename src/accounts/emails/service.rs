@@ -41,9 +41,7 @@ impl Accounts {
         deadline: Deadline,
         new: NewUser,
         once: Once,
-        origin: &Origin,
     ) -> Result<(), Fault> {
-        self.letter_attempt(deadline, origin).await?;
         let password_hash = self.hasher.hash(new.password).await?;
         let account = self.store.read(deadline, ByEmail(new.email.clone())).await?;
         let applicant = Applicant {
@@ -183,7 +181,7 @@ impl Accounts {
         let unit = Reset {
             code: code.hash(),
             user: user.id,
-            new_hash: self.hasher.hash(new).await?,
+            new_hash: self.hash_after(deadline, &counted, new).await?,
             letter: self.password_notice(&reader, now, &origin)?,
             once: once.clone(),
             witness: self.witness(Some(user.id), origin, now),
@@ -212,6 +210,7 @@ impl Accounts {
         if self.store.read(deadline, earlier).await?.is_some() {
             return Ok(());
         }
+        self.letter_attempt(deadline, &origin).await?;
         let account = self.store.read(deadline, ById(caller.user)).await?;
         let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
         let counted = self.own_attempt(caller.user, &origin);
@@ -359,8 +358,9 @@ impl Accounts {
         Err(Fault::new(Reason::MailOff, "this server sends no mail; ask an admin"))
     }
 
-    /// Letters to strangers are counted by who asks for them too, so that nobody has many people written to.
-    async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
+    /// Sign-ups, and letters to strangers, are counted by who asks for them too, so that nobody makes many
+    /// accounts or has many people written to.
+    pub async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
         let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
         self.reserve(deadline, &counted).await

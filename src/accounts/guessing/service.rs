@@ -1,5 +1,7 @@
 //! The gate of everything secret that callers give us.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use super::{
@@ -9,22 +11,37 @@ use super::{
 use crate::{
     accounts::service::Accounts,
     identity::{Origin, email::Email},
-    kernel::{fault::Fault, id::UserId},
+    kernel::{
+        fault::{Fault, Kind, Reason},
+        id::UserId,
+    },
     storage::{Deadline, UnitOfWork},
 };
 
+/// For work that no caller waits for.
+const BACKGROUND: Duration = Duration::from_secs(5);
+
+/// Whether a fault is about the server alone, and surely nothing was changed: the attempt was not given back.
+fn nothing_was_wrong(fault: &Fault) -> bool {
+    let kind = fault.reason().kind();
+    let is_ours = matches!(kind, Kind::Unavailable | Kind::DeadlineExceeded | Kind::Internal);
+    (is_ours || fault.reason() == Reason::Overloaded) && fault.reason() != Reason::OutcomeUnknown
+}
+
 impl Accounts {
-    /// What a log-in is counted by. A device that the account knows counts by itself, so that nobody
-    /// elsewhere can delay it.
+    /// What a log-in is counted by. A device that the account knows counts by itself and with the others that
+    /// it knows, so that nobody elsewhere can delay it.
     pub(in crate::accounts) fn counted(
         &self,
         email: &Email,
-        device: Option<&str>,
+        device: Option<(&str, UserId)>,
         origin: &Origin,
     ) -> Counted {
         let (keys, policies) = (&self.keys, &self.policies);
         let mut by = match device {
-            Some(device) => vec![(keys.device(device), policies.account)],
+            Some((device, user)) => {
+                vec![(keys.device(device), policies.account), (keys.devices(user), policies.known)]
+            }
             None => vec![(keys.account(email), policies.account), (keys.in_all(), policies.in_all)],
         };
         by.extend(origin.address.map(|address| (keys.address(address), policies.address)));
@@ -74,7 +91,7 @@ impl Accounts {
     }
 
     /// Does what an attempt was taken for, and gives the attempt back in the same transaction if nothing
-    /// was wrong.
+    /// was wrong. What the server itself could not do costs no attempt either.
     pub(in crate::accounts) async fn attempted<U: UnitOfWork>(
         &self,
         deadline: Deadline,
@@ -82,8 +99,32 @@ impl Accounts {
         unit: U,
         is_right: fn(&U::Output) -> bool,
     ) -> Result<U::Output, Fault> {
-        let unit = Attempted { unit, counted, is_right, now: self.ambient.now() };
-        self.store.run_aside(deadline, unit).await
+        let now = self.ambient.now();
+        let unit = Attempted { unit, counted: counted.clone(), is_right, now };
+        let done = self.store.run_aside(deadline, unit).await;
+        if done.as_ref().is_err_and(nothing_was_wrong) {
+            let accounts = self.clone();
+            // The caller has waited long enough.
+            tokio::spawn(async move {
+                let given = accounts.give_back(Deadline::after(BACKGROUND), &counted).await;
+                given.inspect_err(|fault| tracing::warn!(%fault, "giving an attempt back"))
+            });
+        }
+        done
+    }
+
+    /// Hashes a new password after an attempt that was right.
+    pub(in crate::accounts) async fn hash_after(
+        &self,
+        deadline: Deadline,
+        counted: &Counted,
+        new: SecretString,
+    ) -> Result<String, Fault> {
+        let hashed = self.hasher.hash(new).await;
+        if hashed.is_err() {
+            self.give_back(deadline, counted).await?;
+        }
+        hashed
     }
 
     /// Gives back an attempt at which nothing was wrong.

@@ -212,9 +212,11 @@ impl Accounts {
         let challenge = self.read_challenge(challenge)?;
         let (user, device) = (challenge.user, challenge.device);
         let mut by = vec![(self.keys.code(user, device), self.policies.code)];
-        if !device.known {
-            by.push((self.keys.in_all(), self.policies.in_all));
-        }
+        by.push(if device.known {
+            (self.keys.devices_code(user), self.policies.known)
+        } else {
+            (self.keys.in_all(), self.policies.in_all)
+        });
         let counted = self.counted_by(by, &origin);
         self.reserve(deadline, &counted).await?;
         let shown = typed.shown(&self.second_factors, user);

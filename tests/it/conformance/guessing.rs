@@ -1,7 +1,9 @@
 //! Guessing passwords: how often, from where, and whom it delays.
 
 use chrono::TimeDelta;
-use daybook::grpc::proto::auth::{ChangePasswordRequest, LogInRequest, LogInResponse};
+use daybook::grpc::proto::auth::{
+    ChangePasswordRequest, LogInRequest, LogInResponse, Role, SignUpRequest,
+};
 use futures_util::future::join_all;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -9,7 +11,7 @@ use tonic_types::StatusExt as _;
 use super::behaviours;
 use crate::support::{
     World,
-    people::{PASSWORD, Person},
+    people::{PASSWORD, Person, sign_up},
     refusal::{reason_of, refused},
     rounds,
 };
@@ -19,6 +21,8 @@ behaviours!(
     unknown_accounts_are_delayed_alike,
     parallel_guesses_over_three_servers_overrun_nothing,
     a_device_that_is_known_is_not_delayed_by_others,
+    many_known_devices_are_no_more_guesses,
+    who_makes_many_accounts_is_delayed,
     right_passwords_are_never_counted,
     ones_own_password_is_guessed_by_the_same_rule,
 );
@@ -131,12 +135,54 @@ async fn a_device_that_is_known_is_not_delayed_by_others(world: World) {
     wait(&log_in(&world, email, PASSWORD, &device).await.unwrap_err());
 }
 
+/// Whoever had the password once may have had any number of devices made known.
+async fn many_known_devices_are_no_more_guesses(world: World) {
+    let person = world.customer().await;
+    let email = &person.user.email;
+    let mut devices = Vec::new();
+    for _ in 0..8 {
+        devices.push(log_in(&world, email, PASSWORD, "").await.unwrap().device_token);
+    }
+    let mut failed = 0;
+    for device in devices.iter().flat_map(|device| [device; 10]) {
+        match reason_of(&log_in(&world, email, WRONG, device).await.unwrap_err()).as_str() {
+            "LOG_IN_FAILED" => failed += 1,
+            "TOO_MANY_ATTEMPTS" => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!((failed, world.count(HASHED).await), (50, 50));
+    // What is not known counts by itself.
+    log_in(&world, email, PASSWORD, "").await.unwrap();
+}
+
+async fn who_makes_many_accounts_is_delayed(world: World) {
+    let person = world.customer().await;
+    let world = world.beside_with(&[("auth.attempts_per_address", "4")]).await;
+    // One more was made before.
+    for _ in 0..3 {
+        world.auth().sign_up(sign_up(Role::Customer)).await.unwrap();
+    }
+    let weak = SignUpRequest { password: "password1".to_owned(), ..sign_up(Role::Customer) };
+    for request in [sign_up(Role::Provider), weak.clone()] {
+        let status = world.auth().sign_up(request).await.unwrap_err();
+        assert!((wait(&status) - 1.0).abs() < 1e-6, "nothing is hashed, and no password looked at");
+    }
+    // Those who have an account notice nothing.
+    log_in(&world, &person.user.email, PASSWORD, "").await.unwrap();
+    world.forward(TimeDelta::seconds(1));
+    refused(world.auth().sign_up(weak).await, "INVALID_FIELDS");
+    wait(&world.auth().sign_up(sign_up(Role::Customer)).await.unwrap_err());
+}
+
 async fn right_passwords_are_never_counted(world: World) {
     let person = world.customer().await;
+    let counted = async || world.count("SELECT coalesce(sum(count), 0) FROM attempts").await;
+    let before = counted().await;
     for _ in 0..12 {
         log_in(&world, &person.user.email, PASSWORD, "").await.unwrap();
     }
-    assert_eq!(world.count("SELECT sum(count) FROM attempts").await, 0);
+    assert_eq!(counted().await, before);
 }
 
 async fn ones_own_password_is_guessed_by_the_same_rule(world: World) {

@@ -139,6 +139,27 @@ async fn log_ins_that_wait_for_each_other_leave_connections_to_everybody_else() 
     }
 }
 
+/// Of a log-in whose password was right something else could not be done: that is no guess.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_could_not_do_costs_no_attempt() {
+    const ATTEMPTS: &str = "SELECT coalesce(sum(count), 0) FROM attempts";
+    let settings = [("server.default_deadline_ms", "2000")];
+    let process = Process::start(Engine::Postgres, &settings).await;
+    let person = &process.customers(1).await[0];
+    let (holder, db) = (process.sql().await, process.sql().await);
+    let before = number(&db, ATTEMPTS).await;
+    holder.execute_unprepared("BEGIN; SELECT FROM users FOR UPDATE").await.unwrap();
+    let (email, password) = (person.user.email.clone(), PASSWORD.to_owned());
+    let request = LogInRequest { email, password, ..LogInRequest::default() };
+    let mut auth = AuthServiceClient::new(process.channel.clone());
+    let call = tokio::spawn(async move { auth.log_in(request).await });
+    until(10, "it waits", async || number(&db, WAITING).await == 1).await;
+    assert!(number(&db, ATTEMPTS).await > before, "an attempt was taken");
+    refused(call.await.unwrap(), "DEADLINE_EXCEEDED");
+    let given_back = async || number(&db, ATTEMPTS).await == before;
+    until(10, "it is given back", given_back).await;
+}
+
 /// The first plan of a statement is made while the tables are nearly empty, and is the last: it must not read
 /// all of a table that is small then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -236,6 +236,16 @@ impl MailServer {
         to_them(&found).unwrap()
     }
 
+    /// Waits for a letter to somebody whose subject begins with this. Letters may overtake each other.
+    pub async fn about(&self, to: &str, subject: &str) -> Received {
+        let mut inbox = self.inbox.clone();
+        let is_it = |letter: &&Received| letter.to == to && letter.subject.starts_with(subject);
+        let found = inbox.wait_for(|inbox| inbox.iter().any(|letter| is_it(&letter)));
+        let found = tokio::time::timeout(Duration::from_secs(20), found).await;
+        let Ok(Ok(found)) = found else { panic!("no {subject:?} to {to}: {:?}", self.all()) };
+        found.iter().find(is_it).cloned().unwrap()
+    }
+
     /// Waits for the first letter to somebody.
     pub async fn letter(&self, to: &str) -> Received {
         self.nth(1, to).await
@@ -250,12 +260,17 @@ impl World {
     /// A server on the same database that sends mail, and where it goes.
     pub async fn mailing(&self, settings: &[(&str, &str)]) -> (Self, MailServer) {
         let server = MailServer::start();
+        (self.mailing_to(&server, settings).await, server)
+    }
+
+    /// A server on the same database that sends mail there.
+    pub async fn mailing_to(&self, server: &MailServer, settings: &[(&str, &str)]) -> Self {
         let url = server.url();
         let mut all = vec![("mail.transport", "smtp"), ("mail.smtp_url", url.as_str())];
         all.extend_from_slice(settings);
         let mut world = self.beside_with(&all).await;
         world.mail = Some(server.clone());
-        (world, server)
+        world
     }
 
     /// A server on the same database that sends mail there, and waits a few seconds only for the mail server.

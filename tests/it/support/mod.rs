@@ -104,6 +104,7 @@ pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) ->
         Ok((mut config, _)) => {
             // Tests move the clock over a day, which no token outlives; what an expired token gets is
             // tested by itself.
+            config.mail.look = Duration::from_millis(50);
             if settings.iter().all(|(key, _)| *key != "auth.access_token_ttl_seconds") {
                 config.auth.access_token_ttl_seconds = 86_400;
             }

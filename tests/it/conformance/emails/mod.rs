@@ -22,6 +22,8 @@ use crate::support::{
 
 /// Both as they are where addresses are verified.
 const VERIFIED: &[(&str, &str)] = &[("auth.verify_email", "true")];
+/// How the subject of a letter with a code for a new password begins.
+const RESET: &str = "Set a new password for";
 const NEW_PASSWORD: &str = "a brand new staple";
 
 async fn verify(world: &World, code: &str) -> Result<User, Status> {

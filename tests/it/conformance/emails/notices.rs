@@ -11,7 +11,7 @@ use daybook::{
 };
 use mailin_embedded::response::{INTERNAL_ERROR, OK};
 
-use super::{forgotten, vouched};
+use super::{delivery::later, forgotten, vouched};
 use crate::{
     conformance::behaviours,
     support::{
@@ -171,7 +171,7 @@ async fn the_last_letter_tells_of_the_deletion_and_ends_within_a_day(world: Worl
     assert!(!stored.contains(&digits(person.user.email.as_bytes())), "the address is stored");
     mail.refusals(1).await;
     mail.answer(OK);
-    world.forward(TimeDelta::minutes(15));
+    later(&world).await;
     let letters = told(&world, &mail, &person, &mut 0).await;
     assert_eq!(subjects(&letters), ["Your account at Daybook was deleted"]);
     assert!(letters[0].body.contains("as was asked for with its password"));

@@ -6,7 +6,7 @@ use daybook::grpc::proto::auth::{
 };
 use futures_util::future::join_all;
 
-use super::{NEW_PASSWORD, confirm_change, forgotten, log_in, reset, rows, verify};
+use super::{NEW_PASSWORD, RESET, confirm_change, forgotten, log_in, reset, rows, verify};
 use crate::{
     conformance::behaviours,
     support::{
@@ -34,7 +34,7 @@ async fn a_new_password_ends_every_log_in(world: World) {
     let email = &person.user.email;
     let begun = log_in(&world, email, PASSWORD).await.unwrap();
     forgotten(&world, email).await.unwrap();
-    let letter = mail.nth(2, email).await;
+    let letter = mail.about(email, RESET).await;
     assert!(letter.raw.contains("Auto-Submitted: auto-generated"));
     reset(&world, &letter.code(), NEW_PASSWORD).await.unwrap();
     for token in [&person.token, &begun.access_token] {
@@ -70,7 +70,7 @@ async fn asking_does_not_tell_who_has_an_account(world: World) {
 
 async fn a_code_is_good_once_and_for_this_alone(world: World) {
     let (world, mail) = world.mailing(&[]).await;
-    let other = world.mailing(&[]).await.0;
+    let other = world.mailing_to(&mail, &[]).await;
     let person = world.customer().await;
     forgotten(&world, &person.user.email).await.unwrap();
     forgotten(&world, &person.user.email).await.unwrap();
@@ -108,8 +108,8 @@ async fn a_code_ends_after_half_an_hour(world: World) {
     let (one, other) = (world.customer().await, world.customer().await);
     forgotten(&world, &one.user.email).await.unwrap();
     forgotten(&world, &other.user.email).await.unwrap();
-    let first = mail.nth(2, &one.user.email).await;
-    let second = mail.nth(2, &other.user.email).await;
+    let first = mail.about(&one.user.email, RESET).await;
+    let second = mail.about(&other.user.email, RESET).await;
     world.forward(TimeDelta::minutes(30) - TimeDelta::microseconds(1));
     reset(&world, &first.code(), NEW_PASSWORD).await.unwrap();
     world.forward(TimeDelta::microseconds(1));
@@ -131,13 +131,13 @@ async fn a_code_ends_with_what_it_was_for(world: World) {
         new_password: "quite another thing".to_owned(),
         ..Default::default()
     };
-    let first = mail.nth(2, &one.user.email).await;
+    let first = mail.about(&one.user.email, RESET).await;
     world.auth().change_password(one.asks(request)).await.unwrap();
     refused(reset(&world, &first.code(), NEW_PASSWORD).await, "CODE_REFUSED");
     let request =
         DisableUserRequest { name: other.user.name.clone(), ..DisableUserRequest::default() };
     world.auth().disable_user(admin.asks(request)).await.unwrap();
-    let second = mail.nth(2, &other.user.email).await;
+    let second = mail.about(&other.user.email, RESET).await;
     refused(reset(&world, &second.code(), NEW_PASSWORD).await, "CODE_REFUSED");
 }
 
@@ -145,7 +145,7 @@ async fn a_weak_password_leaves_the_code_good(world: World) {
     let (world, mail) = world.mailing(&[]).await;
     let person = world.customer().await;
     forgotten(&world, &person.user.email).await.unwrap();
-    let code = mail.nth(2, &person.user.email).await.code();
+    let code = mail.about(&person.user.email, RESET).await.code();
     for weak in ["password1", &person.user.email.clone(), "short"] {
         let status = reset(&world, &code, weak).await.unwrap_err();
         assert_eq!(fields_of(&status), ["new_password"], "{weak}");

@@ -10,7 +10,10 @@ use daybook::grpc::proto::{
 };
 use futures_util::future::{join, join_all};
 
-use super::{VERIFIED, confirm_change, log_in, reset, rows, verify, verify_with};
+use super::{
+    NEW_PASSWORD, RESET, VERIFIED, confirm_change, forgotten, log_in, reset, rows, verify,
+    verify_with,
+};
 use crate::{
     conformance::behaviours,
     support::{
@@ -28,6 +31,7 @@ behaviours!(
     of_many_uses_of_a_code_one_counts,
     a_code_ends_after_a_day,
     an_account_is_verified_later_where_nobody_must,
+    accounts_from_before_are_verified_by_a_new_password,
 );
 
 async fn the_code_makes_the_account(world: World) {
@@ -115,7 +119,7 @@ async fn nobody_keeps_an_address_from_its_owner(world: World) {
 
 async fn of_many_uses_of_a_code_one_counts(world: World) {
     let (world, mail) = world.mailing(VERIFIED).await;
-    let other = world.beside_with(VERIFIED_WITH_A_FOLDER).await;
+    let other = world.mailing_to(&mail, VERIFIED).await;
     let request = sign_up(Role::Customer);
     world.auth().sign_up(request.clone()).await.unwrap();
     let code = mail.letter(&request.email).await.code();
@@ -169,9 +173,6 @@ async fn of_many_uses_of_a_code_one_counts(world: World) {
     }
 }
 
-const VERIFIED_WITH_A_FOLDER: &[(&str, &str)] =
-    &[("auth.verify_email", "true"), ("mail.transport", "folder"), ("mail.folder", "target/mail")];
-
 async fn a_code_ends_after_a_day(world: World) {
     let (world, mail) = world.mailing(VERIFIED).await;
     let (one, other) = (sign_up(Role::Customer), sign_up(Role::Customer));
@@ -203,4 +204,21 @@ async fn an_account_is_verified_later_where_nobody_must(world: World) {
     world.email().request_email_verification(person.asks(request)).await.unwrap();
     world.nothing_waits().await;
     assert_eq!(mail.all().len(), 2);
+}
+
+async fn accounts_from_before_are_verified_by_a_new_password(world: World) {
+    let (person, admin) = (world.customer().await, world.admin().await);
+    let email = &person.user.email;
+    let (world, mail) = world.mailing(VERIFIED).await;
+    let seen = async |email: &str| {
+        let status = log_in(&world, email, PASSWORD).await.unwrap_err();
+        (status.code(), status.message().to_owned(), status.details().to_vec())
+    };
+    assert_eq!(seen(email).await, seen("nobody@example.org").await);
+    forgotten(&world, email).await.unwrap();
+    let code = mail.about(email, RESET).await.code();
+    reset(&world, &code, NEW_PASSWORD).await.unwrap();
+    assert!(log_in(&world, email, NEW_PASSWORD).await.unwrap().user.unwrap().email_verified);
+    // Whoever runs the server has vouched for the admins.
+    log_in(&world, &admin.user.email, PASSWORD).await.unwrap();
 }

@@ -5,6 +5,7 @@ use daybook::grpc::proto::auth::{
     RequestPasswordResetRequest, ResetPasswordRequest, VerifyEmailRequest,
 };
 
+use super::RESET;
 use crate::{
     conformance::writes::{Case, Cast},
     support::{
@@ -41,7 +42,7 @@ pub(in crate::conformance) async fn cases(world: &World, cast: &Cast) -> Vec<Cas
     let email = reset.user.email.clone();
     let ask = RequestPasswordResetRequest { email, request_id: String::new() };
     world.email().request_password_reset(ask).await.unwrap();
-    let code = mail.nth(2, &reset.user.email).await.code();
+    let code = mail.about(&reset.user.email, RESET).await.code();
     let renew = ResetPasswordRequest {
         code,
         new_password: "a brand new staple".to_owned(),

@@ -23,6 +23,7 @@ behaviours!(
     right_passwords_give_no_guesses_at_codes_back,
     delays_at_codes_grow_to_an_hour,
     a_known_device_is_not_delayed_by_guesses_at_codes,
+    many_known_devices_are_no_more_guesses_at_codes,
     right_codes_are_never_counted,
     codes_of_who_is_logged_in_are_counted_too,
 );
@@ -151,14 +152,40 @@ async fn a_known_device_is_not_delayed_by_guesses_at_codes(world: World) {
     wait(&world.complete(&known, &world.code(&app)).await.unwrap_err());
 }
 
+async fn many_known_devices_are_no_more_guesses_at_codes(world: World) {
+    let person = world.customer().await;
+    let email = person.user.email.as_str();
+    let mut devices = Vec::new();
+    for _ in 0..8 {
+        devices.push(world.first_step(email, "").await.device_token);
+    }
+    let (app, _) = world.turn_on(&person).await;
+    let mut failed = 0;
+    for device in devices {
+        let challenge = world.first_step(email, &device).await.second_step.unwrap().challenge;
+        for wrong in app.wrong(world.clock.now()).take(10) {
+            match reason_of(&world.complete(&challenge, &wrong).await.unwrap_err()).as_str() {
+                "CODE_WRONG" => failed += 1,
+                "TOO_MANY_ATTEMPTS" => {}
+                other => panic!("{other}"),
+            }
+        }
+    }
+    assert_eq!((failed, world.count(LOOKED_AT).await), (50, 50));
+    // What is not known counts by itself.
+    world.log_in_with(email, &world.code(&app)).await.unwrap();
+}
+
 async fn right_codes_are_never_counted(world: World) {
     let person = world.customer().await;
+    let counted = async || world.count("SELECT coalesce(sum(count), 0) FROM attempts").await;
+    let before = counted().await;
     let (app, _) = world.turn_on(&person).await;
     for _ in 0..12 {
         world.log_in_with(&person.user.email, &world.code(&app)).await.unwrap();
         world.forward(TimeDelta::seconds(30));
     }
-    assert_eq!(world.count("SELECT sum(count) FROM attempts").await, 0);
+    assert_eq!(counted().await, before);
 }
 
 async fn codes_of_who_is_logged_in_are_counted_too(world: World) {
