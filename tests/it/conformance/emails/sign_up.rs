@@ -12,7 +12,7 @@ use futures_util::future::{join, join_all};
 
 use super::{
     NEW_PASSWORD, RESET, VERIFIED, confirm_change, forgotten, log_in, reset, rows, verify,
-    verify_with,
+    verify_with, vouched,
 };
 use crate::{
     conformance::behaviours,
@@ -68,6 +68,7 @@ async fn a_sign_up_does_not_tell_who_has_an_account(world: World) {
     let request =
         DisableUserRequest { name: disabled.user.name.clone(), ..DisableUserRequest::default() };
     world.auth().disable_user(admin.asks(request)).await.unwrap();
+    vouched(&world, &known).await;
     let (world, mail) = world.mailing(VERIFIED).await;
     let mut answers = Vec::new();
     for email in ["nobody@example.org", &known.user.email, &disabled.user.email] {
