@@ -101,16 +101,18 @@ impl Accounts {
     ) -> Result<U::Output, Fault> {
         let now = self.ambient.now();
         let unit = Attempted { unit, counted: counted.clone(), is_right, now };
-        let done = self.store.run_aside(deadline, unit).await;
-        if done.as_ref().is_err_and(nothing_was_wrong) {
-            let accounts = self.clone();
-            // The caller has waited long enough.
-            tokio::spawn(async move {
-                let given = accounts.give_back(Deadline::after(BACKGROUND), &counted).await;
-                given.inspect_err(|fault| tracing::warn!(%fault, "giving an attempt back"))
-            });
-        }
-        done
+        let accounts = self.clone();
+        // In a task of its own: a call whose deadline has passed is left in the middle.
+        let task = tokio::spawn(async move {
+            let done = accounts.store.run_aside(deadline, unit).await;
+            if done.as_ref().is_err_and(nothing_was_wrong)
+                && let Err(fault) = accounts.give_back(Deadline::after(BACKGROUND), &counted).await
+            {
+                tracing::warn!(%fault, "giving an attempt back");
+            }
+            done
+        });
+        task.await.unwrap_or_else(|error| Err(Fault::internal(format!("an attempt: {error}"))))
     }
 
     /// Hashes a new password after an attempt that was right.
