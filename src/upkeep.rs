@@ -28,8 +28,11 @@ const FOLLOW: Duration = Duration::from_secs(1);
 const RETRY_FOLLOW: Duration = Duration::from_millis(50);
 /// How soon to try again when a signing key could not be replaced.
 const RETRY_ROTATION: Duration = Duration::from_mins(1);
-/// After how long without an answer to that no token is accepted any more.
-const STALE: Duration = Duration::from_secs(30);
+/// How long the database may take to answer that.
+const FOLLOW_PATIENCE: Duration = Duration::from_secs(1);
+/// After how long without an answer to that no token is accepted any more. With the time that one more question
+/// takes it is within five seconds that nothing is accepted that ended elsewhere.
+const STALE: Duration = Duration::from_millis(3500);
 /// How many rounds of letters are on their way at a time. Each has ten letters at most, and a minute.
 const MAIL_ROUNDS: usize = 4;
 /// How often to look for erasures that are not ended.
@@ -108,7 +111,7 @@ async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
     let mut known = None;
     loop {
         let now = tokio::time::Instant::now();
-        match tokio::time::timeout(BACKGROUND, accounts.follow_ended_tokens()).await {
+        match tokio::time::timeout(FOLLOW_PATIENCE, accounts.follow_ended_tokens()).await {
             Ok(Ok(())) => known = Some(now),
             Ok(Err(fault)) => tracing::debug!(%fault, "asking for ended tokens"),
             Err(_) => tracing::debug!("asking for ended tokens took too long"),

@@ -1,12 +1,15 @@
 //! What the log never holds, at its most talkative.
 
+use std::{fs, path::Path};
+
 use daybook::{
     grpc::proto::{
         auth::{
             ChangePasswordRequest, CompleteLogInRequest, ConfirmTotpRequest, CreateApiKeyRequest,
             CreateServiceAccountRequest, EnrolTotpRequest, GetMeRequest, LogInRequest,
-            LogOutRequest, RefreshTokensRequest, Role, ServiceAccount, SignUpRequest,
-            auth_service_client::AuthServiceClient,
+            LogOutRequest, RefreshTokensRequest, RequestPasswordResetRequest, ResetPasswordRequest,
+            Role, ServiceAccount, SignUpRequest, VerifyEmailRequest,
+            auth_service_client::AuthServiceClient, email_service_client::EmailServiceClient,
             second_factor_service_client::SecondFactorServiceClient,
             service_account_service_client::ServiceAccountServiceClient,
         },
@@ -21,15 +24,31 @@ use sea_orm::ConnectionTrait;
 use crate::support::{
     Engine,
     people::{sign_up, with_token},
-    process::Process,
+    process::{Process, until},
     refusal::refused,
     services::BOOKING,
     totp::App,
 };
 
+/// The code for a new password in the letters of a folder.
+fn code_in(folder: &Path) -> Option<String> {
+    let letters =
+        fs::read_dir(folder).unwrap().map(|file| fs::read_to_string(file.unwrap().path()));
+    let mut letters = letters.map(Result::unwrap);
+    let letter = letters.find(|letter| letter.contains("Subject: Set a new password"))?;
+    letter.lines().find(|line| line.len() == 43 && !line.contains(' ')).map(str::to_owned)
+}
+
 /// Everything that is told to the server and by it which nobody may read in a log.
 async fn nothing_secret_is_logged(engine: Engine) {
-    let process = Process::start(engine, &[("log.level", "trace"), ("log.format", "json")]).await;
+    let letters = tempfile::tempdir().unwrap();
+    let settings = [
+        ("log.level", "trace"),
+        ("log.format", "json"),
+        ("mail.transport", "folder"),
+        ("mail.folder", letters.path().to_str().unwrap()),
+    ];
+    let process = Process::start(engine, &settings).await;
     let mut auth = AuthServiceClient::new(process.connect().await);
     let (first, second) = ("canary-old-marmalade", "canary-new-thimble");
     let email = "canary.sparrow@example.org".to_owned();
@@ -76,6 +95,19 @@ async fn nothing_secret_is_logged(engine: Engine) {
     refused(auth.refresh_tokens(bad).await, "REFRESH_REFUSED");
     auth.log_out(with_token(LogOutRequest {}, &next.access_token)).await.unwrap();
 
+    // A code that came by mail, tried where it is not good and used.
+    let mut mail = EmailServiceClient::new(process.connect().await);
+    let ask = RequestPasswordResetRequest { email: email.clone(), request_id: String::new() };
+    mail.request_password_reset(ask).await.unwrap();
+    let came = async || code_in(letters.path()).is_some();
+    until(30, "the letter", came).await;
+    let mailed = code_in(letters.path()).unwrap();
+    let verify = VerifyEmailRequest { code: mailed.clone(), ..Default::default() };
+    refused(mail.verify_email(verify).await, "CODE_REFUSED");
+    let (code, new_password) = (mailed.clone(), "canary-third-lighthouse".to_owned());
+    let reset = ResetPasswordRequest { code, new_password, ..Default::default() };
+    mail.reset_password(reset).await.unwrap();
+
     // An API key, made by an admin.
     let admin = sign_up(Role::Customer);
     let log_in = LogInRequest {
@@ -119,7 +151,7 @@ async fn nothing_secret_is_logged(engine: Engine) {
     secrets.extend([enrolled.secret, challenge, "CCCC-CCCC-CCCC".to_owned()]);
     secrets.extend(recovery.iter().map(|code| code.replace('-', "")));
     secrets.extend(recovery);
-    secrets.push(key);
+    secrets.extend([key, mailed]);
     for secret in secrets {
         // A part of it would be enough for somebody to begin with.
         let part = secret.get(secret.len().saturating_sub(24)..).unwrap_or(&secret);

@@ -21,6 +21,7 @@ behaviours!(
     unknown_accounts_are_delayed_alike,
     parallel_guesses_over_three_servers_overrun_nothing,
     a_device_that_is_known_is_not_delayed_by_others,
+    a_known_device_gets_in_through_ten_minutes_of_guesses,
     many_known_devices_are_no_more_guesses,
     who_makes_many_accounts_is_delayed,
     right_passwords_are_never_counted,
@@ -133,6 +134,23 @@ async fn a_device_that_is_known_is_not_delayed_by_others(world: World) {
         refused(log_in(&world, email, WRONG, &device).await, "LOG_IN_FAILED");
     }
     wait(&log_in(&world, email, PASSWORD, &device).await.unwrap_err());
+}
+
+async fn a_known_device_gets_in_through_ten_minutes_of_guesses(world: World) {
+    let person = world.customer().await;
+    let email = &person.user.email;
+    let device = log_in(&world, email, PASSWORD, "").await.unwrap().device_token;
+    let (times, mut delayed) = (rounds(40, 600), 0);
+    for _ in 0..times {
+        for _ in 0..5 {
+            let guess = log_in(&world, email, WRONG, "").await.unwrap_err();
+            delayed += usize::from(reason_of(&guess) == "TOO_MANY_ATTEMPTS");
+        }
+        // Each time, and from nowhere else than the guesses come from.
+        log_in(&world, email, PASSWORD, &device).await.unwrap();
+        world.forward(TimeDelta::milliseconds(600_000 / i64::try_from(times).unwrap()));
+    }
+    assert!(delayed > times * 4, "{delayed} guesses were not looked at");
 }
 
 /// Whoever had the password once may have had any number of devices made known.

@@ -41,6 +41,7 @@ mod services;
 mod sessions;
 mod signing_keys;
 mod slots;
+mod tampering;
 mod time_off;
 mod typed;
 mod upkeep;
