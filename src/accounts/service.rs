@@ -191,7 +191,7 @@ impl Accounts {
         let known = account.as_ref().and_then(|a| self.keys.knows(device, a.user.id));
         let counted = self.counted(&email, known.map(|_| device), &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
-        let right = self.guess(deadline, &counted, password.clone(), stored).await?;
+        let right = self.guess(deadline, &counted, (password.clone(), stored), &origin).await?;
         let user = account.as_ref().map(|account| account.user.id);
         let Some(account) = account.filter(|account| right && !account.user.disabled) else {
             let witness = self.witness(None, origin, self.ambient.now());
@@ -270,7 +270,7 @@ impl Accounts {
         let letter = self.password_notice(&account.user, now, &origin)?;
         let verified = account.password_hash;
         let counted = self.own_attempt(caller.user, &origin);
-        if !self.guess(deadline, &counted, current, Some(verified.clone())).await? {
+        if !self.guess(deadline, &counted, (current, Some(verified.clone())), &origin).await? {
             return Err(wrong_password());
         }
         let unit = ChangePassword {

@@ -82,6 +82,7 @@ pub(super) fn audit_event(entry: &Entry) -> pb::AuditEvent {
         session: session.unwrap_or_default(),
         address: entry.address.clone(),
         detail: entry.detail.to_string(),
+        call_id: entry.call_id.clone(),
     }
 }
 

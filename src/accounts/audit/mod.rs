@@ -183,6 +183,8 @@ pub struct Entry {
     pub address: String,
     /// More about it: never a secret.
     pub detail: Value,
+    /// The id of the call that did it; empty if no call did.
+    pub call_id: String,
 }
 
 /// Which entries to list.
@@ -229,6 +231,7 @@ impl Witness {
             session,
             address: self.origin.address_text(),
             detail,
+            call_id: self.origin.call_id.clone(),
         }
     }
 }

@@ -22,6 +22,7 @@ pub async fn record(tx: &Tx, entry: Entry) -> Result<(), Fault> {
         session_id: Set(entry.session),
         address: Set(entry.address),
         detail: Set(entry.detail),
+        call_id: Set(entry.call_id),
     };
     audit_events::Entity::insert(row)
         .exec_without_returning(tx.db())
@@ -98,5 +99,6 @@ fn entry(row: audit_events::Model) -> Result<Entry, Fault> {
         session: row.session_id,
         address: row.address,
         detail: row.detail,
+        call_id: row.call_id,
     })
 }

@@ -116,7 +116,7 @@ impl Accounts {
             let account = vec![(self.keys.account(&found.email), self.policies.account)];
             let guesses = Counted::by(account);
             let stored = Some(applicant.password_hash);
-            if !self.guess(deadline, &guesses, password, stored).await? {
+            if !self.guess(deadline, &guesses, (password, stored), &origin).await? {
                 return Err(wrong_sign_up());
             }
             self.give_back(deadline, &guesses).await?;
@@ -216,7 +216,7 @@ impl Accounts {
         let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
         let counted = self.own_attempt(caller.user, &origin);
         let verified = account.password_hash;
-        if !self.guess(deadline, &counted, password, Some(verified.clone())).await? {
+        if !self.guess(deadline, &counted, (password, Some(verified.clone())), &origin).await? {
             return Err(wrong_password());
         }
         let user = account.user;
@@ -363,7 +363,7 @@ impl Accounts {
     async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
         let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
-        self.reserve(deadline, &counted).await
+        self.reserve(deadline, &counted, origin).await
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
@@ -371,7 +371,7 @@ impl Accounts {
     async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Counted, Fault> {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let counted = Counted::by(address.into_iter().collect());
-        self.reserve(deadline, &counted).await?;
+        self.reserve(deadline, &counted, origin).await?;
         Ok(counted)
     }
 

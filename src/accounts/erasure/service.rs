@@ -89,7 +89,7 @@ impl Accounts {
         let account = account.ok_or_else(not_authenticated)?;
         let counted = self.own_attempt(caller.user, origin);
         let stored = Some(account.password_hash);
-        if !self.guess(deadline, &counted, password, stored).await? {
+        if !self.guess(deadline, &counted, (password, stored), origin).await? {
             return Err(wrong_password());
         }
         self.give_back(deadline, &counted).await

@@ -44,10 +44,10 @@ impl Accounts {
         &self,
         deadline: Deadline,
         counted: &Counted,
-        password: SecretString,
-        stored: Option<String>,
+        (password, stored): (SecretString, Option<String>),
+        origin: &Origin,
     ) -> Result<bool, Fault> {
-        self.reserve(deadline, counted).await?;
+        self.reserve(deadline, counted, origin).await?;
         let verified = self.hasher.verify(password, stored).await;
         if verified.is_err() {
             // Nothing was looked at.
@@ -61,8 +61,11 @@ impl Accounts {
         &self,
         deadline: Deadline,
         counted: &Counted,
+        origin: &Origin,
     ) -> Result<(), Fault> {
-        let witness = self.witness(None, Origin::default(), self.ambient.now());
+        // Of the many calls that delays begin with the last one is told, as no more than that.
+        let origin = Origin { call_id: origin.call_id.clone(), ..Origin::default() };
+        let witness = self.witness(None, origin, self.ambient.now());
         let reserve = Reserve { counted: counted.clone(), witness };
         if self.store.run_aside(deadline, reserve).await? {
             tracing::error!(

@@ -137,7 +137,7 @@ impl Accounts {
         let user = caller.user;
         let by = vec![(self.keys.own_code(user), self.policies.code)];
         let counted = self.counted_by(by, &origin);
-        self.reserve(deadline, &counted).await?;
+        self.reserve(deadline, &counted, &origin).await?;
         let (second, codes) = self.second(user, Shown::Nothing);
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let session = caller.session;
@@ -216,7 +216,7 @@ impl Accounts {
             by.push((self.keys.in_all(), self.policies.in_all));
         }
         let counted = self.counted_by(by, &origin);
-        self.reserve(deadline, &counted).await?;
+        self.reserve(deadline, &counted, &origin).await?;
         let shown = typed.shown(&self.second_factors, user);
         match self.begin_session(deadline, challenge, shown, counted, origin).await? {
             Log::In(logged_in) => Ok(*logged_in),
@@ -296,7 +296,10 @@ impl Accounts {
         let mut by = vec![(self.keys.own(user), self.policies.account)];
         by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
         let counted = self.counted_by(by, &origin);
-        if !self.guess(deadline, &counted, shows.password, Some(verified.clone())).await? {
+        if !self
+            .guess(deadline, &counted, (shows.password, Some(verified.clone())), &origin)
+            .await?
+        {
             return Err(wrong_password());
         }
         let shown = shows.code.map(|code| code.shown(&self.second_factors, user));
