@@ -24,7 +24,7 @@ use crate::{
         tls::{Tls, TlsError},
     },
     identity::{
-        Role,
+        Origin, Role,
         email::Email,
         key_life::State,
         master_key::{KeyError, MasterKey},
@@ -365,7 +365,7 @@ pub async fn create_admin(
     };
     // Whoever runs the server vouches for the address.
     let (deadline, now) = (Deadline::after(OPERATOR), ambient.now());
-    let user = services.accounts.make(deadline, new, Some(now), once).await?;
+    let user = services.accounts.make(deadline, new, Some(now), once, Origin::default()).await?;
     store.close().await;
     Ok(user.id.name())
 }

@@ -10,10 +10,8 @@ use uuid::Uuid;
 
 use super::{
     User,
-    commands::{
-        Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
-        wrong_password,
-    },
+    audit::Act,
+    commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
@@ -119,7 +117,7 @@ impl Accounts {
             self.apply(deadline, new, once, origin).await?;
             return Ok(None);
         }
-        self.make(deadline, new, None, once).await.map(Some)
+        self.make(deadline, new, None, once, origin.clone()).await.map(Some)
     }
 
     /// What is against a new password of somebody with this name and address, if anything is.
@@ -141,6 +139,7 @@ impl Accounts {
         new: NewUser,
         verified: Option<Instant>,
         once: Once,
+        origin: Origin,
     ) -> Result<User, Fault> {
         let password_hash = self.hasher.hash(new.password).await?;
         let now = self.ambient.now();
@@ -165,7 +164,8 @@ impl Accounts {
             None
         };
         let account = Account { user, password_hash, token_generation: 0 };
-        let unit = SignUp { account, schedule, verification, once: once.clone() };
+        let witness = self.witness(None, origin, now);
+        let unit = SignUp { account, schedule, verification, once: once.clone(), witness };
         let made = self.store.run(deadline, unit).await;
         match made {
             // The one that took the address may have been this same request, a moment ago.
@@ -195,7 +195,8 @@ impl Accounts {
         let user = account.as_ref().map(|account| account.user.id);
         let Some(account) = account.filter(|account| right && !account.user.disabled) else {
             let witness = self.witness(None, origin, self.ambient.now());
-            self.store.run(deadline, Failed { user, witness }).await?;
+            let (act, session) = (Act::LogInFailed, None);
+            self.store.run(deadline, Failed { act, user, session, witness }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {
@@ -270,9 +271,7 @@ impl Accounts {
         let letter = self.password_notice(&account.user, now, &origin)?;
         let verified = account.password_hash;
         let counted = self.own_attempt(caller.user, &origin);
-        if !self.guess(deadline, &counted, (current, Some(verified.clone())), &origin).await? {
-            return Err(wrong_password());
-        }
+        self.own_guess(deadline, caller, &counted, (current, verified.clone()), &origin).await?;
         let unit = ChangePassword {
             user: caller.user,
             verified,

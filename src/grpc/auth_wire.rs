@@ -121,6 +121,11 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::AccountDeleted => audit_event::Kind::AccountDeleted,
         Act::AccountErased => audit_event::Kind::AccountErased,
         Act::LogInsDelayed => audit_event::Kind::LogInsDelayed,
+        Act::AccountCreated => audit_event::Kind::AccountCreated,
+        Act::CurrentPasswordWrong => audit_event::Kind::CurrentPasswordWrong,
+        Act::PasswordResetRequested => audit_event::Kind::PasswordResetRequested,
+        Act::SecondFactorEnrolled => audit_event::Kind::SecondFactorEnrolled,
+        Act::SecretsResealed => audit_event::Kind::SecretsResealed,
     }
 }
 

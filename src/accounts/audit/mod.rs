@@ -79,11 +79,21 @@ pub enum Act {
     AccountErased,
     /// Secrets of so many accounts were guessed that log-ins from unknown devices are delayed.
     LogInsDelayed,
+    /// An account was made.
+    AccountCreated,
+    /// Somebody who is logged in was asked for the password again, and gave another one.
+    CurrentPasswordWrong,
+    /// Somebody asked for a code by which a password can be set.
+    PasswordResetRequested,
+    /// An app was enrolled as a second factor, to be confirmed.
+    SecondFactorEnrolled,
+    /// An operator's command seals secrets anew.
+    SecretsResealed,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -117,6 +127,11 @@ impl Act {
         Self::AccountDeleted,
         Self::AccountErased,
         Self::LogInsDelayed,
+        Self::AccountCreated,
+        Self::CurrentPasswordWrong,
+        Self::PasswordResetRequested,
+        Self::SecondFactorEnrolled,
+        Self::SecretsResealed,
     ];
 
     /// The word used in the table.
@@ -155,6 +170,11 @@ impl Act {
             Self::AccountDeleted => "account_deleted",
             Self::AccountErased => "account_erased",
             Self::LogInsDelayed => "log_ins_delayed",
+            Self::AccountCreated => "account_created",
+            Self::CurrentPasswordWrong => "current_password_wrong",
+            Self::PasswordResetRequested => "password_reset_requested",
+            Self::SecondFactorEnrolled => "second_factor_enrolled",
+            Self::SecretsResealed => "secrets_resealed",
         }
     }
 

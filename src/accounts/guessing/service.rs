@@ -7,8 +7,12 @@ use super::{
     store::Counted,
 };
 use crate::{
-    accounts::service::Accounts,
-    identity::{Origin, email::Email},
+    accounts::{
+        audit::Act,
+        commands::{Failed, wrong_password},
+        service::Accounts,
+    },
+    identity::{Caller, Origin, email::Email},
     kernel::{fault::Fault, id::UserId},
     storage::{Deadline, UnitOfWork},
 };
@@ -54,6 +58,27 @@ impl Accounts {
             self.give_back(deadline, counted).await?;
         }
         verified
+    }
+
+    /// The same for somebody who is logged in and is asked for the password again: `CURRENT_PASSWORD_WRONG`
+    /// where it is another one than the one that is stored, with a line in the trail that names the session,
+    /// because its token may be in other hands. In a transaction of its own, as the attempt is.
+    pub(in crate::accounts) async fn own_guess(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        counted: &Counted,
+        (password, stored): (SecretString, String),
+        origin: &Origin,
+    ) -> Result<(), Fault> {
+        if self.guess(deadline, counted, (password, Some(stored)), origin).await? {
+            return Ok(());
+        }
+        let (user, session) = (Some(caller.user), Some(caller.session));
+        let witness = self.witness(user, origin.clone(), self.ambient.now());
+        let act = Act::CurrentPasswordWrong;
+        self.store.run(deadline, Failed { act, user, session, witness }).await?;
+        Err(wrong_password())
     }
 
     /// Reserves an attempt at something that is secret, or needs as few callers.

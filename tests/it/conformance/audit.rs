@@ -1,18 +1,29 @@
 //! What the audit trail tells, of whom and to whom.
 
 use daybook::grpc::proto::auth::{
-    AuditEvent, ExportMyDataRequest, ListAuditEventsRequest, LogInRequest, audit_event::Kind,
+    AuditEvent, ChangePasswordRequest, DeleteMyAccountRequest, DisableTotpRequest,
+    EnrolTotpAtLogInRequest, EnrolTotpRequest, ExportMyDataRequest, ListAuditEventsRequest,
+    ListSessionsRequest, LogInRequest, RegenerateRecoveryCodesRequest, RequestEmailChangeRequest,
+    Role, VerifyEmailRequest, audit_event::Kind,
     personal_data_service_client::PersonalDataServiceClient, personal_record::Record,
 };
+use serde_json::{Value, json};
 use tonic::{Request, metadata::MetadataMap};
 
 use super::behaviours;
 use crate::support::{
     World,
-    people::{PASSWORD, Person},
+    people::{PASSWORD, Person, sign_up},
+    refusal::refused,
 };
 
-behaviours!(every_line_names_the_call_that_wrote_it,);
+behaviours!(
+    every_line_names_the_call_that_wrote_it,
+    accounts_that_are_made_are_told_of,
+    wrong_passwords_of_who_is_logged_in_are_told_with_the_session,
+    an_app_that_waits_to_be_confirmed_is_told_of,
+    a_command_that_seals_anew_is_told_of,
+);
 
 /// What the trail tells an admin, latest first.
 async fn trail(world: &World, admin: &Person, user: &str, kind: Kind) -> Vec<AuditEvent> {
@@ -78,4 +89,126 @@ async fn every_line_names_the_call_that_wrote_it(world: World) {
     for id in ["trace-7", &made, &refused] {
         assert!(told.contains(&id), "{id} in {told:?}");
     }
+}
+
+/// What more a line says.
+fn detail(event: &AuditEvent) -> Value {
+    serde_json::from_str(&event.detail).unwrap()
+}
+
+async fn accounts_that_are_made_are_told_of(world: World) {
+    // At the command line there is no call.
+    let admin = world.admin().await;
+    let of = |name: &str| (name.to_owned(), Kind::AccountCreated);
+    let (name, kind) = of(&admin.user.name);
+    let made = trail(&world, &admin, &name, kind).await;
+    assert_eq!(made.len(), 1);
+    assert_eq!(detail(&made[0]), json!({ "role": "admin" }));
+    assert_eq!((&*made[0].actor, &*made[0].address, &*made[0].call_id), ("", "", ""));
+    // By a sign-up.
+    let answer = world.auth().sign_up(sign_up(Role::Provider)).await.unwrap();
+    let id = id_in(answer.metadata());
+    let (name, kind) = of(&answer.into_inner().user.unwrap().name);
+    let made = trail(&world, &admin, &name, kind).await;
+    assert_eq!(made.len(), 1);
+    assert_eq!(detail(&made[0]), json!({ "role": "provider" }));
+    assert_eq!((&*made[0].address, &*made[0].call_id), ("127.0.0.1", &*id));
+    // Of one whose address is verified first, when it is.
+    let (world, mail) = world.mailing(&[("auth.verify_email", "true")]).await;
+    let request = sign_up(Role::Customer);
+    let email = request.email.clone();
+    world.auth().sign_up(request).await.unwrap();
+    assert_eq!(trail(&world, &admin, "", kind).await.len(), 2);
+    let (code, password) = (mail.letter(&email).await.code(), PASSWORD.to_owned());
+    let request = VerifyEmailRequest { code, password, ..Default::default() };
+    let answer = world.email().verify_email(request).await.unwrap();
+    let id = id_in(answer.metadata());
+    let name = answer.into_inner().user.unwrap().name;
+    for kind in [Kind::AccountCreated, Kind::EmailVerified] {
+        let told = trail(&world, &admin, &name, kind).await;
+        assert_eq!(told.len(), 1, "{kind:?}");
+        assert_eq!(told[0].call_id, id);
+    }
+}
+
+async fn wrong_passwords_of_who_is_logged_in_are_told_with_the_session(world: World) {
+    let admin = world.admin().await;
+    let (world, _mail) = world.mailing(&[]).await;
+    let person = world.customer().await;
+    let (app, _) = world.turn_on(&person).await;
+    let (wrong, code) = ("not the password".to_owned(), world.code(&app));
+    let listed = world.auth().list_sessions(person.asks(ListSessionsRequest::default())).await;
+    let session = listed.unwrap().into_inner().sessions.remove(0).name;
+    let count = async |expected: usize| {
+        let told = trail(&world, &admin, &person.user.name, Kind::CurrentPasswordWrong).await;
+        assert_eq!(told.len(), expected);
+        let last = &told[0];
+        assert_eq!((&last.actor, &last.session), (&person.user.name, &session));
+        assert_eq!((&*last.address, last.call_id.len()), ("127.0.0.1", 36));
+    };
+    let reason = "CURRENT_PASSWORD_WRONG";
+    let change = ChangePasswordRequest {
+        current_password: wrong.clone(),
+        new_password: "quite another staple".to_owned(),
+        ..Default::default()
+    };
+    refused(world.auth().change_password(person.asks(change)).await, reason);
+    count(1).await;
+    let enrol = EnrolTotpRequest { current_password: wrong.clone(), code: code.clone() };
+    refused(world.second_factor().enrol_totp(person.asks(enrol)).await, reason);
+    count(2).await;
+    let codes =
+        RegenerateRecoveryCodesRequest { current_password: wrong.clone(), code: code.clone() };
+    refused(world.second_factor().regenerate_recovery_codes(person.asks(codes)).await, reason);
+    count(3).await;
+    let (current_password, request_id) = (wrong.clone(), String::new());
+    let off = DisableTotpRequest { current_password, code: code.clone(), request_id };
+    refused(world.second_factor().disable_totp(person.asks(off)).await, reason);
+    count(4).await;
+    let elsewhere = RequestEmailChangeRequest {
+        new_email: "elsewhere@example.org".to_owned(),
+        current_password: wrong.clone(),
+        ..Default::default()
+    };
+    refused(world.email().request_email_change(person.asks(elsewhere)).await, reason);
+    count(5).await;
+    let mut personal = PersonalDataServiceClient::new(world.channel.clone());
+    let export = ExportMyDataRequest { current_password: wrong.clone(), ..Default::default() };
+    refused(personal.export_my_data(person.asks(export)).await, reason);
+    count(6).await;
+    let delete = DeleteMyAccountRequest { current_password: wrong, code };
+    refused(personal.delete_my_account(person.asks(delete)).await, reason);
+    count(7).await;
+    // The right one is not told so.
+    exported(&world, &person).await;
+    count(7).await;
+}
+
+async fn an_app_that_waits_to_be_confirmed_is_told_of(world: World) {
+    let (admin, person) = (world.admin().await, world.customer().await);
+    world.enrol(&person).await;
+    let told = trail(&world, &admin, &person.user.name, Kind::SecondFactorEnrolled).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].actor, person.user.name);
+    // So is one that a log-in asks for.
+    let strict = world.beside_with(&[("auth.second_factor_required_for", "customer")]).await;
+    let challenge = strict.challenge(&person.user.email).await;
+    let request = EnrolTotpAtLogInRequest { challenge };
+    strict.second_factor().enrol_totp_at_log_in(request).await.unwrap();
+    let told = trail(&world, &admin, &person.user.name, Kind::SecondFactorEnrolled).await;
+    assert_eq!(told.len(), 2);
+    assert_eq!((&*told[0].address, told[0].call_id.len()), ("127.0.0.1", 36));
+    assert!(trail(&world, &admin, "", Kind::SecondFactorEnabled).await.is_empty());
+}
+
+async fn a_command_that_seals_anew_is_told_of(world: World) {
+    let (admin, person) = (world.admin().await, world.customer().await);
+    world.turn_on(&person).await;
+    world.reseal(&[]).await.unwrap();
+    let told = trail(&world, &admin, "", Kind::SecretsResealed).await;
+    let told: Vec<_> = told.iter().rev().map(detail).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!((&told[0]["state"], &told[1]["state"]), (&json!("begun"), &json!("ended")));
+    assert_eq!(told[1]["master_key"], told[0]["master_key"]);
+    assert_eq!((&told[1]["sealed"], &told[1]["lost"]), (&json!(0), &json!(0)));
 }
