@@ -4,7 +4,7 @@ use daybook::grpc::proto::auth::{
     AuditEvent, ChangePasswordRequest, DeleteMyAccountRequest, DisableTotpRequest,
     EnrolTotpAtLogInRequest, EnrolTotpRequest, ExportMyDataRequest, ListAuditEventsRequest,
     ListSessionsRequest, LogInRequest, RegenerateRecoveryCodesRequest, RequestEmailChangeRequest,
-    Role, VerifyEmailRequest, audit_event::Kind,
+    Role, SetUserRoleRequest, VerifyEmailRequest, audit_event::Kind,
     personal_data_service_client::PersonalDataServiceClient, personal_record::Record,
 };
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ behaviours!(
     wrong_passwords_of_who_is_logged_in_are_told_with_the_session,
     an_app_that_waits_to_be_confirmed_is_told_of,
     a_command_that_seals_anew_is_told_of,
+    from_where_others_acted_is_told_to_admins_alone,
 );
 
 /// What the trail tells an admin, latest first.
@@ -211,4 +212,26 @@ async fn a_command_that_seals_anew_is_told_of(world: World) {
     assert_eq!((&told[0]["state"], &told[1]["state"]), (&json!("begun"), &json!("ended")));
     assert_eq!(told[1]["master_key"], told[0]["master_key"]);
     assert_eq!((&told[1]["sealed"], &told[1]["lost"]), (&json!(0), &json!(0)));
+}
+
+async fn from_where_others_acted_is_told_to_admins_alone(world: World) {
+    let (admin, person) = (world.admin().await, world.customer().await);
+    let (name, role) = (person.user.name.clone(), Role::Provider.into());
+    let request = SetUserRoleRequest { name, role, ..Default::default() };
+    let id = id_in(world.auth().set_user_role(admin.asks(request)).await.unwrap().metadata());
+    let person = world.log_in(&person.user.email).await;
+    let by_admin = |events: Vec<AuditEvent>| {
+        let found = events.into_iter().find(|event| event.kind() == Kind::RoleChanged).unwrap();
+        assert_eq!(found.actor, admin.user.name);
+        (found.address, found.call_id)
+    };
+    let told = trail(&world, &admin, &person.user.name, Kind::Unspecified).await;
+    assert_eq!(by_admin(told), ("127.0.0.1".to_owned(), id));
+    let told = exported(&world, &person).await;
+    let own = told.iter().filter(|event| event.kind() == Kind::LoggedIn);
+    let own: Vec<_> = own.map(|event| event.address.as_str()).collect();
+    assert_eq!(own, ["127.0.0.1", "127.0.0.1"], "where they logged in themselves is theirs");
+    assert_eq!(by_admin(told), (String::new(), String::new()));
+    // The admin is told of the same act as their own.
+    assert_eq!(by_admin(exported(&world, &admin).await).0, "127.0.0.1");
 }
