@@ -126,6 +126,7 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::PasswordResetRequested => audit_event::Kind::PasswordResetRequested,
         Act::SecondFactorEnrolled => audit_event::Kind::SecondFactorEnrolled,
         Act::SecretsResealed => audit_event::Kind::SecretsResealed,
+        Act::AuditForgotten => audit_event::Kind::AuditForgotten,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The audit trail: what bears on security, written in the transaction of the act itself.
 
+pub mod commands;
+pub mod service;
 pub mod store;
 
 use serde_json::Value;
@@ -89,11 +91,13 @@ pub enum Act {
     SecondFactorEnrolled,
     /// An operator's command seals secrets anew.
     SecretsResealed,
+    /// An operator's command removed old entries.
+    AuditForgotten,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -132,6 +136,7 @@ impl Act {
         Self::PasswordResetRequested,
         Self::SecondFactorEnrolled,
         Self::SecretsResealed,
+        Self::AuditForgotten,
     ];
 
     /// The word used in the table.
@@ -175,6 +180,7 @@ impl Act {
             Self::PasswordResetRequested => "password_reset_requested",
             Self::SecondFactorEnrolled => "second_factor_enrolled",
             Self::SecretsResealed => "secrets_resealed",
+            Self::AuditForgotten => "audit_forgotten",
         }
     }
 
