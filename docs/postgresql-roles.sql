@@ -26,6 +26,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public
 -- Which changes of the schema were made is for the owner to say.
 REVOKE INSERT, UPDATE, DELETE ON seaql_migrations FROM daybook_app;
 
--- The audit trail is added to. Only the network addresses in it go with an account that is deleted.
+-- The audit trail is added to. Only the network addresses in it, and the ids of calls, go with an account that is
+-- deleted. Old lines go by `daybook audit forget`, which the owner runs.
 REVOKE UPDATE, DELETE ON audit_events FROM daybook_app;
-GRANT UPDATE (address) ON audit_events TO daybook_app;
+GRANT UPDATE (address, call_id) ON audit_events TO daybook_app;

@@ -24,13 +24,13 @@ use crate::{
         tls::{Tls, TlsError},
     },
     identity::{
-        Role,
+        Origin, Role,
         email::Email,
         key_life::State,
         master_key::{KeyError, MasterKey},
         password,
     },
-    kernel::{ambient::Ambient, fault::Fault, text},
+    kernel::{ambient::Ambient, fault::Fault, text, time::Instant},
     signals::Signals,
     storage::{self, Deadline, Store},
     upkeep,
@@ -365,7 +365,7 @@ pub async fn create_admin(
     };
     // Whoever runs the server vouches for the address.
     let (deadline, now) = (Deadline::after(OPERATOR), ambient.now());
-    let user = services.accounts.make(deadline, new, Some(now), once).await?;
+    let user = services.accounts.make(deadline, new, Some(now), once, Origin::default()).await?;
     store.close().await;
     Ok(user.id.name())
 }
@@ -380,6 +380,21 @@ pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
     let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(drifted?)
+}
+
+/// Removes the audit events from before an instant. Returns how many.
+pub async fn forget_audit(
+    config: &Config,
+    ambient: Ambient,
+    before: Instant,
+) -> Result<u64, Error> {
+    let store = Store::connect(&storage_settings(config)).await?;
+    store.ready().await?;
+    // Nobody logs in here either.
+    let accounts = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?.accounts;
+    let removed = accounts.forget_audit(before, || Deadline::after(OPERATOR)).await;
+    store.close().await;
+    Ok(removed?)
 }
 
 /// How to replace the signing key.

@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use chrono::{NaiveDate, NaiveTime};
 use clap::{Args, Parser, Subcommand};
 use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
-use daybook::{app, telemetry};
+use daybook::{app, kernel::ambient::Ambient, telemetry};
 use secrecy::SecretString;
 
 /// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
@@ -88,6 +89,9 @@ enum Command {
     /// Manage the keys that sign access tokens
     #[command(subcommand)]
     Keys(Keys),
+    /// Look after the audit trail
+    #[command(subcommand)]
+    Audit(Audit),
     /// Ask a server whether it serves; exit status 0 if it does, 1 otherwise
     Healthcheck {
         /// The server [default: server.listen of the settings, on this machine]
@@ -162,6 +166,17 @@ enum Keys {
 }
 
 #[derive(Debug, Subcommand)]
+enum Audit {
+    /// Remove the events of the days before one, for good; one event tells of it. Needs a role that may change
+    /// the table `audit_events`, such as its owner. The server goes on meanwhile
+    Forget {
+        /// The first day that is kept, in UTC, such as 2026-01-01
+        #[arg(long, value_name = "DATE")]
+        before: NaiveDate,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Settings {
     /// Print the settings in force as TOML, with the origin of each; secrets are masked
     Print,
@@ -233,6 +248,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),
         Command::Appointments(Appointments::Drifted) => list_drifted(settings),
         Command::Keys(command) => keys_command::run(settings, &command),
+        Command::Audit(Audit::Forget { before }) => forget_audit(settings, before),
         Command::Healthcheck { address, service, timeout_ms } => {
             let address = match address {
                 Some(address) => address,
@@ -297,6 +313,14 @@ fn list_drifted(settings: SettingsArgs) -> Result<(), Failure> {
     let (found, checked, zones) = (drifted.found.len(), drifted.checked, app::ZONE_DATA);
     let sum = format!("{found} of {checked} upcoming appointments drifted (IANA {zones})\n");
     print(&(lines.collect::<String>() + &sum))
+}
+
+fn forget_audit(settings: SettingsArgs, before: NaiveDate) -> Result<(), Failure> {
+    let (config, _) = load(settings)?;
+    telemetry::init(&config.log)?;
+    let before = before.and_time(NaiveTime::MIN).and_utc();
+    let removed = runtime()?.block_on(app::forget_audit(&config, Ambient::system(), before))?;
+    print(&format!("{removed} audit {} removed\n", if removed == 1 { "event" } else { "events" }))
 }
 
 /// The settings from all layers. This is where the process's environment comes in.

@@ -16,6 +16,7 @@
 )]
 #![expect(clippy::indexing_slicing, reason = "a broken measurement may panic")]
 
+mod apart;
 mod bed;
 mod calls;
 mod crowd;

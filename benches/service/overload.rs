@@ -1,10 +1,9 @@
 //! Five times as many bookings as can be served.
 
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-
 use crate::{
     Outcome,
-    bed::{Bed, connections},
+    apart::Apart,
+    bed::Bed,
     load::{Tally, closed, paced},
     report::{Report, Row, Spread, met},
     tell,
@@ -18,31 +17,18 @@ const TIMES: f64 = 5.0;
 const USUAL: [&str; 3] = ["OK", "SLOT_TAKEN", "CUSTOMER_BUSY"];
 
 /// The most that is booked, what is booked of five times that, and what is booked right afterwards. Whoever
-/// is refused comes again at its pace, whatever it was told to wait. All share the cores with those who call,
-/// so the limit is what is booked beside as many calls too many of the server that does nothing.
+/// is refused comes again at its pace, whatever it was told to wait.
 pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let time = bed.settings.time();
     let callers = bed.callers(&bed.small, CALLERS).await?;
     let crowd = bed.callers(&bed.small, CROWD as usize).await?;
     let (mut peak, mut good, mut after, mut shed) = (vec![], vec![], vec![], vec![]);
-    let mut beside = vec![];
-    let echoes = bed.echo.connect(connections(CROWD as usize)).await?;
+    let _apart = Apart::begin(bed)?;
     for round in 1..=bed.settings.rounds.min(3) {
         tell(&format!("overload, round {round}"));
         bed.reset().await?;
         let book = |caller: usize, random: &mut _| callers.book_any(caller, random);
         let most = closed(CALLERS, time, book).await.only(&USUAL)?.rate();
-        bed.reset().await?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
-        let surplus = (most * (TIMES - 1.0)) as u32;
-        let (booked, _) = tokio::join!(
-            closed(CALLERS, time, book),
-            paced(CROWD, surplus, time, |caller, _| {
-                let mut client = HealthClient::new(echoes[caller % echoes.len()].clone());
-                async move { client.check(HealthCheckRequest::default()).await.map(drop) }
-            })
-        );
-        beside.push(booked.only(&USUAL)?.rate());
         bed.reset().await?;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "thousands")]
         let offered = (most * TIMES) as u32;
@@ -59,9 +45,7 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
     let ratio = |values: &[f64], limit: &[f64]| {
         Spread::of(values.iter().zip(limit).map(|(one, limit)| one / limit))
     };
-    let of_beside = ratio(&good, &beside);
     let (of_good, of_after) = (ratio(&good, &peak), ratio(&after, &peak));
-    let goodput = Spread::of(good.iter().copied()).text(0, "/s");
     let seconds = bed.settings.seconds * 4;
     let shed = Spread::of(shed).text(0, " %");
     for (figure, values, ratio) in [
@@ -77,13 +61,5 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
             met: met(ratio.median >= 0.9),
         });
     }
-    report.row(Row {
-        figure: "the same, held against the peak beside as many bare echoes too many".to_owned(),
-        goal: "–".to_owned(),
-        limit: Spread::of(beside).text(0, "/s"),
-        measured: goodput,
-        ratio: of_beside.text(2, ""),
-        met: "–".to_owned(),
-    });
     Ok(())
 }

@@ -84,6 +84,11 @@ impl Cluster {
         }
     }
 
+    /// The process that all of its processes come from.
+    pub(crate) fn id(&self) -> u32 {
+        self.server.id()
+    }
+
     /// Where files of the run can be put.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

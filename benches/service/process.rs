@@ -116,6 +116,11 @@ impl Process {
         Ok(Endpoint::from_shared(format!("http://127.0.0.1:{}", self.port))?)
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()

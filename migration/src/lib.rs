@@ -23,6 +23,7 @@ mod m0011_mail;
 mod m0012_service_accounts;
 mod m0013_erasures;
 mod m0014_recovery_keys;
+mod m0015_audit_calls;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_service_accounts::Migration),
             Box::new(m0013_erasures::Migration),
             Box::new(m0014_recovery_keys::Migration),
+            Box::new(m0015_audit_calls::Migration),
         ]
     }
 }

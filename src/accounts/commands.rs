@@ -36,6 +36,8 @@ pub struct SignUp {
     pub verification: Option<(emails::Stored, Letter)>,
     /// The request, for retries.
     pub once: Once,
+    /// Who does it.
+    pub witness: Witness,
 }
 
 impl UnitOfWork for SignUp {
@@ -47,7 +49,7 @@ impl UnitOfWork for SignUp {
         }
         let user = &self.account.user;
         let now = user.created_at;
-        open(tx, &self.account, &self.schedule, self.once.caller).await?;
+        open(tx, &self.account, &self.schedule, &self.witness).await?;
         if let Some((code, letter)) = &self.verification {
             emails::store::insert(tx, code).await?;
             mail::store::insert(tx, [letter]).await?;
@@ -63,14 +65,19 @@ pub(in crate::accounts) async fn open(
     tx: &Tx,
     account: &Account,
     schedule: &Arc<Schedule>,
-    actor: Option<UserId>,
+    witness: &Witness,
 ) -> Result<(), Fault> {
     let user = &account.user;
     let now = user.created_at;
     store::insert(tx, account).await?;
     // Nobody else can hold the new account: the address is what two sign-ups meet at.
     let detail = json!({ "role": user.role.word() });
-    store::record(tx, user, Kind::SignedUp, actor, now, detail).await?;
+    audit::store::record(
+        tx,
+        witness.of(audit::Act::AccountCreated, Some(user.id), None, detail.clone()),
+    )
+    .await?;
+    store::record(tx, user, Kind::SignedUp, witness.actor, now, detail).await?;
     if let Some(provider) = user.provider() {
         let name = &user.display_name;
         schedule::commands::open(tx, provider, name, schedule, Some(user.id), now).await?;
@@ -166,11 +173,15 @@ impl UnitOfWork for ChangePassword {
     }
 }
 
-/// Writes down that a log-in failed.
+/// Writes down that a password was wrong.
 #[derive(Debug, Clone)]
 pub struct Failed {
+    /// What failed by it.
+    pub act: audit::Act,
     /// At which account, if there is one.
     pub user: Option<UserId>,
+    /// In which session, if in one.
+    pub session: Option<Uuid>,
     /// Who does it.
     pub witness: Witness,
 }
@@ -179,7 +190,7 @@ impl UnitOfWork for Failed {
     type Output = ();
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let entry = self.witness.of(audit::Act::LogInFailed, self.user, None, json!({}));
+        let entry = self.witness.of(self.act, self.user, self.session, json!({}));
         audit::store::record(tx, entry).await
     }
 }

@@ -10,10 +10,8 @@ use uuid::Uuid;
 
 use super::{
     User,
-    commands::{
-        Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
-        wrong_password,
-    },
+    audit::Act,
+    commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
@@ -107,6 +105,7 @@ impl Accounts {
         deadline: Deadline,
         new: NewUser,
         once: Once,
+        origin: Origin,
     ) -> Result<Option<User>, Fault> {
         if new.role == Role::Provider && !self.provider_sign_up {
             return Err(Fault::new(
@@ -118,7 +117,7 @@ impl Accounts {
             self.apply(deadline, new, once).await?;
             return Ok(None);
         }
-        self.make(deadline, new, None, once).await.map(Some)
+        self.make(deadline, new, None, once, origin).await.map(Some)
     }
 
     /// What is against a new password of somebody with this name and address, if anything is.
@@ -140,6 +139,7 @@ impl Accounts {
         new: NewUser,
         verified: Option<Instant>,
         once: Once,
+        origin: Origin,
     ) -> Result<User, Fault> {
         let password_hash = self.hasher.hash(new.password).await?;
         let now = self.ambient.now();
@@ -164,7 +164,8 @@ impl Accounts {
             None
         };
         let account = Account { user, password_hash, token_generation: 0 };
-        let unit = SignUp { account, schedule, verification, once: once.clone() };
+        let witness = self.witness(None, origin, now);
+        let unit = SignUp { account, schedule, verification, once: once.clone(), witness };
         let made = self.store.run(deadline, unit).await;
         match made {
             // The one that took the address may have been this same request, a moment ago.
@@ -191,14 +192,15 @@ impl Accounts {
         let by_device = account.as_ref().filter(|_| known.is_some()).map(|a| (device, a.user.id));
         let counted = self.counted(&email, by_device, &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
-        let right = self.guess(deadline, &counted, password.clone(), stored).await?;
+        let right = self.guess(deadline, &counted, (password.clone(), stored), &origin).await?;
         let user = account.as_ref().map(|account| account.user.id);
         let may = |user: &User| {
             !user.disabled && (user.email_verified_at.is_some() || !self.verify_email)
         };
         let Some(account) = account.filter(|account| right && may(&account.user)) else {
             let witness = self.witness(None, origin, self.ambient.now());
-            self.store.run(deadline, Failed { user, witness }).await?;
+            let (act, session) = (Act::LogInFailed, None);
+            self.store.run(deadline, Failed { act, user, session, witness }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {
@@ -273,9 +275,7 @@ impl Accounts {
         let letter = self.password_notice(&account.user, now, &origin)?;
         let verified = account.password_hash;
         let counted = self.own_attempt(caller.user, &origin);
-        if !self.guess(deadline, &counted, current, Some(verified.clone())).await? {
-            return Err(wrong_password());
-        }
+        self.own_guess(deadline, caller, &counted, (current, verified.clone()), &origin).await?;
         let unit = ChangePassword {
             user: caller.user,
             verified,

@@ -83,7 +83,7 @@ impl AuthService for Auth {
             return Err(Fault::unchecked().into());
         };
         let new = NewUser { display_name, email, password, role, time_zone };
-        let user = self.accounts.sign_up(deadline, new, once).await?;
+        let user = self.accounts.sign_up(deadline, new, once, origin).await?;
         let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
         Ok(Response::new(pb::SignUpResponse { user, verification_sent }))
     }

@@ -82,6 +82,7 @@ pub(super) fn audit_event(entry: &Entry) -> pb::AuditEvent {
         session: session.unwrap_or_default(),
         address: entry.address.clone(),
         detail: entry.detail.to_string(),
+        call_id: entry.call_id.clone(),
     }
 }
 
@@ -120,6 +121,12 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::AccountDeleted => audit_event::Kind::AccountDeleted,
         Act::AccountErased => audit_event::Kind::AccountErased,
         Act::LogInsDelayed => audit_event::Kind::LogInsDelayed,
+        Act::AccountCreated => audit_event::Kind::AccountCreated,
+        Act::CurrentPasswordWrong => audit_event::Kind::CurrentPasswordWrong,
+        Act::PasswordResetRequested => audit_event::Kind::PasswordResetRequested,
+        Act::SecondFactorEnrolled => audit_event::Kind::SecondFactorEnrolled,
+        Act::SecretsResealed => audit_event::Kind::SecretsResealed,
+        Act::AuditForgotten => audit_event::Kind::AuditForgotten,
     }
 }
 

@@ -8,6 +8,7 @@ use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 
 use super::{
     address::ClientAddress,
+    gate::CallId,
     policy::{Access, Class, Method},
     rates::Rates,
     status::status,
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     identity::{
         Caller, Origin, Role,
-        api_key::{self, ApiKeys, Asked, act_for_refused},
+        api_key::{self, ApiKeys, Asked, Call, act_for_refused},
         token::{self, Tokens, not_authenticated},
     },
     kernel::{
@@ -100,9 +101,10 @@ impl Authenticate {
         let method = extensions.get::<Method>().copied();
         let method = method.ok_or_else(|| Fault::internal("a method is served past the gate"))?;
         let address = extensions.get::<ClientAddress>().copied();
-        let (from, now) = (address.map(|address| address.0), self.ambient.now());
+        let now = self.ambient.now();
+        let by = Call { address: address.map(|address| address.0), id: call_id(request) };
         let checked = if self.tokens.is_trusted() {
-            self.api_keys.check(key, from, now)
+            self.api_keys.check(key, by, now)
         } else {
             Err(token::unknown())
         };
@@ -117,8 +119,8 @@ impl Authenticate {
         // By who has the key, whomever it acts for.
         self.rates.of_user(account.as_user(), class)?;
         let act_for = act_for(request.metadata())?;
-        let asked =
-            Asked { method: method.scope(), in_scopes: method.in_scopes(), act_for, address: from };
+        let (method, in_scopes) = (method.scope(), method.in_scopes());
+        let asked = Asked { method, in_scopes, act_for, by };
         let caller = self.api_keys.admit(id, asked, now)?;
         if caller.is_service() && caller.role == Role::Customer {
             return match access {
@@ -194,12 +196,19 @@ pub(super) fn deadline<T>(request: &Request<T>) -> Result<Deadline, Fault> {
     deadline.ok_or_else(|| Fault::internal("a call without a deadline"))
 }
 
-/// Where the call comes from.
+/// The id that the gate attached.
+fn call_id<T>(request: &Request<T>) -> &str {
+    let id = request.extensions().get::<CallId>();
+    id.and_then(|CallId(id)| id.to_str().ok()).unwrap_or_default()
+}
+
+/// Where the call comes from, and which one it is.
 pub(super) fn origin<T>(request: &Request<T>) -> Origin {
     let agent = request.metadata().get("x-user-agent").or(request.metadata().get("user-agent"));
     let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
     Origin {
         address: request.extensions().get::<ClientAddress>().map(|address| address.0),
         user_agent: agent.to_owned(),
+        call_id: call_id(request).to_owned(),
     }
 }

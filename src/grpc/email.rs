@@ -65,7 +65,7 @@ impl EmailService for EmailApi {
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
-        self.accounts.request_reset(deadline, email, once, &origin).await?;
+        self.accounts.request_reset(deadline, email, once, origin).await?;
         Ok(Response::new(pb::RequestPasswordResetResponse {}))
     }
 

@@ -47,6 +47,10 @@ const AHEAD: Duration = Duration::from_millis(2);
 /// No stream lasts longer; clients connect again.
 const LONGEST_STREAM: Duration = Duration::from_hours(1);
 
+/// The id of a call, among the extensions of the request.
+#[derive(Debug, Clone)]
+pub(super) struct CallId(pub(super) HeaderValue);
+
 /// What the gate needs to know.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
@@ -65,6 +69,7 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
     let id = request_id(request.headers()).unwrap_or_else(|| gate.new_id());
     let path = request.uri().path().to_owned();
     let span = tracing::info_span!("call", method = %path, id = %id.to_str().unwrap_or_default());
+    request.extensions_mut().insert(CallId(id.clone()));
     let mut response = async {
         let response = match gate.pass(&mut request, &path, began) {
             Ok(pass) => {

@@ -8,7 +8,7 @@ use super::{
     second_factor_wire,
 };
 use crate::{
-    accounts::{service::Accounts, store::Happened},
+    accounts::{audit::Entry, service::Accounts, store::Happened},
     booking::export::Record,
     identity::Caller,
     kernel::{fault::Fault, id::UserId},
@@ -33,7 +33,7 @@ pub(super) fn records(
             Wire::Session(auth_wire::session(&session, due, caller))
         }
         Record::Happened(happened) => Wire::AccountEvent(account_event(happened)),
-        Record::Audited(entry) => Wire::AuditEvent(auth_wire::audit_event(&entry)),
+        Record::Audited(entry) => Wire::AuditEvent(audit_event(&entry, caller)),
         Record::Offering(offering) => Wire::Offering(catalogue_wire::wire_offering(&offering)),
         Record::Type(found) => Wire::AppointmentType(catalogue_wire::wire(&found, Some(caller))),
         Record::Appointment(appointment, events) => {
@@ -44,6 +44,16 @@ pub(super) fn records(
         Record::Provider(found) => return provider(&found),
     };
     Ok(vec![pb::PersonalRecord { record: Some(one) }])
+}
+
+/// A line of the trail for the person it is about. From where others acted is theirs, such as an admin who
+/// gave them another role, and so is what they called their calls.
+fn audit_event(entry: &Entry, caller: Caller) -> pb::AuditEvent {
+    let told = auth_wire::audit_event(entry);
+    if entry.actor.is_none_or(|actor| actor == caller.user) {
+        return told;
+    }
+    pb::AuditEvent { address: String::new(), call_id: String::new(), ..told }
 }
 
 fn account_event(happened: Happened) -> pb::AccountEvent {

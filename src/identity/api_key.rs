@@ -171,8 +171,23 @@ pub enum Refusal {
 pub struct Use {
     /// When and from where it was last used, if it was.
     pub used: Option<(Instant, Option<IpAddr>)>,
-    /// When, from where and why it was last refused, and how often in all.
-    pub refused: Option<(Instant, Option<IpAddr>, Refusal, u64)>,
+    /// How it was refused, if it was.
+    pub refused: Option<Refused>,
+}
+
+/// How a key was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// When it was last.
+    pub at: Instant,
+    /// From where, then.
+    pub address: Option<IpAddr>,
+    /// By which call, then.
+    pub call_id: String,
+    /// Why, then.
+    pub why: Refusal,
+    /// How often in all.
+    pub count: u64,
 }
 
 /// The keys of the server, for the interceptor.
@@ -209,8 +224,17 @@ pub struct Asked<'a> {
     pub in_scopes: bool,
     /// Whom to act for.
     pub act_for: Option<UserId>,
-    /// From where.
+    /// By which call, and from where.
+    pub by: Call<'a>,
+}
+
+/// A call that shows a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// Where it comes from.
     pub address: Option<IpAddr>,
+    /// Its id.
+    pub id: &'a str,
 }
 
 impl ApiKeys {
@@ -223,7 +247,7 @@ impl ApiKeys {
     pub fn check(
         &self,
         text: &str,
-        address: Option<IpAddr>,
+        by: Call<'_>,
         now: Instant,
     ) -> Result<(ApiKeyId, ServiceAccountId), Fault> {
         let shown = ApiKey::parse(text).ok_or_else(not_authenticated)?;
@@ -240,10 +264,10 @@ impl ApiKeys {
         } else if account.disabled {
             Refusal::Disabled
         } else {
-            self.note(shown.id, |noted| noted.used = Some((now, address)));
+            self.note(shown.id, |noted| noted.used = Some((now, by.address)));
             return Ok((shown.id, key.account));
         };
-        self.refuse(shown.id, refusal, address, now);
+        self.refuse(shown.id, refusal, by, now);
         Err(not_authenticated())
     }
 
@@ -255,7 +279,7 @@ impl ApiKeys {
         let key = known.keys.get(&id).ok_or_else(not_authenticated)?;
         let account = known.accounts.get(&key.account).ok_or_else(not_authenticated)?;
         if !(asked.in_scopes && covers(&key.scopes, asked.method)) {
-            self.refuse(id, Refusal::ScopeMissing, asked.address, now);
+            self.refuse(id, Refusal::ScopeMissing, asked.by, now);
             return Err(Fault::new(
                 Reason::ScopeMissing,
                 "the API key is not for this method; its scopes are told by ListApiKeys",
@@ -274,7 +298,7 @@ impl ApiKeys {
         let act_for = &account.act_for;
         let granted = act_for.any_customer || act_for.customers.contains(&user);
         if !granted || known.not_to_act_for.contains(&user) {
-            self.refuse(id, Refusal::ActFor, asked.address, now);
+            self.refuse(id, Refusal::ActFor, asked.by, now);
             return Err(act_for_refused());
         }
         Ok(Caller { user, role: Role::Customer, session, service })
@@ -310,10 +334,11 @@ impl ApiKeys {
         due
     }
 
-    fn refuse(&self, id: ApiKeyId, refusal: Refusal, address: Option<IpAddr>, now: Instant) {
+    fn refuse(&self, id: ApiKeyId, why: Refusal, by: Call<'_>, at: Instant) {
         self.note(id, |noted| {
-            let count = noted.refused.map_or(0, |(.., count)| count);
-            noted.refused = Some((now, address, refusal, count + 1));
+            let count = noted.refused.as_ref().map_or(0, |refused| refused.count) + 1;
+            let (address, call_id) = (by.address, by.id.to_owned());
+            noted.refused = Some(Refused { at, address, call_id, why, count });
         });
     }
 

@@ -11,6 +11,7 @@ fn key() -> ApiKey {
 }
 
 const METHOD: &str = "a.v1.B/C";
+const NOBODY: Call<'static> = Call { address: None, id: "a call" };
 
 fn keys(scopes: &[&str], act_for: ActFor) -> ApiKeys {
     let account = ServiceAccountId(Uuid::from_u128(1));
@@ -34,7 +35,7 @@ fn keys(scopes: &[&str], act_for: ActFor) -> ApiKeys {
 
 fn asked(act_for: Option<u128>) -> Asked<'static> {
     let act_for = act_for.map(|id| UserId(Uuid::from_u128(id)));
-    Asked { method: METHOD, in_scopes: true, act_for, address: None }
+    Asked { method: METHOD, in_scopes: true, act_for, by: NOBODY }
 }
 
 #[test]
@@ -57,14 +58,15 @@ fn a_key_reads_back_and_nothing_else_does() {
 fn an_expired_key_and_one_of_another_secret_are_refused() {
     let keys = keys(&[METHOD], ActFor::default());
     let text = key().text();
-    keys.check(&text, None, at(99)).unwrap();
-    assert!(keys.check(&text, None, at(100)).is_err());
+    keys.check(&text, NOBODY, at(99)).unwrap();
+    assert!(keys.check(&text, NOBODY, at(100)).is_err());
     let other = ApiKey::new(key().id, [8; SECRET]).text();
-    assert!(keys.check(&other, None, at(99)).is_err());
+    assert!(keys.check(&other, NOBODY, at(99)).is_err());
     let taken = keys.take_uses(at(100));
     let (_, _, noted) = &taken[0];
     assert_eq!(noted.used, Some((at(99), None)));
-    assert_eq!(noted.refused, Some((at(99), None, Refusal::WrongSecret, 2)));
+    let (at, call_id, why) = (at(99), "a call".to_owned(), Refusal::WrongSecret);
+    assert_eq!(noted.refused, Some(Refused { at, address: None, call_id, why, count: 2 }));
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn what_is_written_down_of_a_key_is_bounded() {
     let mut written = 0;
     for second in 0..100 {
         for _ in 0..10 {
-            drop(keys.check(&text, None, at(second)));
+            drop(keys.check(&text, NOBODY, at(second)));
             drop(keys.admit(key().id, asked(Some(1)), at(second)));
         }
         written += keys.take_uses(at(second)).len();
@@ -126,6 +128,8 @@ fn what_is_written_down_of_a_key_is_bounded() {
     // At once, and a minute later.
     assert_eq!(written, 2);
     // What nobody has is not remembered.
-    assert!(keys.check(&ApiKey::new(ApiKeyId(Uuid::nil()), [0; 32]).text(), None, at(1)).is_err());
+    assert!(
+        keys.check(&ApiKey::new(ApiKeyId(Uuid::nil()), [0; 32]).text(), NOBODY, at(1)).is_err()
+    );
     assert!(keys.0.uses.lock().unwrap().len() <= 1);
 }

@@ -83,6 +83,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// What the client says it is, as much of it as is kept.
     pub user_agent: String,
+    /// The id of the call: what its answer carries in `x-request-id`. Empty where there is no call.
+    pub call_id: String,
 }
 
 impl Origin {

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_device_is_no_link() {
         let user_agent = "Evil/1.0 (see https://evil.example/x?y)\r\nBcc: a@b".to_owned();
-        let said = device(&Origin { user_agent, address: None });
+        let said = device(&Origin { user_agent, ..Origin::default() });
         assert_eq!(said, "Evil1.0 (see httpsevil.examplexy)Bcc ab");
     }
 

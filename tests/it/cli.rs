@@ -8,12 +8,14 @@ use std::{
 };
 
 use daybook::grpc::proto::auth::{
-    GetMeRequest, LogInRequest, Role, auth_service_client::AuthServiceClient,
+    GetMeRequest, ListAuditEventsRequest, LogInRequest, Role, audit_event::Kind,
+    auth_service_client::AuthServiceClient,
 };
 
 use crate::support::{
     Engine, World, berlin, connect, database,
     people::{PASSWORD, with_token},
+    postgres::as_app,
     process::Process,
     serving,
 };
@@ -161,6 +163,79 @@ async fn drifted_appointments_are_listed_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn drifted_appointments_are_listed_on_postgres() {
     drifted_appointments_are_listed(Engine::Postgres).await;
+}
+
+/// In rows past the server, because the command goes by the real clock.
+async fn old_audit_events_are_removed(engine: Engine) {
+    let world = World::new(engine).await;
+    let admin = world.admin().await;
+    let many = "INSERT INTO audit_events (event_id, occurred_at, kind, address, detail)";
+    world
+        .execute(
+            &format!(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2500)
+                 {many} SELECT randomblob(16), '2019-12-31T23:59:59+00:00', 'logged_in', '', '{{}}' FROM n"
+            ),
+            &format!(
+                "{many} SELECT gen_random_uuid(), '2019-12-31T23:59:59Z', 'logged_in', '', '{{}}'
+                 FROM generate_series(1, 2500)"
+            ),
+        )
+        .await;
+    let young = "INSERT INTO audit_events (event_id, occurred_at, kind, address, detail) VALUES";
+    world
+        .execute(
+            &format!(
+                "{young} (randomblob(16), '2020-01-01T00:00:00+00:00', 'logged_out', '', '{{}}')"
+            ),
+            &format!(
+                "{young} (gen_random_uuid(), '2020-01-01T00:00:00Z', 'logged_out', '', '{{}}')"
+            ),
+        )
+        .await;
+    let all = "SELECT count(*) FROM audit_events";
+    let before = world.count(all).await;
+    let folder = tempfile::tempdir().unwrap();
+    let forget = |url: &str, day: &str| {
+        run(folder.path(), &["--database-url", url, "audit", "forget", "--before", day])
+    };
+    // The role that serves may not, and a day that lies ahead is a slip.
+    if engine == Engine::Postgres {
+        let denied = forget(&as_app(&world.url), "2020-01-01");
+        assert_eq!(denied.status.code(), Some(1));
+        assert!(err(&denied).contains("run this as the owner of the tables"), "{}", err(&denied));
+    }
+    let ahead = forget(&world.url, "2999-01-01");
+    assert_eq!(ahead.status.code(), Some(1));
+    assert!(err(&ahead).contains("before must not lie ahead"), "{}", err(&ahead));
+    assert_eq!(forget(&world.url, "yesterday").status.code(), Some(2));
+    assert_eq!(world.count(all).await, before);
+
+    let done = forget(&world.url, "2020-01-01");
+    assert_eq!(out(&done), "2500 audit events removed\n", "{}", err(&done));
+    // What is left, and the line that tells of it.
+    assert_eq!(world.count(all).await, before - 2500 + 1);
+    assert_eq!(world.count(&format!("{all} WHERE kind = 'logged_out'")).await, 1);
+    let kind = Kind::AuditForgotten.into();
+    let request = admin.asks(ListAuditEventsRequest { kind, ..Default::default() });
+    let told = world.auth().list_audit_events(request).await.unwrap().into_inner().audit_events;
+    assert_eq!(told.len(), 1);
+    assert_eq!((&*told[0].user, &*told[0].actor, &*told[0].call_id), ("", "", ""));
+    let detail: serde_json::Value = serde_json::from_str(&told[0].detail).unwrap();
+    assert_eq!(detail, serde_json::json!({ "before": "2020-01-01T00:00:00Z", "removed": 2500 }));
+    // Nothing more to do is nothing to tell.
+    assert_eq!(out(&forget(&world.url, "2020-01-01")), "0 audit events removed\n");
+    assert_eq!(world.count(all).await, before - 2500 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_audit_events_are_removed_on_sqlite() {
+    old_audit_events_are_removed(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_audit_events_are_removed_on_postgres() {
+    old_audit_events_are_removed(Engine::Postgres).await;
 }
 
 fn create_admin(folder: &Path, args: &[&str], password: &str) -> Output {

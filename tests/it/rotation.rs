@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::support::{
     Engine,
+    books::number,
     keys::kid_of,
     people::{PASSWORD, with_token},
     process::{Process, until, within},
@@ -146,6 +147,8 @@ async fn operators_list_and_replace_keys(engine: Engine) {
     assert!(present.contains("  present   needed by 2 signing keys"), "{present}");
     let resealed = process.run(&["keys", "reseal"]).await;
     assert_eq!(out(&resealed), "0 secrets of second factors sealed anew\n", "{}", err(&resealed));
+    let told = "SELECT count(*) FROM audit_events WHERE kind = 'secrets_resealed'";
+    assert_eq!(number(&process.sql().await, told).await, 2, "when it began, and when it ended");
     let half = process.run(&["keys", "rotate", "--master-key-lost"]).await;
     assert_eq!(half.status.code(), Some(2));
 

@@ -1,5 +1,7 @@
 //! The audit trail: what bears on security, written in the transaction of the act itself.
 
+pub mod commands;
+pub mod service;
 pub mod store;
 
 use serde_json::Value;
@@ -79,11 +81,23 @@ pub enum Act {
     AccountErased,
     /// Secrets of so many accounts were guessed that log-ins from unknown devices are delayed.
     LogInsDelayed,
+    /// An account was made.
+    AccountCreated,
+    /// Somebody who is logged in was asked for the password again, and gave another one.
+    CurrentPasswordWrong,
+    /// Somebody asked for a code by which a password can be set.
+    PasswordResetRequested,
+    /// An app was enrolled as a second factor, to be confirmed.
+    SecondFactorEnrolled,
+    /// An operator's command seals secrets anew.
+    SecretsResealed,
+    /// An operator's command removed old entries.
+    AuditForgotten,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 39] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -117,6 +131,12 @@ impl Act {
         Self::AccountDeleted,
         Self::AccountErased,
         Self::LogInsDelayed,
+        Self::AccountCreated,
+        Self::CurrentPasswordWrong,
+        Self::PasswordResetRequested,
+        Self::SecondFactorEnrolled,
+        Self::SecretsResealed,
+        Self::AuditForgotten,
     ];
 
     /// The word used in the table.
@@ -155,6 +175,12 @@ impl Act {
             Self::AccountDeleted => "account_deleted",
             Self::AccountErased => "account_erased",
             Self::LogInsDelayed => "log_ins_delayed",
+            Self::AccountCreated => "account_created",
+            Self::CurrentPasswordWrong => "current_password_wrong",
+            Self::PasswordResetRequested => "password_reset_requested",
+            Self::SecondFactorEnrolled => "second_factor_enrolled",
+            Self::SecretsResealed => "secrets_resealed",
+            Self::AuditForgotten => "audit_forgotten",
         }
     }
 
@@ -183,6 +209,8 @@ pub struct Entry {
     pub address: String,
     /// More about it: never a secret.
     pub detail: Value,
+    /// The id of the call that did it; empty if no call did.
+    pub call_id: String,
 }
 
 /// Which entries to list.
@@ -229,6 +257,7 @@ impl Witness {
             session,
             address: self.origin.address_text(),
             detail,
+            call_id: self.origin.call_id.clone(),
         }
     }
 }

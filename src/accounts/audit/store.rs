@@ -1,13 +1,16 @@
 //! The audit trail as rows.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set,
+    ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::{Expr, Query},
 };
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Act, Entry, Filter};
 use crate::{
-    kernel::{fault::Fault, id::UserId},
+    kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{Session, Tx, engine, entity::audit_events},
 };
 
@@ -22,9 +25,39 @@ pub async fn record(tx: &Tx, entry: Entry) -> Result<(), Fault> {
         session_id: Set(entry.session),
         address: Set(entry.address),
         detail: Set(entry.detail),
+        call_id: Set(entry.call_id),
     };
     audit_events::Entity::insert(row)
         .exec_without_returning(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Removes the oldest entries from before an instant, so many at most, and returns how many.
+pub async fn forget(tx: &Tx, before: Instant, limit: u64) -> Result<u64, Fault> {
+    use audit_events::Column;
+    // In the order of the key, which is that of time: what is old is found at its beginning.
+    let old = Query::select()
+        .column(Column::EventId)
+        .from(audit_events::Entity)
+        .and_where(Column::OccurredAt.lt(before))
+        .order_by(Column::EventId, Order::Asc)
+        .limit(limit)
+        .to_owned();
+    let done = audit_events::Entity::delete_many()
+        .filter(Column::EventId.in_subquery(old))
+        .exec(tx.db())
+        .await;
+    Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+}
+
+/// Tells more in an entry, for a command that is not over when it is written.
+pub async fn tell_more(tx: &Tx, id: Uuid, detail: Value) -> Result<(), Fault> {
+    audit_events::Entity::update_many()
+        .col_expr(audit_events::Column::Detail, Expr::value(detail))
+        .filter(audit_events::Column::EventId.eq(id))
+        .exec(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
     Ok(())
@@ -98,5 +131,6 @@ fn entry(row: audit_events::Model) -> Result<Entry, Fault> {
         session: row.session_id,
         address: row.address,
         detail: row.detail,
+        call_id: row.call_id,
     })
 }

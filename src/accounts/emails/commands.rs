@@ -9,7 +9,7 @@ use super::{Stored, store};
 use crate::{
     accounts::{
         Kind, User,
-        audit::{self, Witness},
+        audit::{self, Entry, Witness},
         commands::{Act, finish, open, wrong_password},
         guessing::store::{Counted, Reserved},
         store::{self as accounts, Account},
@@ -69,6 +69,9 @@ pub struct Post {
     /// What mail to this address is counted by. When there was too much of it nothing is posted, and
     /// nobody is told.
     pub counted: Counted,
+    /// What the trail tells of it, where it tells of it: the same whether there is an account or not, and
+    /// nothing where nothing is posted, so that nobody fills the trail faster than mailboxes.
+    pub entry: Option<Entry>,
     /// The request, for retries.
     pub once: Once,
 }
@@ -80,15 +83,25 @@ impl UnitOfWork for Post {
         if self.once.earlier::<Option<User>>(tx).await?.is_some() {
             return Ok(());
         }
-        post(tx, &self.code, &self.letters, &self.counted).await?;
+        if post(tx, &self.code, &self.letters, &self.counted).await?
+            && let Some(entry) = &self.entry
+        {
+            audit::store::record(tx, entry.clone()).await?;
+        }
         let owner = self.code.user.map_or(Uuid::nil(), |user| user.0);
         self.once.keep(tx, owner, 0, &None::<User>, self.code.created_at).await
     }
 }
 
-async fn post(tx: &Tx, code: &Stored, letters: &[Letter], counted: &Counted) -> Result<(), Fault> {
+/// Whether it was posted.
+async fn post(
+    tx: &Tx,
+    code: &Stored,
+    letters: &[Letter],
+    counted: &Counted,
+) -> Result<bool, Fault> {
     if let Reserved::Wait(_) = counted.reserve(tx, code.created_at).await? {
-        return Ok(());
+        return Ok(false);
     }
     // Only the newest is good. Sign-ups and changes of several people to one address wait side by side; then
     // nothing goes, in the same time, and nobody waits for another's rows in a circle.
@@ -98,7 +111,8 @@ async fn post(tx: &Tx, code: &Stored, letters: &[Letter], counted: &Counted) -> 
     };
     store::remove_to(tx, &code.email, former).await?;
     store::insert(tx, code).await?;
-    mail::store::insert(tx, letters).await
+    mail::store::insert(tx, letters).await?;
+    Ok(true)
 }
 
 /// Shows that an address is its owner's: makes the account of a sign-up, or notes it in the account.
@@ -108,6 +122,8 @@ pub struct Verify {
     pub code: Hash,
     /// The id of the account to make.
     pub id: UserId,
+    /// The id of the line in the trail that tells of it.
+    pub also: Uuid,
     /// What a new provider begins with, apart from the zone.
     pub schedule: Arc<Schedule>,
     /// The request, for retries.
@@ -148,7 +164,8 @@ impl UnitOfWork for Verify {
                 let password_hash = applicant.password_hash.clone();
                 let account = Account { user, password_hash, token_generation: 0 };
                 let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
-                open(tx, &account, &zoned, None).await.map_err(|fault| match fault.reason() {
+                let made = Witness { id: self.also, ..self.witness.clone() };
+                open(tx, &account, &zoned, &made).await.map_err(|fault| match fault.reason() {
                     // Somebody has got the address in the meantime.
                     Reason::EmailTaken => refused(),
                     _ => fault,

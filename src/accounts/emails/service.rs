@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretString;
+use serde_json::json;
 
 use super::{
     Applicant, Stored,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     accounts::{
         User,
-        commands::wrong_password,
+        audit::{Act, Entry},
         guessing::store::Counted,
         service::{Accounts, ByEmail, ById, Earlier, NewUser},
         store::Account,
@@ -66,7 +67,7 @@ impl Accounts {
                 (stored, Text::AccountExists { name: known(&user), code: text })
             }
         };
-        self.post(deadline, stored, text, once).await
+        self.post(deadline, (stored, text), None, once).await
     }
 
     /// Sends the caller a code by which the address is verified.
@@ -81,8 +82,7 @@ impl Accounts {
         if user.email_verified_at.is_some() {
             return Ok(());
         }
-        let (stored, text) = self.verification(&user);
-        self.post(deadline, stored, text, once).await
+        self.post(deadline, self.verification(&user), None, once).await
     }
 
     /// A code by which an account's address is verified, and what its letter says.
@@ -114,7 +114,7 @@ impl Accounts {
             let account = vec![(self.keys.account(&found.email), self.policies.account)];
             let guesses = Counted::by(account);
             let stored = Some(applicant.password_hash);
-            if !self.guess(deadline, &guesses, password, stored).await? {
+            if !self.guess(deadline, &guesses, (password, stored), &origin).await? {
                 return Err(wrong_sign_up());
             }
             self.give_back(deadline, &guesses).await?;
@@ -122,6 +122,7 @@ impl Accounts {
         let unit = Verify {
             code: code.hash(),
             id: UserId(self.ambient.id(now)),
+            also: self.ambient.id(now),
             schedule: Arc::clone(&self.default_schedule),
             once: once.clone(),
             witness: self.witness(None, origin, now),
@@ -137,12 +138,16 @@ impl Accounts {
         deadline: Deadline,
         email: Email,
         once: Once,
-        origin: &Origin,
+        origin: Origin,
     ) -> Result<(), Fault> {
         self.mail_is_on()?;
-        self.letter_attempt(deadline, origin).await?;
+        self.letter_attempt(deadline, &origin).await?;
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
+        // A line for every address, as of log-ins that fail, so that its being written tells nobody anything.
+        let user = account.as_ref().map(|account| account.user.id);
+        let witness = self.witness(None, origin, now);
+        let entry = witness.of(Act::PasswordResetRequested, user, None, json!({}));
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &email, now);
@@ -150,7 +155,7 @@ impl Accounts {
             }
             None => (stored(&code, Purpose::Nothing, None, &email, now), Text::Nothing),
         };
-        self.post(deadline, stored, text, once).await
+        self.post(deadline, (stored, text), Some(entry), once).await
     }
 
     /// Public: sets a new password by a code, and ends all log-ins of the account.
@@ -215,9 +220,7 @@ impl Accounts {
         let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
         let counted = self.own_attempt(caller.user, &origin);
         let verified = account.password_hash;
-        if !self.guess(deadline, &counted, password, Some(verified.clone())).await? {
-            return Err(wrong_password());
-        }
+        self.own_guess(deadline, caller, &counted, (password, verified.clone()), &origin).await?;
         let user = account.user;
         let taken = self.store.read(deadline, ByEmail(new.clone())).await?;
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
@@ -326,15 +329,15 @@ impl Accounts {
     async fn post(
         &self,
         deadline: Deadline,
-        code: Stored,
-        text: Text,
+        (code, text): (Stored, Text),
+        entry: Option<Entry>,
         once: Once,
     ) -> Result<(), Fault> {
         let lifetime = code.purpose.lifetime();
         let letter = self.mail.letter(&code.email, text, code.created_at, lifetime)?;
         let counted = self.mail_to(&code.email);
         let letters = letter.into_iter().collect();
-        self.store.run_aside(deadline, Post { code, letters, counted, once }).await?;
+        self.store.run_aside(deadline, Post { code, letters, counted, entry, once }).await?;
         Ok(())
     }
 
@@ -363,7 +366,7 @@ impl Accounts {
     pub async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
         let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
-        self.reserve(deadline, &counted).await
+        self.reserve(deadline, &counted, origin).await
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
@@ -371,7 +374,7 @@ impl Accounts {
     async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Counted, Fault> {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let counted = Counted::by(address.into_iter().collect());
-        self.reserve(deadline, &counted).await?;
+        self.reserve(deadline, &counted, origin).await?;
         Ok(counted)
     }
 

@@ -12,7 +12,6 @@ use crate::{
     accounts::{
         User,
         audit::{self, Act, Witness},
-        commands::wrong_password,
         second_factor::{commands::is_right, service::Shows},
         service::{Accounts, ById},
     },
@@ -32,7 +31,7 @@ impl Accounts {
     ) -> Result<(), Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (blank, role) = (self.blank(&account.user), account.user.role);
-        let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
+        let (own, counted, _) = self.own(deadline, caller, account, shows, origin).await?;
         let unit = Delete { own, role, blank };
         let ended = self.attempted(deadline, counted, unit, is_right).await??;
         self.tokens.end(caller.user, ended, self.ambient.now());
@@ -88,10 +87,8 @@ impl Accounts {
         let account = self.store.read(deadline, ById(caller.user)).await?;
         let account = account.ok_or_else(not_authenticated)?;
         let counted = self.own_attempt(caller.user, origin);
-        let stored = Some(account.password_hash);
-        if !self.guess(deadline, &counted, password, stored).await? {
-            return Err(wrong_password());
-        }
+        let password = (password, account.password_hash);
+        self.own_guess(deadline, caller, &counted, password, origin).await?;
         self.give_back(deadline, &counted).await
     }
 

@@ -68,9 +68,11 @@ pub async fn erase(tx: &Tx, before: &User, now: Instant) -> Result<(), Fault> {
         .exec(db)
         .await
         .map_err(fault)?;
-    // What happened, when and to whom stays; from where the person acted does not.
+    // What happened, when and to whom stays; from where the person acted does not, nor the ids of calls,
+    // which are what a client likes to write there.
     audit_events::Entity::update_many()
         .col_expr(audit_events::Column::Address, Expr::value(""))
+        .col_expr(audit_events::Column::CallId, Expr::value(""))
         .filter(
             Condition::any()
                 .add(audit_events::Column::UserId.eq(id))

@@ -9,8 +9,12 @@ use super::{
     store::Counted,
 };
 use crate::{
-    accounts::service::Accounts,
-    identity::{Origin, email::Email},
+    accounts::{
+        audit::Act,
+        commands::{Failed, wrong_password},
+        service::Accounts,
+    },
+    identity::{Caller, Origin, email::Email},
     kernel::{
         fault::{Fault, Kind, Reason},
         id::UserId,
@@ -61,10 +65,10 @@ impl Accounts {
         &self,
         deadline: Deadline,
         counted: &Counted,
-        password: SecretString,
-        stored: Option<String>,
+        (password, stored): (SecretString, Option<String>),
+        origin: &Origin,
     ) -> Result<bool, Fault> {
-        self.reserve(deadline, counted).await?;
+        self.reserve(deadline, counted, origin).await?;
         let verified = self.hasher.verify(password, stored).await;
         if verified.is_err() {
             // Nothing was looked at.
@@ -73,13 +77,37 @@ impl Accounts {
         verified
     }
 
+    /// The same for somebody who is logged in and is asked for the password again: `CURRENT_PASSWORD_WRONG`
+    /// where it is another one than the one that is stored, with a line in the trail that names the session,
+    /// because its token may be in other hands. In a transaction of its own, as the attempt is.
+    pub(in crate::accounts) async fn own_guess(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        counted: &Counted,
+        (password, stored): (SecretString, String),
+        origin: &Origin,
+    ) -> Result<(), Fault> {
+        if self.guess(deadline, counted, (password, Some(stored)), origin).await? {
+            return Ok(());
+        }
+        let (user, session) = (Some(caller.user), Some(caller.session));
+        let witness = self.witness(user, origin.clone(), self.ambient.now());
+        let act = Act::CurrentPasswordWrong;
+        self.store.run(deadline, Failed { act, user, session, witness }).await?;
+        Err(wrong_password())
+    }
+
     /// Reserves an attempt at something that is secret, or needs as few callers.
     pub(in crate::accounts) async fn reserve(
         &self,
         deadline: Deadline,
         counted: &Counted,
+        origin: &Origin,
     ) -> Result<(), Fault> {
-        let witness = self.witness(None, Origin::default(), self.ambient.now());
+        // Of the many calls that delays begin with the last one is told, as no more than that.
+        let origin = Origin { call_id: origin.call_id.clone(), ..Origin::default() };
+        let witness = self.witness(None, origin, self.ambient.now());
         let reserve = Reserve { counted: counted.clone(), witness };
         if self.store.run_aside(deadline, reserve).await? {
             tracing::error!(

@@ -1,12 +1,15 @@
-//! The unit of work that seals anew.
+//! The units of work that seal anew, and tell of it.
+
+use serde_json::{Value, json};
 
 use super::{Resealed, store};
 use crate::{
     accounts::{
+        audit::{self, Act, Witness},
         second_factor::{SecondFactors, store as factors},
         store as accounts,
     },
-    identity::master_key::NONCE,
+    identity::master_key::{KeyId, NONCE},
     kernel::{fault::Fault, id::UserId},
     storage::{Tx, UnitOfWork},
 };
@@ -55,5 +58,32 @@ impl UnitOfWork for SealAnew {
             }
         }
         Ok(done)
+    }
+}
+
+/// Writes down how far the command is. When it begins and when it ends, because it may be interrupted between.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// What came of it; nothing where it begins.
+    pub done: Option<Resealed>,
+    /// The master key that seals.
+    pub key: KeyId,
+    /// When; nobody in person.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Note {
+    type Output = ();
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let key = self.key.to_string();
+        let detail: Value = match self.done {
+            None => json!({ "state": "begun", "master_key": key }),
+            Some(Resealed { sealed, lost }) => {
+                json!({ "state": "ended", "master_key": key, "sealed": sealed, "lost": lost })
+            }
+        };
+        let entry = self.witness.of(Act::SecretsResealed, None, None, detail);
+        audit::store::record(tx, entry).await
     }
 }

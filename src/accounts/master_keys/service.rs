@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{KeyUse, Needed, Resealed, commands::SealAnew, store, told};
+use super::{
+    KeyUse, Needed, Resealed,
+    commands::{Note, SealAnew},
+    store, told,
+};
 use crate::{
     accounts::service::Accounts,
-    identity::{key_life::State, master_key::KeyId},
+    identity::{Origin, key_life::State, master_key::KeyId},
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{Deadline, Query, Snapshot},
 };
@@ -20,10 +24,14 @@ impl Accounts {
     pub async fn reseal(&self, deadline: impl Fn() -> Deadline) -> Result<Resealed, Fault> {
         self.signing.establish(deadline()).await?;
         let present = self.second_factors.master.id();
+        self.note_reseal(deadline(), present, None).await?;
         let (mut done, mut after) = (Resealed::default(), None);
         loop {
             let batch = self.store.read(deadline(), Outdated { present, after }).await?;
-            let Some(last) = batch.last() else { return Ok(done) };
+            let Some(last) = batch.last() else {
+                self.note_reseal(deadline(), present, Some(done)).await?;
+                return Ok(done);
+            };
             after = Some(*last);
             for user in batch {
                 let unit = SealAnew {
@@ -36,6 +44,16 @@ impl Accounts {
                 done.lost += one.lost;
             }
         }
+    }
+
+    async fn note_reseal(
+        &self,
+        deadline: Deadline,
+        key: KeyId,
+        done: Option<Resealed>,
+    ) -> Result<(), Fault> {
+        let witness = self.witness(None, Origin::default(), self.ambient.now());
+        self.store.run(deadline, Note { done, key, witness }).await
     }
 
     /// For the command line: each master key, and what still needs it.

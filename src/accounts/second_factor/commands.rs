@@ -250,6 +250,12 @@ impl Own {
     }
 }
 
+/// Writes down that an app waits to be confirmed.
+async fn enrolled(tx: &Tx, user: UserId, witness: &Witness) -> Result<(), Fault> {
+    let entry = witness.of(Act::SecondFactorEnrolled, Some(user), None, json!({}));
+    audit::store::record(tx, entry).await
+}
+
 /// Keeps a new secret until it is confirmed.
 #[derive(Clone)]
 pub struct Enrol {
@@ -266,7 +272,9 @@ impl UnitOfWork for Enrol {
         if let Err(not) = self.own.check(tx).await? {
             return Ok(Err(not));
         }
-        store::put_pending(tx, self.own.user, &self.sealed, self.own.witness.now).await?;
+        let Own { user, witness, .. } = &self.own;
+        store::put_pending(tx, *user, &self.sealed, witness.now).await?;
+        enrolled(tx, *user, witness).await?;
         Ok(Ok(()))
     }
 }
@@ -295,6 +303,7 @@ impl UnitOfWork for EnrolAtLogIn {
             return Ok(false);
         }
         store::put_pending(tx, user, &self.sealed, self.witness.now).await?;
+        enrolled(tx, user, &self.witness).await?;
         Ok(true)
     }
 }

@@ -12,7 +12,6 @@ use super::{
 use crate::{
     accounts::{
         User,
-        commands::wrong_password,
         guessing::store::Counted,
         service::{Accounts, ById, Earlier},
         sessions::service::{Log, LoggedIn},
@@ -103,7 +102,7 @@ impl Accounts {
     ) -> Result<Enrolled, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
-        let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
+        let (own, counted, _) = self.own(deadline, caller, account, shows, origin).await?;
         self.attempted(deadline, counted, Enrol { own, sealed }, is_right).await??;
         Ok(enrolled)
     }
@@ -120,7 +119,7 @@ impl Accounts {
         let account = found.ok_or_else(challenge_refused)?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
         let factors = self.second_factors.clone();
-        let witness = self.witness(None, origin, self.ambient.now());
+        let witness = self.witness(Some(challenge.user), origin, self.ambient.now());
         let unit = EnrolAtLogIn { challenge, sealed, factors, witness };
         let kept = self.store.run(deadline, unit).await?;
         if kept { Ok(enrolled) } else { Err(challenge_refused()) }
@@ -137,7 +136,7 @@ impl Accounts {
         let user = caller.user;
         let by = vec![(self.keys.own_code(user), self.policies.code)];
         let counted = self.counted_by(by, &origin);
-        self.reserve(deadline, &counted).await?;
+        self.reserve(deadline, &counted, &origin).await?;
         let (second, codes) = self.second(user, Shown::Nothing);
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let session = caller.session;
@@ -156,7 +155,7 @@ impl Accounts {
         origin: Origin,
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
-        let (own, counted, codes) = self.own(deadline, account, shows, origin).await?;
+        let (own, counted, codes) = self.own(deadline, caller, account, shows, origin).await?;
         self.attempted(deadline, counted, Regenerate { own }, is_right).await??;
         Ok(codes)
     }
@@ -176,7 +175,7 @@ impl Accounts {
             return Err(required());
         }
         let account = self.own_account(deadline, caller.user).await?;
-        let (own, counted, _) = self.own(deadline, account, shows, origin).await?;
+        let (own, counted, _) = self.own(deadline, caller, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
         if let Some(ended) = self.attempted(deadline, counted, unit, is_right).await?? {
             self.tokens.end(caller.user, ended, self.ambient.now());
@@ -218,7 +217,7 @@ impl Accounts {
             (self.keys.in_all(), self.policies.in_all)
         });
         let counted = self.counted_by(by, &origin);
-        self.reserve(deadline, &counted).await?;
+        self.reserve(deadline, &counted, &origin).await?;
         let shown = typed.shown(&self.second_factors, user);
         match self.begin_session(deadline, challenge, shown, counted, origin).await? {
             Log::In(logged_in) => Ok(*logged_in),
@@ -290,6 +289,7 @@ impl Accounts {
     pub(in crate::accounts) async fn own(
         &self,
         deadline: Deadline,
+        caller: Caller,
         account: Account,
         shows: Shows,
         origin: Origin,
@@ -298,9 +298,8 @@ impl Accounts {
         let mut by = vec![(self.keys.own(user), self.policies.account)];
         by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
         let counted = self.counted_by(by, &origin);
-        if !self.guess(deadline, &counted, shows.password, Some(verified.clone())).await? {
-            return Err(wrong_password());
-        }
+        let password = (shows.password, verified.clone());
+        self.own_guess(deadline, caller, &counted, password, &origin).await?;
         let shown = shows.code.map(|code| code.shown(&self.second_factors, user));
         let (second, codes) = self.second(user, shown.unwrap_or(Shown::Nothing));
         let witness = self.witness(Some(user), origin, self.ambient.now());

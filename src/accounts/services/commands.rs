@@ -10,7 +10,7 @@ use crate::{
         store as accounts,
     },
     identity::{
-        api_key::{ActFor, Use},
+        api_key::{ActFor, Refused, Use},
         permit::ManageUsers,
         token::not_authenticated,
     },
@@ -221,8 +221,8 @@ impl UnitOfWork for NoteUse {
             let address = address.map(|address| address.to_canonical().to_string());
             store::note_use(tx, self.id, at, &address.unwrap_or_default()).await?;
         }
-        let Some((at, _, why, count)) = self.what.refused else { return Ok(()) };
-        let witness = Witness { now: at, ..self.witness.clone() };
+        let Some(Refused { at, why, count, .. }) = &self.what.refused else { return Ok(()) };
+        let witness = Witness { now: *at, ..self.witness.clone() };
         let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
         record(tx, &witness, Act::ApiKeyRefused, self.account, detail).await
     }

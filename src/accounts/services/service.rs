@@ -182,8 +182,12 @@ impl ServiceAccounts {
     pub async fn note_uses(&self, deadline: Deadline) -> Result<(), Fault> {
         let now = self.ambient.now();
         for (id, account, what) in self.keys.take_uses(now) {
-            let address = what.refused.and_then(|(_, address, ..)| address);
-            let origin = Origin { address, ..Origin::default() };
+            let origin = what.refused.as_ref().map(|refused| Origin {
+                address: refused.address,
+                call_id: refused.call_id.clone(),
+                ..Origin::default()
+            });
+            let origin = origin.unwrap_or_default();
             let witness = Witness { id: self.ambient.id(now), actor: None, origin, now };
             self.store.run(deadline, NoteUse { account, id, what, witness }).await?;
         }

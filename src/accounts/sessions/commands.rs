@@ -35,7 +35,7 @@ pub struct Begin {
     pub challenge: Challenge,
     /// What is shown beside the password.
     pub second: Second,
-    /// What tells the owner, unless it is the first log-in of all.
+    /// What tells the owner, unless it is surely the first log-in of all.
     pub notice: Option<Letter>,
     /// How long sessions last.
     pub lifetimes: Lifetimes,
@@ -92,7 +92,7 @@ impl UnitOfWork for Begin {
             surplus.push(found.id);
             store::update(tx, &Session { ended: Some((now, End::TooMany)), ..found }).await?;
         }
-        if self.notice.is_some() && store::is_any(tx, user).await? {
+        if self.notice.is_some() && !store::is_first(tx, &account.user, now).await? {
             mail::store::insert(tx, &self.notice).await?;
         }
         store::insert(tx, &self.session, &passed).await?;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{End, Lifetimes, MOST, Session};
 use crate::{
+    accounts::User,
     identity::{refresh::Hash, second_factor::Passed},
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
@@ -75,18 +76,22 @@ pub async fn of_account(
     rows.into_iter().map(session).collect()
 }
 
-/// Whether there was a log-in to this account within the time for which sessions are kept.
-pub async fn is_any(tx: &Tx, user: UserId) -> Result<bool, Fault> {
+/// Whether there was surely no log-in to this account before: there is no session, and the account is too
+/// young for one to be forgotten.
+pub async fn is_first(tx: &Tx, user: &User, now: Instant) -> Result<bool, Fault> {
+    if user.created_at < now - KEPT {
+        return Ok(false);
+    }
     let found: Option<Uuid> = Entity::find()
         .select_only()
         .column(Column::SessionId)
-        .filter(Column::UserId.eq(user.0))
+        .filter(Column::UserId.eq(user.id.0))
         .limit(1)
         .into_tuple()
         .one(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    Ok(found.is_some())
+    Ok(found.is_none())
 }
 
 /// The live sessions of an account that are one too many when another one begins: those that were used

@@ -146,6 +146,10 @@ pub fn hint(text: &str) -> Option<&'static str> {
         ),
         ("password authentication failed", "check user and password in database.url"),
         (
+            "permission denied for table audit_events",
+            "run this as the owner of the tables, because the role that serves may not change the audit trail",
+        ),
+        (
             "permission denied",
             "give the role CREATE on the database and its schema public, or run \
           `daybook migrate up` as the owner and set database.migrate_on_start to false",

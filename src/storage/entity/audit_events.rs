@@ -12,6 +12,7 @@ pub struct Model {
     pub session_id: Option<Uuid>,
     pub address: String,
     pub detail: Json,
+    pub call_id: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

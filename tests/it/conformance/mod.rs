@@ -6,6 +6,7 @@ mod admins;
 mod agreement;
 mod anybody;
 mod at_once;
+mod audit;
 mod booking;
 mod booking_fields;
 mod booking_writes;

@@ -336,8 +336,14 @@ async fn the_trail_tells_what_happened(world: World) {
     world.forward(TimeDelta::seconds(1));
     world.log_in(&person.user.email).await;
     let found = trail(&world, &admin, &person.user.name).await;
-    let expected =
-        [Kind::LoggedIn, Kind::RoleChanged, Kind::LoggedOut, Kind::LoggedIn, Kind::LoggedIn];
+    let expected = [
+        Kind::LoggedIn,
+        Kind::RoleChanged,
+        Kind::LoggedOut,
+        Kind::LoggedIn,
+        Kind::LoggedIn,
+        Kind::AccountCreated,
+    ];
     assert_eq!(kinds(&found), expected);
     assert_eq!(found[1].actor, admin.user.name);
     assert_eq!(

@@ -3,7 +3,13 @@
 use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
-use daybook::grpc::proto::auth::{ListAuditEventsRequest, LogInRequest, audit_event::Kind};
+use daybook::{
+    accounts::sessions::store::Forget,
+    grpc::proto::auth::{
+        ListAuditEventsRequest, LogInRequest, LogOutRequest, Role, audit_event::Kind,
+    },
+    storage::Deadline,
+};
 use mailin_embedded::{
     Response,
     response::{INTERNAL_ERROR, NO_MAILBOX, OK},
@@ -15,7 +21,7 @@ use crate::{
     support::{
         Engine, World,
         mail_server::MailServer,
-        people::{PASSWORD, Person},
+        people::{PASSWORD, Person, sign_up},
         process::{until, within},
         proxy::Proxy,
         tls::Authority,
@@ -35,6 +41,7 @@ behaviours!(
     what_waits_is_sealed,
     a_letter_that_is_too_late_is_given_up,
     new_devices_are_told_of,
+    new_devices_are_told_of_after_a_long_time_too,
     letters_go_into_a_folder,
     a_mail_server_is_spoken_to_with_tls_and_a_password,
     own_templates_and_pages_are_used,
@@ -356,6 +363,38 @@ async fn new_devices_are_told_of(world: World) {
     world.nothing_waits().await;
     assert_eq!(mail.all().len(), 2);
     assert_eq!(mail.nth(1, &newcomer.user.email).await.subject, "Confirm your address for Daybook");
+}
+
+async fn new_devices_are_told_of_after_a_long_time_too(world: World) {
+    let person = world.customer().await;
+    vouched(&world, &person).await;
+    let (world, mail) = world.mailing(&[]).await;
+    world.auth().log_out(person.asks(LogOutRequest {})).await.unwrap();
+    world.forward(TimeDelta::days(40));
+    // What the server does by the hour.
+    let (store, now) = (world.store().await, world.clock.now());
+    let deadline = Deadline::after(Duration::from_secs(30));
+    assert_eq!(store.run(deadline, Forget { now }).await.unwrap(), 1);
+    assert_eq!(world.count("SELECT count(*) FROM sessions").await, 0);
+    log_in(&world, &person.user.email, PASSWORD).await.unwrap();
+    let letter = mail.letter(&person.user.email).await;
+    assert_eq!(letter.subject, "New log-in to your account at Daybook");
+    // Who never logged in before is told too, but for the first thirty days of the account.
+    let (young, old) = (sign_up(Role::Customer), sign_up(Role::Customer));
+    for request in [&young, &old] {
+        world.auth().sign_up(request.clone()).await.unwrap();
+        let verified = "UPDATE users SET email_verified_at = created_at";
+        world.execute(verified, verified).await;
+    }
+    world.nothing_waits().await;
+    world.forward(TimeDelta::days(30));
+    log_in(&world, &young.email, PASSWORD).await.unwrap();
+    world.forward(TimeDelta::microseconds(1));
+    log_in(&world, &old.email, PASSWORD).await.unwrap();
+    assert_eq!(mail.nth(2, &old.email).await.subject, letter.subject);
+    world.nothing_waits().await;
+    // Each of the two was asked to confirm the address.
+    assert_eq!(mail.all().iter().filter(|one| one.to == young.email).count(), 1);
 }
 
 async fn letters_go_into_a_folder(world: World) {

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 use daybook::grpc::proto::auth::{
-    ChangePasswordRequest, DisableUserRequest, GetMeRequest, RefreshTokensRequest,
+    AuditEvent, ChangePasswordRequest, DisableUserRequest, GetMeRequest, ListAuditEventsRequest,
+    RefreshTokensRequest, audit_event::Kind,
 };
 use futures_util::future::join_all;
 
@@ -60,9 +61,18 @@ async fn asking_does_not_tell_who_has_an_account(world: World) {
     let (world, mail) = world.mailing(&[]).await;
     for email in ["nobody@example.org", &disabled.user.email, &known.user.email] {
         let codes = world.count("SELECT count(*) FROM email_codes").await;
+        let lines = world.count("SELECT count(*) FROM audit_events").await;
         forgotten(&world, email).await.unwrap();
         assert_eq!(world.count("SELECT count(*) FROM email_codes").await, codes + 1, "{email}");
+        assert_eq!(world.count("SELECT count(*) FROM audit_events").await, lines + 1, "{email}");
     }
+    let kind = Kind::PasswordResetRequested.into();
+    let request = admin.asks(ListAuditEventsRequest { kind, ..Default::default() });
+    let told = world.auth().list_audit_events(request).await.unwrap().into_inner().audit_events;
+    let of: Vec<_> = told.iter().rev().map(|event| event.user.as_str()).collect();
+    assert_eq!(of, ["", &disabled.user.name, &known.user.name]);
+    let is_whole = |event: &AuditEvent| event.address == "127.0.0.1" && !event.call_id.is_empty();
+    assert!(told.iter().all(|event| event.actor.is_empty() && is_whole(event)), "{told:#?}");
     mail.letter(&known.user.email).await;
     world.nothing_waits().await;
     assert_eq!(mail.all().len(), 1);

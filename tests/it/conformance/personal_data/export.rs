@@ -123,8 +123,8 @@ async fn customers_are_told_everything_about_themselves(world: World) {
         ("second factor", 1),
         ("session", 2),
         ("account event", 2),
-        // Two log-ins, and this.
-        ("audit event", 3),
+        // The sign-up, two log-ins, and this.
+        ("audit event", 4),
         ("appointment", 1),
     ];
     assert_eq!(sorts(&told), BTreeMap::from(expected));

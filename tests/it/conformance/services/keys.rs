@@ -290,6 +290,7 @@ async fn the_trail_tells_what_happened_to_keys(world: World) {
     let last = &trail(&world, &admin, Kind::ApiKeyRefused).await[0];
     assert!(last.detail.contains("\"revoked\"") && last.detail.contains(&backend.key_name));
     assert_eq!((&*last.actor, &*last.address), ("", "127.0.0.1"));
+    assert_eq!(last.call_id.len(), 36, "{last:?}");
 }
 
 async fn a_service_account_has_at_most_ten_good_keys(world: World) {

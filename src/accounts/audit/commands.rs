@@ -1,0 +1,44 @@
+//! The unit of work that forgets old entries.
+
+use serde_json::json;
+
+use super::{Act, Witness, store};
+use crate::{
+    kernel::{fault::Fault, time::Instant},
+    storage::{Tx, UnitOfWork},
+};
+
+/// Removes the oldest of the entries from before an instant, as many as one transaction is to hold, and tells of it
+/// in the same transaction. Each batch of a command tells it in the same entry, so what that says is true
+/// also of a command that was interrupted.
+#[derive(Debug, Clone)]
+pub struct Forget {
+    /// Entries from before then.
+    pub before: Instant,
+    /// How many at most.
+    pub limit: u64,
+    /// How many the batches before removed.
+    pub removed: u64,
+    /// When, with the id of the entry; nobody in person.
+    pub witness: Witness,
+}
+
+impl UnitOfWork for Forget {
+    /// How many it removed.
+    type Output = u64;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let removed = store::forget(tx, self.before, self.limit).await?;
+        if removed == 0 {
+            return Ok(0);
+        }
+        let detail = json!({ "before": self.before, "removed": self.removed + removed });
+        if self.removed == 0 {
+            let entry = self.witness.of(Act::AuditForgotten, None, None, detail);
+            store::record(tx, entry).await?;
+        } else {
+            store::tell_more(tx, self.witness.id, detail).await?;
+        }
+        Ok(removed)
+    }
+}

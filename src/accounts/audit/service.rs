@@ -1,0 +1,42 @@
+//! What operators can do with the audit trail.
+
+use super::commands::Forget;
+use crate::{
+    accounts::service::Accounts,
+    identity::Origin,
+    kernel::{
+        fault::{Fault, Violations},
+        time::Instant,
+    },
+    storage::Deadline,
+};
+
+/// How many entries go in one transaction: few enough that nobody waits for it.
+const BATCH: u64 = 1000;
+
+impl Accounts {
+    /// For the command line: removes the entries from before an instant, which must not lie ahead. Returns how
+    /// many those were; where there are any, one entry tells of it. Needs the right to remove
+    /// them, which the role that serves need not have.
+    pub async fn forget_audit(
+        &self,
+        before: Instant,
+        deadline: impl Fn() -> Deadline,
+    ) -> Result<u64, Fault> {
+        let now = self.ambient.now();
+        if before > now {
+            let mut violations = Violations::new();
+            violations.add("before", "must not lie ahead");
+            return Err(violations.into_fault());
+        }
+        let witness = self.witness(None, Origin::default(), now);
+        let mut removed = 0;
+        loop {
+            let unit = Forget { before, limit: BATCH, removed, witness: witness.clone() };
+            match self.store.run(deadline(), unit).await? {
+                0 => return Ok(removed),
+                more => removed += more,
+            }
+        }
+    }
+}
