@@ -35,5 +35,6 @@ mod second_factor;
 mod second_factor_wire;
 pub mod server;
 mod service_account;
+mod shares;
 pub mod status;
 pub(crate) mod tls;
