@@ -1,8 +1,9 @@
 //! The gate: what every call goes through before anything else looks at it.
 //!
 //! In this order: an id for the call, where it comes from, the method's entry of the policy table, the
-//! deadline, a place in the budgets, and a net under panics. tonic's own answers that callers cannot use (a malformed
-//! message as INTERNAL with decoder text, an expired deadline as CANCELLED) are put right here.
+//! deadline, the request's body, a place in the budgets, and a net under panics. tonic's own answers that
+//! callers cannot use (a malformed message as INTERNAL with decoder text, an expired deadline as CANCELLED) are
+//! put right here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ use super::{
     body::Bounded,
     budgets::{Budgets, Place},
     policy::{self, Class},
+    receive::{IN_TIME, Receiver},
     status::status,
 };
 use crate::{
@@ -53,6 +55,7 @@ pub(super) struct Gate {
     pub(super) ambient: Ambient,
     pub(super) default_deadline: Duration,
     pub(super) max_deadline: Duration,
+    pub(super) receiver: Receiver,
     pub(super) budgets: Budgets,
     pub(super) demand: Demand,
     pub(super) trusted_proxies: Arc<[IpNet]>,
@@ -66,7 +69,7 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
     let path = request.uri().path().to_owned();
     let span = tracing::info_span!("call", method = %path, id = %id.to_str().unwrap_or_default());
     let mut response = async {
-        let response = match gate.pass(&mut request, &path, began) {
+        let response = match gate.pass(&mut request, &path, began).await {
             Ok(pass) => {
                 let is_short = pass.is_short;
                 let response = pass.run(request, next).await;
@@ -99,7 +102,7 @@ struct Pass {
 }
 
 impl Gate {
-    fn pass(&self, request: &mut Request, path: &str, began: Moment) -> Result<Pass, Fault> {
+    async fn pass(&self, request: &mut Request, path: &str, began: Moment) -> Result<Pass, Fault> {
         if let Some(address) =
             client_address(request.extensions(), request.headers(), &self.trusted_proxies)
         {
@@ -114,6 +117,10 @@ impl Gate {
         let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
+        // The questions of a stream come while it is answered. Probes need no place and hold none.
+        if !is_stream && class != Class::Probe {
+            self.receiver.receive(request, deadline.0.min(began + IN_TIME)).await?;
+        }
         let place = self.budgets.enter(class)?;
         request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);

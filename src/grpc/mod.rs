@@ -28,6 +28,7 @@ mod personal_data_wire;
 pub mod policy;
 pub mod proto;
 mod rates;
+mod receive;
 mod reflection;
 mod requests;
 mod schedule;
