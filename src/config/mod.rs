@@ -59,7 +59,7 @@ pub struct Config {
 pub enum Profile {
     /// On somebody's own machine: a missing master key is made.
     Development,
-    /// For others: see [`key`].
+    /// For others: see [`key`]. Reflection is off unless somebody asks for it.
     Production,
 }
 
