@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Buf;
 use daybook::{
+    config::DEFAULTS,
     grpc::{policy, proto::DESCRIPTORS, status},
     kernel::fault::Reason,
 };
@@ -78,6 +79,27 @@ async fn production_does_not_describe_itself_unless_it_is_asked_to() {
     assert!(listed(process.channel.clone()).await.unwrap() > 5);
     let process = Process::start(Engine::Sqlite, &[]).await;
     assert!(listed(process.channel.clone()).await.unwrap() > 5);
+}
+
+/// What stands in default.toml before this setting.
+fn comment(setting: &str) -> String {
+    let (before, _) = DEFAULTS.split_once(&format!("\n{setting} = ")).unwrap();
+    before.rsplit("\n\n").next().unwrap().replace("\n# ", " ")
+}
+
+#[test]
+fn the_settings_name_the_calls_that_count_as_log_ins() {
+    let comment = comment("max_log_ins_in_flight");
+    let (_, listed) = comment.split_once(": ").unwrap();
+    let (listed, _) = listed.split_once('.').unwrap();
+    let mut listed: Vec<_> = listed.split(',').map(str::trim).collect();
+    listed.sort_unstable();
+    let of_class = |(path, _, class): &(&'static str, _, _)| {
+        (*class == policy::Class::LogIn).then(|| path.rsplit('/').next().unwrap())
+    };
+    let mut table: Vec<_> = policy::TABLE.iter().filter_map(of_class).collect();
+    table.sort_unstable();
+    assert_eq!(listed, table);
 }
 
 macro_rules! reflection {
