@@ -292,6 +292,11 @@ pub fn check_tls(config: &Config) -> Result<(), Error> {
     Ok(Tls::read(config).map(drop)?)
 }
 
+/// Whether the file that the settings name for peppers can be used.
+pub fn check_peppers(config: &Config) -> Result<(), Error> {
+    assembly::peppers(config).map(drop)
+}
+
 /// Whether mail can be sent so, as far as that can be told without sending any. Inside a runtime, which what
 /// sends it belongs to.
 pub fn check_mail(config: &Config) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! Puts the parts together: names every concrete part, and gives each its settings.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Read as _, path::Path, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 use secrecy::ExposeSecret as _;
@@ -16,7 +16,7 @@ use crate::{
     booking::service::Bookings,
     carrier::{Carrier, Means, Smtp},
     catalogue::service::Types,
-    config::{Config, MailTransport, MasterKeySource},
+    config::{Config, MailTransport, MasterKeySource, Profile, key::open_to_others},
     grpc::server::Services,
     identity::{
         api_key::ApiKeys,
@@ -215,10 +215,24 @@ fn default_schedule(config: &Config) -> Result<Schedule, Error> {
     .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
 }
 
-fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
+/// The peppers, if there are any; in production from a file that its mode keeps from others.
+pub(crate) fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
     let Some(path) = &config.auth.password_peppers_file else { return Ok(Vec::new()) };
-    let refused = |cause: String| Error::Peppers { path: path.display().to_string(), cause };
-    let text = std::fs::read_to_string(path).map_err(|e| refused(e.to_string()))?;
+    let name = path.display().to_string();
+    let refused = |cause: String| Error::Peppers { path: name.clone(), cause };
+    let unreadable = |error: std::io::Error| refused(error.to_string());
+    // Mode and text come from the same open file, so that nobody can swap it in between.
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    if config.profile == Profile::Production
+        && let Some(mode) = open_to_others(&file.metadata().map_err(unreadable)?)
+    {
+        return Err(refused(format!(
+            "the file is open to others (mode {mode:03o}); chmod 600 {name} (as a Kubernetes secret: \
+             defaultMode 0440)"
+        )));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
     pepper::read(&text).map_err(refused)
 }
 

@@ -267,6 +267,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let (config, origins) = load(settings)?;
             let config = key::settle(config, &origins)?;
             app::check_tls(&config)?;
+            app::check_peppers(&config)?;
             let runtime = runtime()?;
             let entered = runtime.enter();
             app::check_mail(&config)?;

@@ -88,6 +88,8 @@ impl SettingsFile {
 pub enum Origin {
     /// The embedded defaults.
     Default,
+    /// What takes the place of an embedded default in production.
+    Production,
     /// The settings file of this name.
     File(String),
     /// The environment variable of this name.
@@ -100,6 +102,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Production => f.write_str("default of production"),
             Self::File(name) => write!(f, "file {name}"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::Flag(name) => write!(f, "flag {name}"),

@@ -59,7 +59,7 @@ pub struct Config {
 pub enum Profile {
     /// On somebody's own machine: a missing master key is made.
     Development,
-    /// For others: see [`key`].
+    /// For others: see [`key`]. Reflection is off unless somebody asks for it.
     Production,
 }
 
@@ -80,7 +80,7 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// Open connections, 1 to 1,000,000.
     pub max_connections: usize,
-    /// Open connections from one address, 1 to 1,000,000. May exceed `max_connections`.
+    /// Open connections from one address or /64 of IPv6, 1 to 1,000,000. May exceed `max_connections`.
     pub max_connections_per_address: usize,
     /// Open calls on one connection, 1 to 10,000.
     pub max_streams_per_connection: u32,

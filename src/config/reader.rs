@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use toml::{Table, Value};
 
 use super::layers::{Setting, Settings, file_form};
-use super::{Origin, Origins, Problem};
+use super::{Origin, Origins, Problem, Profile};
 
 /// More than any URL or key; a wrong path should not fill the memory.
 const LARGEST_SECRET_BYTES: u64 = 65_536;
@@ -115,6 +115,16 @@ impl<'a> Reader<'a> {
             _ => None,
         });
         value.unwrap_or_default()
+    }
+
+    /// Yes or no; where nobody gives it, no in production whatever the embedded default is.
+    pub(super) fn switch_off_in_production(&mut self, key: &str, profile: Profile) -> bool {
+        let value = self.switch(key);
+        if profile == Profile::Production && self.origins.get(key) == Some(&Origin::Default) {
+            self.origins.insert(key.to_owned(), Origin::Production);
+            return false;
+        }
+        value
     }
 
     /// One of a few names.

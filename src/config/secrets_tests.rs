@@ -4,8 +4,20 @@ use std::fs;
 
 use secrecy::ExposeSecret as _;
 
+use super::layers::{SECRETS, environment_name};
 use super::tests::{HUSH, load, problems};
 use super::*;
+
+#[test]
+fn the_reference_names_every_secret_and_its_variable() {
+    let (_, told) = DEFAULTS.split_once("# The three secrets, ").unwrap();
+    let (told, _) = told.split_once("\n\n").unwrap();
+    assert_eq!(SECRETS.len(), 3);
+    for secret in SECRETS {
+        assert!(told.contains(secret), "{secret}");
+        assert!(told.contains(&environment_name(&format!("{secret}_file"))), "{secret}");
+    }
+}
 
 #[test]
 fn a_secret_comes_from_a_file_in_every_layer_without_its_line_end() {

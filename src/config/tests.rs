@@ -212,6 +212,34 @@ fn those_who_must_have_a_second_factor_are_roles() {
 }
 
 #[test]
+fn production_offers_reflection_only_where_it_is_asked_for() {
+    const KEY: &str = "server.reflection";
+    let by_flag = [(KEY, "true")];
+    let by_variable = [("DAYBOOK_SERVER_REFLECTION", "true")];
+    let off = "reflection = false  # from default of production\n";
+    for (text, variables, flags, profile, line) in [
+        ("", &[][..], &[][..], "development", "reflection = true  # from default\n"),
+        ("", &[], &[], "production", off),
+        ("[server]\nlisten = \"[::]:1\"\n", &[], &[], "production", off),
+        ("server.reflection = true", &[], &[], "production", "true  # from file daybook.toml\n"),
+        ("server.reflection = false", &[], &[], "production", "false  # from file daybook.toml\n"),
+        ("", &by_variable, &[], "production", "true  # from environment DAYBOOK_SERVER_REFLECTION"),
+        ("", &[], &by_flag, "production", "true  # from flag --set server.reflection\n"),
+        ("server.reflection = false", &[], &[], "development", "= false  # from file"),
+    ] {
+        let flags: Vec<_> = flags.iter().copied().chain([("profile", profile)]).collect();
+        let (config, origins) = load(text, variables, &flags).unwrap();
+        let printed = config.render(&origins);
+        assert!(printed.contains(line), "{line}: {printed}");
+        assert_eq!(config.server.reflection, line.contains("true"), "{text:?} {profile}");
+        // A problem with a setting names where it comes from, so there is one origin for each.
+        assert!(origins.get(KEY).is_some());
+        let (again, _) = load(&printed, &[], &[]).unwrap();
+        assert_eq!(again.server.reflection, config.server.reflection);
+    }
+}
+
+#[test]
 fn half_of_tls_is_refused() {
     for (given, fault) in [
         (&[("server.tls_certificate_file", "a")][..], "without server.tls_key_file"),

@@ -20,7 +20,7 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     let mut reader = Reader::new(settings);
     let profiles = [Profile::Development, Profile::Production];
     let profile = reader.choice("profile", Profile::Development, &profiles, Profile::name);
-    let server = server(&mut reader);
+    let server = server(&mut reader, profile);
     let database = database(&mut reader);
     let auth = auth(&mut reader);
     let mail = mail::read(&mut reader, auth.verify_email);
@@ -32,7 +32,7 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     (config, origins, problems)
 }
 
-fn server(reader: &mut Reader<'_>) -> ServerConfig {
+fn server(reader: &mut Reader<'_>, profile: Profile) -> ServerConfig {
     const CERTIFICATE: &str = "server.tls_certificate_file";
     const KEY: &str = "server.tls_key_file";
     const CLIENT_CA: &str = "server.tls_client_ca_file";
@@ -75,7 +75,7 @@ fn server(reader: &mut Reader<'_>) -> ServerConfig {
         drain_delay_ms: reader.number("server.drain_delay_ms", 0..=300_000),
         drain_timeout_ms: reader.number("server.drain_timeout_ms", 0..=600_000),
         cors_origins: cors_origins(reader),
-        reflection: reader.switch("server.reflection"),
+        reflection: reader.switch_off_in_production("server.reflection", profile),
         public_booking_pages: reader.switch("server.public_booking_pages"),
     };
     reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");

@@ -1,8 +1,9 @@
 //! The gate: what every call goes through before anything else looks at it.
 //!
 //! In this order: an id for the call, where it comes from, the method's entry of the policy table, the
-//! deadline, a place in the budgets, and a net under panics. tonic's own answers that callers cannot use (a malformed
-//! message as INTERNAL with decoder text, an expired deadline as CANCELLED) are put right here.
+//! deadline, the request's body, a place in the budgets, and a net under panics. tonic's own answers that
+//! callers cannot use (a malformed message as INTERNAL with decoder text, an expired deadline as CANCELLED) are
+//! put right here.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
 use ipnet::IpNet;
 use tokio::time::Instant as Moment;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,8 @@ use super::{
     address::client_address,
     body::Bounded,
     budgets::{Budgets, Place},
-    policy::{self, Class},
+    policy::{self, Access, Class},
+    receive::{IN_TIME, Receiver},
     status::status,
 };
 use crate::{
@@ -57,6 +59,7 @@ pub(super) struct Gate {
     pub(super) ambient: Ambient,
     pub(super) default_deadline: Duration,
     pub(super) max_deadline: Duration,
+    pub(super) receiver: Receiver,
     pub(super) budgets: Budgets,
     pub(super) demand: Demand,
     pub(super) trusted_proxies: Arc<[IpNet]>,
@@ -71,12 +74,12 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
     let span = tracing::info_span!("call", method = %path, id = %id.to_str().unwrap_or_default());
     request.extensions_mut().insert(CallId(id.clone()));
     let mut response = async {
-        let response = match gate.pass(&mut request, &path, began) {
+        let response = match gate.pass(&mut request, &path, began).await {
             Ok(pass) => {
-                let is_short = pass.is_short;
+                let is_demand = pass.is_demand;
                 let response = pass.run(request, next).await;
-                // Refusals are no demand: nobody without a token keeps hashing threads waiting.
-                if is_short && !response.headers().contains_key(GRPC_STATUS) {
+                // Refusals are none.
+                if is_demand && !response.headers().contains_key(GRPC_STATUS) {
                     gate.demand.note();
                 }
                 response
@@ -96,15 +99,15 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
 struct Pass {
     deadline: Deadline,
     is_stream: bool,
-    /// Whether hashing gives way to it.
-    is_short: bool,
+    /// Whether hashing gives way to it, if it is answered.
+    is_demand: bool,
     bounds: Moment,
     stopping: CancellationToken,
     place: Option<Place>,
 }
 
 impl Gate {
-    fn pass(&self, request: &mut Request, path: &str, began: Moment) -> Result<Pass, Fault> {
+    async fn pass(&self, request: &mut Request, path: &str, began: Moment) -> Result<Pass, Fault> {
         if let Some(address) =
             client_address(request.extensions(), request.headers(), &self.trusted_proxies)
         {
@@ -119,6 +122,10 @@ impl Gate {
         let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
+        // The questions of a stream come while it is answered. Probes need no place and hold none.
+        if !is_stream && class != Class::Probe {
+            self.receiver.receive(request, deadline.0.min(began + IN_TIME)).await?;
+        }
         let place = self.budgets.enter(class)?;
         request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);
@@ -127,7 +134,7 @@ impl Gate {
         Ok(Pass {
             deadline,
             is_stream,
-            is_short: matches!(class, Class::Read | Class::Write),
+            is_demand: is_demand(access, class, request.headers()),
             bounds: began
                 + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
             stopping: self.stopping.clone(),
@@ -158,6 +165,14 @@ impl Pass {
         let body = Bounded::new(body, self.bounds, self.stopping, self.place);
         Response::from_parts(parts, Body::new(body))
     }
+}
+
+/// Whether hashing gives way to such a call when it is answered and not refused: to short calls of those who
+/// are known. Strangers keep nobody's log-in waiting, not even with methods that are open to them. Where a
+/// token is looked at at all, a call that shows one that is no good is refused.
+fn is_demand(access: Access, class: Class, headers: &HeaderMap) -> bool {
+    let shows_a_token = access != Access::Open && headers.contains_key(AUTHORIZATION);
+    shows_a_token && matches!(class, Class::Read | Class::Write)
 }
 
 /// The response for a refused call: trailers only.
@@ -245,7 +260,61 @@ fn note(response: &Response, began: Moment) {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, middleware::from_fn_with_state};
+    use tower::ServiceExt;
+
     use super::*;
+    use crate::config::{Config, Sources};
+
+    /// A gate that lets through to handlers that answer everything, and refuse whom the header tells them to.
+    fn served() -> (Router, Demand) {
+        let server = Config::load(Sources::default()).unwrap().0.server;
+        let demand = Demand::default();
+        let state = Gate {
+            ambient: Ambient::system(),
+            default_deadline: Duration::from_mins(1),
+            max_deadline: Duration::from_mins(1),
+            receiver: Receiver::new(&server),
+            budgets: Budgets::new(&server),
+            demand: demand.clone(),
+            trusted_proxies: Arc::from([]),
+            stopping: CancellationToken::new(),
+        };
+        let answer = async |request: Request| {
+            if request.headers().contains_key("refused") {
+                return refuse(&Fault::new(Reason::NotAuthenticated, "no"));
+            }
+            Response::default()
+        };
+        (Router::new().fallback(answer).layer(from_fn_with_state(state, gate)), demand)
+    }
+
+    #[tokio::test]
+    async fn hashing_gives_way_to_those_who_are_known_and_to_nobody_else() {
+        let (router, demand) = served();
+        let is_counted = async |path: &str, headers: &[&str]| {
+            let mut request = http::Request::builder().uri(path);
+            for name in headers {
+                request = request.header(*name, "Bearer x");
+            }
+            let before = demand.count();
+            let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(response.unwrap().headers().contains_key(GRPC_STATUS), headers.len() > 1);
+            demand.count() > before
+        };
+        let token = &["authorization"][..];
+        for (path, access, class) in policy::TABLE {
+            let is_short = matches!(class, Class::Read | Class::Write);
+            let expected = is_short && *access != Access::Open;
+            assert_eq!(is_counted(path, token).await, expected, "{path}");
+            // Also where a page of the practice is open to everybody.
+            assert!(!is_counted(path, &[]).await, "{path}");
+            assert!(!is_counted(path, &["authorization", "refused"]).await, "{path}");
+        }
+        assert!(is_counted("/daybook.booking.v1.BookingService/HoldSlot", token).await);
+        assert!(!is_counted("/daybook.auth.v1.AuthService/GetJwks", token).await);
+        assert!(!is_counted("/daybook.auth.v1.EmailService/RequestPasswordReset", token).await);
+    }
 
     #[test]
     fn a_panic_tells_the_caller_nothing() {

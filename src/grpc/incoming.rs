@@ -5,12 +5,10 @@
 //! deadline.
 
 use std::{
-    collections::HashMap,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -30,6 +28,7 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use super::{
     frames::Frames,
     rates::{Buckets, network},
+    shares::{Share, Shares},
     tls::Tls,
 };
 use crate::config::ServerConfig;
@@ -43,8 +42,7 @@ const OUT_OF_FILES: Duration = Duration::from_millis(50);
 /// What connections are held to.
 #[derive(Debug)]
 pub(super) struct Limits {
-    in_all: usize,
-    from_one_address: usize,
+    open: Shares,
     /// How fast they may come from one address. Whoever is cut off for a flood comes again otherwise, as
     /// fast as that goes.
     rate: Option<Buckets<IpAddr>>,
@@ -56,20 +54,23 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(server: &ServerConfig) -> Self {
         Self {
-            in_all: server.max_connections,
-            from_one_address: server.max_connections_per_address,
+            open: Shares::new(server.max_connections, server.max_connections_per_address),
             rate: Buckets::new(server.address_connections, MonotonicClock),
             trusted: server.trusted_proxies.clone(),
             first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
         }
     }
 
-    /// Counts a connection from this address. Whether it may come now.
-    fn admits(&self, address: IpAddr) -> bool {
+    /// Counts a connection from this address, and gives it a place if it may come now.
+    fn admit(&self, address: IpAddr) -> Option<Share> {
         let address = address.to_canonical();
-        let Some(rate) = &self.rate else { return true };
-        self.trusted.iter().any(|network| network.contains(&address))
-            || rate.take(&network(address)).is_ok()
+        let is_trusted = || self.trusted.iter().any(|network| network.contains(&address));
+        if let Some(rate) = &self.rate
+            && !is_trusted()
+        {
+            rate.take(&network(address)).ok()?;
+        }
+        self.open.take(address)
     }
 }
 
@@ -81,7 +82,6 @@ pub(super) fn incoming(
 ) -> impl Stream<Item = io::Result<Connection>> {
     let (send, receive) = tokio::sync::mpsc::channel(16);
     tokio::spawn(async move {
-        let open = Open::default();
         loop {
             let (stream, peer) = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -95,8 +95,7 @@ pub(super) fn incoming(
                 () = send.closed() => return,
             };
             // Closed at once when there are too many: waiting would hold up everybody.
-            let admitted = limits.admits(peer.ip()).then(|| open.enter(peer.ip(), &limits));
-            let Some(place) = admitted.flatten() else {
+            let Some(place) = limits.admit(peer.ip()) else {
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
@@ -121,7 +120,7 @@ pub(super) fn incoming(
 async fn greet(
     shaking: tokio_rustls::Accept<TcpStream>,
     until: Moment,
-    place: Place,
+    place: Share,
     send: Sender<io::Result<Connection>>,
 ) {
     let shaken = tokio::select! {
@@ -150,44 +149,6 @@ fn prepare(stream: &TcpStream) {
     }
 }
 
-/// The open connections by address.
-#[derive(Debug, Clone, Default)]
-struct Open(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Open {
-    fn enter(&self, address: IpAddr, limits: &Limits) -> Option<Place> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.values().sum::<usize>() >= limits.in_all {
-            return None;
-        }
-        let from_here = open.entry(address).or_default();
-        if *from_here >= limits.from_one_address {
-            return None;
-        }
-        *from_here += 1;
-        Some(Place { open: self.clone(), address })
-    }
-}
-
-/// One open connection; gives its place back when it is dropped.
-#[derive(Debug)]
-struct Place {
-    open: Open,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.open.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(from_here) = open.get_mut(&self.address) {
-            *from_here -= 1;
-            if *from_here == 0 {
-                open.remove(&self.address);
-            }
-        }
-    }
-}
-
 /// What a connection speaks through.
 #[derive(Debug)]
 enum Socket {
@@ -213,11 +174,11 @@ pub(super) struct Connection {
     /// How long to wait for them; gone when they have come.
     patience: Option<Pin<Box<Sleep>>>,
     frames: Frames,
-    _place: Place,
+    _place: Share,
 }
 
 impl Connection {
-    fn new(socket: Socket, until: Moment, place: Place) -> Self {
+    fn new(socket: Socket, until: Moment, place: Share) -> Self {
         let (patience, frames) = (Some(Box::pin(sleep_until(until))), Frames::new(Moment::now()));
         Self { socket, missing: PREFACE, patience, frames, _place: place }
     }

@@ -79,10 +79,11 @@ impl Rates {
     }
 }
 
-/// What one customer of an internet provider has: an IPv4 address, or 64 bits of IPv6.
+/// What one customer of an internet provider has: an IPv4 address, however it is written, or 64 bits of
+/// IPv6.
 pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
@@ -197,5 +198,7 @@ mod tests {
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(of("2001:db8:1:2:ffff::"), of("2001:db8:1:2::1"));
         assert_ne!(of("2001:db8:1:3::"), of("2001:db8:1:2::"));
+        // All of IPv4 is one network of 64 bits where it is written as IPv6.
+        assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");
     }
 }

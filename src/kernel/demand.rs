@@ -5,8 +5,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Counts the calls to which a short answer is expected: reads and writes, and neither log-ins nor probes.
-/// Clones count together.
+/// Counts the calls of known callers to which a short answer is expected: reads and writes, and neither
+/// log-ins nor probes. Clones count together.
 #[derive(Debug, Clone, Default)]
 pub struct Demand(Arc<AtomicU64>);
 

@@ -371,6 +371,47 @@ fn production_refuses_a_generated_or_readable_key() {
     }
 }
 
+#[test]
+fn production_refuses_peppers_that_others_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write("own-key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 0o600);
+    let told = |profile: &str, act: &[&str]| {
+        let mut all = vec!["--profile", profile, "--listen", "127.0.0.1:0"];
+        for setting in ["auth.master_key_file=own-key", "auth.password_peppers_file=peppers"] {
+            all.extend(["--set", setting]);
+        }
+        all.extend(act);
+        let output = run(folder.path(), &all);
+        (output.status.success(), err(&output))
+    };
+    let check = &["config", "check"][..];
+    let peppers = "a AAECAwQFBgcICQoLDA0ODw==\n";
+    for mode in [0o644, 0o620, 0o601] {
+        write("peppers", peppers, mode);
+        assert!(told("development", check).0);
+        for act in [check, &["serve"]] {
+            let (is_taken, text) = told("production", act);
+            let expected =
+                format!("the peppers in peppers: the file is open to others (mode {mode:o})");
+            assert!(!is_taken && text.contains(&expected), "{act:?}: {text}");
+            assert!(text.contains("chmod 600 peppers") && !text.contains("AAEC"), "{text}");
+        }
+    }
+    for mode in [0o600, 0o440] {
+        write("peppers", peppers, mode);
+        assert_eq!(told("production", check), (true, String::new()));
+    }
+    // What is none is told by the check as well.
+    write("peppers", "a AAAA\n", 0o600);
+    let (is_taken, text) = told("development", check);
+    assert!(!is_taken && text.contains("the peppers in peppers: the secret in line 1"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn production_warns_of_mail_without_tls() {
     let keys = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Buf;
 use daybook::{
+    config::DEFAULTS,
     grpc::{policy, proto::DESCRIPTORS, status},
     kernel::fault::Reason,
 };
@@ -17,7 +18,7 @@ use prost_reflect::{
 use prost_types::method_options::IdempotencyLevel;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::support::{Engine, World};
+use crate::support::{Engine, World, process::Process, refusal::refused};
 
 fn api() -> DescriptorPool {
     DescriptorPool::decode(DESCRIPTORS).unwrap()
@@ -44,6 +45,61 @@ fn files(set: &[u8]) -> BTreeMap<String, Vec<u8>> {
         rest = after;
     }
     found
+}
+
+/// Asks for the list of services, as tools do first.
+async fn listed(channel: tonic::transport::Channel) -> Result<usize, tonic::Status> {
+    use v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let question = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { host: String::new(), message_request: question };
+    let mut client = ServerReflectionClient::new(channel);
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await?;
+    match answers.into_inner().message().await?.unwrap().message_response.unwrap() {
+        MessageResponse::ListServicesResponse(listed) => Ok(listed.service.len()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn production_does_not_describe_itself_unless_it_is_asked_to() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let keys = tempfile::tempdir().unwrap();
+    let key = keys.path().join("own-key");
+    fs::write(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let production = [("profile", "production"), ("auth.master_key_file", key.to_str().unwrap())];
+    let process = Process::start(Engine::Sqlite, &production).await;
+    let status = refused(listed(process.channel.clone()).await, "METHOD_UNKNOWN");
+    assert_eq!(status.code(), tonic::Code::Unimplemented);
+    let asked = [&production[..], &[("server.reflection", "true")]].concat();
+    let process = Process::start(Engine::Sqlite, &asked).await;
+    assert!(listed(process.channel.clone()).await.unwrap() > 5);
+    let process = Process::start(Engine::Sqlite, &[]).await;
+    assert!(listed(process.channel.clone()).await.unwrap() > 5);
+}
+
+/// What stands in default.toml before this setting.
+fn comment(setting: &str) -> String {
+    let (before, _) = DEFAULTS.split_once(&format!("\n{setting} = ")).unwrap();
+    before.rsplit("\n\n").next().unwrap().replace("\n# ", " ")
+}
+
+#[test]
+fn the_settings_name_the_calls_that_count_as_log_ins() {
+    let comment = comment("max_log_ins_in_flight");
+    let (_, listed) = comment.split_once(": ").unwrap();
+    let (listed, _) = listed.split_once('.').unwrap();
+    let mut listed: Vec<_> = listed.split(',').map(str::trim).collect();
+    listed.sort_unstable();
+    let of_class = |(path, _, class): &(&'static str, _, _)| {
+        (*class == policy::Class::LogIn).then(|| path.rsplit('/').next().unwrap())
+    };
+    let mut table: Vec<_> = policy::TABLE.iter().filter_map(of_class).collect();
+    table.sort_unstable();
+    assert_eq!(listed, table);
 }
 
 macro_rules! reflection {

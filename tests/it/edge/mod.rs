@@ -1,5 +1,6 @@
 //! The edge: what strangers can do before anybody knows who they are. `docs/security.md` has the table.
 
+mod bodies;
 mod budgets;
 mod floods;
 mod rates;

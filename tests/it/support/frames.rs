@@ -32,6 +32,7 @@ const FAREWELL: &[u8; 8] = b"farewell";
 pub struct Frame {
     pub kind: u8,
     pub flags: u8,
+    pub stream: u32,
     pub payload: Vec<u8>,
 }
 
@@ -99,10 +100,10 @@ pub async fn next(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Fram
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     };
-    let [a, b, c, kind, flags, ..] = head;
+    let [a, b, c, kind, flags, id @ ..] = head;
     let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
     from.read_exact(&mut payload).await?;
-    Ok(Some(Frame { kind, flags, payload }))
+    Ok(Some(Frame { kind, flags, stream: u32::from_be_bytes(id), payload }))
 }
 
 /// A connection that has said what it must: the preface, and these settings.
