@@ -59,7 +59,7 @@ impl Receiver {
     /// What is too long, or broken off, is told by the body that is put back: who is calling comes first.
     pub(super) async fn receive(&self, request: &mut Request, until: Moment) -> Result<(), Fault> {
         let mut arriving = Arriving::new(mem::take(request.body_mut()), self.longest);
-        if !arriving.is_here().await {
+        if !arriving.is_here(until).await {
             // A socket without an address is gone before it reads the answer.
             let address = request.extensions().get::<ClientAddress>();
             let address = address.map_or(Ipv6Addr::UNSPECIFIED.into(), |address| address.0);
@@ -95,9 +95,10 @@ impl Arriving {
     }
 
     /// Whether it is there without waiting.
-    async fn is_here(&mut self) -> bool {
+    async fn is_here(&mut self, until: Moment) -> bool {
         for look in 0..LOOKS {
-            if look > 0 {
+            // A call whose time is up gives no turn away: the transport would answer in its words.
+            if look > 0 && Moment::now() < until {
                 tokio::task::yield_now().await;
             }
             if std::future::poll_fn(|cx| Poll::Ready(self.poll(cx).is_ready())).await {
