@@ -108,13 +108,22 @@ async fn follow_readiness(
 async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
     let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);
     let stale = STALE.min(lead / 2);
-    let mut known = None;
+    let (mut known, mut under_way) = (None, None);
     loop {
-        let now = tokio::time::Instant::now();
-        match tokio::time::timeout(FOLLOW_PATIENCE, accounts.follow_ended_tokens()).await {
-            Ok(Ok(())) => known = Some(now),
-            Ok(Err(fault)) => tracing::debug!(%fault, "asking for ended tokens"),
-            Err(_) => tracing::debug!("asking for ended tokens took too long"),
+        // One at a time: what takes too long is waited for, or they would pile up.
+        let (now, mut asking) = under_way.take().unwrap_or_else(|| {
+            let accounts = accounts.clone();
+            let asking = tokio::spawn(async move { accounts.follow_ended_tokens().await });
+            (tokio::time::Instant::now(), asking)
+        });
+        match tokio::time::timeout(FOLLOW_PATIENCE, &mut asking).await {
+            Ok(Ok(Ok(()))) => known = Some(now),
+            Ok(Ok(Err(fault))) => tracing::debug!(%fault, "asking for ended tokens"),
+            Ok(Err(error)) => tracing::error!(%error, "asking for ended tokens"),
+            Err(_) => {
+                tracing::debug!("asking for ended tokens takes long");
+                under_way = Some((now, asking));
+            }
         }
         let has_keys = !accounts.tokens.keys().keys.is_empty();
         let fresh = known.is_some_and(|last| last.elapsed() < stale);

@@ -128,23 +128,23 @@ impl Tally {
         if let Some(until) = self.blocked_until.filter(|until| now < *until) {
             return Err(until - now);
         }
-        let count = self.left(policy, now).saturating_add(1);
-        Ok(Self {
-            // What is over is kept: delays that follow each other are told of once.
-            blocked_until: policy.delay(count).map(|delay| now + delay).or(self.blocked_until),
-            ..self.at(count, now)
-        })
+        let settled = self.settled(policy, now);
+        let count = settled.count.saturating_add(1);
+        // What is over is kept: delays that follow each other are told of once.
+        let blocked_until = policy.delay(count).map(|delay| now + delay).or(self.blocked_until);
+        Ok(Self { count, blocked_until, ..settled })
     }
 
     /// One attempt less: the secret was right, or was not looked at.
     #[must_use]
     pub fn refund(self, policy: Policy, now: Instant) -> Self {
-        let count = self.left(policy, now).saturating_sub(1);
+        let settled = self.settled(policy, now);
+        let count = settled.count.saturating_sub(1);
         let delayed = policy.delay(count).map(|delay| now + delay);
         // Not longer than it was.
         let blocked_until =
-            self.blocked_until.map(|until| until.min(delayed.unwrap_or(self.since.min(now))));
-        Self { blocked_until, ..self.at(count, now) }
+            self.blocked_until.map(|until| until.min(delayed.unwrap_or(settled.since.min(now))));
+        Self { count, blocked_until, ..settled }
     }
 
     /// Whether delays begin with an attempt, of which `self` is the tally and `before` the one before it: none
@@ -155,16 +155,19 @@ impl Tally {
             && !before.blocked_until.is_some_and(lately)
     }
 
-    /// Callers who wait for each other may come in another order than they began in.
-    fn at(self, count: u32, now: Instant) -> Self {
-        Self { count, since: self.since.max(now), ..self }
-    }
-
-    /// How many still count.
-    fn left(self, policy: Policy, now: Instant) -> u32 {
-        let passed = (now - self.since).num_milliseconds().max(0);
-        let forgotten = passed / policy.forget.num_milliseconds().max(1);
-        self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    /// Without those that are forgotten by now. The part of a period that has passed is kept, so that they are
+    /// forgotten one by one also where there are always new ones. Callers who wait for each other may come in
+    /// another order than they began in.
+    fn settled(self, policy: Policy, now: Instant) -> Self {
+        let period = policy.forget.num_milliseconds().max(1);
+        let forgotten = (now - self.since).num_milliseconds().max(0) / period;
+        let count = self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX));
+        let since = if count == 0 {
+            self.since.max(now)
+        } else {
+            self.since + TimeDelta::milliseconds(forgotten * period)
+        };
+        Self { count, since, ..self }
     }
 }
 

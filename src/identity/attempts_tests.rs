@@ -111,6 +111,19 @@ fn attempts_are_forgotten_one_by_one() {
 }
 
 #[test]
+fn they_are_forgotten_while_right_ones_come_in_between() {
+    let mut tally = Tally::empty(at(0));
+    for _ in 0..10 {
+        tally = tally.reserve(POLICY, at(0)).unwrap();
+    }
+    for half in 1..=20 {
+        let now = at(half * 1800);
+        tally = tally.reserve(POLICY, now).unwrap().refund(POLICY, now);
+        assert_eq!(i64::from(tally.count), 10 - half / 2);
+    }
+}
+
+#[test]
 fn keys_are_of_accounts_addresses_and_networks() {
     let address = |text: &str| keys().address(text.parse().unwrap());
     assert_eq!(address("192.0.2.1"), address("::ffff:192.0.2.1"));

@@ -138,11 +138,18 @@ impl Link {
         let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             return Ok(Err(Fault::overloaded(Duration::from_millis(100))));
         };
-        let turn = match tokio::time::timeout_at(deadline.0, self.turn(turns)).await {
-            Ok(Ok(turn)) if deadline.left() >= TOO_LATE => turn,
-            Ok(Err(fault)) => return Ok(Err(fault)),
-            Ok(Ok(_)) | Err(_) => return Ok(Err(late())),
+        let turn = tokio::select! {
+            biased;
+            turn = tokio::time::timeout_at(deadline.0, self.turn(turns)) => match turn {
+                Ok(Ok(turn)) if deadline.left() >= TOO_LATE => turn,
+                Ok(Err(fault)) => return Ok(Err(fault)),
+                Ok(Ok(_)) | Err(_) => return Ok(Err(late())),
+            },
+            () = self.lost.cancelled() => return Ok(Err(engine::away())),
         };
+        if self.lost.is_cancelled() {
+            return Ok(Err(engine::away()));
+        }
         self.unless_lost(async move {
             let guard = engine::Unfinished::new();
             let result = work.await;
@@ -215,6 +222,10 @@ impl Link {
     ) -> Result<U::Output, Fault> {
         if deadline.left() < TOO_LATE {
             return Err(late());
+        }
+        if self.lost.is_cancelled() {
+            // Not once more: its caller has been told that nobody knows, and may have looked since.
+            return Err(engine::away());
         }
         #[expect(clippy::disallowed_methods, reason = "the one place that opens transactions")]
         let begun = self.writer.begin_with_options(self.engine.write_mode()).await;

@@ -33,9 +33,11 @@ impl Accounts {
         let mut removed = 0;
         loop {
             let unit = Forget { before, limit: BATCH, removed, witness: witness.clone() };
-            match self.store.run(deadline(), unit).await? {
-                0 => return Ok(removed),
-                more => removed += more,
+            let more = self.store.run(deadline(), unit).await?;
+            removed += more;
+            // Not to look through all that is kept for what is not there.
+            if more < BATCH {
+                return Ok(removed);
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio::sync::oneshot;
 
 use super::{
     commands::{Attempted, Refund, Reserve},
@@ -68,13 +69,30 @@ impl Accounts {
         (password, stored): (SecretString, Option<String>),
         origin: &Origin,
     ) -> Result<bool, Fault> {
-        self.reserve(deadline, counted, origin).await?;
-        let verified = self.hasher.verify(password, stored).await;
-        if verified.is_err() {
-            // Nothing was looked at.
-            self.give_back(deadline, counted).await?;
+        let (accounts, counted, origin) = (self.clone(), counted.clone(), origin.clone());
+        let (tell, told) = oneshot::channel();
+        // In a task of its own: whoever leaves while it is hashed was not wrong by that.
+        tokio::spawn(async move {
+            let verified = match accounts.reserve(deadline, &counted, &origin).await {
+                Ok(()) => accounts.hasher.verify(password, stored).await,
+                refused => return drop(tell.send(refused.map(|()| false))),
+            };
+            if verified.is_err() {
+                // Nothing was looked at.
+                accounts.give_back_anyway(&counted).await;
+            }
+            if let Err(Ok(true)) = tell.send(verified) {
+                accounts.give_back_anyway(&counted).await;
+            }
+        });
+        told.await.unwrap_or_else(|_| Err(Fault::internal("a guess was dropped")))
+    }
+
+    /// Gives an attempt back, whether or not anybody waits for it.
+    async fn give_back_anyway(&self, counted: &Counted) {
+        if let Err(fault) = self.give_back(Deadline::after(BACKGROUND), counted).await {
+            tracing::warn!(%fault, "giving an attempt back");
         }
-        verified
     }
 
     /// The same for somebody who is logged in and is asked for the password again: `CURRENT_PASSWORD_WRONG`
@@ -133,10 +151,8 @@ impl Accounts {
         // In a task of its own: a call whose deadline has passed is left in the middle.
         let task = tokio::spawn(async move {
             let done = accounts.store.run_aside(deadline, unit).await;
-            if done.as_ref().is_err_and(nothing_was_wrong)
-                && let Err(fault) = accounts.give_back(Deadline::after(BACKGROUND), &counted).await
-            {
-                tracing::warn!(%fault, "giving an attempt back");
+            if done.as_ref().is_err_and(nothing_was_wrong) {
+                accounts.give_back_anyway(&counted).await;
             }
             done
         });
