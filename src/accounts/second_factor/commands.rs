@@ -232,7 +232,7 @@ impl Own {
         Ok(self.check_locked(tx, account).await?.map(Some))
     }
 
-    /// Whether it is good for this account, which is locked. `PERMISSION_DENIED` where the password changed
+    /// Whether it is good for this account, which is locked. `CURRENT_PASSWORD_WRONG` where the password changed
     /// since it was verified.
     pub async fn check_locked(&self, tx: &Tx, account: Account) -> Result<Done<Checked>, Fault> {
         if account.password_hash != self.verified {
