@@ -7,7 +7,7 @@ use daybook::{
     app,
     config::{Config, Flag, Sources},
     identity::{
-        Caller, Grant, Role,
+        Caller, Credential, Grant, Role,
         key_life::State,
         key_ring::KeyRing,
         master_key::MasterKey,
@@ -53,7 +53,13 @@ pub(crate) async fn of_customers(
     let tokens = Tokens::new(settings(TimeDelta::days(1)), KeyRing::of(key, now));
     let one = |number| -> Outcome<MetadataValue<Ascii>> {
         let user = UserId(Kind::Customer.id(number));
-        let caller = Caller { user, role: Role::Customer, session: ambient.id(now), service: None };
+        let caller = Caller {
+            user,
+            role: Role::Customer,
+            session: ambient.id(now),
+            service: None,
+            credential: Credential::Token { generation: 0 },
+        };
         let grant = Grant { caller, generation: 0 };
         let token = tokens.make(grant, ambient.id(now), now, now + TimeDelta::days(1));
         let token = token.map_err(|fault| fault.to_string())?;
@@ -84,6 +90,7 @@ pub(crate) fn measure(bed: &Bed, report: &mut Report) -> Outcome {
                 role: Role::Customer,
                 session: ambient.id(now),
                 service: None,
+                credential: Credential::Token { generation: 0 },
             };
             let grant = Grant { caller, generation: 0 };
             tokens

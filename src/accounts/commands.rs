@@ -22,7 +22,7 @@ use crate::{
     },
     mail::{self, Letter},
     schedule::{self, Schedule},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Makes an account.
@@ -42,6 +42,7 @@ pub struct SignUp {
 
 impl UnitOfWork for SignUp {
     type Output = User;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
@@ -104,6 +105,7 @@ pub struct UpdateProfile {
 
 impl UnitOfWork for UpdateProfile {
     type Output = User;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let (mut account, earlier) = begin(tx, self.user, &self.once, self.expected).await?;
@@ -147,6 +149,7 @@ pub struct ChangePassword {
 
 impl UnitOfWork for ChangePassword {
     type Output = (User, Ended);
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let (mut account, earlier) = begin(tx, self.user, &self.once, None).await?;
@@ -188,6 +191,7 @@ pub struct Failed {
 
 impl UnitOfWork for Failed {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let entry = self.witness.of(self.act, self.user, self.session, json!({}));
@@ -214,6 +218,7 @@ pub struct Rehash {
 
 impl UnitOfWork for Rehash {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         match store::lock(tx, self.user).await? {
@@ -255,6 +260,7 @@ pub struct ChangeAccount {
 
 impl UnitOfWork for ChangeAccount {
     type Output = (User, Ended);
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;

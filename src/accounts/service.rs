@@ -29,7 +29,7 @@ use crate::{
         permit::{ChangeUser, ManageUsers},
         refresh::RefreshTokens,
         second_factor::Shown,
-        token::Tokens,
+        token::{LEEWAY, Tokens},
     },
     kernel::{
         ambient::Ambient,
@@ -320,6 +320,7 @@ impl Accounts {
         let unit = ChangeAccount { permit, change, schedule, expected, once, witness };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
+        self.services.know(user.id).await;
         Ok(user)
     }
 
@@ -327,7 +328,7 @@ impl Accounts {
     /// other backends. Called every second.
     pub async fn follow_ended_tokens(&self) -> Result<(), Fault> {
         let now = self.ambient.now();
-        let since = now - self.tokens.time_to_live() - SKEW;
+        let since = now - self.tokens.longest_life() - LEEWAY - SKEW;
         let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
         self.tokens.refresh_ended(&ended, &sessions, since, now);
         self.signing.take_over(&keys, now);

@@ -13,7 +13,7 @@ use crate::{
         id::{ProviderId, TypeId, UserId},
         time::Instant,
     },
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Adds a shared type. A provider's own type is added with its offering, in the schedule room.
@@ -29,6 +29,7 @@ pub struct Create {
 
 impl UnitOfWork for Create {
     type Output = AppointmentType;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
@@ -70,6 +71,7 @@ pub struct Update {
 
 impl UnitOfWork for Update {
     type Output = AppointmentType;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
         let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
@@ -109,6 +111,7 @@ pub struct Archive {
 
 impl UnitOfWork for Archive {
     type Output = AppointmentType;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
         let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;

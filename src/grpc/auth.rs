@@ -249,7 +249,7 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let known = ["display_name", "time_zone"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(user) = message.user else {
@@ -294,7 +294,7 @@ impl AuthService for Auth {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", present(&current));
         let new = SecretString::from(message.new_password);
@@ -343,7 +343,7 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
         let wanted =
             wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
         let change = violations.keep("role", wanted).map(Change::Role);
@@ -359,7 +359,7 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
         let whose = (&*message.name, &*message.etag);
         let change = Some(Change::Disabled(true));
         let user = self.change(deadline, caller, whose, change, once, violations).await?;
@@ -373,7 +373,7 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
         let whose = (&*message.name, &*message.etag);
         let change = Some(Change::Disabled(false));
         let user = self.change(deadline, caller, whose, change, once, violations).await?;

@@ -61,7 +61,7 @@ impl BookingApi {
         said: impl Fn(&M) -> (&str, &str, &str),
     ) -> Result<Option<pb::Appointment>, Status> {
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let (name, reason, etag) = said(&message);
         let reason = violations.keep("reason", text::lines(reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(name));
@@ -84,7 +84,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let what = read_booking(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields(&message);
@@ -242,7 +242,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let from = violations.keep("start_time", start(message.start_time.as_ref()));
         let until = message.end_time.as_ref();
@@ -284,7 +284,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
         let to = violations.keep("provider", to);
@@ -322,7 +322,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &NOTES));
         let Some(new) = &message.appointment else {
             violations.add("appointment", "must be set");
@@ -386,7 +386,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let request = read_hold(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields_of_hold(&message);
@@ -406,7 +406,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         let length = hold_duration(message.hold_duration.as_ref());
         let length = violations.keep("hold_duration", length);
@@ -425,7 +425,7 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         violations.finish()?;
         let of = parsed.ok_or_else(Fault::unchecked)?;

@@ -47,7 +47,7 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
             return Err(violations.into_fault().into());
@@ -124,7 +124,7 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let named = violations.keep("update_mask", named(message.update_mask.as_ref()));
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
@@ -150,7 +150,7 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let id = type_id("name", &message.name, &mut violations);
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
         violations.finish()?;
@@ -169,7 +169,7 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         let schedule =
@@ -190,7 +190,7 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         violations.finish()?;

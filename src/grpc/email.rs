@@ -49,7 +49,7 @@ impl EmailService for EmailApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         violations.finish()?;
         let ask = |once| self.accounts.request_verification(deadline, caller, once);
         once.carry_out(deadline, ask).await?;
@@ -98,7 +98,7 @@ impl EmailService for EmailApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let new = violations.keep("new_email", Email::parse(&message.new_email));
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", password::check(&current, 1));

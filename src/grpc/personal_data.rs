@@ -86,7 +86,7 @@ impl PersonalDataService for PersonalDataApi {
         let code = code.and_then(|code| violations.keep("code", Typed::parse(&code)));
         violations.finish()?;
         // The caller is nobody afterwards, so there is nobody to keep an answer for.
-        let shows = Shows { password, code, once: Once::NEVER };
+        let shows = Shows { password, code, once: Once::never(caller) };
         self.accounts.delete_own(deadline, caller, shows, origin).await?;
         self.accounts.look_after_appointments(deadline, caller.user).await;
         Ok(Response::new(pb::DeleteMyAccountResponse {}))
@@ -100,7 +100,7 @@ impl PersonalDataService for PersonalDataApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let subject = permit.subject;
         let erase = |once| self.accounts.erase(deadline, permit, expected, once, origin);

@@ -11,9 +11,10 @@ use super::{
     proto::{auth, booking},
 };
 use crate::{
+    identity::Caller,
     kernel::{
         fault::{Fault, Kind, Reason, Violations},
-        id::{RequestId, UserId},
+        id::RequestId,
     },
     storage::{
         Deadline, Store,
@@ -150,7 +151,7 @@ impl Requests {
     /// put into lower case before, since upper and lower case are the same id.
     pub(super) fn once<M: Retried>(
         &self,
-        caller: Option<UserId>,
+        caller: Option<Caller>,
         message: &mut M,
         violations: &mut Violations,
     ) -> Attempt {

@@ -46,8 +46,12 @@ impl SecondFactorService for SecondFactorApi {
         let origin = origin(&request);
         let pb::EnrolTotpRequest { current_password, code } = request.into_inner();
         let needs_code = !code.is_empty();
-        let shows =
-            shows(current_password, needs_code.then_some(&code), Once::NEVER, Violations::new())?;
+        let shows = shows(
+            current_password,
+            needs_code.then_some(&code),
+            Once::never(caller),
+            Violations::new(),
+        )?;
         let enrolled = self.accounts.enrol_totp(deadline, caller, shows, origin).await?;
         Ok(Response::new(pb::EnrolTotpResponse { totp: Some(wire::totp(enrolled)) }))
     }
@@ -74,7 +78,7 @@ impl SecondFactorService for SecondFactorApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let pb::RegenerateRecoveryCodesRequest { current_password, code } = request.into_inner();
-        let shows = shows(current_password, Some(&code), Once::NEVER, Violations::new())?;
+        let shows = shows(current_password, Some(&code), Once::never(caller), Violations::new())?;
         let codes =
             self.accounts.regenerate_recovery_codes(deadline, caller, shows, origin).await?;
         let recovery_codes = wire::recovery_codes(&codes);
@@ -89,7 +93,7 @@ impl SecondFactorService for SecondFactorApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let disable = async |once| {
             let shows = shows(message.current_password, Some(&message.code), once, violations)?;
             self.accounts.disable_totp(deadline, caller, shows, origin).await
@@ -121,7 +125,7 @@ impl SecondFactorService for SecondFactorApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let reset =
             |once| self.accounts.reset_second_factor(deadline, permit, expected, once, origin);

@@ -58,7 +58,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let Some(wanted) = message.service_account else {
             violations.add("service_account", "must be set");
             return Err(violations.into_fault().into());
@@ -121,7 +121,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let known = ["display_name", "act_for"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(wanted) = message.service_account else {
@@ -168,7 +168,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
         let which = (&*message.name, &*message.etag);
         let service_account =
             Some(self.disable(deadline, caller, which, true, once, violations).await?);
@@ -182,7 +182,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
         let which = (&*message.name, &*message.etag);
         let service_account =
             Some(self.disable(deadline, caller, which, false, once, violations).await?);

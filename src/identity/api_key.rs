@@ -22,7 +22,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Role, token::not_authenticated};
+use super::{Caller, Credential, Role, token::not_authenticated};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::{ApiKeyId, ServiceAccountId, UserId},
@@ -107,6 +107,13 @@ pub struct ActFor {
     pub any_customer: bool,
     /// These.
     pub customers: Vec<UserId>,
+}
+
+impl ActFor {
+    /// Whether it may act for this customer.
+    pub fn grants(&self, customer: UserId) -> bool {
+        self.any_customer || self.customers.contains(&customer)
+    }
 }
 
 /// A key as the interceptor knows it.
@@ -219,7 +226,7 @@ impl fmt::Debug for ApiKeys {
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     /// The method, such as `daybook.booking.v1.BookingService/BookAppointment`.
-    pub method: &'a str,
+    pub method: &'static str,
     /// Whether any key may be for it at all.
     pub in_scopes: bool,
     /// Whom to act for.
@@ -241,6 +248,15 @@ impl ApiKeys {
     /// From now on this is what there is.
     pub fn set(&self, known: Known) {
         self.0.known.store(Arc::new(known));
+    }
+
+    /// From now on nobody acts for this user, until the next [`Self::set`].
+    pub fn shut_out(&self, user: UserId) {
+        self.0.known.rcu(|known| {
+            let mut known = Known::clone(known);
+            known.not_to_act_for.insert(user);
+            known
+        });
     }
 
     /// Whose key this is. Every refused key gets the same `NOT_AUTHENTICATED`.
@@ -280,28 +296,24 @@ impl ApiKeys {
         let account = known.accounts.get(&key.account).ok_or_else(not_authenticated)?;
         if !(asked.in_scopes && covers(&key.scopes, asked.method)) {
             self.refuse(id, Refusal::ScopeMissing, asked.by, now);
-            return Err(Fault::new(
-                Reason::ScopeMissing,
-                "the API key is not for this method; its scopes are told by ListApiKeys",
-            )
-            .with("method", asked.method));
+            return Err(scope_missing(asked.method));
         }
         let (session, service) = (id.0, Some(key.account));
+        let credential = Credential::ApiKey { method: asked.method };
         let Some(user) = asked.act_for else {
             return Ok(Caller {
                 user: key.account.as_user(),
                 role: account.role,
                 session,
                 service,
+                credential,
             });
         };
-        let act_for = &account.act_for;
-        let granted = act_for.any_customer || act_for.customers.contains(&user);
-        if !granted || known.not_to_act_for.contains(&user) {
+        if !account.act_for.grants(user) || known.not_to_act_for.contains(&user) {
             self.refuse(id, Refusal::ActFor, asked.by, now);
             return Err(act_for_refused());
         }
-        Ok(Caller { user, role: Role::Customer, session, service })
+        Ok(Caller { user, role: Role::Customer, session, service, credential })
     }
 
     /// What has to be written down now: of each key, a use or a refusal at most once in [`NOTE_EVERY`].
@@ -349,9 +361,18 @@ impl ApiKeys {
 }
 
 /// Whether one of the scopes is the method, or its service.
-fn covers(scopes: &[String], method: &str) -> bool {
+pub(super) fn covers(scopes: &[String], method: &str) -> bool {
     let service = method.split('/').next().unwrap_or_default();
     scopes.iter().any(|scope| scope == method || scope == service)
+}
+
+/// The answer to a key that is not for the method.
+pub(super) fn scope_missing(method: &str) -> Fault {
+    Fault::new(
+        Reason::ScopeMissing,
+        "the API key is not for this method; its scopes are told by ListApiKeys",
+    )
+    .with("method", method)
 }
 
 /// The one answer to who acts for whom they may not act for.

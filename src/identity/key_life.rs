@@ -6,11 +6,9 @@
 
 use chrono::TimeDelta;
 
-use super::token::LEEWAY;
+use super::token::{LEEWAY, LONGEST_LIFE};
 use crate::kernel::time::Instant;
 
-/// The longest life of an access token that settings allow.
-const LONGEST_TOKEN: TimeDelta = TimeDelta::minutes(5);
 /// How far a process may be behind: for so long it may not know yet that another key signs. Two and a
 /// half minutes are the half minute after which it accepts nothing, and clocks that differ.
 const BEHIND: TimeDelta = TimeDelta::seconds(150);
@@ -113,7 +111,7 @@ pub struct Policy {
 impl Policy {
     /// With tokens that live for so long. Other processes may let theirs live as long as settings allow.
     pub fn new(rotation: Option<TimeDelta>, lead: TimeDelta, token: TimeDelta) -> Self {
-        Self { rotation, lead, kept: token.max(LONGEST_TOKEN) + LEEWAY + BEHIND }
+        Self { rotation, lead, kept: token.max(LONGEST_LIFE) + LEEWAY + BEHIND }
     }
 
     /// How long others may remember which keys there are: so much less than the lead that they know a key

@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod attempts;
+pub mod authority;
 pub mod challenge;
 pub mod code;
 pub mod email;
@@ -67,6 +68,23 @@ pub struct Caller {
     pub session: Uuid,
     /// The service account that calls, for the user or as itself.
     pub service: Option<ServiceAccountId>,
+    /// What the call showed. The authority of a write is judged by it again; see [`authority`].
+    pub credential: Credential,
+}
+
+/// What a call showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// An access token.
+    Token {
+        /// The user's token generation when it was handed out.
+        generation: i64,
+    },
+    /// An API key.
+    ApiKey {
+        /// The method that was called, as scopes name it.
+        method: &'static str,
+    },
 }
 
 impl Caller {

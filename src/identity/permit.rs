@@ -18,6 +18,8 @@ use crate::kernel::{
 pub struct ManageUsers {
     /// The admin.
     pub admin: UserId,
+    /// The same, with what was shown.
+    pub caller: Caller,
 }
 
 /// May see and end the log-ins of this account.
@@ -147,7 +149,7 @@ pub struct Offer {
 /// Admins look after accounts.
 pub fn manage_users(caller: Caller) -> Result<ManageUsers, Fault> {
     match caller.role {
-        Role::Admin => Ok(ManageUsers { admin: caller.user }),
+        Role::Admin => Ok(ManageUsers { admin: caller.user, caller }),
         Role::Customer | Role::Provider => Err(role_not_allowed()),
     }
 }
@@ -170,7 +172,7 @@ pub fn run_sessions(caller: Caller, user: UserId) -> Result<RunSessions, Fault> 
 
 /// Admins change other accounts, not their own.
 pub fn change_user(caller: Caller, subject: UserId) -> Result<ChangeUser, Fault> {
-    let ManageUsers { admin } = manage_users(caller)?;
+    let ManageUsers { admin, .. } = manage_users(caller)?;
     if admin == subject {
         return Err(Fault::new(
             Reason::OwnAccount,
@@ -295,7 +297,7 @@ pub fn see_time_off(caller: Caller, provider: ProviderId) -> Result<SeeTimeOff, 
 
 /// Admins close the practice.
 pub fn close_practice(caller: Caller) -> Result<ClosePractice, Fault> {
-    manage_users(caller).map(|ManageUsers { admin }| ClosePractice { admin })
+    manage_users(caller).map(|ManageUsers { admin, .. }| ClosePractice { admin })
 }
 
 /// Everybody books for themselves, with anybody but themselves; providers book their own time for a

@@ -22,7 +22,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Ended, Grant, Role, key_ring::KeyRing, signing_key::Kid};
+use super::{Caller, Credential, Ended, Grant, Role, key_ring::KeyRing, signing_key::Kid};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::UserId,
@@ -33,6 +33,9 @@ use crate::kernel::{
 const TYPE: &str = "at+jwt";
 /// How far apart clocks may be.
 pub const LEEWAY: TimeDelta = TimeDelta::seconds(30);
+/// The longest life that settings allow. Every process may have given tokens of so long, whatever its own
+/// setting is, so what was revoked is remembered for that.
+pub const LONGEST_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// No token of ours is longer, in bytes.
 const LONGEST: usize = 4096;
 /// How many verified tokens are remembered.
@@ -131,9 +134,9 @@ impl Tokens {
         }))
     }
 
-    /// How long a token lives.
-    pub fn time_to_live(&self) -> TimeDelta {
-        self.0.settings.time_to_live
+    /// How long a token lives at most that any process made: this one, or another one on the same database.
+    pub fn longest_life(&self) -> TimeDelta {
+        self.0.settings.time_to_live.max(LONGEST_LIFE)
     }
 
     /// The keys that are known.
@@ -291,7 +294,13 @@ impl Tokens {
         Some(Known {
             kid,
             grant: Grant {
-                caller: Caller { user, role, session, service: None },
+                caller: Caller {
+                    user,
+                    role,
+                    session,
+                    service: None,
+                    credential: Credential::Token { generation: claims.generation },
+                },
                 generation: claims.generation,
             },
             from: DateTime::from_timestamp(claims.iat, 0)?,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::{LEASE, Taken, store};
 use crate::{
     kernel::{fault::Fault, time::Instant},
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// How many letters are taken at a time.
@@ -20,6 +20,7 @@ pub struct Take {
 
 impl UnitOfWork for Take {
     type Output = Vec<Taken>;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         store::take(tx, self.now, self.now + LEASE, AT_ONCE).await
@@ -46,6 +47,7 @@ pub struct Settle {
 
 impl UnitOfWork for Settle {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         match self.outcome {

@@ -11,7 +11,7 @@ use super::{Letter, Recipient, Taken};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Session, Tx, UnitOfWork, engine,
+        Authority, Engine, Session, Tx, UnitOfWork, engine,
         entity::letters::{ActiveModel, Column, Entity},
     },
 };
@@ -93,6 +93,7 @@ pub struct Forget {
 
 impl UnitOfWork for Forget {
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let over = Column::ExpiresAt.lte(self.now);

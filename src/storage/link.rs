@@ -3,7 +3,10 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,8 +17,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork, engine, late};
-use crate::kernel::fault::{Again, Fault};
+use super::{
+    Authority, Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork, engine, late,
+};
+use crate::kernel::fault::{Again, Fault, Reason};
 
 /// How often the same unit of work is run before its caller is told that the server is busy.
 const ATTEMPTS: u32 = 8;
@@ -199,7 +204,10 @@ impl Link {
         loop {
             let result = self.attempt(deadline, unit).await;
             let Err(fault) = &result else { return result };
-            if fault.may_run_again() == Again::No {
+            // The database's limit for one statement is shorter than a long deadline: what waited for others
+            // until then may go on waiting.
+            let in_time = fault.reason() == Reason::DeadlineExceeded && deadline.left() >= TOO_LATE;
+            if fault.may_run_again() == Again::No && !in_time {
                 return result;
             }
             if attempt == ATTEMPTS {
@@ -229,7 +237,8 @@ impl Link {
         }
         #[expect(clippy::disallowed_methods, reason = "the one place that opens transactions")]
         let begun = self.writer.begin_with_options(self.engine.write_mode()).await;
-        let tx = Tx { inner: begun.map_err(|e| engine::fault(&e))?, engine: self.engine };
+        let inner = begun.map_err(|e| engine::fault(&e))?;
+        let tx = Tx { inner, engine: self.engine, judged: AtomicBool::new(false) };
         // Beginning may have taken a while.
         let bound =
             if deadline.left() < TOO_LATE { Err(late()) } else { self.bound(&tx, deadline).await };
@@ -237,6 +246,12 @@ impl Link {
             Ok(()) => unit.run(&tx).await,
             Err(fault) => Err(fault),
         };
+        let result = result.and_then(|output| {
+            if U::AUTHORITY == Authority::Caller && !tx.judged.load(Ordering::SeqCst) {
+                return Err(Fault::internal("nobody judged the caller of a unit of work"));
+            }
+            Ok(output)
+        });
         match result {
             Ok(output) => {
                 tx.inner.commit().await.map_err(|e| engine::commit_fault(&e))?;
@@ -252,13 +267,13 @@ impl Link {
         }
     }
 
-    /// Hands the deadline to PostgreSQL where it is not what the connection is set to.
+    /// Hands the deadline to PostgreSQL where it is shorter than what the connection is set to. A longer one
+    /// is not handed on: no statement runs for longer than the connection's limit.
     async fn bound(&self, tx: &Tx, deadline: Deadline) -> Result<(), Fault> {
         let left = deadline.left();
-        let usual = self.statement_timeout;
         // A round trip is not worth it for a deadline that is about the usual one.
-        let about = usual.mul_f32(0.9)..=usual.mul_f32(1.1);
-        if self.engine != Engine::Postgres || about.contains(&left) {
+        let about = self.statement_timeout.mul_f32(0.9);
+        if self.engine != Engine::Postgres || left >= about {
             return Ok(());
         }
         let millis = left.as_millis().max(1);

@@ -8,6 +8,7 @@
 //! it would be acknowledged and never committed (sqlx 0.9). Reads go the same way through
 //! [`Store::read`].
 
+mod authority;
 pub mod batch;
 pub mod engine;
 pub mod entity;
@@ -31,6 +32,7 @@ use sea_orm::{
 };
 use tokio::time::Instant as Moment;
 
+pub use authority::Authority;
 pub use engine::Engine;
 pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
 
@@ -92,6 +94,8 @@ struct Inner {
 pub struct Tx {
     inner: DatabaseTransaction,
     engine: Engine,
+    /// Whether the authority that the unit needs was looked at.
+    judged: AtomicBool,
 }
 
 /// A connection outside any transaction, for reads of one statement.
@@ -132,6 +136,11 @@ impl Tx {
     pub async fn execute(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         self.inner.execute_raw(statement).await
     }
+
+    /// Runs a raw statement that returns at most one row.
+    pub async fn query_one(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.inner.query_one_raw(statement).await
+    }
 }
 
 impl Snapshot {
@@ -153,6 +162,9 @@ impl Snapshot {
 pub trait UnitOfWork: Send + Sync + 'static {
     /// What the caller gets when the change is committed.
     type Output: Send + 'static;
+
+    /// Whose authority it needs.
+    const AUTHORITY: Authority;
 
     /// Does the work in the transaction. An error rolls it back.
     fn run(&self, tx: &Tx) -> impl Future<Output = Result<Self::Output, Fault>> + Send;

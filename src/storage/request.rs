@@ -7,11 +7,16 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Query, Session, Snapshot, Tx, UnitOfWork, engine, entity::requests};
-use crate::kernel::{
-    fault::{Fault, Reason},
-    id::{RequestId, UserId},
-    time::Instant,
+use super::{
+    Authority, Query, Session, Snapshot, Tx, UnitOfWork, authority::Kept, engine, entity::requests,
+};
+use crate::{
+    identity::{Caller, authority},
+    kernel::{
+        fault::{Fault, Reason},
+        id::RequestId,
+        time::Instant,
+    },
 };
 
 /// How long a request can be retried.
@@ -26,6 +31,7 @@ pub struct Forget {
 
 impl UnitOfWork for Forget {
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let done = requests::Entity::delete_many()
@@ -44,7 +50,7 @@ impl UnitOfWork for Forget {
 #[derive(Debug, Clone)]
 pub struct Once {
     /// Who asks; nobody for sign-up.
-    pub caller: Option<UserId>,
+    pub caller: Option<Caller>,
     /// The id that the caller gave, if any.
     pub id: Option<RequestId>,
     /// A keyed hash of the method and of every field. Keyed, because passwords are among them.
@@ -58,13 +64,34 @@ impl Once {
     pub const NEVER: Self =
         Self { caller: None, id: None, fingerprint: [0; 32], older_fingerprints: Vec::new() };
 
-    /// The answer that this request got before, with the version that its change had.
+    /// Of a caller whose request cannot be retried, because its answer is not kept.
+    pub fn never(caller: Caller) -> Self {
+        Self { caller: Some(caller), ..Self::NEVER }
+    }
+
+    /// The answer that this request got before, with the version that its change had. Where there is none,
+    /// the authority of the caller is judged by what is stored, in the same statement.
     ///
-    /// `REQUEST_ID_REUSED` when the id belongs to another request of this caller.
-    pub async fn earlier<T: DeserializeOwned>(
-        &self,
-        at: &impl Session,
-    ) -> Result<Option<(T, i64)>, Fault> {
+    /// `REQUEST_ID_REUSED` when the id belongs to another request of this caller; those of
+    /// [`authority::judge`].
+    pub async fn earlier<T: DeserializeOwned>(&self, tx: &Tx) -> Result<Option<(T, i64)>, Fault> {
+        let kept = match self.caller {
+            None => {
+                tx.needs_no_authority();
+                self.find(tx).await?
+            }
+            Some(caller) => {
+                let (standing, kept) = tx.standing(caller, self.id).await?;
+                if kept.is_none() {
+                    authority::judge(caller, &standing)?;
+                }
+                kept
+            }
+        };
+        kept.map(|kept| self.answer(&kept)).transpose()
+    }
+
+    async fn find(&self, at: &impl Session) -> Result<Option<Kept>, Fault> {
         let Some(id) = self.id else { return Ok(None) };
         let row = requests::Entity::find()
             .filter(requests::Column::CallerId.eq(self.caller_id()))
@@ -72,8 +99,15 @@ impl Once {
             .one(at.db())
             .await
             .map_err(|e| engine::fault(&e))?;
-        let Some(row) = row else { return Ok(None) };
-        let is = |fingerprint: &[u8; 32]| row.fingerprint == fingerprint;
+        Ok(row.map(|row| Kept {
+            fingerprint: row.fingerprint,
+            version: row.version,
+            response: row.response,
+        }))
+    }
+
+    fn answer<T: DeserializeOwned>(&self, kept: &Kept) -> Result<(T, i64), Fault> {
+        let is = |fingerprint: &[u8; 32]| kept.fingerprint == fingerprint;
         if !is(&self.fingerprint) && !self.older_fingerprints.iter().any(is) {
             return Err(Fault::new(
                 Reason::RequestIdReused,
@@ -81,9 +115,9 @@ impl Once {
             )
             .field("request_id", "must not have been used for another request"));
         }
-        let answer = serde_json::from_str(&row.response)
+        let answer = serde_json::from_str(&kept.response)
             .map_err(|e| Fault::internal(format!("a stored response does not read: {e}")))?;
-        Ok(Some((answer, row.version)))
+        Ok((answer, kept.version))
     }
 
     /// Keeps the answer, in the transaction of the change. `owner` is what the change belongs to: the
@@ -121,11 +155,12 @@ impl Once {
 
     /// The caller's id as stored; the nil UUID is nobody.
     pub fn caller_id(&self) -> Uuid {
-        self.caller.map_or(Uuid::nil(), |user| user.0)
+        self.caller.map_or(Uuid::nil(), |caller| caller.user.0)
     }
 }
 
-/// The answer that a request got before, if it was carried out.
+/// The answer that a request got before, if it was carried out. Asked outside a transaction, and without a look
+/// at whether the caller still may what it asked for then.
 #[derive(Debug)]
 pub struct Earlier<T>(Once, PhantomData<fn() -> T>);
 
@@ -140,6 +175,7 @@ impl<T: DeserializeOwned + Send + 'static> Query for Earlier<T> {
     type Output = Option<T>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        Ok(self.0.earlier(at).await?.map(|(answer, _)| answer))
+        let kept = self.0.find(at).await?;
+        kept.map(|kept| self.0.answer(&kept).map(|(answer, _)| answer)).transpose()
     }
 }

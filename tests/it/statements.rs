@@ -5,9 +5,12 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
-use daybook::grpc::proto::booking::{FindFirstSlotRequest, ListSlotsRequest};
+use daybook::grpc::proto::booking::{
+    BookAppointmentRequest, FindFirstSlotRequest, ListSlotsRequest,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -18,9 +21,9 @@ use tokio::{
 
 use crate::support::{
     Engine, World, berlin,
-    people::Person,
+    people::{Person, booking},
     postgres,
-    types::{kind, minutes},
+    types::{kind, minutes, typed},
 };
 
 /// The texts of the statements that were executed, in order.
@@ -120,13 +123,17 @@ impl Reader {
 
 /// A server whose statements are noted.
 async fn tapped() -> (World, Executed) {
+    tapped_with(&[]).await
+}
+
+async fn tapped_with(settings: &[(&str, &str)]) -> (World, Executed) {
     let url = postgres::database().await;
     let (before, rest) = url.split_once("127.0.0.1:").unwrap();
     let (port, name) = rest.split_once('/').unwrap();
     let (address, executed) = tap(format!("127.0.0.1:{port}").parse().unwrap()).await;
     let folder = tempfile::tempdir().unwrap();
     let through = format!("{before}{address}/{name}");
-    (World::on(Engine::Postgres, through, folder, &[]).await, executed)
+    (World::on(Engine::Postgres, through, folder, settings).await, executed)
 }
 
 /// The statements about types and slots; the server's own looks at itself are not among them.
@@ -189,4 +196,87 @@ async fn slots_take_as_many_statements_for_many_providers_and_days_as_for_one() 
     }
     // The type, who offers it, and everybody's time; where nothing changed since, only who it is.
     assert_eq!(counts, [(3, 1, 1), (3, 1, 1)]);
+}
+
+/// How many statements a booking takes with this deadline, and how many of them hand the deadline on.
+async fn books(
+    world: &World,
+    executed: &Executed,
+    (customer, seconds): (&Person, u64),
+    message: BookAppointmentRequest,
+) -> (usize, usize) {
+    executed.lock().unwrap().clear();
+    let mut request = customer.asks(message);
+    request.set_timeout(Duration::from_secs(seconds));
+    world.booking().book_appointment(request).await.unwrap();
+    let all = executed.lock().unwrap();
+    (own(&all), all.iter().filter(|sql| sql.contains("SET LOCAL statement_timeout")).count())
+}
+
+/// The statements of a booking.
+fn own(all: &[String]) -> usize {
+    let ours = [
+        "appointment_types",
+        "appointments",
+        "providers",
+        "closures",
+        "INTO requests",
+        "requests r",
+    ];
+    all.iter().filter(|sql| ours.iter().any(|part| sql.contains(part))).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_booking_takes_as_many_statements_with_a_long_deadline_as_with_any() {
+    let (world, executed) = tapped().await;
+    let (admin, provider, customer) =
+        (world.admin().await, world.provider().await, world.customer().await);
+    let shared = world.shared_type(&admin, kind(&[30]), &[&provider]).await;
+    let bare = |hour: usize| {
+        let (from, until) =
+            (format!("2026-11-23 {hour:02}:00"), format!("2026-11-23 {hour:02}:30"));
+        booking(&provider, berlin(&from), berlin(&until))
+    };
+    // The first one meets the schedule.
+    books(&world, &executed, (&customer, 10), bare(9)).await;
+    let (mut folded, mut stepwise) = (Vec::new(), Vec::new());
+    for (place, seconds) in [1, 8, 10, 20].into_iter().enumerate() {
+        let asks = (&customer, seconds);
+        folded.push(books(&world, &executed, asks, bare(10 + place)).await);
+        let start = format!("2026-11-24 {:02}:00", 10 + place);
+        stepwise.push(books(&world, &executed, asks, typed(&provider, &shared, &start)).await);
+    }
+    assert_eq!(folded, [(1, 0); 4]);
+    let (statements, handed_on): (Vec<_>, Vec<_>) = stepwise.into_iter().unzip();
+    assert!(statements.iter().all(|count| *count == statements[0]), "{statements:?}");
+    // A deadline that is shorter than the limit for each statement, 10 s, has to be told.
+    assert_eq!(handed_on, [1, 1, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_deadline_is_waited_for_also_beyond_the_limit_of_a_statement() {
+    use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+    let (world, executed) = tapped_with(&[("server.default_deadline_ms", "1000")]).await;
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    world
+        .book(&customer, &provider, berlin("2026-11-23 09:00"), berlin("2026-11-23 09:30"))
+        .await
+        .unwrap();
+    let db = world.sql().await;
+    let held = db.begin().await.unwrap();
+    held.execute_unprepared("SELECT * FROM providers FOR UPDATE").await.unwrap();
+    executed.lock().unwrap().clear();
+    let mut request =
+        customer.asks(booking(&provider, berlin("2026-11-23 10:00"), berlin("2026-11-23 10:30")));
+    request.set_timeout(Duration::from_secs(25));
+    let mut client = world.booking();
+    let call = tokio::spawn(async move { client.book_appointment(request).await });
+    // The statement ran into the limit, and was put again, twice.
+    crate::support::process::until(20, "the booking is tried again", async || {
+        let all = executed.lock().unwrap();
+        all.iter().filter(|sql| sql.contains("providers") && sql.contains("UPDATE")).count() >= 3
+    })
+    .await;
+    held.rollback().await.unwrap();
+    call.await.unwrap().unwrap();
 }

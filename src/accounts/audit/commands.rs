@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Act, Witness, store};
 use crate::{
     kernel::{fault::Fault, time::Instant},
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// Removes the oldest of the entries from before an instant, as many as one transaction is to hold, and tells of it
@@ -26,6 +26,7 @@ pub struct Forget {
 impl UnitOfWork for Forget {
     /// How many it removed.
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let removed = store::forget(tx, self.before, self.limit).await?;

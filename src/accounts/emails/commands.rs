@@ -24,7 +24,7 @@ use crate::{
     },
     mail::{self, Letter, Text, service::Sheet, told},
     schedule::Schedule,
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// What a notice says beside what happened.
@@ -78,6 +78,7 @@ pub struct Post {
 
 impl UnitOfWork for Post {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         if self.once.earlier::<Option<User>>(tx).await?.is_some() {
@@ -134,6 +135,7 @@ pub struct Verify {
 
 impl UnitOfWork for Verify {
     type Output = User;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let now = self.witness.now;
@@ -226,6 +228,7 @@ pub struct Reset {
 
 impl UnitOfWork for Reset {
     type Output = (User, Ended);
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let now = self.witness.now;
@@ -280,6 +283,7 @@ pub struct BeginChange {
 
 impl UnitOfWork for BeginChange {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let now = self.witness.now;
@@ -317,6 +321,7 @@ pub struct Change {
 
 impl UnitOfWork for Change {
     type Output = User;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let now = self.witness.now;

@@ -10,7 +10,7 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, UnitOfWork, engine,
+        Authority, Session, Tx, UnitOfWork, engine,
         entity::email_codes::{ActiveModel, Column, Entity, Model},
     },
 };
@@ -66,6 +66,7 @@ pub struct Forget {
 
 impl UnitOfWork for Forget {
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let done =

@@ -20,7 +20,7 @@ use crate::{
     kernel::{fault::Fault, id::UserId, time::Instant},
     mail::{self, Recipient, Text, service::Sheet},
     schedule::{self, Schedule, plan::Plan},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// What takes the place of everything about a person.
@@ -47,6 +47,7 @@ pub struct Delete {
 
 impl UnitOfWork for Delete {
     type Output = Done<Ended>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let Own { user, witness, .. } = &self.own;
@@ -59,6 +60,9 @@ impl UnitOfWork for Delete {
         let account = accounts::lock_to_erase(tx, user).await?.ok_or_else(not_authenticated)?;
         if account.user.role != self.role {
             return Err(wrong_password());
+        }
+        if let Some(((), _)) = self.own.once.earlier(tx).await? {
+            return Err(Fault::unchecked());
         }
         let account = match self.own.check_locked(tx, account).await? {
             Ok(Checked::Right(account) | Checked::Off(account)) => *account,
@@ -87,6 +91,7 @@ pub struct Erase {
 impl UnitOfWork for Erase {
     /// What is accepted of its tokens; nothing where it was done by the same request before.
     type Output = Option<Ended>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;
@@ -202,6 +207,7 @@ pub struct Finish {
 
 impl UnitOfWork for Finish {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         store::finish(tx, self.user).await

@@ -17,7 +17,7 @@ use crate::{
     },
     identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId},
-    storage::{Deadline, Query, Snapshot, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Deadline, Query, Snapshot, Tx, UnitOfWork, request::Once},
 };
 
 impl Accounts {
@@ -35,6 +35,7 @@ impl Accounts {
         let unit = Delete { own, role, blank };
         let ended = self.attempted(deadline, counted, unit, is_right).await??;
         self.tokens.end(caller.user, ended, self.ambient.now());
+        self.services.know(caller.user).await;
         Ok(())
     }
 
@@ -55,6 +56,7 @@ impl Accounts {
         let unit = Erase { permit, expected, blank, once, witness };
         if let Some(ended) = self.store.run(deadline, unit).await? {
             self.tokens.end(subject, ended, self.ambient.now());
+            self.services.know(subject).await;
         }
         Ok(())
     }
@@ -97,7 +99,7 @@ impl Accounts {
         origin: Origin,
     ) -> Result<(), Fault> {
         let witness = self.witness(Some(caller.user), origin, self.ambient.now());
-        self.store.run(deadline, Exported { user: caller.user, witness }).await
+        self.store.run(deadline, Exported { caller, witness }).await
     }
 
     fn blank(&self, user: &User) -> Blank {
@@ -109,15 +111,18 @@ impl Accounts {
 
 /// A line in the trail.
 struct Exported {
-    user: UserId,
+    caller: Caller,
     witness: Witness,
 }
 
 impl UnitOfWork for Exported {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let entry = self.witness.of(Act::DataExported, Some(self.user), None, json!({}));
+        tx.judge(self.caller).await?;
+        let user = Some(self.caller.user);
+        let entry = self.witness.of(Act::DataExported, user, None, json!({}));
         audit::store::record(tx, entry).await
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         fault::{Fault, Reason},
         time::Instant,
     },
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// Reserves an attempt.
@@ -26,6 +26,7 @@ pub struct Reserve {
 impl UnitOfWork for Reserve {
     /// Whether delays for everybody began with it.
     type Output = bool;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     /// `TOO_MANY_ATTEMPTS` with the time to wait; then it is counted nowhere.
     async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
@@ -53,6 +54,7 @@ pub struct Refund {
 
 impl UnitOfWork for Refund {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         self.counted.refund(tx, self.now).await
@@ -74,6 +76,7 @@ pub struct Attempted<U: UnitOfWork> {
 
 impl<U: UnitOfWork> UnitOfWork for Attempted<U> {
     type Output = U::Output;
+    const AUTHORITY: Authority = U::AUTHORITY;
 
     async fn run(&self, tx: &Tx) -> Result<U::Output, Fault> {
         let output = self.unit.run(tx).await?;

@@ -11,7 +11,7 @@ use crate::{
     identity::attempts::{Key, Policy, Tally},
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Session as _, Tx, UnitOfWork, engine,
+        Authority, Session as _, Tx, UnitOfWork, engine,
         entity::attempts::{ActiveModel, Column, Entity, Model},
     },
 };
@@ -143,6 +143,7 @@ pub struct Forget {
 
 impl UnitOfWork for Forget {
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let old = Column::Since.lt(self.now - KEPT);

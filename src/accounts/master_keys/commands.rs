@@ -11,7 +11,7 @@ use crate::{
     },
     identity::master_key::{KeyId, NONCE},
     kernel::{fault::Fault, id::UserId},
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// Seals the secrets of one account's second factor anew, if an older master key sealed them. Under the
@@ -29,6 +29,7 @@ pub struct SealAnew {
 
 impl UnitOfWork for SealAnew {
     type Output = Resealed;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Resealed, Fault> {
         let mut done = Resealed::default();
@@ -74,6 +75,7 @@ pub struct Note {
 
 impl UnitOfWork for Note {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let key = self.key.to_string();

@@ -15,7 +15,7 @@ use crate::{
         store::{self as accounts, Account},
     },
     identity::{
-        Ended,
+        Caller, Ended,
         challenge::Challenge,
         master_key::{KeyId, NONCE},
         permit::ChangeUser,
@@ -24,7 +24,7 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     mail::{Text, service::Sheet},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// What is shown beside a password, and what it takes to judge it and to write down what follows.
@@ -267,6 +267,7 @@ pub struct Enrol {
 
 impl UnitOfWork for Enrol {
     type Output = Done<()>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         if let Err(not) = self.own.check(tx).await? {
@@ -295,6 +296,7 @@ pub struct EnrolAtLogIn {
 impl UnitOfWork for EnrolAtLogIn {
     /// Whether this log-in needs an enrolment, and is still good.
     type Output = bool;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
         let user = self.challenge.user;
@@ -322,10 +324,8 @@ pub async fn goes_on(tx: &Tx, challenge: &Challenge) -> Result<Option<Account>, 
 /// Turns on what was enrolled, by the app's first code.
 #[derive(Debug, Clone)]
 pub struct Confirm {
-    /// Whose.
-    pub user: UserId,
-    /// The log-in that does it, and stays logged in.
-    pub session: Uuid,
+    /// Whose; the log-in that does it stays logged in.
+    pub caller: Caller,
     /// The code.
     pub code: String,
     /// What it is judged with, and the hashes of the new recovery codes.
@@ -336,21 +336,23 @@ pub struct Confirm {
 
 impl UnitOfWork for Confirm {
     type Output = Done<Ended>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let now = self.witness.now;
-        let account = accounts::lock(tx, self.user).await?;
-        let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
+        let (now, user) = (self.witness.now, self.caller.user);
+        let account = accounts::lock(tx, user).await?;
+        let account = account.ok_or_else(|| Fault::not_found(user.name()))?;
+        tx.judge(self.caller).await?;
         let (_, standing) = self.second.standing(tx, &account.user, now).await?;
         if standing.pending.is_none() {
             return Ok(Err(NotDone::NotThere));
         }
         let Some(step) = second_factor::first(&standing, &self.code, now) else {
-            failed(tx, self.user, &Shown::Code(String::new()), &self.witness).await?;
+            failed(tx, user, &Shown::Code(String::new()), &self.witness).await?;
             return Ok(Err(NotDone::Wrong));
         };
         let on = (&self.second, step, standing.on.is_some());
-        turn_on(tx, &account, on, Some(self.session), &self.witness).await.map(Ok)
+        turn_on(tx, &account, on, Some(self.caller.session), &self.witness).await.map(Ok)
     }
 }
 
@@ -363,6 +365,7 @@ pub struct Regenerate {
 
 impl UnitOfWork for Regenerate {
     type Output = Done<()>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let account = match self.own.check(tx).await? {
@@ -392,6 +395,7 @@ pub struct Disable {
 impl UnitOfWork for Disable {
     /// What is still accepted; nothing where it was done by the same request before.
     type Output = Done<Option<Ended>>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let account = match self.own.check(tx).await? {
@@ -437,6 +441,7 @@ pub struct Reset {
 
 impl UnitOfWork for Reset {
     type Output = (User, Ended);
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;

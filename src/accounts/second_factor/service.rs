@@ -142,8 +142,7 @@ impl Accounts {
         self.reserve(deadline, &counted, &origin).await?;
         let (second, codes) = self.second(user, Shown::Nothing);
         let witness = self.witness(Some(user), origin, self.ambient.now());
-        let session = caller.session;
-        let unit = Confirm { user, session, code, second, witness };
+        let unit = Confirm { caller, code, second, witness };
         let ended = self.attempted(deadline, counted, unit, is_right).await??;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)

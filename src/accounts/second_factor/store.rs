@@ -15,7 +15,7 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, UnitOfWork, engine,
+        Authority, Session, Tx, UnitOfWork, engine,
         entity::{recovery_codes, second_factors},
     },
 };
@@ -112,6 +112,7 @@ pub struct Forget {
 
 impl UnitOfWork for Forget {
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let over = || Column::PendingAt.lte(self.now - ENROLMENT - LATE);

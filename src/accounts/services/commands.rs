@@ -18,7 +18,7 @@ use crate::{
         fault::{Fault, Reason},
         id::{ApiKeyId, ServiceAccountId},
     },
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Makes a service account.
@@ -36,6 +36,7 @@ pub struct Create {
 
 impl UnitOfWork for Create {
     type Output = ServiceAccount;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<ServiceAccount, Fault> {
         still_admin(tx, self.permit).await?;
@@ -90,6 +91,7 @@ pub struct ChangeService {
 
 impl UnitOfWork for ChangeService {
     type Output = ServiceAccount;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<ServiceAccount, Fault> {
         still_admin(tx, self.permit).await?;
@@ -147,8 +149,10 @@ pub struct CreateKey {
 
 impl UnitOfWork for CreateKey {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        tx.judge(self.permit.caller).await?;
         still_admin(tx, self.permit).await?;
         let account = self.key.account;
         if store::lock(tx, account).await?.is_none() {
@@ -185,8 +189,10 @@ pub struct RevokeKey {
 
 impl UnitOfWork for RevokeKey {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        tx.judge(self.permit.caller).await?;
         still_admin(tx, self.permit).await?;
         let absent = || Fault::not_found(self.id.name(self.account));
         store::lock(tx, self.account).await?.ok_or_else(absent)?;
@@ -215,6 +221,7 @@ pub struct NoteUse {
 
 impl UnitOfWork for NoteUse {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         if let Some((at, address)) = self.what.used {

@@ -20,7 +20,7 @@ use crate::{
     kernel::{
         ambient::Ambient,
         fault::Fault,
-        id::{ApiKeyId, ServiceAccountId},
+        id::{ApiKeyId, ServiceAccountId, UserId},
         time::Instant,
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
@@ -192,6 +192,19 @@ impl ServiceAccounts {
             self.store.run(deadline, NoteUse { account, id, what, witness }).await?;
         }
         Ok(())
+    }
+
+    /// Learns what there is after a change of a user that was made here, so that from the answer on nobody acts
+    /// for them who may not any more. Where it cannot be seen now nobody acts for them until it is.
+    pub async fn know(&self, user: UserId) {
+        let _looking = self.looking.lock().await;
+        match self.store.look(Everything(self.ambient.now())).await {
+            Ok(known) => self.keys.set(known),
+            Err(fault) => {
+                tracing::warn!(%fault, "looking at the API keys after a change of a user");
+                self.keys.shut_out(user);
+            }
+        }
     }
 
     /// After a change that was made: where it cannot be seen now, it is seen within a second.

@@ -15,14 +15,14 @@ use crate::{
         store as accounts,
     },
     identity::{
-        Ended,
+        Caller, Ended,
         challenge::Challenge,
         refresh::{RefreshToken, Verdict, judge},
         second_factor::{Need, Passed, go_on},
     },
     kernel::{fault::Fault, id::UserId},
     mail::{self, Letter},
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// Begins a session of an account whose password was verified, if its second factor was passed.
@@ -75,6 +75,7 @@ pub struct Started {
 
 impl UnitOfWork for Begin {
     type Output = Begun;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Begun, Fault> {
         let (user, now) = (self.session.user, self.witness.now);
@@ -154,6 +155,7 @@ pub struct Going {
 
 impl UnitOfWork for Refresh {
     type Output = Refreshed;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Refreshed, Fault> {
         let now = self.witness.now;
@@ -203,6 +205,8 @@ impl UnitOfWork for Refresh {
 /// Ends one session.
 #[derive(Debug, Clone)]
 pub struct Revoke {
+    /// Who asks.
+    pub caller: Caller,
     /// Whose.
     pub user: UserId,
     /// Which.
@@ -218,9 +222,14 @@ pub struct Revoke {
 impl UnitOfWork for Revoke {
     /// Whether there is such a session. One that is over already stays as it is.
     type Output = bool;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
         let now = self.witness.now;
+        match self.end {
+            End::LoggedOut => tx.needs_no_authority(),
+            _ => tx.judge(self.caller).await?,
+        }
         if accounts::lock(tx, self.user).await?.is_none() {
             return Ok(false);
         }
@@ -243,6 +252,8 @@ impl UnitOfWork for Revoke {
 /// Ends all sessions of an account, or all but one.
 #[derive(Debug, Clone)]
 pub struct RevokeAll {
+    /// Who asks.
+    pub caller: Caller,
     /// Whose.
     pub user: UserId,
     /// The one that stays, if one does.
@@ -254,8 +265,10 @@ pub struct RevokeAll {
 impl UnitOfWork for RevokeAll {
     /// What is still accepted; nothing if there is no such account.
     type Output = Option<crate::identity::Ended>;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
+        tx.judge(self.caller).await?;
         let Some(mut account) = accounts::lock(tx, self.user).await? else { return Ok(None) };
         let now = self.witness.now;
         account.token_generation += 1;

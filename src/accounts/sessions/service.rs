@@ -16,7 +16,7 @@ use crate::{
         store as accounts,
     },
     identity::{
-        Caller, Grant, Origin,
+        Caller, Credential, Grant, Origin,
         challenge::Challenge,
         permit::{ManageUsers, RunSessions},
         refresh::RefreshToken,
@@ -221,7 +221,7 @@ impl Accounts {
         let user = permit.user;
         let kept = (keep_own && caller.user == user).then_some(caller.session);
         let witness = self.witness(Some(caller.user), origin, now);
-        let ended = self.store.run(deadline, RevokeAll { user, kept, witness }).await?;
+        let ended = self.store.run(deadline, RevokeAll { caller, user, kept, witness }).await?;
         let ended = ended.ok_or_else(|| Fault::not_found(user.name()))?;
         self.tokens.end(user, ended, now);
         Ok(())
@@ -250,8 +250,10 @@ impl Accounts {
         let now = self.ambient.now();
         let witness = self.witness(Some(caller.user), origin, now);
         let lifetimes = self.lifetimes;
-        let found =
-            self.store.run(deadline, Revoke { user, session, end, lifetimes, witness }).await?;
+        let found = self
+            .store
+            .run(deadline, Revoke { caller, user, session, end, lifetimes, witness })
+            .await?;
         if found {
             self.tokens.end_session(session, now);
         }
@@ -272,7 +274,13 @@ impl Accounts {
         _passed: &Passed,
     ) -> Result<LoggedIn, Fault> {
         let now = self.ambient.now();
-        let caller = Caller { user: user.id, role: user.role, session: session.id, service: None };
+        let caller = Caller {
+            user: user.id,
+            role: user.role,
+            session: session.id,
+            service: None,
+            credential: Credential::Token { generation },
+        };
         let grant = Grant { caller, generation };
         let access = self.tokens.make(grant, self.ambient.id(now), now, session.expires_at)?;
         let text = self.refresh.write(token);

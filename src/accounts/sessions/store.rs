@@ -14,7 +14,7 @@ use crate::{
     identity::{refresh::Hash, second_factor::Passed},
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Engine, Session as _, Tx, UnitOfWork, engine,
+        Authority, Engine, Session as _, Tx, UnitOfWork, engine,
         entity::sessions::{ActiveModel, Column, Entity, Model},
     },
 };
@@ -162,6 +162,7 @@ pub struct Forget {
 
 impl UnitOfWork for Forget {
     type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         let over = self.now - KEPT;

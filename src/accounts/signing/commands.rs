@@ -11,7 +11,7 @@ use crate::{
         signing_key::Kid,
     },
     kernel::{fault::Fault, time::Instant},
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// Makes the first keys, or those that are missing, and seals anew what was sealed with an older master
@@ -31,6 +31,7 @@ pub struct Establish {
 impl UnitOfWork for Establish {
     /// The keys that there are then.
     type Output = Vec<StoredKey>;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Vec<StoredKey>, Fault> {
         let (master, now) = (&self.master, self.now);
@@ -93,6 +94,7 @@ pub enum Rotated {
 
 impl UnitOfWork for Rotate {
     type Output = Rotated;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Rotated, Fault> {
         let (master, policy, now) = (&self.master, self.policy, self.witness.now);
@@ -148,6 +150,7 @@ pub struct Replace {
 impl UnitOfWork for Replace {
     /// The keys that there are then.
     type Output = Vec<StoredKey>;
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Vec<StoredKey>, Fault> {
         let (master, now) = (&self.master, self.witness.now);

@@ -26,7 +26,7 @@ use crate::{
         time::{Instant, Interval, ceil_to_second},
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// How many slots a customer may hold at a time.
@@ -265,6 +265,7 @@ pub(super) async fn check_customer_limit(
 
 impl UnitOfWork for Book {
     type Output = (Appointment, Provider);
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let BookPermit { customer, provider: id, .. } = self.permit;

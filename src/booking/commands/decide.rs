@@ -17,7 +17,7 @@ use crate::{
         time::Instant,
     },
     schedule::{self, provider::Provider},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Changes the state of an appointment.
@@ -71,6 +71,7 @@ pub(super) async fn settled(
 
 impl UnitOfWork for Decide {
     type Output = Appointment;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let Self { caller, provider: id, .. } = *self;
@@ -143,6 +144,7 @@ pub struct Annotate {
 
 impl UnitOfWork for Annotate {
     type Output = Appointment;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;

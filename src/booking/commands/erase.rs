@@ -12,7 +12,7 @@ use crate::{
     events::Kind,
     kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
     schedule,
-    storage::{Tx, UnitOfWork},
+    storage::{Authority, Tx, UnitOfWork},
 };
 
 /// How many appointments a batch has: few enough for a transaction of well under a second.
@@ -56,6 +56,7 @@ pub fn anonymous(a: Appointment) -> Appointment {
 
 impl UnitOfWork for Anonymise {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let Erasure { user, actor, .. } = self.erasure;

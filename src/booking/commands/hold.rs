@@ -18,7 +18,7 @@ use crate::{
         time::{Instant, Interval, ceil_to_second},
     },
     schedule::{self, provider::Provider},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// What to do with a hold.
@@ -60,6 +60,7 @@ pub struct Use {
 
 impl UnitOfWork for Use {
     type Output = Appointment;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let absent = || Fault::not_found(self.id.name(self.provider));

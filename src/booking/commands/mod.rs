@@ -28,7 +28,7 @@ use crate::{
         plan::TimeOff,
         provider::Provider,
     },
-    storage::{Tx, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// The refusal of a time that somebody has; not by whom.
@@ -95,8 +95,9 @@ pub struct Settle {
     pub now: Instant,
 }
 
-impl crate::storage::UnitOfWork for Settle {
+impl UnitOfWork for Settle {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         match schedule::store::lock(tx, self.provider).await? {

@@ -20,7 +20,7 @@ use crate::{
         time::{Instant, Interval, ceil_to_second},
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Moves an appointment to another time of its provider, in one act.
@@ -50,6 +50,7 @@ pub struct Reschedule {
 
 impl UnitOfWork for Reschedule {
     type Output = Appointment;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
@@ -217,6 +218,7 @@ pub struct Reassign {
 
 impl UnitOfWork for Reassign {
     type Output = Appointment;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         // Both providers' rows in the order of their ids, so that two reassignments never wait for each

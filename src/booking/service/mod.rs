@@ -29,7 +29,7 @@ use crate::{
         slots_service::{self as slots, Slots},
     },
     catalogue::questions::Reply,
-    identity::{Caller, permit},
+    identity::{Caller, Credential, permit},
     kernel::{
         ambient::Ambient,
         fault::{Again, Fault, Kind, Reason, Violations},
@@ -266,9 +266,7 @@ impl Bookings {
 
     /// Tries the whole booking in one statement.
     async fn book_folded(&self, deadline: Deadline, unit: &Book) -> Result<Folding, Fault> {
-        // A longer deadline has to be told to the database, which takes a transaction.
-        let long = deadline.left() > self.store.statement_timeout().mul_f32(1.1);
-        if self.store.engine() != Engine::Postgres || long {
+        if self.store.engine() != Engine::Postgres {
             return Ok(Folding::Nothing);
         }
         let Some(provider) = self.remembered.get(unit.permit.provider) else {
@@ -277,7 +275,10 @@ impl Bookings {
         let Wish::Interval(interval) = unit.wish else { return Ok(Folding::Nothing) };
         // The statement knows neither expiries nor terms, and takes the customer alone for the actor.
         let caller = unit.permit.caller;
-        let by_other = unit.permit.customer != caller.user || caller.service.is_some();
+        let Credential::Token { generation } = caller.credential else {
+            return Ok(Folding::Nothing);
+        };
+        let by_other = unit.permit.customer != caller.user;
         if unit.hold.is_some() || by_other || !unit.override_reason.is_empty() {
             return Ok(Folding::Nothing);
         }
@@ -289,8 +290,12 @@ impl Bookings {
         let folded = Folded {
             appointment,
             schedule_version: provider.schedule_version,
+            caller,
+            generation,
             once: unit.once.clone(),
-            patience: deadline.left(),
+            // The database's limit for one statement is there as well; a longer deadline is waited for in
+            // steps, where a statement that ran into it is put again.
+            patience: deadline.left().min(self.store.statement_timeout().mul_f32(0.9)),
         };
         match self.store.run_single(deadline, folded.clone()).await {
             Ok(Some(appointment)) => Ok(Folding::Booked(Box::new(appointment))),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     booking::Appointment,
     events::Kind,
+    identity::Caller,
     kernel::fault::Fault,
     storage::{Query, Snapshot, engine, request::Once},
 };
@@ -23,7 +24,8 @@ use crate::{
 // statement; it ends with the statement's transaction. The provider's row is locked before anything is
 // written, and `version` is read under that lock: in READ COMMITTED a row that was waited for is read
 // again. ON CONFLICT DO NOTHING instead of an
-// error: see `store::claim`. The customer's row is locked against being erased only. The answer is completed here with what only the database knows.
+// error: see `store::claim`. The customer's row is locked against being erased only; whether the caller still may is
+// judged by it as in `identity::authority`, which knows the other callers. The answer is completed here with what only the database knows.
 const SQL: &str = "
 WITH bounds AS MATERIALIZED (
     SELECT set_config('lock_timeout', $17, true) AS lock_timeout
@@ -40,7 +42,10 @@ WITH bounds AS MATERIALIZED (
         created_at, updated_at, claim_starts_at, claim_ends_at)
     SELECT $1, $3, u.user_id, u.display_name, $5, $6, 'booked', $7, $8, $9, '', provider.version,
         $10, $10, $5, $6
-    FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled
+    FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled AND u.erased_at IS NULL
+      AND u.role = $18 AND (u.token_generation <= $19 OR u.kept_session = $20)
+      AND NOT EXISTS (SELECT 1 FROM sessions
+          WHERE user_id = $4 AND session_id = $20 AND ended_at IS NOT NULL)
     FOR KEY SHARE OF u
     ON CONFLICT DO NOTHING
     RETURNING version, customer_display_name
@@ -64,6 +69,10 @@ pub struct Folded {
     pub appointment: Appointment,
     /// The version of the schedule that the rules were checked against.
     pub schedule_version: i64,
+    /// Who books, for themselves, and the generation of their token.
+    pub caller: Caller,
+    /// See `caller`.
+    pub generation: i64,
     /// The request, for retries.
     pub once: Once,
     /// How long to wait for others.
@@ -140,7 +149,7 @@ impl Folded {
         Taken(self)
     }
 
-    fn values(&self) -> Result<[Value; 17], Fault> {
+    fn values(&self) -> Result<[Value; 20], Fault> {
         let a = &self.appointment;
         let request: Option<Uuid> = self.once.id.map(|id| id.0);
         Ok([
@@ -161,6 +170,9 @@ impl Folded {
             self.once.fingerprint.to_vec().into(),
             Once::encode(a)?.into(),
             format!("{}ms", self.patience.as_millis().max(1)).into(),
+            self.caller.role.word().into(),
+            self.generation.into(),
+            self.caller.session.into(),
         ])
     }
 }

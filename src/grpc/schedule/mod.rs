@@ -94,7 +94,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let update_mask = message.update_mask.as_ref();
         let Some(schedule) = &message.schedule else {
             violations.add("schedule", "must be set");
@@ -131,7 +131,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let id = message.schedule_id;
@@ -169,7 +169,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let named = name(&message.name, ScheduleName::parse_named, NAMED);
         let named = violations.keep("name", named);
         let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
@@ -203,7 +203,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let Some(new) = &message.time_off else {
@@ -231,7 +231,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let parsed = name(&message.name, TimeOffId::parse, TIME_OFF_NAME);
         let parsed = violations.keep("name", parsed);
         violations.finish()?;
@@ -275,7 +275,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let Some(new) = &message.closure else {
             violations.add("closure", "must be set");
             return Err(violations.into_fault().into());
@@ -301,7 +301,7 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let id = violations.keep("name", name(&message.name, ClosureId::parse, CLOSURE_NAME));
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;

@@ -13,7 +13,7 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::store,
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// A stretch of time in which the whole practice is closed.
@@ -66,6 +66,7 @@ pub struct Close {
 
 impl UnitOfWork for Close {
     type Output = Closed;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;
@@ -106,6 +107,7 @@ pub struct Reopen {
 
 impl UnitOfWork for Reopen {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;

@@ -20,7 +20,7 @@ use crate::{
         provider::Provider,
         store,
     },
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Changes a schedule.
@@ -43,6 +43,7 @@ pub struct Update {
 impl UnitOfWork for Update {
     /// The provider, with nothing but this schedule in its plan.
     type Output = Provider;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Provider, Fault> {
         let name = ScheduleName { provider: self.permit.provider, id: self.id.clone() };
@@ -94,6 +95,7 @@ pub struct Create {
 impl UnitOfWork for Create {
     /// The provider, with nothing but this schedule in its plan.
     type Output = Provider;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Provider, Fault> {
         let id = self.permit.provider;
@@ -140,6 +142,7 @@ pub struct Delete {
 
 impl UnitOfWork for Delete {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let name = ScheduleName { provider: self.permit.provider, id: Some(self.id.clone()) };

@@ -17,7 +17,7 @@ use crate::{
         plan::{MAX_TIME_OFF, TimeOff},
         store,
     },
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Takes time off.
@@ -35,6 +35,7 @@ pub struct Take {
 
 impl UnitOfWork for Take {
     type Output = (TimeOff, Touched);
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let id = self.permit.provider;
@@ -81,6 +82,7 @@ pub struct Give {
 
 impl UnitOfWork for Give {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let id = self.permit.provider;

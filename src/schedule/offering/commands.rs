@@ -19,7 +19,7 @@ use crate::{
         provider::Provider,
         store::{self, offerings},
     },
-    storage::{Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
 /// Adds a provider's own type, which the provider offers from then on.
@@ -37,6 +37,7 @@ pub struct CreateOwn {
 
 impl UnitOfWork for CreateOwn {
     type Output = AppointmentType;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
         let provider = store::lock(tx, self.owner).await?;
@@ -85,6 +86,7 @@ pub struct Offer {
 
 impl UnitOfWork for Offer {
     type Output = Offering;
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Offering, Fault> {
         let permit::Offer { provider: id, editor, everything } = self.permit;
@@ -154,6 +156,7 @@ pub struct Withdraw {
 
 impl UnitOfWork for Withdraw {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let permit::Offer { provider: id, editor, .. } = self.permit;

@@ -6,7 +6,7 @@ mod sqlite;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sea_orm::{
-    ConnAcquireErr, DatabaseConnection, DbErr, RuntimeErr, TransactionOptions,
+    ConnAcquireErr, DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr, TransactionOptions,
     sqlx::{self, error::DatabaseError},
 };
 use secrecy::ExposeSecret;
@@ -30,6 +30,14 @@ impl Engine {
             "postgres" | "postgresql" => Some(Self::Postgres),
             "sqlite" => Some(Self::Sqlite),
             _ => None,
+        }
+    }
+
+    /// Whose SQL it speaks.
+    pub(super) fn backend(self) -> DatabaseBackend {
+        match self {
+            Self::Postgres => DatabaseBackend::Postgres,
+            Self::Sqlite => DatabaseBackend::Sqlite,
         }
     }
 

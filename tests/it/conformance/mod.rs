@@ -7,6 +7,7 @@ mod agreement;
 mod anybody;
 mod at_once;
 mod audit;
+mod authority;
 mod booking;
 mod booking_fields;
 mod booking_writes;

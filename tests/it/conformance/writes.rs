@@ -61,6 +61,11 @@ impl Case {
         Ok(unary(&world.channel, self.path, request).await?.into_inner())
     }
 
+    /// Whether it is sent with a token.
+    pub(super) fn is_of_a_caller(&self) -> bool {
+        self.authorization.is_some()
+    }
+
     pub(super) async fn answer(&self, world: &World) -> Result<Vec<u8>, Status> {
         self.send(world, &self.request).await
     }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use daybook::{
     config::{Config, DatabaseUrl, OpenHours, SettingsFile, Sources},
     identity::{
-        Caller, Grant, Role,
+        Caller, Credential, Grant, Role,
         api_key::ApiKey,
         attempts::Keys,
         challenge::{Challenge, Challenges},
@@ -70,7 +70,13 @@ static TOKENS: LazyLock<(Tokens, String)> = LazyLock::new(|| {
     };
     let key = SigningKey::from_seed(&KEY).unwrap();
     let tokens = Tokens::new(settings, KeyRing::of(key, now()));
-    let caller = Caller { user: user(), role: Role::Customer, session: Uuid::nil(), service: None };
+    let caller = Caller {
+        user: user(),
+        role: Role::Customer,
+        session: Uuid::nil(),
+        service: None,
+        credential: Credential::Token { generation: 0 },
+    };
     let grant = Grant { caller, generation: 0 };
     let made = tokens.make(grant, Uuid::nil(), now(), now() + TimeDelta::days(1)).unwrap();
     (tokens, made.text)

@@ -279,9 +279,8 @@ impl World {
         let mut config = config(&self.served, self._folder.path(), &settings);
         config.mail.patience = Duration::from_secs(8);
         let urls = (self.url.clone(), self.served.clone());
-        let world = Self::configured(self.engine, urls, Arc::clone(&self._folder), config).await;
-        world.clock.set(self.clock.now());
-        world
+        let folder = Arc::clone(&self._folder);
+        Self::configured(self.engine, urls, folder, config, self.clock.now()).await
     }
 
     /// Waits until no letter waits to be sent.

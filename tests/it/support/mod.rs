@@ -153,9 +153,9 @@ impl World {
     pub async fn beside_with(&self, settings: &[(&str, &str)]) -> Self {
         let folder = Arc::clone(&self._folder);
         let urls = (self.url.clone(), self.served.clone());
-        let world = Self::serving(self.engine, urls, folder, settings).await;
-        world.clock.set(self.clock.now());
-        world
+        let config = config(&self.served, folder.path(), settings);
+        // It starts at this time: what it learns at its start depends on that.
+        Self::configured(self.engine, urls, folder, config, self.clock.now()).await
     }
 
     /// A server on a given database, in a folder that others may share.
@@ -176,7 +176,7 @@ impl World {
         settings: &[(&str, &str)],
     ) -> Self {
         let config = config(&served, folder.path(), settings);
-        Self::configured(engine, (url, served), folder, config).await
+        Self::configured(engine, (url, served), folder, config, NOW.parse().unwrap()).await
     }
 
     /// The same with settings that were read already.
@@ -185,8 +185,9 @@ impl World {
         (url, served): (String, String),
         folder: Arc<tempfile::TempDir>,
         mut config: Config,
+        now: DateTime<Utc>,
     ) -> Self {
-        let (ambient, clock) = Ambient::manual(NOW.parse().unwrap());
+        let (ambient, clock) = Ambient::manual(now);
         config.database.migrate_on_start &= url == served;
         let running = app::start(config, ambient).await.unwrap();
         let channel = connect(&running.address.to_string()).await;
