@@ -93,9 +93,10 @@ impl Attempt {
     {
         let Self { once, store } = self;
         if once.id.is_none() {
-            return work(once).await;
+            return Box::pin(work(once)).await;
         }
-        let refusal = match work(once.clone()).await {
+        // Boxed, because some of these are large futures, and this one is moved.
+        let refusal = match Box::pin(work(once.clone())).await {
             Err(fault) if is_refusal(&fault) => fault,
             other => return other,
         };

@@ -70,7 +70,7 @@ pub fn judge(caller: Caller, standing: &Standing) -> Result<(), Fault> {
             if caller.is_service() {
                 return if key.role == caller.role { Ok(()) } else { Err(not_authenticated()) };
             }
-            let is_customer = standing.user.as_ref().filter(is_open).is_some();
+            let is_customer = standing.user.as_ref().is_some_and(|user| is_open(&user));
             if is_customer && key.act_for.grants(caller.user) {
                 return Ok(());
             }

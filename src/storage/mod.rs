@@ -53,7 +53,7 @@ pub struct Settings {
     pub max_connections: u32,
     /// How long to wait for a connection.
     pub acquire_timeout: Duration,
-    /// How long a statement may run when the call sets no shorter deadline.
+    /// How long a statement may run at most; shorter where the deadline of its call is.
     pub statement_timeout: Duration,
     /// How many units of work may be under way or waiting; more are refused at once.
     pub max_in_flight: usize,

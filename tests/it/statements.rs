@@ -11,6 +11,7 @@ use std::{
 use daybook::grpc::proto::booking::{
     BookAppointmentRequest, FindFirstSlotRequest, ListSlotsRequest,
 };
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -255,16 +256,16 @@ async fn a_booking_takes_as_many_statements_with_a_long_deadline_as_with_any() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_deadline_is_waited_for_also_beyond_the_limit_of_a_statement() {
-    use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
     let (world, executed) = tapped_with(&[("server.default_deadline_ms", "1000")]).await;
     let (provider, customer) = (world.provider().await, world.customer().await);
     world
         .book(&customer, &provider, berlin("2026-11-23 09:00"), berlin("2026-11-23 09:30"))
         .await
         .unwrap();
-    let db = world.sql().await;
-    let held = db.begin().await.unwrap();
-    held.execute_unprepared("SELECT * FROM providers FOR UPDATE").await.unwrap();
+    let mut options = ConnectOptions::new(&world.url);
+    options.max_connections(1).min_connections(1).sqlx_logging(false);
+    let held = Database::connect(options).await.unwrap();
+    held.execute_unprepared("BEGIN; SELECT 1 FROM providers FOR UPDATE").await.unwrap();
     executed.lock().unwrap().clear();
     let mut request =
         customer.asks(booking(&provider, berlin("2026-11-23 10:00"), berlin("2026-11-23 10:30")));
@@ -277,6 +278,6 @@ async fn a_long_deadline_is_waited_for_also_beyond_the_limit_of_a_statement() {
         all.iter().filter(|sql| sql.contains("providers") && sql.contains("UPDATE")).count() >= 3
     })
     .await;
-    held.rollback().await.unwrap();
+    held.execute_unprepared("ROLLBACK").await.unwrap();
     call.await.unwrap().unwrap();
 }

@@ -1,19 +1,26 @@
 //! The authority of a write is judged in its transaction, by what is stored, whatever a process believes.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
-use daybook::grpc::proto::{
-    auth::{
-        CreateApiKeyRequest, DeleteMyAccountRequest, DisableUserRequest, EnrolTotpRequest,
-        EraseUserRequest, ExportMyDataRequest, GetMeRequest, LogOutRequest,
-        RevokeAllSessionsRequest, Role, SetUserRoleRequest,
-        personal_data_service_client::PersonalDataServiceClient,
-        second_factor_service_client::SecondFactorServiceClient,
+use daybook::{
+    grpc::proto::{
+        auth::{
+            CreateApiKeyRequest, DeleteMyAccountRequest, DisableUserRequest, EnrolTotpRequest,
+            EraseUserRequest, ExportMyDataRequest, GetMeRequest, LogOutRequest,
+            RevokeAllSessionsRequest, Role, SetUserRoleRequest,
+            personal_data_service_client::PersonalDataServiceClient,
+            second_factor_service_client::SecondFactorServiceClient,
+        },
+        booking::{
+            BookAppointmentRequest, CancelAppointmentRequest, GetAppointmentRequest,
+            ListAppointmentsRequest,
+        },
     },
-    booking::{
-        BookAppointmentRequest, CancelAppointmentRequest, GetAppointmentRequest,
-        ListAppointmentsRequest,
-    },
+    kernel::fault::{Fault, Reason},
+    storage::{Authority, Deadline, Session as _, Tx, UnitOfWork},
 };
+use sea_orm::ConnectionTrait as _;
 use tonic::{Request, Status};
 
 use super::{
@@ -23,12 +30,15 @@ use super::{
 use crate::support::{
     World, berlin,
     people::{PASSWORD, Person, booking},
+    process::until,
     refusal::{reason_of, refused},
     rounds,
     services::{BOOKING, Backend, any_customer},
+    types::{kind, typed},
 };
 
 behaviours!(
+    what_nobody_judged_is_not_committed,
     no_write_is_done_for_whose_tokens_have_ended,
     a_write_is_judged_by_account_role_and_session,
     a_write_is_judged_by_key_scope_and_grant,
@@ -36,6 +46,29 @@ behaviours!(
     a_write_for_somebody_is_refused_at_every_server_at_once,
     what_was_revoked_stays_so_at_a_server_whose_own_tokens_are_short,
 );
+
+/// Changes an account by the authority of a caller whom it forgets to judge.
+struct Unjudged;
+
+impl UnitOfWork for Unjudged {
+    type Output = ();
+    const AUTHORITY: Authority = Authority::Caller;
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let sql = "UPDATE users SET display_name = 'Unjudged'";
+        tx.db().execute_unprepared(sql).await.map_err(|e| Fault::internal(e.to_string()))?;
+        Ok(())
+    }
+}
+
+async fn what_nobody_judged_is_not_committed(world: World) {
+    world.customer().await;
+    let store = world.store().await;
+    let done = store.run(Deadline::after(Duration::from_secs(10)), Unjudged).await;
+    assert_eq!(done.unwrap_err().reason(), Reason::Internal);
+    let changed = "SELECT count(*) FROM users WHERE display_name = 'Unjudged'";
+    assert_eq!(world.count(changed).await, 0);
+}
 
 /// Every write, after the tokens of all were ended past the servers, so that none of them knows.
 async fn no_write_is_done_for_whose_tokens_have_ended(world: World) {
@@ -88,14 +121,11 @@ fn at(provider: &Person, minute: usize) -> BookAppointmentRequest {
 
 /// In one statement where there is such a way, and in steps.
 async fn a_write_is_judged_by_account_role_and_session(world: World) {
-    let provider = world.provider().await;
-    let admin = world.admin().await;
-    let shared = world.shared_type(&admin, crate::support::types::kind(&[30]), &[&provider]).await;
-    let first = world.customer().await;
-    world
-        .book(&first, &provider, berlin("2026-11-24 09:00"), berlin("2026-11-24 09:30"))
-        .await
-        .unwrap();
+    let (admin, provider, first) =
+        (world.admin().await, world.provider().await, world.customer().await);
+    let shared = world.shared_type(&admin, kind(&[30]), &[&provider]).await;
+    // From then on the schedule is known.
+    world.send(&first, at(&provider, 0)).await.unwrap();
     let ways = [
         ("UPDATE users SET disabled = 1", "UPDATE users SET disabled = true"),
         ("UPDATE users SET role = 'provider'", "UPDATE users SET role = 'provider'"),
@@ -110,17 +140,12 @@ async fn a_write_is_judged_by_account_role_and_session(world: World) {
     ];
     for (sqlite, postgres) in ways {
         let customer = world.customer().await;
-        let column = "user_id";
         let id = customer.user.name.trim_start_matches("users/").replace('-', "");
-        let of = |sql: &str, id: String| format!("{sql} WHERE {column} = {id}");
-        let sqlite_id = format!("x'{id}'");
-        world.execute(&of(sqlite, sqlite_id), &of(postgres, format!("'{id}'"))).await;
+        let sqlite = format!("{sqlite} WHERE user_id = x'{id}'");
+        let postgres = format!("{postgres} WHERE user_id = '{id}'");
+        world.execute(&sqlite, &postgres).await;
         let before = world.state().await;
-        let mut typed = crate::support::types::typed(&provider, &shared, "2026-11-25 10:00");
-        for request in [at(&provider, 60), {
-            typed.note = "typed".to_owned();
-            typed
-        }] {
+        for request in [at(&provider, 60), typed(&provider, &shared, "2026-11-25 10:00")] {
             refused(world.send(&customer, request).await, "NOT_AUTHENTICATED");
         }
         assert_eq!(world.state().await, before, "{postgres}");
@@ -229,7 +254,7 @@ async fn a_write_for_somebody_is_refused_at_every_server_at_once(world: World) {
         let customer = world.customer().await;
         other.booking().list_appointments(list(&backend, &customer)).await.is_ok()
     };
-    crate::support::process::until(5, "the key works elsewhere", knows).await;
+    until(5, "the key works elsewhere", knows).await;
     for round in 0..rounds(8, 80) {
         let customer = world.customer().await;
         stop(&world, &admin, &customer, round).await;
