@@ -12,8 +12,12 @@ use crate::{
         sessions::Lifetimes, signing::service::SigningKeys,
     },
     app::Error,
-    availability::{service::Availabilities, slots_service::Slots},
+    availability::{
+        service::Availabilities,
+        slots_service::{Crowds, Slots},
+    },
     booking::service::Bookings,
+    bulkhead::Bulkhead,
     carrier::{Carrier, Means, Smtp},
     catalogue::service::Types,
     config::{Config, MailTransport, MasterKeySource, Profile, key::open_to_others},
@@ -114,11 +118,14 @@ pub(crate) fn services(
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
+    let bulkhead = Bulkhead::start(cores)?;
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
         claims: claims.clone(),
         remembered: remembered.clone(),
+        crowds: Crowds::default(),
+        bulkhead: bulkhead.clone(),
         ambient: ambient.clone(),
     };
     Ok(Services {
@@ -126,7 +133,11 @@ pub(crate) fn services(
         schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
         types,
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
-        availabilities: Availabilities { claims, ambient: ambient.clone() },
+        availabilities: Availabilities {
+            claims,
+            bulkhead: bulkhead.clone(),
+            ambient: ambient.clone(),
+        },
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),

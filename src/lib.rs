@@ -36,6 +36,8 @@ pub mod booking;
 
 pub mod storage;
 
+pub mod bulkhead;
+
 pub mod carrier;
 
 pub mod grpc;

@@ -88,7 +88,7 @@ impl Page {
                 let _ = writeln!(text, "{label:8} {}", between(zone, day, *each));
             }
         }
-        let found = slots(&time, &self.asked, range, self.now, usize::MAX);
+        let found = slots(&time, &self.asked, range, self.now).collect::<Vec<_>>();
         let starts: Vec<_> = found.iter().map(|slot| slot.start().with_timezone(&zone)).collect();
         // One line for each offset, so that a change of clocks is seen.
         for same in

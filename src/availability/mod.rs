@@ -1,10 +1,12 @@
 //! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
-//! This file holds the words; [`compute`] finds slots, [`explain`] says why there is none. What one
-//! offers the other has nothing against, which a property test holds together.
+//! This file holds the words; [`compute`] finds slots, [`merge`] joins those of many providers, [`explain`]
+//! says why there is none. What one offers the other has nothing against, which a property test holds
+//! together.
 
 pub mod compute;
 pub mod explain;
+pub mod merge;
 pub mod service;
 pub mod slots_service;
 pub mod store;

@@ -5,19 +5,24 @@ use chrono_tz::Tz;
 
 use super::{Asked, Availability, Time, compute};
 use crate::{
+    bulkhead::{Bulkhead, Place, Stop},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},
         id::ProviderId,
-        time::Interval,
+        time::{Instant, Interval},
     },
     schedule::{
         expand::local_days,
         provider::Provider,
-        store::claims::{self, WithClaims},
+        store::claims::{self, Found, WithClaims},
     },
     storage::{Deadline, batch::Batch},
 };
+
+/// How many steps of the grid a range has that is answered at once, without waiting for other such
+/// questions: a month of half hours.
+const FEW_SLOTS: i64 = 2_000;
 
 /// The most days that one question may span.
 pub const LONGEST_SPAN: i64 = 62;
@@ -27,6 +32,8 @@ pub const LONGEST_SPAN: i64 = 62;
 pub struct Availabilities {
     /// Providers and their claims, asked for together.
     pub claims: Batch<WithClaims>,
+    /// Where long answers wait for one another.
+    pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
 }
@@ -56,8 +63,14 @@ pub struct Answer {
 }
 
 impl Availabilities {
-    /// Public: what is free, from now on.
-    pub async fn ask(&self, deadline: Deadline, question: Question) -> Result<Answer, Fault> {
+    /// Public: what is free, from now on, as `finish` makes an answer of it. Where that is much, other such
+    /// questions are waited for; the answer then has a place to keep until it is sent.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        question: Question,
+        finish: impl FnOnce(Answer) -> T + Send + 'static,
+    ) -> Result<(T, Option<Place>), Fault> {
         let Question { provider: id, first, last, .. } = question;
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
         // this.
@@ -72,8 +85,7 @@ impl Availabilities {
         let found = found
             .filter(|found| found.known.provider.enabled)
             .ok_or_else(|| Fault::not_found(id.name()))?;
-        let provider = &found.known.provider;
-        let schedule = &provider.schedule;
+        let schedule = &found.known.provider.schedule;
         let duration = question.duration.unwrap_or_else(|| schedule.slot());
         if duration > schedule.longest() {
             let mut violations = Violations::new();
@@ -86,32 +98,46 @@ impl Availabilities {
             );
             return Err(violations.into_fault());
         }
-        let zone = question.zone.unwrap_or_else(|| schedule.zone());
-        let availability = match local_days(zone, first, last) {
-            Some(range) => {
-                let time = Time {
-                    zone: schedule.zone(),
-                    windows: schedule.windows(range),
-                    time_off: time_off(provider, range),
-                    closures: found.closures,
-                    claims: found.known.claims(range).to_vec(),
-                    counted: Vec::new(),
-                };
-                let free = compute::free(&time, range, now).into();
-                // Slots are of bookings without a type, and there are none where those are refused.
-                let slots = if provider.accepts_intervals() {
-                    let asked = Asked::interval(duration, schedule.slot());
-                    compute::slots(&time, &asked, range, now, usize::MAX)
-                } else {
-                    Vec::new()
-                };
-                Availability { free, slots }
-            }
-            // All of the dates are left out in this zone.
-            None => Availability::default(),
-        };
-        Ok(Answer { availability, zone })
+        let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
+        if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
+            return Ok((finish(answer(&found, &question, duration, now)), None));
+        }
+        let turn = self.bulkhead.turn(deadline).await?;
+        let job = move |_: &Stop| Some(finish(answer(&found, &question, duration, now)));
+        let done = self.bulkhead.compute(deadline, &turn, job).await?;
+        Ok((done, Some(turn.place())))
     }
+}
+
+/// What is free of a provider's time.
+fn answer(found: &Found, question: &Question, duration: TimeDelta, now: Instant) -> Answer {
+    let provider = &found.known.provider;
+    let schedule = &provider.schedule;
+    let zone = question.zone.unwrap_or_else(|| schedule.zone());
+    let availability = match local_days(zone, question.first, question.last) {
+        Some(range) => {
+            let time = Time {
+                zone: schedule.zone(),
+                windows: schedule.windows(range),
+                time_off: time_off(provider, range),
+                closures: found.closures.clone(),
+                claims: found.known.claims(range).to_vec(),
+                counted: Vec::new(),
+            };
+            let free = compute::free(&time, range, now).into();
+            // Slots are of bookings without a type, and there are none where those are refused.
+            let slots = if provider.accepts_intervals() {
+                let asked = Asked::interval(duration, schedule.slot());
+                compute::slots(&time, &asked, range, now).collect()
+            } else {
+                Vec::new()
+            };
+            Availability { free, slots }
+        }
+        // All of the dates are left out in this zone.
+        None => Availability::default(),
+    };
+    Answer { availability, zone }
 }
 
 /// A provider's time off that overlaps a range.

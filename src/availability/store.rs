@@ -1,4 +1,5 @@
-//! The time of all providers who offer a type, in a number of statements that does not grow with them.
+//! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
+//! is not remembered.
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
@@ -15,7 +16,7 @@ use crate::{
         provider::Provider,
         store::{
             claims::{self, Found, Offer, intervals},
-            remembered::Remembered,
+            remembered::{Breadth, Remembered},
         },
     },
     storage::{Engine, Query, Session, Snapshot, engine},
@@ -57,6 +58,13 @@ pub struct Offered {
     /// When the provider was last given an appointment that was for whoever is free.
     pub last_assigned_at: Option<Instant>,
 }
+
+/// The claims of how many providers one statement reads at most.
+const AT_ONCE: usize = 64;
+/// For how many providers more time is read than is asked for, so that the next questions find it.
+const FEW: usize = 64;
+/// After how many providers others get a turn at the thread.
+const YIELD_EVERY: usize = 16;
 
 // Who it is, and what is nowhere remembered: `counted` has what counts for the limits, the appointments of
 // the type; `booked` all but holds. Both as in `schedule::store::claims`, a text of pairs.
@@ -143,9 +151,18 @@ impl Query for Offering {
             now: self.now,
         });
         let questions: Vec<_> = questions.collect();
-        let mut read = claims::read(at, &self.remembered, &questions).await?.into_iter();
+        // Many providers are nobody's reason to read more than is asked for.
+        let breadth = if rows.len() > FEW { Breadth::Asked } else { Breadth::AsBefore };
+        let mut read = Vec::with_capacity(questions.len());
+        for some in questions.chunks(AT_ONCE) {
+            read.extend(claims::read(at, &self.remembered, some, breadth).await?);
+        }
+        let mut read = read.into_iter();
         let mut all = Vec::with_capacity(rows.len());
-        for (row, known) in rows.into_iter().zip(known) {
+        for (place, (row, known)) in (1..).zip(rows.into_iter().zip(known)) {
+            if place % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
+            }
             let found = match known {
                 Some(known) => Some(Found {
                     known,

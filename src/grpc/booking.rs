@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    body::kept,
     booking_wire::{
         Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
         override_reason, question, read_booking, read_hold, states, typed_fields,
@@ -16,7 +17,7 @@ use super::{
     schedule::PROVIDER_NAME,
 };
 use crate::{
-    availability::service::Availabilities,
+    availability::service::{Answer, Availabilities},
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON,
         commands::{
@@ -187,13 +188,16 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
         let deadline = deadline(&request)?;
         let question = question(request.get_ref())?;
-        let answer = self.availabilities.ask(deadline, question).await?;
-        let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
-        Ok(Response::new(pb::GetAvailabilityResponse {
-            free_intervals: intervals(answer.availability.free),
-            slots: intervals(answer.availability.slots),
-            time_zone: answer.zone.name().to_owned(),
-        }))
+        let finish = |answer: Answer| {
+            let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
+            pb::GetAvailabilityResponse {
+                free_intervals: intervals(answer.availability.free),
+                slots: intervals(answer.availability.slots),
+                time_zone: answer.zone.name().to_owned(),
+            }
+        };
+        let (answer, place) = self.availabilities.ask(deadline, question, finish).await?;
+        Ok(kept(answer, place))
     }
 
     async fn approve_appointment(

@@ -22,13 +22,14 @@ use tracing::Instrument;
 
 use super::{
     address::client_address,
-    body::Bounded,
+    body::{Bounded, Kept},
     budgets::{Budgets, Place},
     policy::{self, Access, Class},
     receive::{IN_TIME, Receiver},
     status::status,
 };
 use crate::{
+    bulkhead,
     kernel::{
         ambient::Ambient,
         demand::Demand,
@@ -159,12 +160,20 @@ impl Pass {
             ));
         };
         if !self.is_stream {
-            return response;
+            return keep_place(response);
         }
         let (parts, body) = response.into_parts();
         let body = Bounded::new(body, self.bounds, self.stopping, self.place);
         Response::from_parts(parts, Body::new(body))
     }
+}
+
+/// A large answer keeps its place until its body is gone.
+fn keep_place(mut response: Response) -> Response {
+    let Some(place) = response.extensions_mut().remove::<bulkhead::Place>() else {
+        return response;
+    };
+    response.map(|body| Body::new(Kept::new(body, place)))
 }
 
 /// Whether hashing gives way to such a call when it is answered and not refused: to short calls of those who

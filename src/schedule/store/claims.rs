@@ -8,7 +8,7 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::remembered::{Known, Remembered};
+use super::remembered::{Breadth, Known, Remembered};
 use crate::{
     kernel::{
         fault::Fault,
@@ -63,6 +63,9 @@ pub struct Offer {
 ///
 /// A fault in one answer, such as a row that makes no sense, is not the others'.
 pub type Answer = Result<Option<Found>, Fault>;
+
+/// After how many providers' claims others get a turn at the thread.
+const YIELD_EVERY: usize = 4;
 
 /// The sort of question that [`Question`] is.
 #[derive(Debug, Clone)]
@@ -213,7 +216,9 @@ impl Query for Find {
         }
         let open = answers.iter_mut().zip(&*self.questions).filter(|(answer, _)| answer.is_none());
         let (open, questions): (Vec<_>, Vec<_>) = open.map(|(a, q)| (a, *q)).unzip();
-        for (answer, read) in open.into_iter().zip(read(at, &self.remembered, &questions).await?) {
+        for (answer, read) in
+            open.into_iter().zip(read(at, &self.remembered, &questions, Breadth::AsBefore).await?)
+        {
             *answer = Some(read);
         }
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Ok(None))).collect())
@@ -255,10 +260,11 @@ pub async fn read(
     at: &Snapshot,
     remembered: &Remembered,
     questions: &[Question],
+    breadth: Breadth,
 ) -> Result<Vec<Answer>, Fault> {
     let wide = |asked: &Question| Wide {
         known: remembered.get(asked.provider),
-        covered: remembered.stretch(asked.provider, asked.range),
+        covered: remembered.stretch(asked.provider, asked.range, breadth),
         asked: *asked,
     };
     let questions: Vec<Wide> = questions.iter().map(wide).collect();
@@ -269,6 +275,10 @@ pub async fn read(
             *answer = asked.answer(row).map(Some);
             if let Ok(Some(found)) = answer {
                 remembered.keep_time(Arc::clone(&found.known));
+            }
+            // A row may hold thousands of claims; others get a turn at the thread.
+            if place % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
             }
         }
     }

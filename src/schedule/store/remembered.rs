@@ -24,6 +24,15 @@ const LEAST: u64 = 20;
 /// No longer time is remembered, so that nobody who asks for one week makes others read a year.
 const LONGEST: TimeDelta = TimeDelta::days(93);
 
+/// How much of a provider's time to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breadth {
+    /// The days that are asked for.
+    Asked,
+    /// Also those that were remembered before, so that all of them still are.
+    AsBefore,
+}
+
 /// Providers, their time, and types, as they were met last.
 #[derive(Debug, Clone)]
 pub struct Remembered {
@@ -106,11 +115,14 @@ impl Remembered {
     }
 
     /// The stretch of time to read for a range, so that the next questions find it remembered: whole
-    /// days, and what was remembered before, if that is not too much.
-    pub fn stretch(&self, id: ProviderId, range: Interval) -> Interval {
+    /// days, and what was remembered before, if that is wanted and not too much.
+    pub fn stretch(&self, id: ProviderId, range: Interval, breadth: Breadth) -> Interval {
         let midnight = |at: Instant| at.date_naive().and_time(NaiveTime::MIN).and_utc();
         let end = midnight(range.end()).checked_add_days(Days::new(1)).unwrap_or(range.end());
         let days = Interval::new(midnight(range.start()), end).unwrap_or(range);
+        if breadth == Breadth::Asked {
+            return days;
+        }
         let hull = self.times.get(&id).and_then(|known| {
             let (start, end) = (known.covered.start(), known.covered.end());
             Interval::new(days.start().min(start), days.end().max(end))
