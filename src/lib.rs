@@ -38,6 +38,8 @@ pub mod storage;
 
 pub mod carrier;
 
+pub mod zone_sources;
+
 pub mod grpc;
 
 pub mod config;

@@ -1,7 +1,6 @@
 //! What callers can ask about free time.
 
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
-use chrono_tz::Tz;
 
 use super::{Asked, Availability, Time, compute};
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
         fault::{Fault, Violations},
         id::ProviderId,
         time::Interval,
+        zone::{Zone, ZoneRules},
     },
     schedule::{
         expand::local_days,
@@ -41,7 +41,7 @@ pub struct Question {
     /// The last local date, itself included.
     pub last: NaiveDate,
     /// The zone in which the dates are meant, if not the provider's.
-    pub zone: Option<Tz>,
+    pub zone: Option<Zone>,
     /// The length of the slots, if not the provider's; positive, in whole minutes.
     pub duration: Option<TimeDelta>,
 }
@@ -52,7 +52,7 @@ pub struct Answer {
     /// Free intervals and slots.
     pub availability: Availability,
     /// The zone.
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 impl Availabilities {
@@ -62,7 +62,7 @@ impl Availabilities {
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
         // this.
         let margin = TimeDelta::hours(26);
-        let range = local_days(Tz::UTC, first, last)
+        let range = local_days(&ZoneRules::default(), first, last)
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
@@ -86,12 +86,13 @@ impl Availabilities {
             );
             return Err(violations.into_fault());
         }
+        let zones = self.ambient.zones();
         let zone = question.zone.unwrap_or_else(|| schedule.zone());
-        let availability = match local_days(zone, first, last) {
+        let availability = match local_days(&zones.rules(zone)?, first, last) {
             Some(range) => {
                 let time = Time {
-                    zone: schedule.zone(),
-                    windows: schedule.windows(range),
+                    zone: zones.rules(schedule.zone())?,
+                    windows: schedule.windows(&zones, range)?,
                     time_off: time_off(provider, range),
                     closures: found.closures,
                     claims: found.known.claims(range).to_vec(),

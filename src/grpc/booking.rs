@@ -186,7 +186,7 @@ impl BookingService for BookingApi {
         request: Request<pb::GetAvailabilityRequest>,
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
         let deadline = deadline(&request)?;
-        let question = question(request.get_ref())?;
+        let question = question(request.get_ref(), &self.availabilities.ambient.zones())?;
         let answer = self.availabilities.ask(deadline, question).await?;
         let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
         Ok(Response::new(pb::GetAvailabilityResponse {
@@ -265,6 +265,7 @@ impl BookingService for BookingApi {
             expected,
             once,
             now,
+            zones: self.bookings.zones(),
         };
         let moved = self.bookings.reschedule(deadline, unit).await?;
         let appointment = Some(wire(&moved, caller));
@@ -300,6 +301,7 @@ impl BookingService for BookingApi {
             expected,
             once,
             now,
+            zones: self.bookings.zones(),
         };
         let taken = self.bookings.reassign(deadline, unit).await?;
         let appointment = Some(wire(&taken, caller));
