@@ -33,15 +33,17 @@ use crate::{
         refresh::RefreshTokens,
         token::{self, Tokens},
     },
-    kernel::{ambient::Ambient, demand::Demand},
+    kernel::{ambient::Ambient, demand::Demand, zone::Zone},
     mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         offering::service::Offerings,
         service::Schedules,
+        zones::service::Processes,
         store::{claims::WithClaims, remembered::Remembered},
     },
     storage::{self, Store, batch::Batch},
+    zone_sources::{self, Found, Sources, watch::Watch},
 };
 
 /// How many providers' schedules are remembered.
@@ -147,6 +149,31 @@ pub(crate) fn services(
     })
 }
 
+/// For commands: the machine's clock, and the zone data that would serve.
+pub(crate) fn ambient(config: &Config) -> Ambient {
+    Ambient::system().with_zones(zone_sources::look(config).serving)
+}
+
+/// What follows the zone data while the server serves.
+pub(crate) fn watch(
+    config: &Config,
+    store: &Store,
+    ambient: &Ambient,
+    services: &Services,
+    (sources, found): (Sources, Found),
+) -> Watch {
+    let id = ambient.id(ambient.now());
+    Watch {
+        sources,
+        found,
+        interval: config.time_zones.look,
+        ambient: ambient.clone(),
+        processes: Processes { store: store.clone(), ambient: ambient.clone(), id },
+        bookings: services.bookings.clone(),
+        mail: services.accounts.mail.clone(),
+    }
+}
+
 /// What sends letters, if anything does.
 fn mail(
     config: &Config,
@@ -218,7 +245,7 @@ fn default_schedule(config: &Config) -> Result<Schedule, Error> {
     let windows = windows.ok_or_else(|| Error::DefaultSchedule("a time of day".to_owned()))?;
     let hours = WeeklyHours::new(windows).map_err(|v| Error::DefaultSchedule(format!("{v:?}")))?;
     Schedule::new(
-        chrono_tz::Tz::UTC,
+        Zone::UTC,
         hours,
         TimeDelta::minutes(settings.default_slot_minutes.into()),
         TimeDelta::minutes(settings.default_longest_minutes.into()),

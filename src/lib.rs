@@ -40,6 +40,8 @@ pub mod bulkhead;
 
 pub mod carrier;
 
+pub mod zone_sources;
+
 pub mod grpc;
 
 pub mod config;

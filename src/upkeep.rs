@@ -1,6 +1,6 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
 //! tokens were ended and which keys there are, replace old keys, write down which API keys were used, send
-//! letters, end erasures, forget what is old. Each in a
+//! letters, end erasures, forget what is old, follow the zone data. Each in a
 //! loop of its own, so that none waits for another.
 
 use std::time::Duration;
@@ -18,6 +18,7 @@ use crate::{
     kernel::fault::{Fault, Reason},
     mail::{self, service::Mail},
     storage::{self, Deadline, Store, UnitOfWork},
+    zone_sources::watch::Watch,
 };
 
 /// How often to try again while the database cannot be reached at the start.
@@ -47,6 +48,7 @@ pub(crate) async fn follow(
     store: Store,
     accounts: Accounts,
     health: Health,
+    watch: Watch,
     migrate: bool,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -61,6 +63,7 @@ pub(crate) async fn follow(
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
             carry_erasures_through(&accounts),
+            async { Err::<(), Error>(match watch.follow().await {}) },
         )?;
         Ok(())
     };

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -19,6 +18,7 @@ use crate::{
         fault::{Fault, Reason},
         id::UserId,
         time::Instant,
+        zone::Zone,
     },
     mail::{self, Letter},
     schedule::{self, Schedule},
@@ -93,7 +93,7 @@ pub struct UpdateProfile {
     /// The new name, if it changes.
     pub display_name: Option<String>,
     /// The new zone, if it changes.
-    pub time_zone: Option<Tz>,
+    pub time_zone: Option<Zone>,
     /// The version that was seen, if told.
     pub expected: Option<i64>,
     /// The request, for retries.

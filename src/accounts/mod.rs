@@ -16,7 +16,6 @@ pub mod sessions;
 pub mod signing;
 pub mod store;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -24,6 +23,7 @@ use crate::{
     kernel::{
         id::{ProviderId, UserId},
         time::Instant,
+        zone::Zone,
     },
 };
 
@@ -45,7 +45,7 @@ pub struct User {
     /// What it may do.
     pub role: Role,
     /// The zone in which this person reads times.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// Whether it is shut out.
     pub disabled: bool,
     /// The number of the last event of this account.

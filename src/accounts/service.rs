@@ -3,7 +3,6 @@
 use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -37,6 +36,7 @@ use crate::{
         fault::{Fault, Reason, Violations},
         id::UserId,
         time::Instant,
+        zone::Zone,
     },
     mail::service::Mail,
     schedule::Schedule,
@@ -95,7 +95,7 @@ pub struct NewUser {
     /// The role.
     pub role: Role,
     /// The zone.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
 }
 
 impl Accounts {
@@ -241,7 +241,7 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         display_name: Option<String>,
-        time_zone: Option<Tz>,
+        time_zone: Option<Zone>,
         expected: Option<i64>,
         once: Once,
     ) -> Result<User, Fault> {

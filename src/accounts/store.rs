@@ -16,8 +16,8 @@ use crate::{
         fault::{Fault, Reason},
         id::UserId,
         time::Instant,
+        zone::Zone,
     },
-    schedule::parse_zone,
     storage::{
         Engine, Session, Tx,
         engine::{self, Constraint},
@@ -313,7 +313,7 @@ fn account(row: users::Model) -> Result<Account, Fault> {
             email: Email::stored(row.email),
             email_verified_at: row.email_verified_at,
             role: Role::parse(&row.role).ok_or_else(|| senseless("unknown role"))?,
-            time_zone: parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
+            time_zone: Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
             disabled: row.disabled,
             version: row.version,
             created_at: row.created_at,

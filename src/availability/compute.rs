@@ -162,7 +162,7 @@ fn starts(time: &Time, asked: &Asked, range: Interval, now: Instant) -> Option<I
     let noticed = ceil_to_second(now.checked_add_signed(asked.notice)?);
     let from = range.start().max(after_now).max(noticed);
     let starts = Interval::new(from, range.end())?;
-    match asked.bounds(time.zone, now) {
+    match asked.bounds(&time.zone, now) {
         None => Some(starts),
         Some(bounds) => starts.intersect(&bounds?),
     }
@@ -190,7 +190,7 @@ impl<'a> Ledger<'a> {
         let mut ledger = Self { time, asked, days: HashMap::new(), weeks: HashMap::new() };
         if asked.limits.limit_providers() {
             for counted in &time.counted {
-                if let Some(date) = local_date(time.zone, counted.start()) {
+                if let Some(date) = local_date(&time.zone, counted.start()) {
                     for (key, loads) in
                         [(date, &mut ledger.days), (monday(date), &mut ledger.weeks)]
                     {
@@ -209,7 +209,7 @@ impl<'a> Ledger<'a> {
         if !limits.limit_providers() {
             return (true, true);
         }
-        let Some(date) = local_date(self.time.zone, slot.start()) else { return (false, false) };
+        let Some(date) = local_date(&self.time.zone, slot.start()) else { return (false, false) };
         let with = |load: Option<&Load>| load.copied().unwrap_or_default().and(slot.duration());
         let day = with(self.days.get(&date));
         let week = with(self.weeks.get(&monday(date)));
@@ -225,7 +225,7 @@ impl<'a> Ledger<'a> {
             return None;
         }
         let start = slot.start();
-        let zone = self.time.zone;
+        let zone = &self.time.zone;
         // All that start on the same date have the same day and week.
         let day = local_date(zone, start).and_then(|date| local_day(zone, date));
         let end = day.map(|day| day.end()).filter(|end| *end > start);

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use chrono::{NaiveDate, TimeDelta};
-use chrono_tz::Tz;
+use crate::kernel::zone::Zone;
 
 use super::{Asked, Time, compute::slots};
 use crate::{
@@ -111,7 +111,7 @@ impl Page {
 }
 
 /// From when to when, and how long that takes. The weekday is told where it is not the page's.
-fn between(zone: Tz, day: NaiveDate, interval: Interval) -> String {
+fn between(zone: Zone, day: NaiveDate, interval: Interval) -> String {
     let wall = |instant: Instant| {
         let other = local_date(zone, instant) != Some(day);
         let form = if other { "%H:%M %:z (%a)" } else { "%H:%M %:z" };

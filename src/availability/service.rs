@@ -1,7 +1,6 @@
 //! What callers can ask about free time.
 
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
-use chrono_tz::Tz;
 
 use super::{Asked, Availability, Time, compute};
 use crate::{
@@ -11,6 +10,7 @@ use crate::{
         fault::{Fault, Violations},
         id::ProviderId,
         time::{Instant, Interval},
+        zone::{Zone, ZoneData, ZoneRules},
     },
     schedule::{
         expand::local_days,
@@ -48,7 +48,7 @@ pub struct Question {
     /// The last local date, itself included.
     pub last: NaiveDate,
     /// The zone in which the dates are meant, if not the provider's.
-    pub zone: Option<Tz>,
+    pub zone: Option<Zone>,
     /// The length of the slots, if not the provider's; positive, in whole minutes.
     pub duration: Option<TimeDelta>,
 }
@@ -59,7 +59,7 @@ pub struct Answer {
     /// Free intervals and slots.
     pub availability: Availability,
     /// The zone.
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 impl Availabilities {
@@ -75,7 +75,7 @@ impl Availabilities {
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
         // this.
         let margin = TimeDelta::hours(26);
-        let range = local_days(Tz::UTC, first, last)
+        let range = local_days(&ZoneRules::default(), first, last)
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
@@ -98,27 +98,34 @@ impl Availabilities {
             );
             return Err(violations.into_fault());
         }
+        let zones = self.ambient.zones();
         let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
         if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
-            return Ok((finish(answer(&found, &question, duration, now)), None));
+            return Ok((finish(answer(&found, &question, &zones, duration, now)?), None));
         }
         let turn = self.bulkhead.turn(deadline).await?;
-        let job = move |_: &Stop| Some(finish(answer(&found, &question, duration, now)));
-        let done = self.bulkhead.compute(deadline, &turn, job).await?;
+        let job = move |_: &Stop| Some(answer(&found, &question, &zones, duration, now).map(finish));
+        let done = self.bulkhead.compute(deadline, &turn, job).await??;
         Ok((done, Some(turn.place())))
     }
 }
 
 /// What is free of a provider's time.
-fn answer(found: &Found, question: &Question, duration: TimeDelta, now: Instant) -> Answer {
+fn answer(
+    found: &Found,
+    question: &Question,
+    zones: &ZoneData,
+    duration: TimeDelta,
+    now: Instant,
+) -> Result<Answer, Fault> {
     let provider = &found.known.provider;
     let schedule = &provider.schedule;
     let zone = question.zone.unwrap_or_else(|| schedule.zone());
-    let availability = match local_days(zone, question.first, question.last) {
+    let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
         Some(range) => {
             let time = Time {
-                zone: schedule.zone(),
-                windows: schedule.windows(range),
+                zone: zones.rules(schedule.zone())?,
+                windows: schedule.windows(zones, range)?,
                 time_off: time_off(provider, range),
                 closures: found.closures.clone(),
                 claims: found.known.claims(range).to_vec(),
@@ -137,7 +144,7 @@ fn answer(found: &Found, question: &Question, duration: TimeDelta, now: Instant)
         // All of the dates are left out in this zone.
         None => Availability::default(),
     };
-    Answer { availability, zone }
+    Ok(Answer { availability, zone })
 }
 
 /// A provider's time off that overlaps a range.

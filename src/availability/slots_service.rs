@@ -269,6 +269,7 @@ impl Slots {
             counted: Interval::new(start - WEEK, start + WEEK),
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
+            zones: self.ambient.zones(),
         };
         let all = self.store.read(deadline, offering).await?;
         if provider.is_none() {
@@ -362,7 +363,8 @@ impl Slots {
             let found = self.claims.ask(deadline, asked).await??;
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());
-            return offers.map(|found| Offered::of(found, reach)).into_iter().collect();
+            let zones = self.ambient.zones();
+            return offers.map(|found| Offered::of(found, &zones, reach)).into_iter().collect();
         }
         let offering = Offering {
             type_id: question.type_id,
@@ -372,6 +374,7 @@ impl Slots {
             counted,
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
+            zones: self.ambient.zones(),
         };
         self.store.read(deadline, offering).await
     }

@@ -11,6 +11,7 @@ use crate::{
         fault::Fault,
         id::{ProviderId, TypeId},
         time::{Instant, Interval},
+        zone::ZoneData,
     },
     schedule::{
         provider::Provider,
@@ -39,6 +40,8 @@ pub struct Offering {
     pub now: Instant,
     /// What is known of providers.
     pub remembered: Remembered,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 /// One provider's time.
@@ -176,7 +179,7 @@ impl Query for Offering {
             let Some(found) = found.filter(|found| self.wants(found)) else { continue };
             let counted = told(row.provider_id, row.counted.as_deref())?;
             let booked = told(row.provider_id, row.booked.as_deref())?;
-            let offered = Offered::of(found, self.range)?;
+            let offered = Offered::of(found, &self.zones, self.range)?;
             all.push(Offered { time: Time { counted, ..offered.time }, booked, ..offered });
         }
         Ok(all)
@@ -185,7 +188,7 @@ impl Query for Offering {
 
 impl Offered {
     /// What was found of a provider, with nothing counted.
-    pub fn of(found: Found, range: Interval) -> Result<Self, Fault> {
+    pub fn of(found: Found, zones: &ZoneData, range: Interval) -> Result<Self, Fault> {
         let Found { known, closures, offer, type_version } = found;
         let provider: &Provider = &known.provider;
         let is_offered = offer.is_some();
@@ -201,8 +204,8 @@ impl Offered {
             booked: Vec::new(),
             last_assigned_at: provider.last_assigned_at,
             time: Time {
-                zone: hours.zone(),
-                windows: hours.windows(range),
+                zone: zones.rules(hours.zone())?,
+                windows: hours.windows(zones, range)?,
                 time_off: time_off(provider, range),
                 claims: known.claims(range).to_vec(),
                 closures,

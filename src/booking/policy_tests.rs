@@ -66,7 +66,7 @@ fn appointment(state: State) -> Appointment {
         end: start + TimeDelta::minutes(30),
         state,
         note: String::new(),
-        time_zone: chrono_tz::UTC,
+        time_zone: Zone::UTC,
         local_start: String::new(),
         cancel_reason: String::new(),
         version: 1,

@@ -187,7 +187,7 @@ impl BookingService for BookingApi {
         request: Request<pb::GetAvailabilityRequest>,
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
         let deadline = deadline(&request)?;
-        let question = question(request.get_ref())?;
+        let question = question(request.get_ref(), &self.availabilities.ambient.zones())?;
         let finish = |answer: Answer| {
             let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
             pb::GetAvailabilityResponse {
@@ -269,6 +269,7 @@ impl BookingService for BookingApi {
             expected,
             once,
             now,
+            zones: self.bookings.zones(),
         };
         let moved = self.bookings.reschedule(deadline, unit).await?;
         let appointment = Some(wire(&moved, caller));
@@ -304,6 +305,7 @@ impl BookingService for BookingApi {
             expected,
             once,
             now,
+            zones: self.bookings.zones(),
         };
         let taken = self.bookings.reassign(deadline, unit).await?;
         let appointment = Some(wire(&taken, caller));

@@ -1,13 +1,15 @@
 //! From messages to the words of the rooms, and back. Every check says what would be valid.
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Weekday};
-use chrono_tz::Tz;
 use prost_types::{Duration, FieldMask, Timestamp};
 
 use super::proto::google::r#type::{Date, DayOfWeek, TimeOfDay as WireTimeOfDay};
 use crate::{
-    kernel::time::{self, Instant},
-    schedule::{TimeOfDay, parse_zone},
+    kernel::{
+        time::{self, Instant},
+        zone::{Zone, ZoneData},
+    },
+    schedule::TimeOfDay,
 };
 
 /// What the name of an appointment type looks like.
@@ -111,8 +113,8 @@ pub(super) fn wire_time_of_day(time: TimeOfDay) -> WireTimeOfDay {
     WireTimeOfDay { hours: part(time.hour()), minutes: part(time.minute()), seconds: 0, nanos: 0 }
 }
 
-pub(super) fn zone(name: &str) -> Result<Tz, &'static str> {
-    parse_zone(name).ok_or("must be an IANA time zone name such as Europe/Berlin")
+pub(super) fn zone(zones: &ZoneData, name: &str) -> Result<Zone, &'static str> {
+    zones.parse(name).ok_or("must be an IANA time zone name such as Europe/Berlin")
 }
 
 /// A resource name, read by `parse`; `form` says how it looks.

@@ -1,4 +1,4 @@
-//! Words that every room uses: time, ids, faults, pages, and the ambient sources.
+//! Words that every room uses: time, time zones, ids, faults, pages, and the ambient sources.
 
 pub mod ambient;
 pub mod demand;
@@ -7,3 +7,4 @@ pub mod id;
 pub mod page;
 pub mod text;
 pub mod time;
+pub mod zone;

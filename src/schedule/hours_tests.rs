@@ -23,7 +23,7 @@ type Clock = Vec<(Instant, NaiveDateTime)>;
 /// The slow, obvious windows: for each date look up its windows and its zone in plain lists, and watch
 /// that zone's clock.
 fn model(
-    (home, weekly): (Tz, &WeeklyHours),
+    (home, weekly): (Zone, &WeeklyHours),
     overrides: &[DateOverride],
     stays: &[Stay],
     range: Interval,
@@ -78,7 +78,7 @@ fn overrides() -> impl Strategy<Value = BTreeMap<i64, Vec<TimeWindow>>> {
 }
 
 /// Stays that touch or not, as days from a date.
-fn stays() -> impl Strategy<Value = Vec<(i64, i64, Tz)>> {
+fn stays() -> impl Strategy<Value = Vec<(i64, i64, Zone)>> {
     let far =
         ["Pacific/Kiritimati", "Etc/GMT+12", "Asia/Tokyo", "America/New_York", "Africa/Cairo"];
     let zone = prop_oneof![
@@ -98,7 +98,7 @@ fn stays() -> impl Strategy<Value = Vec<(i64, i64, Tz)>> {
 fn dates_of(
     day: NaiveDate,
     overrides: &BTreeMap<i64, Vec<TimeWindow>>,
-    stays: &[(i64, i64, Tz)],
+    stays: &[(i64, i64, Zone)],
 ) -> (Vec<DateOverride>, Vec<Stay>) {
     let on = |days: i64| day + TimeDelta::days(days);
     let overrides = overrides.iter();
@@ -113,7 +113,7 @@ fn dates_of(
     )
 }
 
-fn hours(zone: Tz, weekly: &WeeklyHours, overrides: &[DateOverride], stays: &[Stay]) -> Hours {
+fn hours(zone: Zone, weekly: &WeeklyHours, overrides: &[DateOverride], stays: &[Stay]) -> Hours {
     let overrides = DateOverrides::new(overrides.to_vec()).unwrap();
     Hours::new(zone, weekly.clone(), overrides, Stays::new(stays.to_vec()).unwrap())
 }
@@ -142,7 +142,7 @@ proptest! {
         let mut overrides = overrides;
         overrides.extend(all_day.into_iter().map(|day| (day, open.clone())));
         let (overrides, _) = dates_of(today, &overrides, &[]);
-        let hours = hours(Tz::UTC, &weekly, &overrides, &[]);
+        let hours = hours(Zone::UTC, &weekly, &overrides, &[]);
         prop_assert_eq!(hours.longest_open(today), longest_by_instants(&hours, today));
     }
 

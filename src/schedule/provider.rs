@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -11,7 +10,7 @@ use super::{
     hours::Hours,
     plan::{Plan, Stored, TimeOff},
 };
-use crate::kernel::{id::ProviderId, time::Instant};
+use crate::kernel::{id::ProviderId, time::Instant, zone::Zone};
 
 /// A user whose time can be booked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +62,7 @@ struct Plain {
     id: ProviderId,
     display_name: String,
     enabled: bool,
-    time_zone: Tz,
+    time_zone: Zone,
     hours: WeeklyHours,
     slot_minutes: i64,
     longest_minutes: i64,

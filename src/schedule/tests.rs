@@ -116,7 +116,7 @@ fn stored_hours_are_validated() {
 fn a_schedule_reports_every_violation() {
     use ScheduleViolation::{Longest, Slot, SlotOverLongest};
     let schedule = |slot, longest| {
-        Schedule::new(Tz::UTC, WeeklyHours::office_hours(), slot, longest).map(|_| ())
+        Schedule::new(Zone::UTC, WeeklyHours::office_hours(), slot, longest).map(|_| ())
     };
     let minutes = TimeDelta::minutes;
     for (slot, longest) in [(5, 5), (15, 240), (1440, 1440), (5, 1440)] {
@@ -131,9 +131,9 @@ fn a_schedule_reports_every_violation() {
 
 #[test]
 fn zone_names_are_exact() {
-    assert_eq!(parse_zone("Europe/Berlin"), Some(Tz::Europe__Berlin));
+    assert_eq!(parse_zone("Europe/Berlin"), Some(Zone::Europe__Berlin));
     assert_eq!(
-        parse_zone("America/Argentina/ComodRivadavia").map(Tz::name).map(str::len),
+        parse_zone("America/Argentina/ComodRivadavia").map(Zone::name).map(str::len),
         Some(32)
     );
     for zone in chrono_tz::TZ_VARIANTS {

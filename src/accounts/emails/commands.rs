@@ -22,7 +22,7 @@ use crate::{
         fault::{Fault, Reason},
         id::UserId,
     },
-    mail::{self, Letter, Text, service::Sheet, told},
+    mail::{self, Letter, Text, service::Sheet},
     schedule::Schedule,
     storage::{Tx, UnitOfWork, request::Once},
 };
@@ -51,7 +51,7 @@ pub async fn tell(
     }
     let text = text(Said {
         name: user.display_name.clone(),
-        at: told(witness.now, user.time_zone),
+        at: sheet.told(witness.now, user.time_zone),
         address: witness.origin.address_text(),
     });
     let lifetime = text.lifetime();

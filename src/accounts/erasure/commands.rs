@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use serde_json::json;
 
 use super::{Erasure, last_admin, store};
@@ -17,7 +16,7 @@ use crate::{
     },
     catalogue,
     identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
-    kernel::{fault::Fault, id::UserId, time::Instant},
+    kernel::{fault::Fault, id::UserId, time::Instant, zone::Zone},
     mail::{self, Recipient, Text, service::Sheet},
     schedule::{self, Schedule, plan::Plan},
     storage::{Tx, UnitOfWork, request::Once},
@@ -140,7 +139,7 @@ async fn wipe(
         email: Email::stored(format!("erased {}", id.0)),
         email_verified_at: None,
         role: Role::Customer,
-        time_zone: Tz::UTC,
+        time_zone: Zone::UTC,
         disabled: true,
         version: account.user.version + 1,
         updated_at: now,
@@ -184,7 +183,7 @@ async fn wipe_provider(
     }
     store::withdraw_all(tx, id).await?;
     store::forget_schedule_details(tx, id).await?;
-    provider.schedule = Arc::new(blank.schedule.in_zone(Tz::UTC));
+    provider.schedule = Arc::new(blank.schedule.in_zone(Zone::UTC));
     provider.plan = Arc::new(Plan::default());
     provider.schedule_version = provider.version + 1;
     provider.schedule_updated_at = now;

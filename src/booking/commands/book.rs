@@ -24,6 +24,7 @@ use crate::{
         fault::{Fault, Reason, Violations},
         id::{AppointmentId, TypeId, UserId},
         time::{Instant, Interval, ceil_to_second},
+        zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
@@ -87,6 +88,8 @@ pub struct Book {
     pub once: Once,
     /// The time of the booking.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 /// What the rules made of a wish.
@@ -114,7 +117,7 @@ impl Book {
             if !provider.accepts_intervals() {
                 return Err(intervals_not_accepted());
             }
-            let time = around(provider, schedule.hours(), interval, closures);
+            let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
             policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
         } else {
             policy::may_override(interval, self.now)?;
@@ -122,12 +125,17 @@ impl Book {
         let terms = Agreed { override_reason: self.override_reason.clone(), ..Agreed::default() };
         let checked =
             Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
-        Ok(self.draft(provider, schedule.hours(), &checked))
+        self.draft(provider, schedule.hours(), &checked)
     }
 
-    fn draft(&self, provider: &Provider, hours: &Hours, checked: &Checked) -> Appointment {
+    fn draft(
+        &self,
+        provider: &Provider,
+        hours: &Hours,
+        checked: &Checked,
+    ) -> Result<Appointment, Fault> {
         let Checked { interval, request, .. } = checked;
-        let zone = hours.zone_at(interval.start());
+        let zone = hours.zone_at(&self.zones, interval.start())?;
         let after = |length| ceil_to_second(self.now + length);
         let mut terms = checked.terms.clone();
         let (state, expires_at) = match (self.hold, request) {
@@ -139,7 +147,7 @@ impl Book {
             }
             (None, None) => (State::Booked, None),
         };
-        Appointment {
+        Ok(Appointment {
             provider: provider.id,
             id: self.id,
             customer: self.permit.customer,
@@ -148,8 +156,8 @@ impl Book {
             end: interval.end(),
             state,
             note: self.note.clone(),
-            time_zone: zone,
-            local_start: promised(*interval, zone),
+            time_zone: zone.zone(),
+            local_start: promised(*interval, &zone),
             cancel_reason: String::new(),
             version: provider.version + 1,
             created_at: self.now,
@@ -157,7 +165,7 @@ impl Book {
             type_id: checked.type_id,
             expires_at,
             terms,
-        }
+        })
     }
 
     async fn check_type<'p>(
@@ -196,7 +204,7 @@ impl Book {
         if overriding {
             policy::may_override(interval, self.now)?;
         } else {
-            let time = time(tx, provider, hours, interval, Some(&kind), None).await?;
+            let time = time(tx, &self.zones, provider, hours, interval, Some(&kind), None).await?;
             policy::may_book_type(&time, &asked, interval, self.now)?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;
@@ -286,7 +294,7 @@ impl UnitOfWork for Book {
             Wish::Type(wish) => {
                 let (checked, hours) = self.check_type(tx, &provider, wish).await?;
                 let limit = Some(wish.id).zip(checked.open_per_customer);
-                (self.draft(&provider, hours, &checked), limit)
+                (self.draft(&provider, hours, &checked)?, limit)
             }
         };
         let account = accounts::store::find_to_book(tx, customer).await?;

@@ -16,6 +16,7 @@ use crate::{
         fault::{Fault, Reason, Violations},
         id::{HoldId, ProviderId, TypeId},
         time::{Instant, Interval, ceil_to_second},
+        zone::ZoneData,
     },
     schedule::{self, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
@@ -56,6 +57,8 @@ pub struct Use {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Use {
@@ -161,7 +164,7 @@ impl Use {
         if !overriding {
             let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
             let hours = provider.schedule.hours();
-            let time = time(tx, provider, hours, interval, None, None).await?;
+            let time = time(tx, &self.zones, provider, hours, interval, None, None).await?;
             policy::may_book_held(&time, interval)?;
         }
         if let Some(kind) = of_type {

@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod decide;
+pub mod drift;
 pub mod erase;
 pub mod hold;
 pub mod relocate;
@@ -20,6 +21,7 @@ use crate::{
         fault::{Fault, Reason},
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
         time::{Instant, Interval},
+        zone::{UnknownZone, ZoneData},
     },
     schedule::{
         self,
@@ -109,6 +111,7 @@ impl crate::storage::UnitOfWork for Settle {
 /// The provider's time around an interval, claims left out: those the database decides.
 pub(super) async fn time(
     tx: &Tx,
+    zones: &ZoneData,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
@@ -116,11 +119,11 @@ pub(super) async fn time(
     except: Option<AppointmentId>,
 ) -> Result<Time, Fault> {
     let closures = schedule::store::closures::closures(tx, interval).await?;
-    let mut time = around(provider, hours, interval, closures);
+    let mut time = around(zones, provider, hours, interval, closures)?;
     if let Some(kind) = of_type.filter(|kind| kind.terms.limits.limit_providers())
-        && let Some(week) = local_date(time.zone, interval.start())
+        && let Some(week) = local_date(&time.zone, interval.start())
             .map(monday)
-            .and_then(|first| local_days(time.zone, first, first + TimeDelta::days(6)))
+            .and_then(|first| local_days(&time.zone, first, first + TimeDelta::days(6)))
     {
         time.counted = store::counted(tx, provider.id, kind.id, week, except).await?;
     }
@@ -129,22 +132,23 @@ pub(super) async fn time(
 
 /// The same without what only the database knows.
 pub(super) fn around(
+    zones: &ZoneData,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     closures: Vec<Interval>,
-) -> Time {
+) -> Result<Time, UnknownZone> {
     let off = |off: &TimeOff| Some(off.interval).filter(|off| off.overlaps(&interval));
     // For absurd lengths, which are refused already, nothing is expanded: nothing that long is open.
     let sensible = interval.duration() <= *schedule::LONGEST_RANGE.end();
-    Time {
-        zone: hours.zone(),
-        windows: if sensible { hours.windows(interval) } else { Vec::new() },
+    Ok(Time {
+        zone: zones.rules(hours.zone())?,
+        windows: if sensible { hours.windows(zones, interval)? } else { Vec::new() },
         time_off: provider.time_off().iter().filter_map(off).collect(),
         closures,
         claims: Vec::new(),
         counted: Vec::new(),
-    }
+    })
 }
 
 /// A type and the hours by which a provider takes it.

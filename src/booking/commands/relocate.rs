@@ -18,6 +18,7 @@ use crate::{
         fault::{Fault, Violations},
         id::{AppointmentId, ProviderId},
         time::{Instant, Interval, ceil_to_second},
+        zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
     storage::{Tx, UnitOfWork, request::Once},
@@ -46,6 +47,8 @@ pub struct Reschedule {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Reschedule {
@@ -70,11 +73,11 @@ impl UnitOfWork for Reschedule {
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            way.check(tx, &provider, &found, interval, self.now).await?;
+            way.check(tx, &provider, &found, interval, (self.now, &self.zones)).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
-        let zone = way.hours.zone_at(interval.start());
+        let zone = way.hours.zone_at(&self.zones, interval.start())?;
         let asks_again = match &way.kind {
             Some(kind) if kind.terms.requires_approval && found.state == State::Booked => {
                 // What the provider's side agreed to was another time.
@@ -86,8 +89,8 @@ impl UnitOfWork for Reschedule {
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
-            time_zone: zone,
-            local_start: promised(interval, zone),
+            time_zone: zone.zone(),
+            local_start: promised(interval, &zone),
             // What was asked for before there were deadlines has the expiry alone.
             expires_at: found
                 .expires_at
@@ -170,7 +173,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        now: Instant,
+        (now, zones): (Instant, &ZoneData),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -179,7 +182,7 @@ impl<'p> Way<'p> {
                 return Err(intervals_not_accepted());
             }
         }
-        let time = time(tx, provider, self.hours, interval, kind, Some(a.id)).await?;
+        let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
             None => policy::may_book_interval(&time, provider.schedule.longest(), interval, now),
             Some(kind) => {
@@ -213,6 +216,8 @@ pub struct Reassign {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Reassign {
@@ -311,6 +316,6 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, self.now).await
+        way.check(tx, to, found, interval, (self.now, &self.zones)).await
     }
 }

@@ -35,6 +35,7 @@ use crate::{
         fault::{Again, Fault, Kind, Reason, Violations},
         id::{AppointmentId, HoldId, ProviderId, UserId},
         time::{Instant, Interval},
+        zone::ZoneData,
     },
     schedule::store::remembered::Remembered,
     storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
@@ -43,7 +44,7 @@ use crate::{
 /// Appointments.
 #[derive(Debug, Clone)]
 pub struct Bookings {
-    store: Store,
+    pub(super) store: Store,
     ambient: Ambient,
     /// The schedules that bookings met last. A hint only: the statement that books with it goes through
     /// only if the stored schedule still has the same version.
@@ -142,6 +143,7 @@ impl Bookings {
             assigned,
             once,
             now,
+            zones: self.ambient.zones(),
         };
         let folded = match self.book_folded(deadline, &unit).await? {
             Folding::Booked(appointment) => return Ok(*appointment),
@@ -246,7 +248,8 @@ impl Bookings {
         once: Once,
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
-        let unit = Use { caller, provider, id, what, once, now };
+        let zones = self.ambient.zones();
+        let unit = Use { caller, provider, id, what, once, now, zones };
         let busy = match self.store.run(deadline, unit.clone()).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
@@ -360,6 +363,11 @@ impl Bookings {
     /// The present, for units of work that are made outside.
     pub fn now(&self) -> Instant {
         self.ambient.now()
+    }
+
+    /// The zone data that serve now, for the same.
+    pub fn zones(&self) -> ZoneData {
+        self.ambient.zones()
     }
 
     /// The present, and the id of an appointment that is made now.

@@ -1,5 +1,6 @@
 //! Appointments as rows.
 
+pub mod drifts;
 pub mod erased;
 pub mod folded;
 pub mod found;
@@ -19,8 +20,8 @@ use crate::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId, UserId},
         time::{Instant, Interval},
+        zone::Zone,
     },
-    schedule::parse_zone,
     storage::{
         Engine, Session, Snapshot, Tx,
         engine::{self, Constraint},
@@ -410,7 +411,7 @@ fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
         end: row.ends_at,
         state: State::parse(&row.state).ok_or_else(|| senseless("unknown state"))?,
         note: row.note,
-        time_zone: parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
+        time_zone: Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
         local_start: row.local_start,
         cancel_reason: row.cancel_reason,
         version: row.version,

@@ -106,7 +106,8 @@ impl ScheduleService for ScheduleApi {
         let is_named = name.as_ref().is_some_and(|name| name.id.is_some());
         let kind = if is_named { Kind::Named } else { Kind::Default };
         let expected = violations.keep("schedule.etag", etag_version(&schedule.etag)).flatten();
-        let changes = changes(schedule, kind, update_mask, &mut violations);
+        let zones = self.schedules.ambient.zones();
+        let changes = changes(schedule, kind, update_mask, &zones, &mut violations);
         if let Some(name) = name.as_ref().filter(|_| !violations.is_empty())
             && let Ok(permit) = permit::edit_plan(caller, name.provider, || name.to_string())
         {
@@ -144,7 +145,8 @@ impl ScheduleService for ScheduleApi {
         if !schedule.name.is_empty() {
             violations.add("schedule.name", "must be empty; schedule_id names it");
         }
-        let changes = changes(schedule, Kind::Named, None, &mut violations);
+        let zones = self.schedules.ambient.zones();
+        let changes = changes(schedule, Kind::Named, None, &zones, &mut violations);
         if let Some(provider) = parent.filter(|_| !violations.is_empty())
             && let Ok(permit) = permit::edit_plan(caller, provider, || provider.name())
         {

@@ -11,6 +11,7 @@ use crate::{
     kernel::{
         fault::{Fault, Reason},
         time::Instant,
+        zone::ZoneData,
     },
     schedule::{
         changes::Changes,
@@ -38,6 +39,8 @@ pub struct Update {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Update {
@@ -58,14 +61,14 @@ impl UnitOfWork for Update {
         let detail = match &self.id {
             None => {
                 let accepts = self.changes.accepts_intervals;
-                provider.schedule = Arc::new(self.changes.apply(&provider.schedule, self.now)?);
+                provider.schedule = Arc::new(self.changes.apply(&provider.schedule, (self.now, &self.zones))?);
                 if let Some(accepts) = accepts.filter(|new| *new != provider.accepts_intervals()) {
                     Arc::make_mut(&mut provider.plan).accepts_intervals = accepts;
                 }
                 default_detail(&provider)
             }
             Some(id) => {
-                let hours = self.changes.apply_named(Some(hours), self.now)?;
+                let hours = self.changes.apply_named(Some(hours), (self.now, &self.zones))?;
                 let detail = named_detail(id, "changed", &hours);
                 Arc::make_mut(&mut provider.plan).named.insert(id.clone(), hours);
                 detail
@@ -89,6 +92,8 @@ pub struct Create {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Create {
@@ -115,7 +120,7 @@ impl UnitOfWork for Create {
                 format!("a provider has at most {MAX_NAMED} named schedules; delete one first"),
             ));
         }
-        let hours = self.changes.apply_named(None, self.now)?;
+        let hours = self.changes.apply_named(None, (self.now, &self.zones))?;
         let detail = named_detail(&self.id, "created", &hours);
         Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;

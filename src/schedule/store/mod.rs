@@ -18,12 +18,11 @@ use uuid::Uuid;
 use super::{
     Schedule, WeeklyHours,
     hours::Hours,
-    parse_zone,
     plan::{Plan, Stored},
     provider::Provider,
 };
 use crate::{
-    kernel::{fault::Fault, id::ProviderId, time::Instant},
+    kernel::{fault::Fault, id::ProviderId, time::Instant, zone::Zone},
     storage::{
         Engine, Session, Tx, engine,
         entity::{offerings as rows, providers},
@@ -156,7 +155,7 @@ fn encode(value: &impl serde::Serialize) -> Result<serde_json::Value, Fault> {
 pub fn provider(row: providers::Model) -> Result<Provider, Fault> {
     let id = row.provider_id;
     let senseless = |what: &str| Fault::internal(format!("providers row {id}: {what}"));
-    let zone = parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;
+    let zone = Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;
     let weekly: WeeklyHours =
         serde_json::from_value(row.weekly_hours).map_err(|e| senseless(&e.to_string()))?;
     let stored: Stored = serde_json::from_value(row.plan).map_err(|e| senseless(&e.to_string()))?;

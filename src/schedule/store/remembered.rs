@@ -143,11 +143,13 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::Tz;
     use uuid::Uuid;
 
     use super::*;
-    use crate::schedule::{Schedule, WeeklyHours, plan::Plan};
+    use crate::{
+        kernel::zone::Zone,
+        schedule::{Schedule, WeeklyHours, plan::Plan},
+    };
 
     fn at(text: &str) -> Instant {
         format!("2026-11-{text}Z").parse().unwrap()
@@ -164,7 +166,7 @@ mod tests {
             id: ProviderId(Uuid::from_u128(1)),
             display_name: "Ada".to_owned(),
             enabled: true,
-            schedule: Arc::new(Schedule::new(Tz::UTC, hours, slot, longest).unwrap()),
+            schedule: Arc::new(Schedule::new(Zone::UTC, hours, slot, longest).unwrap()),
             plan: Arc::new(Plan::default()),
             version: 1,
             schedule_version: 1,
