@@ -1,10 +1,9 @@
 //! What callers can do with accounts.
 
-use std::{collections::HashMap, marker::PhantomData, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{
@@ -40,7 +39,10 @@ use crate::{
     },
     mail::service::Mail,
     schedule::Schedule,
-    storage::{Deadline, Query, Snapshot, Store, request::Once},
+    storage::{
+        Deadline, Query, Snapshot, Store,
+        request::{Earlier, Once},
+    },
 };
 
 /// How far apart the clocks of several processes may be, when they tell each other of ended tokens.
@@ -165,15 +167,7 @@ impl Accounts {
         };
         let account = Account { user, password_hash, token_generation: 0 };
         let witness = self.witness(None, origin, now);
-        let unit = SignUp { account, schedule, verification, once: once.clone(), witness };
-        let made = self.store.run(deadline, unit).await;
-        match made {
-            // The one that took the address may have been this same request, a moment ago.
-            Err(taken) if taken.reason() == Reason::EmailTaken => {
-                self.store.read(deadline, Earlier::new(once)).await?.ok_or(taken)
-            }
-            other => other,
-        }
+        self.store.run(deadline, SignUp { account, schedule, verification, once, witness }).await
     }
 
     /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong, disabled
@@ -371,23 +365,6 @@ impl Query for ByEmail {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::find_by_email(at, &self.0).await
-    }
-}
-
-/// The answer that a request got before.
-pub(in crate::accounts) struct Earlier<T>(Once, PhantomData<fn() -> T>);
-
-impl<T> Earlier<T> {
-    pub(in crate::accounts) fn new(once: Once) -> Self {
-        Self(once, PhantomData)
-    }
-}
-
-impl<T: DeserializeOwned + Send + 'static> Query for Earlier<T> {
-    type Output = Option<T>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        Ok(self.0.earlier(at).await?.map(|(answer, _)| answer))
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     convert::{end, etag_version, mask, name, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
-    requests::Requests,
+    requests::{Attempt, Requests},
     second_factor_wire,
 };
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
         page::{PageTokens, page_size},
         text,
     },
-    storage::{Deadline, request::Once},
+    storage::Deadline,
 };
 
 const SESSION_NAME: &str = "must be users/{user}/sessions/{session} with UUIDs in lower case";
@@ -67,23 +67,27 @@ impl AuthService for Auth {
         };
         let password = SecretString::from(std::mem::take(&mut message.password));
         let fits = password::check(&password, self.shortest_password);
-        if violations.keep("password", fits).is_some() {
-            // Before the first thing that takes a while.
-            self.accounts.letter_attempt(deadline, &origin).await?;
-            let name = display_name.as_deref().unwrap_or_default();
-            let email = email.as_ref().map_or("", Email::as_str);
-            if let Some(weak) = self.accounts.weakness(password.clone(), name, email).await? {
-                violations.add("password", weak);
+        let fits = violations.keep("password", fits).is_some();
+        let sign_up = async |once| {
+            if fits {
+                // Before the first thing that takes a while.
+                self.accounts.letter_attempt(deadline, &origin).await?;
+                let name = display_name.as_deref().unwrap_or_default();
+                let email = email.as_ref().map_or("", Email::as_str);
+                if let Some(weak) = self.accounts.weakness(password.clone(), name, email).await? {
+                    violations.add("password", weak);
+                }
             }
-        }
-        violations.finish()?;
-        let (Some(display_name), Some(email), Some(role), Some(time_zone)) =
-            (display_name, email, role, time_zone)
-        else {
-            return Err(Fault::unchecked().into());
+            violations.finish()?;
+            let (Some(display_name), Some(email), Some(role), Some(time_zone)) =
+                (display_name, email, role, time_zone)
+            else {
+                return Err(Fault::unchecked());
+            };
+            let new = NewUser { display_name, email, password, role, time_zone };
+            self.accounts.sign_up(deadline, new, once, origin).await
         };
-        let new = NewUser { display_name, email, password, role, time_zone };
-        let user = self.accounts.sign_up(deadline, new, once, origin).await?;
+        let user = once.carry_out(deadline, sign_up).await?;
         let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
         Ok(Response::new(pb::SignUpResponse { user, verification_sent }))
     }
@@ -275,10 +279,10 @@ impl AuthService for Auth {
         }
         let expected = violations.keep("user.etag", etag_version(&user.etag)).flatten();
         violations.finish()?;
-        let user = self
-            .accounts
-            .update_me(deadline, caller, display_name, time_zone, expected, once)
-            .await?;
+        let accounts = &self.accounts;
+        let update =
+            |once| accounts.update_me(deadline, caller, display_name, time_zone, expected, once);
+        let user = once.carry_out(deadline, update).await?;
         Ok(Response::new(pb::UpdateMeResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -296,7 +300,9 @@ impl AuthService for Auth {
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
         violations.finish()?;
-        self.accounts.change_password(deadline, caller, (current, new), once, origin).await?;
+        let words = (current, new);
+        let change = |once| self.accounts.change_password(deadline, caller, words, once, origin);
+        once.carry_out_untold(deadline, change).await?;
         Ok(Response::new(pb::ChangePasswordResponse {}))
     }
 
@@ -384,12 +390,13 @@ impl Auth {
         (caller, origin): (Caller, Origin),
         whose: (&str, &str),
         change: Option<Change>,
-        once: Once,
+        once: Attempt,
         violations: Violations,
     ) -> Result<pb::User, Fault> {
         let (permit, expected) = another(caller, whose, violations)?;
         let change = change.ok_or_else(Fault::unchecked)?;
-        let user = self.accounts.change(deadline, permit, change, expected, once, origin).await?;
+        let change = |once| self.accounts.change(deadline, permit, change, expected, once, origin);
+        let user = once.carry_out(deadline, change).await?;
         Ok(wire::user(&user))
     }
 }

@@ -70,7 +70,8 @@ impl BookingApi {
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
         let decision = Decision { provider, id, change, reason, expected };
-        let changed = self.bookings.decide(deadline, caller, decision, once).await?;
+        let decide = |once| self.bookings.decide(deadline, caller, decision, once);
+        let changed = once.carry_out(deadline, decide).await?;
         Ok(Some(wire(&changed, caller)))
     }
 }
@@ -91,13 +92,15 @@ impl BookingService for BookingApi {
             self.bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
         }
         violations.finish()?;
-        let booked = match what.ok_or_else(Fault::unchecked)? {
+        let what = what.ok_or_else(Fault::unchecked)?;
+        let book = async |once| match what {
             Booking::Hold { hold, type_id, note, replies, override_reason } => {
                 let what = What::Book { type_id, note, replies, override_reason };
-                self.bookings.use_hold(deadline, caller, hold, what, once).await?
+                self.bookings.use_hold(deadline, caller, hold, what, once).await
             }
-            Booking::New(request) => self.bookings.book(deadline, request, once).await?,
+            Booking::New(request) => self.bookings.book(deadline, request, once).await,
         };
+        let booked = once.carry_out(deadline, book).await?;
         let appointment = Some(wire(&booked, caller));
         Ok(Response::new(pb::BookAppointmentResponse { appointment }))
     }
@@ -258,20 +261,23 @@ impl BookingService for BookingApi {
         let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let (end, now) = (until, self.bookings.now());
-        let unit = Reschedule {
-            caller,
-            provider,
-            id,
-            start,
-            end,
-            reason,
-            override_reason,
-            expected,
-            once,
-            now,
-            zones: self.bookings.zones(),
+        let move_it = |once| {
+            let unit = Reschedule {
+                caller,
+                provider,
+                id,
+                start,
+                end,
+                reason,
+                override_reason,
+                expected,
+                once,
+                now,
+                zones: self.bookings.zones(),
+            };
+            self.bookings.reschedule(deadline, unit)
         };
-        let moved = self.bookings.reschedule(deadline, unit).await?;
+        let moved = once.carry_out(deadline, move_it).await?;
         let appointment = Some(wire(&moved, caller));
         Ok(Response::new(pb::RescheduleAppointmentResponse { appointment }))
     }
@@ -294,20 +300,23 @@ impl BookingService for BookingApi {
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let (now, new_id) = self.bookings.now_and_id();
-        let unit = Reassign {
-            caller,
-            provider,
-            id,
-            to,
-            new_id,
-            reason,
-            override_reason,
-            expected,
-            once,
-            now,
-            zones: self.bookings.zones(),
+        let reassign = |once| {
+            let unit = Reassign {
+                caller,
+                provider,
+                id,
+                to,
+                new_id,
+                reason,
+                override_reason,
+                expected,
+                once,
+                now,
+                zones: self.bookings.zones(),
+            };
+            self.bookings.reassign(deadline, unit)
         };
-        let taken = self.bookings.reassign(deadline, unit).await?;
+        let taken = once.carry_out(deadline, reassign).await?;
         let appointment = Some(wire(&taken, caller));
         Ok(Response::new(pb::ReassignAppointmentResponse { appointment }))
     }
@@ -337,9 +346,20 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
         let now = self.bookings.now();
-        let unit =
-            Annotate { caller, provider, id, customer_message, private_note, expected, once, now };
-        let changed = self.bookings.annotate(deadline, unit).await?;
+        let annotate = |once| {
+            let unit = Annotate {
+                caller,
+                provider,
+                id,
+                customer_message,
+                private_note,
+                expected,
+                once,
+                now,
+            };
+            self.bookings.annotate(deadline, unit)
+        };
+        let changed = once.carry_out(deadline, annotate).await?;
         let appointment = Some(wire(&changed, caller));
         Ok(Response::new(pb::UpdateAppointmentResponse { appointment }))
     }
@@ -380,7 +400,8 @@ impl BookingService for BookingApi {
         }
         violations.finish()?;
         let request = request.ok_or_else(Fault::unchecked)?;
-        let held = self.bookings.book(deadline, request, once).await?;
+        let hold = |once| self.bookings.book(deadline, request, once);
+        let held = once.carry_out(deadline, hold).await?;
         Ok(Response::new(pb::HoldSlotResponse { hold: Some(wire_hold(&held)) }))
     }
 
@@ -398,7 +419,8 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let (of, length) = parsed.zip(length).ok_or_else(Fault::unchecked)?;
         let what = What::Extend(length);
-        let held = self.bookings.use_hold(deadline, caller, of, what, once).await?;
+        let extend = |once| self.bookings.use_hold(deadline, caller, of, what, once);
+        let held = once.carry_out(deadline, extend).await?;
         Ok(Response::new(pb::ExtendHoldResponse { hold: Some(wire_hold(&held)) }))
     }
 
@@ -413,7 +435,8 @@ impl BookingService for BookingApi {
         let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
         violations.finish()?;
         let of = parsed.ok_or_else(Fault::unchecked)?;
-        self.bookings.use_hold(deadline, caller, of, What::Release, once).await?;
+        let release = |once| self.bookings.use_hold(deadline, caller, of, What::Release, once);
+        once.carry_out(deadline, release).await?;
         Ok(Response::new(pb::ReleaseHoldResponse {}))
     }
 }

@@ -63,10 +63,11 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let permit = permit::create_type(caller, owner)?;
         let terms = draft.terms()?;
-        let made = match owner {
-            None => self.types.create(deadline, permit, terms, once).await?,
-            Some(own) => self.offerings.create_own(deadline, permit, own, terms, once).await?,
+        let create = async |once| match owner {
+            None => self.types.create(deadline, permit, terms, once).await,
+            Some(own) => self.offerings.create_own(deadline, permit, own, terms, once).await,
         };
+        let made = once.carry_out(deadline, create).await?;
         let appointment_type = Some(wire(&made, Some(caller)));
         Ok(Response::new(pb::CreateAppointmentTypeResponse { appointment_type }))
     }
@@ -136,7 +137,8 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
         let change = Change { id, draft, owner, expected: expected.flatten() };
-        let changed = self.types.update(deadline, caller, change, once).await?;
+        let update = |once| self.types.update(deadline, caller, change, once);
+        let changed = once.carry_out(deadline, update).await?;
         let appointment_type = Some(wire(&changed, Some(caller)));
         Ok(Response::new(pb::UpdateAppointmentTypeResponse { appointment_type }))
     }
@@ -154,7 +156,8 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
         let archived = message.archived;
-        let changed = self.types.archive(deadline, caller, id, archived, expected, once).await?;
+        let archive = |once| self.types.archive(deadline, caller, id, archived, expected, once);
+        let changed = once.carry_out(deadline, archive).await?;
         let appointment_type = Some(wire(&changed, Some(caller)));
         Ok(Response::new(pb::ArchiveAppointmentTypeResponse { appointment_type }))
     }
@@ -174,7 +177,8 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let (id, schedule) = id.zip(schedule).ok_or_else(Fault::unchecked)?;
         let permit = permit::offer(caller, schedule.provider)?;
-        let offering = self.offerings.offer(deadline, permit, id, schedule.id, once).await?;
+        let offer = |once| self.offerings.offer(deadline, permit, id, schedule.id, once);
+        let offering = once.carry_out(deadline, offer).await?;
         let offering = Some(wire_offering(&offering));
         Ok(Response::new(pb::OfferAppointmentTypeResponse { offering }))
     }
@@ -192,7 +196,8 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let (id, by) = id.zip(by).ok_or_else(Fault::unchecked)?;
         let permit = permit::offer(caller, by)?;
-        self.offerings.withdraw(deadline, permit, id, once).await?;
+        let withdraw = |once| self.offerings.withdraw(deadline, permit, id, once);
+        once.carry_out(deadline, withdraw).await?;
         Ok(Response::new(pb::WithdrawAppointmentTypeResponse {}))
     }
 

@@ -36,8 +36,9 @@ impl EmailService for EmailApi {
         let password = SecretString::from(std::mem::take(&mut message.password));
         violations.keep("password", password::check(&password, 0));
         violations.finish()?;
-        let code = &message.code;
-        let user = self.accounts.verify_email(deadline, (code, password), once, origin).await?;
+        let shown = (&*message.code, password);
+        let verify = |once| self.accounts.verify_email(deadline, shown, once, origin);
+        let user = once.carry_out(deadline, verify).await?;
         Ok(Response::new(pb::VerifyEmailResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -50,7 +51,8 @@ impl EmailService for EmailApi {
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         violations.finish()?;
-        self.accounts.request_verification(deadline, caller, once).await?;
+        let ask = |once| self.accounts.request_verification(deadline, caller, once);
+        once.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailVerificationResponse {}))
     }
 
@@ -65,7 +67,8 @@ impl EmailService for EmailApi {
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
-        self.accounts.request_reset(deadline, email, once, origin).await?;
+        let ask = |once| self.accounts.request_reset(deadline, email, once, origin);
+        once.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestPasswordResetResponse {}))
     }
 
@@ -81,7 +84,9 @@ impl EmailService for EmailApi {
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
         violations.finish()?;
-        self.accounts.reset_password(deadline, (&message.code, new), once, origin).await?;
+        let shown = (&*message.code, new);
+        let reset = |once| self.accounts.reset_password(deadline, shown, once, origin);
+        once.carry_out_untold(deadline, reset).await?;
         Ok(Response::new(pb::ResetPasswordResponse {}))
     }
 
@@ -100,7 +105,8 @@ impl EmailService for EmailApi {
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
         let asked = (new, current);
-        self.accounts.request_email_change(deadline, caller, asked, once, origin).await?;
+        let ask = |once| self.accounts.request_email_change(deadline, caller, asked, once, origin);
+        once.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailChangeResponse {}))
     }
 
@@ -115,7 +121,8 @@ impl EmailService for EmailApi {
         violations.keep("code", set(&message.code));
         violations.finish()?;
         let code = &message.code;
-        let user = self.accounts.confirm_email_change(deadline, code, once, origin).await?;
+        let confirm = |once| self.accounts.confirm_email_change(deadline, code, once, origin);
+        let user = once.carry_out(deadline, confirm).await?;
         Ok(Response::new(pb::ConfirmEmailChangeResponse { user: Some(wire::user(&user)) }))
     }
 }

@@ -103,7 +103,8 @@ impl PersonalDataService for PersonalDataApi {
         let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let subject = permit.subject;
-        self.accounts.erase(deadline, permit, expected, once, origin).await?;
+        let erase = |once| self.accounts.erase(deadline, permit, expected, once, origin);
+        once.carry_out(deadline, erase).await?;
         self.accounts.look_after_appointments(deadline, subject).await;
         Ok(Response::new(pb::EraseUserResponse {}))
     }

@@ -1,7 +1,10 @@
 //! Requests that may be sent again: those with a `request_id`.
 
+use std::future::Future;
+
 use aws_lc_rs::hmac;
 use prost::Message;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{
     convert::name,
@@ -9,10 +12,13 @@ use super::{
 };
 use crate::{
     kernel::{
-        fault::Violations,
+        fault::{Fault, Kind, Reason, Violations},
         id::{RequestId, UserId},
     },
-    storage::request::Once,
+    storage::{
+        Deadline, Store,
+        request::{Earlier, Once},
+    },
 };
 
 /// A request with an id.
@@ -59,9 +65,73 @@ retried! {
         CreateTimeOffRequest, DeleteTimeOffRequest, CreateClosureRequest, DeleteClosureRequest;
 }
 
-/// Makes [`Once`] of requests.
+/// A request that may come again, or for the second time. Its [`Once`] is given to whoever carries it out
+/// within [`Attempt::carry_out`] and to nobody else, so that no method can refuse what its twin has done.
+#[must_use]
+pub(super) struct Attempt {
+    once: Once,
+    store: Store,
+}
+
+impl Attempt {
+    /// Carries the request out. Before a refusal is given, whatever it is about and wherever it comes from,
+    /// the request is looked for once more: its twin may have been carried out meanwhile, by another
+    /// process as well, and what it changed be the reason of the refusal. Then its answer is given.
+    ///
+    /// `T` is what [`Once::keep`] stores for the method. Faults: those of the work; `REQUEST_ID_REUSED` in
+    /// the place of a refusal when the id belongs to another request by now; those of the look, when nobody
+    /// can tell whether the refusal is true.
+    pub(super) async fn carry_out<T, W>(
+        self,
+        deadline: Deadline,
+        work: impl FnOnce(Once) -> W,
+    ) -> Result<T, Fault>
+    where
+        T: DeserializeOwned + Send + 'static,
+        W: Future<Output = Result<T, Fault>>,
+    {
+        let Self { once, store } = self;
+        if once.id.is_none() {
+            return work(once).await;
+        }
+        let refusal = match work(once.clone()).await {
+            Err(fault) if is_refusal(&fault) => fault,
+            other => return other,
+        };
+        store.read(deadline, Earlier::new(once)).await?.ok_or(refusal)
+    }
+
+    /// The same for methods that answer nothing, whatever is stored for them.
+    pub(super) async fn carry_out_untold<W>(
+        self,
+        deadline: Deadline,
+        work: impl FnOnce(Once) -> W,
+    ) -> Result<(), Fault>
+    where
+        W: Future<Output = Result<(), Fault>>,
+    {
+        let work = |once| {
+            let work = work(once);
+            async { work.await.map(|()| IgnoredAny) }
+        };
+        self.carry_out::<IgnoredAny, _>(deadline, work).await.map(drop)
+    }
+}
+
+/// Whether the rules refuse it. Where only the circumstances do, the caller is told to send it again.
+fn is_refusal(fault: &Fault) -> bool {
+    let reason = fault.reason();
+    let of_circumstances =
+        matches!(reason.kind(), Kind::Unavailable | Kind::DeadlineExceeded | Kind::Internal);
+    !of_circumstances && ![Reason::Overloaded, Reason::RequestIdReused].contains(&reason)
+}
+
+/// Makes an [`Attempt`] of each request.
 #[derive(Clone)]
-pub(super) struct Requests(Vec<hmac::Key>);
+pub(super) struct Requests {
+    keys: Vec<hmac::Key>,
+    store: Store,
+}
 
 impl std::fmt::Debug for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,8 +141,9 @@ impl std::fmt::Debug for Requests {
 
 impl Requests {
     /// With the keys of the fingerprints: the first one makes them, all of them are known.
-    pub(super) fn new(keys: &[[u8; 32]]) -> Self {
-        Self(keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect())
+    pub(super) fn new(keys: &[[u8; 32]], store: Store) -> Self {
+        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
+        Self { keys, store }
     }
 
     /// The identity of a request: who, which id, and a keyed hash of the method and the message. The id is
@@ -82,7 +153,7 @@ impl Requests {
         caller: Option<UserId>,
         message: &mut M,
         violations: &mut Violations,
-    ) -> Once {
+    ) -> Attempt {
         let id = message.request_id();
         id.make_ascii_lowercase();
         let id = if id.is_empty() {
@@ -92,7 +163,7 @@ impl Requests {
         };
         let method = M::NAME.strip_suffix("Request").unwrap_or(M::NAME);
         let encoded = if id.is_some() { message.encode_to_vec() } else { Vec::new() };
-        let mut fingerprints = self.0.iter().filter(|_| id.is_some()).map(|key| {
+        let mut fingerprints = self.keys.iter().filter(|_| id.is_some()).map(|key| {
             let mut context = hmac::Context::with_key(key);
             context.update(method.as_bytes());
             context.update(&[0]);
@@ -103,6 +174,7 @@ impl Requests {
             fingerprint
         });
         let fingerprint = fingerprints.next().unwrap_or_default();
-        Once { caller, id, fingerprint, older_fingerprints: fingerprints.collect() }
+        let once = Once { caller, id, fingerprint, older_fingerprints: fingerprints.collect() };
+        Attempt { once, store: self.store.clone() }
     }
 }

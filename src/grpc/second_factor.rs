@@ -90,8 +90,11 @@ impl SecondFactorService for SecondFactorApi {
         let mut message = request.into_inner();
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
-        let shows = shows(message.current_password, Some(&message.code), once, violations)?;
-        self.accounts.disable_totp(deadline, caller, shows, origin).await?;
+        let disable = async |once| {
+            let shows = shows(message.current_password, Some(&message.code), once, violations)?;
+            self.accounts.disable_totp(deadline, caller, shows, origin).await
+        };
+        once.carry_out_untold(deadline, disable).await?;
         Ok(Response::new(pb::DisableTotpResponse {}))
     }
 
@@ -120,8 +123,9 @@ impl SecondFactorService for SecondFactorApi {
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller.user), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
-        let user =
-            self.accounts.reset_second_factor(deadline, permit, expected, once, origin).await?;
+        let reset =
+            |once| self.accounts.reset_second_factor(deadline, permit, expected, once, origin);
+        let user = once.carry_out(deadline, reset).await?;
         Ok(Response::new(pb::ResetSecondFactorResponse { user: Some(auth_wire::user(&user)) }))
     }
 }

@@ -193,7 +193,7 @@ fn routes<H: HealthService>(
 ) -> Result<Routes, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = Requests::new(&services.request_keys);
+    let requests = Requests::new(&services.request_keys, services.accounts.store.clone());
     let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),

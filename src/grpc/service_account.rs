@@ -11,7 +11,7 @@ use super::{
     page::cut,
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
-    requests::Requests,
+    requests::{Attempt, Requests},
 };
 use crate::{
     accounts::{
@@ -33,7 +33,7 @@ use crate::{
         page::{PageTokens, page_size},
         text,
     },
-    storage::{Deadline, request::Once},
+    storage::Deadline,
 };
 
 const ACCOUNT_NAME: &str = "must be serviceAccounts/{service_account} with a UUID in lower case";
@@ -76,7 +76,8 @@ impl ServiceAccountService for ServiceAccountApi {
             return Err(Fault::unchecked().into());
         };
         let new = (display_name, role, act_for);
-        let made = self.services.create(deadline, permit, new, once, origin).await?;
+        let create = |once| self.services.create(deadline, permit, new, once, origin);
+        let made = once.carry_out(deadline, create).await?;
         let service_account = Some(wire_account(&made));
         Ok(Response::new(pb::CreateServiceAccountResponse { service_account }))
     }
@@ -154,7 +155,8 @@ impl ServiceAccountService for ServiceAccountApi {
         violations.finish()?;
         let subject = subject.ok_or_else(Fault::unchecked)?;
         let change = (subject, Change::Fields { display_name, act_for }, expected);
-        let changed = self.services.change(deadline, permit, change, once, origin).await?;
+        let change = |once| self.services.change(deadline, permit, change, once, origin);
+        let changed = once.carry_out(deadline, change).await?;
         let service_account = Some(wire_account(&changed));
         Ok(Response::new(pb::UpdateServiceAccountResponse { service_account }))
     }
@@ -262,7 +264,7 @@ impl ServiceAccountApi {
         (caller, origin): (Caller, Origin),
         which: (&str, &str),
         disabled: bool,
-        once: Once,
+        once: Attempt,
         mut violations: Violations,
     ) -> Result<pb::ServiceAccount, Fault> {
         let permit = permit::manage_services(caller)?;
@@ -270,7 +272,8 @@ impl ServiceAccountApi {
         let expected = violations.keep("etag", etag_version(which.1)).flatten();
         violations.finish()?;
         let change = (id.ok_or_else(Fault::unchecked)?, Change::Disabled(disabled), expected);
-        let changed = self.services.change(deadline, permit, change, once, origin).await?;
+        let change = |once| self.services.change(deadline, permit, change, once, origin);
+        let changed = once.carry_out(deadline, change).await?;
         Ok(wire_account(&changed))
     }
 }

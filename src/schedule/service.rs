@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     changes::{Changes, Stored},
-    commands::{Close, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
+    commands::{Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
     plan::TimeOff,
     provider::Provider,
     store::{self, closures::Cursor},
@@ -178,7 +178,7 @@ impl Schedules {
         interval: Interval,
         reason: String,
         once: Once,
-    ) -> Result<(Closure, Touched), Fault> {
+    ) -> Result<Closed, Fault> {
         let now = self.ambient.now();
         let closure = Closure { id: ClosureId(self.ambient.id(now)), interval, reason };
         self.store.run(deadline, Close { permit, closure, once, now }).await

@@ -1,11 +1,13 @@
 //! Requests that were carried out: the same id and body gives the same answer and one effect.
 
+use std::marker::PhantomData;
+
 use chrono::TimeDelta;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Session, Tx, UnitOfWork, engine, entity::requests};
+use super::{Query, Session, Snapshot, Tx, UnitOfWork, engine, entity::requests};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::{RequestId, UserId},
@@ -120,5 +122,24 @@ impl Once {
     /// The caller's id as stored; the nil UUID is nobody.
     pub fn caller_id(&self) -> Uuid {
         self.caller.map_or(Uuid::nil(), |user| user.0)
+    }
+}
+
+/// The answer that a request got before, if it was carried out.
+#[derive(Debug)]
+pub struct Earlier<T>(Once, PhantomData<fn() -> T>);
+
+impl<T> Earlier<T> {
+    /// Of this request.
+    pub fn new(once: Once) -> Self {
+        Self(once, PhantomData)
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Query for Earlier<T> {
+    type Output = Option<T>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        Ok(self.0.earlier(at).await?.map(|(answer, _)| answer))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         User,
         audit::{Act, Entry},
         guessing::store::Counted,
-        service::{Accounts, ByEmail, ById, Earlier, NewUser},
+        service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
     },
     identity::{
@@ -30,7 +30,10 @@ use crate::{
         time::Instant,
     },
     mail::{self, Letter, NOTICE, Text, told},
-    storage::{Deadline, Query, Snapshot, request::Once},
+    storage::{
+        Deadline, Query, Snapshot,
+        request::{Earlier, Once},
+    },
 };
 
 impl Accounts {
@@ -124,11 +127,10 @@ impl Accounts {
             id: UserId(self.ambient.id(now)),
             also: self.ambient.id(now),
             schedule: Arc::clone(&self.default_schedule),
-            once: once.clone(),
+            once,
             witness: self.witness(None, origin, now),
         };
-        let done = self.attempted(deadline, counted, unit, |_| true).await;
-        self.again(deadline, done, once).await
+        self.attempted(deadline, counted, unit, |_| true).await
     }
 
     /// Public: sends a code for a new password to an address that has an account. Answers the same, after
@@ -188,17 +190,12 @@ impl Accounts {
             user: user.id,
             new_hash: self.hash_after(deadline, &counted, new).await?,
             letter: self.password_notice(&reader, now, &origin)?,
-            once: once.clone(),
+            once,
             witness: self.witness(Some(user.id), origin, now),
         };
-        let done = self.attempted(deadline, counted, unit, |_| true).await;
-        match done {
-            Ok((user, ended)) => {
-                self.tokens.end(user.id, ended, self.ambient.now());
-                Ok(())
-            }
-            Err(fault) => self.again(deadline, Err(fault), once).await.map(drop::<User>),
-        }
+        let (user, ended) = self.attempted(deadline, counted, unit, |_| true).await?;
+        self.tokens.end(user.id, ended, self.ambient.now());
+        Ok(())
     }
 
     /// Sends a code to the address that the caller's account is to have.
@@ -282,11 +279,10 @@ impl Accounts {
             code: hash,
             user: id,
             letter: self.notice(&account.user, text, now)?,
-            once: once.clone(),
+            once,
             witness: self.witness(Some(id), origin, now),
         };
-        let done = self.attempted(deadline, counted, unit, |_| true).await;
-        self.again(deadline, done, once).await
+        self.attempted(deadline, counted, unit, |_| true).await
     }
 
     /// What tells the owner of an account that its password is another one now.
@@ -392,21 +388,6 @@ impl Accounts {
         let user = found.user.ok_or_else(refused)?;
         let account = self.store.read(deadline, ById(user)).await?.ok_or_else(refused)?;
         Ok((code, account))
-    }
-
-    /// The answer to a request whose twin used the code up a moment ago is the twin's.
-    async fn again(
-        &self,
-        deadline: Deadline,
-        done: Result<User, Fault>,
-        once: Once,
-    ) -> Result<User, Fault> {
-        match done {
-            Err(fault) if fault.reason() == Reason::CodeRefused => {
-                self.store.read(deadline, Earlier::<User>::new(once)).await?.ok_or(fault)
-            }
-            done => done,
-        }
     }
 }
 

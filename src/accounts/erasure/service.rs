@@ -48,11 +48,8 @@ impl Accounts {
         origin: Origin,
     ) -> Result<(), Fault> {
         let subject = permit.subject;
-        let Some(account) = self.store.read(deadline, ById(subject)).await? else {
-            // It may have been this same request, a moment ago.
-            let earlier = self.store.read(deadline, Earlier(once)).await?;
-            return earlier.ok_or_else(|| Fault::not_found(subject.name()));
-        };
+        let account = self.store.read(deadline, ById(subject)).await?;
+        let account = account.ok_or_else(|| Fault::not_found(subject.name()))?;
         let blank = self.blank(&account.user);
         let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
         let unit = Erase { permit, expected, blank, once, witness };
@@ -122,16 +119,6 @@ impl UnitOfWork for Exported {
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let entry = self.witness.of(Act::DataExported, Some(self.user), None, json!({}));
         audit::store::record(tx, entry).await
-    }
-}
-
-struct Earlier(Once);
-
-impl Query for Earlier {
-    type Output = Option<()>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        Ok(self.0.earlier::<()>(at).await?.map(drop))
     }
 }
 

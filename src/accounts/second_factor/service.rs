@@ -13,7 +13,7 @@ use crate::{
     accounts::{
         User,
         guessing::store::Counted,
-        service::{Accounts, ById, Earlier},
+        service::{Accounts, ById},
         sessions::service::{Log, LoggedIn},
         store::Account,
     },
@@ -25,7 +25,10 @@ use crate::{
         second_factor::{Need, RecoveryCode, Secret, Shown},
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
-    storage::{Deadline, Query, Snapshot, request::Once},
+    storage::{
+        Deadline, Query, Snapshot,
+        request::{Earlier, Once},
+    },
 };
 
 /// What came of a password that was right.

@@ -38,7 +38,11 @@ use crate::{
         zone::ZoneData,
     },
     schedule::store::remembered::Remembered,
-    storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
+    storage::{
+        Deadline, Engine, Query, Snapshot, Store,
+        batch::Batch,
+        request::{Earlier, Once},
+    },
 };
 
 /// Appointments.
@@ -204,7 +208,7 @@ impl Bookings {
         once: Once,
     ) -> Result<Appointment, Fault> {
         let Wish::Type(of_type) = &request.wish else { return Err(Fault::unchecked()) };
-        if let Some(earlier) = self.store.read(deadline, Earlier(once.clone())).await? {
+        if let Some(earlier) = self.store.read(deadline, Earlier::new(once.clone())).await? {
             return Ok(earlier);
         }
         let OfType { id, start, duration, link_code } = of_type;
@@ -436,17 +440,6 @@ impl Query for List {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
-    }
-}
-
-/// The answer that a request got before.
-struct Earlier(Once);
-
-impl Query for Earlier {
-    type Output = Option<Appointment>;
-
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        Ok(self.0.earlier(at).await?.map(|(earlier, _)| earlier))
     }
 }
 

@@ -119,7 +119,8 @@ impl ScheduleService for ScheduleApi {
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
         let change = (changes, expected);
         let id = name.id.clone();
-        let changed = self.schedules.update(deadline, permit, id, change, once).await?;
+        let update = |once| self.schedules.update(deadline, permit, id, change, once);
+        let changed = once.carry_out(deadline, update).await?;
         let schedule = Some(wire::schedule(&changed, &name)?);
         Ok(Response::new(pb::UpdateScheduleResponse { schedule }))
     }
@@ -157,7 +158,8 @@ impl ScheduleService for ScheduleApi {
         let provider = parent.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, provider, || provider.name())?;
         let name = ScheduleName { provider, id: Some(id.clone()) };
-        let made = self.schedules.create(deadline, permit, id, changes, once).await?;
+        let create = |once| self.schedules.create(deadline, permit, id, changes, once);
+        let made = once.carry_out(deadline, create).await?;
         let schedule = Some(wire::schedule(&made, &name)?);
         Ok(Response::new(pb::CreateScheduleResponse { schedule }))
     }
@@ -177,7 +179,8 @@ impl ScheduleService for ScheduleApi {
         let name = named.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
         let id = name.id.ok_or_else(Fault::unchecked)?;
-        self.schedules.delete(deadline, permit, id, expected, once).await?;
+        let delete = |once| self.schedules.delete(deadline, permit, id, expected, once);
+        once.carry_out(deadline, delete).await?;
         Ok(Response::new(pb::DeleteScheduleResponse {}))
     }
 
@@ -215,7 +218,8 @@ impl ScheduleService for ScheduleApi {
         violations.finish()?;
         let (id, (interval, reason)) = parent.zip(read).ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, id, || id.name())?;
-        let taken = self.schedules.take_time_off(deadline, permit, interval, reason, once).await?;
+        let take = |once| self.schedules.take_time_off(deadline, permit, interval, reason, once);
+        let taken = once.carry_out(deadline, take).await?;
         let (touched_appointments, touched_count) = wire::touched(&taken.1);
         let time_off = Some(wire::time_off(id, taken.0));
         let answer = pb::CreateTimeOffResponse { time_off, touched_appointments, touched_count };
@@ -235,7 +239,8 @@ impl ScheduleService for ScheduleApi {
         violations.finish()?;
         let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, provider, || id.name(provider))?;
-        self.schedules.give_time_off(deadline, permit, id, once).await?;
+        let give = |once| self.schedules.give_time_off(deadline, permit, id, once);
+        once.carry_out(deadline, give).await?;
         Ok(Response::new(pb::DeleteTimeOffResponse {}))
     }
 
@@ -283,9 +288,10 @@ impl ScheduleService for ScheduleApi {
         violations.finish()?;
         let (interval, reason) = read.ok_or_else(Fault::unchecked)?;
         let permit = permit::close_practice(caller)?;
-        let closed = self.schedules.close(deadline, permit, interval, reason, once).await?;
-        let (touched_appointments, touched_count) = wire::touched(&closed.1);
-        let closure = Some(wire::closure(closed.0));
+        let close = |once| self.schedules.close(deadline, permit, interval, reason, once);
+        let closed = once.carry_out(deadline, close).await?;
+        let (touched_appointments, touched_count) = wire::touched(&closed.touched);
+        let closure = Some(wire::closure(closed.closure()?));
         let answer = pb::CreateClosureResponse { closure, touched_appointments, touched_count };
         Ok(Response::new(answer))
     }
@@ -302,7 +308,8 @@ impl ScheduleService for ScheduleApi {
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
         let permit = permit::close_practice(caller)?;
-        self.schedules.reopen(deadline, permit, id, once).await?;
+        let reopen = |once| self.schedules.reopen(deadline, permit, id, once);
+        once.carry_out(deadline, reopen).await?;
         Ok(Response::new(pb::DeleteClosureResponse {}))
     }
 

@@ -27,14 +27,24 @@ pub struct Closure {
     pub reason: String,
 }
 
-/// What a request that closed the practice was answered.
-#[derive(Serialize, Deserialize)]
-struct Answer {
+/// What came of closing the practice, as it is stored for retries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Closed {
     id: ClosureId,
     start: Instant,
     end: Instant,
     reason: String,
-    touched: Touched,
+    /// The appointments in it.
+    pub touched: Touched,
+}
+
+impl Closed {
+    /// The closure.
+    pub fn closure(&self) -> Result<Closure, Fault> {
+        let interval = Interval::new(self.start, self.end)
+            .ok_or_else(|| Fault::internal("a stored closure ends before it starts"))?;
+        Ok(Closure { id: self.id, interval, reason: self.reason.clone() })
+    }
 }
 
 /// A closure has two versions: it is made and deleted.
@@ -55,15 +65,12 @@ pub struct Close {
 }
 
 impl UnitOfWork for Close {
-    type Output = (Closure, Touched);
+    type Output = Closed;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;
-        if let Some((earlier, _)) = self.once.earlier::<Answer>(tx).await? {
-            let Answer { id, start, end, reason, touched } = earlier;
-            let interval = Interval::new(start, end)
-                .ok_or_else(|| Fault::internal("a stored closure ends before it starts"))?;
-            return Ok((Closure { id, interval, reason }, touched));
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
         }
         let Closure { id, interval, reason } = &self.closure;
         not_over(*interval, "closure.end_time", self.now)?;
@@ -72,15 +79,15 @@ impl UnitOfWork for Close {
         let actor = self.permit.admin;
         store::closures::bump(tx, locked, Kind::ClosureCreated, actor, self.now, &detail).await?;
         let touched = store::touched::find(tx, None, *interval, self.now).await?;
-        let answer = Answer {
+        let answer = Closed {
             id: *id,
             start: interval.start(),
             end: interval.end(),
             reason: reason.clone(),
-            touched: touched.clone(),
+            touched,
         };
         self.once.keep(tx, id.0, MADE, &answer, self.now).await?;
-        Ok((self.closure.clone(), touched))
+        Ok(answer)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     storage::Tx,
 };
 
-pub use closures::{Close, Closure, Reopen};
+pub use closures::{Close, Closed, Closure, Reopen};
 pub use schedules::{Create, Delete, Update};
 pub use time_off::{Give, Take};
 

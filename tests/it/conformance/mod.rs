@@ -44,6 +44,7 @@ mod signing_keys;
 mod slots;
 mod tampering;
 mod time_off;
+mod twins;
 mod typed;
 mod upkeep;
 mod writes;

@@ -61,8 +61,12 @@ impl Case {
         Ok(unary(&world.channel, self.path, request).await?.into_inner())
     }
 
+    pub(super) async fn answer(&self, world: &World) -> Result<Vec<u8>, Status> {
+        self.send(world, &self.request).await
+    }
+
     pub(super) async fn call(&self, world: &World) -> Vec<u8> {
-        let answer = self.send(world, &self.request).await;
+        let answer = self.answer(world).await;
         answer.unwrap_or_else(|status| panic!("{}: {status:?}", self.path))
     }
 }
