@@ -1,5 +1,6 @@
-//! Bodies of answers. A stream ends when the caller's deadline passes, or when the process stops; a large
-//! answer keeps its place in memory until it was read, or for half a minute.
+//! Bodies of answers. A stream ends when the caller's deadline passes, when the process stops, or when its
+//! connection gives way to others; a large answer keeps its place in memory until it was read, or for half a
+//! minute.
 
 use std::{
     pin::Pin,
@@ -107,6 +108,8 @@ pin_project! {
         deadline: Sleep,
         #[pin]
         stopping: WaitForCancellationFutureOwned,
+        #[pin]
+        leaving: WaitForCancellationFutureOwned,
         ended: bool,
         // Held as long as the stream lasts.
         _place: Option<budgets::Place>,
@@ -117,13 +120,14 @@ impl Bounded {
     pub(super) fn new(
         inner: Body,
         until: Moment,
-        stopping: CancellationToken,
+        (stopping, leaving): (CancellationToken, CancellationToken),
         place: Option<budgets::Place>,
     ) -> Self {
         Self {
             inner,
             deadline: sleep_until(until),
             stopping: stopping.cancelled_owned(),
+            leaving: leaving.cancelled_owned(),
             ended: false,
             _place: place,
         }
@@ -149,6 +153,9 @@ impl HttpBody for Bounded {
             Fault::new(Reason::DeadlineExceeded, "the stream's deadline passed")
         } else if this.stopping.poll(cx).is_ready() {
             Fault::new(Reason::ShuttingDown, "the server is stopping; connect again")
+        } else if this.leaving.poll(cx).is_ready() {
+            let text = "the connection gives its place to others; connect again";
+            Fault::new(Reason::ShuttingDown, text)
         } else {
             return Poll::Pending;
         };

@@ -26,6 +26,7 @@ use super::{
     budgets::{Budgets, Place},
     policy::{self, Access, Class},
     receive::{IN_TIME, Receiver},
+    serving::Leaving,
     status::status,
 };
 use crate::{
@@ -43,8 +44,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// In the headers of refusals only; of answers it comes after the body.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// tonic arms its own timer for `grpc-timeout` before the gate sees the call, and answers CANCELLED.
-/// When the timers run out together, the gate's answer is the one that is looked at first.
+/// Clients arm a timer of their own for `grpc-timeout`, and tell less when it runs out. The answer is to be
+/// there before.
 const AHEAD: Duration = Duration::from_millis(2);
 
 /// No stream lasts longer; clients connect again.
@@ -104,6 +105,7 @@ struct Pass {
     is_demand: bool,
     bounds: Moment,
     stopping: CancellationToken,
+    leaving: CancellationToken,
     place: Option<Place>,
 }
 
@@ -128,6 +130,7 @@ impl Gate {
             self.receiver.receive(request, deadline.0.min(began + IN_TIME)).await?;
         }
         let place = self.budgets.enter(class)?;
+        let leaving = request.extensions().get::<Leaving>().map(|leaving| leaving.0.clone());
         request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);
         request.extensions_mut().insert(class);
@@ -139,6 +142,7 @@ impl Gate {
             bounds: began
                 + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
             stopping: self.stopping.clone(),
+            leaving: leaving.unwrap_or_default(),
             place,
         })
     }
@@ -163,7 +167,7 @@ impl Pass {
             return keep_place(response);
         }
         let (parts, body) = response.into_parts();
-        let body = Bounded::new(body, self.bounds, self.stopping, self.place);
+        let body = Bounded::new(body, self.bounds, (self.stopping, self.leaving), self.place);
         Response::from_parts(parts, Body::new(body))
     }
 }

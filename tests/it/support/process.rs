@@ -24,7 +24,7 @@ use daybook::{
 };
 use futures_util::{StreamExt, stream};
 use prost_types::Timestamp;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::{
@@ -176,6 +176,14 @@ impl Process {
         let status = self.proc("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Lets it have so many file descriptors at most, from now on.
+    pub fn limit_files(&self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.and_then(Pid::from_raw).expect("a running process");
+        prlimit(Some(id), Resource::Nofile, limit).unwrap();
     }
 
     /// The processor time used so far.
