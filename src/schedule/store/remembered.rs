@@ -1,5 +1,5 @@
-//! What was read lately, for the next who asks. Hints only: who uses one makes sure by a version, in the
-//! statement of its own call, that the database still says the same.
+//! What was read lately, for the next who asks. Hints only: who uses one makes sure by its version and its
+//! stamp, in the statement of its own call, that the database still says the same.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Known {
         self.claims.get(first..last).unwrap_or_default()
     }
 
-    /// Whether this tells what is claimed of a range at this time, if the version is still the same.
+    /// Whether this tells what is claimed of a range at this time, if version and stamp are still the same.
     fn tells(&self, range: Interval, now: Instant) -> bool {
         self.covered.contains(&range)
             && self.since <= now
@@ -135,7 +135,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::schedule::{Schedule, WeeklyHours, plan::Plan};
+    use crate::{
+        kernel::stamp::Stamp,
+        schedule::{Schedule, WeeklyHours, plan::Plan},
+    };
 
     fn at(text: &str) -> Instant {
         format!("2026-11-{text}Z").parse().unwrap()
@@ -155,7 +158,9 @@ mod tests {
             schedule: Arc::new(Schedule::new(Tz::UTC, hours, slot, longest).unwrap()),
             plan: Arc::new(Plan::default()),
             version: 1,
+            stamp: Stamp::default(),
             schedule_version: 1,
+            schedule_stamp: Stamp::default(),
             schedule_updated_at: at("22T00:00:00"),
             last_assigned_at: None,
         })
