@@ -25,6 +25,7 @@ mod m0013_erasures;
 mod m0014_recovery_keys;
 mod m0015_audit_calls;
 mod m0017_zone_data;
+mod m0018_stamps;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_recovery_keys::Migration),
             Box::new(m0015_audit_calls::Migration),
             Box::new(m0017_zone_data::Migration),
+            Box::new(m0018_stamps::Migration),
         ]
     }
 }

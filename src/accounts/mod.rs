@@ -22,6 +22,7 @@ use crate::{
     identity::{Role, email::Email},
     kernel::{
         id::{ProviderId, UserId},
+        stamp::{Revision, Stamp},
         time::Instant,
         zone::Zone,
     },
@@ -50,6 +51,9 @@ pub struct User {
     pub disabled: bool,
     /// The number of the last event of this account.
     pub version: i64,
+    /// Of the write that made this version.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// When it was made.
     pub created_at: Instant,
     /// When it was last changed.
@@ -57,6 +61,11 @@ pub struct User {
 }
 
 impl User {
+    /// Which state of it this is.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
+
     /// The provider that this user is, if it is one now.
     pub fn provider(&self) -> Option<ProviderId> {
         (self.role == Role::Provider).then(|| self.id.as_provider())

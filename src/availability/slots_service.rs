@@ -304,8 +304,8 @@ impl Slots {
         {
             let all = self.offered(deadline, question, &kind, stretch.range, now).await?;
             // As the type was in the statement that found them.
-            let version = all.first().and_then(|offered| offered.type_version);
-            if version == Some(kind.appointment_type.version) {
+            let stored = all.first().and_then(|offered| offered.type_revision);
+            if stored == Some(kind.appointment_type.revision()) {
                 return Ok(Some(Possible { kind, stretch, all }));
             }
         }

@@ -10,6 +10,7 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
         zone::ZoneData,
     },
@@ -51,8 +52,8 @@ pub struct Offered {
     pub provider: ProviderId,
     /// Whether the type is offered. If not, the hours are the default ones.
     pub is_offered: bool,
-    /// The version of the type at that moment.
-    pub type_version: Option<i64>,
+    /// The state of the type at that moment.
+    pub type_revision: Option<Revision>,
     /// The time, with the hours by which the type is offered.
     pub time: Time,
     /// How long the provider is booked in all, in minutes, in each week of the counted range, by the
@@ -71,9 +72,11 @@ const YIELD_EVERY: usize = 16;
 
 // Who it is, and what is nowhere remembered: `counted` has what counts for the limits, the appointments of
 // the type; `booked` all but holds. Both as in `schedule::store::claims`, a text of pairs.
-const POSTGRES: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL AS is_offered,
+const POSTGRES: &str =
+    "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, k.counted, k.booked,
-        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version, (
+        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
+        (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
@@ -93,7 +96,8 @@ const POSTGRES: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL A
     WHERE {which}
     ORDER BY p.provider_id";
 
-const SQLITE: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL AS is_offered,
+const SQLITE: &str =
+    "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
@@ -107,7 +111,8 @@ const SQLITE: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL AS 
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
               AND a.state IN ('pending', 'booked', 'completed', 'no_show')
               AND (a.expires_at IS NULL OR a.expires_at > $6)) AS booked,
-        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version, (
+        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
+        (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
     FROM {who}
@@ -125,11 +130,13 @@ const NAMED_WHO: &str = "p.enabled AND {named} AND (o.type_id IS NOT NULL OR $3)
 struct Row {
     provider_id: Uuid,
     version: i64,
+    stamp: i64,
     is_offered: bool,
     schedule_id: Option<String>,
     counted: Option<String>,
     booked: Option<String>,
     type_version: Option<i64>,
+    type_stamp: Option<i64>,
     closures: Option<String>,
 }
 
@@ -143,7 +150,8 @@ impl Query for Offering {
         let rows = rows.collect::<Result<Vec<_>, _>>().map_err(|e| engine::fault(&e))?;
         let known = rows.iter().map(|row| {
             let known = self.remembered.time(ProviderId(row.provider_id), self.range, self.now);
-            known.filter(|known| known.provider.version == row.version)
+            let stored = Revision::new(row.version, Stamp(row.stamp));
+            known.filter(|known| known.provider.revision() == stored)
         });
         let known: Vec<_> = known.collect();
         let unknown = rows.iter().zip(&known).filter(|(_, known)| known.is_none());
@@ -171,7 +179,7 @@ impl Query for Offering {
                     known,
                     closures: told(row.provider_id, row.closures.as_deref())?,
                     offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
-                    type_version: row.type_version,
+                    type_revision: claims::revision(row.type_version, row.type_stamp),
                 }),
                 None => read.next().transpose()?.flatten(),
             };
@@ -189,7 +197,7 @@ impl Query for Offering {
 impl Offered {
     /// What was found of a provider, with nothing counted.
     pub fn of(found: Found, zones: &ZoneData, range: Interval) -> Result<Self, Fault> {
-        let Found { known, closures, offer, type_version } = found;
+        let Found { known, closures, offer, type_revision } = found;
         let provider: &Provider = &known.provider;
         let is_offered = offer.is_some();
         let hours = provider.hours(offer.and_then(|offer| offer.schedule).as_deref());
@@ -200,7 +208,7 @@ impl Offered {
         Ok(Self {
             provider: provider.id,
             is_offered,
-            type_version,
+            type_revision,
             booked: Vec::new(),
             last_assigned_at: provider.last_assigned_at,
             time: Time {

@@ -17,6 +17,7 @@ use crate::{
     events::{Event, Kind},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
         zone::{UnknownZone, Zone, ZoneData, ZoneRules},
     },
@@ -112,6 +113,9 @@ pub struct Appointment {
     pub cancel_reason: String,
     /// The number of the event that last changed it.
     pub version: i64,
+    /// Of the write that last changed it.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// When it was booked.
     pub created_at: Instant,
     /// When it was last changed.
@@ -190,6 +194,11 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Appointment {
+    /// Which state of it this is.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
+
     /// The interval with its buffers: what nothing else of the provider's may overlap.
     pub fn claim(&self) -> (Instant, Instant) {
         (

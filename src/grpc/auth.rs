@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
-    convert::{end, etag_version, mask, name, start, timestamp, zone},
+    convert::{end, mask, name, read_etag, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
     requests::{Attempt, Requests},
@@ -31,6 +31,7 @@ use crate::{
         fault::{Fault, Violations},
         id::UserId,
         page::{PageTokens, page_size},
+        stamp::Revision,
         text,
     },
     storage::Deadline,
@@ -277,7 +278,7 @@ impl AuthService for Auth {
             violations
                 .add("user", "must set display_name or time_zone, or name them in update_mask");
         }
-        let expected = violations.keep("user.etag", etag_version(&user.etag)).flatten();
+        let expected = violations.keep("user.etag", read_etag(&user.etag)).flatten();
         violations.finish()?;
         let accounts = &self.accounts;
         let update =
@@ -417,9 +418,9 @@ pub(super) fn another(
     caller: Caller,
     (account, etag): (&str, &str),
     mut violations: Violations,
-) -> Result<(ChangeUser, Option<i64>), Fault> {
+) -> Result<(ChangeUser, Option<Revision>), Fault> {
     let subject = violations.keep("name", name(account, UserId::parse, USER_NAME));
-    let expected = violations.keep("etag", etag_version(etag)).flatten();
+    let expected = violations.keep("etag", read_etag(etag)).flatten();
     violations.finish()?;
     Ok((permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?, expected))
 }

@@ -10,7 +10,7 @@ use super::{
         typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
     },
     caller::{caller, deadline},
-    convert::{end, etag_version, mask, name, optional, start},
+    convert::{end, mask, name, optional, read_etag, start},
     page::{cut, cut_to_fit},
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
@@ -66,7 +66,7 @@ impl BookingApi {
         let (name, reason, etag) = said(&message);
         let reason = violations.keep("reason", text::lines(reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(name));
-        let expected = violations.keep("etag", etag_version(etag)).flatten();
+        let expected = violations.keep("etag", read_etag(etag)).flatten();
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
         let decision = Decision { provider, id, change, reason, expected };
@@ -256,7 +256,7 @@ impl BookingService for BookingApi {
         }
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let override_reason = override_reason(&message.override_reason, &mut violations);
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
@@ -295,7 +295,7 @@ impl BookingService for BookingApi {
         let to = violations.keep("provider", to);
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let override_reason = override_reason(&message.override_reason, &mut violations);
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
@@ -335,7 +335,7 @@ impl BookingService for BookingApi {
             return Err(violations.into_fault().into());
         };
         let parsed = violations.keep("appointment.name", appointment_name(&new.name));
-        let expected = violations.keep("appointment.etag", etag_version(&new.etag)).flatten();
+        let expected = violations.keep("appointment.etag", read_etag(&new.etag)).flatten();
         let mut note = |field: &str, value: &str| {
             let wanted = named.as_ref()?.as_ref().is_none_or(|paths| paths.contains(&field));
             let path = format!("appointment.{field}");

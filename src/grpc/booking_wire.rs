@@ -149,7 +149,7 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         cancel_reason: a.cancel_reason.clone(),
         create_time: Some(timestamp(a.created_at)),
         update_time: Some(timestamp(a.updated_at)),
-        etag: etag(a.version),
+        etag: etag(a.revision()),
         appointment_type: a.type_id.map(TypeId::name).unwrap_or_default(),
         appointment_type_display_name: terms.type_display_name.clone(),
         buffer_before: buffer(terms.buffer_before),

@@ -15,6 +15,7 @@ use crate::{
         ambient::Ambient,
         fault::{Fault, Violations},
         id::{ClosureId, ProviderId, TimeOffId},
+        stamp::Revision,
         time::{Instant, Interval},
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
@@ -65,7 +66,7 @@ impl Schedules {
         deadline: Deadline,
         permit: EditSchedule,
         id: Option<String>,
-        change: (Changes, Option<i64>),
+        change: (Changes, Option<Revision>),
         once: Once,
     ) -> Result<Provider, Fault> {
         let (changes, expected) = change;
@@ -116,7 +117,7 @@ impl Schedules {
         deadline: Deadline,
         permit: EditSchedule,
         id: String,
-        expected: Option<i64>,
+        expected: Option<Revision>,
         once: Once,
     ) -> Result<(), Fault> {
         let now = self.ambient.now();

@@ -15,7 +15,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork, engine, late};
-use crate::kernel::fault::{Again, Fault};
+use crate::kernel::{
+    ambient::Ambient,
+    fault::{Again, Fault},
+    stamp::Stamp,
+};
 
 /// How often the same unit of work is run before its caller is told that the server is busy.
 const ATTEMPTS: u32 = 8;
@@ -229,7 +233,9 @@ impl Link {
         }
         #[expect(clippy::disallowed_methods, reason = "the one place that opens transactions")]
         let begun = self.writer.begin_with_options(self.engine.write_mode()).await;
-        let tx = Tx { inner: begun.map_err(|e| engine::fault(&e))?, engine: self.engine };
+        let inner = begun.map_err(|e| engine::fault(&e))?;
+        let stamp = Stamp::new(Ambient::system().bytes());
+        let tx = Tx { inner, engine: self.engine, stamp };
         // Beginning may have taken a while.
         let bound =
             if deadline.left() < TOO_LATE { Err(late()) } else { self.bound(&tx, deadline).await };

@@ -12,6 +12,7 @@ pub mod batch;
 pub mod engine;
 pub mod entity;
 mod link;
+pub mod notice;
 pub mod request;
 mod schema;
 
@@ -34,7 +35,10 @@ use tokio::time::Instant as Moment;
 pub use engine::Engine;
 pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
 
-use crate::kernel::fault::{Again, Fault, Reason};
+use crate::kernel::{
+    fault::{Again, Fault, Reason},
+    stamp::Stamp,
+};
 use link::{Link, Turns};
 
 /// How long the database may take to answer when it is looked at.
@@ -92,6 +96,8 @@ struct Inner {
 pub struct Tx {
     inner: DatabaseTransaction,
     engine: Engine,
+    /// What marks the rows that it writes.
+    stamp: Stamp,
 }
 
 /// A connection outside any transaction, for reads of one statement.
@@ -128,6 +134,12 @@ impl Session for Snapshot {
 }
 
 impl Tx {
+    /// What marks the rows that this transaction writes, so that whoever remembers one can tell it from any
+    /// other state of the row, also from one with the same version.
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// Runs a raw statement that changes rows.
     pub async fn execute(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         self.inner.execute_raw(statement).await

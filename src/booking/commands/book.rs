@@ -23,6 +23,7 @@ use crate::{
     kernel::{
         fault::{Fault, Reason, Violations},
         id::{AppointmentId, TypeId, UserId},
+        stamp::Stamp,
         time::{Instant, Interval, ceil_to_second},
         zone::ZoneData,
     },
@@ -160,6 +161,8 @@ impl Book {
             local_start: promised(*interval, &zone),
             cancel_reason: String::new(),
             version: provider.version + 1,
+            // Of the write, which knows it.
+            stamp: Stamp::default(),
             created_at: self.now,
             updated_at: self.now,
             type_id: checked.type_id,
@@ -308,6 +311,7 @@ impl UnitOfWork for Book {
             });
         };
         appointment.customer_display_name = account.user.display_name;
+        appointment.stamp = tx.stamp();
         if let Some((type_id, most)) = limit {
             check_customer_limit(tx, customer, type_id, Some(most), self.now).await?;
         }
@@ -327,7 +331,7 @@ impl UnitOfWork for Book {
         if self.assigned {
             schedule::store::set_assigned(tx, id, self.now).await?;
         }
-        provider.version = appointment.version;
+        (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
         Ok((appointment, provider))
     }

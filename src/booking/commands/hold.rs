@@ -130,6 +130,7 @@ impl Use {
             state: State::Booked,
             note: note.clone(),
             version: provider.version + 1,
+            stamp: tx.stamp(),
             created_at: self.now,
             updated_at: self.now,
             expires_at: None,
@@ -205,6 +206,7 @@ impl Use {
         held.terms.extended = true;
         held.expires_at = held.expires_at.max(Some(ceil_to_second(self.now + length)));
         held.version = provider.version + 1;
+        held.stamp = tx.stamp();
         held.updated_at = self.now;
         store::update(tx, &held).await?;
         let act = self.act(Kind::HoldExtended, json!({ "expires": held.expires_at }));

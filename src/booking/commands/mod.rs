@@ -20,6 +20,7 @@ use crate::{
     kernel::{
         fault::{Fault, Reason},
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
+        stamp::Revision,
         time::{Instant, Interval},
         zone::{UnknownZone, ZoneData},
     },
@@ -244,15 +245,15 @@ pub(super) async fn record(
     events::store::insert(tx, event).await
 }
 
-/// The refusal where the etag is of another version, if one was told. `before` is the version until the
+/// The refusal where the etag is of another state, if one was told. `before` is the one until the
 /// expiry was written down just now: readers were shown the request as declined with it.
 pub(super) fn check_version(
-    expected: Option<i64>,
+    expected: Option<Revision>,
     found: &Appointment,
-    before: i64,
+    before: Revision,
 ) -> Result<(), Fault> {
     match expected {
-        Some(version) if version != found.version && version != before => Err(Fault::stale()),
+        Some(seen) if seen != found.revision() && seen != before => Err(Fault::stale()),
         _ => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     kernel::{
         fault::{Fault, Violations},
         id::{AppointmentId, ProviderId},
+        stamp::Revision,
         time::{Instant, Interval, ceil_to_second},
         zone::ZoneData,
     },
@@ -41,8 +42,8 @@ pub struct Reschedule {
     pub reason: String,
     /// Why staff act against the rules, if they do.
     pub override_reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -62,7 +63,7 @@ impl UnitOfWork for Reschedule {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.version;
+        let before = found.revision();
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
@@ -96,6 +97,7 @@ impl UnitOfWork for Reschedule {
                 .expires_at
                 .map(|at| found.terms.answer_by.unwrap_or(at).min(interval.start())),
             version: provider.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             ..found.clone()
         };
@@ -210,8 +212,8 @@ pub struct Reassign {
     pub reason: String,
     /// Why staff act against the rules, if they do.
     pub override_reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -237,7 +239,7 @@ impl UnitOfWork for Reassign {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.version;
+        let before = found.revision();
         let found = settled(tx, &mut from, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
@@ -258,6 +260,7 @@ impl UnitOfWork for Reassign {
             cancel_reason: self.reason.clone(),
             expires_at: None,
             version: from.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             terms: Agreed { successor: Some((self.to, self.new_id)), ..found.terms.clone() },
             ..found.clone()
@@ -278,6 +281,7 @@ impl UnitOfWork for Reassign {
             provider: self.to,
             id: self.new_id,
             version: to.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             ..found
         };

@@ -34,6 +34,7 @@ use crate::{
         ambient::Ambient,
         fault::{Again, Fault, Kind, Reason, Violations},
         id::{AppointmentId, HoldId, ProviderId, UserId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
         zone::ZoneData,
     },
@@ -51,7 +52,7 @@ pub struct Bookings {
     pub(super) store: Store,
     ambient: Ambient,
     /// The schedules that bookings met last. A hint only: the statement that books with it goes through
-    /// only if the stored schedule still has the same version.
+    /// only if the stored schedule still has the same version and stamp.
     remembered: Remembered,
     /// Single appointments, asked for together.
     found: Batch<ById>,
@@ -91,8 +92,8 @@ pub struct Decision {
     pub change: Change,
     /// Why; of cancelled and declined ones.
     pub reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
 }
 
 /// What became of a booking in one statement.
@@ -286,12 +287,13 @@ impl Bookings {
         }
         // A reason against it may be a thing of the past; the unit of work looks again. The statement
         // itself looks at closures.
-        let Ok(appointment) = unit.draft_interval(&provider, interval, Vec::new()) else {
+        let Ok(mut appointment) = unit.draft_interval(&provider, interval, Vec::new()) else {
             return Ok(Folding::Nothing);
         };
+        appointment.stamp = Stamp::new(self.ambient.bytes());
         let folded = Folded {
             appointment,
-            schedule_version: provider.schedule_version,
+            schedule: provider.schedule_revision(),
             once: unit.once.clone(),
             patience: deadline.left(),
         };

@@ -10,6 +10,7 @@ use crate::{
     identity::permit::EditSchedule,
     kernel::{
         fault::{Fault, Reason},
+        stamp::Revision,
         time::Instant,
         zone::ZoneData,
     },
@@ -33,8 +34,8 @@ pub struct Update {
     pub id: Option<String>,
     /// What to change.
     pub changes: Changes,
-    /// The version of the provider's schedules that the editor saw, if told.
-    pub expected: Option<i64>,
+    /// The state of the provider's schedules that the editor saw, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -55,7 +56,7 @@ impl UnitOfWork for Update {
             return Ok(earlier);
         }
         let hours = provider.hours(self.id.as_deref()).ok_or_else(absent)?;
-        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+        if self.expected.is_some_and(|seen| seen != provider.schedule_revision()) {
             return Err(Fault::stale());
         }
         let detail = match &self.id {
@@ -135,8 +136,8 @@ pub struct Delete {
     pub permit: EditSchedule,
     /// The id of the schedule.
     pub id: String,
-    /// The version of the provider's schedules that the editor saw, if told.
-    pub expected: Option<i64>,
+    /// The state of the provider's schedules that the editor saw, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -154,7 +155,7 @@ impl UnitOfWork for Delete {
             return Ok(());
         }
         let hours = provider.hours(Some(&self.id)).ok_or_else(absent)?;
-        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+        if self.expected.is_some_and(|seen| seen != provider.schedule_revision()) {
             return Err(Fault::stale());
         }
         // Offerings change under the same lock.

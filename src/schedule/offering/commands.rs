@@ -63,11 +63,11 @@ impl UnitOfWork for CreateOwn {
             violations.add("appointment_type.durations", text);
         }
         violations.finish()?;
-        catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
+        let new = catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
         let offering = Offering { provider: self.owner, type_id: self.new.id, schedule: None };
         offerings::insert(tx, &offering, now).await?;
         changed(tx, provider, &offering, self.editor, now).await?;
-        Ok(self.new.clone())
+        Ok(new)
     }
 }
 
@@ -214,9 +214,7 @@ async fn finish(
     (kind, editor, detail): (Kind, UserId, Value),
     now: Instant,
 ) -> Result<i64, Fault> {
-    provider.version += 1;
-    provider.schedule_version = provider.version;
-    provider.schedule_updated_at = now;
+    provider.reschedule(tx.stamp(), now);
     store::update(tx, &provider).await?;
     record(tx, &provider, kind, Some(editor), now, detail).await?;
     Ok(provider.version)

@@ -1,5 +1,5 @@
-//! What was read lately, for the next who asks. Hints only: who uses one makes sure by a version, in the
-//! statement of its own call, that the database still says the same.
+//! What was read lately, for the next who asks. Hints only: who uses one makes sure by its version and its
+//! stamp, in the statement of its own call, that the database still says the same.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Known {
         self.claims.get(first..last).unwrap_or_default()
     }
 
-    /// Whether this tells what is claimed of a range at this time, if the version is still the same.
+    /// Whether this tells what is claimed of a range at this time, if version and stamp are still the same.
     fn tells(&self, range: Interval, now: Instant) -> bool {
         self.covered.contains(&range)
             && self.since <= now
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        kernel::zone::Zone,
+        kernel::{stamp::Stamp, zone::Zone},
         schedule::{Schedule, WeeklyHours, plan::Plan},
     };
 
@@ -169,7 +169,9 @@ mod tests {
             schedule: Arc::new(Schedule::new(Zone::UTC, hours, slot, longest).unwrap()),
             plan: Arc::new(Plan::default()),
             version: 1,
+            stamp: Stamp::default(),
             schedule_version: 1,
+            schedule_stamp: Stamp::default(),
             schedule_updated_at: at("22T00:00:00"),
             last_assigned_at: None,
         })

@@ -31,6 +31,7 @@ mod overrides;
 mod passwords;
 mod personal_data;
 mod requests;
+mod restored;
 mod retries;
 mod rights;
 mod schedule_fields;

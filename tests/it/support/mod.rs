@@ -14,6 +14,7 @@ pub mod proxy;
 pub mod raw;
 pub mod refusal;
 pub mod requests;
+pub mod restore;
 pub mod services;
 pub mod tls;
 pub mod totp;
@@ -349,6 +350,13 @@ pub fn at(local: &str, zone: &str) -> Timestamp {
 /// Wall-clock text in Berlin, where the tests' providers work.
 pub fn berlin(local: &str) -> Timestamp {
     at(local, "Europe/Berlin")
+}
+
+/// The version in an etag. What follows it tells apart what has the same version.
+pub fn version(etag: &str) -> i64 {
+    let (version, stamp) = etag.trim_matches('"').split_once('-').unwrap();
+    assert_eq!(stamp.len(), 16, "{etag}");
+    version.parse().unwrap()
 }
 
 /// How many rounds a heavy proof runs: few in CI, all with `tests/run --full`.
