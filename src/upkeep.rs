@@ -73,7 +73,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Ready is: the schema is current, the database answers, and it is known which tokens were ended and
+/// Ready is: the schema is current, the database answers and acknowledges commits, and it is known which tokens were ended and
 /// which key signs.
 async fn follow_readiness(
     store: &Store,
@@ -88,7 +88,7 @@ async fn follow_readiness(
     let tokens = &accounts.tokens;
     let (mut was_ready, mut was_ever_ready) = (false, false);
     loop {
-        let looked = store.ready().await;
+        let looked = store.probe().await;
         let signs = tokens.keys().signing.is_some();
         let ready = looked.is_ok() && tokens.is_trusted() && signs;
         if ready != was_ready {

@@ -3,6 +3,7 @@
 
 pub mod books;
 pub mod dump;
+pub mod faults;
 pub mod frames;
 pub mod keys;
 pub mod mail_server;
