@@ -1,12 +1,13 @@
 //! Follows the zone data while the server serves: takes newer data over, warns, tells what other processes
 //! have, and has providers told of appointments that drifted.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::{Found, Sources, described};
 use crate::{
+    app::Error,
     booking::service::Bookings,
     kernel::{ambient::Ambient, fault::Fault, time::Instant},
     mail::service::Mail,
@@ -49,25 +50,20 @@ impl Warned {
 }
 
 impl Watch {
-    /// Until the server stops.
-    pub(crate) async fn follow(self) -> Infallible {
+    /// Until the server stops. Never returns by itself.
+    pub(crate) async fn follow(self) -> Result<(), Error> {
         let Self { sources, found, interval, ambient, processes, bookings, mail } = self;
-        let (never, ..) = tokio::join!(
+        tokio::join!(
             look(sources, found, interval, ambient),
             compare(processes.clone(), interval),
             tell_drifted(bookings, mail, processes, interval),
         );
-        never
+        Ok(())
     }
 }
 
 /// Takes newer zone data over, and warns.
-async fn look(
-    mut sources: Sources,
-    mut found: Found,
-    interval: Duration,
-    ambient: Ambient,
-) -> Infallible {
+async fn look(mut sources: Sources, mut found: Found, interval: Duration, ambient: Ambient) {
     let mut warned = Warned::default();
     loop {
         let now = ambient.now();
@@ -98,7 +94,7 @@ async fn look(
 }
 
 /// Tells others which zone data this process has, and the log which they have.
-async fn compare(processes: Processes, interval: Duration) -> Infallible {
+async fn compare(processes: Processes, interval: Duration) {
     let (mut noted, mut warned) = (None::<(String, Instant)>, Warned::default());
     loop {
         let (own, _) = processes.own();
@@ -136,12 +132,7 @@ async fn compare(processes: Processes, interval: Duration) -> Infallible {
 }
 
 /// Has providers told of appointments that drifted: after each change of the zone data, and once a day.
-async fn tell_drifted(
-    bookings: Bookings,
-    mail: Mail,
-    processes: Processes,
-    interval: Duration,
-) -> Infallible {
+async fn tell_drifted(bookings: Bookings, mail: Mail, processes: Processes, interval: Duration) {
     loop {
         // Not before it is known what others have, which is noted at the same time.
         tokio::time::sleep(interval).await;

@@ -47,6 +47,7 @@ mod time_off;
 mod typed;
 mod upkeep;
 mod writes;
+mod zone_rules;
 
 /// Expands a list of `async fn(World)` into a test for each engine.
 macro_rules! behaviours {
