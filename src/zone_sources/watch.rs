@@ -104,7 +104,9 @@ async fn compare(processes: Processes, interval: Duration) {
         if !is_known {
             match processes.note(Deadline::after(BACKGROUND)).await {
                 Ok(own) => noted = Some((own.digest, own.seen_at)),
-                Err(fault) => tracing::debug!(%fault, "noting the zone data of this process"),
+                // At the start the tables may not be there yet.
+                Err(fault) if noted.is_none() => tracing::debug!(%fault, "noting the zone data"),
+                Err(fault) => tracing::warn!(%fault, "noting the zone data of this process"),
             }
         }
         let told = match processes.others().await {
@@ -145,7 +147,14 @@ async fn tell_drifted(bookings: Bookings, mail: Mail, processes: Processes, inte
 async fn tell_if_due(bookings: &Bookings, mail: &Mail, processes: &Processes) -> Result<(), Fault> {
     let deadline = || Deadline::after(BACKGROUND);
     let Some((zones, now)) = processes.take_look(deadline()).await? else { return Ok(()) };
-    let told = bookings.tell_drifted(mail, &zones, now).await?;
+    let told = match bookings.tell_drifted(mail, &zones, now).await {
+        Ok(told) => told,
+        Err(fault) => {
+            // What was told stays told.
+            tracing::warn!(%fault, "looking for appointments that drifted: again in half an hour");
+            return Ok(());
+        }
+    };
     processes.finish_look(deadline(), &zones, now).await?;
     if told.new > 0 {
         tracing::warn!(
