@@ -30,19 +30,12 @@ use crate::{
         master_key::{KeyError, MasterKey},
         password,
     },
-    kernel::{
-        ambient::Ambient,
-        fault::Fault,
-        text,
-        time::Instant,
-        zone::Zone,
-    },
+    kernel::{ambient::Ambient, fault::Fault, text, time::Instant, zone::Zone},
     signals::Signals,
     storage::{self, Deadline, Store},
     upkeep,
     zone_sources::{Sources, described, watch::Watch},
 };
-
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -366,8 +359,7 @@ pub async fn create_admin(
     }
     // Nobody logs in here; a key of the settings is neither needed nor made.
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
-    let new =
-        NewUser { display_name, email, password, role: Role::Admin, time_zone: Zone::UTC };
+    let new = NewUser { display_name, email, password, role: Role::Admin, time_zone: Zone::UTC };
     let once = storage::request::Once {
         caller: None,
         id: None,

@@ -63,7 +63,7 @@ pub(crate) async fn follow(
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
             carry_erasures_through(&accounts),
-            async { Err::<(), Error>(match watch.follow().await {}) },
+            watch.follow(),
         )?;
         Ok(())
     };

@@ -6,8 +6,11 @@ use super::*;
 use crate::availability::{Availability, explain};
 use crate::catalogue::{Horizon, Limits};
 use crate::kernel::time::tests::{at, cases, span};
+use crate::kernel::zone::ZoneData;
 use crate::schedule::expand::local_days;
-use crate::schedule::expand::tests::{daily, model_windows, place, weekly_hours, zone};
+use crate::schedule::expand::tests::{
+    daily, model_windows, named as zone, place, rules, weekly_hours,
+};
 use crate::schedule::{Schedule, WeeklyHours};
 
 /// All slots by the plain computation: every window's grid whole, sorted, cut.
@@ -129,8 +132,8 @@ struct Query {
 /// Free time and slots of bare intervals.
 fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
     let time = Time {
-        zone: schedule.zone(),
-        windows: schedule.windows(query.range),
+        zone: rules(schedule.zone()),
+        windows: schedule.windows(&ZoneData::bundled(), query.range).unwrap(),
         claims: claims.clone().into(),
         ..Time::default()
     };
@@ -174,13 +177,13 @@ proptest! {
             Interval::new(start, start + minutes(length)).unwrap()
         }).collect();
         let now = range.start() + TimeDelta::seconds(now) + TimeDelta::nanoseconds(fraction);
-        let schedule = Schedule::new(zone, hours, minutes(slot), minutes(24 * 60)).unwrap();
+        let schedule = Schedule::new(zone.zone(), hours, minutes(slot), minutes(24 * 60)).unwrap();
         let query = Query { range, duration: minutes(duration), now };
         let set = claims.iter().copied().collect();
         let Availability { free, slots } = availability(&schedule, &set, &query);
 
         // What callers rely on.
-        let windows = model_windows(schedule.hours().weekly(), zone, range);
+        let windows = model_windows(schedule.hours().weekly(), &zone, range);
         for slot in &slots {
             prop_assert_eq!(slot.duration(), query.duration);
             prop_assert!(slot.start() > now && slot.start().timestamp_subsec_nanos() == 0);
@@ -226,7 +229,7 @@ proptest! {
     fn a_claim_only_takes((zone, range) in place(), hours in weekly_hours(), n in 0..4000i64) {
         let start = range.start() + TimeDelta::seconds(n * 61);
         let claim = Interval::new(start, start + minutes(50)).unwrap();
-        let schedule = Schedule::new(zone, hours, minutes(15), minutes(60)).unwrap();
+        let schedule = Schedule::new(zone.zone(), hours, minutes(15), minutes(60)).unwrap();
         let now = range.start() - minutes(1);
         let query = Query { range, duration: minutes(45), now };
         let before = availability(&schedule, &IntervalSet::default(), &query).slots;
@@ -240,7 +243,8 @@ proptest! {
 fn starts(schedule: &Schedule, claims: &[Interval], query: &Query) -> Vec<String> {
     let claims = claims.iter().copied().collect();
     let slots = availability(schedule, &claims, query).slots;
-    let wall = |slot: &Interval| slot.start().with_timezone(&schedule.zone());
+    let zone = rules(schedule.zone());
+    let wall = |slot: &Interval| zone.wall(slot.start()).unwrap();
     slots.iter().map(|slot| wall(slot).format("%H:%M %Z").to_string()).collect()
 }
 
@@ -390,8 +394,11 @@ proptest! {
     ) {
         let origin = range.start() - minutes(300);
         let time = Time {
-            zone,
-            windows: Schedule::new(zone, hours, minutes(5), minutes(24 * 60)).unwrap().windows(range),
+            zone: zone.clone(),
+            windows: Schedule::new(zone.zone(), hours, minutes(5), minutes(24 * 60))
+                .unwrap()
+                .windows(&ZoneData::bundled(), range)
+                .unwrap(),
             time_off: chain(origin, &away),
             closures: chain(origin, &closed),
             claims: chain(origin, &claims),
@@ -437,7 +444,11 @@ fn the_pause_between_neighbours_is_both_their_buffers() {
     };
     let first = asked.claim(span("2026-01-05T10:00Z", "2026-01-05T10:30Z"));
     assert_eq!(first, span("2026-01-05T09:50Z", "2026-01-05T10:35Z"));
-    let time = Time { windows: schedule.windows(range), claims: vec![first], ..Time::default() };
+    let time = Time {
+        windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
+        claims: vec![first],
+        ..Time::default()
+    };
     let slots = first_slots(&time, &asked, range, at("2026-01-01T00:00Z"), usize::MAX);
     let starts: Vec<_> = slots.iter().map(|s| s.start().format("%H:%M").to_string()).collect();
     // Buffers may reach out of the window: 09:00 is offered.
@@ -457,9 +468,14 @@ fn a_rolling_horizon_is_whole_local_days() {
         horizon: Some(Horizon::RollingDays(1)),
         ..Asked::interval(minutes(60), minutes(60))
     };
-    let time = Time { zone, windows: schedule.unwrap().windows(range), ..Time::default() };
+    let zone = rules(zone);
+    let time = Time {
+        zone: zone.clone(),
+        windows: schedule.unwrap().windows(&ZoneData::bundled(), range).unwrap(),
+        ..Time::default()
+    };
     let slots = first_slots(&time, &asked, range, now, usize::MAX);
     assert_eq!(slots.first().unwrap().start(), at("2026-01-06T02:00Z"));
-    let bounds = local_days(zone, now.date_naive(), now.date_naive()).unwrap();
+    let bounds = local_days(&zone, now.date_naive(), now.date_naive()).unwrap();
     assert_eq!(slots.last().unwrap().end(), bounds.end());
 }

@@ -1,6 +1,5 @@
 //! Tests of the merge: the same pages as by the plain computation, for no more work than they need.
 
-use chrono_tz::Tz;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -13,10 +12,13 @@ use crate::{
             tests::{asked, chain, plain},
         },
     },
-    kernel::time::tests::{at, cases, span},
+    kernel::{
+        time::tests::{at, cases, span},
+        zone::{ZoneData, ZoneRules},
+    },
     schedule::{
         Schedule, WeeklyHours,
-        expand::tests::{daily, place, weekly_hours, zone},
+        expand::tests::{daily, named, place, rules, weekly_hours},
     },
 };
 
@@ -35,16 +37,16 @@ fn parts() -> impl Strategy<Value = Parts> {
 
 /// A provider's time as it is read for a range.
 fn time(
-    zone: Tz,
+    zone: &ZoneRules,
     (_, hours, claims, away, counted): &Parts,
     whole: Interval,
     range: Interval,
 ) -> Time {
-    let schedule = Schedule::new(zone, hours.clone(), minutes(5), minutes(24 * 60)).unwrap();
+    let schedule = Schedule::new(zone.zone(), hours.clone(), minutes(5), minutes(24 * 60)).unwrap();
     let origin = whole.start() - minutes(300);
     Time {
-        zone,
-        windows: schedule.windows(range),
+        zone: zone.clone(),
+        windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
         time_off: chain(origin, away),
         claims: chain(origin, claims),
         counted: chain(origin - minutes(3000), counted),
@@ -61,10 +63,10 @@ fn id(place: usize) -> ProviderId {
 }
 
 /// All slots by the plain computation, joined by sorting.
-fn whole(all: &[(Tz, Parts)], asked: &Asked, range: Interval, now: Instant) -> Vec<Slot> {
+fn whole(all: &[(ZoneRules, Parts)], asked: &Asked, range: Interval, now: Instant) -> Vec<Slot> {
     let mut found = Vec::new();
     for (place, (zone, parts)) in all.iter().enumerate() {
-        let time = time(*zone, parts, range, range);
+        let time = time(zone, parts, range, range);
         let slots = plain(&time, asked, range, now, usize::MAX);
         found.extend(slots.into_iter().map(|slot| (slot, id(place))));
     }
@@ -79,7 +81,7 @@ fn whole(all: &[(Tz, Parts)], asked: &Asked, range: Interval, now: Instant) -> V
 
 /// A page after a start, read in stretches of so many days.
 fn page(
-    all: &[(Tz, Parts)],
+    all: &[(ZoneRules, Parts)],
     asked: &Asked,
     (range, now, days): (Interval, Instant, i64),
     after: Option<Instant>,
@@ -88,7 +90,7 @@ fn page(
     let mut from = after.map_or(range.start(), |after| after + TimeDelta::seconds(1));
     while let Some(stretch) = Stretch::of(range, from, days, asked.duration) {
         let times: Vec<Time> =
-            all.iter().map(|(zone, parts)| time(*zone, parts, range, stretch.range)).collect();
+            all.iter().map(|(zone, parts)| time(zone, parts, range, stretch.range)).collect();
         let sources = times.iter().enumerate().map(|(place, time)| {
             (id(place), slots(time, asked, stretch.range, now).until(stretch.starts.end()))
         });
@@ -124,8 +126,9 @@ proptest! {
         names in 1..200usize,
     ) {
         let now = range.start() + minutes(now);
-        let zones = [zone, Tz::UTC, Tz::Pacific__Apia, Tz::Europe__Berlin];
-        let all: Vec<_> = all.into_iter().map(|parts| (zones[parts.0], parts)).collect();
+        let rules = |name| rules(named(name));
+        let zones = [zone, rules("UTC"), rules("Pacific/Apia"), rules("Europe/Berlin")];
+        let all: Vec<_> = all.into_iter().map(|parts| (zones[parts.0].clone(), parts)).collect();
         let expected = whole(&all, &asked, range, now);
         let (mut found, mut after) = (Vec::new(), None);
         loop {
@@ -155,8 +158,8 @@ proptest! {
 /// Many providers who are open all day, every five minutes.
 fn crowd(count: usize, range: Interval) -> (Vec<Time>, Asked) {
     let hours = daily(&[("00:00", "24:00")]);
-    let schedule = Schedule::new(zone("UTC"), hours, minutes(5), minutes(60)).unwrap();
-    let time = Time { windows: schedule.windows(range), ..Time::default() };
+    let schedule = Schedule::new(named("UTC"), hours, minutes(5), minutes(60)).unwrap();
+    let time = Time { windows: schedule.windows(&ZoneData::bundled(), range).unwrap(), ..Time::default() };
     (vec![time; count], Asked::interval(minutes(5), minutes(5)))
 }
 

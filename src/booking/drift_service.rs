@@ -11,7 +11,12 @@ use super::{
 };
 use crate::{
     identity::permit::ListAppointments,
-    kernel::{fault::Fault, id::ProviderId, time::Instant, zone::ZoneData},
+    kernel::{
+        fault::{Fault, Reason},
+        id::ProviderId,
+        time::Instant,
+        zone::ZoneData,
+    },
     mail::service::Mail,
     storage::Deadline,
 };
@@ -145,7 +150,16 @@ impl Bookings {
                     sheet: mail.sheet(now),
                     now,
                 };
-                let told = self.store.run(Deadline::after(BACKGROUND), unit).await?;
+                let told = match self.store.run(Deadline::after(BACKGROUND), unit).await {
+                    Ok(told) => told,
+                    // What is wrong with one provider gives way to the next; a later look tries again.
+                    Err(fault) if fault.reason() == Reason::Internal => {
+                        let provider = provider.name();
+                        tracing::warn!(provider, %fault, "telling of appointments that drifted");
+                        continue;
+                    }
+                    Err(fault) => return Err(fault),
+                };
                 summary.new += told.new;
                 summary.letters += usize::from(told.by_letter);
             }

@@ -10,7 +10,8 @@ use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
     AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
-    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, mail, url,
+    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, mail,
+    url,
 };
 use crate::identity::Role;
 

@@ -61,7 +61,8 @@ impl AuthService for Auth {
         let display_name =
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
-        let time_zone = violations.keep("time_zone", zone(&self.accounts.ambient.zones(), &message.time_zone));
+        let time_zone =
+            violations.keep("time_zone", zone(&self.accounts.ambient.zones(), &message.time_zone));
         let role = match wire::role(message.role) {
             Some(role @ (Role::Customer | Role::Provider)) => Some(role),
             _ => violations.keep("role", Err::<Role, _>("must be ROLE_CUSTOMER or ROLE_PROVIDER")),
@@ -269,7 +270,10 @@ impl AuthService for Auth {
             })
             .flatten();
         let time_zone = wants("time_zone", &user.time_zone)
-            .then(|| violations.keep("user.time_zone", zone(&self.accounts.ambient.zones(), &user.time_zone)))
+            .then(|| {
+                violations
+                    .keep("user.time_zone", zone(&self.accounts.ambient.zones(), &user.time_zone))
+            })
             .flatten();
         if !user.name.is_empty() && user.name != caller.user.name() {
             violations.add("user.name", "must be empty or the caller's own name");

@@ -251,9 +251,8 @@ impl ZoneData {
     /// The rules of a zone.
     pub fn rules(&self, zone: Zone) -> Result<ZoneRules, UnknownZone> {
         let rules = self.0.zones.get(zone.0).and_then(|slot| slot.rules(zone.0));
-        let rules = rules
-            .ok_or_else(|| UnknownZone { zone, data: self.0.about.to_string() })?
-            .clone();
+        let rules =
+            rules.ok_or_else(|| UnknownZone { zone, data: self.0.about.to_string() })?.clone();
         Ok(ZoneRules { zone, rules })
     }
 

@@ -225,7 +225,10 @@ mod tests {
     #[test]
     fn times_are_told_in_the_zone_of_the_reader() {
         let at: Instant = "2026-07-01T22:30:00Z".parse().unwrap();
-        assert_eq!(told(&ZoneData::bundled(), at, Zone::named("Europe/Berlin").unwrap()), "2 July 2026 at 00:30 (Europe/Berlin)");
+        assert_eq!(
+            told(&ZoneData::bundled(), at, Zone::named("Europe/Berlin").unwrap()),
+            "2 July 2026 at 00:30 (Europe/Berlin)"
+        );
     }
 
     #[test]

@@ -66,6 +66,11 @@ pub(crate) fn zone(name: &str) -> ZoneRules {
     rules(Zone::named(name).unwrap())
 }
 
+/// A zone by its name alone.
+pub(crate) fn named(name: &str) -> Zone {
+    Zone::named(name).unwrap()
+}
+
 /// The compiled-in rules of a zone.
 pub(crate) fn rules(zone: Zone) -> ZoneRules {
     ZoneData::bundled().rules(zone).unwrap()
@@ -136,7 +141,11 @@ pub(crate) fn walk(zone: &ZoneRules, from: Instant, to: Instant) -> Vec<(Instant
 
 /// The slow, obvious windows: watch the clock, start when it first shows the start or has skipped
 /// it, end when it last shows the end or has skipped it.
-pub(crate) fn model_windows(hours: &WeeklyHours, zone: &ZoneRules, range: Interval) -> Vec<Interval> {
+pub(crate) fn model_windows(
+    hours: &WeeklyHours,
+    zone: &ZoneRules,
+    range: Interval,
+) -> Vec<Interval> {
     let margin = TimeDelta::hours(80);
     let samples = walk(zone, range.start() - margin, range.end() + margin);
     let mut dates: Vec<_> = samples.iter().map(|(_, wall)| wall.date()).collect();
@@ -243,7 +252,7 @@ proptest! {
     /// a window which meets a fold lasts from its first start to its last end.
     #[test]
     fn open_is_what_the_clock_shows((zone, range) in place(), hours in weekly_hours()) {
-        let open: IntervalSet = windows(&hours, zone, range).into_iter().collect();
+        let open: IntervalSet = windows(&hours, &zone, range).into_iter().collect();
         let day = TimeDelta::hours(30);
         let folds = changes(&zone, range.start() - day, range.end() + day)
             .iter()

@@ -127,11 +127,7 @@ impl Hours {
     }
 
     /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
-    pub fn windows(
-        &self,
-        zones: &ZoneData,
-        range: Interval,
-    ) -> Result<Vec<Interval>, UnknownZone> {
+    pub fn windows(&self, zones: &ZoneData, range: Interval) -> Result<Vec<Interval>, UnknownZone> {
         expand::windows(zones, self, range)
     }
 }

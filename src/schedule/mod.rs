@@ -306,11 +306,7 @@ impl Schedule {
     }
 
     /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
-    pub fn windows(
-        &self,
-        zones: &ZoneData,
-        range: Interval,
-    ) -> Result<Vec<Interval>, UnknownZone> {
+    pub fn windows(&self, zones: &ZoneData, range: Interval) -> Result<Vec<Interval>, UnknownZone> {
         self.hours.windows(zones, range)
     }
 

@@ -118,9 +118,10 @@ pub(super) fn read(folder: &Path, stated: &Stated, origin: String) -> Result<Zon
         newest = newest.max(date(&path));
         rules.insert(zone, read);
     }
-    let missing = stated.zones.iter().find(|name| {
-        !Zone::named(name).is_some_and(|zone| rules.contains_key(&zone))
-    });
+    let missing = stated
+        .zones
+        .iter()
+        .find(|name| !Zone::named(name).is_some_and(|zone| rules.contains_key(&zone)));
     if let Some(missing) = missing {
         return Err(format!("it lists {missing} and does not have it; is it being copied?"));
     }

@@ -98,7 +98,8 @@ impl Sources {
         };
         // Of the same version a named folder comes before the compiled-in copy, and that before the system's.
         let usable = of(true).chain([(false, bundled.clone())]).chain(of(false));
-        let mut ranked: Vec<_> = usable.map(|(named, data)| (Rank::of(&data, named), data)).collect();
+        let mut ranked: Vec<_> =
+            usable.map(|(named, data)| (Rank::of(&data, named), data)).collect();
         ranked.sort_by(|(one, _), (other, _)| other.cmp(one));
         let mut all: Vec<_> = ranked.iter().map(|(_, data)| data.about().clone()).collect();
         all.extend(self.folders.iter().filter_map(|source| source.passed_over.clone()));

@@ -1,12 +1,13 @@
 //! Follows the zone data while the server serves: takes newer data over, warns, tells what other processes
 //! have, and has providers told of appointments that drifted.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 
 use super::{Found, Sources, described};
 use crate::{
+    app::Error,
     booking::service::Bookings,
     kernel::{ambient::Ambient, fault::Fault, time::Instant},
     mail::service::Mail,
@@ -49,25 +50,20 @@ impl Warned {
 }
 
 impl Watch {
-    /// Until the server stops.
-    pub(crate) async fn follow(self) -> Infallible {
+    /// Until the server stops. Never returns by itself.
+    pub(crate) async fn follow(self) -> Result<(), Error> {
         let Self { sources, found, interval, ambient, processes, bookings, mail } = self;
-        let (never, ..) = tokio::join!(
+        tokio::join!(
             look(sources, found, interval, ambient),
             compare(processes.clone(), interval),
             tell_drifted(bookings, mail, processes, interval),
         );
-        never
+        Ok(())
     }
 }
 
 /// Takes newer zone data over, and warns.
-async fn look(
-    mut sources: Sources,
-    mut found: Found,
-    interval: Duration,
-    ambient: Ambient,
-) -> Infallible {
+async fn look(mut sources: Sources, mut found: Found, interval: Duration, ambient: Ambient) {
     let mut warned = Warned::default();
     loop {
         let now = ambient.now();
@@ -98,7 +94,7 @@ async fn look(
 }
 
 /// Tells others which zone data this process has, and the log which they have.
-async fn compare(processes: Processes, interval: Duration) -> Infallible {
+async fn compare(processes: Processes, interval: Duration) {
     let (mut noted, mut warned) = (None::<(String, Instant)>, Warned::default());
     loop {
         let (own, _) = processes.own();
@@ -108,7 +104,9 @@ async fn compare(processes: Processes, interval: Duration) -> Infallible {
         if !is_known {
             match processes.note(Deadline::after(BACKGROUND)).await {
                 Ok(own) => noted = Some((own.digest, own.seen_at)),
-                Err(fault) => tracing::debug!(%fault, "noting the zone data of this process"),
+                // At the start the tables may not be there yet.
+                Err(fault) if noted.is_none() => tracing::debug!(%fault, "noting the zone data"),
+                Err(fault) => tracing::warn!(%fault, "noting the zone data of this process"),
             }
         }
         let told = match processes.others().await {
@@ -136,12 +134,7 @@ async fn compare(processes: Processes, interval: Duration) -> Infallible {
 }
 
 /// Has providers told of appointments that drifted: after each change of the zone data, and once a day.
-async fn tell_drifted(
-    bookings: Bookings,
-    mail: Mail,
-    processes: Processes,
-    interval: Duration,
-) -> Infallible {
+async fn tell_drifted(bookings: Bookings, mail: Mail, processes: Processes, interval: Duration) {
     loop {
         // Not before it is known what others have, which is noted at the same time.
         tokio::time::sleep(interval).await;
@@ -154,7 +147,14 @@ async fn tell_drifted(
 async fn tell_if_due(bookings: &Bookings, mail: &Mail, processes: &Processes) -> Result<(), Fault> {
     let deadline = || Deadline::after(BACKGROUND);
     let Some((zones, now)) = processes.take_look(deadline()).await? else { return Ok(()) };
-    let told = bookings.tell_drifted(mail, &zones, now).await?;
+    let told = match bookings.tell_drifted(mail, &zones, now).await {
+        Ok(told) => told,
+        Err(fault) => {
+            // What was told stays told.
+            tracing::warn!(%fault, "looking for appointments that drifted: again in half an hour");
+            return Ok(());
+        }
+    };
     processes.finish_look(deadline(), &zones, now).await?;
     if told.new > 0 {
         tracing::warn!(

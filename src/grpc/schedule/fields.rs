@@ -189,11 +189,7 @@ fn overrides(wire: &[pb::DateOverride], violations: &mut Violations) -> Option<V
     read.into_iter().collect()
 }
 
-fn stays(
-    wire: &[pb::Stay],
-    zones: &ZoneData,
-    violations: &mut Violations,
-) -> Option<Vec<Stay>> {
+fn stays(wire: &[pb::Stay], zones: &ZoneData, violations: &mut Violations) -> Option<Vec<Stay>> {
     const FIELD: &str = "schedule.stays";
     if !is_short(wire, MAX_STAYS, FIELD, violations) {
         return None;

@@ -62,7 +62,8 @@ impl UnitOfWork for Update {
         let detail = match &self.id {
             None => {
                 let accepts = self.changes.accepts_intervals;
-                provider.schedule = Arc::new(self.changes.apply(&provider.schedule, (self.now, &self.zones))?);
+                provider.schedule =
+                    Arc::new(self.changes.apply(&provider.schedule, (self.now, &self.zones))?);
                 if let Some(accepts) = accepts.filter(|new| *new != provider.accepts_intervals()) {
                     Arc::make_mut(&mut provider.plan).accepts_intervals = accepts;
                 }

@@ -50,7 +50,10 @@ impl Processes {
 
     /// Takes it on to look all appointments through by these zone data, if it is due. All processes ask; one
     /// is told so.
-    pub async fn take_look(&self, deadline: Deadline) -> Result<Option<(ZoneData, Instant)>, Fault> {
+    pub async fn take_look(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Option<(ZoneData, Instant)>, Fault> {
         let (process, zones) = self.own();
         let now = process.seen_at;
         let taken = self.store.run(deadline, TakeLook { process }).await?;

@@ -68,9 +68,7 @@ impl UnitOfWork for Note {
             [processes::Column::Version, processes::Column::Digest, processes::Column::SeenAt];
         processes::Entity::insert(row)
             .on_conflict(
-                OnConflict::column(processes::Column::ProcessId)
-                    .update_columns(columns)
-                    .to_owned(),
+                OnConflict::column(processes::Column::ProcessId).update_columns(columns).to_owned(),
             )
             .exec_without_returning(tx.db())
             .await

@@ -49,6 +49,7 @@ mod twins;
 mod typed;
 mod upkeep;
 mod writes;
+mod zone_rules;
 
 /// Expands a list of `async fn(World)` into a test for each engine.
 macro_rules! behaviours {

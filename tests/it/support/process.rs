@@ -112,6 +112,7 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_daybook")])
             .args(["--listen", "127.0.0.1:0"])
             .env("DAYBOOK_LOG_LEVEL", "info")
+            .env("DAYBOOK_TIME_ZONES_SYSTEM_FOLDER", "")
             .args(&told)
             // Few people make many calls here.
             .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
