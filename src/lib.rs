@@ -48,6 +48,8 @@ pub mod config;
 
 pub mod telemetry;
 
+pub mod forgetting;
+
 mod greeting;
 
 mod signals;

@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
-        emails, guessing, second_factor, service::Accounts, services::service::ServiceAccounts,
-        sessions, signing::service::SigningKeys,
+        service::Accounts, services::service::ServiceAccounts, signing::service::SigningKeys,
     },
     app::{Error, operator_text},
+    forgetting::forget_all,
     grpc::health::{self, Health},
     kernel::fault::{Fault, Reason},
-    mail::{self, service::Mail},
-    storage::{self, Deadline, Store, UnitOfWork},
+    mail::service::Mail,
+    storage::{self, Deadline, Store, forget::Backlog},
     zone_sources::watch::Watch,
 };
 
@@ -59,7 +59,7 @@ pub(crate) async fn follow(
             follow_readiness(&store, &accounts, &health, migrate, &established),
             follow_tokens(&accounts),
             rotate_keys(&accounts.signing),
-            forget_old(&store, &accounts),
+            forget_old(&store, &accounts, &stop),
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
             carry_erasures_through(&accounts),
@@ -151,24 +151,16 @@ async fn rotate_keys(signing: &SigningKeys) -> Result<(), Error> {
     }
 }
 
-/// Once an hour. A failure costs nothing but disk space until the next time.
-async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
+/// Once an hour, batch by batch. A failure costs nothing but disk space until the next time.
+async fn forget_old(
+    store: &Store,
+    accounts: &Accounts,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let backlog = Backlog::default();
     loop {
         tokio::time::sleep(FORGET).await;
-        let now = accounts.ambient.now();
-        forget(store, "requests", storage::request::Forget { now }).await;
-        forget(store, "sessions", sessions::store::Forget { now }).await;
-        forget(store, "letters", mail::store::Forget { now }).await;
-        forget(store, "codes", emails::store::Forget { now }).await;
-        forget(store, "enrolments", second_factor::store::Forget { now }).await;
-        forget(store, "attempts", guessing::store::Forget { now }).await;
-    }
-}
-
-async fn forget(store: &Store, what: &str, unit: impl UnitOfWork<Output = u64>) {
-    match store.run(Deadline::after(BACKGROUND), unit).await {
-        Ok(forgotten) => tracing::info!(what, forgotten, "forgot what is old"),
-        Err(fault) => tracing::warn!(what, %fault, "forgetting what is old"),
+        forget_all(store, accounts.ambient.now(), &backlog, stop).await;
     }
 }
 

@@ -27,6 +27,7 @@ mod m0015_audit_calls;
 mod m0016_health_probes;
 mod m0017_zone_data;
 mod m0018_stamps;
+mod m0019_forgetting;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_health_probes::Migration),
             Box::new(m0017_zone_data::Migration),
             Box::new(m0018_stamps::Migration),
+            Box::new(m0019_forgetting::Migration),
         ]
     }
 }

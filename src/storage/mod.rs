@@ -13,6 +13,7 @@ mod connection;
 pub mod engine;
 pub mod entity;
 mod files;
+pub mod forget;
 mod link;
 pub mod notice;
 pub mod request;

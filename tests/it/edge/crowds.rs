@@ -192,18 +192,19 @@ async fn no_crowd_of_few_addresses_shuts_others_out() {
     ];
     let mut failures = Vec::new();
     for addresses in [2, 4, 64] {
+        let process = Process::start(Engine::Sqlite, &settings).await;
+        let person = &process.customers(1).await[0];
+        let tries = rounds(4, 20);
         for way in WAYS {
-            let process = Process::start(Engine::Sqlite, &settings).await;
-            let person = &process.customers(1).await[0];
             let crowd = Crowd::new(&process, addresses, places / addresses, way).await;
             let mut served = 0;
-            for _ in 0..10 {
+            for _ in 0..tries {
                 match honest(&process, person).await {
                     Ok(()) => served += 1,
                     Err(error) => failures.push(format!("{addresses} {way:?}: {error}")),
                 }
             }
-            println!("{addresses} addresses, {way:?}: {served} of 10 served");
+            println!("{addresses} addresses, {way:?}: {served} of {tries} served");
             drop(crowd);
         }
     }
@@ -263,9 +264,9 @@ async fn one_address_has_a_quarter_at_most_while_others_wait() {
     until(10, "the first has a quarter", async || count(&first) <= 8).await;
     for task in first {
         if task.is_finished() {
-            // Streams are ended by trailers, and the connection by GOAWAY.
+            // The connection is ended by GOAWAY; of one that had said nothing yet nobody knows the protocol.
             let frames = task.await.unwrap();
-            assert!(frames.contains(&GOAWAY), "{frames:?}");
+            assert!(frames.is_empty() || frames.contains(&GOAWAY), "{frames:?}");
         }
     }
     let all = others.iter().map(|tasks| count(tasks)).sum::<usize>();
