@@ -1,7 +1,7 @@
 //! The composition root: starts the parts that `assembly` puts together, and stops them; and the commands
 //! for operators.
 
-use std::{io, net::SocketAddr, sync::LazyLock, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     greeting,
     grpc::{
+        descriptors,
         health::Health,
         healthcheck,
         server::{self, Door, ServeError, Services},
@@ -30,14 +31,12 @@ use crate::{
         master_key::{KeyError, MasterKey},
         password,
     },
-    kernel::{ambient::Ambient, fault::Fault, text, time::Instant},
+    kernel::{ambient::Ambient, fault::Fault, text, time::Instant, zone::Zone},
     signals::Signals,
     storage::{self, Deadline, Store},
     upkeep,
+    zone_sources::{Sources, described, watch::Watch},
 };
-
-/// The version of the IANA time zone data that is compiled in, such as `2025b`.
-pub const ZONE_DATA: &str = chrono_tz::IANA_TZDB_VERSION;
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -116,14 +115,6 @@ pub(crate) fn operator_text(fault: &Fault) -> String {
     text
 }
 
-/// This version, and that of the time zone data: what decides which instant a wall-clock time is.
-pub fn version() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| {
-        format!("{}\ntime zone data: IANA {ZONE_DATA}", env!("CARGO_PKG_VERSION"))
-    });
-    &TEXT
-}
-
 /// A server that is running, for those who started it in their own process.
 #[derive(Debug)]
 pub struct Running {
@@ -131,6 +122,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where it serves health alone, in plaintext.
     pub health_address: Option<SocketAddr>,
+    /// Which zone data it began with, and how old they were.
+    pub zone_data: String,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -176,9 +169,14 @@ pub async fn serve(config: Config) -> Result<(), Error> {
 /// Starts a server in this process. It listens at once, and tells that it is ready when the schema is
 /// current and the database answers.
 pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data = ZONE_DATA, "starting");
+    let mut sources = Sources::new(&config.time_zones);
+    let found = sources.look();
+    let ambient = ambient.with_zones(found.serving.clone());
+    let zone_data = described(found.serving.about(), ambient.now());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data, "starting");
     let key = master_key(&config)?;
     let tls = Tls::read(&config)?;
+    descriptors::raise(&config);
     let (listener, address) = listen(config.server.listen).await?;
     let (health_listener, health_address) = match config.server.health_listen {
         Some(address) => listen(address).await.map(|(at, address)| (Some(at), Some(address)))?,
@@ -189,8 +187,9 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     services.accounts.tokens.set_trusted(false);
     let stop = CancellationToken::new();
     let doors = (Door { listener, tls }, health_listener);
-    let ended = tokio::spawn(run(config, doors, store, services, stop.clone()));
-    Ok(Running { address, health_address, stop, ended })
+    let watch = assembly::watch(&config, &store, &ambient, &services, (sources, found));
+    let ended = tokio::spawn(run(config, doors, store, services, watch, stop.clone()));
+    Ok(Running { address, health_address, zone_data, stop, ended })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -205,6 +204,7 @@ async fn run(
     (door, health_listener): (Door, Option<TcpListener>),
     store: Store,
     services: Services,
+    watch: Watch,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -236,6 +236,7 @@ async fn run(
         store.clone(),
         services.accounts.clone(),
         health.clone(),
+        watch,
         config.database.migrate_on_start,
         stop.clone(),
     ));
@@ -360,8 +361,7 @@ pub async fn create_admin(
     }
     // Nobody logs in here; a key of the settings is neither needed nor made.
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
-    let new =
-        NewUser { display_name, email, password, role: Role::Admin, time_zone: chrono_tz::Tz::UTC };
+    let new = NewUser { display_name, email, password, role: Role::Admin, time_zone: Zone::UTC };
     let once = storage::request::Once {
         caller: None,
         id: None,
@@ -380,7 +380,7 @@ pub async fn drifted(config: &Config) -> Result<Drifted, Error> {
     let store = Store::connect(&storage_settings(config)).await?;
     store.ready().await?;
     // Nobody logs in here either.
-    let ambient = Ambient::system();
+    let ambient = assembly::ambient(config);
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
     let drifted = services.bookings.drifted(|| Deadline::after(OPERATOR)).await;
     store.close().await;

@@ -12,8 +12,12 @@ use crate::{
         sessions::Lifetimes, signing::service::SigningKeys,
     },
     app::Error,
-    availability::{service::Availabilities, slots_service::Slots},
+    availability::{
+        service::Availabilities,
+        slots_service::{Crowds, Slots},
+    },
     booking::service::Bookings,
+    bulkhead::Bulkhead,
     carrier::{Carrier, Means, Smtp},
     catalogue::service::Types,
     config::{Config, MailTransport, MasterKeySource, Profile, key::open_to_others},
@@ -29,15 +33,17 @@ use crate::{
         refresh::RefreshTokens,
         token::{self, Tokens},
     },
-    kernel::{ambient::Ambient, demand::Demand},
+    kernel::{ambient::Ambient, demand::Demand, zone::Zone},
     mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         offering::service::Offerings,
         service::Schedules,
         store::{claims::WithClaims, remembered::Remembered},
+        zones::service::Processes,
     },
     storage::{self, Store, batch::Batch},
+    zone_sources::{self, Found, Sources, watch::Watch},
 };
 
 /// How many providers' schedules are remembered.
@@ -114,11 +120,14 @@ pub(crate) fn services(
     };
     let types = Types { store: store.clone(), ambient: ambient.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
+    let bulkhead = Bulkhead::start(cores)?;
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
         claims: claims.clone(),
         remembered: remembered.clone(),
+        crowds: Crowds::default(),
+        bulkhead: bulkhead.clone(),
         ambient: ambient.clone(),
     };
     Ok(Services {
@@ -126,7 +135,11 @@ pub(crate) fn services(
         schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
         types,
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
-        availabilities: Availabilities { claims, ambient: ambient.clone() },
+        availabilities: Availabilities {
+            claims,
+            bulkhead: bulkhead.clone(),
+            ambient: ambient.clone(),
+        },
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
         ambient: ambient.clone(),
@@ -134,6 +147,31 @@ pub(crate) fn services(
         request_keys: key.all_derived("request fingerprints"),
         page_keys: key.all_derived("page tokens"),
     })
+}
+
+/// For commands: the machine's clock, and the zone data that would serve.
+pub(crate) fn ambient(config: &Config) -> Ambient {
+    Ambient::system().with_zones(zone_sources::look(config).serving)
+}
+
+/// What follows the zone data while the server serves.
+pub(crate) fn watch(
+    config: &Config,
+    store: &Store,
+    ambient: &Ambient,
+    services: &Services,
+    (sources, found): (Sources, Found),
+) -> Watch {
+    let id = ambient.id(ambient.now());
+    Watch {
+        sources,
+        found,
+        interval: config.time_zones.look,
+        ambient: ambient.clone(),
+        processes: Processes { store: store.clone(), ambient: ambient.clone(), id },
+        bookings: services.bookings.clone(),
+        mail: services.accounts.mail.clone(),
+    }
 }
 
 /// What sends letters, if anything does.
@@ -207,7 +245,7 @@ fn default_schedule(config: &Config) -> Result<Schedule, Error> {
     let windows = windows.ok_or_else(|| Error::DefaultSchedule("a time of day".to_owned()))?;
     let hours = WeeklyHours::new(windows).map_err(|v| Error::DefaultSchedule(format!("{v:?}")))?;
     Schedule::new(
-        chrono_tz::Tz::UTC,
+        Zone::UTC,
         hours,
         TimeDelta::minutes(settings.default_slot_minutes.into()),
         TimeDelta::minutes(settings.default_longest_minutes.into()),

@@ -4,7 +4,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use crate::{
-    app::{Running, ZONE_DATA},
+    app::Running,
     config::{Config, MailTransport, Profile},
 };
 
@@ -12,11 +12,11 @@ use crate::{
 /// reason not to serve.
 pub(crate) fn greet(running: &Running, has_tls: bool, database: &str) {
     use std::io::Write;
-    let Running { address, health_address, .. } = running;
+    let Running { address, health_address, zone_data, .. } = running;
     let health = health_address.map(|at| format!("Health alone, in plaintext: {at}\n"));
     let (health, plain) = (health.unwrap_or_default(), if has_tls { "" } else { " -plaintext" });
     let text = format!(
-        "Daybook listens on {address}, database {database}\n{health}Time zone data: IANA {ZONE_DATA}\n\
+        "Daybook listens on {address}, database {database}\n{health}Time zone data: {zone_data}\n\
          First call:\n  grpcurl{plain} -d \
          '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
          \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \

@@ -36,13 +36,19 @@ pub mod booking;
 
 pub mod storage;
 
+pub mod bulkhead;
+
 pub mod carrier;
+
+pub mod zone_sources;
 
 pub mod grpc;
 
 pub mod config;
 
 pub mod telemetry;
+
+pub mod forgetting;
 
 mod greeting;
 

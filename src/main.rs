@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use clap::{Args, Parser, Subcommand};
 use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
-use daybook::{app, kernel::ambient::Ambient, telemetry};
+use daybook::{app, kernel::ambient::Ambient, telemetry, zone_sources};
 use secrecy::SecretString;
 
 /// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
@@ -30,7 +30,7 @@ const LONGEST_PASSWORD_LINE: u64 = 4096;
 /// environment (`DAYBOOK_SECTION_KEY`) and these flags, the last one winning. `daybook config print`
 /// shows all of them.
 #[derive(Debug, Parser)]
-#[command(name = "daybook", version, long_version = app::version(), max_term_width = 100)]
+#[command(name = "daybook", version, long_version = zone_sources::version(), max_term_width = 100)]
 #[command(after_help = "Exit status: 0 success, 1 failure, 2 wrong usage or configuration.")]
 struct Cli {
     #[command(flatten)]
@@ -272,6 +272,13 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let entered = runtime.enter();
             app::check_mail(&config)?;
             drop(entered);
+            let (zones, now) = (zone_sources::look(&config), Ambient::system().now());
+            if let Some(problem) = zones.problems.first() {
+                return Err(Failure::Other(problem.clone().into()));
+            }
+            let warnings = zones.warnings(now).into_iter().map(|text| format!("Warning: {text}\n"));
+            let zones = zone_sources::described(zones.serving.about(), now);
+            print(&format!("Time zone data: {zones}\n{}", warnings.collect::<String>()))?;
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }
@@ -311,9 +318,13 @@ fn list_drifted(settings: SettingsArgs) -> Result<(), Failure> {
         let (promised, present) = (&appointment.local_start, &drift.present);
         format!("{name}  promised {promised}  now {present}  {}\n", appointment.time_zone)
     });
-    let (found, checked, zones) = (drifted.found.len(), drifted.checked, app::ZONE_DATA);
+    let unknown = drifted.unknown.iter().map(|appointment| {
+        let name = appointment.id.name(appointment.provider);
+        format!("{name}  in a zone that is not in the zone data  {}\n", appointment.time_zone)
+    });
+    let (found, checked, zones) = (drifted.found.len(), drifted.checked, &drifted.zone_data);
     let sum = format!("{found} of {checked} upcoming appointments drifted (IANA {zones})\n");
-    print(&(lines.collect::<String>() + &sum))
+    print(&(lines.chain(unknown).collect::<String>() + &sum))
 }
 
 fn forget_audit(settings: SettingsArgs, before: NaiveDate) -> Result<(), Failure> {

@@ -16,13 +16,17 @@ const SAME_WISH: Duration = Duration::from_millis(100);
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Received and not looked at: a write beyond `RLIMIT_FSIZE` fails then, and does not end the process.
+    _file_size: Signal,
 }
 
 impl Signals {
     /// From now on they do not end the process by themselves.
     pub(crate) fn new() -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        let interrupt = signal(SignalKind::interrupt())?;
+        let file_size = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self { terminate, interrupt, _file_size: signal(file_size)? })
     }
 
     /// One of them.

@@ -1,6 +1,6 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
 //! tokens were ended and which keys there are, replace old keys, write down which API keys were used, send
-//! letters, end erasures, forget what is old. Each in a
+//! letters, end erasures, forget what is old, follow the zone data. Each in a
 //! loop of its own, so that none waits for another.
 
 use std::time::Duration;
@@ -10,14 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
-        emails, guessing, second_factor, service::Accounts, services::service::ServiceAccounts,
-        sessions, signing::service::SigningKeys,
+        service::Accounts, services::service::ServiceAccounts, signing::service::SigningKeys,
     },
     app::{Error, operator_text},
+    forgetting::forget_all,
     grpc::health::{self, Health},
     kernel::fault::{Fault, Reason},
-    mail::{self, service::Mail},
-    storage::{self, Deadline, Store, UnitOfWork},
+    mail::service::Mail,
+    storage::{self, Deadline, Store, forget::Backlog},
+    zone_sources::watch::Watch,
 };
 
 /// How often to try again while the database cannot be reached at the start.
@@ -47,6 +48,7 @@ pub(crate) async fn follow(
     store: Store,
     accounts: Accounts,
     health: Health,
+    watch: Watch,
     migrate: bool,
     stop: CancellationToken,
 ) -> Result<(), Error> {
@@ -57,10 +59,11 @@ pub(crate) async fn follow(
             follow_readiness(&store, &accounts, &health, migrate, &established),
             follow_tokens(&accounts),
             rotate_keys(&accounts.signing),
-            forget_old(&store, &accounts),
+            forget_old(&store, &accounts, &stop),
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
             carry_erasures_through(&accounts),
+            watch.follow(),
         )?;
         Ok(())
     };
@@ -70,7 +73,7 @@ pub(crate) async fn follow(
     }
 }
 
-/// Ready is: the schema is current, the database answers, and it is known which tokens were ended and
+/// Ready is: the schema is current, the database answers and acknowledges commits, and it is known which tokens were ended and
 /// which key signs.
 async fn follow_readiness(
     store: &Store,
@@ -85,7 +88,7 @@ async fn follow_readiness(
     let tokens = &accounts.tokens;
     let (mut was_ready, mut was_ever_ready) = (false, false);
     loop {
-        let looked = store.ready().await;
+        let looked = store.probe().await;
         let signs = tokens.keys().signing.is_some();
         let ready = looked.is_ok() && tokens.is_trusted() && signs;
         if ready != was_ready {
@@ -148,24 +151,16 @@ async fn rotate_keys(signing: &SigningKeys) -> Result<(), Error> {
     }
 }
 
-/// Once an hour. A failure costs nothing but disk space until the next time.
-async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
+/// Once an hour, batch by batch. A failure costs nothing but disk space until the next time.
+async fn forget_old(
+    store: &Store,
+    accounts: &Accounts,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let backlog = Backlog::default();
     loop {
         tokio::time::sleep(FORGET).await;
-        let now = accounts.ambient.now();
-        forget(store, "requests", storage::request::Forget { now }).await;
-        forget(store, "sessions", sessions::store::Forget { now }).await;
-        forget(store, "letters", mail::store::Forget { now }).await;
-        forget(store, "codes", emails::store::Forget { now }).await;
-        forget(store, "enrolments", second_factor::store::Forget { now }).await;
-        forget(store, "attempts", guessing::store::Forget { now }).await;
-    }
-}
-
-async fn forget(store: &Store, what: &str, unit: impl UnitOfWork<Output = u64>) {
-    match store.run(Deadline::after(BACKGROUND), unit).await {
-        Ok(forgotten) => tracing::info!(what, forgotten, "forgot what is old"),
-        Err(fault) => tracing::warn!(what, %fault, "forgetting what is old"),
+        forget_all(store, accounts.ambient.now(), &backlog, stop).await;
     }
 }
 

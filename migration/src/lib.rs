@@ -24,6 +24,10 @@ mod m0012_service_accounts;
 mod m0013_erasures;
 mod m0014_recovery_keys;
 mod m0015_audit_calls;
+mod m0016_health_probes;
+mod m0017_zone_data;
+mod m0018_stamps;
+mod m0019_forgetting;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -48,6 +52,10 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_erasures::Migration),
             Box::new(m0014_recovery_keys::Migration),
             Box::new(m0015_audit_calls::Migration),
+            Box::new(m0016_health_probes::Migration),
+            Box::new(m0017_zone_data::Migration),
+            Box::new(m0018_stamps::Migration),
+            Box::new(m0019_forgetting::Migration),
         ]
     }
 }

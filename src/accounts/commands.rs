@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -18,7 +17,9 @@ use crate::{
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
+        stamp::Revision,
         time::Instant,
+        zone::Zone,
     },
     mail::{self, Letter},
     schedule::{self, Schedule},
@@ -48,29 +49,29 @@ impl UnitOfWork for SignUp {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let user = &self.account.user;
-        let now = user.created_at;
-        open(tx, &self.account, &self.schedule, &self.witness).await?;
+        let now = self.account.user.created_at;
+        let user = open(tx, self.account.clone(), &self.schedule, &self.witness).await?;
         if let Some((code, letter)) = &self.verification {
             emails::store::insert(tx, code).await?;
             mail::store::insert(tx, [letter]).await?;
         }
-        self.once.keep(tx, user.id.0, user.version, user, now).await?;
-        Ok(user.clone())
+        self.once.keep(tx, user.id.0, user.version, &user, now).await?;
+        Ok(user)
     }
 }
 
 /// Makes an account, with the schedule of the provider that it may be. `EMAIL_TAKEN` when there is one with
-/// its address.
+/// its address. Gives it as it is stored.
 pub(in crate::accounts) async fn open(
     tx: &Tx,
-    account: &Account,
+    mut account: Account,
     schedule: &Arc<Schedule>,
     witness: &Witness,
-) -> Result<(), Fault> {
-    let user = &account.user;
-    let now = user.created_at;
-    store::insert(tx, account).await?;
+) -> Result<User, Fault> {
+    let now = account.user.created_at;
+    account.user.stamp = tx.stamp();
+    store::insert(tx, &account).await?;
+    let user = account.user;
     // Nobody else can hold the new account: the address is what two sign-ups meet at.
     let detail = json!({ "role": user.role.word() });
     audit::store::record(
@@ -78,12 +79,12 @@ pub(in crate::accounts) async fn open(
         witness.of(audit::Act::AccountCreated, Some(user.id), None, detail.clone()),
     )
     .await?;
-    store::record(tx, user, Kind::SignedUp, witness.actor, now, detail).await?;
+    store::record(tx, &user, Kind::SignedUp, witness.actor, now, detail).await?;
     if let Some(provider) = user.provider() {
         let name = &user.display_name;
         schedule::commands::open(tx, provider, name, schedule, Some(user.id), now).await?;
     }
-    Ok(())
+    Ok(user)
 }
 
 /// Changes one's own name or zone.
@@ -94,9 +95,9 @@ pub struct UpdateProfile {
     /// The new name, if it changes.
     pub display_name: Option<String>,
     /// The new zone, if it changes.
-    pub time_zone: Option<Tz>,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    pub time_zone: Option<Zone>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -153,7 +154,8 @@ impl UnitOfWork for ChangePassword {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let (mut account, earlier) = begin(tx, self.user, &self.once, None).await?;
-        let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
+        let least = account.next_generation(self.witness.now);
+        let ended = Ended { least, kept: Some(self.session) };
         if let Some(earlier) = earlier {
             return Ok((earlier, Ended { least: account.token_generation, ..ended }));
         }
@@ -250,8 +252,8 @@ pub struct ChangeAccount {
     /// The schedule to begin with, when the account becomes a provider that can be booked for the
     /// first time.
     pub schedule: Arc<Schedule>,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -304,8 +306,8 @@ impl UnitOfWork for ChangeAccount {
             schedule::commands::open(tx, provider, name, &zoned, Some(admin), now).await?;
         }
         // Who is let in again has no tokens that could still be good.
-        let ended =
-            (kind != Kind::Enabled).then_some(Ended { least: present.least + 1, kept: None });
+        let ended = (kind != Kind::Enabled)
+            .then(|| Ended { least: account.next_generation(now), kept: None });
         let audited = Some((audited, &self.witness));
         let act = Act { kind, actor: admin, detail, ended, audited };
         let user = finish(tx, account, act, &self.once, now).await?;
@@ -318,7 +320,7 @@ async fn begin(
     tx: &Tx,
     user: UserId,
     once: &Once,
-    expected: Option<i64>,
+    expected: Option<Revision>,
 ) -> Result<(Account, Option<User>), Fault> {
     let account = store::lock(tx, user).await?;
     resume(tx, account, user, once, expected).await
@@ -330,13 +332,13 @@ pub(super) async fn resume(
     account: Option<Account>,
     user: UserId,
     once: &Once,
-    expected: Option<i64>,
+    expected: Option<Revision>,
 ) -> Result<(Account, Option<User>), Fault> {
     let account = account.ok_or_else(|| Fault::not_found(user.name()))?;
     if let Some((earlier, _)) = once.earlier(tx).await? {
         return Ok((account, Some(earlier)));
     }
-    if expected.is_some_and(|version| version != account.user.version) {
+    if expected.is_some_and(|seen| seen != account.user.revision()) {
         return Err(Fault::stale());
     }
     Ok((account, None))
@@ -361,6 +363,7 @@ pub(in crate::accounts) async fn finish(
     now: Instant,
 ) -> Result<User, Fault> {
     account.user.version += 1;
+    account.user.stamp = tx.stamp();
     account.user.updated_at = now;
     store::update(tx, &account, act.ended.map(|ended| (ended, now))).await?;
     let user = account.user;

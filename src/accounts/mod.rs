@@ -16,14 +16,15 @@ pub mod sessions;
 pub mod signing;
 pub mod store;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Role, email::Email},
     kernel::{
         id::{ProviderId, UserId},
+        stamp::{Revision, Stamp},
         time::Instant,
+        zone::Zone,
     },
 };
 
@@ -45,11 +46,14 @@ pub struct User {
     /// What it may do.
     pub role: Role,
     /// The zone in which this person reads times.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// Whether it is shut out.
     pub disabled: bool,
     /// The number of the last event of this account.
     pub version: i64,
+    /// Of the write that made this version.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// When it was made.
     pub created_at: Instant,
     /// When it was last changed.
@@ -57,6 +61,11 @@ pub struct User {
 }
 
 impl User {
+    /// Which state of it this is.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
+
     /// The provider that this user is, if it is one now.
     pub fn provider(&self) -> Option<ProviderId> {
         (self.role == Role::Provider).then(|| self.id.as_provider())

@@ -3,7 +3,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use secrecy::SecretString;
 use uuid::Uuid;
 
@@ -35,12 +34,14 @@ use crate::{
         ambient::Ambient,
         fault::{Fault, Reason, Violations},
         id::UserId,
+        stamp::{Revision, Stamp},
         time::Instant,
+        zone::Zone,
     },
     mail::service::Mail,
     schedule::Schedule,
     storage::{
-        Deadline, Query, Snapshot, Store,
+        Deadline, Query, Snapshot, Store, notice,
         request::{Earlier, Once},
     },
 };
@@ -97,7 +98,7 @@ pub struct NewUser {
     /// The role.
     pub role: Role,
     /// The zone.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
 }
 
 impl Accounts {
@@ -154,6 +155,7 @@ impl Accounts {
             time_zone: new.time_zone,
             disabled: false,
             version: 1,
+            stamp: Stamp::default(),
             created_at: now,
             updated_at: now,
         };
@@ -235,8 +237,8 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         display_name: Option<String>,
-        time_zone: Option<Tz>,
-        expected: Option<i64>,
+        time_zone: Option<Zone>,
+        expected: Option<Revision>,
         once: Once,
     ) -> Result<User, Fault> {
         let now = self.ambient.now();
@@ -311,7 +313,7 @@ impl Accounts {
         deadline: Deadline,
         permit: ChangeUser,
         change: Change,
-        expected: Option<i64>,
+        expected: Option<Revision>,
         once: Once,
         origin: Origin,
     ) -> Result<User, Fault> {
@@ -329,8 +331,11 @@ impl Accounts {
     pub async fn follow_ended_tokens(&self) -> Result<(), Fault> {
         let now = self.ambient.now();
         let since = now - self.tokens.longest_life() - LEEWAY - SKEW;
+        let mark = self.tokens.mark();
         let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
-        self.tokens.refresh_ended(&ended, &sessions, since, now);
+        if self.tokens.refresh_ended(&ended, &sessions, (since, now), mark) {
+            notice::went_back("ended tokens");
+        }
         self.signing.take_over(&keys, now);
         self.services.follow().await
     }
@@ -386,7 +391,7 @@ impl Query for List {
 struct EndedSince(Instant, Instant);
 
 impl Query for EndedSince {
-    type Output = (HashMap<UserId, Ended>, Vec<Uuid>, Vec<StoredKey>);
+    type Output = (HashMap<UserId, (Ended, Instant)>, Vec<Uuid>, Vec<StoredKey>);
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         let users = store::ended_since(at, self.0).await?;

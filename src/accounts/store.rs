@@ -15,9 +15,10 @@ use crate::{
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
+        stamp::Stamp,
         time::Instant,
+        zone::Zone,
     },
-    schedule::parse_zone,
     storage::{
         Engine, Session, Tx,
         engine::{self, Constraint},
@@ -34,6 +35,14 @@ pub struct Account {
     pub password_hash: String,
     /// Tokens of an earlier generation are no longer accepted.
     pub token_generation: i64,
+}
+
+impl Account {
+    /// The generation whose tokens are accepted once those before `now` are ended: later than any before, also
+    /// than those that a failover or a restore took out of the database and that are still in tokens.
+    pub fn next_generation(&self, now: Instant) -> i64 {
+        (self.token_generation + 1).max(now.timestamp_micros())
+    }
 }
 
 impl std::fmt::Debug for Account {
@@ -156,24 +165,26 @@ pub async fn list(at: &impl Session, after: Option<Uuid>, limit: u64) -> Result<
     rows.into_iter().map(|row| Ok(account(row)?.user)).collect()
 }
 
-/// Whose tokens were ended since then, and what is still accepted from them.
+/// Whose tokens were ended since then, what is still accepted from them, and when that was.
 pub async fn ended_since(
     at: &impl Session,
     since: Instant,
-) -> Result<HashMap<UserId, Ended>, Fault> {
-    let rows: Vec<(Uuid, i64, Option<Uuid>)> = users::Entity::find()
+) -> Result<HashMap<UserId, (Ended, Instant)>, Fault> {
+    let rows: Vec<(Uuid, i64, Option<Uuid>, Instant)> = users::Entity::find()
         .select_only()
         .columns([
             users::Column::UserId,
             users::Column::TokenGeneration,
             users::Column::KeptSession,
+            users::Column::TokensEndedAt,
         ])
         .filter(users::Column::TokensEndedAt.gte(since))
         .into_tuple()
         .all(at.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    Ok(rows.into_iter().map(|(user, least, kept)| (UserId(user), Ended { least, kept })).collect())
+    let ended = |(user, least, kept, at)| (UserId(user), (Ended { least, kept }, at));
+    Ok(rows.into_iter().map(ended).collect())
 }
 
 /// Adds an account. `EMAIL_TAKEN` when there is one with this address.
@@ -298,6 +309,7 @@ fn active(account: &Account) -> users::ActiveModel {
         disabled: Set(user.disabled),
         token_generation: Set(account.token_generation),
         version: Set(user.version),
+        stamp: Set(user.stamp.0),
         updated_at: Set(user.updated_at),
         ..Default::default()
     }
@@ -313,9 +325,10 @@ fn account(row: users::Model) -> Result<Account, Fault> {
             email: Email::stored(row.email),
             email_verified_at: row.email_verified_at,
             role: Role::parse(&row.role).ok_or_else(|| senseless("unknown role"))?,
-            time_zone: parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
+            time_zone: Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
             disabled: row.disabled,
             version: row.version,
+            stamp: Stamp(row.stamp),
             created_at: row.created_at,
             updated_at: row.updated_at,
         },

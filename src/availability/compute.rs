@@ -7,7 +7,7 @@ use chrono::{NaiveDate, TimeDelta};
 use super::{Asked, Load, Time, monday};
 use crate::{
     kernel::time::{Instant, Interval, IntervalSet, ceil_to_second},
-    schedule::expand::local_date,
+    schedule::expand::{local_date, local_day},
 };
 
 /// What is open of a range from now on, and neither claimed nor taken away.
@@ -28,96 +28,89 @@ pub fn open(time: &Time, range: Interval) -> IntervalSet {
     windows.subtract(&away)
 }
 
-/// The slots that start in the future and lie in the range, in time order, at most so many.
+/// The slots that start in the future and lie in the range, in time order, each found when it is asked for.
 ///
 /// Starts are on each window's grid, `window.start + offset + k × step` in elapsed time, before the
 /// window's end: claims, time off and closures hide slots and never shift the grid. A slot lies in open
 /// time, and may run on into a window that touches its own; its buffers may reach out of the windows,
 /// but into no claim. Notice and horizon bound its start, limits what is booked on its day and week.
-pub fn slots(
-    time: &Time,
-    asked: &Asked,
-    range: Interval,
-    now: Instant,
-    most: usize,
-) -> Vec<Interval> {
-    let Some(starts) = starts(time, asked, range, now) else { return Vec::new() };
-    let open = open(time, range);
-    let mut limits = Ledger::new(time, asked);
-    let mut slots = Vec::new();
-    let mut pieces = open.as_slice();
-    let mut last = None;
-    for window in &time.windows {
-        // Where windows overlap, a later one may begin before an earlier one's last slots.
-        if slots.len() >= most && last.is_some_and(|last| window.start() > last) {
-            break;
-        }
-        // Starts of windows ascend, so what ends before this one is of no use to the next.
-        while let Some((piece, later)) = pieces.split_first()
-            && piece.end() <= window.start()
-        {
-            pieces = later;
-        }
-        let before = slots.len();
-        for piece in pieces.iter().take_while(|piece| piece.start() < window.end()) {
-            let walk =
-                Walk { time, asked, window, piece, starts, most: before.saturating_add(most) };
-            walk.push(&mut slots, &mut limits);
-        }
-        last = slots.last().map(Interval::start).max(last);
-    }
-    // Only windows that overlap break the order; a sorted list costs one pass.
-    slots.sort_unstable();
-    slots.dedup();
-    slots.truncate(most);
-    slots
-}
-
-/// The instants at which a slot may start, if any.
-fn starts(time: &Time, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
-    let after_now = ceil_to_second(now.checked_add_signed(TimeDelta::nanoseconds(1))?);
-    let noticed = ceil_to_second(now.checked_add_signed(asked.notice)?);
-    let from = range.start().max(after_now).max(noticed);
-    let starts = Interval::new(from, range.end())?;
-    match asked.bounds(time.zone, now) {
-        None => Some(starts),
-        Some(bounds) => starts.intersect(&bounds?),
+pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant) -> Upcoming<'a> {
+    let starts = starts(time, asked, range, now);
+    Upcoming {
+        time,
+        asked,
+        open: starts.map(|_| open(time, range)).unwrap_or_default(),
+        windows: if starts.is_some() { &time.windows } else { &[] },
+        starts,
+        limits: Ledger::new(time, asked),
+        begun: Vec::new(),
+        last: None,
     }
 }
 
-/// The way along one window's grid through one piece of open time.
-struct Walk<'a> {
+/// The slots of one provider, found one after the other.
+pub struct Upcoming<'a> {
     time: &'a Time,
     asked: &'a Asked,
-    window: &'a Interval,
-    piece: &'a Interval,
-    starts: Interval,
-    most: usize,
+    open: IntervalSet,
+    /// When a slot may start, if ever.
+    starts: Option<Interval>,
+    limits: Ledger<'a>,
+    /// The windows that were not looked into yet.
+    windows: &'a [Interval],
+    /// Those that were, each with its next slot: more than one only where windows overlap.
+    begun: Vec<(Interval, &'a Interval)>,
+    /// The start of the slot that was found last.
+    last: Option<Instant>,
 }
 
-impl Walk<'_> {
-    fn push(&self, slots: &mut Vec<Interval>, limits: &mut Ledger) {
-        let asked = self.asked;
-        let mut next = self.on_grid(self.piece.start().max(self.starts.start()));
-        while let Some(start) = next
-            && start < self.window.end()
-            && start < self.starts.end()
-            && slots.len() < self.most
-            && let Some(end) = start.checked_add_signed(asked.duration)
-            && end <= self.piece.end()
-            // None is empty, so a duration of zero or less gives no slots.
-            && let Some(slot) = Interval::new(start, end)
+impl Upcoming<'_> {
+    /// The same, and no slot that starts at or after this.
+    #[must_use]
+    pub fn until(mut self, end: Instant) -> Self {
+        self.starts =
+            self.starts.and_then(|starts| Interval::new(starts.start(), starts.end().min(end)));
+        self
+    }
+
+    /// Looks into the windows in which the next slot may be.
+    fn begin_windows(&mut self, starts: Interval) {
+        while let Some((window, later)) = self.windows.split_first()
+            && window.start() < starts.end()
+            && self.begun.iter().all(|(slot, _)| window.start() <= slot.start())
         {
-            if let Some(claim) = self.claimed(&asked.claim(slot)) {
-                let behind = claim.end().checked_add_signed(asked.buffer_before);
-                next = behind.and_then(|from| self.on_grid(from));
-            } else {
-                if limits.has_room(slot) {
-                    slots.push(slot);
-                }
-                next = start.checked_add_signed(asked.step);
+            self.windows = later;
+            let slot = self.first(window, starts, starts.start());
+            self.begun.extend(slot.map(|slot| (slot, window)));
+        }
+    }
+
+    /// The first slot on a window's grid that starts from this instant on.
+    fn first(&self, window: &Interval, starts: Interval, from: Instant) -> Option<Interval> {
+        let asked = self.asked;
+        let from = from.max(window.start());
+        let pieces = self.open.ending_after(from).iter();
+        for piece in pieces.take_while(|piece| piece.start() < window.end()) {
+            let mut next = self.on_grid(window, piece.start().max(from));
+            while let Some(start) = next
+                && start < window.end()
+                && start < starts.end()
+                && let Some(end) = start.checked_add_signed(asked.duration)
+                && end <= piece.end()
+                // None is empty, so a duration of zero or less gives no slots.
+                && let Some(slot) = Interval::new(start, end)
+            {
+                let later = if let Some(claim) = self.claimed(&asked.claim(slot)) {
+                    claim.end().checked_add_signed(asked.buffer_before)
+                } else if let Some(end) = self.limits.full_until(slot) {
+                    Some(end)
+                } else {
+                    return Some(slot);
+                };
+                next = later.and_then(|from| self.on_grid(window, from));
             }
         }
+        None
     }
 
     /// The first claim in the way.
@@ -128,9 +121,9 @@ impl Walk<'_> {
         claims.get(at).filter(|claim| claim.start() < wanted.end()).copied()
     }
 
-    /// The first instant of the grid from this one on; it may lie past the window's end.
-    fn on_grid(&self, from: Instant) -> Option<Instant> {
-        let first = self.window.start().checked_add_signed(self.asked.offset)?;
+    /// The first instant of a window's grid from this one on; it may lie past the window's end.
+    fn on_grid(&self, window: &Interval, from: Instant) -> Option<Instant> {
+        let first = window.start().checked_add_signed(self.asked.offset)?;
         let behind = ceil_to_second(from).signed_duration_since(first).num_seconds();
         if behind <= 0 {
             return Some(first);
@@ -139,6 +132,39 @@ impl Walk<'_> {
         let past = behind.checked_rem(step)?;
         let ahead = if past == 0 { behind } else { behind.checked_add(step - past)? };
         first.checked_add_signed(TimeDelta::try_seconds(ahead)?)
+    }
+}
+
+impl Iterator for Upcoming<'_> {
+    type Item = Interval;
+
+    fn next(&mut self) -> Option<Interval> {
+        let starts = self.starts?;
+        loop {
+            self.begin_windows(starts);
+            let first = self.begun.iter().enumerate().min_by_key(|(_, (slot, _))| slot.start());
+            let place = first?.0;
+            let (slot, window) = self.begun.swap_remove(place);
+            let later = slot.start().checked_add_signed(self.asked.step);
+            let next = later.and_then(|from| self.first(window, starts, from));
+            self.begun.extend(next.map(|next| (next, window)));
+            // The grids of windows that overlap may meet.
+            if self.last.replace(slot.start()) != Some(slot.start()) {
+                return Some(slot);
+            }
+        }
+    }
+}
+
+/// The instants at which a slot may start, if any.
+fn starts(time: &Time, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
+    let after_now = ceil_to_second(now.checked_add_signed(TimeDelta::nanoseconds(1))?);
+    let noticed = ceil_to_second(now.checked_add_signed(asked.notice)?);
+    let from = range.start().max(after_now).max(noticed);
+    let starts = Interval::new(from, range.end())?;
+    match asked.bounds(&time.zone, now) {
+        None => Some(starts),
+        Some(bounds) => starts.intersect(&bounds?),
     }
 }
 
@@ -164,7 +190,7 @@ impl<'a> Ledger<'a> {
         let mut ledger = Self { time, asked, days: HashMap::new(), weeks: HashMap::new() };
         if asked.limits.limit_providers() {
             for counted in &time.counted {
-                if let Some(date) = local_date(time.zone, counted.start()) {
+                if let Some(date) = local_date(&time.zone, counted.start()) {
                     for (key, loads) in
                         [(date, &mut ledger.days), (monday(date), &mut ledger.weeks)]
                     {
@@ -183,7 +209,7 @@ impl<'a> Ledger<'a> {
         if !limits.limit_providers() {
             return (true, true);
         }
-        let Some(date) = local_date(self.time.zone, slot.start()) else { return (false, false) };
+        let Some(date) = local_date(&self.time.zone, slot.start()) else { return (false, false) };
         let with = |load: Option<&Load>| load.copied().unwrap_or_default().and(slot.duration());
         let day = with(self.days.get(&date));
         let week = with(self.weeks.get(&monday(date)));
@@ -193,11 +219,21 @@ impl<'a> Ledger<'a> {
         )
     }
 
-    fn has_room(&self, slot: Interval) -> bool {
-        self.room(slot) == (true, true)
+    /// Where there is no room for this one, until when there is none for any that starts later.
+    fn full_until(&self, slot: Interval) -> Option<Instant> {
+        if self.room(slot) == (true, true) {
+            return None;
+        }
+        let start = slot.start();
+        let zone = &self.time.zone;
+        // All that start on the same date have the same day and week.
+        let day = local_date(zone, start).and_then(|date| local_day(zone, date));
+        let end = day.map(|day| day.end()).filter(|end| *end > start);
+        // Where clocks go back over midnight a date comes a second time.
+        end.or_else(|| start.checked_add_signed(self.asked.step)).or(Some(Instant::MAX_UTC))
     }
 }
 
 #[cfg(test)]
 #[path = "compute_tests.rs"]
-mod tests;
+pub(super) mod tests;

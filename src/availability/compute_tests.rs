@@ -6,9 +6,120 @@ use super::*;
 use crate::availability::{Availability, explain};
 use crate::catalogue::{Horizon, Limits};
 use crate::kernel::time::tests::{at, cases, span};
+use crate::kernel::zone::ZoneData;
 use crate::schedule::expand::local_days;
-use crate::schedule::expand::tests::{daily, model_windows, place, weekly_hours, zone};
+use crate::schedule::expand::tests::{
+    daily, model_windows, named as zone, place, rules, weekly_hours,
+};
 use crate::schedule::{Schedule, WeeklyHours};
+
+/// All slots by the plain computation: every window's grid whole, sorted, cut.
+pub(in crate::availability) fn plain(
+    time: &Time,
+    asked: &Asked,
+    range: Interval,
+    now: Instant,
+    most: usize,
+) -> Vec<Interval> {
+    let Some(starts) = super::starts(time, asked, range, now) else { return Vec::new() };
+    let open = open(time, range);
+    let limits = Ledger::new(time, asked);
+    let mut slots = Vec::new();
+    let mut pieces = open.as_slice();
+    let mut last = None;
+    for window in &time.windows {
+        // Where windows overlap, a later one may begin before an earlier one's last slots.
+        if slots.len() >= most && last.is_some_and(|last| window.start() > last) {
+            break;
+        }
+        // Starts of windows ascend, so what ends before this one is of no use to the next.
+        while let Some((piece, later)) = pieces.split_first()
+            && piece.end() <= window.start()
+        {
+            pieces = later;
+        }
+        let before = slots.len();
+        for piece in pieces.iter().take_while(|piece| piece.start() < window.end()) {
+            let walk =
+                PlainWalk { time, asked, window, piece, starts, most: before.saturating_add(most) };
+            walk.push(&mut slots, &limits);
+        }
+        last = slots.last().map(Interval::start).max(last);
+    }
+    // Only windows that overlap break the order; a sorted list costs one pass.
+    slots.sort_unstable();
+    slots.dedup();
+    slots.truncate(most);
+    slots
+}
+
+/// The way along one window's grid through one piece of open time.
+struct PlainWalk<'a> {
+    time: &'a Time,
+    asked: &'a Asked,
+    window: &'a Interval,
+    piece: &'a Interval,
+    starts: Interval,
+    most: usize,
+}
+
+impl PlainWalk<'_> {
+    fn push(&self, slots: &mut Vec<Interval>, limits: &Ledger) {
+        let asked = self.asked;
+        let mut next = self.on_grid(self.piece.start().max(self.starts.start()));
+        while let Some(start) = next
+            && start < self.window.end()
+            && start < self.starts.end()
+            && slots.len() < self.most
+            && let Some(end) = start.checked_add_signed(asked.duration)
+            && end <= self.piece.end()
+            // None is empty, so a duration of zero or less gives no slots.
+            && let Some(slot) = Interval::new(start, end)
+        {
+            if let Some(claim) = self.claimed(&asked.claim(slot)) {
+                let behind = claim.end().checked_add_signed(asked.buffer_before);
+                next = behind.and_then(|from| self.on_grid(from));
+            } else {
+                if limits.room(slot) == (true, true) {
+                    slots.push(slot);
+                }
+                next = start.checked_add_signed(asked.step);
+            }
+        }
+    }
+
+    /// The first claim in the way.
+    fn claimed(&self, wanted: &Interval) -> Option<Interval> {
+        let claims = &self.time.claims;
+        // They do not overlap, so their ends ascend as their starts do.
+        let at = claims.partition_point(|claim| claim.end() <= wanted.start());
+        claims.get(at).filter(|claim| claim.start() < wanted.end()).copied()
+    }
+
+    /// The first instant of the grid from this one on; it may lie past the window's end.
+    fn on_grid(&self, from: Instant) -> Option<Instant> {
+        let first = self.window.start().checked_add_signed(self.asked.offset)?;
+        let behind = ceil_to_second(from).signed_duration_since(first).num_seconds();
+        if behind <= 0 {
+            return Some(first);
+        }
+        let step = self.asked.step.num_seconds();
+        let past = behind.checked_rem(step)?;
+        let ahead = if past == 0 { behind } else { behind.checked_add(step - past)? };
+        first.checked_add_signed(TimeDelta::try_seconds(ahead)?)
+    }
+}
+
+/// The first so many slots.
+fn first_slots(
+    time: &Time,
+    asked: &Asked,
+    range: Interval,
+    now: Instant,
+    most: usize,
+) -> Vec<Interval> {
+    slots(time, asked, range, now).take(most).collect()
+}
 
 /// What a caller wants to know.
 #[derive(Clone, Copy)]
@@ -21,15 +132,15 @@ struct Query {
 /// Free time and slots of bare intervals.
 fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
     let time = Time {
-        zone: schedule.zone(),
-        windows: schedule.windows(query.range),
+        zone: rules(schedule.zone()),
+        windows: schedule.windows(&ZoneData::bundled(), query.range).unwrap(),
         claims: claims.clone().into(),
         ..Time::default()
     };
     let asked = Asked::interval(query.duration, schedule.slot());
     Availability {
         free: free(&time, query.range, query.now).into(),
-        slots: slots(&time, &asked, query.range, query.now, usize::MAX),
+        slots: first_slots(&time, &asked, query.range, query.now, usize::MAX),
     }
 }
 
@@ -66,13 +177,13 @@ proptest! {
             Interval::new(start, start + minutes(length)).unwrap()
         }).collect();
         let now = range.start() + TimeDelta::seconds(now) + TimeDelta::nanoseconds(fraction);
-        let schedule = Schedule::new(zone, hours, minutes(slot), minutes(24 * 60)).unwrap();
+        let schedule = Schedule::new(zone.zone(), hours, minutes(slot), minutes(24 * 60)).unwrap();
         let query = Query { range, duration: minutes(duration), now };
         let set = claims.iter().copied().collect();
         let Availability { free, slots } = availability(&schedule, &set, &query);
 
         // What callers rely on.
-        let windows = model_windows(schedule.hours().weekly(), zone, range);
+        let windows = model_windows(schedule.hours().weekly(), &zone, range);
         for slot in &slots {
             prop_assert_eq!(slot.duration(), query.duration);
             prop_assert!(slot.start() > now && slot.start().timestamp_subsec_nanos() == 0);
@@ -118,7 +229,7 @@ proptest! {
     fn a_claim_only_takes((zone, range) in place(), hours in weekly_hours(), n in 0..4000i64) {
         let start = range.start() + TimeDelta::seconds(n * 61);
         let claim = Interval::new(start, start + minutes(50)).unwrap();
-        let schedule = Schedule::new(zone, hours, minutes(15), minutes(60)).unwrap();
+        let schedule = Schedule::new(zone.zone(), hours, minutes(15), minutes(60)).unwrap();
         let now = range.start() - minutes(1);
         let query = Query { range, duration: minutes(45), now };
         let before = availability(&schedule, &IntervalSet::default(), &query).slots;
@@ -132,7 +243,8 @@ proptest! {
 fn starts(schedule: &Schedule, claims: &[Interval], query: &Query) -> Vec<String> {
     let claims = claims.iter().copied().collect();
     let slots = availability(schedule, &claims, query).slots;
-    let wall = |slot: &Interval| slot.start().with_timezone(&schedule.zone());
+    let zone = rules(schedule.zone());
+    let wall = |slot: &Interval| zone.wall(slot.start()).unwrap();
     slots.iter().map(|slot| wall(slot).format("%H:%M %Z").to_string()).collect()
 }
 
@@ -228,7 +340,7 @@ fn no_duration_no_slots() {
 }
 
 /// Intervals of so many minutes' distance and length, from an origin, disjoint.
-fn chain(origin: Instant, parts: &[(i64, i64)]) -> Vec<Interval> {
+pub(in crate::availability) fn chain(origin: Instant, parts: &[(i64, i64)]) -> Vec<Interval> {
     let mut from = origin;
     let step = |(gap, length): &(i64, i64)| {
         let start = from + minutes(*gap);
@@ -238,7 +350,7 @@ fn chain(origin: Instant, parts: &[(i64, i64)]) -> Vec<Interval> {
     parts.iter().map(step).collect()
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+pub(in crate::availability) fn asked() -> impl Strategy<Value = Asked> {
     let lengths = (1..=24i64, 0..=6i64, 0..=6i64, 1..=18i64, 0..=17i64, 0..=3000i64);
     let horizon = prop::option::of((0..4u32).prop_map(Horizon::RollingDays));
     let most = || prop::option::of(1..6u32);
@@ -282,15 +394,18 @@ proptest! {
     ) {
         let origin = range.start() - minutes(300);
         let time = Time {
-            zone,
-            windows: Schedule::new(zone, hours, minutes(5), minutes(24 * 60)).unwrap().windows(range),
+            zone: zone.clone(),
+            windows: Schedule::new(zone.zone(), hours, minutes(5), minutes(24 * 60))
+                .unwrap()
+                .windows(&ZoneData::bundled(), range)
+                .unwrap(),
             time_off: chain(origin, &away),
             closures: chain(origin, &closed),
             claims: chain(origin, &claims),
             counted: chain(origin - minutes(3000), &counted),
         };
         let now = range.start() + minutes(now) + TimeDelta::nanoseconds(fraction);
-        let offered = slots(&time, &asked, range, now, usize::MAX);
+        let offered = first_slots(&time, &asked, range, now, usize::MAX);
         prop_assert!(offered.windows(2).all(|pair| pair[0] < pair[1]));
         let mut expected = Vec::new();
         let mut start = range.start();
@@ -308,9 +423,10 @@ proptest! {
         let on_minutes = |slot: &&Interval| (slot.start() - range.start()).num_seconds() % 60 == 0;
         let offered_on_minutes: Vec<_> = offered.iter().filter(on_minutes).copied().collect();
         prop_assert_eq!(&offered_on_minutes, &expected);
+        prop_assert_eq!(&offered, &plain(&time, &asked, range, now, usize::MAX));
         // So many first ones are the same as the first so many.
         for most in [0, 1, 3] {
-            let first = slots(&time, &asked, range, now, most);
+            let first = first_slots(&time, &asked, range, now, most);
             prop_assert_eq!(&first[..], &offered[..most.min(offered.len())]);
         }
     }
@@ -328,8 +444,12 @@ fn the_pause_between_neighbours_is_both_their_buffers() {
     };
     let first = asked.claim(span("2026-01-05T10:00Z", "2026-01-05T10:30Z"));
     assert_eq!(first, span("2026-01-05T09:50Z", "2026-01-05T10:35Z"));
-    let time = Time { windows: schedule.windows(range), claims: vec![first], ..Time::default() };
-    let slots = slots(&time, &asked, range, at("2026-01-01T00:00Z"), usize::MAX);
+    let time = Time {
+        windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
+        claims: vec![first],
+        ..Time::default()
+    };
+    let slots = first_slots(&time, &asked, range, at("2026-01-01T00:00Z"), usize::MAX);
     let starts: Vec<_> = slots.iter().map(|s| s.start().format("%H:%M").to_string()).collect();
     // Buffers may reach out of the window: 09:00 is offered.
     assert_eq!(starts[..4], ["09:00", "09:05", "09:10", "09:15"]);
@@ -348,9 +468,14 @@ fn a_rolling_horizon_is_whole_local_days() {
         horizon: Some(Horizon::RollingDays(1)),
         ..Asked::interval(minutes(60), minutes(60))
     };
-    let time = Time { zone, windows: schedule.unwrap().windows(range), ..Time::default() };
-    let slots = slots(&time, &asked, range, now, usize::MAX);
+    let zone = rules(zone);
+    let time = Time {
+        zone: zone.clone(),
+        windows: schedule.unwrap().windows(&ZoneData::bundled(), range).unwrap(),
+        ..Time::default()
+    };
+    let slots = first_slots(&time, &asked, range, now, usize::MAX);
     assert_eq!(slots.first().unwrap().start(), at("2026-01-06T02:00Z"));
-    let bounds = local_days(zone, now.date_naive(), now.date_naive()).unwrap();
+    let bounds = local_days(&zone, now.date_naive(), now.date_naive()).unwrap();
     assert_eq!(slots.last().unwrap().end(), bounds.end());
 }

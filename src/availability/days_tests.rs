@@ -5,21 +5,23 @@
 use std::fmt::Write as _;
 
 use chrono::{NaiveDate, TimeDelta};
-use chrono_tz::Tz;
 
 use super::{Asked, Time, compute::slots};
 use crate::{
     catalogue::{Horizon, Limits},
-    kernel::time::{
-        Instant, Interval,
-        tests::{at, span},
+    kernel::{
+        time::{
+            Instant, Interval,
+            tests::{at, span},
+        },
+        zone::{ZoneData, ZoneRules},
     },
     schedule::{
         TimeOfDay,
         dates::{DateOverride, DateOverrides, Stay, Stays, TimeWindow},
         expand::{
             local_date, local_day,
-            tests::{daily, date, zone},
+            tests::{daily, date, named as zone, rules},
         },
         hours::Hours,
     },
@@ -63,16 +65,16 @@ impl Page {
 
     /// Draws one date.
     pub(super) fn draw(&self, day: &str) -> String {
-        let (day, zone) = (date(day), self.hours.zone());
-        let mut text = format!("{} {}\n", day.format("%A %Y-%m-%d"), zone.name());
-        let Some(range) = local_day(zone, day) else { return text + "this date was left out" };
-        let _ = writeln!(text, "day      {}", between(zone, day, range));
+        let (day, zone) = (date(day), rules(self.hours.zone()));
+        let mut text = format!("{} {}\n", day.format("%A %Y-%m-%d"), zone.zone());
+        let Some(range) = local_day(&zone, day) else { return text + "this date was left out" };
+        let _ = writeln!(text, "day      {}", between(&zone, day, range));
         let in_range = |all: &[Interval]| -> Vec<Interval> {
             all.iter().filter(|each| each.overlaps(&range)).copied().collect()
         };
         let time = Time {
-            zone,
-            windows: self.hours.windows(range),
+            zone: zone.clone(),
+            windows: self.hours.windows(&ZoneData::bundled(), range).unwrap(),
             time_off: in_range(&self.time_off),
             closures: in_range(&self.closures),
             claims: self.booked.iter().map(|each| self.asked.claim(*each)).collect(),
@@ -85,11 +87,11 @@ impl Page {
             ("claim", &in_range(&time.claims)),
         ] {
             for each in all {
-                let _ = writeln!(text, "{label:8} {}", between(zone, day, *each));
+                let _ = writeln!(text, "{label:8} {}", between(&zone, day, *each));
             }
         }
-        let found = slots(&time, &self.asked, range, self.now, usize::MAX);
-        let starts: Vec<_> = found.iter().map(|slot| slot.start().with_timezone(&zone)).collect();
+        let found = slots(&time, &self.asked, range, self.now).collect::<Vec<_>>();
+        let starts: Vec<_> = found.iter().map(|slot| zone.wall(slot.start()).unwrap()).collect();
         // One line for each offset, so that a change of clocks is seen.
         for same in
             starts.chunk_by(|a, b| a.format("%:z").to_string() == b.format("%:z").to_string())
@@ -111,11 +113,11 @@ impl Page {
 }
 
 /// From when to when, and how long that takes. The weekday is told where it is not the page's.
-fn between(zone: Tz, day: NaiveDate, interval: Interval) -> String {
+fn between(zone: &ZoneRules, day: NaiveDate, interval: Interval) -> String {
     let wall = |instant: Instant| {
         let other = local_date(zone, instant) != Some(day);
         let form = if other { "%H:%M %:z (%a)" } else { "%H:%M %:z" };
-        instant.with_timezone(&zone).format(form).to_string()
+        zone.wall(instant).unwrap().format(form).to_string()
     };
     let minutes = interval.duration().num_minutes();
     let length = match (minutes / 60, minutes % 60) {

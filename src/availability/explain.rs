@@ -71,7 +71,7 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
             format!("it must be booked at least {minutes} minutes before its start"),
         ));
     }
-    if let Some(bounds) = asked.bounds(time.zone, now)
+    if let Some(bounds) = asked.bounds(&time.zone, now)
         && !bounds.is_some_and(|bounds| bounds.contains_instant(start))
     {
         against.push(Exclusion {

@@ -1,10 +1,12 @@
 //! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
-//! This file holds the words; [`compute`] finds slots, [`explain`] says why there is none. What one
-//! offers the other has nothing against, which a property test holds together.
+//! This file holds the words; [`compute`] finds slots, [`merge`] joins those of many providers, [`explain`]
+//! says why there is none. What one offers the other has nothing against, which a property test holds
+//! together.
 
 pub mod compute;
 pub mod explain;
+pub mod merge;
 pub mod service;
 pub mod slots_service;
 pub mod store;
@@ -15,11 +17,13 @@ mod days_tests;
 mod zone_days_tests;
 
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
-use chrono_tz::Tz;
 
 use crate::{
     catalogue::{Horizon, Limits, Terms, minutes},
-    kernel::time::{Instant, Interval},
+    kernel::{
+        time::{Instant, Interval},
+        zone::ZoneRules,
+    },
     schedule::expand::{local_date, local_days},
 };
 
@@ -27,7 +31,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Time {
     /// The zone in which days and weeks are counted.
-    pub zone: Tz,
+    pub zone: ZoneRules,
     /// The open windows that overlap the range, whole: the grid of slots is anchored at their start.
     pub windows: Vec<Interval>,
     /// The provider's time off.
@@ -100,7 +104,7 @@ impl Asked {
     }
 
     /// The instants at which it may start by the horizon, if that sets bounds; `Some(None)` is none.
-    pub fn bounds(&self, zone: Tz, now: Instant) -> Option<Option<Interval>> {
+    pub fn bounds(&self, zone: &ZoneRules, now: Instant) -> Option<Option<Interval>> {
         Some(match self.horizon? {
             Horizon::RollingDays(days) => local_date(zone, now).and_then(|today| {
                 local_days(zone, today, today.checked_add_days(Days::new(days.into()))?)

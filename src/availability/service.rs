@@ -1,23 +1,28 @@
 //! What callers can ask about free time.
 
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
-use chrono_tz::Tz;
 
 use super::{Asked, Availability, Time, compute};
 use crate::{
+    bulkhead::{Bulkhead, Place, Stop},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},
         id::ProviderId,
-        time::Interval,
+        time::{Instant, Interval},
+        zone::{Zone, ZoneData, ZoneRules},
     },
     schedule::{
         expand::local_days,
         provider::Provider,
-        store::claims::{self, WithClaims},
+        store::claims::{self, Found, WithClaims},
     },
     storage::{Deadline, batch::Batch},
 };
+
+/// How many steps of the grid a range has that is answered at once, without waiting for other such
+/// questions: a month of half hours.
+const FEW_SLOTS: i64 = 2_000;
 
 /// The most days that one question may span.
 pub const LONGEST_SPAN: i64 = 62;
@@ -27,6 +32,8 @@ pub const LONGEST_SPAN: i64 = 62;
 pub struct Availabilities {
     /// Providers and their claims, asked for together.
     pub claims: Batch<WithClaims>,
+    /// Where long answers wait for one another.
+    pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
 }
@@ -41,7 +48,7 @@ pub struct Question {
     /// The last local date, itself included.
     pub last: NaiveDate,
     /// The zone in which the dates are meant, if not the provider's.
-    pub zone: Option<Tz>,
+    pub zone: Option<Zone>,
     /// The length of the slots, if not the provider's; positive, in whole minutes.
     pub duration: Option<TimeDelta>,
 }
@@ -52,17 +59,23 @@ pub struct Answer {
     /// Free intervals and slots.
     pub availability: Availability,
     /// The zone.
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 impl Availabilities {
-    /// Public: what is free, from now on.
-    pub async fn ask(&self, deadline: Deadline, question: Question) -> Result<Answer, Fault> {
+    /// Public: what is free, from now on, as `finish` makes an answer of it. Where that is much, other such
+    /// questions are waited for; the answer then has a place to keep until it is sent.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        question: Question,
+        finish: impl FnOnce(Answer) -> T + Send + 'static,
+    ) -> Result<(T, Option<Place>), Fault> {
         let Question { provider: id, first, last, .. } = question;
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
         // this.
         let margin = TimeDelta::hours(26);
-        let range = local_days(Tz::UTC, first, last)
+        let range = local_days(&ZoneRules::default(), first, last)
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
@@ -72,8 +85,7 @@ impl Availabilities {
         let found = found
             .filter(|found| found.known.provider.enabled)
             .ok_or_else(|| Fault::not_found(id.name()))?;
-        let provider = &found.known.provider;
-        let schedule = &provider.schedule;
+        let schedule = &found.known.provider.schedule;
         let duration = question.duration.unwrap_or_else(|| schedule.slot());
         if duration > schedule.longest() {
             let mut violations = Violations::new();
@@ -86,32 +98,54 @@ impl Availabilities {
             );
             return Err(violations.into_fault());
         }
-        let zone = question.zone.unwrap_or_else(|| schedule.zone());
-        let availability = match local_days(zone, first, last) {
-            Some(range) => {
-                let time = Time {
-                    zone: schedule.zone(),
-                    windows: schedule.windows(range),
-                    time_off: time_off(provider, range),
-                    closures: found.closures,
-                    claims: found.known.claims(range).to_vec(),
-                    counted: Vec::new(),
-                };
-                let free = compute::free(&time, range, now).into();
-                // Slots are of bookings without a type, and there are none where those are refused.
-                let slots = if provider.accepts_intervals() {
-                    let asked = Asked::interval(duration, schedule.slot());
-                    compute::slots(&time, &asked, range, now, usize::MAX)
-                } else {
-                    Vec::new()
-                };
-                Availability { free, slots }
-            }
-            // All of the dates are left out in this zone.
-            None => Availability::default(),
-        };
-        Ok(Answer { availability, zone })
+        let zones = self.ambient.zones();
+        let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
+        if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
+            return Ok((finish(answer(&found, &question, &zones, duration, now)?), None));
+        }
+        let turn = self.bulkhead.turn(deadline).await?;
+        let job =
+            move |_: &Stop| Some(answer(&found, &question, &zones, duration, now).map(finish));
+        let done = self.bulkhead.compute(deadline, &turn, job).await??;
+        Ok((done, Some(turn.place())))
     }
+}
+
+/// What is free of a provider's time.
+fn answer(
+    found: &Found,
+    question: &Question,
+    zones: &ZoneData,
+    duration: TimeDelta,
+    now: Instant,
+) -> Result<Answer, Fault> {
+    let provider = &found.known.provider;
+    let schedule = &provider.schedule;
+    let zone = question.zone.unwrap_or_else(|| schedule.zone());
+    let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
+        Some(range) => {
+            let time = Time {
+                zone: zones.rules(schedule.zone())?,
+                windows: schedule.windows(zones, range)?,
+                time_off: time_off(provider, range),
+                closures: found.closures.clone(),
+                claims: found.known.claims(range).to_vec(),
+                counted: Vec::new(),
+            };
+            let free = compute::free(&time, range, now).into();
+            // Slots are of bookings without a type, and there are none where those are refused.
+            let slots = if provider.accepts_intervals() {
+                let asked = Asked::interval(duration, schedule.slot());
+                compute::slots(&time, &asked, range, now).collect()
+            } else {
+                Vec::new()
+            };
+            Availability { free, slots }
+        }
+        // All of the dates are left out in this zone.
+        None => Availability::default(),
+    };
+    Ok(Answer { availability, zone })
 }
 
 /// A provider's time off that overlaps a range.

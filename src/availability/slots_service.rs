@@ -3,22 +3,26 @@
 use std::sync::Arc;
 
 use chrono::{SubsecRound, TimeDelta};
+use quick_cache::sync::Cache;
 
+pub use super::merge::Slot;
 use super::{
     Asked,
     compute::slots,
     explain::{self, Exclusion},
+    merge::{Merged, Page, Stretch, days_at_once},
     service::LONGEST_SPAN,
     store::{Offered, Offering},
 };
 use crate::{
+    bulkhead::{Bulkhead, Place, Stop, Turn},
     catalogue::{AppointmentType, service::Types},
     identity::Caller,
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason, Violations},
         id::{ProviderId, TypeId},
-        time::{Instant, Interval},
+        time::{Instant, Interval, ceil_to_second},
     },
     schedule::store::{
         claims::{self, WithClaims},
@@ -27,11 +31,23 @@ use crate::{
     storage::{Deadline, Store, batch::Batch},
 };
 
-/// How far [`Slots::first`] looks before it looks everywhere: most providers have something this soon,
-/// and a week is cheap to read.
-const NEAR: TimeDelta = TimeDelta::days(7);
+/// How many days [`Slots::first`] looks at before it looks further: most providers have something this soon,
+/// and a week is cheap to read. The same where it is not known how many offer the type.
+const NEAR: i64 = 7;
 /// The days around a start in which its local week lies, whatever the zone.
 const WEEK: TimeDelta = TimeDelta::days(8);
+
+/// How many provider-days are read, and slots computed, without waiting for a turn: those of a few providers,
+/// or of one provider for a page that is not the longest.
+const FEW_DAYS: i64 = 500;
+/// The same for who is free at one start, in providers.
+const FEW_PROVIDERS: usize = 30;
+/// As [`FEW_DAYS`], in slots.
+const FEW_SLOTS: usize = 5_000;
+/// Of how many types it is remembered how many offer them.
+const TYPES: usize = 1_000;
+/// How often a computation looks whether it is still wanted, in slots.
+const LOOK_EVERY: usize = 64;
 
 /// Slots, derived at each call.
 #[derive(Debug, Clone)]
@@ -44,8 +60,31 @@ pub struct Slots {
     pub claims: Batch<WithClaims>,
     /// What is known of schedules.
     pub remembered: Remembered,
+    /// How many offered a type when it was asked for last.
+    pub crowds: Crowds,
+    /// Where questions about many providers wait for one another.
+    pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
+}
+
+/// How many providers offered a type when that was read last: a hint for how much to read at once.
+#[derive(Debug, Clone)]
+pub struct Crowds(Arc<Cache<TypeId, usize>>);
+
+impl Default for Crowds {
+    fn default() -> Self {
+        Self(Arc::new(Cache::new(TYPES)))
+    }
+}
+
+/// What a page of slots holds at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// So many slots.
+    pub slots: usize,
+    /// So many bytes, and the slot that would not fit any more.
+    pub bytes: usize,
 }
 
 /// A question for slots.
@@ -67,15 +106,6 @@ pub struct Question {
     pub until: Option<Instant>,
 }
 
-/// A start at which the type could be booked now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
-    /// From when until when.
-    pub interval: Interval,
-    /// Who could take it, in the order of their ids.
-    pub providers: Vec<ProviderId>,
-}
-
 /// A type, and how long it shall take.
 #[derive(Debug, Clone)]
 pub struct Kind {
@@ -86,22 +116,19 @@ pub struct Kind {
 }
 
 impl Slots {
-    /// Those who may see the type: the slots that start after `after`, in time order, at most so many.
-    pub async fn list(
+    /// Those who may see the type: the slots that start after `after`, in time order, as many as fit, as
+    /// `finish` makes an answer of them. Where many providers or slots are looked at, other such questions
+    /// are waited for; the answer then has a place to keep until it is sent.
+    pub async fn list<T: Send + 'static>(
         &self,
         deadline: Deadline,
         question: &Question,
-        after: Option<Instant>,
-        most: usize,
-    ) -> Result<Vec<Slot>, Fault> {
+        (after, bounds): (Option<Instant>, Bounds),
+        finish: impl FnOnce(Vec<Slot>) -> T + Send + 'static,
+    ) -> Result<(T, Option<Place>), Fault> {
         let now = self.ambient.now();
         let from = after.map_or(now, |after| after + TimeDelta::seconds(1));
-        let range = |_: &Kind| {
-            let range = question.range(now)?;
-            Interval::new(range.start().max(from), range.end())
-        };
-        let found = self.possible(deadline, question, range, now).await?;
-        Ok(found.map(|found| found.slots(now, most)).unwrap_or_default())
+        self.search(deadline, question, (now, from, bounds), finish).await
     }
 
     /// Those who may see the type: the first slot.
@@ -111,21 +138,86 @@ impl Slots {
         question: &Question,
     ) -> Result<Option<Slot>, Fault> {
         let now = self.ambient.now();
-        // Nothing is offered sooner than the notice, so the near part begins there.
-        let near = |kind: &Kind| {
-            let range = question.range(now)?;
-            let soonest = range.start().max(now + kind.asked.notice);
-            Interval::new(range.start(), range.end().min(soonest + NEAR))
-        };
-        let found = self.possible(deadline, question, near, now).await?;
-        let Some(found) = found else { return Ok(None) };
-        let slot = found.slots(now, 1).pop();
-        if slot.is_some() || question.range(now) == Some(found.range) {
-            return Ok(slot);
+        let bounds = Bounds { slots: 1, bytes: usize::MAX };
+        let first = |mut slots: Vec<Slot>| slots.pop();
+        Ok(self.search(deadline, question, (now, now, bounds), first).await?.0)
+    }
+
+    /// Looks for slots, stretch by stretch, until there are enough.
+    async fn search<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        question: &Question,
+        (now, mut from, bounds): (Instant, Instant, Bounds),
+        finish: impl FnOnce(Vec<Slot>) -> T + Send + 'static,
+    ) -> Result<(T, Option<Place>), Fault> {
+        let mut turn = None;
+        let mut page = Page::new(bounds.slots, bounds.bytes);
+        let mut is_first = bounds.slots == 1;
+        loop {
+            let crowd = self.crowd(question);
+            let stretch = |kind: &Kind| {
+                let whole = question.range(now)?;
+                // Nothing is offered sooner than the notice.
+                let from = from.max(ceil_to_second(now.checked_add_signed(kind.asked.notice)?));
+                let days = crowd.map_or(NEAR, days_at_once);
+                let days = if is_first { days.min(NEAR) } else { days };
+                Stretch::of(whole, from, days, kind.asked.duration)
+            };
+            if turn.is_none() && question.is_large(crowd, now, from) {
+                turn = Some(self.bulkhead.turn(deadline).await?);
+            }
+            let found = self.possible(deadline, question, stretch, now).await?;
+            let Some(found) = found else { break };
+            is_first = false;
+            from = found.stretch.starts.end();
+            let is_last = found.stretch.is_last;
+            if question.providers.is_none() {
+                self.crowds.0.insert(question.type_id, found.all.len());
+            }
+            page = self.fill(deadline, &mut turn, found, now, page).await?;
+            if page.is_full() || is_last {
+                break;
+            }
         }
-        let everywhere = |_: &Kind| question.range(now);
-        let found = self.possible(deadline, question, everywhere, now).await?;
-        Ok(found.and_then(|found| found.slots(now, 1).pop()))
+        let slots = page.into_slots();
+        match turn {
+            None => Ok((finish(slots), None)),
+            Some(turn) => {
+                let finished = move |_: &Stop| Some(finish(slots));
+                let answer = self.bulkhead.compute(deadline, &turn, finished).await?;
+                Ok((answer, Some(turn.place())))
+            }
+        }
+    }
+
+    /// Adds the slots of a stretch to a page, on a thread of the bulkhead's where they may be many.
+    async fn fill(
+        &self,
+        deadline: Deadline,
+        turn: &mut Option<Turn>,
+        found: Possible,
+        now: Instant,
+        page: Page,
+    ) -> Result<Page, Fault> {
+        if turn.is_none() && found.effort(&page) > FEW_SLOTS {
+            *turn = Some(self.bulkhead.turn(deadline).await?);
+        }
+        match turn {
+            None => found.fill(now, page, &Stop::never()).ok_or_else(Fault::unchecked),
+            Some(turn) => {
+                let fill = move |stop: &Stop| found.fill(now, page, stop);
+                self.bulkhead.compute(deadline, turn, fill).await
+            }
+        }
+    }
+
+    /// How many providers a question is about, as far as that is known.
+    fn crowd(&self, question: &Question) -> Option<usize> {
+        match &question.providers {
+            Some(providers) => Some(providers.len()),
+            None => self.crowds.0.get(&question.type_id),
+        }
     }
 
     /// Those who may see the type: everything against a start with a provider.
@@ -162,6 +254,13 @@ impl Slots {
             .checked_add_signed(kind.asked.duration)
             .and_then(|end| Interval::new(start, end))
             .ok_or_else(Fault::unchecked)?;
+        // What everybody has booked in two weeks may be much.
+        let many = self.crowds.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
+        let turn = if provider.is_none() && many {
+            Some(self.bulkhead.turn(deadline).await?)
+        } else {
+            None
+        };
         let offering = Offering {
             type_id,
             providers: provider.map(|provider| vec![provider]),
@@ -170,8 +269,14 @@ impl Slots {
             counted: Interval::new(start - WEEK, start + WEEK),
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
+            zones: self.ambient.zones(),
         };
-        Ok((interval, self.store.read(deadline, offering).await?))
+        let all = self.store.read(deadline, offering).await?;
+        if provider.is_none() {
+            self.crowds.0.insert(type_id, all.len());
+        }
+        drop(turn);
+        Ok((interval, all))
     }
 
     /// The type of a question and what it asks, for those who may see it.
@@ -183,36 +288,36 @@ impl Slots {
         Ok(Kind { asked: Asked::of(&found.terms, duration), appointment_type: found })
     }
 
-    /// Everybody whom a question is about, with their time of the range that follows from the type;
-    /// nothing if the type is archived or there is no such range.
+    /// Everybody whom a question is about, with their time of the stretch that follows from the type;
+    /// nothing if the type is archived or there is no such stretch.
     async fn possible(
         &self,
         deadline: Deadline,
         question: &Question,
-        range: impl Fn(&Kind) -> Option<Interval>,
+        stretch: impl Fn(&Kind) -> Option<Stretch>,
         now: Instant,
     ) -> Result<Option<Possible>, Fault> {
         let mut violations = question.violations(now);
         if violations.is_empty()
             && let Some(kind) = self.likely(question)
-            && let Some(range) = range(&kind)
+            && let Some(stretch) = stretch(&kind)
         {
-            let all = self.offered(deadline, question, &kind, range, now).await?;
+            let all = self.offered(deadline, question, &kind, stretch.range, now).await?;
             // As the type was in the statement that found them.
-            let version = all.first().and_then(|offered| offered.type_version);
-            if version == Some(kind.appointment_type.version) {
-                return Ok(Some(Possible { kind, range, all }));
+            let stored = all.first().and_then(|offered| offered.type_revision);
+            if stored == Some(kind.appointment_type.revision()) {
+                return Ok(Some(Possible { kind, stretch, all }));
             }
         }
         let found = self.find(deadline, question).await?;
         let duration = question.duration(&found, &mut violations);
         violations.finish()?;
         let kind = Kind { asked: Asked::of(&found.terms, duration), appointment_type: found };
-        let Some(range) = range(&kind).filter(|_| !kind.appointment_type.archived) else {
+        let Some(stretch) = stretch(&kind).filter(|_| !kind.appointment_type.archived) else {
             return Ok(None);
         };
-        let all = self.offered(deadline, question, &kind, range, now).await?;
-        Ok(Some(Possible { kind, range, all }))
+        let all = self.offered(deadline, question, &kind, stretch.range, now).await?;
+        Ok(Some(Possible { kind, stretch, all }))
     }
 
     /// The type as it was met last, where nothing is against the question.
@@ -258,7 +363,8 @@ impl Slots {
             let found = self.claims.ask(deadline, asked).await??;
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());
-            return offers.map(|found| Offered::of(found, reach)).into_iter().collect();
+            let zones = self.ambient.zones();
+            return offers.map(|found| Offered::of(found, &zones, reach)).into_iter().collect();
         }
         let offering = Offering {
             type_id: question.type_id,
@@ -268,6 +374,7 @@ impl Slots {
             counted,
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
+            zones: self.ambient.zones(),
         };
         self.store.read(deadline, offering).await
     }
@@ -300,6 +407,13 @@ impl Question {
         violations
     }
 
+    /// Whether so much may be read for it that other such questions are waited for first.
+    fn is_large(&self, crowd: Option<usize>, now: Instant, from: Instant) -> bool {
+        let days = self.range(now).map_or(0, |range| (range.end() - from).num_days());
+        let crowd = crowd.and_then(|crowd| i64::try_from(crowd).ok());
+        crowd.is_none_or(|crowd| crowd.saturating_mul(days) > FEW_DAYS)
+    }
+
     /// The instants that it is about, if any.
     fn range(&self, now: Instant) -> Option<Interval> {
         let (from, most) = self.bounds(now);
@@ -310,26 +424,44 @@ impl Question {
 /// What there is to find slots in.
 struct Possible {
     kind: Kind,
-    range: Interval,
+    stretch: Stretch,
     all: Vec<Offered>,
 }
 
 impl Possible {
-    /// The slots of all providers, joined by their starts; at most so many.
-    fn slots(&self, now: Instant, most: usize) -> Vec<Slot> {
-        let one = |each: &Offered| {
-            let slots = slots(&each.time, &self.kind.asked, self.range, now, most);
-            let provider = each.provider;
-            slots.into_iter().map(move |slot| (slot, provider))
-        };
-        let mut all: Vec<(Interval, ProviderId)> = self.all.iter().flat_map(one).collect();
-        all.sort_unstable();
-        let joined = all.chunk_by(|(one, _), (next, _)| one == next).take(most);
-        let slot = |same: &[(Interval, ProviderId)]| {
-            let interval = same.first()?.0;
-            Some(Slot { interval, providers: same.iter().map(|(_, provider)| *provider).collect() })
-        };
-        joined.filter_map(slot).collect()
+    /// How many slots of single providers are found at most to fill the page.
+    fn effort(&self, page: &Page) -> usize {
+        let steps = self.stretch.starts.duration().num_seconds();
+        let steps = steps.checked_div(self.kind.asked.step.num_seconds()).unwrap_or(i64::MAX);
+        let steps = usize::try_from(steps).unwrap_or(usize::MAX);
+        self.all.len().saturating_mul(steps.min(page.room()))
+    }
+
+    /// Adds the slots of all providers to a page until it is full; nothing when that is not wanted any more.
+    fn fill(&self, now: Instant, mut page: Page, stop: &Stop) -> Option<Page> {
+        let Stretch { starts, range, .. } = self.stretch;
+        let mut all = Vec::with_capacity(self.all.len());
+        for each in &self.all {
+            if all.len() % LOOK_EVERY == 0 && stop.is_now() {
+                return None;
+            }
+            let slots = slots(&each.time, &self.kind.asked, range, now).until(starts.end());
+            all.push((each.provider, slots));
+        }
+        let mut merged = Merged::new(all);
+        let mut looked = 0;
+        while !page.is_full()
+            && let Some(slot) = merged.next()
+        {
+            if merged.pulled() >= looked + LOOK_EVERY {
+                looked = merged.pulled();
+                if stop.is_now() {
+                    return None;
+                }
+            }
+            page.push(slot);
+        }
+        Some(page)
     }
 }
 

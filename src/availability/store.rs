@@ -1,4 +1,5 @@
-//! The time of all providers who offer a type, in a number of statements that does not grow with them.
+//! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
+//! is not remembered.
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
@@ -9,13 +10,15 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
+        zone::ZoneData,
     },
     schedule::{
         provider::Provider,
         store::{
             claims::{self, Found, Offer, intervals},
-            remembered::Remembered,
+            remembered::{Breadth, Remembered},
         },
     },
     storage::{Engine, Query, Session, Snapshot, engine},
@@ -38,6 +41,8 @@ pub struct Offering {
     pub now: Instant,
     /// What is known of providers.
     pub remembered: Remembered,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 /// One provider's time.
@@ -47,8 +52,8 @@ pub struct Offered {
     pub provider: ProviderId,
     /// Whether the type is offered. If not, the hours are the default ones.
     pub is_offered: bool,
-    /// The version of the type at that moment.
-    pub type_version: Option<i64>,
+    /// The state of the type at that moment.
+    pub type_revision: Option<Revision>,
     /// The time, with the hours by which the type is offered.
     pub time: Time,
     /// How long the provider is booked in all, in minutes, in each week of the counted range, by the
@@ -58,11 +63,20 @@ pub struct Offered {
     pub last_assigned_at: Option<Instant>,
 }
 
+/// The claims of how many providers one statement reads at most.
+const AT_ONCE: usize = 64;
+/// For how many providers more time is read than is asked for, so that the next questions find it.
+const FEW: usize = 64;
+/// After how many providers others get a turn at the thread.
+const YIELD_EVERY: usize = 16;
+
 // Who it is, and what is nowhere remembered: `counted` has what counts for the limits, the appointments of
 // the type; `booked` all but holds. Both as in `schedule::store::claims`, a text of pairs.
-const POSTGRES: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL AS is_offered,
+const POSTGRES: &str =
+    "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, k.counted, k.booked,
-        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version, (
+        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
+        (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
@@ -82,7 +96,8 @@ const POSTGRES: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL A
     WHERE {which}
     ORDER BY p.provider_id";
 
-const SQLITE: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL AS is_offered,
+const SQLITE: &str =
+    "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
@@ -96,7 +111,8 @@ const SQLITE: &str = "SELECT p.provider_id, p.version, o.type_id IS NOT NULL AS 
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
               AND a.state IN ('pending', 'booked', 'completed', 'no_show')
               AND (a.expires_at IS NULL OR a.expires_at > $6)) AS booked,
-        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version, (
+        (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
+        (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
     FROM {who}
@@ -114,11 +130,13 @@ const NAMED_WHO: &str = "p.enabled AND {named} AND (o.type_id IS NOT NULL OR $3)
 struct Row {
     provider_id: Uuid,
     version: i64,
+    stamp: i64,
     is_offered: bool,
     schedule_id: Option<String>,
     counted: Option<String>,
     booked: Option<String>,
     type_version: Option<i64>,
+    type_stamp: Option<i64>,
     closures: Option<String>,
 }
 
@@ -132,7 +150,8 @@ impl Query for Offering {
         let rows = rows.collect::<Result<Vec<_>, _>>().map_err(|e| engine::fault(&e))?;
         let known = rows.iter().map(|row| {
             let known = self.remembered.time(ProviderId(row.provider_id), self.range, self.now);
-            known.filter(|known| known.provider.version == row.version)
+            let stored = Revision::new(row.version, Stamp(row.stamp));
+            known.filter(|known| known.provider.revision() == stored)
         });
         let known: Vec<_> = known.collect();
         let unknown = rows.iter().zip(&known).filter(|(_, known)| known.is_none());
@@ -143,15 +162,24 @@ impl Query for Offering {
             now: self.now,
         });
         let questions: Vec<_> = questions.collect();
-        let mut read = claims::read(at, &self.remembered, &questions).await?.into_iter();
+        // Many providers are nobody's reason to read more than is asked for.
+        let breadth = if rows.len() > FEW { Breadth::Asked } else { Breadth::AsBefore };
+        let mut read = Vec::with_capacity(questions.len());
+        for some in questions.chunks(AT_ONCE) {
+            read.extend(claims::read(at, &self.remembered, some, breadth).await?);
+        }
+        let mut read = read.into_iter();
         let mut all = Vec::with_capacity(rows.len());
-        for (row, known) in rows.into_iter().zip(known) {
+        for (place, (row, known)) in (1..).zip(rows.into_iter().zip(known)) {
+            if place % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
+            }
             let found = match known {
                 Some(known) => Some(Found {
                     known,
                     closures: told(row.provider_id, row.closures.as_deref())?,
                     offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
-                    type_version: row.type_version,
+                    type_revision: claims::revision(row.type_version, row.type_stamp),
                 }),
                 None => read.next().transpose()?.flatten(),
             };
@@ -159,7 +187,7 @@ impl Query for Offering {
             let Some(found) = found.filter(|found| self.wants(found)) else { continue };
             let counted = told(row.provider_id, row.counted.as_deref())?;
             let booked = told(row.provider_id, row.booked.as_deref())?;
-            let offered = Offered::of(found, self.range)?;
+            let offered = Offered::of(found, &self.zones, self.range)?;
             all.push(Offered { time: Time { counted, ..offered.time }, booked, ..offered });
         }
         Ok(all)
@@ -168,8 +196,8 @@ impl Query for Offering {
 
 impl Offered {
     /// What was found of a provider, with nothing counted.
-    pub fn of(found: Found, range: Interval) -> Result<Self, Fault> {
-        let Found { known, closures, offer, type_version } = found;
+    pub fn of(found: Found, zones: &ZoneData, range: Interval) -> Result<Self, Fault> {
+        let Found { known, closures, offer, type_revision } = found;
         let provider: &Provider = &known.provider;
         let is_offered = offer.is_some();
         let hours = provider.hours(offer.and_then(|offer| offer.schedule).as_deref());
@@ -180,12 +208,12 @@ impl Offered {
         Ok(Self {
             provider: provider.id,
             is_offered,
-            type_version,
+            type_revision,
             booked: Vec::new(),
             last_assigned_at: provider.last_assigned_at,
             time: Time {
-                zone: hours.zone(),
-                windows: hours.windows(range),
+                zone: zones.rules(hours.zone())?,
+                windows: hours.windows(zones, range)?,
                 time_off: time_off(provider, range),
                 claims: known.claims(range).to_vec(),
                 closures,

@@ -9,7 +9,7 @@ use crate::{
     kernel::time::tests::span,
     schedule::{
         dates::Stay,
-        expand::tests::{date, zone},
+        expand::tests::{date, named},
     },
 };
 
@@ -82,7 +82,7 @@ fn overrides_are_wall_time_as_well() {
 #[test]
 fn a_stay_moves_the_hours_and_not_the_page() {
     let (first, last) = (date("2026-06-04"), date("2026-06-04"));
-    let stay = Stay { first, last, zone: zone("America/New_York") };
+    let stay = Stay { first, last, zone: named("America/New_York") };
     let page = page("Europe/Berlin", &[("09:00", "10:00")], 30).with(Vec::new(), vec![stay]);
     // 09:00 in New York is 15:00 in Berlin, in whose days the page is drawn.
     insta::assert_snapshot!(page.draw_all(&["2026-06-03", "2026-06-04"]), @"

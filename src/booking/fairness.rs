@@ -1,7 +1,6 @@
 //! Who gets an appointment that is for whoever is free.
 
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 
 use super::commands::slot_taken;
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
         fault::{Fault, Reason},
         id::{ProviderId, UserId},
         time::{Instant, Interval},
+        zone::ZoneRules,
     },
     schedule::expand::{local_date, local_days},
 };
@@ -31,7 +31,7 @@ pub fn order(
     let mut free: Vec<_> = others()
         .filter(|each| against(kind, each, interval, now).is_empty())
         .map(|each| {
-            let minutes = minutes_of_week(&each.booked, interval.start(), each.time.zone);
+            let minutes = minutes_of_week(&each.booked, interval.start(), &each.time.zone);
             (minutes, each.last_assigned_at, each.provider)
         })
         .collect();
@@ -60,7 +60,7 @@ fn nobody(all: impl Iterator<Item = Vec<crate::availability::explain::Exclusion>
 }
 
 /// How many minutes of these start in the local week, from Monday, of an instant.
-fn minutes_of_week(booked: &[Interval], of: Instant, zone: Tz) -> i64 {
+fn minutes_of_week(booked: &[Interval], of: Instant, zone: &ZoneRules) -> i64 {
     let week = local_date(zone, of)
         .map(monday)
         .and_then(|first| local_days(zone, first, first + TimeDelta::days(6)));
@@ -81,6 +81,11 @@ mod tests {
         Interval::new(at(start), at(end)).unwrap()
     }
 
+    fn rules(name: &str) -> ZoneRules {
+        let zones = crate::kernel::zone::ZoneData::bundled();
+        zones.rules(zones.parse(name).unwrap()).unwrap()
+    }
+
     #[test]
     fn a_week_is_local_and_begins_on_monday() {
         // In Berlin the week of Monday 23 November begins on Sunday at 23:00 UTC.
@@ -89,8 +94,8 @@ mod tests {
         let sunday_after = span("2026-11-29T22:59:00Z", "2026-11-29T23:29:00Z");
         let next_monday = span("2026-11-29T23:00:00Z", "2026-11-29T23:10:00Z");
         let all = [sunday_evening, monday_night, sunday_after, next_monday];
-        let week = |of: &str, zone| minutes_of_week(&all, at(of), zone);
-        assert_eq!(week("2026-11-25T09:00:00Z", chrono_tz::Europe::Berlin), 45 + 30);
-        assert_eq!(week("2026-11-25T09:00:00Z", chrono_tz::UTC), 30 + 10);
+        let week = |of: &str, zone: &str| minutes_of_week(&all, at(of), &rules(zone));
+        assert_eq!(week("2026-11-25T09:00:00Z", "Europe/Berlin"), 45 + 30);
+        assert_eq!(week("2026-11-25T09:00:00Z", "UTC"), 30 + 10);
     }
 }

@@ -9,7 +9,6 @@ pub mod policy;
 pub mod service;
 pub mod store;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -18,7 +17,9 @@ use crate::{
     events::{Event, Kind},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
+        zone::{UnknownZone, Zone, ZoneData, ZoneRules},
     },
 };
 
@@ -105,13 +106,16 @@ pub struct Appointment {
     /// What the customer wrote.
     pub note: String,
     /// The provider's zone when it was booked.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// The wall-clock time that was promised.
     pub local_start: String,
     /// Why it was cancelled or declined; empty unless it was.
     pub cancel_reason: String,
     /// The number of the event that last changed it.
     pub version: i64,
+    /// Of the write that last changed it.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// When it was booked.
     pub created_at: Instant,
     /// When it was last changed.
@@ -190,6 +194,11 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Appointment {
+    /// Which state of it this is.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
+
     /// The interval with its buffers: what nothing else of the provider's may overlap.
     pub fn claim(&self) -> (Instant, Instant) {
         (
@@ -200,9 +209,9 @@ impl Appointment {
 
     /// What the start is on the wall now, if that is not what was promised. It happens when the rules of a
     /// zone change after the booking: the instant stays.
-    pub fn drift(&self) -> Option<Drift> {
-        let present = wall(self.start, self.time_zone);
-        (present != self.local_start).then_some(Drift { present })
+    pub fn drift(&self, zones: &ZoneData) -> Result<Option<Drift>, UnknownZone> {
+        let present = wall(self.start, &zones.rules(self.time_zone)?);
+        Ok((present != self.local_start).then_some(Drift { present }))
     }
 
     /// The end of a request that nobody answered in time, where it was not written down yet. It has no
@@ -248,10 +257,12 @@ pub struct Drift {
 }
 
 /// The wall-clock time that is promised for a start, such as `2026-11-23T09:00:00`.
-pub fn promised(interval: Interval, zone: Tz) -> String {
+pub fn promised(interval: Interval, zone: &ZoneRules) -> String {
     wall(interval.start(), zone)
 }
 
-fn wall(instant: Instant, zone: Tz) -> String {
-    instant.with_timezone(&zone).format("%Y-%m-%dT%H:%M:%S").to_string()
+fn wall(instant: Instant, zone: &ZoneRules) -> String {
+    // Instants are accepted far from the ends of chrono's calendar.
+    let wall = zone.wall(instant).unwrap_or(instant.naive_utc());
+    wall.format("%Y-%m-%dT%H:%M:%S").to_string()
 }

@@ -6,8 +6,14 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    kernel::id::{AppointmentId, ProviderId, UserId},
-    schedule::{Schedule, WeeklyHours},
+    kernel::{
+        id::{AppointmentId, ProviderId, UserId},
+        zone::{Zone, ZoneData},
+    },
+    schedule::{
+        Schedule, WeeklyHours,
+        expand::tests::{rules, zone},
+    },
 };
 
 fn at(text: &str) -> Instant {
@@ -16,7 +22,7 @@ fn at(text: &str) -> Instant {
 
 fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
     let schedule = Schedule::new(
-        chrono_tz::Europe::Berlin,
+        zone("Europe/Berlin").zone(),
         WeeklyHours::office_hours(),
         TimeDelta::minutes(30),
         TimeDelta::hours(2),
@@ -24,8 +30,9 @@ fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
     .unwrap();
     let interval = Interval::new(at(start), at(end)).unwrap();
     let sensible = interval.duration() <= TimeDelta::days(1);
-    let windows = if sensible { schedule.windows(interval) } else { Vec::new() };
-    let time = Time { zone: schedule.zone(), windows, ..Time::default() };
+    let windows = sensible.then(|| schedule.windows(&ZoneData::bundled(), interval).unwrap());
+    let windows = windows.unwrap_or_default();
+    let time = Time { zone: rules(schedule.zone()), windows, ..Time::default() };
     match may_book_interval(&time, schedule.longest(), interval, at(now)) {
         Ok(()) => Vec::new(),
         Err(fault) => std::iter::once(fault.reason().name())
@@ -66,7 +73,7 @@ fn appointment(state: State) -> Appointment {
         end: start + TimeDelta::minutes(30),
         state,
         note: String::new(),
-        time_zone: chrono_tz::UTC,
+        time_zone: Zone::UTC,
         local_start: String::new(),
         cancel_reason: String::new(),
         version: 1,

@@ -11,6 +11,7 @@ use crate::{
     kernel::{
         fault::{Fault, Violations},
         id::{ProviderId, TypeId, UserId},
+        stamp::Revision,
         time::Instant,
     },
     storage::{Authority, Tx, UnitOfWork, request::Once},
@@ -36,18 +37,24 @@ impl UnitOfWork for Create {
             return Ok(earlier);
         }
         reach::check_terms(&self.new.terms, None, self.new.created_at)?;
-        add(tx, &self.new, self.editor, &self.once).await?;
-        Ok(self.new.clone())
+        add(tx, &self.new, self.editor, &self.once).await
     }
 }
 
 /// Adds a type, records that, and keeps the answer. A step of a unit of work, not a unit by itself.
-pub async fn add(tx: &Tx, new: &AppointmentType, editor: UserId, once: &Once) -> Result<(), Fault> {
+pub async fn add(
+    tx: &Tx,
+    new: &AppointmentType,
+    editor: UserId,
+    once: &Once,
+) -> Result<AppointmentType, Fault> {
+    let new = AppointmentType { stamp: tx.stamp(), ..new.clone() };
     // Nobody else can hold the new type: the request id is what two twins meet at.
-    store::insert(tx, new).await?;
+    store::insert(tx, &new).await?;
     let detail = json!({ "owner": new.owner, "terms": store::encode(&new.terms)? });
-    store::record(tx, new, Kind::Created, editor, new.created_at, detail).await?;
-    once.keep(tx, new.id.0, new.version, new, new.created_at).await
+    store::record(tx, &new, Kind::Created, editor, new.created_at, detail).await?;
+    once.keep(tx, new.id.0, new.version, &new, new.created_at).await?;
+    Ok(new)
 }
 
 /// Changes a type.
@@ -61,8 +68,8 @@ pub struct Update {
     pub draft: Draft,
     /// Whose own it is, if told: that cannot be changed.
     pub owner: Option<ProviderId>,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -101,8 +108,8 @@ pub struct Archive {
     pub id: TypeId,
     /// Whether it shall be archived.
     pub archived: bool,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -143,14 +150,14 @@ async fn begin(
     caller: Caller,
     id: TypeId,
     once: &Once,
-    expected: Option<i64>,
+    expected: Option<Revision>,
 ) -> Result<Begun, Fault> {
     let found = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
     let permit = permit::manage_type(caller, found.subject())?;
     if let Some((earlier, _)) = once.earlier(tx).await? {
         return Ok(Begun::Done(earlier));
     }
-    if expected.is_some_and(|version| version != found.version) {
+    if expected.is_some_and(|seen| seen != found.revision()) {
         return Err(Fault::stale());
     }
     Ok(Begun::Found(permit, found))
@@ -165,6 +172,7 @@ async fn finish(
     now: Instant,
 ) -> Result<AppointmentType, Fault> {
     changed.version += 1;
+    changed.stamp = tx.stamp();
     changed.updated_at = now;
     store::update(tx, &changed).await?;
     store::record(tx, &changed, kind, permit.editor, now, detail).await?;

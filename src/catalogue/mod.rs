@@ -23,6 +23,7 @@ use crate::{
     identity::permit,
     kernel::{
         id::{ProviderId, TypeId},
+        stamp::{Revision, Stamp},
         time::Instant,
     },
 };
@@ -45,6 +46,9 @@ pub struct AppointmentType {
     pub archived: bool,
     /// The number of its last event.
     pub version: i64,
+    /// Of the write that last changed it.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// When it was added.
     pub created_at: Instant,
     /// When it was last changed.
@@ -179,7 +183,12 @@ pub enum AnswerValue {
 }
 
 impl AppointmentType {
-    /// A new type.
+    /// Which state of it this is.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
+
+    /// A new type. It has no stamp before it is written.
     pub fn new(
         id: TypeId,
         owner: Option<ProviderId>,
@@ -188,8 +197,17 @@ impl AppointmentType {
         now: Instant,
     ) -> Self {
         let link_code = URL_SAFE_NO_PAD.encode(random);
-        let (archived, version) = (false, 1);
-        Self { id, owner, terms, link_code, archived, version, created_at: now, updated_at: now }
+        Self {
+            id,
+            owner,
+            terms,
+            link_code,
+            archived: false,
+            version: 1,
+            stamp: Stamp::default(),
+            created_at: now,
+            updated_at: now,
+        }
     }
 
     /// What permits look at.

@@ -17,6 +17,7 @@ use crate::{
         ambient::Ambient,
         fault::Fault,
         id::{ProviderId, TypeId},
+        stamp::Revision,
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
 };
@@ -39,8 +40,8 @@ pub struct Change {
     pub draft: Draft,
     /// Whose own it is, if told.
     pub owner: Option<ProviderId>,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
 }
 
 impl Types {
@@ -110,7 +111,7 @@ impl Types {
         caller: Caller,
         id: TypeId,
         archived: bool,
-        expected: Option<i64>,
+        expected: Option<Revision>,
         once: Once,
     ) -> Result<AppointmentType, Fault> {
         let now = self.ambient.now();

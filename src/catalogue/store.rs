@@ -14,6 +14,7 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId, UserId},
+        stamp::Stamp,
         time::Instant,
     },
     storage::{
@@ -144,7 +145,7 @@ pub async fn insert(tx: &Tx, new: &AppointmentType) -> Result<(), Fault> {
         owner_id: Set(new.owner.map(|owner| owner.0)),
         link_code: Set(new.link_code.clone()),
         created_at: Set(new.created_at),
-        ..active(new)?
+        ..active(tx, new)?
     };
     appointment_types::Entity::insert(row)
         .exec_without_returning(tx.db())
@@ -156,7 +157,7 @@ pub async fn insert(tx: &Tx, new: &AppointmentType) -> Result<(), Fault> {
 /// Writes back a type that was locked before.
 pub async fn update(tx: &Tx, changed: &AppointmentType) -> Result<(), Fault> {
     appointment_types::Entity::update_many()
-        .set(active(changed)?)
+        .set(active(tx, changed)?)
         .filter(appointment_types::Column::TypeId.eq(changed.id.0))
         .exec(tx.db())
         .await
@@ -196,12 +197,13 @@ fn offered_by(provider: ProviderId) -> Expr {
     appointment_types::Column::TypeId.in_subquery(offered.into_query())
 }
 
-fn active(changed: &AppointmentType) -> Result<appointment_types::ActiveModel, Fault> {
+fn active(tx: &Tx, changed: &AppointmentType) -> Result<appointment_types::ActiveModel, Fault> {
     Ok(appointment_types::ActiveModel {
         terms: Set(encode(&changed.terms)?),
         archived: Set(changed.archived),
         version: Set(changed.version),
         updated_at: Set(changed.updated_at),
+        stamp: Set(tx.stamp().0),
         ..Default::default()
     })
 }
@@ -222,6 +224,7 @@ fn appointment_type(row: appointment_types::Model) -> Result<AppointmentType, Fa
         link_code: row.link_code,
         archived: row.archived,
         version: row.version,
+        stamp: Stamp(row.stamp),
         created_at: row.created_at,
         updated_at: row.updated_at,
     })

@@ -50,6 +50,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// What new providers start with.
     pub schedule: ScheduleConfig,
+    /// Where the rules of time zones come from.
+    pub time_zones: ZonesConfig,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -259,6 +261,17 @@ pub struct ScheduleConfig {
     pub default_slot_minutes: u32,
     /// Longest appointment in minutes, `default_slot_minutes` to 1,440.
     pub default_longest_minutes: u32,
+}
+
+/// The section `time_zones`.
+#[derive(Debug, Clone)]
+pub struct ZonesConfig {
+    /// A folder of compiled zone files, which need not exist.
+    pub folder: Option<PathBuf>,
+    /// The operating system's.
+    pub system_folder: Option<PathBuf>,
+    /// How often they are looked at. No setting: nobody but tests wants another one.
+    pub look: Duration,
 }
 
 /// The section `log`.

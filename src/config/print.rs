@@ -31,7 +31,7 @@ impl Config {
 
     /// Every setting with its value, in the order of `default.toml`.
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
-        let Self { profile, server, database, auth, mail, schedule, log } = self;
+        let Self { profile, server, database, auth, mail, schedule, time_zones, log } = self;
         let origins = server.cors_origins.iter().map(String::as_str);
         let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
@@ -117,6 +117,8 @@ impl Config {
             ("schedule.default_hours", list(hours)),
             ("schedule.default_slot_minutes", number(schedule.default_slot_minutes)),
             ("schedule.default_longest_minutes", number(schedule.default_longest_minutes)),
+            ("time_zones.folder", path(time_zones.folder.as_ref())),
+            ("time_zones.system_folder", path(time_zones.system_folder.as_ref())),
             ("log.level", text(&log.level)),
             ("log.format", text(log.format.name())),
         ]

@@ -446,6 +446,10 @@ fn the_defaults_are_printed_with_their_origin() {
     default_slot_minutes = 30  # from default
     default_longest_minutes = 480  # from default
 
+    [time_zones]
+    folder = ""  # from default
+    system_folder = "/usr/share/zoneinfo"  # from default
+
     [log]
     level = "info,sea_orm_migration=warn,sqlx::postgres::notice=warn"  # from default
     format = "auto"  # from default

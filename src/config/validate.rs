@@ -1,6 +1,6 @@
 //! From untyped settings to [`Config`], collecting everything that is not valid.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -10,9 +10,13 @@ use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
     AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
-    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, mail, url,
+    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, mail,
+    url,
 };
 use crate::identity::Role;
+
+/// How often zone folders are looked at.
+const LOOK_AT_ZONES: Duration = Duration::from_mins(1);
 
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
 /// problems with one: then it holds placeholders and must not be used.
@@ -25,9 +29,18 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     let auth = auth(&mut reader);
     let mail = mail::read(&mut reader, auth.verify_email);
     let schedule = schedule(&mut reader);
+    let time_zones = time_zones(&mut reader);
     let log = log(&mut reader);
-    let config =
-        database.map(|database| Config { profile, server, database, auth, mail, schedule, log });
+    let config = database.map(|database| Config {
+        profile,
+        server,
+        database,
+        auth,
+        mail,
+        schedule,
+        time_zones,
+        log,
+    });
     let (origins, problems) = reader.finish();
     (config, origins, problems)
 }
@@ -184,6 +197,15 @@ fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {
     };
     reader.not_above("schedule.default_slot_minutes", "schedule.default_longest_minutes");
     config
+}
+
+/// Whether the folders can be used is seen at the start, and at each look.
+fn time_zones(reader: &mut Reader<'_>) -> ZonesConfig {
+    ZonesConfig {
+        folder: reader.optional_path("time_zones.folder"),
+        system_folder: reader.optional_path("time_zones.system_folder"),
+        look: LOOK_AT_ZONES,
+    }
 }
 
 fn log(reader: &mut Reader<'_>) -> LogConfig {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
-    convert::{end, etag_version, mask, name, start, timestamp, zone},
+    convert::{end, mask, name, read_etag, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
     requests::{Attempt, Requests},
@@ -31,6 +31,7 @@ use crate::{
         fault::{Fault, Violations},
         id::UserId,
         page::{PageTokens, page_size},
+        stamp::Revision,
         text,
     },
     storage::Deadline,
@@ -60,7 +61,8 @@ impl AuthService for Auth {
         let display_name =
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
-        let time_zone = violations.keep("time_zone", zone(&message.time_zone));
+        let time_zone =
+            violations.keep("time_zone", zone(&self.accounts.ambient.zones(), &message.time_zone));
         let role = match wire::role(message.role) {
             Some(role @ (Role::Customer | Role::Provider)) => Some(role),
             _ => violations.keep("role", Err::<Role, _>("must be ROLE_CUSTOMER or ROLE_PROVIDER")),
@@ -268,7 +270,10 @@ impl AuthService for Auth {
             })
             .flatten();
         let time_zone = wants("time_zone", &user.time_zone)
-            .then(|| violations.keep("user.time_zone", zone(&user.time_zone)))
+            .then(|| {
+                violations
+                    .keep("user.time_zone", zone(&self.accounts.ambient.zones(), &user.time_zone))
+            })
             .flatten();
         if !user.name.is_empty() && user.name != caller.user.name() {
             violations.add("user.name", "must be empty or the caller's own name");
@@ -277,7 +282,7 @@ impl AuthService for Auth {
             violations
                 .add("user", "must set display_name or time_zone, or name them in update_mask");
         }
-        let expected = violations.keep("user.etag", etag_version(&user.etag)).flatten();
+        let expected = violations.keep("user.etag", read_etag(&user.etag)).flatten();
         violations.finish()?;
         let accounts = &self.accounts;
         let update =
@@ -417,9 +422,9 @@ pub(super) fn another(
     caller: Caller,
     (account, etag): (&str, &str),
     mut violations: Violations,
-) -> Result<(ChangeUser, Option<i64>), Fault> {
+) -> Result<(ChangeUser, Option<Revision>), Fault> {
     let subject = violations.keep("name", name(account, UserId::parse, USER_NAME));
-    let expected = violations.keep("etag", etag_version(etag)).flatten();
+    let expected = violations.keep("etag", read_etag(etag)).flatten();
     violations.finish()?;
     Ok((permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?, expected))
 }

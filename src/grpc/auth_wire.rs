@@ -46,7 +46,7 @@ pub(super) fn user(account: &User) -> pb::User {
         provider: account.provider().map(ProviderId::name).unwrap_or_default(),
         create_time: Some(timestamp(account.created_at)),
         update_time: Some(timestamp(account.updated_at)),
-        etag: etag(account.version),
+        etag: etag(account.revision()),
         email_verified: account.email_verified_at.is_some(),
     }
 }

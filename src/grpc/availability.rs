@@ -3,10 +3,11 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    body::kept,
     booking_wire::{LONGEST_CODE, type_name},
     caller::{deadline, visitor},
     convert::{end, minutes, name, start, timestamp},
-    page::cut_to_fit,
+    page::{LONGEST_PAGE, cut_to_fit},
     proto::booking::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
     },
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     availability::{
         explain::Exclusion,
-        slots_service::{Question, Slot, Slots},
+        slots_service::{Bounds, Question, Slot, Slots},
     },
     identity::Caller,
     kernel::{
@@ -74,10 +75,15 @@ impl AvailabilityService for AvailabilityApi {
         violations.finish()?;
         let (question, size) = question.zip(size).ok_or_else(Fault::unchecked)?;
         let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
-        let found = self.slots.list(deadline, &question, after, most).await?;
-        let (slots, next_page_token) =
-            cut_to_fit(found, size, (&self.pages, &query), wire_slot, |last| last.interval.start());
-        Ok(Response::new(pb::ListSlotsResponse { slots, next_page_token }))
+        let bounds = Bounds { slots: most, bytes: LONGEST_PAGE };
+        let pages = self.pages.clone();
+        let finish = move |found| {
+            let (slots, next_page_token) =
+                cut_to_fit(found, size, (&pages, &query), wire_slot, |last| last.interval.start());
+            pb::ListSlotsResponse { slots, next_page_token }
+        };
+        let (answer, place) = self.slots.list(deadline, &question, (after, bounds), finish).await?;
+        Ok(kept(answer, place))
     }
 
     async fn find_first_slot(

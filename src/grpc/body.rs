@@ -1,19 +1,103 @@
-//! Bounds on streams: a stream ends when the caller's deadline passes, or when the process stops.
+//! Bodies of answers. A stream ends when the caller's deadline passes, when the process stops, or when its
+//! connection gives way to others; a large answer keeps its place in memory until it was read, or for half a
+//! minute.
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
-use tokio::time::{Instant as Moment, Sleep, sleep_until};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant as Moment, Sleep, sleep_until},
+};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{budgets::Place, status::status};
-use crate::kernel::fault::{Fault, Reason};
+use super::{budgets, status::status};
+use crate::{
+    bulkhead::Place,
+    kernel::fault::{Fault, Reason},
+};
+
+/// How much of a large answer is handed to the connection at once.
+const PIECE: usize = 64 * 1024;
+/// In which a large answer must have been read: the largest one takes that long at 70 kB a second.
+const SENT_WITHIN: Duration = Duration::from_secs(30);
+
+/// An answer that keeps its place, if it has one.
+pub(super) fn kept<T>(message: T, place: Option<Place>) -> tonic::Response<T> {
+    let mut response = tonic::Response::new(message);
+    if let Some(place) = place {
+        response.extensions_mut().insert(place);
+    }
+    response
+}
+
+/// What is left of a large answer, and its place. Nothing once its time is up.
+type Rest = Arc<Mutex<Option<(Bytes, Place)>>>;
+
+pin_project! {
+    /// A large answer that is handed on piece by piece, as its reader takes it. It keeps its place until the
+    /// last piece is gone, and is given up when that takes too long: a reader who stops reading keeps neither
+    /// the place nor the memory.
+    pub(super) struct Kept {
+        #[pin]
+        inner: Body,
+        rest: Rest,
+        timer: AbortHandle,
+    }
+
+    impl PinnedDrop for Kept {
+        fn drop(this: Pin<&mut Self>) {
+            this.timer.abort();
+        }
+    }
+}
+
+impl Kept {
+    pub(super) fn new(inner: Body, place: Place) -> Self {
+        let rest: Rest = Arc::new(Mutex::new(Some((Bytes::new(), place))));
+        let given_up = Arc::clone(&rest);
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(SENT_WITHIN).await;
+            given_up.lock().unwrap_or_else(PoisonError::into_inner).take();
+        });
+        Self { inner, rest, timer: timer.abort_handle() }
+    }
+}
+
+impl HttpBody for Kept {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.project();
+        let mut rest = this.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((data, _)) = &mut *rest else {
+            return Poll::Ready(Some(Err(axum::Error::new("the answer was not read in time"))));
+        };
+        if data.is_empty() {
+            match ready!(this.inner.poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(whole))) => *data = whole,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        let piece = data.split_to(data.len().min(PIECE));
+        // A copy: a part of the whole would keep the whole in memory.
+        Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(&piece)))))
+    }
+}
 
 pin_project! {
     /// A streamed response with an end: trailers that say why.
@@ -24,9 +108,11 @@ pin_project! {
         deadline: Sleep,
         #[pin]
         stopping: WaitForCancellationFutureOwned,
+        #[pin]
+        leaving: WaitForCancellationFutureOwned,
         ended: bool,
         // Held as long as the stream lasts.
-        _place: Option<Place>,
+        _place: Option<budgets::Place>,
     }
 }
 
@@ -34,13 +120,14 @@ impl Bounded {
     pub(super) fn new(
         inner: Body,
         until: Moment,
-        stopping: CancellationToken,
-        place: Option<Place>,
+        (stopping, leaving): (CancellationToken, CancellationToken),
+        place: Option<budgets::Place>,
     ) -> Self {
         Self {
             inner,
             deadline: sleep_until(until),
             stopping: stopping.cancelled_owned(),
+            leaving: leaving.cancelled_owned(),
             ended: false,
             _place: place,
         }
@@ -66,6 +153,9 @@ impl HttpBody for Bounded {
             Fault::new(Reason::DeadlineExceeded, "the stream's deadline passed")
         } else if this.stopping.poll(cx).is_ready() {
             Fault::new(Reason::ShuttingDown, "the server is stopping; connect again")
+        } else if this.leaving.poll(cx).is_ready() {
+            let text = "the connection gives its place to others; connect again";
+            Fault::new(Reason::ShuttingDown, text)
         } else {
             return Poll::Pending;
         };

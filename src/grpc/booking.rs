@@ -3,20 +3,21 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    body::kept,
     booking_wire::{
         Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
         override_reason, question, read_booking, read_hold, states, typed_fields,
         typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
     },
     caller::{caller, deadline},
-    convert::{end, etag_version, mask, name, optional, start},
+    convert::{end, mask, name, optional, read_etag, start},
     page::{cut, cut_to_fit},
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
     schedule::PROVIDER_NAME,
 };
 use crate::{
-    availability::service::Availabilities,
+    availability::service::{Answer, Availabilities},
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON,
         commands::{
@@ -65,7 +66,7 @@ impl BookingApi {
         let (name, reason, etag) = said(&message);
         let reason = violations.keep("reason", text::lines(reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(name));
-        let expected = violations.keep("etag", etag_version(etag)).flatten();
+        let expected = violations.keep("etag", read_etag(etag)).flatten();
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
         let decision = Decision { provider, id, change, reason, expected };
@@ -189,14 +190,17 @@ impl BookingService for BookingApi {
         request: Request<pb::GetAvailabilityRequest>,
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
         let deadline = deadline(&request)?;
-        let question = question(request.get_ref())?;
-        let answer = self.availabilities.ask(deadline, question).await?;
-        let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
-        Ok(Response::new(pb::GetAvailabilityResponse {
-            free_intervals: intervals(answer.availability.free),
-            slots: intervals(answer.availability.slots),
-            time_zone: answer.zone.name().to_owned(),
-        }))
+        let question = question(request.get_ref(), &self.availabilities.ambient.zones())?;
+        let finish = |answer: Answer| {
+            let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
+            pb::GetAvailabilityResponse {
+                free_intervals: intervals(answer.availability.free),
+                slots: intervals(answer.availability.slots),
+                time_zone: answer.zone.name().to_owned(),
+            }
+        };
+        let (answer, place) = self.availabilities.ask(deadline, question, finish).await?;
+        Ok(kept(answer, place))
     }
 
     async fn approve_appointment(
@@ -252,7 +256,7 @@ impl BookingService for BookingApi {
         }
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let override_reason = override_reason(&message.override_reason, &mut violations);
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
@@ -269,6 +273,7 @@ impl BookingService for BookingApi {
                 expected,
                 once,
                 now,
+                zones: self.bookings.zones(),
             };
             self.bookings.reschedule(deadline, unit)
         };
@@ -290,7 +295,7 @@ impl BookingService for BookingApi {
         let to = violations.keep("provider", to);
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let override_reason = override_reason(&message.override_reason, &mut violations);
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
@@ -307,6 +312,7 @@ impl BookingService for BookingApi {
                 expected,
                 once,
                 now,
+                zones: self.bookings.zones(),
             };
             self.bookings.reassign(deadline, unit)
         };
@@ -329,7 +335,7 @@ impl BookingService for BookingApi {
             return Err(violations.into_fault().into());
         };
         let parsed = violations.keep("appointment.name", appointment_name(&new.name));
-        let expected = violations.keep("appointment.etag", etag_version(&new.etag)).flatten();
+        let expected = violations.keep("appointment.etag", read_etag(&new.etag)).flatten();
         let mut note = |field: &str, value: &str| {
             let wanted = named.as_ref()?.as_ref().is_none_or(|paths| paths.contains(&field));
             let path = format!("appointment.{field}");

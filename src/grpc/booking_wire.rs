@@ -28,6 +28,7 @@ use crate::{
         id::{AppointmentId, HoldId, ProviderId, ServiceAccountId, TypeId, UserId},
         text,
         time::{Instant, Interval, is_accepted_end},
+        zone::ZoneData,
     },
 };
 
@@ -39,7 +40,10 @@ pub(super) const HOLD_NAME: &str =
 /// The longest link code that is looked at, in characters.
 pub(super) const LONGEST_CODE: usize = 100;
 
-pub(super) fn question(message: &pb::GetAvailabilityRequest) -> Result<Question, Fault> {
+pub(super) fn question(
+    message: &pb::GetAvailabilityRequest,
+    zones: &ZoneData,
+) -> Result<Question, Fault> {
     let mut violations = Violations::new();
     let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
     let provider = violations.keep("provider", provider);
@@ -58,7 +62,7 @@ pub(super) fn question(message: &pb::GetAvailabilityRequest) -> Result<Question,
             );
         }
     }
-    let zone = optional(&message.time_zone, |text| violations.keep("time_zone", zone(text)));
+    let zone = optional(&message.time_zone, |text| violations.keep("time_zone", zone(zones, text)));
     let duration = message.duration.as_ref();
     let duration = duration.and_then(|d| violations.keep("duration", minutes(Some(d))));
     violations.finish()?;
@@ -145,7 +149,7 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         cancel_reason: a.cancel_reason.clone(),
         create_time: Some(timestamp(a.created_at)),
         update_time: Some(timestamp(a.updated_at)),
-        etag: etag(a.version),
+        etag: etag(a.revision()),
         appointment_type: a.type_id.map(TypeId::name).unwrap_or_default(),
         appointment_type_display_name: terms.type_display_name.clone(),
         buffer_before: buffer(terms.buffer_before),

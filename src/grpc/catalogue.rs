@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
-    convert::{TYPE_NAME, etag_version, name, optional},
+    convert::{TYPE_NAME, name, optional, read_etag},
     page::{cut, cut_to_fit},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     requests::Requests,
@@ -132,7 +132,7 @@ impl CatalogueService for CatalogueApi {
         };
         let id = type_id("appointment_type.name", &asked.name, &mut violations);
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
-        let expected = violations.keep("appointment_type.etag", etag_version(&asked.etag));
+        let expected = violations.keep("appointment_type.etag", read_etag(&asked.etag));
         let draft = named.map(|named| draft(asked, named.as_ref(), &mut violations));
         violations.finish()?;
         let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
@@ -152,7 +152,7 @@ impl CatalogueService for CatalogueApi {
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let id = type_id("name", &message.name, &mut violations);
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
         let archived = message.archived;

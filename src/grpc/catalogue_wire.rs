@@ -194,7 +194,7 @@ pub(super) fn wire(found: &AppointmentType, caller: Option<Caller>) -> pb::Appoi
         archived: found.archived,
         create_time: Some(timestamp(found.created_at)),
         update_time: Some(timestamp(found.updated_at)),
-        etag: etag(found.version),
+        etag: etag(found.revision()),
     }
 }
 

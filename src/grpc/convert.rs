@@ -1,13 +1,16 @@
 //! From messages to the words of the rooms, and back. Every check says what would be valid.
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Weekday};
-use chrono_tz::Tz;
 use prost_types::{Duration, FieldMask, Timestamp};
 
 use super::proto::google::r#type::{Date, DayOfWeek, TimeOfDay as WireTimeOfDay};
 use crate::{
-    kernel::time::{self, Instant},
-    schedule::{TimeOfDay, parse_zone},
+    kernel::{
+        stamp::{Revision, Stamp},
+        time::{self, Instant},
+        zone::{Zone, ZoneData},
+    },
+    schedule::TimeOfDay,
 };
 
 /// What the name of an appointment type looks like.
@@ -111,8 +114,8 @@ pub(super) fn wire_time_of_day(time: TimeOfDay) -> WireTimeOfDay {
     WireTimeOfDay { hours: part(time.hour()), minutes: part(time.minute()), seconds: 0, nanos: 0 }
 }
 
-pub(super) fn zone(name: &str) -> Result<Tz, &'static str> {
-    parse_zone(name).ok_or("must be an IANA time zone name such as Europe/Berlin")
+pub(super) fn zone(zones: &ZoneData, name: &str) -> Result<Zone, &'static str> {
+    zones.parse(name).ok_or("must be an IANA time zone name such as Europe/Berlin")
 }
 
 /// A resource name, read by `parse`; `form` says how it looks.
@@ -129,19 +132,36 @@ pub(super) fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> O
     if text.is_empty() { None } else { read(text) }
 }
 
-/// The version in an etag; empty is none.
-pub(super) fn etag_version(etag: &str) -> Result<Option<i64>, &'static str> {
+/// The state that an etag means; empty is none.
+///
+/// One that holds a version alone was given out before there were stamps. It is the present one of no row that
+/// was written since.
+pub(super) fn read_etag(etag: &str) -> Result<Option<Revision>, &'static str> {
     const FORM: &str = "must be an etag as it was returned, with its quotes";
     if etag.is_empty() {
         return Ok(None);
     }
-    let digits = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).ok_or(FORM)?;
+    let text = etag.strip_prefix('"').and_then(|e| e.strip_suffix('"')).ok_or(FORM)?;
+    let (digits, stamp) = match text.split_once('-') {
+        Some((digits, hex)) => (digits, stamp(hex).ok_or(FORM)?),
+        None => (text, Stamp::default()),
+    };
     let plain = (1..=19).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    digits.parse().ok().filter(|_| plain).map(Some).ok_or(FORM)
+    let version = digits.parse().ok().filter(|_| plain).ok_or(FORM)?;
+    Ok(Some(Revision::new(version, stamp)))
 }
 
-pub(super) fn etag(version: i64) -> String {
-    format!("\"{version}\"")
+/// Sixteen hexadecimal digits in lower case.
+fn stamp(hex: &str) -> Option<Stamp> {
+    let plain = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    let is_plain = hex.len() == 16 && hex.bytes().all(plain);
+    let bits = u64::from_str_radix(hex, 16).ok().filter(|_| is_plain)?;
+    Some(Stamp(bits.cast_signed()))
+}
+
+/// The etag of a state: its version, for people, and its stamp.
+pub(super) fn etag(of: Revision) -> String {
+    format!("\"{}-{:016x}\"", of.version, of.stamp.0)
 }
 
 /// The paths of a mask, each one of `known`; none when there is no mask.

@@ -3,6 +3,9 @@
 //! The library answers as many as come. gRPC asks servers to close connections that ping too much
 //! (grpc/proposal A8); here, one that sends such frames and hardly anything else. Clients measure the
 //! line with pings while messages flow, so messages earn some.
+//!
+//! It also tells whether a frame, or a block of headers with its CONTINUATION frames, is begun and not
+//! finished: the library waits for the rest for as long as the connection lasts.
 
 use std::time::Duration;
 
@@ -15,8 +18,11 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
 /// The answer to a PING or SETTINGS of ours, which has the flag ACK.
 const ACK: u8 = 1;
+/// The last frame of a block of headers.
+const END_HEADERS: u8 = 4;
 
 /// How many are allowed after a pause.
 const MOST: u32 = 2000;
@@ -32,6 +38,10 @@ pub(super) struct Frames {
     left: u32,
     /// Until when `left` has been filled up.
     filled: Moment,
+    /// Whether a block of headers is still without its last frame.
+    is_block_open: bool,
+    /// How many frames and blocks have come whole.
+    whole: u64,
 }
 
 #[derive(Debug)]
@@ -48,7 +58,8 @@ enum State {
 
 impl Frames {
     pub(super) fn new(now: Moment) -> Self {
-        Self { state: State::Preface(0), left: MOST, filled: now }
+        let (is_block_open, whole) = (false, 0);
+        Self { state: State::Preface(0), left: MOST, filled: now, is_block_open, whole }
     }
 
     /// Whether this is still a client as others are, after these bytes.
@@ -85,7 +96,7 @@ impl Frames {
                     *missing -= skipped;
                     bytes = bytes.get(skipped..).unwrap_or_default();
                     if *missing == 0 {
-                        self.state = State::Head([0; HEAD], 0);
+                        self.end();
                     }
                 }
             }
@@ -93,10 +104,35 @@ impl Frames {
         true
     }
 
+    /// The number of the frame or block of headers that is begun and not finished.
+    pub(super) fn begun(&self) -> Option<u64> {
+        let is_within = match self.state {
+            State::Preface(_) | State::Other => false,
+            State::Head(_, came) => came > 0,
+            State::Payload(_) => true,
+        };
+        (is_within || self.is_block_open).then_some(self.whole)
+    }
+
+    /// A frame is whole.
+    fn end(&mut self) {
+        self.state = State::Head([0; HEAD], 0);
+        if !self.is_block_open {
+            self.whole += 1;
+        }
+    }
+
     /// Takes a whole head into account.
     fn count(&mut self, [a, b, c, kind, flags, ..]: [u8; HEAD], now: Moment) -> bool {
         let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        self.state = if length == 0 { State::Head([0; HEAD], 0) } else { State::Payload(length) };
+        if matches!(kind, HEADERS | CONTINUATION) {
+            self.is_block_open = flags & END_HEADERS == 0;
+        }
+        if length == 0 {
+            self.end();
+        } else {
+            self.state = State::Payload(length);
+        }
         match kind {
             DATA | HEADERS => self.left = (self.left + EARNED).min(MOST),
             PING | SETTINGS if flags & ACK == 0 => {
@@ -155,6 +191,35 @@ mod tests {
         let payload = [head(17 * 1000, DATA, 0), ping(0).repeat(1000)].concat();
         assert_eq!(allowed(PREFACE, &payload, 10, 7), 10);
         assert_eq!(allowed(b"POST / HTTP/1.1\r\n", &ping(0), 10_000, 17), 10_000);
+    }
+
+    #[test]
+    fn what_is_begun_is_told_until_it_is_whole() {
+        let now = Moment::now();
+        let mut frames = Frames::new(now);
+        let mut after = |bytes: &[u8]| {
+            assert!(frames.admits(bytes, now));
+            frames.begun()
+        };
+        assert_eq!(after(&PREFACE[..10]), None);
+        assert_eq!(after(&PREFACE[10..]), None);
+        // A frame that comes in pieces.
+        let data = [head(3, DATA, 0), b"abc".to_vec()].concat();
+        assert_eq!(after(&data[..1]), Some(0));
+        assert_eq!(after(&data[1..10]), Some(0));
+        assert_eq!(after(&data[10..]), None);
+        // One after the other, so that none is begun for long.
+        assert_eq!(after(&[&data[..], &data[..4]].concat()), Some(2));
+        assert_eq!(after(&data[4..]), None);
+        // A block of headers in three frames is one thing.
+        assert_eq!(after(&[head(1, HEADERS, 1), vec![7]].concat()), Some(3));
+        assert_eq!(after(&head(0, CONTINUATION, 0)), Some(3));
+        assert_eq!(after(&head(0, CONTINUATION, END_HEADERS)), None);
+        assert_eq!(after(&head(0, HEADERS, END_HEADERS)), None);
+        // HTTP/1.1 has no frames.
+        let mut frames = Frames::new(now);
+        assert!(frames.admits(b"POST / HTTP/1.1\r\n", now));
+        assert_eq!(frames.begun(), None);
     }
 
     #[test]

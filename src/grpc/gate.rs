@@ -22,13 +22,15 @@ use tracing::Instrument;
 
 use super::{
     address::client_address,
-    body::Bounded,
+    body::{Bounded, Kept},
     budgets::{Budgets, Place},
     policy::{self, Access, Class},
     receive::{IN_TIME, Receiver},
+    serving::Leaving,
     status::status,
 };
 use crate::{
+    bulkhead,
     kernel::{
         ambient::Ambient,
         demand::Demand,
@@ -42,8 +44,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// In the headers of refusals only; of answers it comes after the body.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// tonic arms its own timer for `grpc-timeout` before the gate sees the call, and answers CANCELLED.
-/// When the timers run out together, the gate's answer is the one that is looked at first.
+/// Clients arm a timer of their own for `grpc-timeout`, and tell less when it runs out. The answer is to be
+/// there before.
 const AHEAD: Duration = Duration::from_millis(2);
 
 /// No stream lasts longer; clients connect again.
@@ -103,6 +105,7 @@ struct Pass {
     is_demand: bool,
     bounds: Moment,
     stopping: CancellationToken,
+    leaving: CancellationToken,
     place: Option<Place>,
 }
 
@@ -122,11 +125,15 @@ impl Gate {
         let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
-        // The questions of a stream come while it is answered. Probes need no place and hold none.
-        if !is_stream && class != Class::Probe {
-            self.receiver.receive(request, deadline.0.min(began + IN_TIME)).await?;
+        // The questions of a stream come while it is answered.
+        if class != Class::Stream {
+            self.receiver.receive(request, class, deadline.0.min(began + IN_TIME)).await?;
         }
-        let place = self.budgets.enter(class)?;
+        let place = match (class, is_stream) {
+            (Class::Probe, true) => Some(self.budgets.watch(request.extensions().get())?),
+            _ => self.budgets.enter(class)?,
+        };
+        let leaving = request.extensions().get::<Leaving>().map(|leaving| leaving.0.clone());
         request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);
         request.extensions_mut().insert(class);
@@ -138,6 +145,7 @@ impl Gate {
             bounds: began
                 + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
             stopping: self.stopping.clone(),
+            leaving: leaving.unwrap_or_default(),
             place,
         })
     }
@@ -159,12 +167,20 @@ impl Pass {
             ));
         };
         if !self.is_stream {
-            return response;
+            return keep_place(response);
         }
         let (parts, body) = response.into_parts();
-        let body = Bounded::new(body, self.bounds, self.stopping, self.place);
+        let body = Bounded::new(body, self.bounds, (self.stopping, self.leaving), self.place);
         Response::from_parts(parts, Body::new(body))
     }
+}
+
+/// A large answer keeps its place until its body is gone.
+fn keep_place(mut response: Response) -> Response {
+    let Some(place) = response.extensions_mut().remove::<bulkhead::Place>() else {
+        return response;
+    };
+    response.map(|body| Body::new(Kept::new(body, place)))
 }
 
 /// Whether hashing gives way to such a call when it is answered and not refused: to short calls of those who

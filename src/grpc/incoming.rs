@@ -2,33 +2,34 @@
 //!
 //! A socket that never finishes the HTTP/2 preface would otherwise be kept for ever, and would keep
 //! the process from stopping. A TLS handshake has no more time: it and the first bytes after it share one
-//! deadline.
+//! deadline. Afterwards each frame and each block of headers of HTTP/2 has a time limit; HTTP/1.1 has
+//! those of the HTTP library.
 
 use std::{
-    future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use axum::Router;
 use governor::clock::MonotonicClock;
-use ipnet::IpNet;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::mpsc::Sender,
     time::{Instant as Moment, Sleep, sleep_until, timeout_at},
 };
-use tokio_rustls::server::TlsStream;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::server::TcpConnectInfo;
 
 use super::{
     frames::Frames,
+    places::{Place, Places},
     rates::{Buckets, network},
-    shares::{Share, Shares},
+    serving::{Protocol, Served, serve},
     tls::Tls,
 };
 use crate::config::ServerConfig;
@@ -36,109 +37,148 @@ use crate::config::ServerConfig;
 /// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
 const PREFACE: usize = 24;
 const KEEPALIVE: Duration = Duration::from_mins(1);
-/// How long to wait when the process has no more file descriptors.
+/// How long to wait when the process has no more file descriptors,
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
+/// and until a connection that is to end for it has ended.
+const SHED: Duration = Duration::from_millis(1);
+/// In which a frame and a block of headers of HTTP/2 must be there whole, and the headers of HTTP/1.1.
+pub(super) const HEADERS_IN_TIME: Duration = Duration::from_secs(10);
+/// How long the other side may take nothing of what is written before it counts as gone.
+const WRITES_IN_TIME: Duration = Duration::from_secs(30);
+/// Places for health probes, for connections that find no other.
+const FOR_PROBES: usize = 64;
+/// In which those must send their first bytes.
+const PROBES_IN_TIME: Duration = Duration::from_secs(1);
 
 /// What connections are held to.
 #[derive(Debug)]
 pub(super) struct Limits {
-    open: Shares,
+    open: Places,
+    /// For whoever finds no place there: only health is answered.
+    for_probes: Option<Places>,
     /// How fast they may come from one address. Whoever is cut off for a flood comes again otherwise, as
-    /// fast as that goes.
+    /// fast as that goes. It does not count trusted proxies: everybody comes through them.
     rate: Option<Buckets<IpAddr>>,
-    /// Those that it does not count: everybody comes through them.
-    trusted: Vec<IpNet>,
     first_bytes: Duration,
 }
 
 impl Limits {
     pub(super) fn new(server: &ServerConfig) -> Self {
+        let (in_all, of_one) = (server.max_connections, server.max_connections_per_address);
         Self {
-            open: Shares::new(server.max_connections, server.max_connections_per_address),
+            open: Places::new(in_all, of_one, &server.trusted_proxies),
+            for_probes: Some(Places::fleeting(FOR_PROBES)),
             rate: Buckets::new(server.address_connections, MonotonicClock),
-            trusted: server.trusted_proxies.clone(),
             first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
         }
     }
 
     /// Counts a connection from this address, and gives it a place if it may come now.
-    fn admit(&self, address: IpAddr) -> Option<Share> {
+    fn admit(&self, address: IpAddr) -> Option<Admitted> {
         let address = address.to_canonical();
-        let is_trusted = || self.trusted.iter().any(|network| network.contains(&address));
         if let Some(rate) = &self.rate
-            && !is_trusted()
+            && !self.open.trusts(address)
         {
             rate.take(&network(address)).ok()?;
         }
-        self.open.take(address)
+        if let Some(place) = self.open.take(address) {
+            return Some(Admitted { place, is_for_probes: false, in_time: self.first_bytes });
+        }
+        let place = self.for_probes.as_ref()?.take(address)?;
+        let in_time = self.first_bytes.min(PROBES_IN_TIME);
+        Some(Admitted { place, is_for_probes: true, in_time })
     }
 }
 
-/// Connections as they are accepted, until what is returned is dropped; with TLS where there is any.
-pub(super) fn incoming(
+/// A connection that may stay.
+struct Admitted {
+    place: Place,
+    is_for_probes: bool,
+    in_time: Duration,
+}
+
+/// Accepts connections and serves them until `stop`; with TLS where there is any. Then lets the calls under
+/// way finish, however long that takes.
+pub(super) async fn accept(
     listener: TcpListener,
     limits: Limits,
     tls: Option<Tls>,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let (send, receive) = tokio::sync::mpsc::channel(16);
-    tokio::spawn(async move {
-        loop {
-            let (stream, peer) = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
+    (router, protocol): (Router, Protocol),
+    stop: impl Future<Output = ()>,
+) {
+    let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
+    let mut stop = std::pin::pin!(stop);
+    let mut told = None;
+    loop {
+        let (stream, peer) = tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if told.is_none_or(|told: Moment| told.elapsed() > KEEPALIVE) {
                         tracing::warn!(%error, "accepting a connection");
-                        tokio::time::sleep(OUT_OF_FILES).await;
-                        continue;
+                        told = Some(Moment::now());
                     }
-                },
-                () = send.closed() => return,
-            };
-            // Closed at once when there are too many: waiting would hold up everybody.
-            let Some(place) = limits.admit(peer.ip()) else {
-                tracing::debug!(%peer, "too many connections");
-                continue;
-            };
-            prepare(&stream);
-            let until = Moment::now() + limits.first_bytes;
-            let Some(tls) = &tls else {
-                let connection = Connection::new(Socket::Plain(stream), until, place);
-                if send.send(Ok(connection)).await.is_err() {
-                    return;
+                    // The most frequent cause is that there are no more file descriptors.
+                    let has_shed = limits.open.shed();
+                    tokio::time::sleep(if has_shed { SHED } else { OUT_OF_FILES }).await;
+                    continue;
                 }
-                continue;
-            };
-            // Not more of these than connections: each has its place already.
-            let shaking = tls.acceptor().accept(stream);
-            tokio::spawn(greet(shaking, until, place, send.clone()));
-        }
-    });
-    ReceiverStream::new(receive)
+            },
+        };
+        // Closed at once when there are too many: waiting would hold up everybody.
+        let Some(admitted) = limits.admit(peer.ip()) else {
+            tracing::debug!(%peer, "too many connections");
+            continue;
+        };
+        prepare(&stream);
+        let until = Moment::now() + admitted.in_time;
+        let local_addr = stream.local_addr().ok();
+        let served = Served {
+            router: router.clone(),
+            info: TcpConnectInfo { local_addr, remote_addr: Some(peer) },
+            place: Arc::new(admitted.place),
+            is_for_probes: admitted.is_for_probes,
+        };
+        // Not more of these than connections: each has its place already.
+        let shaking = tls.as_ref().map(Tls::acceptor);
+        let (protocol, stopping) = (protocol.clone(), stopping.clone());
+        connections.spawn(async move {
+            let greeted = greet(stream, shaking, until, &served.place, &stopping).await;
+            let Some(socket) = greeted else { return };
+            serve(Connection::new(socket, until), served, &protocol, &stopping).await;
+        });
+    }
+    drop(listener);
+    stopping.cancel();
+    connections.close();
+    connections.wait().await;
 }
 
-/// Finishes the TLS handshake in time, or lets the connection go.
+/// Finishes the TLS handshake in time, where there is any, or lets the connection go.
 async fn greet(
-    shaking: tokio_rustls::Accept<TcpStream>,
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
     until: Moment,
-    place: Share,
-    send: Sender<io::Result<Connection>>,
-) {
+    place: &Place,
+    stopping: &CancellationToken,
+) -> Option<Socket> {
+    let Some(acceptor) = acceptor else { return Some(Socket::Plain(stream)) };
     let shaken = tokio::select! {
-        shaken = timeout_at(until, shaking) => shaken,
-        () = send.closed() => return,
+        shaken = timeout_at(until, acceptor.accept(stream)) => shaken,
+        () = place.leave().cancelled() => return None,
+        () = place.cut().cancelled() => return None,
+        () = stopping.cancelled() => return None,
     };
     match shaken {
-        Ok(Ok(stream)) => {
-            let socket = Socket::Tls(Box::new(stream));
-            // Nobody is left to take it where the server is stopping.
-            drop(send.send(Ok(Connection::new(socket, until, place))).await);
-        }
+        Ok(Ok(stream)) => return Some(Socket::Tls(Box::new(stream))),
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
+    None
 }
 
-/// tonic sets these only on sockets that it bound itself.
+/// As tonic does with sockets that it bound itself.
 fn prepare(stream: &TcpStream) {
     let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
     let set = stream
@@ -156,32 +196,75 @@ enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Socket {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
-}
-
-/// A connection that must send its first bytes in time.
+/// A connection that must send its first bytes in time, must finish what it begins, and must read.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
     /// How many of the first bytes are still missing.
     missing: usize,
-    /// How long to wait for them; gone when they have come.
-    patience: Option<Pin<Box<Sleep>>>,
     frames: Frames,
-    _place: Share,
+    /// What must have come by when: the first bytes, or the frame that was begun, by its number.
+    due: Option<(u64, Moment)>,
+    /// Wakes the reader when that is due. Made when it is waited for.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// How long to wait until the other side takes something.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    fn new(socket: Socket, until: Moment, place: Share) -> Self {
-        let (patience, frames) = (Some(Box::pin(sleep_until(until))), Frames::new(Moment::now()));
-        Self { socket, missing: PREFACE, patience, frames, _place: place }
+    fn new(socket: Socket, until: Moment) -> Self {
+        let frames = Frames::new(Moment::now());
+        let due = Some((frames.begun().unwrap_or_default(), until));
+        Self { socket, missing: PREFACE, frames, due, alarm: None, stalled: None }
     }
+
+    /// Takes into account what was read. Fails where it is not to be served.
+    fn note(&mut self, new: &[u8]) -> io::Result<()> {
+        let now = Moment::now();
+        if !self.frames.admits(new, now) {
+            tracing::debug!("closed a connection for too many PING or SETTINGS frames");
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.missing = self.missing.saturating_sub(new.len());
+        if self.missing > 0 {
+            return Ok(());
+        }
+        self.due = match (self.frames.begun(), self.due) {
+            (None, _) => None,
+            (Some(begun), Some((same, until))) if begun == same => Some((begun, until)),
+            (Some(begun), _) => Some((begun, now + HEADERS_IN_TIME)),
+        };
+        // Also for whoever sends a byte now and then.
+        if self.due.is_some_and(|(_, until)| until < now) { Err(late()) } else { Ok(()) }
+    }
+
+    /// Fails when nothing came until something was due.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some((_, until)) = self.due else { return Poll::Pending };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if alarm.deadline() != until {
+            alarm.as_mut().reset(until);
+        }
+        alarm.as_mut().poll(cx).map(|()| Err(late()))
+    }
+
+    /// Passes on how writing went, and fails when the other side has taken nothing for long.
+    fn poll_written<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let until = || Box::pin(sleep_until(Moment::now() + WRITES_IN_TIME));
+        self.stalled.get_or_insert_with(until).as_mut().poll(cx).map(|()| Err(late()))
+    }
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
 }
 
 impl AsyncRead for Connection {
@@ -195,18 +278,14 @@ impl AsyncRead for Connection {
             Socket::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
+        if read.is_pending() {
+            return self.poll_due(cx);
+        }
         let new = buf.filled().get(before..).unwrap_or_default();
-        if !new.is_empty() && !self.frames.admits(new, Moment::now()) {
-            tracing::debug!("closed a connection for too many PING or SETTINGS frames");
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        let Some(patience) = &mut self.patience else { return read };
-        if read.is_pending() && patience.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        self.missing = self.missing.saturating_sub(buf.filled().len() - before);
-        if self.missing == 0 {
-            self.patience = None;
+        if !new.is_empty()
+            && let Err(error) = self.note(new)
+        {
+            return Poll::Ready(Err(error));
         }
         read
     }
@@ -218,10 +297,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
+        };
+        self.poll_written(cx, written)
     }
 
     fn poll_write_vectored(
@@ -229,10 +309,11 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.socket {
+        let written = match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
+        };
+        self.poll_written(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -243,28 +324,18 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
+        let flushed = match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        };
+        self.poll_written(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
+        let shut = match &mut self.socket {
             Socket::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        let address = |found: io::Result<SocketAddr>| found.ok();
-        TcpConnectInfo {
-            local_addr: address(self.socket.tcp().local_addr()),
-            remote_addr: address(self.socket.tcp().peer_addr()),
-        }
+        };
+        self.poll_written(cx, shut)
     }
 }

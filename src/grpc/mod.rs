@@ -1,7 +1,7 @@
 //! The gRPC porch: where tonic and prost are spoken.
 //!
 //! One thin file a service turns messages into the words of the rooms and back. Around them, from the
-//! outside: connections ([`incoming`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
+//! outside: connections ([`incoming`], [`places`], [`serving`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
 pub mod address;
@@ -16,6 +16,7 @@ mod caller;
 mod catalogue;
 mod catalogue_wire;
 mod convert;
+pub(crate) mod descriptors;
 mod email;
 mod frames;
 mod gate;
@@ -25,6 +26,7 @@ mod incoming;
 mod page;
 mod personal_data;
 mod personal_data_wire;
+mod places;
 pub mod policy;
 pub mod proto;
 mod rates;
@@ -36,6 +38,7 @@ mod second_factor;
 mod second_factor_wire;
 pub mod server;
 mod service_account;
+mod serving;
 mod shares;
 pub mod status;
 pub(crate) mod tls;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::kernel::page::PageTokens;
 
 /// How large a page grows at most, in bytes: half of what clients read unless told otherwise.
-const LONGEST_PAGE: usize = 2 * 1024 * 1024;
+pub(super) const LONGEST_PAGE: usize = 2 * 1024 * 1024;
 
 /// Cuts a list that was fetched with one item too many, and makes the token for what follows. For items so
 /// small that the longest page of them fits into an answer.

@@ -1,4 +1,4 @@
-//! The server: services, what surrounds them, and the transport's limits.
+//! The server: services, and what surrounds them.
 
 use std::{convert::Infallible, future::Future, time::Duration};
 
@@ -6,10 +6,7 @@ use axum::{Router, extract::Request, middleware, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    service::{InterceptorLayer, Routes},
-    transport::Server,
-};
+use tonic::service::{InterceptorLayer, Routes};
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 use tonic_reflection::pb::{v1, v1alpha};
 use tonic_web::GrpcWebLayer;
@@ -27,7 +24,7 @@ use super::{
     catalogue::CatalogueApi,
     email::EmailApi,
     gate::{Gate, gate, panicked},
-    incoming::{Limits, incoming},
+    incoming::{Limits, accept},
     personal_data::PersonalDataApi,
     proto::{
         auth::{
@@ -50,6 +47,7 @@ use super::{
     schedule::ScheduleApi,
     second_factor::SecondFactorApi,
     service_account::ServiceAccountApi,
+    serving::Protocol,
     tls::Tls,
 };
 use crate::{
@@ -62,17 +60,8 @@ use crate::{
     schedule::{offering::service::Offerings, service::Schedules},
 };
 
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Spreads clients over new processes after a roll-out. Without grace: with it, no GOAWAY is sent
-/// (tonic 0.14.9).
-const CONNECTION_AGE: Duration = Duration::from_mins(30);
-const HEADERS: u32 = 16 * 1024;
-/// Error resets before a connection is closed (RUSTSEC-2024-0003); tonic sets no limit by itself.
-const ERROR_RESETS: usize = 1024;
 /// An answer of ours is far below this: 500 appointments with notes of 2000 characters.
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
-const WINDOW: u32 = 1024 * 1024;
 
 /// The rooms' services, and the keys that requests and pages are bound to.
 #[derive(Debug, Clone)]
@@ -121,14 +110,11 @@ pub async fn serve<H: HealthService>(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
-    let routes = routes(services, health, config, stopping)?;
+    let router = routes(services, health, config, stopping)?;
     let limits = Limits::new(&config.server);
-    let connections = incoming(door.listener, limits, door.tls.clone());
-    let served = builder(&config.server, jitter)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, stop);
+    let served = (router, Protocol::new(&config.server, jitter));
     tokio::select! {
-        served = served => served.map_err(ServeError::Transport),
+        () = accept(door.listener, limits, door.tls.clone(), served, stop) => Ok(()),
         never = follow(door.tls.as_ref()) => match never {},
     }
 }
@@ -145,12 +131,9 @@ pub async fn serve_health<H: HealthService>(
     let gate_state = gate_of(&config.server, around, stopping);
     let routes = Routes::new(health.max_decoding_message_size(config.server.max_message_bytes));
     let router = surround(routes.prepare().into_axum_router(), gate_state);
-    let connections = incoming(listener, Limits::new(&config.server), None);
-    builder(&config.server, Duration::ZERO)
-        .add_routes(Routes::from(router))
-        .serve_with_incoming(connections)
-        .await
-        .map_err(ServeError::Transport)
+    let served = (router, Protocol::new(&config.server, Duration::ZERO));
+    accept(listener, Limits::new(&config.server), None, served, std::future::pending()).await;
+    Ok(())
 }
 
 async fn follow(tls: Option<&Tls>) -> Infallible {
@@ -160,29 +143,12 @@ async fn follow(tls: Option<&Tls>) -> Infallible {
     }
 }
 
-/// The transport, with its limits.
-fn builder(server: &ServerConfig, jitter: Duration) -> Server {
-    Server::builder()
-        .accept_http1(true)
-        .max_concurrent_streams(Some(server.max_streams_per_connection))
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .http2_max_header_list_size(Some(HEADERS))
-        .http2_max_local_error_reset_streams(Some(ERROR_RESETS))
-        .initial_stream_window_size(Some(WINDOW))
-        .initial_connection_window_size(Some(2 * WINDOW))
-        .max_connection_age(CONNECTION_AGE + jitter)
-}
-
 /// Why the server ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// What it was to serve could not be put together.
     #[error("putting the services together: {0}")]
     Services(#[from] Fault),
-    /// The transport failed.
-    #[error("serving: {0}")]
-    Transport(#[source] tonic::transport::Error),
 }
 
 fn routes<H: HealthService>(
@@ -190,7 +156,7 @@ fn routes<H: HealthService>(
     health: HealthServer<H>,
     config: &Config,
     stopping: CancellationToken,
-) -> Result<Routes, Fault> {
+) -> Result<Router, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
     let requests = Requests::new(&services.request_keys, services.accounts.store.clone());
@@ -300,7 +266,7 @@ fn routes<H: HealthService>(
     }
     // From the inside to the outside: who is calling, what surrounds every service, CORS.
     let router = routes.prepare().into_axum_router().layer(InterceptorLayer::new(authenticate));
-    Ok(Routes::from(surround(router, gate_state).layer(cors(server))))
+    Ok(surround(router, gate_state).layer(cors(server)))
 }
 
 fn gate_of(

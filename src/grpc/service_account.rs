@@ -7,7 +7,7 @@ use super::{
     auth::USER_NAME,
     auth_wire,
     caller::{caller, deadline, origin},
-    convert::{end, etag, etag_version, mask, name, timestamp},
+    convert::{end, etag, mask, name, read_etag, timestamp},
     page::cut,
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
@@ -150,8 +150,7 @@ impl ServiceAccountService for ServiceAccountApi {
         }
         let subject = name(&wanted.name, ServiceAccountId::parse, ACCOUNT_NAME);
         let subject = violations.keep("service_account.name", subject);
-        let expected =
-            violations.keep("service_account.etag", etag_version(&wanted.etag)).flatten();
+        let expected = violations.keep("service_account.etag", read_etag(&wanted.etag)).flatten();
         violations.finish()?;
         let subject = subject.ok_or_else(Fault::unchecked)?;
         let change = (subject, Change::Fields { display_name, act_for }, expected);
@@ -269,7 +268,7 @@ impl ServiceAccountApi {
     ) -> Result<pb::ServiceAccount, Fault> {
         let permit = permit::manage_services(caller)?;
         let id = violations.keep("name", name(which.0, ServiceAccountId::parse, ACCOUNT_NAME));
-        let expected = violations.keep("etag", etag_version(which.1)).flatten();
+        let expected = violations.keep("etag", read_etag(which.1)).flatten();
         violations.finish()?;
         let change = (id.ok_or_else(Fault::unchecked)?, Change::Disabled(disabled), expected);
         let change = |once| self.services.change(deadline, permit, change, once, origin);
@@ -344,7 +343,7 @@ fn wire_account(account: &ServiceAccount) -> pb::ServiceAccount {
         disabled: account.disabled,
         create_time: Some(timestamp(account.created_at)),
         update_time: Some(timestamp(account.updated_at)),
-        etag: etag(account.version),
+        etag: etag(account.revision()),
     }
 }
 

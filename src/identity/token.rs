@@ -9,7 +9,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -74,6 +74,26 @@ struct Known {
     until: Instant,
 }
 
+/// What is still accepted of a user's tokens, as this process noted it.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    accepted: Ended,
+    at: Instant,
+    /// Its number. The database knows of what has a smaller one than it was asked with.
+    mark: u64,
+    /// Since when the database knows nothing of it, if it should: tokens made from then on are accepted.
+    lost: Option<Instant>,
+}
+
+impl Noted {
+    /// Whether a token of this generation, session and time is refused.
+    fn refuses(&self, grant: &Grant, from: Instant) -> bool {
+        grant.generation < self.accepted.least
+            && self.accepted.kept != Some(grant.caller.session)
+            && self.lost.is_none_or(|lost| from < lost - LEEWAY)
+    }
+}
+
 /// Makes and checks access tokens.
 #[derive(Clone)]
 pub struct Tokens(Arc<Inner>);
@@ -86,7 +106,9 @@ struct Inner {
     /// Tokens that were verified before, by SHA-256. The key, expiry and revocation are checked each time.
     known: Cache<[u8; 32], Known>,
     /// What is still accepted, for users whose tokens were ended lately.
-    ended: ArcSwap<HashMap<UserId, (Ended, Instant)>>,
+    ended: ArcSwap<HashMap<UserId, Noted>>,
+    /// How often something was noted here; see [`Tokens::mark`].
+    marks: AtomicU64,
     /// The sessions that were ended lately, and when this was noted.
     ended_sessions: ArcSwap<HashMap<Uuid, Instant>>,
     /// Whether what is known of ended tokens is fresh enough to accept any.
@@ -129,6 +151,7 @@ impl Tokens {
             keys: ArcSwap::from_pointee(keys),
             known: Cache::new(REMEMBERED),
             ended: ArcSwap::default(),
+            marks: AtomicU64::default(),
             ended_sessions: ArcSwap::default(),
             trusted: AtomicBool::new(true),
         }))
@@ -218,9 +241,7 @@ impl Tokens {
         }
         let ended = self.0.ended.load();
         let caller = known.grant.caller;
-        if ended.get(&caller.user).is_some_and(|(ended, _)| {
-            known.grant.generation < ended.least && ended.kept != Some(caller.session)
-        }) {
+        if ended.get(&caller.user).is_some_and(|noted| noted.refuses(&known.grant, known.from)) {
             return Err(not_authenticated());
         }
         if self.0.ended_sessions.load().contains_key(&caller.session) {
@@ -240,22 +261,31 @@ impl Tokens {
 
     /// From now on, in this process, only these tokens of the user are accepted.
     pub fn end(&self, user: UserId, accepted: Ended, now: Instant) {
+        let mark = self.0.marks.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.ended.rcu(|ended| {
             let mut ended = HashMap::clone(ended);
-            keep_latest(&mut ended, user, (accepted, now));
+            keep_latest(&mut ended, user, Noted { accepted, at: now, mark, lost: None });
             ended
         });
     }
 
-    /// Takes over what the database says about tokens that were ended since then. What this process
-    /// noted itself stays for as long: the database may have been asked a moment before.
+    /// What was noted up to now; to be read before the database is asked.
+    pub fn mark(&self) -> u64 {
+        self.0.marks.load(Ordering::SeqCst)
+    }
+
+    /// Takes over what the database says about tokens that were ended since then, which was asked when the
+    /// mark was this one. What this process noted itself stays for as long: the database may have been asked a
+    /// moment before. What the database should know and does not was lost with commits, or in a restore:
+    /// those tokens stay ended, and whoever logs in from now on is accepted. Returns whether there is such.
     pub fn refresh_ended(
         &self,
-        stored: &HashMap<UserId, Ended>,
+        stored: &HashMap<UserId, (Ended, Instant)>,
         sessions: &[Uuid],
-        since: Instant,
-        now: Instant,
-    ) {
+        (since, now): (Instant, Instant),
+        mark: u64,
+    ) -> bool {
+        let mut lost = false;
         self.0.ended_sessions.rcu(|ended| {
             let mut fresh = HashMap::clone(ended);
             fresh.retain(|_, noted| *noted >= since);
@@ -264,12 +294,26 @@ impl Tokens {
         });
         self.0.ended.rcu(|ended| {
             let mut fresh = HashMap::clone(ended);
-            fresh.retain(|_, (_, noted)| *noted >= since);
-            for (user, accepted) in stored {
-                keep_latest(&mut fresh, *user, (*accepted, now));
+            fresh.retain(|_, noted| noted.at >= since);
+            for (user, noted) in &mut fresh {
+                let told = stored.get(user);
+                let is_told = told.is_some_and(|(told, _)| told.least >= noted.accepted.least);
+                // A generation is the time at which it began: what began before the database was asked about
+                // need not be told.
+                let began = DateTime::from_timestamp_micros(noted.accepted.least);
+                let is_due = began.is_some_and(|began| began > since + LEEWAY);
+                if !is_told && is_due && noted.mark <= mark && noted.lost.is_none() {
+                    noted.lost = Some(now);
+                    lost = true;
+                }
+            }
+            for (user, (accepted, at)) in stored {
+                let noted = Noted { accepted: *accepted, at: *at, mark, lost: None };
+                keep_latest(&mut fresh, *user, noted);
             }
             fresh
         });
+        lost
     }
 
     fn verify(&self, token: &str, now: Instant) -> Option<Known> {
@@ -309,13 +353,9 @@ impl Tokens {
     }
 }
 
-fn keep_latest(
-    ended: &mut HashMap<UserId, (Ended, Instant)>,
-    user: UserId,
-    news: (Ended, Instant),
-) {
+fn keep_latest(ended: &mut HashMap<UserId, Noted>, user: UserId, news: Noted) {
     let known = ended.entry(user).or_insert(news);
-    if known.0.least < news.0.least {
+    if known.accepted.least < news.accepted.least {
         *known = news;
     }
 }

@@ -8,16 +8,19 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
+use arc_swap::ArcSwap;
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
-use crate::kernel::{id::uuid_v7, time::Instant};
+use crate::kernel::{id::uuid_v7, time::Instant, zone::ZoneData};
 
-/// Where time, ids and random bytes come from.
+/// Where time, ids, random bytes and the rules of time zones come from.
 #[derive(Debug, Clone, Default)]
 pub struct Ambient {
     /// Microseconds since 1970, where a test steers the clock.
     manual: Option<Arc<AtomicI64>>,
+    /// The zone data that serve now. Others take their place while the process runs.
+    zones: Arc<ArcSwap<ZoneData>>,
 }
 
 impl Ambient {
@@ -29,7 +32,24 @@ impl Ambient {
     /// A clock that only moves when told, for tests.
     pub fn manual(now: Instant) -> (Self, ManualClock) {
         let micros = Arc::new(AtomicI64::new(now.timestamp_micros()));
-        (Self { manual: Some(Arc::clone(&micros)) }, ManualClock(micros))
+        let ambient = Self { manual: Some(Arc::clone(&micros)), ..Self::default() };
+        (ambient, ManualClock(micros))
+    }
+
+    /// The same sources with zone data of its own, which begin with these.
+    #[must_use]
+    pub fn with_zones(&self, zones: ZoneData) -> Self {
+        Self { zones: Arc::new(ArcSwap::from_pointee(zones)), ..self.clone() }
+    }
+
+    /// The zone data that serve now. Whoever computes takes them once, and hands them on.
+    pub fn zones(&self) -> ZoneData {
+        ZoneData::clone(&self.zones.load())
+    }
+
+    /// Lets other zone data serve from now on, for everybody who has a clone of this.
+    pub fn set_zones(&self, zones: ZoneData) {
+        self.zones.store(Arc::new(zones));
     }
 
     /// The present instant, in whole microseconds, which is what both engines store.

@@ -1,9 +1,11 @@
-//! Words that every room uses: time, ids, faults, pages, and the ambient sources.
+//! Words that every room uses: time, time zones, ids, faults, pages, stamps, and the ambient sources.
 
 pub mod ambient;
 pub mod demand;
 pub mod fault;
 pub mod id;
 pub mod page;
+pub mod stamp;
 pub mod text;
 pub mod time;
+pub mod zone;

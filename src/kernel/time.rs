@@ -189,7 +189,7 @@ impl IntervalSet {
     }
 
     /// The intervals that end after `instant`: because they are disjoint, a suffix.
-    fn ending_after(&self, instant: Instant) -> &[Interval] {
+    pub fn ending_after(&self, instant: Instant) -> &[Interval] {
         let from = self.intervals.partition_point(|interval| interval.end <= instant);
         self.intervals.get(from..).unwrap_or_default()
     }

@@ -11,13 +11,15 @@ pub mod store;
 
 use aws_lc_rs::hmac;
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     identity::{Origin, email::Email},
-    kernel::time::Instant,
+    kernel::{
+        time::Instant,
+        zone::{Zone, ZoneData},
+    },
 };
 
 /// What a letter says: the name of a template and what goes into it.
@@ -64,6 +66,8 @@ pub enum Text {
     AccountDeleted { name: String, at: String, address: String },
     /// The account was deleted by an admin.
     AccountErased { name: String, at: String },
+    /// Told to a provider: so many appointments are no longer at the time of day that was promised.
+    AppointmentsDrifted { name: String, count: String, list: String, zone_data: String },
     /// Nothing, to nobody: where there is no such account, so that as much is done as where there is one.
     Nothing,
 }
@@ -90,6 +94,7 @@ impl Text {
             Self::RecoveryCodeUsed { .. } => "recovery_code_used",
             Self::AccountDeleted { .. } => "account_deleted",
             Self::AccountErased { .. } => "account_erased",
+            Self::AppointmentsDrifted { .. } => "appointments_drifted",
             Self::Nothing => "nothing",
         }
     }
@@ -192,8 +197,11 @@ pub fn pause(attempts: u32) -> TimeDelta {
 }
 
 /// A time as somebody reads it in their own zone.
-pub fn told(at: Instant, zone: Tz) -> String {
-    format!("{} ({})", at.with_timezone(&zone).format("%-d %B %Y at %H:%M"), zone.name())
+pub fn told(zones: &ZoneData, at: Instant, zone: Zone) -> String {
+    // What cannot be told in the reader's zone is told in UTC, which the text says.
+    let rules = zones.rules(zone).unwrap_or_default();
+    let wall = rules.wall(at).unwrap_or(at.naive_utc());
+    format!("{} ({})", wall.format("%-d %B %Y at %H:%M"), rules.zone())
 }
 
 /// What a client calls itself, without what could be a link: anybody can claim anything there.
@@ -217,7 +225,10 @@ mod tests {
     #[test]
     fn times_are_told_in_the_zone_of_the_reader() {
         let at: Instant = "2026-07-01T22:30:00Z".parse().unwrap();
-        assert_eq!(told(at, chrono_tz::Europe::Berlin), "2 July 2026 at 00:30 (Europe/Berlin)");
+        assert_eq!(
+            told(&ZoneData::bundled(), at, Zone::named("Europe/Berlin").unwrap()),
+            "2 July 2026 at 00:30 (Europe/Berlin)"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::{Contents, Text};
 
 /// The texts that come with Daybook, by the names of their templates.
-pub const TEMPLATES: [(&str, &str); 18] = [
+pub const TEMPLATES: [(&str, &str); 19] = [
     ("confirm_sign_up", include_str!("templates/confirm_sign_up.txt")),
     ("verify_email", include_str!("templates/verify_email.txt")),
     ("account_exists", include_str!("templates/account_exists.txt")),
@@ -28,6 +28,7 @@ pub const TEMPLATES: [(&str, &str); 18] = [
     ("recovery_code_used", include_str!("templates/recovery_code_used.txt")),
     ("account_deleted", include_str!("templates/account_deleted.txt")),
     ("account_erased", include_str!("templates/account_erased.txt")),
+    ("appointments_drifted", include_str!("templates/appointments_drifted.txt")),
 ];
 
 const SUBJECT: &str = "Subject: ";
@@ -155,6 +156,8 @@ fn samples() -> Vec<Text> {
         Text::NewLogIn { name, at, address, device },
     ];
     all.append(&mut notices);
+    let [count, list, zone_data] = ["count", "list", "zone_data"].map(str::to_owned);
+    all.push(Text::AppointmentsDrifted { name: "name".to_owned(), count, list, zone_data });
     all
 }
 

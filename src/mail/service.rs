@@ -12,7 +12,7 @@ use super::{
     commands::{Outcome, Settle, Take},
     pause, recipient,
     render::Texts,
-    store,
+    store, told,
 };
 use crate::{
     carrier::{Carrier, Refusal, Sent},
@@ -20,7 +20,12 @@ use crate::{
         email::Email,
         master_key::{MasterKey, NONCE},
     },
-    kernel::{ambient::Ambient, fault::Fault, time::Instant},
+    kernel::{
+        ambient::Ambient,
+        fault::Fault,
+        time::Instant,
+        zone::{Zone, ZoneData},
+    },
     storage::{Deadline, Query, Snapshot, Store},
 };
 
@@ -84,7 +89,12 @@ impl Mail {
     /// What one letter can be written on inside a transaction.
     pub fn sheet(&self, now: Instant) -> Sheet {
         let inner = self.0.as_ref();
-        Sheet(inner.map(|inner| (Arc::clone(inner), inner.ambient.id(now), inner.ambient.bytes())))
+        Sheet(inner.map(|inner| Blank {
+            id: inner.ambient.id(now),
+            nonce: inner.ambient.bytes(),
+            zones: inner.ambient.zones(),
+            inner: Arc::clone(inner),
+        }))
     }
 
     /// What letters to this address are found by, under each master key that is known.
@@ -133,9 +143,22 @@ impl Mail {
 /// What one letter is written on when it is known only inside a transaction what it says, and whether there is
 /// one: id and randomness are there before, so that a transaction that is tried again writes the same letter.
 #[derive(Debug, Clone)]
-pub struct Sheet(Option<(Arc<Inner>, Uuid, [u8; NONCE])>);
+pub struct Sheet(Option<Blank>);
+
+#[derive(Debug, Clone)]
+struct Blank {
+    inner: Arc<Inner>,
+    id: Uuid,
+    nonce: [u8; NONCE],
+    zones: ZoneData,
+}
 
 impl Sheet {
+    /// A time as somebody reads it in their own zone; nothing where no mail is sent.
+    pub fn told(&self, at: Instant, zone: Zone) -> String {
+        self.0.as_ref().map_or_else(String::new, |blank| told(&blank.zones, at, zone))
+    }
+
     /// The letter; none where no mail is sent. A sheet is good for one.
     pub fn letter(
         &self,
@@ -144,7 +167,7 @@ impl Sheet {
         now: Instant,
         lifetime: TimeDelta,
     ) -> Result<Option<Letter>, Fault> {
-        let Some((inner, id, nonce)) = &self.0 else { return Ok(None) };
+        let Some(Blank { inner, id, nonce, .. }) = &self.0 else { return Ok(None) };
         let (id, kind) = (*id, text.kind());
         let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
             .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;

@@ -1,7 +1,6 @@
 //! What to change in a schedule, and whether that is a schedule then.
 
 use chrono::{NaiveDate, TimeDelta};
-use chrono_tz::Tz;
 
 use super::{
     HoursViolation, LONGEST_RANGE, MAX_WINDOWS, SLOT_RANGE, Schedule, WeeklyHours, Window,
@@ -15,13 +14,14 @@ use super::{
 use crate::kernel::{
     fault::{Fault, Violations},
     time::Instant,
+    zone::{Zone, ZoneData},
 };
 
 /// What to change in a schedule; what is absent stays.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     /// The zone.
-    pub zone: Option<Tz>,
+    pub zone: Option<Zone>,
     /// The weekly windows.
     pub windows: Option<Vec<Window>>,
     /// The dates with windows of their own.
@@ -72,12 +72,19 @@ impl Changes {
 
     /// Notes what is wrong with these values beside what is stored, which is the default schedule or a named
     /// one's hours, and at this time.
-    pub fn check_against(&self, stored: &Stored<'_>, now: Instant, violations: &mut Violations) {
+    pub fn check_against(
+        &self,
+        stored: &Stored<'_>,
+        (now, zones): (Instant, &ZoneData),
+        violations: &mut Violations,
+    ) {
         let hours = stored.hours();
         if let Some(given) = &self.overrides
             && let Some(zone) = self.zone.or_else(|| hours.map(Hours::zone))
         {
-            let today = expand::local_date(zone, now);
+            // A zone that is not known any more is told when it is used.
+            let rules = zones.rules(zone).ok();
+            let today = rules.and_then(|rules| expand::local_date(&rules, now));
             check_past(given, hours.map(Hours::overrides), today, violations);
         }
         // Both together were checked before.
@@ -93,9 +100,9 @@ impl Changes {
     }
 
     /// The default schedule with these changes, which were checked by themselves before.
-    pub fn apply(&self, to: &Schedule, now: Instant) -> Result<Schedule, Fault> {
+    pub fn apply(&self, to: &Schedule, at: (Instant, &ZoneData)) -> Result<Schedule, Fault> {
         let mut violations = Violations::new();
-        self.check_against(&Stored::Default(to), now, &mut violations);
+        self.check_against(&Stored::Default(to), at, &mut violations);
         violations.finish()?;
         let slot = self.slot.unwrap_or_else(|| to.slot());
         let longest = self.longest.unwrap_or_else(|| to.longest());
@@ -105,9 +112,13 @@ impl Changes {
 
     /// The named hours with these changes, which were checked by themselves before; or new ones, for which
     /// there must be a zone.
-    pub fn apply_named(&self, to: Option<&Hours>, now: Instant) -> Result<Hours, Fault> {
+    pub fn apply_named(
+        &self,
+        to: Option<&Hours>,
+        at: (Instant, &ZoneData),
+    ) -> Result<Hours, Fault> {
         let mut violations = Violations::new();
-        self.check_against(&Stored::Named(to), now, &mut violations);
+        self.check_against(&Stored::Named(to), at, &mut violations);
         violations.finish()?;
         self.hours(to)
     }

@@ -5,7 +5,7 @@ use crate::{
     kernel::time::tests::at,
     schedule::{
         TimeOfDay,
-        expand::tests::{date, zone},
+        expand::tests::{date, named as zone},
     },
 };
 
@@ -39,7 +39,7 @@ fn a_date_that_is_over_can_be_kept_and_left_out_but_not_added_or_changed() {
     let stored = schedule(vec![own("2026-11-20", 60), own("2026-11-21", 60)]);
     let change = |overrides: Vec<DateOverride>| {
         let changes = Changes { overrides: Some(overrides), ..Changes::default() };
-        changes.apply(&stored, at(NOW))
+        changes.apply(&stored, (at(NOW), &ZoneData::bundled()))
     };
     assert_eq!(change(vec![]).unwrap().hours().overrides().as_slice(), []);
     let mut turned = own("2026-11-21", 60);
@@ -66,9 +66,12 @@ fn over_is_before_today_in_the_new_zone() {
         ..Changes::default()
     };
     let stored = schedule(vec![]);
-    assert_eq!(fields(changes(None).apply(&stored, at(NOW))), Vec::<String>::new());
     assert_eq!(
-        fields(changes(Some("Pacific/Auckland")).apply(&stored, at(NOW))),
+        fields(changes(None).apply(&stored, (at(NOW), &ZoneData::bundled()))),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        fields(changes(Some("Pacific/Auckland")).apply(&stored, (at(NOW), &ZoneData::bundled()))),
         ["schedule.date_overrides[0].date"]
     );
 }
@@ -76,16 +79,21 @@ fn over_is_before_today_in_the_new_zone() {
 #[test]
 fn what_is_absent_stays() {
     let stored = schedule(vec![own("2026-12-24", 60)]);
-    assert_eq!(Changes::default().apply(&stored, at(NOW)).unwrap(), stored);
-    let named = Changes::default().apply_named(Some(stored.hours()), at(NOW)).unwrap();
+    assert_eq!(Changes::default().apply(&stored, (at(NOW), &ZoneData::bundled())).unwrap(), stored);
+    let named = Changes::default()
+        .apply_named(Some(stored.hours()), (at(NOW), &ZoneData::bundled()))
+        .unwrap();
     assert_eq!(&named, stored.hours());
     let stays =
         vec![Stay { first: date("2020-01-01"), last: date("2020-01-02"), zone: zone("UTC") }];
     let changes = Changes { stays: Some(stays.clone()), ..Changes::default() };
-    let changed = changes.apply(&stored, at(NOW)).unwrap();
+    let changed = changes.apply(&stored, (at(NOW), &ZoneData::bundled())).unwrap();
     assert_eq!(changed.hours().stays().as_slice(), stays);
     assert_eq!(changed.hours().overrides(), stored.hours().overrides());
-    assert!(Changes::default().apply_named(None, at(NOW)).is_err(), "new hours need a zone");
+    assert!(
+        Changes::default().apply_named(None, (at(NOW), &ZoneData::bundled())).is_err(),
+        "new hours need a zone"
+    );
 }
 
 #[test]
@@ -97,7 +105,7 @@ fn rules_of_two_fields_are_told_with_the_others() {
         ..Changes::default()
     };
     assert_eq!(
-        fields(changes.apply(&stored, at(NOW))),
+        fields(changes.apply(&stored, (at(NOW), &ZoneData::bundled()))),
         ["schedule.date_overrides[0].date", "schedule.slot_duration"]
     );
 }

@@ -1,10 +1,10 @@
 //! What differs on single dates: windows that replace the week's, and stays in another zone.
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::TimeOfDay;
+use crate::kernel::zone::Zone;
 
 /// The most dates that may have windows of their own.
 pub const MAX_OVERRIDES: usize = 1000;
@@ -185,7 +185,7 @@ pub struct Stay {
     /// The last date, itself included.
     pub last: NaiveDate,
     /// The zone.
-    pub zone: Tz,
+    pub zone: Zone,
 }
 
 /// One reason why stays are none. `index` counts the stays as they were given.

@@ -3,43 +3,34 @@
 //! In a gap the clock skips wall times; in a fold it shows them twice. What a start or an end
 //! means there is decided in [`resolve_start`] and [`resolve_end`], and nowhere else.
 //!
-//! The zone data of chrono-tz lists changes up to the end of 2099. Later dates keep the offset
-//! that was in force then.
+//! Each zone's present rules go on for as long as instants are accepted.
 
-use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::hours::Hours;
-use crate::kernel::time::{Instant, Interval};
+use crate::kernel::{
+    time::{Instant, Interval},
+    zone::{Reading, UnknownZone, ZoneData, ZoneRules},
+};
 
 /// The instant at which something starts that starts at this wall-clock time.
 ///
 /// In a gap the first instant after the gap, in a fold the earlier of the two. A later wall time
-/// never starts earlier. `None` only at the ends of chrono's calendar.
-pub fn resolve_start(zone: Tz, wall: NaiveDateTime) -> Option<Instant> {
-    match zone.from_local_datetime(&wall) {
-        LocalResult::Single(instant) | LocalResult::Ambiguous(instant, _) => Some(instant.to_utc()),
-        LocalResult::None => after_gap(zone, wall),
-    }
+/// never starts earlier. `None` only outside the years -9999 to 9999.
+pub fn resolve_start(zone: &ZoneRules, wall: NaiveDateTime) -> Option<Instant> {
+    Some(match zone.reading(wall)? {
+        Reading::Once(instant) | Reading::Twice(instant, _) | Reading::Skipped(instant) => instant,
+    })
 }
 
 /// The instant at which something ends that ends at this wall-clock time.
 ///
 /// In a gap the first instant after the gap, in a fold the later of the two. A later wall time
-/// never ends earlier. `None` only at the ends of chrono's calendar.
-pub fn resolve_end(zone: Tz, wall: NaiveDateTime) -> Option<Instant> {
-    match zone.from_local_datetime(&wall) {
-        LocalResult::Single(instant) | LocalResult::Ambiguous(_, instant) => Some(instant.to_utc()),
-        LocalResult::None => after_gap(zone, wall),
-    }
-}
-
-/// The instant of the change that skips this wall-clock time.
-fn after_gap(zone: Tz, wall: NaiveDateTime) -> Option<Instant> {
-    // `begin` is the wall time at which the gap starts, with the offset before it, so it names the
-    // instant of the change. `end` would not do: it is missing if a fold follows at once.
-    let (begin, before) = GapInfo::new(&wall, &zone)?.begin?;
-    begin.checked_sub_offset(before.fix()).map(|utc| utc.and_utc())
+/// never ends earlier. `None` only outside the years -9999 to 9999.
+pub fn resolve_end(zone: &ZoneRules, wall: NaiveDateTime) -> Option<Instant> {
+    Some(match zone.reading(wall)? {
+        Reading::Once(instant) | Reading::Twice(_, instant) | Reading::Skipped(instant) => instant,
+    })
 }
 
 /// The instants of one local date; `None` if the zone skipped the date.
@@ -47,42 +38,51 @@ fn after_gap(zone: Tz, wall: NaiveDateTime) -> Option<Instant> {
 /// The day runs from the first instant with that date to the first instant with a later date, so
 /// days never overlap, leave nothing out, and have 23, 24, 25 or other hours. A fold that goes
 /// back over midnight gives the repeated stretch to the later date.
-pub fn local_day(zone: Tz, date: NaiveDate) -> Option<Interval> {
+pub fn local_day(zone: &ZoneRules, date: NaiveDate) -> Option<Interval> {
     local_days(zone, date, date)
 }
 
 /// The instants of the local dates `first` to `last`, both included: their [`local_day`]s joined.
 ///
 /// `None` if `last` is before `first` or the zone skipped them all.
-pub fn local_days(zone: Tz, first: NaiveDate, last: NaiveDate) -> Option<Interval> {
+pub fn local_days(zone: &ZoneRules, first: NaiveDate, last: NaiveDate) -> Option<Interval> {
     // A skipped date starts where the next one does, so it comes out empty.
     Interval::new(midnight(zone, first)?, midnight(zone, last.succ_opt()?)?)
 }
 
 /// The first instant with this local date, or with a later one if the zone skipped it.
-fn midnight(zone: Tz, date: NaiveDate) -> Option<Instant> {
+fn midnight(zone: &ZoneRules, date: NaiveDate) -> Option<Instant> {
     resolve_start(zone, date.and_time(NaiveTime::MIN))
 }
 
-/// Every occurrence of a window that overlaps the range, sorted by start, no two the same.
+/// Every occurrence of a window that overlaps the range, sorted by start, no two the same; or that the zone
+/// data do not have a zone of the hours that matters there.
 ///
 /// Occurrences are whole, not clipped: the grid of slots is anchored at their start. One that
 /// vanishes in a gap is left out. Within one zone starts are distinct and ascend, ends never descend,
 /// and two overlap only where one ends in a fold and the next starts in it. Where a stay begins or ends
 /// any two may overlap: each date's windows are resolved in that date's zone alone.
-pub fn windows(hours: &Hours, range: Interval) -> Vec<Interval> {
+pub fn windows(
+    zones: &ZoneData,
+    hours: &Hours,
+    range: Interval,
+) -> Result<Vec<Interval>, UnknownZone> {
     let mut found = Vec::new();
     // No zone ever was further than 16 hours from UTC, so a date lies within those 16 hours of the same
     // date in UTC, and one date more on either side leaves nothing out.
     let (first, last) = (range.start().date_naive(), range.end().date_naive());
     let first = first.pred_opt().unwrap_or(first);
     let last = last.succ_opt().unwrap_or(last);
+    let mut rules = zones.rules(hours.zone_on(first))?;
     for date in first.iter_days().take_while(|date| *date <= last) {
         let zone = hours.zone_on(date);
+        if zone != rules.zone() {
+            rules = zones.rules(zone)?;
+        }
         for (start, end) in hours.on(date) {
-            let start = start.on(date).and_then(|wall| resolve_start(zone, wall));
+            let start = start.on(date).and_then(|wall| resolve_start(&rules, wall));
             let Some(start) = start.filter(|start| *start < range.end()) else { continue };
-            let end = end.on(date).and_then(|wall| resolve_end(zone, wall));
+            let end = end.on(date).and_then(|wall| resolve_end(&rules, wall));
             let occurrence = end.and_then(|end| Interval::new(start, end));
             found.extend(occurrence.filter(|interval| interval.overlaps(&range)));
         }
@@ -91,14 +91,12 @@ pub fn windows(hours: &Hours, range: Interval) -> Vec<Interval> {
         found.sort_unstable();
         found.dedup();
     }
-    found
+    Ok(found)
 }
 
 /// The date on the wall at this instant; `None` at the ends of chrono's calendar.
-pub fn local_date(zone: Tz, instant: Instant) -> Option<NaiveDate> {
-    let utc = instant.naive_utc();
-    let offset = zone.offset_from_utc_datetime(&utc).fix();
-    utc.checked_add_offset(offset).map(|wall| wall.date())
+pub fn local_date(zone: &ZoneRules, instant: Instant) -> Option<NaiveDate> {
+    zone.wall(instant).map(|wall| wall.date())
 }
 
 #[cfg(test)]

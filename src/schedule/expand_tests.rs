@@ -4,17 +4,22 @@
 use std::collections::HashSet;
 
 use chrono::{TimeDelta, Weekday};
-use chrono_tz::TZ_VARIANTS;
 use proptest::prelude::*;
 
 use super::*;
-use crate::kernel::time::IntervalSet;
-use crate::kernel::time::tests::{at, cases, span};
-use crate::schedule::{TimeOfDay, WeeklyHours, Window, parse_zone};
+use crate::kernel::{
+    time::{
+        IntervalSet,
+        tests::{at, cases, span},
+    },
+    zone::Zone,
+};
+use crate::schedule::{TimeOfDay, WeeklyHours, Window};
 
 /// The windows of weekly hours without exceptions.
-fn windows(hours: &WeeklyHours, zone: Tz, range: Interval) -> Vec<Interval> {
-    super::windows(&Hours::weekly_only(zone, hours.clone()), range)
+fn windows(hours: &WeeklyHours, zone: &ZoneRules, range: Interval) -> Vec<Interval> {
+    let hours = Hours::weekly_only(zone.zone(), hours.clone());
+    super::windows(&ZoneData::bundled(), &hours, range).unwrap()
 }
 
 /// One change of a zone's offset, in seconds east of UTC.
@@ -25,17 +30,17 @@ pub(crate) struct Change {
     after: i64,
 }
 
-fn offset(zone: Tz, instant: Instant) -> i64 {
-    zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc().into()
+fn offset(zone: &ZoneRules, instant: Instant) -> i64 {
+    zone.offset(instant).num_seconds()
 }
 
 /// What the clock on the wall shows. UTC to local is the direction without traps.
-fn wall(zone: Tz, instant: Instant) -> NaiveDateTime {
+fn wall(zone: &ZoneRules, instant: Instant) -> NaiveDateTime {
     instant.naive_utc() + TimeDelta::seconds(offset(zone, instant))
 }
 
 /// The zone's changes in `[from, to)`, found by looking twice a day.
-pub(crate) fn changes(zone: Tz, from: Instant, to: Instant) -> Vec<Change> {
+pub(crate) fn changes(zone: &ZoneRules, from: Instant, to: Instant) -> Vec<Change> {
     let step = TimeDelta::hours(12);
     let (mut found, mut start, mut before) = (vec![], from, offset(zone, from));
     while start < to {
@@ -57,8 +62,18 @@ pub(crate) fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
-pub(crate) fn zone(name: &str) -> Tz {
-    parse_zone(name).unwrap()
+pub(crate) fn zone(name: &str) -> ZoneRules {
+    rules(Zone::named(name).unwrap())
+}
+
+/// A zone by its name alone.
+pub(crate) fn named(name: &str) -> Zone {
+    Zone::named(name).unwrap()
+}
+
+/// The compiled-in rules of a zone.
+pub(crate) fn rules(zone: Zone) -> ZoneRules {
+    ZoneData::bundled().rules(zone).unwrap()
 }
 
 /// The same window on every day.
@@ -73,7 +88,7 @@ pub(crate) fn daily(windows: &[(&str, &str)]) -> WeeklyHours {
 
 /// By first principles: a gap leads to the change, a fold to one of two readings, and the instants
 /// around are as they read.
-fn check_change(zone: Tz, change: Change) {
+fn check_change(zone: &ZoneRules, change: Change) {
     let seconds = TimeDelta::seconds;
     let Change { at, before, after } = change;
     let read = |offset| at.naive_utc() + seconds(offset);
@@ -87,18 +102,18 @@ fn check_change(zone: Tz, change: Change) {
             let reading = |offset| (wall - seconds(offset)).and_utc();
             (reading(before), reading(after))
         };
-        assert_eq!(resolve_start(zone, wall), Some(start), "{zone} {change:?} start {wall}");
-        assert_eq!(resolve_end(zone, wall), Some(end), "{zone} {change:?} end {wall}");
+        assert_eq!(resolve_start(zone, wall), Some(start), "{zone:?} {change:?} start {wall}");
+        assert_eq!(resolve_end(zone, wall), Some(end), "{zone:?} {change:?} end {wall}");
     }
     for (wall, offset) in [(low - seconds(1), before), (high, after), (high + seconds(1), after)] {
         let reading = Some((wall - seconds(offset)).and_utc());
-        assert_eq!(resolve_start(zone, wall), reading, "{zone} {change:?} start {wall}");
-        assert_eq!(resolve_end(zone, wall), reading, "{zone} {change:?} end {wall}");
+        assert_eq!(resolve_start(zone, wall), reading, "{zone:?} {change:?} start {wall}");
+        assert_eq!(resolve_end(zone, wall), reading, "{zone:?} {change:?} end {wall}");
     }
 }
 
 /// The days around a change, against the dates that the clock shows minute by minute.
-fn check_days(zone: Tz, change: Change) {
+fn check_days(zone: &ZoneRules, change: Change) {
     let middle = wall(zone, change.at).date();
     let days = [-2, -1, 0, 1, 2].map(|n| middle + TimeDelta::days(n));
     let samples = walk(zone, change.at - TimeDelta::hours(84), change.at + TimeDelta::hours(84));
@@ -108,25 +123,29 @@ fn check_days(zone: Tz, change: Change) {
         };
         let start = first(&|date| date >= day);
         let model = Interval::new(start, first(&|date| date > day));
-        assert_eq!(local_day(zone, day), model, "{zone} {day}");
+        assert_eq!(local_day(zone, day), model, "{zone:?} {day}");
         if let Some(model) = model {
-            assert_eq!(wall(zone, model.start()).date(), day, "{zone}");
+            assert_eq!(wall(zone, model.start()).date(), day, "{zone:?}");
         }
     }
     let joined: Option<IntervalSet> =
         Some(days.iter().filter_map(|d| local_day(zone, *d)).collect());
-    assert_eq!(local_days(zone, days[0], days[4]).map(IntervalSet::from), joined, "{zone}");
+    assert_eq!(local_days(zone, days[0], days[4]).map(IntervalSet::from), joined, "{zone:?}");
 }
 
 /// The clock from minute to minute.
-pub(crate) fn walk(zone: Tz, from: Instant, to: Instant) -> Vec<(Instant, NaiveDateTime)> {
+pub(crate) fn walk(zone: &ZoneRules, from: Instant, to: Instant) -> Vec<(Instant, NaiveDateTime)> {
     let minutes = (to - from).num_minutes();
     (0..minutes).map(|n| from + TimeDelta::minutes(n)).map(|t| (t, wall(zone, t))).collect()
 }
 
 /// The slow, obvious windows: watch the clock, start when it first shows the start or has skipped
 /// it, end when it last shows the end or has skipped it.
-pub(crate) fn model_windows(hours: &WeeklyHours, zone: Tz, range: Interval) -> Vec<Interval> {
+pub(crate) fn model_windows(
+    hours: &WeeklyHours,
+    zone: &ZoneRules,
+    range: Interval,
+) -> Vec<Interval> {
     let margin = TimeDelta::hours(80);
     let samples = walk(zone, range.start() - margin, range.end() + margin);
     let mut dates: Vec<_> = samples.iter().map(|(_, wall)| wall.date()).collect();
@@ -181,9 +200,9 @@ const ODD: [&str; 12] = [
 ];
 
 /// Any zone, and a range of up to three days in 2020 to 2035, mostly around a change of the zone.
-pub(crate) fn place() -> impl Strategy<Value = (Tz, Interval)> {
+pub(crate) fn place() -> impl Strategy<Value = (ZoneRules, Interval)> {
     let zone = prop_oneof![
-        prop::sample::select(&TZ_VARIANTS[..]),
+        prop::sample::select(ZoneData::bundled().all()).prop_map(rules),
         prop::sample::select(&ODD[..]).prop_map(zone),
     ];
     let day = 0..16 * 365i64;
@@ -191,7 +210,7 @@ pub(crate) fn place() -> impl Strategy<Value = (Tz, Interval)> {
         |(zone, day, shift, length, near)| {
             let any = at("2020-01-01T00:00Z") + TimeDelta::days(day);
             let year = TimeDelta::days(370);
-            let change = changes(zone, any, any + year).first().map(|change| change.at);
+            let change = changes(&zone, any, any + year).first().map(|change| change.at);
             let middle = change.filter(|_| near).unwrap_or(any);
             let start = middle + TimeDelta::minutes(shift);
             (zone, Interval::new(start, start + TimeDelta::minutes(length)).unwrap())
@@ -203,7 +222,8 @@ pub(crate) fn place() -> impl Strategy<Value = (Tz, Interval)> {
 fn every_change_of_every_zone() {
     // Zones share changes, and the slow model of one is the slow model of all.
     let mut seen = HashSet::new();
-    for zone in TZ_VARIANTS {
+    for zone in ZoneData::bundled().all() {
+        let zone = &rules(zone);
         for change in changes(zone, at("2020-01-01T00:00Z"), at("2036-01-01T00:00Z")) {
             check_change(zone, change);
             if seen.insert(change) {
@@ -222,8 +242,8 @@ proptest! {
         (zone, range) in place(),
         hours in weekly_hours(),
     ) {
-        let found = windows(&hours, zone, range);
-        prop_assert_eq!(&found, &model_windows(&hours, zone, range), "{} {}", zone, range);
+        let found = windows(&hours, &zone, range);
+        prop_assert_eq!(&found, &model_windows(&hours, &zone, range), "{:?} {}", zone, range);
         let ascends = |a: Interval, b: Interval| a.start() < b.start() && a.end() <= b.end();
         prop_assert!(found.windows(2).all(|pair| ascends(pair[0], pair[1])), "{:?}", found);
     }
@@ -232,34 +252,34 @@ proptest! {
     /// a window which meets a fold lasts from its first start to its last end.
     #[test]
     fn open_is_what_the_clock_shows((zone, range) in place(), hours in weekly_hours()) {
-        let open: IntervalSet = windows(&hours, zone, range).into_iter().collect();
+        let open: IntervalSet = windows(&hours, &zone, range).into_iter().collect();
         let day = TimeDelta::hours(30);
-        let folds = changes(zone, range.start() - day, range.end() + day)
+        let folds = changes(&zone, range.start() - day, range.end() + day)
             .iter()
             .any(|change| change.after < change.before);
-        for (instant, wall) in walk(zone, range.start(), range.end()) {
+        for (instant, wall) in walk(&zone, range.start(), range.end()) {
             let shown = hours.on(chrono::Datelike::weekday(&wall)).iter().any(|window| {
                 let on = |time: TimeOfDay| time.on(wall.date()).unwrap();
                 on(window.start) <= wall && wall < on(window.end)
             });
             let is_open = open.iter().any(|window| window.contains_instant(instant));
-            prop_assert!(is_open == shown || (folds && is_open), "{zone} {instant} {wall}");
+            prop_assert!(is_open == shown || (folds && is_open), "{zone:?} {instant} {wall}");
         }
     }
 
     #[test]
     fn days_follow_each_other((zone, range) in place()) {
-        let first = wall(zone, range.start()).date();
-        let days: Vec<_> = first.iter_days().take(5).map(|d| local_day(zone, d).unwrap()).collect();
+        let first = wall(&zone, range.start()).date();
+        let days: Vec<_> = first.iter_days().take(5).map(|d| local_day(&zone, d).unwrap()).collect();
         prop_assert!(days.windows(2).all(|pair| pair[0].end() == pair[1].start()));
         let joined = Interval::new(days[0].start(), days[4].end());
-        prop_assert_eq!(local_days(zone, first, first + TimeDelta::days(4)), joined);
+        prop_assert_eq!(local_days(&zone, first, first + TimeDelta::days(4)), joined);
     }
 }
 
 /// The length of a day, in minutes.
 fn length(name: &str, day: &str) -> Option<i64> {
-    local_day(zone(name), date(day)).map(|day| day.duration().num_minutes())
+    local_day(&zone(name), date(day)).map(|day| day.duration().num_minutes())
 }
 
 #[test]
@@ -280,22 +300,22 @@ fn a_date_that_was_skipped_is_no_day() {
     let apia = zone("Pacific/Apia");
     assert_eq!(length("Pacific/Apia", "2011-12-30"), None);
     assert_eq!(
-        local_day(apia, date("2011-12-29")),
+        local_day(&apia, date("2011-12-29")),
         Some(span("2011-12-29T00:00-10:00", "2011-12-30T00:00-10:00"))
     );
     assert_eq!(
-        local_day(apia, date("2011-12-31")),
+        local_day(&apia, date("2011-12-31")),
         Some(span("2011-12-31T00:00+14:00", "2012-01-01T00:00+14:00"))
     );
     assert_eq!(
-        local_days(apia, date("2011-12-29"), date("2011-12-31")).unwrap().duration(),
+        local_days(&apia, date("2011-12-29"), date("2011-12-31")).unwrap().duration(),
         TimeDelta::hours(48)
     );
-    assert_eq!(local_days(apia, date("2011-12-31"), date("2011-12-29")), None);
+    assert_eq!(local_days(&apia, date("2011-12-31"), date("2011-12-29")), None);
     // Its windows vanish, those around it stay.
     let week = span("2011-12-28T12:00Z", "2012-01-01T00:00Z");
     assert_eq!(
-        windows(&daily(&[("09:00", "17:00")]), apia, week),
+        windows(&daily(&[("09:00", "17:00")]), &apia, week),
         [
             span("2011-12-28T09:00-10:00", "2011-12-28T17:00-10:00"),
             span("2011-12-29T09:00-10:00", "2011-12-29T17:00-10:00"),
@@ -308,7 +328,7 @@ fn a_date_that_was_skipped_is_no_day() {
 #[test]
 fn days_that_change_at_midnight() {
     // The gap takes 00:00 to 01:00: the day starts at 01:00.
-    let beirut = local_day(zone("Asia/Beirut"), date("2026-03-29")).unwrap();
+    let beirut = local_day(&zone("Asia/Beirut"), date("2026-03-29")).unwrap();
     assert_eq!(beirut, span("2026-03-29T01:00+03:00", "2026-03-30T00:00+03:00"));
     assert_eq!(length("Asia/Beirut", "2026-10-24"), Some(25 * 60));
     assert_eq!(length("America/Sao_Paulo", "2018-11-04"), Some(23 * 60));
@@ -316,10 +336,10 @@ fn days_that_change_at_midnight() {
     assert_eq!(length("Africa/Cairo", "2026-04-24"), Some(23 * 60));
     assert_eq!(length("America/Scoresbysund", "2026-03-28"), Some(23 * 60));
     // Havana shows 00:00 to 01:00 twice: the day starts with the first.
-    let havana = local_day(zone("America/Havana"), date("2026-11-01")).unwrap();
+    let havana = local_day(&zone("America/Havana"), date("2026-11-01")).unwrap();
     assert_eq!(havana, span("2026-11-01T00:00-04:00", "2026-11-02T00:00-05:00"));
     // St. John's went from 00:01 back to 23:01 the day before; that stretch is the later day's.
-    let johns = local_day(zone("America/St_Johns"), date("2010-11-07")).unwrap();
+    let johns = local_day(&zone("America/St_Johns"), date("2010-11-07")).unwrap();
     assert_eq!(johns, span("2010-11-07T00:00-02:30", "2010-11-08T00:00-03:30"));
 }
 
@@ -328,18 +348,18 @@ fn windows_in_a_gap_and_in_a_fold() {
     let berlin = zone("Europe/Berlin");
     let hours = daily(&[("01:00", "02:15"), ("02:20", "02:40"), ("02:45", "04:00")]);
     // 02:00 to 03:00 is skipped.
-    let spring = local_day(berlin, date("2026-03-29")).unwrap();
+    let spring = local_day(&berlin, date("2026-03-29")).unwrap();
     assert_eq!(
-        windows(&hours, berlin, spring),
+        windows(&hours, &berlin, spring),
         [
             span("2026-03-29T01:00+01:00", "2026-03-29T03:00+02:00"),
             span("2026-03-29T03:00+02:00", "2026-03-29T04:00+02:00"),
         ]
     );
     // 02:00 to 03:00 comes twice.
-    let autumn = local_day(berlin, date("2026-10-25")).unwrap();
+    let autumn = local_day(&berlin, date("2026-10-25")).unwrap();
     assert_eq!(
-        windows(&hours, berlin, autumn),
+        windows(&hours, &berlin, autumn),
         [
             span("2026-10-25T01:00+02:00", "2026-10-25T02:15+01:00"),
             span("2026-10-25T02:20+02:00", "2026-10-25T02:40+01:00"),
@@ -353,7 +373,7 @@ fn windows_are_whole_and_only_those_that_overlap() {
     let (berlin, hours) = (zone("Europe/Berlin"), WeeklyHours::office_hours());
     let friday = span("2026-01-09T09:00+01:00", "2026-01-09T17:00+01:00");
     let monday = span("2026-01-12T09:00+01:00", "2026-01-12T17:00+01:00");
-    let found = |from, to| windows(&hours, berlin, span(from, to));
+    let found = |from, to| windows(&hours, &berlin, span(from, to));
     assert_eq!(found("2026-01-09T16:59+01:00", "2026-01-12T09:01+01:00"), [friday, monday]);
     assert_eq!(found("2026-01-09T17:00+01:00", "2026-01-12T09:00+01:00"), []);
 }
@@ -363,14 +383,14 @@ fn windows_are_found_where_the_clock_shows_another_date() {
     // Saturday's window ends at the second 00:00, an hour after Sunday has begun.
     let found = windows(
         &daily(&[("20:00", "24:00")]),
-        zone("America/Havana"),
+        &zone("America/Havana"),
         span("2026-11-01T00:30-04:00", "2026-11-01T00:45-04:00"),
     );
     assert_eq!(found, [span("2026-10-31T20:00-04:00", "2026-11-01T00:00-05:00")]);
     // Sunday's window starts at the first 00:00, and then it is Saturday again for an hour.
     let found = windows(
         &daily(&[("00:00", "24:00")]),
-        zone("America/St_Johns"),
+        &zone("America/St_Johns"),
         span("2010-11-06T23:30-03:30", "2010-11-06T23:45-03:30"),
     );
     let saturday = span("2010-11-06T00:00-02:30", "2010-11-07T00:00-03:30");
@@ -384,8 +404,8 @@ fn nothing_breaks_at_the_ends_of_the_calendar() {
         let (first, last) = (Instant::MIN_UTC, Instant::MAX_UTC);
         let day = TimeDelta::days(1);
         for range in [Interval::new(first, first + day), Interval::new(last - day, last)] {
-            assert!(windows(&hours, zone, range.unwrap()).len() < 4);
+            assert!(windows(&hours, &zone, range.unwrap()).len() < 4);
         }
-        assert_eq!(local_day(zone, NaiveDate::MAX), None);
+        assert_eq!(local_day(&zone, NaiveDate::MAX), None);
     }
 }

@@ -1,7 +1,6 @@
 //! Hours: when a schedule is open, on every date and in the zone of that date.
 
 use chrono::{NaiveDate, TimeDelta};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -9,7 +8,10 @@ use super::{
     dates::{DateOverrides, Stays},
     expand,
 };
-use crate::kernel::time::{Instant, Interval};
+use crate::kernel::{
+    time::{Instant, Interval},
+    zone::{UnknownZone, Zone, ZoneData, ZoneRules},
+};
 
 /// Weekly windows in a zone, the dates that have windows of their own, and the dates spent elsewhere.
 ///
@@ -19,7 +21,7 @@ use crate::kernel::time::{Instant, Interval};
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hours {
-    zone: Tz,
+    zone: Zone,
     weekly: WeeklyHours,
     #[serde(default, skip_serializing_if = "DateOverrides::is_empty")]
     overrides: DateOverrides,
@@ -29,28 +31,28 @@ pub struct Hours {
 
 impl Hours {
     /// Weekly hours, the same on all dates and always in one zone.
-    pub fn weekly_only(zone: Tz, weekly: WeeklyHours) -> Self {
+    pub fn weekly_only(zone: Zone, weekly: WeeklyHours) -> Self {
         Self::new(zone, weekly, DateOverrides::default(), Stays::default())
     }
 
     /// Hours with exceptions.
-    pub fn new(zone: Tz, weekly: WeeklyHours, overrides: DateOverrides, stays: Stays) -> Self {
+    pub fn new(zone: Zone, weekly: WeeklyHours, overrides: DateOverrides, stays: Stays) -> Self {
         Self { zone, weekly, overrides, stays }
     }
 
     /// The same hours with another zone for the dates outside stays.
     #[must_use]
-    pub fn in_zone(&self, zone: Tz) -> Self {
+    pub fn in_zone(&self, zone: Zone) -> Self {
         Self { zone, ..self.clone() }
     }
 
     /// The zone of the dates outside stays.
-    pub fn zone(&self) -> Tz {
+    pub fn zone(&self) -> Zone {
         self.zone
     }
 
     /// The zone of a date.
-    pub fn zone_on(&self, date: NaiveDate) -> Tz {
+    pub fn zone_on(&self, date: NaiveDate) -> Zone {
         self.stays.on(date).map_or(self.zone, |stay| stay.zone)
     }
 
@@ -59,13 +61,15 @@ impl Hours {
     ///
     /// Where a stay begins or ends the dates of two zones overlap or leave a gap; then the earlier of two
     /// stays wins over the later, and each over the schedule's zone.
-    pub fn zone_at(&self, instant: Instant) -> Tz {
-        let is_there = |zone| expand::local_date(zone, instant);
-        let stays = self.stays.as_slice().iter();
-        stays
-            .copied()
-            .find(|stay| is_there(stay.zone).is_some_and(|d| stay.first <= d && d <= stay.last))
-            .map_or(self.zone, |stay| stay.zone)
+    pub fn zone_at(&self, zones: &ZoneData, instant: Instant) -> Result<ZoneRules, UnknownZone> {
+        for stay in self.stays.as_slice() {
+            let rules = zones.rules(stay.zone)?;
+            let date = expand::local_date(&rules, instant);
+            if date.is_some_and(|date| stay.first <= date && date <= stay.last) {
+                return Ok(rules);
+            }
+        }
+        zones.rules(self.zone)
     }
 
     /// The weekly windows.
@@ -123,8 +127,8 @@ impl Hours {
     }
 
     /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
-    pub fn windows(&self, range: Interval) -> Vec<Interval> {
-        expand::windows(self, range)
+    pub fn windows(&self, zones: &ZoneData, range: Interval) -> Result<Vec<Interval>, UnknownZone> {
+        expand::windows(zones, self, range)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod provider;
 pub mod service;
 pub mod store;
+pub mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -22,11 +23,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Weekday};
-use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use self::hours::Hours;
-use crate::kernel::time::Interval;
+use crate::kernel::{
+    time::Interval,
+    zone::{UnknownZone, Zone, ZoneData},
+};
 
 /// The most windows that weekly hours may have.
 pub const MAX_WINDOWS: usize = 100;
@@ -34,16 +37,6 @@ pub const MAX_WINDOWS: usize = 100;
 pub const SLOT_RANGE: RangeInclusive<TimeDelta> = TimeDelta::minutes(5)..=TimeDelta::hours(24);
 /// The range of the longest duration of an appointment: 5 minutes to 24 hours, both included.
 pub const LONGEST_RANGE: RangeInclusive<TimeDelta> = TimeDelta::minutes(5)..=TimeDelta::hours(24);
-/// The longest name of a time zone that is looked up, in bytes.
-pub const MAX_ZONE_NAME: usize = 64;
-
-/// The time zone of this IANA name, such as `Europe/Berlin`.
-///
-/// The name must be exact, upper and lower case included; at most [`MAX_ZONE_NAME`] bytes.
-pub fn parse_zone(name: &str) -> Option<Tz> {
-    (name.len() <= MAX_ZONE_NAME).then_some(name)?.parse().ok()
-}
-
 /// A wall-clock time, in whole minutes from 00:00 to 24:00.
 ///
 /// 24:00 is midnight at the end of the day, so it is only of use as the end of a [`Window`].
@@ -262,7 +255,7 @@ pub struct Schedule {
 impl Schedule {
     /// A schedule whose week is always the same; see [`Schedule::of`].
     pub fn new(
-        zone: Tz,
+        zone: Zone,
         weekly: WeeklyHours,
         slot: TimeDelta,
         longest: TimeDelta,
@@ -298,12 +291,12 @@ impl Schedule {
 
     /// The same schedule, meant in another zone.
     #[must_use]
-    pub fn in_zone(&self, zone: Tz) -> Self {
+    pub fn in_zone(&self, zone: Zone) -> Self {
         Self { hours: self.hours.in_zone(zone), ..self.clone() }
     }
 
     /// The zone of the dates outside stays.
-    pub fn zone(&self) -> Tz {
+    pub fn zone(&self) -> Zone {
         self.hours.zone()
     }
 
@@ -313,8 +306,8 @@ impl Schedule {
     }
 
     /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
-    pub fn windows(&self, range: Interval) -> Vec<Interval> {
-        self.hours.windows(range)
+    pub fn windows(&self, zones: &ZoneData, range: Interval) -> Result<Vec<Interval>, UnknownZone> {
+        self.hours.windows(zones, range)
     }
 
     /// The elapsed time between two starts on the grid.

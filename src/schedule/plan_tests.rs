@@ -9,7 +9,7 @@ use crate::{
     schedule::{
         TimeOfDay, WeeklyHours,
         dates::{DateOverride, OverrideViolation, Stay, StayViolation, TimeWindow},
-        expand::tests::{date, zone},
+        expand::tests::{date, named as zone},
         provider::Provider,
     },
 };

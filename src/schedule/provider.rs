@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -11,7 +10,12 @@ use super::{
     hours::Hours,
     plan::{Plan, Stored, TimeOff},
 };
-use crate::kernel::{id::ProviderId, time::Instant};
+use crate::kernel::{
+    id::ProviderId,
+    stamp::{Revision, Stamp},
+    time::Instant,
+    zone::Zone,
+};
 
 /// A user whose time can be booked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +33,12 @@ pub struct Provider {
     pub plan: Arc<Plan>,
     /// The number of the last event.
     pub version: i64,
+    /// Of the write that made this version.
+    pub stamp: Stamp,
     /// The number of the event that last changed the schedules, the time off or the closures.
     pub schedule_version: i64,
+    /// Of the write that did.
+    pub schedule_stamp: Stamp,
     /// When that was.
     pub schedule_updated_at: Instant,
     /// When it was last given an appointment that was for whoever is free.
@@ -38,6 +46,26 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// Which state of it this is: whatever changes it, its time off, what it offers or its claims makes
+    /// another.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
+
+    /// The next version, which is one of its schedules too.
+    pub fn reschedule(&mut self, stamp: Stamp, now: Instant) {
+        self.version += 1;
+        self.stamp = stamp;
+        self.schedule_version = self.version;
+        self.schedule_stamp = stamp;
+        self.schedule_updated_at = now;
+    }
+
+    /// Which state of its schedules this is.
+    pub const fn schedule_revision(&self) -> Revision {
+        Revision::new(self.schedule_version, self.schedule_stamp)
+    }
+
     /// The hours of a schedule: the default one's, or those of the one with this name.
     pub fn hours(&self, schedule: Option<&str>) -> Option<&Hours> {
         match schedule {
@@ -63,13 +91,18 @@ struct Plain {
     id: ProviderId,
     display_name: String,
     enabled: bool,
-    time_zone: Tz,
+    time_zone: Zone,
     hours: WeeklyHours,
     slot_minutes: i64,
     longest_minutes: i64,
     version: i64,
     schedule_version: i64,
     schedule_updated_at: Instant,
+    // Answers that were stored before there were stamps have neither.
+    #[serde(default)]
+    stamp: Stamp,
+    #[serde(default)]
+    schedule_stamp: Stamp,
     // Answers that were stored before there were plans have neither.
     #[serde(default)]
     plan: Stored,
@@ -89,6 +122,8 @@ impl From<Provider> for Plain {
             longest_minutes: schedule.longest().num_minutes(),
             version: provider.version,
             schedule_version: provider.schedule_version,
+            stamp: provider.stamp,
+            schedule_stamp: provider.schedule_stamp,
             schedule_updated_at: provider.schedule_updated_at,
             plan: Stored::new(Some(schedule), Plan::clone(&provider.plan)),
             last_assigned_at: provider.last_assigned_at,
@@ -116,6 +151,8 @@ impl TryFrom<Plain> for Provider {
             plan: Arc::new(plan),
             version: plain.version,
             schedule_version: plain.schedule_version,
+            stamp: plain.stamp,
+            schedule_stamp: plain.schedule_stamp,
             schedule_updated_at: plain.schedule_updated_at,
             last_assigned_at: plain.last_assigned_at,
         })

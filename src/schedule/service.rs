@@ -15,6 +15,7 @@ use crate::{
         ambient::Ambient,
         fault::{Fault, Violations},
         id::{ClosureId, ProviderId, TimeOffId},
+        stamp::Revision,
         time::{Instant, Interval},
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
@@ -65,12 +66,13 @@ impl Schedules {
         deadline: Deadline,
         permit: EditSchedule,
         id: Option<String>,
-        change: (Changes, Option<i64>),
+        change: (Changes, Option<Revision>),
         once: Once,
     ) -> Result<Provider, Fault> {
         let (changes, expected) = change;
-        let now = self.ambient.now();
-        self.store.run(deadline, Update { permit, id, changes, expected, once, now }).await
+        let (now, zones) = (self.ambient.now(), self.ambient.zones());
+        let unit = Update { permit, id, changes, expected, once, now, zones };
+        self.store.run(deadline, unit).await
     }
 
     /// Adds a named schedule.
@@ -82,8 +84,8 @@ impl Schedules {
         changes: Changes,
         once: Once,
     ) -> Result<Provider, Fault> {
-        let now = self.ambient.now();
-        self.store.run(deadline, Create { permit, id, changes, once, now }).await
+        let (now, zones) = (self.ambient.now(), self.ambient.zones());
+        self.store.run(deadline, Create { permit, id, changes, once, now, zones }).await
     }
 
     /// Notes what else is wrong with changes that are refused already, so that all of it is told at once.
@@ -104,7 +106,8 @@ impl Schedules {
             Some(_) if is_new => Stored::Named(None),
             Some(id) => Stored::Named(found.hours(Some(id))),
         };
-        changes.check_against(&stored, self.ambient.now(), violations);
+        let at = (self.ambient.now(), &self.ambient.zones());
+        changes.check_against(&stored, at, violations);
         Ok(())
     }
 
@@ -114,7 +117,7 @@ impl Schedules {
         deadline: Deadline,
         permit: EditSchedule,
         id: String,
-        expected: Option<i64>,
+        expected: Option<Revision>,
         once: Once,
     ) -> Result<(), Fault> {
         let now = self.ambient.now();

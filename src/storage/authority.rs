@@ -3,11 +3,11 @@
 
 use std::sync::atomic::Ordering;
 
-use sea_orm::{FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Tx, engine};
+use super::{Session as _, Tx, engine};
 use crate::{
     identity::{
         Caller, Credential, Role,
@@ -99,7 +99,8 @@ impl Tx {
             Credential::ApiKey { .. } => OF_KEY,
         };
         let values = [caller.user.0.into(), caller.session.into(), request.map(|id| id.0).into()];
-        let statement = Statement::from_sql_and_values(self.engine.backend(), sql, values);
+        let statement =
+            Statement::from_sql_and_values(self.db().get_database_backend(), sql, values);
         let row = self.query_one(statement).await.map_err(|e| engine::fault(&e))?;
         let row = row.ok_or_else(|| Fault::internal("a row that is always there is not"))?;
         let read = |e| engine::fault(&e);

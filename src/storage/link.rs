@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait};
+use sea_orm::ConnectionTrait;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant as Moment,
@@ -18,9 +18,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Authority, Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork, engine, late,
+    Authority, Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork,
+    commits::{self, Commits},
+    connection::Pool,
+    engine,
+    files::Files,
+    late, schema,
+    single::Single,
 };
-use crate::kernel::fault::{Again, Fault, Reason};
+use crate::kernel::{
+    ambient::Ambient,
+    fault::{Again, Fault, Reason},
+    stamp::Stamp,
+};
 
 /// How often the same unit of work is run before its caller is told that the server is busy.
 const ATTEMPTS: u32 = 8;
@@ -51,11 +61,20 @@ pub(super) struct Lost;
 pub(super) struct Link {
     pub(super) engine: Engine,
     /// Where units of work run. SQLite has one writer at a time, so this pool has one connection.
-    pub(super) writer: DatabaseConnection,
+    pub(super) writer: Pool,
     /// Where reads run.
-    pub(super) reader: DatabaseConnection,
+    pub(super) reader: Pool,
     /// Where the server looks after itself, however busy the others are.
-    pub(super) control: DatabaseConnection,
+    pub(super) control: Pool,
+    /// Where it writes to see that commits are acknowledged.
+    probe: Pool,
+    /// The files of a SQLite database, unless it is in memory.
+    pub(super) files: Option<Arc<Files>>,
+    pub(super) commits: Commits,
+    look: Single<usize>,
+    pub(super) mending: Single<()>,
+    /// What was in the log of a SQLite database was saved, and the connections closed.
+    pub(super) is_saved: AtomicBool,
     statement_timeout: Duration,
     /// How much may be under way or waiting.
     room: Arc<Semaphore>,
@@ -85,6 +104,12 @@ impl Link {
             writer: pools.writer,
             reader: pools.reader,
             control: pools.control,
+            probe: pools.probe,
+            files: pools.files,
+            commits: Commits::default(),
+            look: Single::default(),
+            mending: Single::default(),
+            is_saved: AtomicBool::new(false),
             statement_timeout: settings.statement_timeout,
             room: Arc::new(Semaphore::new(settings.max_in_flight)),
             write_turns,
@@ -114,9 +139,63 @@ impl Link {
 
     /// Closes the connections, after the work under way on them.
     pub(super) async fn close(&self) {
-        for pool in [&self.writer, &self.reader, &self.control] {
-            if let Err(error) = pool.clone().close().await {
-                tracing::warn!(%error, "closing the database connections");
+        for pool in [&self.writer, &self.reader, &self.probe, &self.control] {
+            pool.close().await;
+        }
+    }
+
+    /// How many changes the schema lacks. None when the database did not say so in time.
+    pub(super) async fn pending(&self, patience: Duration) -> Option<Result<usize, Fault>> {
+        let control = self.control.clone();
+        self.look.within(patience, async move { schema::pending(&control).await }).await
+    }
+
+    /// Whether commits are acknowledged. Begins the write that shows it when it is time for that.
+    pub(super) async fn commits(self: &Arc<Self>) -> Result<(), Fault> {
+        if self.commits.begin_if_due() {
+            let on = Arc::clone(self);
+            tokio::spawn(async move {
+                let written = on.write_probe().await;
+                on.commits.ended(written);
+            });
+        }
+        self.commits.are_acknowledged().await
+    }
+
+    async fn write_probe(&self) -> Result<(), Fault> {
+        let _turn = match self.engine {
+            Engine::Sqlite => Some(self.turn(Turns::Write).await?),
+            Engine::Postgres => None,
+        };
+        let mut attempt = 1;
+        loop {
+            self.check_files()?;
+            match self.probe.execute_unprepared(commits::WRITE).await.map_err(|e| engine::fault(&e))
+            {
+                Ok(_) => return self.check_files(),
+                Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
+                    attempt += 1
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Nothing is begun, and nothing acknowledged, on files that others no longer find.
+    fn check_files(&self) -> Result<(), Fault> {
+        match self.files.as_ref().map(|files| files.check()) {
+            Some(Err(trouble)) => Err(trouble.fault()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A change was committed. An error when nobody else finds it.
+    pub(super) fn acknowledge(&self) -> Result<(), Fault> {
+        match self.files.as_ref().map(|files| files.check()) {
+            Some(Err(trouble)) => Err(engine::unknown().log(trouble.text())),
+            _ => {
+                self.commits.acknowledged();
+                Ok(())
             }
         }
     }
@@ -156,9 +235,7 @@ impl Link {
             return Ok(Err(engine::away()));
         }
         self.unless_lost(async move {
-            let guard = engine::Unfinished::new();
             let result = work.await;
-            guard.finished();
             drop((turn, place));
             result
         })
@@ -178,11 +255,7 @@ impl Link {
         }
     }
 
-    pub(super) async fn query<Q: Query>(
-        &self,
-        pool: &DatabaseConnection,
-        query: Q,
-    ) -> Result<Q::Output, Fault> {
+    pub(super) async fn query<Q: Query>(&self, pool: &Pool, query: Q) -> Result<Q::Output, Fault> {
         let at = Snapshot { inner: pool.clone(), engine: self.engine };
         let mut attempt = 1;
         loop {
@@ -235,10 +308,12 @@ impl Link {
             // Not once more: its caller has been told that nobody knows, and may have looked since.
             return Err(engine::away());
         }
-        #[expect(clippy::disallowed_methods, reason = "the one place that opens transactions")]
-        let begun = self.writer.begin_with_options(self.engine.write_mode()).await;
-        let inner = begun.map_err(|e| engine::fault(&e))?;
-        let tx = Tx { inner, engine: self.engine, judged: AtomicBool::new(false) };
+        self.check_files()?;
+        let held = self.writer.acquire().await.map_err(|e| engine::fault(&e))?;
+        held.begin().await.map_err(|e| engine::begin_fault(&e))?;
+        let stamp = Stamp::new(Ambient::system().bytes());
+        let judged = AtomicBool::new(false);
+        let tx = Tx { inner: held, engine: self.engine, stamp, judged };
         // Beginning may have taken a while.
         let bound =
             if deadline.left() < TOO_LATE { Err(late()) } else { self.bound(&tx, deadline).await };
@@ -253,12 +328,16 @@ impl Link {
             Ok(output)
         });
         match result {
+            Ok(_) if !tx.inner.is_open().await => {
+                Err(Fault::internal("a unit of work went on after a statement of it had failed"))
+            }
             Ok(output) => {
                 tx.inner.commit().await.map_err(|e| engine::commit_fault(&e))?;
+                self.acknowledge()?;
                 Ok(output)
             }
             Err(fault) => {
-                // Said explicitly: the rollback of a dropped transaction happens some time later.
+                // Where this fails the connection is closed, which rolls back as well.
                 if let Err(error) = tx.inner.rollback().await {
                     tracing::debug!(%error, "rolling back");
                 }

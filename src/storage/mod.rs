@@ -3,18 +3,24 @@
 //! A write is a [`UnitOfWork`]: a value that holds all inputs, the time and the new ids, with a `run`
 //! that does the work in a transaction. [`Store::run`] opens the transaction, runs the unit, commits,
 //! and runs the same unit again when somebody else was in the way. It does so in a task of its own:
-//! tonic drops a handler's future when the client hangs up, and a future dropped while `BEGIN` is
-//! under way would leave a pooled PostgreSQL session inside a transaction, so that the next write on
-//! it would be acknowledged and never committed (sqlx 0.9). Reads go the same way through
-//! [`Store::read`].
+//! tonic drops a handler's future when the client hangs up, and work dropped in the middle costs its
+//! connection. Reads go the same way through [`Store::read`]. A connection goes back to its pool only when
+//! it is known to be outside a transaction and sound (`connection.rs`).
 
 mod authority;
 pub mod batch;
+mod commits;
+mod connection;
 pub mod engine;
 pub mod entity;
+mod files;
+pub mod forget;
 mod link;
+pub mod notice;
 pub mod request;
+mod salvage;
 mod schema;
+mod single;
 
 use std::{
     future::Future,
@@ -26,17 +32,18 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, ExecResult, QueryResult,
-    Statement,
-};
+use sea_orm::{ConnectionTrait, DbErr, ExecResult, QueryResult, Statement};
 use tokio::time::Instant as Moment;
 
 pub use authority::Authority;
 pub use engine::Engine;
 pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
 
-use crate::kernel::fault::{Again, Fault, Reason};
+use crate::kernel::{
+    fault::{Again, Fault, Reason},
+    stamp::Stamp,
+};
+use connection::{Held, Pool};
 use link::{Link, Turns};
 
 /// How long the database may take to answer when it is looked at.
@@ -87,13 +94,17 @@ struct Inner {
     link: ArcSwap<Link>,
     /// Whether the database answered when it was last looked at.
     reachable: AtomicBool,
+    /// Whether it acknowledged commits then.
+    commits: AtomicBool,
 }
 
 /// A transaction, as units of work see it.
 #[derive(Debug)]
 pub struct Tx {
-    inner: DatabaseTransaction,
+    inner: Held,
     engine: Engine,
+    /// What marks the rows that it writes.
+    stamp: Stamp,
     /// Whether the authority that the unit needs was looked at.
     judged: AtomicBool,
 }
@@ -101,7 +112,7 @@ pub struct Tx {
 /// A connection outside any transaction, for reads of one statement.
 #[derive(Debug)]
 pub struct Snapshot {
-    inner: DatabaseConnection,
+    inner: Pool,
     engine: Engine,
 }
 
@@ -132,6 +143,12 @@ impl Session for Snapshot {
 }
 
 impl Tx {
+    /// What marks the rows that this transaction writes, so that whoever remembers one can tell it from any
+    /// other state of the row, also from one with the same version.
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// Runs a raw statement that changes rows.
     pub async fn execute(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         self.inner.execute_raw(statement).await
@@ -188,6 +205,7 @@ impl Store {
             engine: link.engine,
             link: ArcSwap::from_pointee(link),
             reachable: AtomicBool::new(true),
+            commits: AtomicBool::new(true),
         })))
     }
 
@@ -225,7 +243,7 @@ impl Store {
         turns: Turns,
         unit: U,
     ) -> Result<U::Output, Fault> {
-        self.reachable()?;
+        self.commits()?;
         let link = self.link();
         let on = Arc::clone(&link);
         // Boxed, because a unit of many steps is a large future, and this one is moved.
@@ -271,10 +289,15 @@ impl Store {
         deadline: Deadline,
         query: Q,
     ) -> Result<Q::Output, Fault> {
-        self.reachable()?;
+        self.commits()?;
         let link = self.link();
+        let on = Arc::clone(&link);
         let at = Snapshot { inner: link.writer.clone(), engine: link.engine };
-        let work = async move { query.run(&at).await };
+        let work = async move {
+            let output = query.run(&at).await?;
+            on.acknowledge()?;
+            Ok(output)
+        };
         let done = link.task(deadline, Turns::Write, work).await;
         done.unwrap_or_else(|_| Err(engine::away().again(Again::Connection)))
     }
@@ -286,14 +309,13 @@ impl Store {
 
     /// Whether the database answers and its schema is the one that this binary knows.
     pub async fn ready(&self) -> Result<(), Fault> {
-        // In a task of its own, which is left behind when the database has stopped answering.
         let link = self.link();
-        let control = link.control.clone();
-        let look = tokio::spawn(async move { schema::pending(&control).await });
-        let pending = match tokio::time::timeout(LOOK, look).await {
-            Ok(Ok(pending)) => pending,
-            Ok(Err(error)) => Err(Fault::internal(format!("a storage task: {error}"))),
-            Err(_) => Err(engine::away().log("the database does not answer")),
+        let pending = match self.check_files(&link).await {
+            Ok(()) => link
+                .pending(LOOK)
+                .await
+                .unwrap_or_else(|| Err(engine::away().log("the database does not answer"))),
+            Err(fault) => Err(fault),
         };
         self.0.reachable.store(pending.is_ok(), Ordering::SeqCst);
         if link.is_lost_after(pending.is_ok(), Moment::now()) {
@@ -303,6 +325,15 @@ impl Store {
             0 => Ok(()),
             pending => Err(schema::behind(pending)),
         }
+    }
+
+    /// Whether calls would be answered: as [`Store::ready`], and the database acknowledges commits. While it
+    /// does not, changes are refused at once. Called again and again by the readiness probe.
+    pub(crate) async fn probe(&self) -> Result<(), Fault> {
+        self.ready().await?;
+        let committing = self.link().commits().await;
+        self.0.commits.store(committing.is_ok(), Ordering::SeqCst);
+        committing
     }
 
     /// Other connections instead of these, which are left to end by themselves.
@@ -323,13 +354,19 @@ impl Store {
         if self.0.reachable.load(Ordering::SeqCst) { Ok(()) } else { Err(engine::away()) }
     }
 
+    /// The same for changes, while no commit is acknowledged.
+    fn commits(&self) -> Result<(), Fault> {
+        self.reachable()?;
+        if self.0.commits.load(Ordering::SeqCst) { Ok(()) } else { Err(engine::away()) }
+    }
+
     /// Closes the connections, after the work under way on them.
     pub async fn close(&self) {
         self.link().close().await;
     }
 
     /// For the schema functions, which need the connection itself.
-    pub(crate) fn writer(&self) -> DatabaseConnection {
+    fn writer(&self) -> Pool {
         self.link().writer.clone()
     }
 }

@@ -3,13 +3,11 @@
 use std::marker::PhantomData;
 
 use chrono::TimeDelta;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{
-    Authority, Query, Session, Snapshot, Tx, UnitOfWork, authority::Kept, engine, entity::requests,
-};
+use super::{Query, Session, Snapshot, Tx, authority::Kept, engine, entity::requests, forget};
 use crate::{
     identity::{Caller, authority},
     kernel::{
@@ -21,25 +19,16 @@ use crate::{
 
 /// How long a request can be retried.
 pub const RETENTION: TimeDelta = TimeDelta::days(30);
+/// Requests that are older than [`RETENTION`].
+#[derive(Debug)]
+pub struct Old;
 
-/// Forgets requests that are older than [`RETENTION`].
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
-}
+impl forget::Old for Old {
+    type Entity = requests::Entity;
+    const WHAT: &'static str = "requests";
 
-impl UnitOfWork for Forget {
-    type Output = u64;
-    const AUTHORITY: Authority = Authority::Nobody;
-
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let done = requests::Entity::delete_many()
-            .filter(requests::Column::CreatedAt.lt(self.now - RETENTION))
-            .exec(tx.db())
-            .await
-            .map_err(|e| engine::fault(&e))?;
-        Ok(done.rows_affected)
+    fn is_old(now: Instant) -> Condition {
+        Condition::all().add(requests::Column::CreatedAt.lt(now - RETENTION))
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 
 use migration::{Migrator, MigratorTrait};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DbErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+};
 
-use super::{Engine, Store, engine};
+use super::{Engine, Store, connection::Pool, engine};
 use crate::kernel::fault::{Fault, Reason};
 
 /// Any number that no other user of the database takes as an advisory lock ("daybook" in ASCII).
@@ -56,7 +58,7 @@ async fn applied(db: &impl ConnectionTrait) -> Result<HashSet<String>, Fault> {
 }
 
 /// How many changes this database lacks. An error when it does not answer.
-pub(super) async fn pending(db: &DatabaseConnection) -> Result<usize, Fault> {
+pub(super) async fn pending(db: &Pool) -> Result<usize, Fault> {
     let applied = applied(db).await?;
     Ok(Migrator::migrations().iter().filter(|m| !applied.contains(m.name())).count())
 }
@@ -67,13 +69,21 @@ pub(super) fn behind(pending: usize) -> Fault {
         .log(format!("{pending} migrations are pending; run `daybook migrate up`"))
 }
 
+/// The write lock of SQLite at once.
+fn write_mode() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
+}
+
 async fn in_turn(store: &Store, down: Option<u32>) -> Result<(), Fault> {
     if down.is_none() && pending(&store.writer()).await? == 0 {
         return Ok(());
     }
     let work = async {
         #[expect(clippy::disallowed_methods, reason = "migrations are not units of work")]
-        let tx = store.writer().begin_with_options(store.engine().write_mode()).await?;
+        let tx = store.writer().unguarded().begin_with_options(write_mode()).await?;
         if store.engine() == Engine::Postgres {
             // A change of a large table takes its time, and so may waiting for a turn.
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;

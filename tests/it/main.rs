@@ -13,6 +13,7 @@ mod conformance;
 mod crashes;
 mod drain;
 mod edge;
+mod faults;
 mod fuzz;
 mod model;
 mod paths;

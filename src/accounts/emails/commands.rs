@@ -22,7 +22,7 @@ use crate::{
         fault::{Fault, Reason},
         id::UserId,
     },
-    mail::{self, Letter, Text, service::Sheet, told},
+    mail::{self, Letter, Text, service::Sheet},
     schedule::Schedule,
     storage::{Authority, Tx, UnitOfWork, request::Once},
 };
@@ -51,7 +51,7 @@ pub async fn tell(
     }
     let text = text(Said {
         name: user.display_name.clone(),
-        at: told(witness.now, user.time_zone),
+        at: sheet.told(witness.now, user.time_zone),
         address: witness.origin.address_text(),
     });
     let lifetime = text.lifetime();
@@ -160,6 +160,7 @@ impl UnitOfWork for Verify {
                     time_zone: applicant.zone(),
                     disabled: false,
                     version: 1,
+                    stamp: tx.stamp(),
                     created_at: now,
                     updated_at: now,
                 };
@@ -167,14 +168,15 @@ impl UnitOfWork for Verify {
                 let account = Account { user, password_hash, token_generation: 0 };
                 let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
                 let made = Witness { id: self.also, ..self.witness.clone() };
-                open(tx, &account, &zoned, &made).await.map_err(|fault| match fault.reason() {
+                let made = open(tx, account, &zoned, &made).await;
+                let user = made.map_err(|fault| match fault.reason() {
                     // Somebody has got the address in the meantime.
                     Reason::EmailTaken => refused(),
                     _ => fault,
                 })?;
                 self.record(tx, self.id).await?;
-                self.once.keep(tx, self.id.0, 1, &account.user, now).await?;
-                Ok(account.user)
+                self.once.keep(tx, self.id.0, 1, &user, now).await?;
+                Ok(user)
             }
             (Purpose::Verify, None, Some(id)) => {
                 let mut account = locked(tx, id, &found).await?;
@@ -248,7 +250,7 @@ impl UnitOfWork for Reset {
         account.password_hash.clone_from(&self.new_hash);
         // Whoever has the code reads what goes to this address.
         account.user.email_verified_at.get_or_insert(now);
-        let ended = Ended { least: present.least + 1, kept: None };
+        let ended = Ended { least: account.next_generation(now), kept: None };
         mail::store::insert(tx, &self.letter).await?;
         let act = Act {
             kind: Kind::PasswordReset,

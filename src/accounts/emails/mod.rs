@@ -13,10 +13,8 @@ use crate::{
         code::{Hash, Purpose},
         email::Email,
     },
-    kernel::{id::UserId, time::Instant},
-    schedule::parse_zone,
+    kernel::{id::UserId, time::Instant, zone::Zone},
 };
-use chrono_tz::Tz;
 
 /// A code as it is stored: what it is good for.
 #[derive(Debug, Clone)]
@@ -54,8 +52,8 @@ pub struct Applicant {
 
 impl Applicant {
     /// The zone; UTC where the name is not known any more.
-    pub fn zone(&self) -> Tz {
-        parse_zone(&self.time_zone).unwrap_or(Tz::UTC)
+    pub fn zone(&self) -> Zone {
+        Zone::named(&self.time_zone).unwrap_or(Zone::UTC)
     }
 }
 

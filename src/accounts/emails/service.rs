@@ -294,7 +294,7 @@ impl Accounts {
     ) -> Result<Option<Letter>, Fault> {
         let text = Text::PasswordChanged {
             name: known(user),
-            at: told(now, user.time_zone),
+            at: told(&self.ambient.zones(), now, user.time_zone),
             address: origin.address_text(),
         };
         self.notice(user, text, now)
@@ -315,7 +315,7 @@ impl Accounts {
         let now = self.ambient.now();
         let text = Text::NewLogIn {
             name: known(&user),
-            at: told(now, user.time_zone),
+            at: told(&self.ambient.zones(), now, user.time_zone),
             address: origin.address_text(),
             device: mail::device(origin),
         };

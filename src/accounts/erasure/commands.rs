@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use serde_json::json;
 
 use super::{Erasure, last_admin, store};
@@ -17,7 +16,7 @@ use crate::{
     },
     catalogue,
     identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
-    kernel::{fault::Fault, id::UserId, time::Instant},
+    kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
     mail::{self, Recipient, Text, service::Sheet},
     schedule::{self, Schedule, plan::Plan},
     storage::{Authority, Tx, UnitOfWork, request::Once},
@@ -78,8 +77,8 @@ impl UnitOfWork for Delete {
 pub struct Erase {
     /// The right to.
     pub permit: ChangeUser,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// What is left.
     pub blank: Blank,
     /// The request, for retries.
@@ -105,7 +104,7 @@ impl UnitOfWork for Erase {
         }
         let account = accounts::lock_to_erase(tx, subject).await?;
         let account = account.ok_or_else(|| Fault::not_found(subject.name()))?;
-        if self.expected.is_some_and(|version| version != account.user.version) {
+        if self.expected.is_some_and(|seen| seen != account.user.revision()) {
             return Err(Fault::stale());
         }
         let version = account.user.version + 1;
@@ -138,16 +137,17 @@ async fn wipe(
         _ => Text::AccountErased { name, at },
     };
     tell(tx, &blank.sheet, &account.user, witness, text).await?;
-    let ended = Ended { least: account.token_generation + 1, kept: None };
+    let ended = Ended { least: account.next_generation(now), kept: None };
     let user = User {
         display_name: String::new(),
         // No address: nobody can sign up with it, before or after, and be in the way.
         email: Email::stored(format!("erased {}", id.0)),
         email_verified_at: None,
         role: Role::Customer,
-        time_zone: Tz::UTC,
+        time_zone: Zone::UTC,
         disabled: true,
         version: account.user.version + 1,
+        stamp: tx.stamp(),
         updated_at: now,
         ..account.user.clone()
     };
@@ -182,6 +182,7 @@ async fn wipe_provider(
         own.terms.questions = Vec::new();
         own.archived = true;
         own.version += 1;
+        own.stamp = tx.stamp();
         own.updated_at = now;
         catalogue::store::update(tx, &own).await?;
         catalogue::store::record(tx, &own, catalogue::Kind::Archived, actor, now, json!({}))
@@ -189,9 +190,10 @@ async fn wipe_provider(
     }
     store::withdraw_all(tx, id).await?;
     store::forget_schedule_details(tx, id).await?;
-    provider.schedule = Arc::new(blank.schedule.in_zone(Tz::UTC));
+    provider.schedule = Arc::new(blank.schedule.in_zone(Zone::UTC));
     provider.plan = Arc::new(Plan::default());
     provider.schedule_version = provider.version + 1;
+    provider.schedule_stamp = tx.stamp();
     provider.schedule_updated_at = now;
     schedule::store::update(tx, &provider).await?;
     // One more version, and the event that says that it cannot be booked.

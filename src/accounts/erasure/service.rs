@@ -16,7 +16,7 @@ use crate::{
         service::{Accounts, ById},
     },
     identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
-    kernel::{fault::Fault, id::UserId},
+    kernel::{fault::Fault, id::UserId, stamp::Revision},
     storage::{Authority, Deadline, Query, Snapshot, Tx, UnitOfWork, request::Once},
 };
 
@@ -44,7 +44,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         permit: ChangeUser,
-        expected: Option<i64>,
+        expected: Option<Revision>,
         once: Once,
         origin: Origin,
     ) -> Result<(), Fault> {

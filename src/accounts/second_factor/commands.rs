@@ -22,7 +22,7 @@ use crate::{
         second_factor::{self, Need, Passed, RecoveryHash, Shown, Standing, Used, Verdict, judge},
         token::not_authenticated,
     },
-    kernel::{fault::Fault, id::UserId, time::Instant},
+    kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
     mail::{Text, service::Sheet},
     storage::{Authority, Tx, UnitOfWork, request::Once},
 };
@@ -164,7 +164,7 @@ async fn turn_on(
         }
     };
     tell(tx, &second.done, &account.user, witness, text).await?;
-    let ended = Ended { least: account.token_generation + 1, kept };
+    let ended = Ended { least: account.next_generation(now), kept };
     let act = commands::Act {
         kind: Kind::SecondFactorEnabled,
         actor: user,
@@ -411,7 +411,8 @@ impl UnitOfWork for Disable {
         store::take_off(tx, *user).await?;
         let text = |Said { name, at, address }| Text::SecondFactorOff { name, at, address };
         tell(tx, &second.done, &account.user, witness, text).await?;
-        let ended = Ended { least: account.token_generation + 1, kept: Some(self.session) };
+        let least = account.next_generation(witness.now);
+        let ended = Ended { least, kept: Some(self.session) };
         let act = commands::Act {
             kind: Kind::SecondFactorDisabled,
             actor: *user,
@@ -429,8 +430,8 @@ impl UnitOfWork for Disable {
 pub struct Reset {
     /// The right to.
     pub permit: ChangeUser,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// For telling the owner.
@@ -467,7 +468,7 @@ impl UnitOfWork for Reset {
             let text = |Said { name, at, .. }| Text::SecondFactorReset { name, at };
             tell(tx, &self.sheet, &account.user, &self.witness, text).await?;
         }
-        let ended = Ended { least: present.least + 1, kept: None };
+        let ended = Ended { least: account.next_generation(now), kept: None };
         let act = commands::Act {
             kind: Kind::SecondFactorReset,
             actor: admin,

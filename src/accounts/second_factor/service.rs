@@ -24,7 +24,7 @@ use crate::{
         permit::ChangeUser,
         second_factor::{Need, RecoveryCode, Secret, Shown},
     },
-    kernel::{fault::Fault, id::UserId, time::Instant},
+    kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
     storage::{
         Deadline, Query, Snapshot,
         request::{Earlier, Once},
@@ -190,7 +190,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         permit: ChangeUser,
-        expected: Option<i64>,
+        expected: Option<Revision>,
         once: Once,
         origin: Origin,
     ) -> Result<User, Fault> {

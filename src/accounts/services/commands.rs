@@ -17,6 +17,7 @@ use crate::{
     kernel::{
         fault::{Fault, Reason},
         id::{ApiKeyId, ServiceAccountId},
+        stamp::Revision,
     },
     storage::{Authority, Tx, UnitOfWork, request::Once},
 };
@@ -49,12 +50,12 @@ impl UnitOfWork for Create {
                 format!("there are {MOST} service accounts, which is the most; change one of them"),
             ));
         }
-        let account = &self.account;
-        store::insert(tx, account).await?;
+        let account = ServiceAccount { stamp: tx.stamp(), ..self.account.clone() };
+        store::insert(tx, &account).await?;
         let detail = json!({ "role": account.role, "act_for": account.act_for });
         record(tx, &self.witness, Act::ServiceAccountCreated, account.id, detail).await?;
-        self.once.keep(tx, account.id.0, account.version, account, self.witness.now).await?;
-        Ok(account.clone())
+        self.once.keep(tx, account.id.0, account.version, &account, self.witness.now).await?;
+        Ok(account)
     }
 }
 
@@ -81,8 +82,8 @@ pub struct ChangeService {
     pub id: ServiceAccountId,
     /// The change.
     pub change: Change,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -100,7 +101,7 @@ impl UnitOfWork for ChangeService {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        if self.expected.is_some_and(|version| version != found.version) {
+        if self.expected.is_some_and(|seen| seen != found.revision()) {
             return Err(Fault::stale());
         }
         let now = self.witness.now;
@@ -127,6 +128,7 @@ impl UnitOfWork for ChangeService {
         };
         if account != found {
             account.version += 1;
+            account.stamp = tx.stamp();
             account.updated_at = now;
             store::update(tx, &account).await?;
             record(tx, &self.witness, act, account.id, detail).await?;

@@ -17,6 +17,7 @@ use crate::{
     },
     kernel::{
         id::{ApiKeyId, ServiceAccountId},
+        stamp::{Revision, Stamp},
         time::Instant,
     },
 };
@@ -49,10 +50,20 @@ pub struct ServiceAccount {
     pub disabled: bool,
     /// The number of its last change.
     pub version: i64,
+    /// Of the write that last changed it.
+    #[serde(default)]
+    pub stamp: Stamp,
     /// When it was made.
     pub created_at: Instant,
     /// When it was last changed.
     pub updated_at: Instant,
+}
+
+impl ServiceAccount {
+    /// Which state of it this is.
+    pub const fn revision(&self) -> Revision {
+        Revision::new(self.version, self.stamp)
+    }
 }
 
 /// What is stored of an API key.

@@ -21,6 +21,7 @@ use crate::{
         ambient::Ambient,
         fault::Fault,
         id::{ApiKeyId, ServiceAccountId, UserId},
+        stamp::{Revision, Stamp},
         time::Instant,
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
@@ -68,6 +69,7 @@ impl ServiceAccounts {
             act_for,
             disabled: false,
             version: 1,
+            stamp: Stamp::default(),
             created_at: now,
             updated_at: now,
         };
@@ -103,7 +105,7 @@ impl ServiceAccounts {
         &self,
         deadline: Deadline,
         permit: ManageUsers,
-        (id, change, expected): (ServiceAccountId, Change, Option<i64>),
+        (id, change, expected): (ServiceAccountId, Change, Option<Revision>),
         once: Once,
         origin: Origin,
     ) -> Result<ServiceAccount, Fault> {

@@ -17,6 +17,7 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{ApiKeyId, ServiceAccountId, UserId},
+        stamp::Stamp,
         time::Instant,
     },
     storage::{
@@ -220,6 +221,7 @@ fn active(account: &ServiceAccount) -> service_accounts::ActiveModel {
         act_for: Set(json!(account.act_for)),
         disabled: Set(account.disabled),
         version: Set(account.version),
+        stamp: Set(account.stamp.0),
         created_at: Set(account.created_at),
         updated_at: Set(account.updated_at),
     }
@@ -235,6 +237,7 @@ fn account(row: service_accounts::Model) -> Result<ServiceAccount, Fault> {
         act_for: read(row.act_for).ok_or_else(|| senseless("act_for"))?,
         disabled: row.disabled,
         version: row.version,
+        stamp: Stamp(row.stamp),
         created_at: row.created_at,
         updated_at: row.updated_at,
     })

@@ -271,7 +271,7 @@ impl UnitOfWork for RevokeAll {
         tx.judge(self.caller).await?;
         let Some(mut account) = accounts::lock(tx, self.user).await? else { return Ok(None) };
         let now = self.witness.now;
-        account.token_generation += 1;
+        account.token_generation = account.next_generation(now);
         let ended = crate::identity::Ended { least: account.token_generation, kept: self.kept };
         accounts::update(tx, &account, Some((ended, now))).await?;
         store::end_others(tx, self.user, self.kept, End::Revoked, now).await?;

@@ -23,7 +23,9 @@ use crate::{
     kernel::{
         fault::{Fault, Reason, Violations},
         id::{AppointmentId, TypeId, UserId},
+        stamp::Stamp,
         time::{Instant, Interval, ceil_to_second},
+        zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
     storage::{Authority, Tx, UnitOfWork, request::Once},
@@ -87,6 +89,8 @@ pub struct Book {
     pub once: Once,
     /// The time of the booking.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 /// What the rules made of a wish.
@@ -114,7 +118,7 @@ impl Book {
             if !provider.accepts_intervals() {
                 return Err(intervals_not_accepted());
             }
-            let time = around(provider, schedule.hours(), interval, closures);
+            let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
             policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
         } else {
             policy::may_override(interval, self.now)?;
@@ -122,12 +126,17 @@ impl Book {
         let terms = Agreed { override_reason: self.override_reason.clone(), ..Agreed::default() };
         let checked =
             Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
-        Ok(self.draft(provider, schedule.hours(), &checked))
+        self.draft(provider, schedule.hours(), &checked)
     }
 
-    fn draft(&self, provider: &Provider, hours: &Hours, checked: &Checked) -> Appointment {
+    fn draft(
+        &self,
+        provider: &Provider,
+        hours: &Hours,
+        checked: &Checked,
+    ) -> Result<Appointment, Fault> {
         let Checked { interval, request, .. } = checked;
-        let zone = hours.zone_at(interval.start());
+        let zone = hours.zone_at(&self.zones, interval.start())?;
         let after = |length| ceil_to_second(self.now + length);
         let mut terms = checked.terms.clone();
         let (state, expires_at) = match (self.hold, request) {
@@ -139,7 +148,7 @@ impl Book {
             }
             (None, None) => (State::Booked, None),
         };
-        Appointment {
+        Ok(Appointment {
             provider: provider.id,
             id: self.id,
             customer: self.permit.customer,
@@ -148,16 +157,18 @@ impl Book {
             end: interval.end(),
             state,
             note: self.note.clone(),
-            time_zone: zone,
-            local_start: promised(*interval, zone),
+            time_zone: zone.zone(),
+            local_start: promised(*interval, &zone),
             cancel_reason: String::new(),
             version: provider.version + 1,
+            // Of the write, which knows it.
+            stamp: Stamp::default(),
             created_at: self.now,
             updated_at: self.now,
             type_id: checked.type_id,
             expires_at,
             terms,
-        }
+        })
     }
 
     async fn check_type<'p>(
@@ -196,7 +207,7 @@ impl Book {
         if overriding {
             policy::may_override(interval, self.now)?;
         } else {
-            let time = time(tx, provider, hours, interval, Some(&kind), None).await?;
+            let time = time(tx, &self.zones, provider, hours, interval, Some(&kind), None).await?;
             policy::may_book_type(&time, &asked, interval, self.now)?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;
@@ -287,7 +298,7 @@ impl UnitOfWork for Book {
             Wish::Type(wish) => {
                 let (checked, hours) = self.check_type(tx, &provider, wish).await?;
                 let limit = Some(wish.id).zip(checked.open_per_customer);
-                (self.draft(&provider, hours, &checked), limit)
+                (self.draft(&provider, hours, &checked)?, limit)
             }
         };
         let account = accounts::store::find_to_book(tx, customer).await?;
@@ -301,6 +312,7 @@ impl UnitOfWork for Book {
             });
         };
         appointment.customer_display_name = account.user.display_name;
+        appointment.stamp = tx.stamp();
         if let Some((type_id, most)) = limit {
             check_customer_limit(tx, customer, type_id, Some(most), self.now).await?;
         }
@@ -320,7 +332,7 @@ impl UnitOfWork for Book {
         if self.assigned {
             schedule::store::set_assigned(tx, id, self.now).await?;
         }
-        provider.version = appointment.version;
+        (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
         Ok((appointment, provider))
     }

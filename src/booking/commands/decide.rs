@@ -14,6 +14,7 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId},
+        stamp::Revision,
         time::Instant,
     },
     schedule::{self, provider::Provider},
@@ -33,8 +34,8 @@ pub struct Decide {
     pub change: Change,
     /// Why; of cancelled and declined ones.
     pub reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -87,7 +88,7 @@ impl UnitOfWork for Decide {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.version;
+        let before = found.revision();
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         let state = policy::next(&found, self.change, self.now)?;
@@ -98,6 +99,7 @@ impl UnitOfWork for Decide {
             state,
             cancel_reason: self.reason.clone(),
             version: provider.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             expires_at: None,
             ..found
@@ -134,8 +136,8 @@ pub struct Annotate {
     pub customer_message: Option<String>,
     /// For the provider and admins.
     pub private_note: Option<String>,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -152,7 +154,7 @@ impl UnitOfWork for Annotate {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.version;
+        let before = found.revision();
         let mut found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         if let Some(message) = &self.customer_message {
@@ -162,6 +164,7 @@ impl UnitOfWork for Annotate {
             found.terms.private_note.clone_from(note);
         }
         found.version = provider.version + 1;
+        found.stamp = tx.stamp();
         found.updated_at = self.now;
         write_live(tx, &found).await?;
         // Not what was written: the customer may read the events, and not the private note.

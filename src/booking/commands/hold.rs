@@ -16,6 +16,7 @@ use crate::{
         fault::{Fault, Reason, Violations},
         id::{HoldId, ProviderId, TypeId},
         time::{Instant, Interval, ceil_to_second},
+        zone::ZoneData,
     },
     schedule::{self, provider::Provider},
     storage::{Authority, Tx, UnitOfWork, request::Once},
@@ -56,6 +57,8 @@ pub struct Use {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Use {
@@ -128,6 +131,7 @@ impl Use {
             state: State::Booked,
             note: note.clone(),
             version: provider.version + 1,
+            stamp: tx.stamp(),
             created_at: self.now,
             updated_at: self.now,
             expires_at: None,
@@ -162,7 +166,7 @@ impl Use {
         if !overriding {
             let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
             let hours = provider.schedule.hours();
-            let time = time(tx, provider, hours, interval, None, None).await?;
+            let time = time(tx, &self.zones, provider, hours, interval, None, None).await?;
             policy::may_book_held(&time, interval)?;
         }
         if let Some(kind) = of_type {
@@ -203,6 +207,7 @@ impl Use {
         held.terms.extended = true;
         held.expires_at = held.expires_at.max(Some(ceil_to_second(self.now + length)));
         held.version = provider.version + 1;
+        held.stamp = tx.stamp();
         held.updated_at = self.now;
         store::update(tx, &held).await?;
         let act = self.act(Kind::HoldExtended, json!({ "expires": held.expires_at }));

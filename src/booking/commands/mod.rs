@@ -3,6 +3,7 @@
 
 pub mod book;
 pub mod decide;
+pub mod drift;
 pub mod erase;
 pub mod hold;
 pub mod relocate;
@@ -19,7 +20,9 @@ use crate::{
     kernel::{
         fault::{Fault, Reason},
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
+        stamp::Revision,
         time::{Instant, Interval},
+        zone::{UnknownZone, ZoneData},
     },
     schedule::{
         self,
@@ -110,6 +113,7 @@ impl UnitOfWork for Settle {
 /// The provider's time around an interval, claims left out: those the database decides.
 pub(super) async fn time(
     tx: &Tx,
+    zones: &ZoneData,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
@@ -117,11 +121,11 @@ pub(super) async fn time(
     except: Option<AppointmentId>,
 ) -> Result<Time, Fault> {
     let closures = schedule::store::closures::closures(tx, interval).await?;
-    let mut time = around(provider, hours, interval, closures);
+    let mut time = around(zones, provider, hours, interval, closures)?;
     if let Some(kind) = of_type.filter(|kind| kind.terms.limits.limit_providers())
-        && let Some(week) = local_date(time.zone, interval.start())
+        && let Some(week) = local_date(&time.zone, interval.start())
             .map(monday)
-            .and_then(|first| local_days(time.zone, first, first + TimeDelta::days(6)))
+            .and_then(|first| local_days(&time.zone, first, first + TimeDelta::days(6)))
     {
         time.counted = store::counted(tx, provider.id, kind.id, week, except).await?;
     }
@@ -130,22 +134,23 @@ pub(super) async fn time(
 
 /// The same without what only the database knows.
 pub(super) fn around(
+    zones: &ZoneData,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     closures: Vec<Interval>,
-) -> Time {
+) -> Result<Time, UnknownZone> {
     let off = |off: &TimeOff| Some(off.interval).filter(|off| off.overlaps(&interval));
     // For absurd lengths, which are refused already, nothing is expanded: nothing that long is open.
     let sensible = interval.duration() <= *schedule::LONGEST_RANGE.end();
-    Time {
-        zone: hours.zone(),
-        windows: if sensible { hours.windows(interval) } else { Vec::new() },
+    Ok(Time {
+        zone: zones.rules(hours.zone())?,
+        windows: if sensible { hours.windows(zones, interval)? } else { Vec::new() },
         time_off: provider.time_off().iter().filter_map(off).collect(),
         closures,
         claims: Vec::new(),
         counted: Vec::new(),
-    }
+    })
 }
 
 /// A type and the hours by which a provider takes it.
@@ -241,15 +246,15 @@ pub(super) async fn record(
     events::store::insert(tx, event).await
 }
 
-/// The refusal where the etag is of another version, if one was told. `before` is the version until the
+/// The refusal where the etag is of another state, if one was told. `before` is the one until the
 /// expiry was written down just now: readers were shown the request as declined with it.
 pub(super) fn check_version(
-    expected: Option<i64>,
+    expected: Option<Revision>,
     found: &Appointment,
-    before: i64,
+    before: Revision,
 ) -> Result<(), Fault> {
     match expected {
-        Some(version) if version != found.version && version != before => Err(Fault::stale()),
+        Some(seen) if seen != found.revision() && seen != before => Err(Fault::stale()),
         _ => Ok(()),
     }
 }

@@ -17,7 +17,9 @@ use crate::{
     kernel::{
         fault::{Fault, Violations},
         id::{AppointmentId, ProviderId},
+        stamp::Revision,
         time::{Instant, Interval, ceil_to_second},
+        zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
     storage::{Authority, Tx, UnitOfWork, request::Once},
@@ -40,12 +42,14 @@ pub struct Reschedule {
     pub reason: String,
     /// Why staff act against the rules, if they do.
     pub override_reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Reschedule {
@@ -60,7 +64,7 @@ impl UnitOfWork for Reschedule {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.version;
+        let before = found.revision();
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
@@ -71,11 +75,11 @@ impl UnitOfWork for Reschedule {
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            way.check(tx, &provider, &found, interval, self.now).await?;
+            way.check(tx, &provider, &found, interval, (self.now, &self.zones)).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
-        let zone = way.hours.zone_at(interval.start());
+        let zone = way.hours.zone_at(&self.zones, interval.start())?;
         let asks_again = match &way.kind {
             Some(kind) if kind.terms.requires_approval && found.state == State::Booked => {
                 // What the provider's side agreed to was another time.
@@ -87,13 +91,14 @@ impl UnitOfWork for Reschedule {
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
-            time_zone: zone,
-            local_start: promised(interval, zone),
+            time_zone: zone.zone(),
+            local_start: promised(interval, &zone),
             // What was asked for before there were deadlines has the expiry alone.
             expires_at: found
                 .expires_at
                 .map(|at| found.terms.answer_by.unwrap_or(at).min(interval.start())),
             version: provider.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             ..found.clone()
         };
@@ -171,7 +176,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        now: Instant,
+        (now, zones): (Instant, &ZoneData),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -180,7 +185,7 @@ impl<'p> Way<'p> {
                 return Err(intervals_not_accepted());
             }
         }
-        let time = time(tx, provider, self.hours, interval, kind, Some(a.id)).await?;
+        let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
             None => policy::may_book_interval(&time, provider.schedule.longest(), interval, now),
             Some(kind) => {
@@ -208,12 +213,14 @@ pub struct Reassign {
     pub reason: String,
     /// Why staff act against the rules, if they do.
     pub override_reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Reassign {
@@ -234,7 +241,7 @@ impl UnitOfWork for Reassign {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.version;
+        let before = found.revision();
         let found = settled(tx, &mut from, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
@@ -255,6 +262,7 @@ impl UnitOfWork for Reassign {
             cancel_reason: self.reason.clone(),
             expires_at: None,
             version: from.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             terms: Agreed { successor: Some((self.to, self.new_id)), ..found.terms.clone() },
             ..found.clone()
@@ -275,6 +283,7 @@ impl UnitOfWork for Reassign {
             provider: self.to,
             id: self.new_id,
             version: to.version + 1,
+            stamp: tx.stamp(),
             updated_at: self.now,
             ..found
         };
@@ -313,6 +322,6 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, self.now).await
+        way.check(tx, to, found, interval, (self.now, &self.zones)).await
     }
 }

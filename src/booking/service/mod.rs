@@ -34,7 +34,9 @@ use crate::{
         ambient::Ambient,
         fault::{Again, Fault, Kind, Reason, Violations},
         id::{AppointmentId, HoldId, ProviderId, UserId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
+        zone::ZoneData,
     },
     schedule::store::remembered::Remembered,
     storage::{
@@ -47,10 +49,10 @@ use crate::{
 /// Appointments.
 #[derive(Debug, Clone)]
 pub struct Bookings {
-    store: Store,
+    pub(super) store: Store,
     ambient: Ambient,
     /// The schedules that bookings met last. A hint only: the statement that books with it goes through
-    /// only if the stored schedule still has the same version.
+    /// only if the stored schedule still has the same version and stamp.
     remembered: Remembered,
     /// Single appointments, asked for together.
     found: Batch<ById>,
@@ -90,8 +92,8 @@ pub struct Decision {
     pub change: Change,
     /// Why; of cancelled and declined ones.
     pub reason: String,
-    /// The version that was seen, if told.
-    pub expected: Option<i64>,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
 }
 
 /// What became of a booking in one statement.
@@ -146,6 +148,7 @@ impl Bookings {
             assigned,
             once,
             now,
+            zones: self.ambient.zones(),
         };
         let folded = match self.book_folded(deadline, &unit).await? {
             Folding::Booked(appointment) => return Ok(*appointment),
@@ -250,7 +253,8 @@ impl Bookings {
         once: Once,
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
-        let unit = Use { caller, provider, id, what, once, now };
+        let zones = self.ambient.zones();
+        let unit = Use { caller, provider, id, what, once, now, zones };
         let busy = match self.store.run(deadline, unit.clone()).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
@@ -284,12 +288,13 @@ impl Bookings {
         }
         // A reason against it may be a thing of the past; the unit of work looks again. The statement
         // itself looks at closures.
-        let Ok(appointment) = unit.draft_interval(&provider, interval, Vec::new()) else {
+        let Ok(mut appointment) = unit.draft_interval(&provider, interval, Vec::new()) else {
             return Ok(Folding::Nothing);
         };
+        appointment.stamp = Stamp::new(self.ambient.bytes());
         let folded = Folded {
             appointment,
-            schedule_version: provider.schedule_version,
+            schedule: provider.schedule_revision(),
             caller,
             generation,
             once: unit.once.clone(),
@@ -369,6 +374,11 @@ impl Bookings {
     /// The present, for units of work that are made outside.
     pub fn now(&self) -> Instant {
         self.ambient.now()
+    }
+
+    /// The zone data that serve now, for the same.
+    pub fn zones(&self) -> ZoneData {
+        self.ambient.zones()
     }
 
     /// The present, and the id of an appointment that is made now.

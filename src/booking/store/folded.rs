@@ -1,7 +1,7 @@
 //! A booking as one statement: the common case on PostgreSQL, in one round trip.
 //!
-//! The rules were checked against a schedule of a known version; the statement goes through only if
-//! the provider still has that version and is enabled, the request is new, the customer may book and
+//! The rules were checked against a schedule of a known version and stamp; the statement goes through only
+//! if the provider still has those and is enabled, the request is new, the customer may book and
 //! nothing overlaps. Then, and in the same transaction, the claim is made, the version taken, the
 //! event appended and the answer kept. Where any of that fails it changes nothing and returns no
 //! row, and the caller runs [`crate::booking::commands::book::Book`], which finds out why.
@@ -16,7 +16,7 @@ use crate::{
     booking::Appointment,
     events::Kind,
     identity::Caller,
-    kernel::fault::Fault,
+    kernel::{fault::Fault, stamp::Revision},
     storage::{Query, Snapshot, engine, request::Once},
 };
 
@@ -32,25 +32,25 @@ WITH bounds AS MATERIALIZED (
 ), provider AS (
     SELECT version + 1 AS version FROM providers, bounds
     WHERE bounds.lock_timeout IS NOT NULL
-      AND provider_id = $1 AND enabled AND schedule_version = $2
+      AND provider_id = $1 AND enabled AND schedule_version = $2 AND schedule_stamp = $18
       AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $13 AND request_id = $14)
       AND NOT EXISTS (SELECT 1 FROM closures WHERE ends_at > $5 AND starts_at < $6)
     FOR NO KEY UPDATE OF providers
 ), booked AS (
     INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name,
         starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, version,
-        created_at, updated_at, claim_starts_at, claim_ends_at)
+        created_at, updated_at, claim_starts_at, claim_ends_at, stamp)
     SELECT $1, $3, u.user_id, u.display_name, $5, $6, 'booked', $7, $8, $9, '', provider.version,
-        $10, $10, $5, $6
+        $10, $10, $5, $6, $19
     FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled AND u.erased_at IS NULL
-      AND u.role = $18 AND (u.token_generation <= $19 OR u.kept_session = $20)
+      AND u.role = $20 AND (u.token_generation <= $21 OR u.kept_session = $22)
       AND NOT EXISTS (SELECT 1 FROM sessions
-          WHERE user_id = $4 AND session_id = $20 AND ended_at IS NOT NULL)
+          WHERE user_id = $4 AND session_id = $22 AND ended_at IS NOT NULL)
     FOR KEY SHARE OF u
     ON CONFLICT DO NOTHING
     RETURNING version, customer_display_name
 ), bumped AS (
-    UPDATE providers SET version = booked.version FROM booked WHERE provider_id = $1
+    UPDATE providers SET version = booked.version, stamp = $19 FROM booked WHERE provider_id = $1
 ), recorded AS (
     INSERT INTO events (provider_id, version, kind, appointment_id, actor_id, occurred_at, detail)
     SELECT $1, version, $11, $3, $4, $10, $12 FROM booked
@@ -65,10 +65,11 @@ SELECT version, customer_display_name FROM booked";
 /// The statement with its values.
 #[derive(Debug, Clone)]
 pub struct Folded {
-    /// The appointment to make; its version and the customer's name are not known yet.
+    /// The appointment to make, with the stamp of this write; its version and the customer's name are not
+    /// known yet.
     pub appointment: Appointment,
-    /// The version of the schedule that the rules were checked against.
-    pub schedule_version: i64,
+    /// The state of the schedule that the rules were checked against.
+    pub schedule: Revision,
     /// Who books, for themselves, and the generation of their token.
     pub caller: Caller,
     /// See `caller`.
@@ -110,6 +111,7 @@ impl Query for Folded {
 const TAKEN: &str = "
 SELECT 1 AS taken FROM providers p, users u
 WHERE p.provider_id = $1 AND p.enabled AND p.schedule_version = $2
+  AND p.schedule_stamp = $9
   AND u.user_id = $3 AND NOT u.disabled
   AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $4 AND request_id = $5)
   AND NOT EXISTS (SELECT 1 FROM closures WHERE ends_at > $6 AND starts_at < $7)
@@ -127,16 +129,17 @@ impl Query for Taken {
     type Output = bool;
 
     async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
-        let Folded { appointment: a, schedule_version, once, .. } = &self.0;
-        let values: [Value; 8] = [
+        let Folded { appointment: a, schedule, once, .. } = &self.0;
+        let values: [Value; 9] = [
             a.provider.0.into(),
-            (*schedule_version).into(),
+            schedule.version.into(),
             a.customer.0.into(),
             once.caller_id().into(),
             once.id.map(|id| id.0).into(),
             a.start.into(),
             a.end.into(),
             a.created_at.into(),
+            schedule.stamp.0.into(),
         ];
         let statement = Statement::from_sql_and_values(DatabaseBackend::Postgres, TAKEN, values);
         Ok(at.query_one(statement).await.map_err(|e| engine::fault(&e))?.is_some())
@@ -149,12 +152,12 @@ impl Folded {
         Taken(self)
     }
 
-    fn values(&self) -> Result<[Value; 20], Fault> {
+    fn values(&self) -> Result<[Value; 22], Fault> {
         let a = &self.appointment;
         let request: Option<Uuid> = self.once.id.map(|id| id.0);
         Ok([
             a.provider.0.into(),
-            self.schedule_version.into(),
+            self.schedule.version.into(),
             a.id.0.into(),
             a.customer.0.into(),
             a.start.into(),
@@ -170,6 +173,8 @@ impl Folded {
             self.once.fingerprint.to_vec().into(),
             Once::encode(a)?.into(),
             format!("{}ms", self.patience.as_millis().max(1)).into(),
+            self.schedule.stamp.0.into(),
+            a.stamp.0.into(),
             self.caller.role.word().into(),
             self.generation.into(),
             self.caller.session.into(),

@@ -1,5 +1,6 @@
 //! Appointments as rows.
 
+pub mod drifts;
 pub mod erased;
 pub mod folded;
 pub mod found;
@@ -18,9 +19,10 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId, UserId},
+        stamp::Stamp,
         time::{Instant, Interval},
+        zone::Zone,
     },
-    schedule::parse_zone,
     storage::{
         Engine, Session, Snapshot, Tx,
         engine::{self, Constraint},
@@ -57,8 +59,8 @@ pub enum Overlap {
 
 const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
+    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
     ON CONFLICT DO NOTHING";
 
 /// Claims the time of a new appointment or hold, or tells what stands in the way.
@@ -88,6 +90,7 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
         claim_end.into(),
         a.expires_at.into(),
         terms(a)?.into(),
+        tx.stamp().0.into(),
     ];
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
@@ -154,6 +157,7 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         .col_expr(Column::ExpiresAt, a.expires_at.into())
         .col_expr(Column::Terms, terms(a)?.into())
         .col_expr(Column::Version, a.version.into())
+        .col_expr(Column::Stamp, tx.stamp().0.into())
         // A hold that is booked begins anew.
         .col_expr(Column::CreatedAt, a.created_at.into())
         .col_expr(Column::UpdatedAt, a.updated_at.into())
@@ -410,10 +414,11 @@ fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
         end: row.ends_at,
         state: State::parse(&row.state).ok_or_else(|| senseless("unknown state"))?,
         note: row.note,
-        time_zone: parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
+        time_zone: Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
         local_start: row.local_start,
         cancel_reason: row.cancel_reason,
         version: row.version,
+        stamp: Stamp(row.stamp),
         created_at: row.created_at,
         updated_at: row.updated_at,
         type_id: row.type_id.map(TypeId),

@@ -14,6 +14,7 @@ use crate::{
         fault::Violations,
         text,
         time::{Instant, Interval},
+        zone::ZoneData,
     },
     schedule::{
         MAX_WINDOWS, Window,
@@ -62,6 +63,7 @@ pub(super) fn changes(
     schedule: &pb::Schedule,
     kind: Kind,
     update_mask: Option<&FieldMask>,
+    zones: &ZoneData,
     violations: &mut Violations,
 ) -> Changes {
     let named = violations.keep("update_mask", mask(update_mask, known_fields(kind)));
@@ -72,7 +74,7 @@ pub(super) fn changes(
     let is_default = kind == Kind::Default;
     let mut changes = Changes::default();
     if wants("time_zone", true) {
-        changes.zone = violations.keep("schedule.time_zone", zone(&schedule.time_zone));
+        changes.zone = violations.keep("schedule.time_zone", zone(zones, &schedule.time_zone));
     }
     if wants("slot_duration", is_default) {
         let length = minutes(schedule.slot_duration.as_ref());
@@ -93,7 +95,7 @@ pub(super) fn changes(
         changes.overrides = overrides(&schedule.date_overrides, violations);
     }
     if wants("stays", !schedule.stays.is_empty()) {
-        changes.stays = stays(&schedule.stays, violations);
+        changes.stays = stays(&schedule.stays, zones, violations);
     }
     if !is_default && named.is_none() {
         only_in_the_default(schedule, violations);
@@ -187,7 +189,7 @@ fn overrides(wire: &[pb::DateOverride], violations: &mut Violations) -> Option<V
     read.into_iter().collect()
 }
 
-fn stays(wire: &[pb::Stay], violations: &mut Violations) -> Option<Vec<Stay>> {
+fn stays(wire: &[pb::Stay], zones: &ZoneData, violations: &mut Violations) -> Option<Vec<Stay>> {
     const FIELD: &str = "schedule.stays";
     if !is_short(wire, MAX_STAYS, FIELD, violations) {
         return None;
@@ -199,7 +201,7 @@ fn stays(wire: &[pb::Stay], violations: &mut Violations) -> Option<Vec<Stay>> {
             let path = |field: &str| format!("{FIELD}[{index}].{field}");
             let first = violations.keep(&path("start_date"), date(wire.start_date.as_ref()));
             let last = violations.keep(&path("end_date"), date(wire.end_date.as_ref()));
-            let zone = violations.keep(&path("time_zone"), zone(&wire.time_zone));
+            let zone = violations.keep(&path("time_zone"), zone(zones, &wire.time_zone));
             Some(Stay { first: first?, last: last?, zone: zone? })
         })
         .collect();

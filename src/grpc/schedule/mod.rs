@@ -9,7 +9,7 @@ use uuid::Uuid;
 use self::fields::{Kind, changes, known_fields, off};
 use super::{
     caller::{caller, deadline},
-    convert::{etag_version, mask, name},
+    convert::{mask, name, read_etag},
     page::cut,
     proto::booking::{self as pb, schedule_service_server::ScheduleService},
     requests::Requests,
@@ -105,8 +105,9 @@ impl ScheduleService for ScheduleApi {
         let name = violations.keep("schedule.name", name);
         let is_named = name.as_ref().is_some_and(|name| name.id.is_some());
         let kind = if is_named { Kind::Named } else { Kind::Default };
-        let expected = violations.keep("schedule.etag", etag_version(&schedule.etag)).flatten();
-        let changes = changes(schedule, kind, update_mask, &mut violations);
+        let expected = violations.keep("schedule.etag", read_etag(&schedule.etag)).flatten();
+        let zones = self.schedules.ambient.zones();
+        let changes = changes(schedule, kind, update_mask, &zones, &mut violations);
         if let Some(name) = name.as_ref().filter(|_| !violations.is_empty())
             && let Ok(permit) = permit::edit_plan(caller, name.provider, || name.to_string())
         {
@@ -145,7 +146,8 @@ impl ScheduleService for ScheduleApi {
         if !schedule.name.is_empty() {
             violations.add("schedule.name", "must be empty; schedule_id names it");
         }
-        let changes = changes(schedule, Kind::Named, None, &mut violations);
+        let zones = self.schedules.ambient.zones();
+        let changes = changes(schedule, Kind::Named, None, &zones, &mut violations);
         if let Some(provider) = parent.filter(|_| !violations.is_empty())
             && let Ok(permit) = permit::edit_plan(caller, provider, || provider.name())
         {
@@ -172,7 +174,7 @@ impl ScheduleService for ScheduleApi {
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let named = name(&message.name, ScheduleName::parse_named, NAMED);
         let named = violations.keep("name", named);
-        let expected = violations.keep("etag", etag_version(&message.etag)).flatten();
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let name = named.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;

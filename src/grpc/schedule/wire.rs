@@ -84,7 +84,7 @@ fn hours_of(provider: &Provider, hours: &Hours, name: String) -> pb::Schedule {
             })
             .collect(),
         update_time: Some(timestamp(provider.schedule_updated_at)),
-        etag: etag(provider.schedule_version),
+        etag: etag(provider.schedule_revision()),
         ..pb::Schedule::default()
     }
 }

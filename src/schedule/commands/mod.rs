@@ -53,7 +53,9 @@ pub async fn open(
         schedule: Arc::clone(schedule),
         plan: Arc::default(),
         version: 1,
+        stamp: tx.stamp(),
         schedule_version: 1,
+        schedule_stamp: tx.stamp(),
         schedule_updated_at: now,
         last_assigned_at: None,
     };
@@ -111,9 +113,7 @@ struct Act {
 /// event.
 async fn reschedule(tx: &Tx, provider: &mut Provider, act: Act) -> Result<(), Fault> {
     let Act { kind, detail, actor, now } = act;
-    provider.version += 1;
-    provider.schedule_version = provider.version;
-    provider.schedule_updated_at = now;
+    provider.reschedule(tx.stamp(), now);
     store::update(tx, provider).await?;
     record(tx, provider, kind, Some(actor), now, detail).await
 }

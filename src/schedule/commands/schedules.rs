@@ -10,7 +10,9 @@ use crate::{
     identity::permit::EditSchedule,
     kernel::{
         fault::{Fault, Reason},
+        stamp::Revision,
         time::Instant,
+        zone::ZoneData,
     },
     schedule::{
         changes::Changes,
@@ -32,12 +34,14 @@ pub struct Update {
     pub id: Option<String>,
     /// What to change.
     pub changes: Changes,
-    /// The version of the provider's schedules that the editor saw, if told.
-    pub expected: Option<i64>,
+    /// The state of the provider's schedules that the editor saw, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Update {
@@ -53,20 +57,21 @@ impl UnitOfWork for Update {
             return Ok(earlier);
         }
         let hours = provider.hours(self.id.as_deref()).ok_or_else(absent)?;
-        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+        if self.expected.is_some_and(|seen| seen != provider.schedule_revision()) {
             return Err(Fault::stale());
         }
         let detail = match &self.id {
             None => {
                 let accepts = self.changes.accepts_intervals;
-                provider.schedule = Arc::new(self.changes.apply(&provider.schedule, self.now)?);
+                provider.schedule =
+                    Arc::new(self.changes.apply(&provider.schedule, (self.now, &self.zones))?);
                 if let Some(accepts) = accepts.filter(|new| *new != provider.accepts_intervals()) {
                     Arc::make_mut(&mut provider.plan).accepts_intervals = accepts;
                 }
                 default_detail(&provider)
             }
             Some(id) => {
-                let hours = self.changes.apply_named(Some(hours), self.now)?;
+                let hours = self.changes.apply_named(Some(hours), (self.now, &self.zones))?;
                 let detail = named_detail(id, "changed", &hours);
                 Arc::make_mut(&mut provider.plan).named.insert(id.clone(), hours);
                 detail
@@ -90,6 +95,8 @@ pub struct Create {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Create {
@@ -117,7 +124,7 @@ impl UnitOfWork for Create {
                 format!("a provider has at most {MAX_NAMED} named schedules; delete one first"),
             ));
         }
-        let hours = self.changes.apply_named(None, self.now)?;
+        let hours = self.changes.apply_named(None, (self.now, &self.zones))?;
         let detail = named_detail(&self.id, "created", &hours);
         Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
@@ -132,8 +139,8 @@ pub struct Delete {
     pub permit: EditSchedule,
     /// The id of the schedule.
     pub id: String,
-    /// The version of the provider's schedules that the editor saw, if told.
-    pub expected: Option<i64>,
+    /// The state of the provider's schedules that the editor saw, if told.
+    pub expected: Option<Revision>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the change.
@@ -152,7 +159,7 @@ impl UnitOfWork for Delete {
             return Ok(());
         }
         let hours = provider.hours(Some(&self.id)).ok_or_else(absent)?;
-        if self.expected.is_some_and(|version| version != provider.schedule_version) {
+        if self.expected.is_some_and(|seen| seen != provider.schedule_revision()) {
             return Err(Fault::stale());
         }
         // Offerings change under the same lock.

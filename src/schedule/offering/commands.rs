@@ -11,6 +11,7 @@ use crate::{
         fault::{Fault, Violations},
         id::{ProviderId, TypeId, UserId},
         time::Instant,
+        zone::{UnknownZone, ZoneData},
     },
     schedule::{
         commands::record,
@@ -33,6 +34,8 @@ pub struct CreateOwn {
     pub editor: UserId,
     /// The request, for retries.
     pub once: Once,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for CreateOwn {
@@ -54,18 +57,18 @@ impl UnitOfWork for CreateOwn {
             now,
             &mut violations,
         );
-        if let Err((_, longest)) = fits(terms, provider.schedule.hours(), now) {
+        if let Err((_, longest)) = fits(terms, provider.schedule.hours(), (now, &self.zones))? {
             let text = format!(
                 "must have one of at most {longest} minutes, as long as the schedule is open"
             );
             violations.add("appointment_type.durations", text);
         }
         violations.finish()?;
-        catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
+        let new = catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
         let offering = Offering { provider: self.owner, type_id: self.new.id, schedule: None };
         offerings::insert(tx, &offering, now).await?;
         changed(tx, provider, &offering, self.editor, now).await?;
-        Ok(self.new.clone())
+        Ok(new)
     }
 }
 
@@ -82,6 +85,8 @@ pub struct Offer {
     pub once: Once,
     /// The time of the change.
     pub now: Instant,
+    /// The zone data of that time.
+    pub zones: ZoneData,
 }
 
 impl UnitOfWork for Offer {
@@ -115,7 +120,7 @@ impl UnitOfWork for Offer {
         let hours = provider.hours(offering.schedule.as_deref());
         let hours = hours.ok_or_else(|| Fault::not_found(offering.schedule_name().to_string()))?;
         if before.as_ref() != Some(&offering)
-            && let Err((shortest, longest)) = fits(&found.terms, hours, self.now)
+            && let Err((shortest, longest)) = fits(&found.terms, hours, (self.now, &self.zones))?
         {
             let mut violations = Violations::new();
             let text = format!(
@@ -176,11 +181,16 @@ impl UnitOfWork for Withdraw {
 
 /// Whether the shortest of a type's durations fits into these hours somewhere from now on. If not, both in
 /// minutes: the shortest, and the longest that the hours are open.
-fn fits(terms: &Terms, hours: &Hours, now: Instant) -> Result<(), (i64, i64)> {
+fn fits(
+    terms: &Terms,
+    hours: &Hours,
+    (now, zones): (Instant, &ZoneData),
+) -> Result<Result<(), (i64, i64)>, UnknownZone> {
     let shortest = catalogue::minutes(terms.durations.iter().copied().min().unwrap_or_default());
-    let today = local_date(hours.zone(), now);
+    let today = local_date(&zones.rules(hours.zone())?, now);
     let longest = today.map(|today| hours.longest_open(today)).unwrap_or_default();
-    if shortest <= longest { Ok(()) } else { Err((shortest.num_minutes(), longest.num_minutes())) }
+    let fits = shortest <= longest;
+    Ok(if fits { Ok(()) } else { Err((shortest.num_minutes(), longest.num_minutes())) })
 }
 
 /// A provider who cannot be booked is, to everybody, none.
@@ -207,9 +217,7 @@ async fn finish(
     (kind, editor, detail): (Kind, UserId, Value),
     now: Instant,
 ) -> Result<i64, Fault> {
-    provider.version += 1;
-    provider.schedule_version = provider.version;
-    provider.schedule_updated_at = now;
+    provider.reschedule(tx.stamp(), now);
     store::update(tx, &provider).await?;
     record(tx, &provider, kind, Some(editor), now, detail).await?;
     Ok(provider.version)

@@ -42,7 +42,9 @@ impl Offerings {
         let now = self.ambient.now();
         let (id, random) = (TypeId(self.ambient.id(now)), self.ambient.bytes());
         let new = AppointmentType::new(id, Some(owner), terms, &random, now);
-        self.store.run(deadline, CreateOwn { new, owner, editor: permit.editor, once }).await
+        let zones = self.ambient.zones();
+        let unit = CreateOwn { new, owner, editor: permit.editor, once, zones };
+        self.store.run(deadline, unit).await
     }
 
     /// Lets a provider be booked for a type, or changes by which schedule.
@@ -54,8 +56,9 @@ impl Offerings {
         schedule: Option<String>,
         once: Once,
     ) -> Result<Offering, Fault> {
-        let now = self.ambient.now();
-        self.store.run(deadline, Offer { permit, type_id, schedule, once, now }).await
+        let (now, zones) = (self.ambient.now(), self.ambient.zones());
+        let unit = Offer { permit, type_id, schedule, once, now, zones };
+        self.store.run(deadline, unit).await
     }
 
     /// Ends that a provider can be booked for a type.

@@ -8,15 +8,18 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::remembered::{Known, Remembered};
+use super::remembered::{Breadth, Known, Remembered};
 use crate::{
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
+        stamp::{Revision, Stamp},
         time::{Instant, Interval},
     },
     schedule::provider::Provider,
-    storage::{Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers},
+    storage::{
+        Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers, notice,
+    },
 };
 
 /// A question for a provider and the claims that overlap a range.
@@ -48,8 +51,8 @@ pub struct Found {
     pub closures: Vec<Interval>,
     /// How the type is offered that was asked for; nothing if it is not.
     pub offer: Option<Offer>,
-    /// The version of that type, if there is one.
-    pub type_version: Option<i64>,
+    /// The state of that type, if there is one.
+    pub type_revision: Option<Revision>,
 }
 
 /// How a type is offered.
@@ -63,6 +66,9 @@ pub struct Offer {
 ///
 /// A fault in one answer, such as a row that makes no sense, is not the others'.
 pub type Answer = Result<Option<Found>, Fault>;
+
+/// After how many providers' claims others get a turn at the thread.
+const YIELD_EVERY: usize = 4;
 
 /// The sort of question that [`Question`] is.
 #[derive(Debug, Clone)]
@@ -90,8 +96,8 @@ pub struct Find {
 
 // Of those whose time is remembered, all that may have changed without a new version: a closure gives one
 // only to those who were there when it was made.
-const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, o.type_id IS NOT NULL AS is_offered,
-        o.schedule_id, t.version AS type_version, (
+const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
+        o.schedule_id, t.version AS type_version, t.stamp AS type_stamp, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
@@ -101,8 +107,9 @@ const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, o.type_id IS NOT NUL
     LEFT JOIN offerings o ON o.provider_id = q.provider_id AND o.type_id = q.type_id
     LEFT JOIN appointment_types t ON t.type_id = q.type_id";
 
-const SQLITE_VERSIONS: &str = "SELECT $5 AS place, p.version, o.type_id IS NOT NULL AS is_offered,
-        o.schedule_id, t.version AS type_version, (
+const SQLITE_VERSIONS: &str =
+    "SELECT $5 AS place, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
+        o.schedule_id, t.version AS type_version, t.stamp AS type_stamp, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $2 AND starts_at < $3) AS closures
     FROM providers p
@@ -112,22 +119,25 @@ const SQLITE_VERSIONS: &str = "SELECT $5 AS place, p.version, o.type_id IS NOT N
 
 // The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
 // would cost several times as much to send and to read. The weekly hours and the plan are left out where
-// the version that is known already is the stored one. No appointment is longer than a day and no buffer
+// the version and the stamp that are known already are the stored ones. No appointment is longer than a day and no buffer
 // longer than four hours, so no claim of one that starts more than 28 hours before the range reaches into
 // it, nor of one that starts more than four hours after it.
 const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled, p.time_zone,
-        CASE WHEN p.schedule_version <> q.known THEN p.weekly_hours END AS weekly_hours,
-        CASE WHEN p.schedule_version <> q.known THEN p.plan END AS plan, p.last_assigned_at,
-        p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
-        o.type_id IS NOT NULL AS is_offered, o.schedule_id, t.version AS type_version,
+        CASE WHEN p.schedule_version <> q.known OR p.schedule_stamp <> q.known_stamp
+            THEN p.weekly_hours END AS weekly_hours,
+        CASE WHEN p.schedule_version <> q.known OR p.schedule_stamp <> q.known_stamp
+            THEN p.plan END AS plan, p.last_assigned_at,
+        p.slot_minutes, p.longest_minutes, p.version, p.stamp, p.schedule_version, p.schedule_stamp,
+        p.schedule_updated_at, o.type_id IS NOT NULL AS is_offered, o.schedule_id,
+        t.version AS type_version, t.stamp AS type_stamp,
         c.claims, c.changes_at, (
             SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
                 || extract(epoch FROM ends_at)::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
     FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
-            $6::timestamptz[], $7::bigint[], $8::uuid[])
-        WITH ORDINALITY
-            AS q (provider_id, earliest, starts_at, ends_at, latest, now, known, type_id, place)
+            $6::timestamptz[], $7::bigint[], $8::bigint[], $9::uuid[])
+        WITH ORDINALITY AS q (provider_id, earliest, starts_at, ends_at, latest, now, known,
+            known_stamp, type_id, place)
     JOIN providers p ON p.provider_id = q.provider_id
     LEFT JOIN offerings o ON o.provider_id = q.provider_id AND o.type_id = q.type_id
     LEFT JOIN appointment_types t ON t.type_id = q.type_id
@@ -148,28 +158,33 @@ const SQLITE: &str = "WITH claimed AS (
           AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
           AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
           AND (a.expires_at IS NULL OR a.expires_at > $6))
-    SELECT $9 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
-        CASE WHEN p.schedule_version <> $7 THEN p.weekly_hours END AS weekly_hours,
-        CASE WHEN p.schedule_version <> $7 THEN p.plan END AS plan, p.last_assigned_at,
-        p.slot_minutes, p.longest_minutes, p.version, p.schedule_version, p.schedule_updated_at,
-        o.type_id IS NOT NULL AS is_offered, o.schedule_id, t.version AS type_version,
+    SELECT $10 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
+        CASE WHEN p.schedule_version <> $7 OR p.schedule_stamp <> $8
+            THEN p.weekly_hours END AS weekly_hours,
+        CASE WHEN p.schedule_version <> $7 OR p.schedule_stamp <> $8
+            THEN p.plan END AS plan, p.last_assigned_at,
+        p.slot_minutes, p.longest_minutes, p.version, p.stamp, p.schedule_version, p.schedule_stamp,
+        p.schedule_updated_at, o.type_id IS NOT NULL AS is_offered, o.schedule_id,
+        t.version AS type_version, t.stamp AS type_stamp,
         (SELECT group_concat(unixepoch(claim_starts_at) || ',' || unixepoch(claim_ends_at), ',')
             FROM claimed) AS claims,
         (SELECT min(expires_at) FROM claimed) AS changes_at, (
             SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
             FROM closures WHERE ends_at > $3 AND starts_at < $4) AS closures
     FROM providers p
-    LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $8
-    LEFT JOIN appointment_types t ON t.type_id = $8
+    LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $9
+    LEFT JOIN appointment_types t ON t.type_id = $9
     WHERE p.provider_id = $1";
 
 #[derive(FromQueryResult)]
 struct VersionRow {
     place: i64,
     version: i64,
+    stamp: i64,
     is_offered: bool,
     schedule_id: Option<String>,
     type_version: Option<i64>,
+    type_stamp: Option<i64>,
     closures: Option<String>,
 }
 
@@ -186,11 +201,14 @@ struct Row {
     slot_minutes: i32,
     longest_minutes: i32,
     version: i64,
+    stamp: i64,
     schedule_version: i64,
+    schedule_stamp: i64,
     schedule_updated_at: Instant,
     is_offered: bool,
     schedule_id: Option<String>,
     type_version: Option<i64>,
+    type_stamp: Option<i64>,
     claims: Option<String>,
     changes_at: Option<Instant>,
     closures: Option<String>,
@@ -213,7 +231,9 @@ impl Query for Find {
         }
         let open = answers.iter_mut().zip(&*self.questions).filter(|(answer, _)| answer.is_none());
         let (open, questions): (Vec<_>, Vec<_>) = open.map(|(a, q)| (a, *q)).unzip();
-        for (answer, read) in open.into_iter().zip(read(at, &self.remembered, &questions).await?) {
+        for (answer, read) in
+            open.into_iter().zip(read(at, &self.remembered, &questions, Breadth::AsBefore).await?)
+        {
             *answer = Some(read);
         }
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Ok(None))).collect())
@@ -235,15 +255,20 @@ async fn still(
     all.resize_with(known.len(), || None);
     for row in rows::<VersionRow>(at, versions(at.engine(), &known)).await? {
         let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
-        if let Some((found, Remembrance { known, .. })) = all.get_mut(place).zip(known.get(place))
-            && known.provider.version == row.version
-        {
+        if let Some((found, Remembrance { known, .. })) = all.get_mut(place).zip(known.get(place)) {
+            let stored = Revision::new(row.version, Stamp(row.stamp));
+            if known.provider.revision() != stored {
+                if known.provider.version >= row.version {
+                    notice::went_back("a provider");
+                }
+                continue;
+            }
             let closures = told(row.closures.as_deref(), "closures", known.provider.id);
             *found = Some(closures.map(|closures| Found {
                 known: Arc::clone(known),
                 closures,
                 offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
-                type_version: row.type_version,
+                type_revision: revision(row.type_version, row.type_stamp),
             }));
         }
     }
@@ -255,10 +280,11 @@ pub async fn read(
     at: &Snapshot,
     remembered: &Remembered,
     questions: &[Question],
+    breadth: Breadth,
 ) -> Result<Vec<Answer>, Fault> {
     let wide = |asked: &Question| Wide {
         known: remembered.get(asked.provider),
-        covered: remembered.stretch(asked.provider, asked.range),
+        covered: remembered.stretch(asked.provider, asked.range, breadth),
         asked: *asked,
     };
     let questions: Vec<Wide> = questions.iter().map(wide).collect();
@@ -269,6 +295,10 @@ pub async fn read(
             *answer = asked.answer(row).map(Some);
             if let Ok(Some(found)) = answer {
                 remembered.keep_time(Arc::clone(&found.known));
+            }
+            // A row may hold thousands of claims; others get a turn at the thread.
+            if place % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -283,9 +313,10 @@ struct Wide {
 }
 
 impl Wide {
-    /// The version of the schedule that need not be sent; they begin at one.
-    fn known_version(&self) -> i64 {
-        self.known.as_ref().map_or(0, |provider| provider.schedule_version)
+    /// The state of the schedule that need not be sent. Versions begin at one.
+    fn known_schedule(&self) -> Revision {
+        let none = Revision::new(0, Stamp::default());
+        self.known.as_ref().map_or(none, |provider| provider.schedule_revision())
     }
 
     fn answer(&self, row: Row) -> Result<Found, Fault> {
@@ -297,6 +328,7 @@ impl Wide {
                 display_name: row.display_name,
                 enabled: row.enabled,
                 version: row.version,
+                stamp: Stamp(row.stamp),
                 last_assigned_at: row.last_assigned_at,
                 ..Provider::clone(known)
             },
@@ -312,7 +344,9 @@ impl Wide {
                 slot_minutes: row.slot_minutes,
                 longest_minutes: row.longest_minutes,
                 version: row.version,
+                stamp: row.stamp,
                 schedule_version: row.schedule_version,
+                schedule_stamp: row.schedule_stamp,
                 schedule_updated_at: row.schedule_updated_at,
                 plan,
                 last_assigned_at: row.last_assigned_at,
@@ -329,9 +363,14 @@ impl Wide {
             known: Arc::new(known),
             closures,
             offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
-            type_version: row.type_version,
+            type_revision: revision(row.type_version, row.type_stamp),
         })
     }
+}
+
+/// The state of a type, of what the statement says of it.
+pub fn revision(version: Option<i64>, stamp: Option<i64>) -> Option<Revision> {
+    version.zip(stamp).map(|(version, stamp)| Revision::new(version, Stamp(stamp)))
 }
 
 /// The type of a parameter and its value for each.
@@ -348,14 +387,15 @@ fn versions(engine: Engine, known: &[Remembrance]) -> Vec<Statement> {
 }
 
 fn times(engine: Engine, questions: &[Wide]) -> Vec<Statement> {
-    let columns: [Column<Wide>; 8] = [
+    let columns: [Column<Wide>; 9] = [
         (ArrayType::Uuid, |wide| wide.asked.provider.0.into()),
         (ArrayType::ChronoDateTimeUtc, |wide| earliest(wide.covered).into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.start().into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.end().into()),
         (ArrayType::ChronoDateTimeUtc, |wide| latest(wide.covered).into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.asked.now.into()),
-        (ArrayType::BigInt, |wide| wide.known_version().into()),
+        (ArrayType::BigInt, |wide| wide.known_schedule().version.into()),
+        (ArrayType::BigInt, |wide| wide.known_schedule().stamp.0.into()),
         (ArrayType::Uuid, |wide| wide.asked.type_or_none().into()),
     ];
     statements(engine, [POSTGRES, SQLITE], questions, &columns)

@@ -115,14 +115,14 @@ pub async fn lock_all_providers(tx: &Tx) -> Result<Vec<Uuid>, Fault> {
 // the statement that books. One statement, so that nobody is given an event without a version.
 const POSTGRES: &str = "WITH bumped AS (
         UPDATE providers SET version = version + 1, schedule_version = version + 1,
-            schedule_updated_at = $1
+            schedule_updated_at = $1, stamp = $6, schedule_stamp = $6
         WHERE provider_id = ANY ($5)
         RETURNING provider_id, version)
     INSERT INTO events (provider_id, version, kind, actor_id, occurred_at, detail)
     SELECT provider_id, version, $2, $3, $1, $4 FROM bumped";
 
 const SQLITE_BUMP: &str = "UPDATE providers SET version = version + 1,
-    schedule_version = version + 1, schedule_updated_at = $1";
+    schedule_version = version + 1, schedule_updated_at = $1, stamp = $2, schedule_stamp = $2";
 
 const SQLITE_EVENTS: &str = "INSERT INTO events
         (provider_id, version, kind, actor_id, occurred_at, detail)
@@ -139,17 +139,18 @@ pub async fn bump(
 ) -> Result<(), Fault> {
     let values: [Value; 4] =
         [now.into(), kind.word().into(), actor.0.into(), detail.clone().into()];
+    let stamp = Value::from(tx.stamp().0);
     let statements = match tx.engine() {
         Engine::Postgres => {
             let locked = locked.into_iter().map(Value::from).collect();
             let locked = Value::Array(ArrayType::Uuid, Some(Box::new(locked)));
-            let values = values.into_iter().chain([locked]);
+            let values = values.into_iter().chain([locked, stamp]);
             vec![Statement::from_sql_and_values(DatabaseBackend::Postgres, POSTGRES, values)]
         }
         Engine::Sqlite => {
             let sqlite = DatabaseBackend::Sqlite;
             let [now, ..] = &values;
-            let bump = Statement::from_sql_and_values(sqlite, SQLITE_BUMP, [now.clone()]);
+            let bump = Statement::from_sql_and_values(sqlite, SQLITE_BUMP, [now.clone(), stamp]);
             vec![bump, Statement::from_sql_and_values(sqlite, SQLITE_EVENTS, values)]
         }
     };

@@ -18,12 +18,11 @@ use uuid::Uuid;
 use super::{
     Schedule, WeeklyHours,
     hours::Hours,
-    parse_zone,
     plan::{Plan, Stored},
     provider::Provider,
 };
 use crate::{
-    kernel::{fault::Fault, id::ProviderId, time::Instant},
+    kernel::{fault::Fault, id::ProviderId, stamp::Stamp, time::Instant, zone::Zone},
     storage::{
         Engine, Session, Tx, engine,
         entity::{offerings as rows, providers},
@@ -85,7 +84,7 @@ pub async fn is_offered_by(tx: &Tx, id: ProviderId, schedule: &str) -> Result<bo
 
 /// Adds a provider.
 pub async fn insert(tx: &Tx, provider: &Provider) -> Result<(), Fault> {
-    let row = providers::ActiveModel { provider_id: Set(provider.id.0), ..active(provider)? };
+    let row = providers::ActiveModel { provider_id: Set(provider.id.0), ..active(tx, provider)? };
     providers::Entity::insert(row)
         .exec_without_returning(tx.db())
         .await
@@ -96,7 +95,7 @@ pub async fn insert(tx: &Tx, provider: &Provider) -> Result<(), Fault> {
 /// Writes back a provider that was locked before.
 pub async fn update(tx: &Tx, provider: &Provider) -> Result<(), Fault> {
     providers::Entity::update_many()
-        .set(active(provider)?)
+        .set(active(tx, provider)?)
         .filter(providers::Column::ProviderId.eq(provider.id.0))
         .exec(tx.db())
         .await
@@ -108,6 +107,7 @@ pub async fn update(tx: &Tx, provider: &Provider) -> Result<(), Fault> {
 pub async fn set_version(tx: &Tx, id: ProviderId, version: i64) -> Result<(), Fault> {
     providers::Entity::update_many()
         .col_expr(providers::Column::Version, version.into())
+        .col_expr(providers::Column::Stamp, tx.stamp().0.into())
         .filter(providers::Column::ProviderId.eq(id.0))
         .exec(tx.db())
         .await
@@ -126,7 +126,7 @@ pub async fn set_assigned(tx: &Tx, id: ProviderId, now: Instant) -> Result<(), F
     Ok(())
 }
 
-fn active(provider: &Provider) -> Result<providers::ActiveModel, Fault> {
+fn active(tx: &Tx, provider: &Provider) -> Result<providers::ActiveModel, Fault> {
     let schedule = &provider.schedule;
     let minutes = |length: TimeDelta| {
         i32::try_from(length.num_minutes())
@@ -140,6 +140,8 @@ fn active(provider: &Provider) -> Result<providers::ActiveModel, Fault> {
         slot_minutes: Set(minutes(schedule.slot())?),
         longest_minutes: Set(minutes(schedule.longest())?),
         version: Set(provider.version),
+        stamp: Set(tx.stamp().0),
+        schedule_stamp: Set(provider.schedule_stamp.0),
         schedule_version: Set(provider.schedule_version),
         schedule_updated_at: Set(provider.schedule_updated_at),
         plan: Set(encode(&Stored::new(Some(schedule), Plan::clone(&provider.plan)))?),
@@ -156,7 +158,7 @@ fn encode(value: &impl serde::Serialize) -> Result<serde_json::Value, Fault> {
 pub fn provider(row: providers::Model) -> Result<Provider, Fault> {
     let id = row.provider_id;
     let senseless = |what: &str| Fault::internal(format!("providers row {id}: {what}"));
-    let zone = parse_zone(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;
+    let zone = Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;
     let weekly: WeeklyHours =
         serde_json::from_value(row.weekly_hours).map_err(|e| senseless(&e.to_string()))?;
     let stored: Stored = serde_json::from_value(row.plan).map_err(|e| senseless(&e.to_string()))?;
@@ -174,6 +176,8 @@ pub fn provider(row: providers::Model) -> Result<Provider, Fault> {
         schedule: Arc::new(schedule),
         plan: Arc::new(plan),
         version: row.version,
+        stamp: Stamp(row.stamp),
+        schedule_stamp: Stamp(row.schedule_stamp),
         schedule_version: row.schedule_version,
         schedule_updated_at: row.schedule_updated_at,
         last_assigned_at: row.last_assigned_at,

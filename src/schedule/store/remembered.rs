@@ -1,5 +1,5 @@
-//! What was read lately, for the next who asks. Hints only: who uses one makes sure by a version, in the
-//! statement of its own call, that the database still says the same.
+//! What was read lately, for the next who asks. Hints only: who uses one makes sure by its version and its
+//! stamp, in the statement of its own call, that the database still says the same.
 
 use std::sync::Arc;
 
@@ -23,6 +23,15 @@ const CLAIMS: u64 = 1_000_000;
 const LEAST: u64 = 20;
 /// No longer time is remembered, so that nobody who asks for one week makes others read a year.
 const LONGEST: TimeDelta = TimeDelta::days(93);
+
+/// How much of a provider's time to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breadth {
+    /// The days that are asked for.
+    Asked,
+    /// Also those that were remembered before, so that all of them still are.
+    AsBefore,
+}
 
 /// Providers, their time, and types, as they were met last.
 #[derive(Debug, Clone)]
@@ -57,7 +66,7 @@ impl Known {
         self.claims.get(first..last).unwrap_or_default()
     }
 
-    /// Whether this tells what is claimed of a range at this time, if the version is still the same.
+    /// Whether this tells what is claimed of a range at this time, if version and stamp are still the same.
     fn tells(&self, range: Interval, now: Instant) -> bool {
         self.covered.contains(&range)
             && self.since <= now
@@ -106,11 +115,14 @@ impl Remembered {
     }
 
     /// The stretch of time to read for a range, so that the next questions find it remembered: whole
-    /// days, and what was remembered before, if that is not too much.
-    pub fn stretch(&self, id: ProviderId, range: Interval) -> Interval {
+    /// days, and what was remembered before, if that is wanted and not too much.
+    pub fn stretch(&self, id: ProviderId, range: Interval, breadth: Breadth) -> Interval {
         let midnight = |at: Instant| at.date_naive().and_time(NaiveTime::MIN).and_utc();
         let end = midnight(range.end()).checked_add_days(Days::new(1)).unwrap_or(range.end());
         let days = Interval::new(midnight(range.start()), end).unwrap_or(range);
+        if breadth == Breadth::Asked {
+            return days;
+        }
         let hull = self.times.get(&id).and_then(|known| {
             let (start, end) = (known.covered.start(), known.covered.end());
             Interval::new(days.start().min(start), days.end().max(end))
@@ -131,11 +143,13 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::Tz;
     use uuid::Uuid;
 
     use super::*;
-    use crate::schedule::{Schedule, WeeklyHours, plan::Plan};
+    use crate::{
+        kernel::{stamp::Stamp, zone::Zone},
+        schedule::{Schedule, WeeklyHours, plan::Plan},
+    };
 
     fn at(text: &str) -> Instant {
         format!("2026-11-{text}Z").parse().unwrap()
@@ -152,10 +166,12 @@ mod tests {
             id: ProviderId(Uuid::from_u128(1)),
             display_name: "Ada".to_owned(),
             enabled: true,
-            schedule: Arc::new(Schedule::new(Tz::UTC, hours, slot, longest).unwrap()),
+            schedule: Arc::new(Schedule::new(Zone::UTC, hours, slot, longest).unwrap()),
             plan: Arc::new(Plan::default()),
             version: 1,
+            stamp: Stamp::default(),
             schedule_version: 1,
+            schedule_stamp: Stamp::default(),
             schedule_updated_at: at("22T00:00:00"),
             last_assigned_at: None,
         })

@@ -3,15 +3,15 @@
 mod postgres;
 mod sqlite;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use sea_orm::{
-    ConnAcquireErr, DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr, TransactionOptions,
+    ConnAcquireErr, DbBackend, DbErr, RuntimeErr,
     sqlx::{self, error::DatabaseError},
 };
 use secrecy::ExposeSecret;
 
-use super::Settings;
+use super::{Settings, connection::Pool, files::Files};
 use crate::kernel::fault::{Again, Fault, Reason};
 
 /// The kind of database.
@@ -30,22 +30,6 @@ impl Engine {
             "postgres" | "postgresql" => Some(Self::Postgres),
             "sqlite" => Some(Self::Sqlite),
             _ => None,
-        }
-    }
-
-    /// Whose SQL it speaks.
-    pub(super) fn backend(self) -> DatabaseBackend {
-        match self {
-            Self::Postgres => DatabaseBackend::Postgres,
-            Self::Sqlite => DatabaseBackend::Sqlite,
-        }
-    }
-
-    /// How a unit of work begins.
-    pub(super) fn write_mode(self) -> TransactionOptions {
-        match self {
-            Self::Postgres => TransactionOptions::default(),
-            Self::Sqlite => sqlite::write_mode(),
         }
     }
 }
@@ -84,15 +68,19 @@ pub fn is_in_memory(url: &str) -> bool {
 pub(super) struct Pools {
     pub(super) engine: Engine,
     /// For units of work.
-    pub(super) writer: DatabaseConnection,
+    pub(super) writer: Pool,
     /// How many of those at a time.
     pub(super) writers: usize,
     /// For reads.
-    pub(super) reader: DatabaseConnection,
+    pub(super) reader: Pool,
     /// How many of those at a time, where they are counted apart from the writers.
     pub(super) readers: Option<usize>,
     /// For the server itself.
-    pub(super) control: DatabaseConnection,
+    pub(super) control: Pool,
+    /// For the write that shows that commits are acknowledged.
+    pub(super) probe: Pool,
+    /// The files of a SQLite database, unless it is in memory.
+    pub(super) files: Option<Arc<Files>>,
 }
 
 pub(super) async fn connect(settings: &Settings) -> Result<Pools, Fault> {
@@ -105,6 +93,36 @@ pub(super) async fn connect(settings: &Settings) -> Result<Pools, Fault> {
         Engine::Sqlite => sqlite::connect(settings, url).await,
     }
     .map_err(|e| fault(&e))
+}
+
+/// How a unit of work begins. SQLite takes the write lock at once, because a read that later wants to write is
+/// refused as busy, whatever the timeout. `NOT DEFERRABLE` changes nothing but that PostgreSQL refuses it inside a
+/// transaction that has begun to work, which `BEGIN` alone would join.
+pub(super) fn begin(backend: DbBackend) -> &'static str {
+    if backend == DbBackend::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN NOT DEFERRABLE" }
+}
+
+/// Whether an error is that somebody else holds the lock: nothing happened.
+pub(super) fn is_contention(error: &sqlx::Error) -> bool {
+    sqlite_code(error).is_some_and(sqlite::is_busy)
+}
+
+/// Whether it is not known after an error what became of the transaction, or whether the connection works.
+pub(super) fn leaves_doubt(error: &sqlx::Error, in_transaction: bool) -> bool {
+    match error {
+        sqlx::Error::RowNotFound => false,
+        sqlx::Error::Database(database) => match sqlite_code(error) {
+            Some(code) => sqlite::leaves_doubt(code, in_transaction),
+            None => database.code().is_none_or(|code| postgres::leaves_doubt(&code)),
+        },
+        _ => true,
+    }
+}
+
+/// SQLite's extended result code. A SQLSTATE has five characters.
+fn sqlite_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?;
+    if code.len() == 5 { None } else { code.parse().ok() }
 }
 
 /// The database was away when it was last looked at, a moment ago.
@@ -196,6 +214,15 @@ pub fn fault(error: &DbErr) -> Fault {
     }
 }
 
+/// What an error means when it came from the beginning of a unit: nothing happened yet.
+pub(super) fn begin_fault(error: &DbErr) -> Fault {
+    match class(error) {
+        // The connection was in a transaction already; there are others.
+        Class::Other => unavailable(error).again(Again::Connection),
+        _ => fault(error),
+    }
+}
+
 /// What an error means when it came from the commit: whether it happened may be unknown.
 pub fn commit_fault(error: &DbErr) -> Fault {
     match class(error) {
@@ -265,35 +292,4 @@ fn sqlx_error(error: &DbErr) -> Option<&sqlx::Error> {
 
 fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
     sqlx_error(error)?.as_database_error()
-}
-
-/// Set once a storage task ended without finishing; from then on every connection is rolled back
-/// when it returns to the pool.
-static LEFT_UNFINISHED: AtomicBool = AtomicBool::new(false);
-
-/// Notes a storage task that is dropped in the middle. The runtime does that at shutdown only; the
-/// note is the second of two cures for sessions left inside a transaction.
-#[derive(Debug)]
-pub(super) struct Unfinished(bool);
-
-impl Unfinished {
-    pub(super) fn new() -> Self {
-        Self(true)
-    }
-
-    pub(super) fn finished(mut self) {
-        self.0 = false;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if self.0 {
-            LEFT_UNFINISHED.store(true, Ordering::SeqCst);
-        }
-    }
-}
-
-fn left_unfinished() -> bool {
-    LEFT_UNFINISHED.load(Ordering::SeqCst)
 }

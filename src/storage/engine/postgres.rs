@@ -2,20 +2,29 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Executor};
+use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Connection as _};
 
-use super::{Class, Engine, Pools, Settings, left_unfinished};
+use super::{Class, Engine, Pools, Settings};
+use crate::storage::connection::Pool;
 
 pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbErr> {
-    let pool = Database::connect(options(settings, url, settings.max_connections)).await?;
+    let pool = open(settings, url, settings.max_connections).await?;
     Ok(Pools {
         engine: Engine::Postgres,
         writer: pool.clone(),
         writers: usize::try_from(settings.max_connections).unwrap_or(1),
         reader: pool,
         readers: None,
-        control: Database::connect(options(settings, url, 1)).await?,
+        control: open(settings, url, 1).await?,
+        // Of its own, because a commit that hangs keeps its connection.
+        probe: open(settings, url, 1).await?,
+        files: None,
     })
+}
+
+async fn open(settings: &Settings, url: &str, connections: u32) -> Result<Pool, DbErr> {
+    let db = Database::connect(options(settings, url, connections)).await?;
+    Ok(Pool::Postgres(db.get_postgres_connection_pool().clone()))
 }
 
 fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
@@ -45,17 +54,19 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
                 ("jit", "off"),
             ])
         })
-        .map_sqlx_postgres_pool_opts(|pool| {
-            pool.after_release(|connection, _| {
-                Box::pin(async move {
-                    if left_unfinished() {
-                        connection.execute("ROLLBACK").await?;
-                    }
-                    Ok(true)
-                })
-            })
+        .map_sqlx_postgres_before_acquire(|connection, _| {
+            // Migrations open their transactions by SeaORM, which counts them.
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
         });
     options
+}
+
+/// Whether an error with this SQLSTATE says that the session is gone or not what it should be. Any other one is
+/// followed by a state that is known: the statement, or its transaction, did nothing.
+pub(super) fn leaves_doubt(code: &str) -> bool {
+    matches!(class(code), Some(Class::Connection))
+        // insufficient resources, operator intervention but for query_canceled, system errors, internal errors
+        || (["53", "57", "58", "XX"].iter().any(|class| code.starts_with(class)) && code != "57014")
 }
 
 /// What a SQLSTATE means; nothing for SQLite's codes, which are shorter.
@@ -64,6 +75,8 @@ pub(super) fn class(code: &str) -> Option<Class> {
         return None;
     }
     Some(match code {
+        // active_sql_transaction: a BEGIN on a session that was left in a transaction, which is closed
+        "25001" => Class::Connection,
         // serialization_failure, deadlock_detected, lock_not_available
         "40001" | "40P01" | "55P03" => Class::Contention,
         // query_canceled: the statement timeout that the deadline was handed to

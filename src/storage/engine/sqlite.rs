@@ -1,13 +1,20 @@
 //! SQLite: one writer, many readers, durable at every commit.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sea_orm::{
-    ConnectOptions, Database, DbErr, SqliteTransactionMode, TransactionOptions,
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    ConnectOptions, ConnectionTrait, Database, DbErr, RuntimeErr,
+    sqlx::{
+        self, Connection as _,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
 use super::{Class, Engine, Pools, Settings};
+use crate::storage::{connection::Pool, files::Files};
 
 /// How long a writer waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
@@ -18,25 +25,56 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
         make_private(url);
     }
     // A database in memory belongs to one connection, which then serves reads too. It must not rest.
-    let writer = Database::connect(options(settings, url, 1)).await?;
+    let known = Known::default();
+    let writer = open(settings, url, 1, &known).await?;
     if in_memory {
         return Ok(Pools {
             engine: Engine::Sqlite,
             reader: writer.clone(),
             control: writer.clone(),
+            probe: writer.clone(),
             writer,
             writers: 1,
             readers: None,
+            files: None,
         });
     }
+    let path = url.parse::<SqliteConnectOptions>().map_err(unopened)?.get_filename().to_owned();
+    // Reading is what makes the log.
+    writer.execute_unprepared("SELECT count(*) FROM sqlite_schema").await?;
+    let files = Arc::new(Files::opened(&path).map_err(|error| unopened(sqlx::Error::Io(error)))?);
+    let files = Arc::clone(known.get_or_init(|| files));
     Ok(Pools {
         engine: Engine::Sqlite,
+        reader: open(settings, url, settings.max_connections, &known).await?,
+        readers: Some(usize::try_from(settings.max_connections).unwrap_or(1)),
+        control: open(settings, url, 1, &known).await?,
+        // There is one writer at a time, also among processes; so the probe waits for its turn at that.
+        probe: writer.clone(),
         writer,
         writers: 1,
-        reader: Database::connect(options(settings, url, settings.max_connections)).await?,
-        readers: Some(usize::try_from(settings.max_connections).unwrap_or(1)),
-        control: Database::connect(options(settings, url, 1)).await?,
+        files: Some(files),
     })
+}
+
+/// The files that connections may be made to, once they are known.
+type Known = Arc<OnceLock<Arc<Files>>>;
+
+async fn open(
+    settings: &Settings,
+    url: &str,
+    connections: u32,
+    known: &Known,
+) -> Result<Pool, DbErr> {
+    let db = Database::connect(options(settings, url, connections, known)).await?;
+    let pool = db.get_sqlite_connection_pool().clone();
+    // A file that is gone later was taken away, and an empty one must not take its place.
+    pool.set_connect_options((*pool.connect_options()).clone().create_if_missing(false));
+    Ok(Pool::Sqlite(pool))
+}
+
+fn unopened(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(error.into()))
 }
 
 /// Makes a missing file readable by its owner only, before SQLite makes it readable by everybody: it
@@ -51,7 +89,8 @@ fn make_private(url: &str) {
     }
 }
 
-fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
+fn options(settings: &Settings, url: &str, connections: u32, known: &Known) -> ConnectOptions {
+    let known = Arc::clone(known);
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(connections)
@@ -71,17 +110,40 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
                 .busy_timeout(BUSY)
                 .foreign_keys(true)
                 .statement_cache_capacity(256)
+        })
+        .map_sqlx_sqlite_pool_opts(move |pool| {
+            let known = Arc::clone(&known);
+            pool.before_acquire(|connection, _| {
+                // Migrations open their transactions by SeaORM, which counts them.
+                Box::pin(async move { Ok(!connection.is_in_transaction()) })
+            })
+            .after_connect(move |_, _| {
+                let trouble = known.get().and_then(|files| files.check().err());
+                Box::pin(async move {
+                    match trouble {
+                        Some(trouble) => Err(sqlx::Error::Protocol(trouble.text().to_owned())),
+                        None => Ok(()),
+                    }
+                })
+            })
         });
     options
 }
 
-/// Taking the write lock at once: a read that later wants to write is refused as busy, whatever the
-/// timeout.
-pub(super) fn write_mode() -> TransactionOptions {
-    TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
+/// Whether an error with this result code may have rolled back the transaction it came in, or says that the
+/// connection is not what it should be. All but: ERROR 1, BUSY 5 and LOCKED 6 outside a transaction, SCHEMA 17,
+/// TOOBIG 18, CONSTRAINT 19, MISMATCH 20, RANGE 25.
+pub(super) fn leaves_doubt(code: i32, in_transaction: bool) -> bool {
+    match code & 0xff {
+        1 | 17..=20 | 25 => false,
+        5 | 6 => in_transaction,
+        _ => true,
     }
+}
+
+/// Whether somebody else has the lock.
+pub(super) fn is_busy(code: i32) -> bool {
+    [5, 6].contains(&(code & 0xff))
 }
 
 /// What an extended result code means.

@@ -24,6 +24,7 @@ pub struct Model {
     pub claim_ends_at: DateTimeUtc,
     pub expires_at: Option<DateTimeUtc>,
     pub terms: Json,
+    pub stamp: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "columns are described where they are made, in the migrations")]
 
 pub mod api_keys;
+pub mod appointment_drifts;
 pub mod appointment_types;
 pub mod appointments;
 pub mod attempts;
@@ -22,3 +23,5 @@ pub mod signing_keys;
 pub mod type_events;
 pub mod user_events;
 pub mod users;
+pub mod zone_data_looks;
+pub mod zone_data_processes;

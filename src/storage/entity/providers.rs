@@ -16,6 +16,8 @@ pub struct Model {
     pub schedule_updated_at: DateTimeUtc,
     pub plan: Json,
     pub last_assigned_at: Option<DateTimeUtc>,
+    pub stamp: i64,
+    pub schedule_stamp: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,6 +17,7 @@ mod catalogue_fields;
 mod catalogue_writes;
 mod closures;
 mod emails;
+mod forgetting;
 mod guessing;
 mod history;
 mod holds;
@@ -32,6 +33,7 @@ mod overrides;
 mod passwords;
 mod personal_data;
 mod requests;
+mod restored;
 mod retries;
 mod rights;
 mod schedule_fields;
@@ -49,6 +51,7 @@ mod twins;
 mod typed;
 mod upkeep;
 mod writes;
+mod zone_rules;
 
 /// Expands a list of `async fn(World)` into a test for each engine.
 macro_rules! behaviours {

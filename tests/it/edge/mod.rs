@@ -2,6 +2,7 @@
 
 mod bodies;
 mod budgets;
+mod crowds;
 mod floods;
 mod rates;
 mod siege;
@@ -9,4 +10,5 @@ mod sockets;
 mod stop;
 mod stuffing;
 mod tls;
+mod unfinished;
 mod web;

@@ -29,8 +29,9 @@ use daybook::{
         page::{PageTokens, page_size},
         text,
         time::Instant,
+        zone::Zone,
     },
-    schedule::{TimeOfDay, name::ScheduleName, parse_zone},
+    schedule::{TimeOfDay, name::ScheduleName},
 };
 use uuid::Uuid;
 
@@ -184,8 +185,9 @@ fn texts(bytes: &[u8]) {
         assert_eq!(again.as_str(), email.as_str());
         assert!(email.as_str().is_ascii() && email.as_str().len() <= 254);
     }
-    if let Some(zone) = parse_zone(text) {
-        assert_eq!(parse_zone(zone.name()), Some(zone));
+    if let Some(zone) = Zone::named(text) {
+        assert_eq!(Zone::named(zone.name()), Some(zone));
+        assert_eq!(zone.name(), text);
     }
     for longest in [1, 100] {
         for read in [text::line, text::lines, text::filled] {

@@ -99,7 +99,7 @@ impl Storm {
     /// Remembers how an appointment was when somebody was told.
     fn told(&self, appointment: Option<Appointment>) -> Appointment {
         let appointment = appointment.unwrap();
-        let version = appointment.etag.trim_matches('"').parse().unwrap();
+        let version = crate::support::version(&appointment.etag);
         let seen = (version, appointment.state(), appointment.start_time.unwrap().seconds);
         let mut heard = self.heard.lock().unwrap();
         let newest = heard.newest.entry(appointment.name.clone()).or_insert(seen);

@@ -3,6 +3,7 @@
 
 pub mod books;
 pub mod dump;
+pub mod faults;
 pub mod frames;
 pub mod keys;
 pub mod mail_server;
@@ -14,15 +15,16 @@ pub mod proxy;
 pub mod raw;
 pub mod refusal;
 pub mod requests;
+pub mod restore;
 pub mod services;
 pub mod tls;
 pub mod totp;
 pub mod types;
+pub mod zones;
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use chrono_tz::Tz;
 use daybook::storage::{self, Store};
 use daybook::{
     app::{self, Running},
@@ -35,7 +37,10 @@ use daybook::{
             schedule_service_client::ScheduleServiceClient,
         },
     },
-    kernel::ambient::{Ambient, ManualClock},
+    kernel::{
+        ambient::{Ambient, ManualClock},
+        zone::Reading,
+    },
 };
 use prost_types::Timestamp;
 use sea_orm::{ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, Statement};
@@ -86,6 +91,8 @@ pub fn config(url: &str, folder: &std::path::Path, settings: &[(&str, &str)]) ->
         ("database.max_connections".to_owned(), "8".to_owned()),
         ("auth.master_key_file".to_owned(), key.display().to_string()),
         ("mail.transport".to_owned(), "none".to_owned()),
+        // What the machine has of zones is none of the tests' business.
+        ("time_zones.system_folder".to_owned(), String::new()),
         // Few people make many calls here. What the rates do is tested by itself.
         ("server.caller_reads_per_second".to_owned(), "0".to_owned()),
         ("server.caller_writes_per_second".to_owned(), "0".to_owned()),
@@ -336,10 +343,12 @@ pub async fn serving(channel: &Channel) {
 
 /// An instant, from wall-clock text such as `2026-11-23 09:00`.
 pub fn instant(local: &str, zone: &str) -> DateTime<Utc> {
-    let zone: Tz = zone.parse().unwrap();
     let form = if local.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
     let wall = NaiveDateTime::parse_from_str(local, form).unwrap();
-    wall.and_local_timezone(zone).unwrap().with_timezone(&Utc)
+    match zones::rules(zone).reading(wall).unwrap() {
+        Reading::Once(instant) => instant,
+        other => panic!("{local} in {zone} is {other:?}"),
+    }
 }
 
 /// The same as a message.
@@ -350,6 +359,13 @@ pub fn at(local: &str, zone: &str) -> Timestamp {
 /// Wall-clock text in Berlin, where the tests' providers work.
 pub fn berlin(local: &str) -> Timestamp {
     at(local, "Europe/Berlin")
+}
+
+/// The version in an etag. What follows it tells apart what has the same version.
+pub fn version(etag: &str) -> i64 {
+    let (version, stamp) = etag.trim_matches('"').split_once('-').unwrap();
+    assert_eq!(stamp.len(), 16, "{etag}");
+    version.parse().unwrap()
 }
 
 /// How many rounds a heavy proof runs: few in CI, all with `tests/run --full`.

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     io::ErrorKind,
     net::SocketAddr,
+    path::Path,
     process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -24,7 +25,7 @@ use daybook::{
 };
 use futures_util::{StreamExt, stream};
 use prost_types::Timestamp;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::{
@@ -50,6 +51,7 @@ pub struct Process {
     pub channel: Channel,
     /// What the process was told; for a restart.
     told: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: Arc<TempDir>,
     child: Child,
     log: Arc<Mutex<String>>,
@@ -76,13 +78,22 @@ impl Process {
         for (key, value) in settings {
             told.extend(["--set".to_owned(), format!("{key}={value}")]);
         }
-        Self::spawn(engine, url, told, folder).await
+        Self::spawn(engine, url, told, Vec::new(), folder).await
+    }
+
+    /// A process on the SQLite file of this path, with this environment, serving.
+    pub async fn on_file(path: &Path, environment: Vec<(String, String)>) -> Self {
+        let url = format!("sqlite:{}", path.display());
+        let told = vec!["--database-url".to_owned(), url.clone()];
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::spawn(Engine::Sqlite, url, told, environment, folder).await
     }
 
     /// One more process with the same settings, database and key.
     pub async fn twin(&self) -> Self {
         let (url, told) = (self.url.clone(), self.told.clone());
-        Self::spawn(self.engine, url, told, Arc::clone(&self.folder)).await
+        let environment = self.environment.clone();
+        Self::spawn(self.engine, url, told, environment, Arc::clone(&self.folder)).await
     }
 
     /// Starts again after it ended, on a new port.
@@ -90,11 +101,18 @@ impl Process {
         *self = self.twin().await;
     }
 
-    async fn spawn(engine: Engine, url: String, told: Vec<String>, folder: Arc<TempDir>) -> Self {
+    async fn spawn(
+        engine: Engine,
+        url: String,
+        told: Vec<String>,
+        environment: Vec<(String, String)>,
+        folder: Arc<TempDir>,
+    ) -> Self {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_daybook")])
             .args(["--listen", "127.0.0.1:0"])
             .env("DAYBOOK_LOG_LEVEL", "info")
+            .env("DAYBOOK_TIME_ZONES_SYSTEM_FOLDER", "")
             .args(&told)
             // Few people make many calls here.
             .env("DAYBOOK_SERVER_CALLER_READS_PER_SECOND", "0")
@@ -102,6 +120,7 @@ impl Process {
             .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_ADDRESS_CONNECTIONS_PER_SECOND", "0")
             // The master key is made here, and no daybook.toml is found.
+            .envs(environment.iter().cloned())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -124,7 +143,7 @@ impl Process {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let channel = connect(&format!("{address}")).await;
         serving(&channel).await;
-        Self { engine, url, address, channel, told, folder, child, log }
+        Self { engine, url, address, channel, told, environment, folder, child, log }
     }
 
     /// Runs another command with the same settings, database and key, to its end.
@@ -156,8 +175,13 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Pid {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
-        kill_process(id.and_then(Pid::from_raw).expect("a running process"), signal).unwrap();
+        id.and_then(Pid::from_raw).expect("a running process")
     }
 
     /// Kills it as the kernel would, without a word.
@@ -176,6 +200,14 @@ impl Process {
         let status = self.proc("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Lets it have so many file descriptors at most, from now on.
+    pub fn limit_files(&self, most: u64) {
+        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        let id = id.and_then(Pid::from_raw).expect("a running process");
+        prlimit(Some(id), Resource::Nofile, limit).unwrap();
     }
 
     /// The processor time used so far.

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,8 @@ struct State {
     holding: watch::Sender<bool>,
     /// Counts the times that connections fell silent.
     silenced: watch::Sender<u64>,
+    /// How many more bytes go through before all connections are reset.
+    left: Arc<AtomicI64>,
 }
 
 impl Proxy {
@@ -49,6 +51,7 @@ impl Proxy {
             refusing: AtomicBool::new(false),
             holding: watch::Sender::new(false),
             silenced: watch::Sender::new(0),
+            left: Arc::new(AtomicI64::new(i64::MAX)),
         });
         let weak = Arc::downgrade(&state);
         let mut ended = state.cut.subscribe();
@@ -74,6 +77,16 @@ impl Proxy {
     /// Resets every connection.
     pub fn cut(&self) {
         self.state.cut.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Resets every connection in the middle of what is said, after so many bytes either way.
+    pub fn cut_after(&self, bytes: i64) {
+        self.state.left.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether that has happened.
+    pub fn was_cut(&self) -> bool {
+        self.state.left.load(Ordering::SeqCst) > i64::MAX / 2
     }
 
     /// Lets nothing more through on the connections there are, as when the machine behind them is gone.
@@ -110,8 +123,9 @@ async fn join(client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let free = watch::Sender::new(false);
-    let there = pump(from_client, to_server, state.delay, free.subscribe());
-    let back = pump(from_server, to_client, state.delay, state.holding.subscribe());
+    let limit = || Limit { left: Arc::clone(&state.left), cut: state.cut.clone() };
+    let there = pump(from_client, to_server, state.delay, free.subscribe(), limit());
+    let back = pump(from_server, to_client, state.delay, state.holding.subscribe(), limit());
     drop(state);
     // Not dropped with the loser of the race, which would close the connection.
     tokio::pin!(there, back);
@@ -133,6 +147,7 @@ async fn pump(
     mut to: OwnedWriteHalf,
     delay: Duration,
     mut holding: watch::Receiver<bool>,
+    limit: Limit,
 ) -> io::Result<()> {
     let (send, mut receive) = mpsc::channel::<(Instant, Vec<u8>)>(1024);
     let reading = async move {
@@ -149,10 +164,33 @@ async fn pump(
         while let Some((came, bytes)) = receive.recv().await {
             tokio::time::sleep_until(came + delay).await;
             let _ = holding.wait_for(|holding| !holding).await;
-            to.write_all(&bytes).await?;
+            to.write_all(limit.take(&bytes)).await?;
+            limit.cut_if_over();
         }
         Ok(())
     };
     // What was read is still written when the reader is done.
     tokio::try_join!(reading, writing).map(|_: ((), ())| ())
+}
+
+/// Where all connections are reset.
+struct Limit {
+    left: Arc<AtomicI64>,
+    cut: watch::Sender<u64>,
+}
+
+impl Limit {
+    /// What of this goes through.
+    fn take<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        let length = i64::try_from(bytes.len()).unwrap();
+        let left = self.left.fetch_sub(length, Ordering::SeqCst);
+        &bytes[..usize::try_from(left.clamp(0, length)).unwrap()]
+    }
+
+    fn cut_if_over(&self) {
+        if self.left.load(Ordering::SeqCst) <= 0 {
+            self.left.store(i64::MAX, Ordering::SeqCst);
+            self.cut.send_modify(|cuts| *cuts += 1);
+        }
+    }
 }

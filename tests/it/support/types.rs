@@ -31,7 +31,7 @@ pub fn kind(lengths: &[i64]) -> AppointmentType {
 /// Wall-clock text in Berlin, such as `2026-11-23 09:00`.
 pub fn local(at: Option<Timestamp>) -> String {
     let at = DateTime::from_timestamp(at.unwrap().seconds, 0).unwrap();
-    at.with_timezone(&chrono_tz::Europe::Berlin).format("%Y-%m-%d %H:%M").to_string()
+    super::zones::rules("Europe/Berlin").wall(at).unwrap().format("%Y-%m-%d %H:%M").to_string()
 }
 
 /// A booking of a type without a request id, with its first length.

@@ -1,0 +1,157 @@
+//! Whether the files of a SQLite database are still the ones that were opened.
+//!
+//! A process goes on reading and writing a file that was removed or replaced; nobody else sees what it writes, and
+//! all of it is gone with the process. So the files are looked at before each unit of work and again before its
+//! commit is acknowledged. The database file itself is only looked up by its name: opening and closing it would
+//! drop the locks that SQLite holds on it (POSIX locks belong to the process).
+
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::engine;
+use crate::kernel::fault::Fault;
+
+/// The first bytes of every write-ahead log; the last bit says in which order its checksums are.
+const MAGIC: [u8; 4] = [0x37, 0x7f, 0x06, 0x82];
+
+/// The files of one database: the database itself, its write-ahead log, and the index of that.
+#[derive(Debug)]
+pub(super) struct Files {
+    database: Watched,
+    /// None where SQLite cannot keep one.
+    log: Option<(Watched, File)>,
+    index: Option<Watched>,
+    /// The size of the database, in bytes. SQLite makes it smaller in a `VACUUM` only.
+    size: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// What is wrong with the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The database is not where it was opened. It can come back.
+    Away,
+    /// The log or its index is not where it was opened. What is in them can be saved while they are open.
+    LogAway,
+    /// The beginning of the log was overwritten.
+    LogDamaged,
+    /// The database became smaller. It has so many bytes now.
+    Shrunk(u64),
+}
+
+impl Files {
+    /// The files that were just opened under this name.
+    pub(super) fn opened(path: &Path) -> io::Result<Self> {
+        let (database, metadata) = Watched::now(path.to_owned())?;
+        // SQLite names the other files after what a symbolic link points to.
+        let real = fs::canonicalize(path)?;
+        let beside = |suffix: &str| {
+            let mut name = real.clone().into_os_string();
+            name.push(suffix);
+            match Watched::now(name.into()) {
+                Ok((watched, _)) => Ok(Some(watched)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let log = match beside("-wal")? {
+            // Nothing is locked on this one.
+            Some(watched) => Some(File::open(&watched.path).map(|file| (watched, file))?),
+            None => None,
+        };
+        let size = AtomicU64::new(metadata.len());
+        Ok(Self { database, log, index: beside("-shm")?, size })
+    }
+
+    /// Looks. Takes a few microseconds.
+    pub(super) fn check(&self) -> Result<(), Trouble> {
+        let database = self.database.look().ok_or(Trouble::Away)?;
+        if let Some((log, file)) = &self.log {
+            let metadata = log.look().ok_or(Trouble::LogAway)?;
+            if metadata.len() > 0 && !begins_as_a_log(file) {
+                return Err(Trouble::LogDamaged);
+            }
+        }
+        if let Some(index) = &self.index {
+            index.look().ok_or(Trouble::LogAway)?;
+        }
+        let (size, known) = (database.len(), self.size.load(Ordering::SeqCst));
+        if size < known {
+            return Err(Trouble::Shrunk(size));
+        }
+        self.size.fetch_max(size, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The database is whole with this size.
+    pub(super) fn is_whole_with(&self, size: u64) {
+        self.size.store(size, Ordering::SeqCst);
+    }
+
+    /// Whether these are the files of the same database.
+    pub(super) fn is_same_database(&self, other: &Self) -> bool {
+        (self.database.device, self.database.inode) == (other.database.device, other.database.inode)
+    }
+}
+
+impl Watched {
+    fn now(path: PathBuf) -> io::Result<(Self, Metadata)> {
+        let metadata = fs::metadata(&path)?;
+        Ok((Self { path, device: metadata.dev(), inode: metadata.ino() }, metadata))
+    }
+
+    /// What the file is like; nothing when another one, or none, has its name.
+    fn look(&self) -> Option<Metadata> {
+        let metadata = fs::metadata(&self.path).ok()?;
+        let is_same = (metadata.dev(), metadata.ino()) == (self.device, self.inode);
+        is_same.then_some(metadata)
+    }
+}
+
+fn begins_as_a_log(file: &File) -> bool {
+    let mut bytes = [0; 4];
+    file.read_exact_at(&mut bytes, 0).is_ok() && {
+        bytes[3] &= !1;
+        bytes == MAGIC
+    }
+}
+
+impl Trouble {
+    /// What a call is told that changed nothing.
+    pub(super) fn fault(self) -> Fault {
+        engine::away().log(self.text())
+    }
+
+    /// What an operator is told.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Away => {
+                "the database file was removed or replaced while the server has it open; put the same file back, \
+                 or restart the server with the file that it is to serve (without the -wal and -shm files of \
+                 another one)"
+            }
+            Self::LogAway => {
+                "the -wal or -shm file of the database was removed or replaced while the server has it open"
+            }
+            Self::LogDamaged => {
+                "the -wal file of the database was overwritten while the server has it open; stop the server and \
+                 restore the database from a backup"
+            }
+            Self::Shrunk(_) => {
+                "the database file became smaller while the server has it open; unless that was a VACUUM, stop \
+                 the server and restore the database from a backup"
+            }
+        }
+    }
+}

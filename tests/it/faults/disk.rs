@@ -1,0 +1,137 @@
+//! SQLite on a disk that is full or broken.
+
+use std::fs;
+
+use rustix::process::{Resource, Rlimit, prlimit};
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use super::{Bookings, health, readiness};
+use crate::support::{
+    faults::{ERRORS, Faults, SmallDisk},
+    process::{Process, session},
+};
+
+/// Fills the disk until two commits failed, frees it, and books forty.
+async fn filled(mut process: Process, fill: impl AsyncFn(&Process), free: impl AsyncFn(&Process)) {
+    let mut bookings = Bookings::new(&process).await;
+    for _ in 0..5 {
+        bookings.book(&process).await.unwrap();
+    }
+    fill(&process).await;
+    let (mut failed, mut reasons) = (0, Vec::new());
+    while failed < 2 {
+        if let Err(reason) = bookings.book(&process).await {
+            failed += 1;
+            reasons.push(reason);
+        }
+    }
+    println!("while it was full: {reasons:?}");
+    free(&process).await;
+    readiness(&process, ServingStatus::Serving).await;
+    let mut booked = 0;
+    while booked < 40 {
+        booked += usize::from(bookings.book(&process).await.is_ok());
+    }
+    bookings.are_there(&process.url).await;
+    bookings.settle(&process).await;
+    bookings.are_there(&process.url).await;
+    process.kill().await;
+    bookings.are_there(&process.url).await;
+    process.restart().await;
+    bookings.are_there(&process.url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_booked_after_a_full_disk_is_there() {
+    match SmallDisk::mount(4) {
+        Some(disk) => {
+            let process = Process::on_file(&disk.path().join("daybook.db"), Vec::new()).await;
+            filled(process, async |_| disk.fill(16), async |_| disk.free()).await;
+        }
+        None => {
+            println!("mounting is not permitted: the writes are made to fail instead");
+            let (folder, faults) = (tempfile::tempdir().unwrap(), Faults::new());
+            let path = folder.path().join("daybook.db");
+            let process = Process::on_file(&path, faults.environment("daybook.db")).await;
+            filled(process, async |_| faults.fail_from(3, 28), async |_| faults.mend()).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_booked_after_files_reached_their_limit_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("daybook.db");
+    let process = Process::on_file(&path, Vec::new()).await;
+    let limit = |process: &Process, current| {
+        prlimit(Some(process.pid()), Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    };
+    let wal = path.with_extension("db-wal");
+    let fill = async |process: &Process| {
+        limit(process, Some(fs::metadata(&wal).unwrap().len() + 6000));
+    };
+    filled(process, fill, async |process| limit(process, None)).await;
+}
+
+/// Every write, sync and commit of a booking fails once, in each way; the retry settles what became of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_write_and_sync_may_fail() {
+    let (folder, faults) = (tempfile::tempdir().unwrap(), Faults::new());
+    let path = folder.path().join("daybook.db");
+    let mut process = Process::on_file(&path, faults.environment("daybook.db")).await;
+    let mut bookings = Bookings::new(&process).await;
+    bookings.book(&process).await.unwrap();
+    let before = faults.calls();
+    bookings.book(&process).await.unwrap();
+    // The probe writes as well, now and then.
+    let calls = faults.calls() - before + 2;
+    assert!(calls > 3, "a booking makes {calls} calls");
+    let mut told = Vec::new();
+    for (error, partial) in ERRORS.iter().flat_map(|error| [(*error, false), (*error, true)]) {
+        for nth in 1..=calls {
+            faults.fail(nth, error, partial);
+            if let Err(reason) = bookings.book(&process).await {
+                told.push(reason);
+            }
+            faults.mend();
+            bookings.settle(&process).await;
+            let mut refused = 0;
+            while bookings.book(&process).await.is_err() {
+                refused += 1;
+                assert!(refused < 1000, "it does not recover: {}", process.log());
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            bookings.settle(&process).await;
+        }
+        bookings.are_there(&process.url).await;
+    }
+    println!("{} faults, {} bookings told of one", faults.failures(), told.len());
+    assert!(faults.failures() >= 8 * (calls - 2), "{} faults", faults.failures());
+    assert!(told.iter().any(|reason| reason == "OUTCOME_UNKNOWN"), "{told:?}");
+    // No reader holds an old state: the whole log can be written back.
+    readiness(&process, ServingStatus::Serving).await;
+    let db = session(&process.url).await;
+    let busy = crate::support::books::number(&db, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    assert_eq!(busy, 0, "somebody still reads an old state");
+    db.close().await.unwrap();
+    process.kill().await;
+    bookings.are_there(&process.url).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_became_read_only_ends_readiness() {
+    let (folder, faults) = (tempfile::tempdir().unwrap(), Faults::new());
+    let path = folder.path().join("daybook.db");
+    let process = Process::on_file(&path, faults.environment("daybook.db")).await;
+    let mut bookings = Bookings::new(&process).await;
+    bookings.book(&process).await.unwrap();
+    faults.fail_from(1, 30);
+    let fell = readiness(&process, ServingStatus::NotServing).await;
+    assert!(fell < std::time::Duration::from_secs(10), "{fell:?}");
+    assert_eq!(health(&process, "liveness").await, ServingStatus::Serving);
+    assert_eq!(bookings.book(&process).await.unwrap_err(), "DATABASE_UNAVAILABLE");
+    faults.mend();
+    readiness(&process, ServingStatus::Serving).await;
+    bookings.book(&process).await.unwrap();
+    bookings.are_there(&process.url).await;
+}
