@@ -13,6 +13,7 @@ pub mod engine;
 pub mod entity;
 mod link;
 pub mod notice;
+pub mod readable;
 pub mod request;
 mod schema;
 

@@ -46,6 +46,7 @@ mod slots;
 mod tampering;
 mod time_off;
 mod typed;
+mod unreadable;
 mod upkeep;
 mod writes;
 
