@@ -15,7 +15,10 @@ use crate::{
     app::{Error, operator_text},
     forgetting::forget_all,
     grpc::health::{self, Health},
-    kernel::fault::{Fault, Reason},
+    kernel::{
+        backoff::Backoff,
+        fault::{Fault, Reason},
+    },
     mail::service::Mail,
     storage::{self, Deadline, Store, forget::Backlog},
     zone_sources::watch::Watch,
@@ -111,7 +114,7 @@ async fn follow_readiness(
 async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
     let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);
     let stale = STALE.min(lead / 2);
-    let (mut known, mut under_way) = (None, None);
+    let (mut known, mut under_way, mut asked) = (None, None, Seldom::default());
     loop {
         // One at a time: what takes too long is waited for, or they would pile up.
         let (now, mut asking) = under_way.take().unwrap_or_else(|| {
@@ -120,8 +123,15 @@ async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
             (tokio::time::Instant::now(), asking)
         });
         match tokio::time::timeout(FOLLOW_PATIENCE, &mut asking).await {
-            Ok(Ok(Ok(()))) => known = Some(now),
-            Ok(Ok(Err(fault))) => tracing::debug!(%fault, "asking for ended tokens"),
+            Ok(Ok(Ok(()))) => {
+                known = Some(now);
+                asked.worked();
+            }
+            // At the start the tables may not be there yet.
+            Ok(Ok(Err(fault))) if known.is_none() => {
+                tracing::debug!(%fault, "asking for ended tokens");
+            }
+            Ok(Ok(Err(fault))) => asked.failed(&fault, "asking for ended tokens"),
             Ok(Err(error)) => tracing::error!(%error, "asking for ended tokens"),
             Err(_) => {
                 tracing::debug!("asking for ended tokens takes long");
@@ -171,16 +181,18 @@ async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
     if !mail.is_on() {
         return std::future::pending().await;
     }
-    let mut rounds = JoinSet::new();
+    let (mut rounds, mut looking) = (JoinSet::new(), Seldom::default());
     loop {
-        while rounds.try_join_next().is_some() {}
+        while let Some(done) = rounds.try_join_next() {
+            match done {
+                Ok(Ok(_)) => looking.worked(),
+                Ok(Err(fault)) => looking.failed(&fault, "looking for letters"),
+                Err(error) => tracing::error!(%error, "looking for letters"),
+            }
+        }
         if rounds.len() < MAIL_ROUNDS {
             let mail = mail.clone();
-            rounds.spawn(async move {
-                if let Err(fault) = mail.deliver().await {
-                    tracing::debug!(%fault, "looking for letters");
-                }
-            });
+            rounds.spawn(async move { mail.deliver().await });
         }
         tokio::time::sleep(mail.next_look()).await;
     }
@@ -188,10 +200,12 @@ async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
 
 /// Writes down which API keys were used, and which were refused. No call waits for that.
 async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
+    let mut noting = Seldom::default();
     loop {
         tokio::time::sleep(FOLLOW).await;
-        if let Err(fault) = services.note_uses(Deadline::after(BACKGROUND)).await {
-            tracing::debug!(%fault, "writing down the use of API keys");
+        match services.note_uses(Deadline::after(BACKGROUND)).await {
+            Ok(()) => noting.worked(),
+            Err(fault) => noting.failed(&fault, "writing down the use of API keys"),
         }
     }
 }
@@ -199,12 +213,34 @@ async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
 /// Ends the erasures that their callers did not wait for, or that a process left behind. All processes look;
 /// each batch is done once, because it is looked for again under its provider's lock.
 async fn carry_erasures_through(accounts: &Accounts) -> Result<(), Error> {
+    let (mut failed, mut looking) = (Backoff::default(), Seldom::default());
     loop {
         tokio::time::sleep(LOOK_FOR_ERASURES).await;
-        match accounts.carry_erasures_through().await {
-            Ok(0) => {}
-            Ok(ended) => tracing::info!(ended, "ended erasures"),
-            Err(fault) => tracing::debug!(%fault, "looking for erasures"),
+        match accounts.carry_erasures_through(&mut failed).await {
+            Ok(0) => looking.worked(),
+            Ok(ended) => {
+                looking.worked();
+                tracing::info!(ended, "ended erasures");
+            }
+            Err(fault) => looking.failed(&fault, "looking for erasures"),
+        }
+    }
+}
+
+/// What is tried again and again is told when it fails: at the first time, and then each time it failed twice as
+/// often.
+#[derive(Default)]
+struct Seldom(u32);
+
+impl Seldom {
+    fn worked(&mut self) {
+        self.0 = 0;
+    }
+
+    fn failed(&mut self, fault: &Fault, what: &'static str) {
+        self.0 = self.0.saturating_add(1);
+        if self.0.is_power_of_two() {
+            tracing::warn!(%fault, times = self.0, what, "failed, and is tried again");
         }
     }
 }

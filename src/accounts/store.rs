@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    Select, sea_query::LockType,
+    ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait, IdenStatic as _, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, Select, sea_query::LockType,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use crate::{
         Engine, Session, Tx,
         engine::{self, Constraint},
         entity::{user_events, users},
+        readable::{self, Place},
     },
 };
 
@@ -67,13 +68,13 @@ pub async fn find_by_email(at: &impl Session, email: &Email) -> Result<Option<Ac
     let row = users::Entity::find()
         .filter(users::Column::Email.gte(email.as_str()))
         .order_by_asc(users::Column::Email)
-        .limit(1)
-        .one(at.db())
-        .await;
-    let Some(row) = row.map_err(|e| engine::fault(&e))? else { return Ok(None) };
-    let is_it = row.email == email.as_str();
+        .limit(1);
+    let rows = readable::rows(at, row).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let found: Result<String, _> = row.try_get("", users::Column::Email.as_str());
+    let is_it = found.is_ok_and(|found| found == email.as_str());
     // Decoded in any case, and what is wrong with somebody else's row is nobody's concern here.
-    let found = account(row);
+    let found = readable::decoded(row).and_then(account);
     if is_it { found.map(Some) } else { Ok(None) }
 }
 
@@ -152,17 +153,8 @@ pub async fn lock_both_to_erase(
 
 /// The accounts after this one in the order of their ids, which is the order of their making.
 pub async fn list(at: &impl Session, after: Option<Uuid>, limit: u64) -> Result<Vec<User>, Fault> {
-    let mut query = present();
-    if let Some(after) = after {
-        query = query.filter(users::Column::UserId.gt(after));
-    }
-    let rows = query
-        .order_by_asc(users::Column::UserId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(|row| Ok(account(row)?.user)).collect()
+    let user = |row| Ok(account(row)?.user);
+    readable::page_by_id(at, present(), users::Column::UserId, (after, limit), user).await
 }
 
 /// Whose tokens were ended since then, what is still accepted from them, and when that was.
@@ -170,7 +162,7 @@ pub async fn ended_since(
     at: &impl Session,
     since: Instant,
 ) -> Result<HashMap<UserId, (Ended, Instant)>, Fault> {
-    let rows: Vec<(Uuid, i64, Option<Uuid>, Instant)> = users::Entity::find()
+    let query = users::Entity::find()
         .select_only()
         .columns([
             users::Column::UserId,
@@ -178,13 +170,25 @@ pub async fn ended_since(
             users::Column::KeptSession,
             users::Column::TokensEndedAt,
         ])
-        .filter(users::Column::TokensEndedAt.gte(since))
-        .into_tuple()
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let ended = |(user, least, kept, at)| (UserId(user), (Ended { least, kept }, at));
-    Ok(rows.into_iter().map(ended).collect())
+        .filter(users::Column::TokensEndedAt.gte(since));
+    let ended = |row: &QueryResult| {
+        let user = row.try_get::<Uuid>("", users::Column::UserId.as_str()).ok()?;
+        let least = row.try_get("", users::Column::TokenGeneration.as_str());
+        let kept = row.try_get("", users::Column::KeptSession.as_str());
+        let at = row.try_get("", users::Column::TokensEndedAt.as_str());
+        // Where it cannot be read which tokens are still good, none is.
+        let ended = match (least, kept) {
+            (Ok(least), Ok(kept)) => Ended { least, kept },
+            (least, kept) => {
+                let cause = [least.err(), kept.err()].into_iter().flatten().next();
+                let cause = cause.map(|e| e.to_string()).unwrap_or_default();
+                readable::left_out("users", &user.to_string(), &Fault::internal(cause));
+                Ended { least: i64::MAX, kept: None }
+            }
+        };
+        Some((UserId(user), (ended, at.unwrap_or(since))))
+    };
+    Ok(readable::rows(at, query).await?.iter().filter_map(ended).collect())
 }
 
 /// Adds an account. `EMAIL_TAKEN` when there is one with this address.
@@ -279,22 +283,24 @@ pub async fn history(
     after: i64,
     limit: u64,
 ) -> Result<Vec<Happened>, Fault> {
-    let rows = user_events::Entity::find()
+    let query = user_events::Entity::find()
         .filter(user_events::Column::UserId.eq(user.0))
-        .filter(user_events::Column::Version.gt(after))
-        .order_by_asc(user_events::Column::Version)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let happened = |row: user_events::Model| Happened {
-        version: row.version,
-        kind: row.kind,
-        actor: row.actor_id.map(UserId),
-        at: row.occurred_at,
-        detail: row.detail,
+        .order_by_asc(user_events::Column::Version);
+    let place = Place {
+        after: Some(after),
+        later: |after: &i64| Condition::all().add(user_events::Column::Version.gt(*after)),
+        of: |row: &QueryResult| row.try_get("", user_events::Column::Version.as_str()),
     };
-    Ok(rows.into_iter().map(happened).collect())
+    let happened = |row: user_events::Model| {
+        Ok(Happened {
+            version: row.version,
+            kind: row.kind,
+            actor: row.actor_id.map(UserId),
+            at: row.occurred_at,
+            detail: row.detail,
+        })
+    };
+    readable::page(at, query, place, limit, happened).await
 }
 
 fn active(account: &Account) -> users::ActiveModel {

@@ -1,6 +1,8 @@
 //! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
 //! is not remembered.
 
+use std::sync::Arc;
+
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -18,10 +20,10 @@ use crate::{
         provider::Provider,
         store::{
             claims::{self, Found, Offer, intervals},
-            remembered::{Breadth, Remembered},
+            remembered::{Breadth, Known, Remembered},
         },
     },
-    storage::{Engine, Query, Session, Snapshot, engine},
+    storage::{Engine, Query, Session, Snapshot, engine, readable},
 };
 
 /// Asks for the time of providers who can be booked.
@@ -77,8 +79,8 @@ const POSTGRES: &str =
         o.schedule_id, k.counted, k.booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
         (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
-            SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
-                || extract(epoch FROM ends_at)::bigint, ',')
+            SELECT string_agg(extract(epoch FROM greatest(starts_at, '1970-01-01+00'))::bigint || ','
+                || extract(epoch FROM least(ends_at, '2300-01-01+00'))::bigint, ',')
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
     FROM {who}
     LEFT JOIN LATERAL (
@@ -113,7 +115,8 @@ const SQLITE: &str =
               AND (a.expires_at IS NULL OR a.expires_at > $6)) AS booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
         (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
-            SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
+            SELECT group_concat(coalesce(unixepoch(starts_at), 0) || ','
+                || coalesce(unixepoch(ends_at), 10413792000), ',')
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
     FROM {who}
     WHERE {which}
@@ -146,8 +149,14 @@ impl Query for Offering {
     async fn run(&self, at: &Snapshot) -> Result<Vec<Offered>, Fault> {
         let rows = at.query_all(self.statement(at.engine())).await;
         let rows = rows.map_err(|e| engine::fault(&e))?;
-        let rows = rows.iter().map(|row| Row::from_query_result(row, ""));
-        let rows = rows.collect::<Result<Vec<_>, _>>().map_err(|e| engine::fault(&e))?;
+        let rows = rows.iter().filter_map(|row| {
+            let key = || row.try_get::<Uuid>("", "provider_id").map(|id| id.to_string());
+            let left_out = |fault: &Fault| {
+                readable::left_out("providers", &key().unwrap_or_default(), fault);
+            };
+            readable::decoded::<Row>(row).inspect_err(left_out).ok()
+        });
+        let rows: Vec<_> = rows.collect();
         let known = rows.iter().map(|row| {
             let known = self.remembered.time(ProviderId(row.provider_id), self.range, self.now);
             let stored = Revision::new(row.version, Stamp(row.stamp));
@@ -174,21 +183,17 @@ impl Query for Offering {
             if place % YIELD_EVERY == 0 {
                 tokio::task::yield_now().await;
             }
-            let found = match known {
-                Some(known) => Some(Found {
-                    known,
-                    closures: told(row.provider_id, row.closures.as_deref())?,
-                    offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
-                    type_revision: claims::revision(row.type_version, row.type_stamp),
-                }),
-                None => read.next().transpose()?.flatten(),
-            };
-            // Who changed in the meantime may be in another state than was asked for.
-            let Some(found) = found.filter(|found| self.wants(found)) else { continue };
-            let counted = told(row.provider_id, row.counted.as_deref())?;
-            let booked = told(row.provider_id, row.booked.as_deref())?;
-            let offered = Offered::of(found, &self.zones, self.range)?;
-            all.push(Offered { time: Time { counted, ..offered.time }, booked, ..offered });
+            let id = row.provider_id;
+            let read = if known.is_none() { read.next().transpose() } else { Ok(None) };
+            match read.and_then(|read| self.offered(row, known, read.flatten())) {
+                Ok(Some(offered)) => all.push(offered),
+                Ok(None) => {}
+                // Who is asked for alone is no list to be left out of.
+                Err(fault) if self.providers.as_ref().is_some_and(|named| named.len() == 1) => {
+                    return Err(fault);
+                }
+                Err(fault) => readable::left_out("providers", &id.to_string(), &fault),
+            }
         }
         Ok(all)
     }
@@ -224,6 +229,30 @@ impl Offered {
 }
 
 impl Offering {
+    /// One provider's time, of what the statement says and of what is known or was read.
+    fn offered(
+        &self,
+        row: Row,
+        known: Option<Arc<Known>>,
+        read: Option<Found>,
+    ) -> Result<Option<Offered>, Fault> {
+        let counted = told(row.provider_id, row.counted.as_deref())?;
+        let booked = told(row.provider_id, row.booked.as_deref())?;
+        let found = match known {
+            Some(known) => Some(Found {
+                known,
+                closures: told(row.provider_id, row.closures.as_deref())?,
+                offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
+                type_revision: claims::revision(row.type_version, row.type_stamp),
+            }),
+            None => read,
+        };
+        // Who changed in the meantime may be in another state than was asked for.
+        let Some(found) = found.filter(|found| self.wants(found)) else { return Ok(None) };
+        let offered = Offered::of(found, self.range)?;
+        Ok(Some(Offered { time: Time { counted, ..offered.time }, booked, ..offered }))
+    }
+
     fn wants(&self, found: &Found) -> bool {
         found.known.provider.enabled && (found.offer.is_some() || self.also_others)
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect, QueryTrait,
     sea_query::{Expr, ExprTrait, LockType},
 };
 use serde_json::Value;
@@ -20,6 +20,7 @@ use crate::{
     storage::{
         Engine, Session, Tx, engine,
         entity::{appointment_types, offerings, providers, type_events},
+        readable,
     },
 };
 
@@ -67,9 +68,6 @@ pub async fn list(
 ) -> Result<Vec<AppointmentType>, Fault> {
     use appointment_types::Column;
     let mut query = appointment_types::Entity::find();
-    if let Some(after) = after {
-        query = query.filter(Column::TypeId.gt(after));
-    }
     if let Some(provider) = filter.provider {
         query = query.filter(offered_by(provider));
     }
@@ -98,19 +96,7 @@ pub async fn list(
         }
         query = query.filter(shown);
     }
-    let rows = query
-        .order_by_asc(Column::TypeId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    // A row that makes no sense is a defect to log, and no reason to show nothing.
-    let readable = rows.into_iter().filter_map(|row| {
-        appointment_type(row)
-            .inspect_err(|fault| tracing::error!(%fault, "left out of the list"))
-            .ok()
-    });
-    Ok(readable.collect())
+    readable::page_by_id(at, query, Column::TypeId, (after, limit), appointment_type).await
 }
 
 /// The provider's own types after this one, in the order of their ids.
@@ -121,20 +107,17 @@ pub async fn owned_by(
     limit: u64,
 ) -> Result<Vec<AppointmentType>, Fault> {
     use appointment_types::Column;
-    let mut query = appointment_types::Entity::find().filter(Column::OwnerId.eq(owner.0));
-    if let Some(after) = after {
-        query = query.filter(Column::TypeId.gt(after));
-    }
-    let query = query.order_by_asc(Column::TypeId).limit(limit);
-    let rows = query.all(at.db()).await.map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(appointment_type).collect()
+    let query = appointment_types::Entity::find().filter(Column::OwnerId.eq(owner.0));
+    readable::page_by_id(at, query, Column::TypeId, (after, limit), appointment_type).await
 }
 
-/// Whether a row of the types is private.
+/// Whether a row of the types is private. One that does not say so clearly is, and is no error for the others.
 pub fn is_private(engine: Engine) -> Expr {
     Expr::cust(match engine {
-        Engine::Postgres => "(terms ->> 'private')::boolean",
-        Engine::Sqlite => "json_extract(terms, '$.private')",
+        Engine::Postgres => "((terms ->> 'private') IS DISTINCT FROM 'false')",
+        Engine::Sqlite => {
+            "coalesce(CASE WHEN json_valid(terms) THEN json_extract(terms, '$.private') END, 1)"
+        }
     })
 }
 

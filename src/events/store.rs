@@ -1,6 +1,11 @@
 //! Events as rows.
 
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, IdenStatic as _, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect,
+};
+
+use uuid::Uuid;
 
 use super::{Event, Kind};
 use crate::{
@@ -11,6 +16,7 @@ use crate::{
     storage::{
         Session, Tx, engine,
         entity::events::{self, Column},
+        readable::{self, Place},
     },
 };
 
@@ -39,8 +45,18 @@ pub async fn first_actor(
     provider: ProviderId,
     appointment: AppointmentId,
 ) -> Result<Option<UserId>, Fault> {
-    let first = of_appointment(at, provider, appointment, None, 1).await?.into_iter().next();
-    Ok(first.and_then(|event| event.actor))
+    let first: Option<Option<Uuid>> = events::Entity::find()
+        .select_only()
+        .column(Column::ActorId)
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(appointment.0))
+        .order_by_asc(Column::Version)
+        .limit(1)
+        .into_tuple()
+        .one(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(first.flatten().map(UserId))
 }
 
 /// What happened to an appointment after a version, oldest first.
@@ -51,19 +67,16 @@ pub async fn of_appointment(
     after: Option<i64>,
     limit: u64,
 ) -> Result<Vec<Event>, Fault> {
-    let mut query = events::Entity::find()
+    let query = events::Entity::find()
         .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::AppointmentId.eq(appointment.0));
-    if let Some(after) = after {
-        query = query.filter(Column::Version.gt(after));
-    }
-    let rows = query
-        .order_by_asc(Column::Version)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(event).collect()
+        .filter(Column::AppointmentId.eq(appointment.0))
+        .order_by_asc(Column::Version);
+    let place = Place {
+        after,
+        later: |after: &i64| Condition::all().add(Column::Version.gt(*after)),
+        of: |row: &QueryResult| row.try_get("", Column::Version.as_str()),
+    };
+    readable::page(at, query, place, limit, event).await
 }
 
 fn event(row: events::Model) -> Result<Event, Fault> {

@@ -1,6 +1,7 @@
 //! Words that every room uses: time, time zones, ids, faults, pages, stamps, and the ambient sources.
 
 pub mod ambient;
+pub mod backoff;
 pub mod demand;
 pub mod fault;
 pub mod id;

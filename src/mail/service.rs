@@ -236,7 +236,11 @@ impl Inner {
 
     fn later(&self, letter: &Taken, cause: &str) -> (Option<Sent>, Outcome) {
         let (id, kind, attempts) = (letter.id, &letter.kind, letter.attempts);
-        tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
+        if attempts.is_power_of_two() {
+            tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
+        } else {
+            tracing::debug!(%id, kind, attempts, cause, "a letter has to wait");
+        }
         (None, Outcome::Later(self.ambient.now() + pause(attempts)))
     }
 

@@ -2,7 +2,8 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, IdenStatic as _, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect,
     sea_query::{Expr, ExprTrait as _, LockBehavior, LockType},
 };
 use uuid::Uuid;
@@ -12,8 +13,8 @@ use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
         Engine, Session, Tx, engine,
-        entity::letters::{ActiveModel, Column, Entity},
-        forget,
+        entity::letters::{ActiveModel, Column, Entity, Model},
+        forget, readable,
     },
 };
 
@@ -38,8 +39,10 @@ pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<V
     if tx.engine() == Engine::Postgres {
         query = query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
     }
-    let rows = query.all(tx.db()).await.map_err(|e| engine::fault(&e))?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.letter_id).collect();
+    let rows = readable::rows(tx, query).await?;
+    // Also those that cannot be read: they are not sent, and give way to others.
+    let id = |row: &QueryResult| row.try_get("", Column::LetterId.as_str()).ok();
+    let ids: Vec<Uuid> = rows.iter().filter_map(id).collect();
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -50,14 +53,16 @@ pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<V
         .exec(tx.db())
         .await;
     done.map_err(|e| engine::fault(&e))?;
-    let taken = rows.into_iter().map(|row| Taken {
-        id: row.letter_id,
-        kind: row.kind,
-        sealed: row.sealed,
-        attempts: u32::try_from(row.attempts).unwrap_or_default().saturating_add(1),
-        expires_at: row.expires_at,
-    });
-    Ok(taken.collect())
+    let taken = |row: Model| {
+        Ok(Taken {
+            id: row.letter_id,
+            kind: row.kind,
+            sealed: row.sealed,
+            attempts: u32::try_from(row.attempts).unwrap_or_default().saturating_add(1),
+            expires_at: row.expires_at,
+        })
+    };
+    Ok(rows.iter().filter_map(|row| readable::one::<Entity, _>(row, taken)).collect())
 }
 
 /// Whether there is any letter to take.

@@ -17,6 +17,7 @@ mod files;
 pub mod forget;
 mod link;
 pub mod notice;
+pub mod readable;
 pub mod request;
 mod salvage;
 mod schema;

@@ -2,7 +2,8 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, IdenStatic as _, Order, QueryFilter, QueryOrder,
+    QueryResult,
     sea_query::{Expr, Query},
 };
 use serde_json::Value;
@@ -11,7 +12,11 @@ use uuid::Uuid;
 use super::{Act, Entry, Filter};
 use crate::{
     kernel::{fault::Fault, id::UserId, time::Instant},
-    storage::{Session, Tx, engine, entity::audit_events},
+    storage::{
+        Session, Tx, engine,
+        entity::audit_events,
+        readable::{self, Place},
+    },
 };
 
 /// Appends an entry.
@@ -84,16 +89,12 @@ pub async fn list(
     if let Some(until) = filter.until {
         query = query.filter(Column::OccurredAt.lt(until));
     }
-    if let Some(before) = before {
-        query = query.filter(Column::EventId.lt(before));
-    }
-    let rows = query
-        .order_by_desc(Column::EventId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(entry).collect()
+    let place = Place {
+        after: before,
+        later: |before: &Uuid| Condition::all().add(Column::EventId.lt(*before)),
+        of: |row: &QueryResult| row.try_get("", Column::EventId.as_str()),
+    };
+    readable::page(at, query.order_by_desc(Column::EventId), place, limit, entry).await
 }
 
 /// What happened to somebody's account or was done by them, after this one, oldest first.
@@ -105,17 +106,8 @@ pub async fn of_person(
 ) -> Result<Vec<Entry>, Fault> {
     use audit_events::Column;
     let of = Condition::any().add(Column::UserId.eq(user.0)).add(Column::ActorId.eq(user.0));
-    let mut query = audit_events::Entity::find().filter(of);
-    if let Some(after) = after {
-        query = query.filter(Column::EventId.gt(after));
-    }
-    let rows = query
-        .order_by_asc(Column::EventId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(entry).collect()
+    let query = audit_events::Entity::find().filter(of);
+    readable::page_by_id(at, query, Column::EventId, (after, limit), entry).await
 }
 
 fn entry(row: audit_events::Model) -> Result<Entry, Fault> {

@@ -55,7 +55,8 @@ pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<Vec<H
         .exec_with_returning(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    removed.into_iter().map(|row| hash(row.code_hash)).collect()
+    // One that cannot be read is gone too, and is nobody's.
+    Ok(removed.into_iter().filter_map(|row| hash(row.code_hash).ok()).collect())
 }
 /// Codes that are not good any more.
 #[derive(Debug)]

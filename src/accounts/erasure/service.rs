@@ -70,9 +70,9 @@ impl Accounts {
         self.store.read(deadline, Find(user)).await
     }
 
-    /// The first of the erasures that are not finished. For the server itself.
-    pub async fn erasures(&self, limit: u64) -> Result<Vec<Erasure>, Fault> {
-        self.store.look(List(limit)).await
+    /// The first of the erasures that are not finished, but for some that wait. For the server itself.
+    pub async fn erasures(&self, waiting: Vec<UserId>, limit: u64) -> Result<Vec<Erasure>, Fault> {
+        self.store.look(List { waiting, limit }).await
     }
 
     /// Whether this is the caller's password, through the gate of every guess.
@@ -137,12 +137,15 @@ impl Query for Find {
     }
 }
 
-struct List(u64);
+struct List {
+    waiting: Vec<UserId>,
+    limit: u64,
+}
 
 impl Query for List {
     type Output = Vec<Erasure>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::list(at, self.0).await
+        store::list(at, &self.waiting, self.limit).await
     }
 }

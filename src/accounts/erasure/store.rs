@@ -23,6 +23,7 @@ use crate::{
             appointment_types, audit_events, email_codes, erasures, events, offerings,
             recovery_codes, requests, second_factors, sessions, type_events, user_events, users,
         },
+        readable,
     },
 };
 
@@ -36,8 +37,14 @@ pub async fn lock_admins(tx: &Tx) -> Result<Vec<UserId>, Fault> {
     if tx.engine() == Engine::Postgres {
         query = query.lock(LockType::Update);
     }
-    let rows = query.all(tx.db()).await.map_err(|e| engine::fault(&e))?;
-    Ok(rows.into_iter().map(|row| UserId(row.user_id)).collect())
+    let rows: Vec<Uuid> = query
+        .select_only()
+        .column(users::Column::UserId)
+        .into_tuple()
+        .all(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(rows.into_iter().map(UserId).collect())
 }
 
 /// Notes in a locked account that it was erased, and removes what is kept beside it: sessions, second
@@ -164,20 +171,21 @@ pub async fn insert(tx: &Tx, erasure: Erasure) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The erasures that are not finished, the oldest first.
-pub async fn list(at: &impl Session, limit: u64) -> Result<Vec<Erasure>, Fault> {
-    let rows = erasures::Entity::find()
+/// The erasures that are not finished, the oldest first, but for some that wait.
+pub async fn list(
+    at: &impl Session,
+    waiting: &[UserId],
+    limit: u64,
+) -> Result<Vec<Erasure>, Fault> {
+    let query = erasures::Entity::find()
+        .filter(erasures::Column::UserId.is_not_in(waiting.iter().map(|user| user.0)))
         .order_by_asc(erasures::Column::CreatedAt)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let erasure = |row: erasures::Model| Erasure {
-        user: UserId(row.user_id),
-        actor: UserId(row.actor_id),
-        at: row.created_at,
+        .limit(limit);
+    let erasure = |row: erasures::Model| {
+        let (user, actor) = (UserId(row.user_id), UserId(row.actor_id));
+        Ok(Erasure { user, actor, at: row.created_at })
     };
-    Ok(rows.into_iter().map(erasure).collect())
+    readable::all(at, query, erasure).await
 }
 
 /// Finds an erasure that is not finished.

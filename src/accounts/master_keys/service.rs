@@ -10,7 +10,11 @@ use super::{
 use crate::{
     accounts::service::Accounts,
     identity::{Origin, key_life::State, master_key::KeyId},
-    kernel::{fault::Fault, id::UserId, time::Instant},
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
     storage::{Deadline, Query, Snapshot},
 };
 
@@ -39,9 +43,19 @@ impl Accounts {
                     factors: self.second_factors.clone(),
                     nonces: [self.ambient.bytes(), self.ambient.bytes()],
                 };
-                let one = self.store.run(deadline(), unit).await?;
-                done.sealed += one.sealed;
-                done.lost += one.lost;
+                match self.store.run(deadline(), unit).await {
+                    Ok(one) => {
+                        done.sealed += one.sealed;
+                        done.lost += one.lost;
+                    }
+                    // An account that cannot be read: the others are sealed all the same.
+                    Err(fault) if fault.reason() == Reason::Internal => {
+                        let user = user.name();
+                        tracing::warn!(user, %fault, "a second factor cannot be sealed anew");
+                        done.lost += 1;
+                    }
+                    Err(fault) => return Err(fault),
+                }
             }
         }
     }

@@ -180,9 +180,11 @@ impl ServiceAccounts {
         Ok(())
     }
 
-    /// Writes down which keys were used and refused, each at most once a minute.
+    /// Writes down which keys were used and refused, each at most once a minute. One that fails does not keep
+    /// the others from it; the first that did is told.
     pub async fn note_uses(&self, deadline: Deadline) -> Result<(), Fault> {
         let now = self.ambient.now();
+        let mut failed = Ok(());
         for (id, account, what) in self.keys.take_uses(now) {
             let origin = what.refused.as_ref().map(|refused| Origin {
                 address: refused.address,
@@ -191,9 +193,10 @@ impl ServiceAccounts {
             });
             let origin = origin.unwrap_or_default();
             let witness = Witness { id: self.ambient.id(now), actor: None, origin, now };
-            self.store.run(deadline, NoteUse { account, id, what, witness }).await?;
+            let noted = self.store.run(deadline, NoteUse { account, id, what, witness }).await;
+            failed = failed.and(noted);
         }
-        Ok(())
+        failed
     }
 
     /// Learns what there is after a change of a user that was made here, so that from the answer on nobody acts

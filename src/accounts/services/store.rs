@@ -23,6 +23,7 @@ use crate::{
     storage::{
         Engine, Session, Tx, engine,
         entity::{api_keys, service_accounts, users},
+        readable,
     },
 };
 
@@ -63,12 +64,11 @@ pub async fn list(
     limit: Option<u64>,
 ) -> Result<Vec<ServiceAccount>, Fault> {
     use service_accounts::Column;
-    let mut query = service_accounts::Entity::find().order_by_asc(Column::ServiceAccountId);
-    if let Some(after) = after {
-        query = query.filter(Column::ServiceAccountId.gt(after));
-    }
-    let rows = query.limit(limit).all(at.db()).await.map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(account).collect()
+    let query = service_accounts::Entity::find();
+    let Some(limit) = limit else {
+        return readable::all(at, query.order_by_asc(Column::ServiceAccountId), account).await;
+    };
+    readable::page_by_id(at, query, Column::ServiceAccountId, (after, limit), account).await
 }
 
 /// Adds a service account.
@@ -129,12 +129,8 @@ pub async fn list_keys(
     limit: u64,
 ) -> Result<Vec<StoredApiKey>, Fault> {
     use api_keys::Column;
-    let mut query = api_keys::Entity::find().filter(Column::ServiceAccountId.eq(account.0));
-    if let Some(after) = after {
-        query = query.filter(Column::ApiKeyId.gt(after));
-    }
-    let rows = query.order_by_asc(Column::ApiKeyId).limit(limit).all(at.db()).await;
-    rows.map_err(|e| engine::fault(&e))?.into_iter().map(key).collect()
+    let query = api_keys::Entity::find().filter(Column::ServiceAccountId.eq(account.0));
+    readable::page_by_id(at, query, Column::ApiKeyId, (after, limit), key).await
 }
 
 /// How many keys of a service account are good.
@@ -155,12 +151,9 @@ pub async fn known_keys(at: &impl Session, now: Instant) -> Result<Vec<StoredApi
     let lately = now - REMEMBERED;
     let revoked =
         Condition::any().add(Column::RevokedAt.is_null()).add(Column::RevokedAt.gt(lately));
-    let rows = api_keys::Entity::find()
-        .filter(Column::ExpiresAt.gt(lately))
-        .filter(revoked)
-        .all(at.db())
-        .await;
-    rows.map_err(|e| engine::fault(&e))?.into_iter().map(key).collect()
+    let query = api_keys::Entity::find().filter(Column::ExpiresAt.gt(lately)).filter(revoked);
+    // One that cannot be read is refused, and so are those of an account that cannot.
+    readable::all(at, query, key).await
 }
 
 /// Writes down that a key was revoked.

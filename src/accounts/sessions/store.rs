@@ -16,7 +16,7 @@ use crate::{
     storage::{
         Engine, Session as _, Tx, engine,
         entity::sessions::{ActiveModel, Column, Entity, Model},
-        forget,
+        forget, readable,
     },
 };
 
@@ -57,8 +57,7 @@ pub async fn list(
     lifetimes: Lifetimes,
     now: Instant,
 ) -> Result<Vec<Session>, Fault> {
-    let rows = live(user, lifetimes, now).all(at.db()).await.map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(session).collect()
+    readable::all(at, live(user, lifetimes, now), session).await
 }
 
 /// All sessions of an account after this one, also those that are over, in the order of their ids.
@@ -68,13 +67,8 @@ pub async fn of_account(
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Session>, Fault> {
-    let mut query = Entity::find().filter(Column::UserId.eq(user.0));
-    if let Some(after) = after {
-        query = query.filter(Column::SessionId.gt(after));
-    }
-    let query = query.order_by_asc(Column::SessionId).limit(limit);
-    let rows = query.all(at.db()).await.map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(session).collect()
+    let query = Entity::find().filter(Column::UserId.eq(user.0));
+    readable::page_by_id(at, query, Column::SessionId, (after, limit), session).await
 }
 
 /// Whether there was surely no log-in to this account before: there is no session, and the account is too
@@ -103,14 +97,11 @@ pub async fn surplus(
     lifetimes: Lifetimes,
     now: Instant,
 ) -> Result<Vec<Session>, Fault> {
-    let rows = live(user, lifetimes, now)
+    let query = live(user, lifetimes, now)
         .offset(u64::try_from(MOST - 1).unwrap_or_default())
         // SQLite takes no offset without a limit.
-        .limit(u64::try_from(MOST).unwrap_or_default())
-        .all(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(session).collect()
+        .limit(u64::try_from(MOST).unwrap_or_default());
+    readable::all(tx, query, session).await
 }
 
 /// Ends the live sessions of a locked account, but for one, and says which they were.

@@ -67,8 +67,16 @@ impl SigningKeys {
             nonces: (0..SEALED_ANEW).map(|_| self.ambient.bytes()).collect(),
             now,
         };
-        let keys = self.store.run(deadline, unit).await?;
-        self.take_over(&keys, now);
+        match self.store.run(deadline, unit).await {
+            Ok(keys) => self.take_over(&keys, now),
+            // A key that cannot be read keeps others from being made beside it, and not the one that signs
+            // from signing.
+            Err(fault) if active.is_some() && fault.reason() == Reason::Internal => {
+                tracing::warn!(%fault, "no signing keys can be made");
+                self.take_over(&keys, now);
+            }
+            Err(fault) => return Err(fault),
+        }
         Ok(())
     }
 

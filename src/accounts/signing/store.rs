@@ -1,7 +1,7 @@
 //! Signing keys as rows.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter,
+    ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, Select,
 };
 
 use super::StoredKey;
@@ -14,6 +14,7 @@ use crate::{
     storage::{
         Engine, Session, Tx, engine,
         entity::signing_keys::{ActiveModel, Column, Entity, Model},
+        readable,
     },
 };
 
@@ -24,21 +25,30 @@ pub async fn lock(tx: &Tx, now: Instant) -> Result<Vec<StoredKey>, Fault> {
         let locked = "LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE";
         tx.db().execute_unprepared(locked).await.map_err(|e| engine::fault(&e))?;
     }
-    list(tx, Some(now)).await
+    // Strictly: what cannot be read may be the key that signs, and nobody makes another one beside it.
+    let rows = of(Some(now)).all(tx.db()).await.map_err(|e| engine::fault(&e))?;
+    Ok(sorted(rows.into_iter().map(key).collect::<Result<_, _>>()?))
 }
 
-/// The keys, oldest first: all, or those that are not gone at this time.
+/// The keys, oldest first: all, or those that are not gone at this time. One that cannot be read neither
+/// signs nor verifies, and keeps no other from it.
 pub async fn list(at: &impl Session, not_gone: Option<Instant>) -> Result<Vec<StoredKey>, Fault> {
+    Ok(sorted(readable::all(at, of(not_gone), key).await?))
+}
+
+fn of(not_gone: Option<Instant>) -> Select<Entity> {
     let mut query = Entity::find();
     if let Some(now) = not_gone {
         let here = Condition::any().add(Column::GoneAt.is_null()).add(Column::GoneAt.gt(now));
         query = query.filter(here);
     }
-    let rows = query.all(at.db()).await.map_err(|e| engine::fault(&e))?;
-    let mut keys = rows.into_iter().map(key).collect::<Result<Vec<_>, _>>()?;
+    query
+}
+
+fn sorted(mut keys: Vec<StoredKey>) -> Vec<StoredKey> {
     // Of two that were made at once the one that signs comes first.
     keys.sort_by_key(|key| (key.life.created_at, key.life.activated_at.is_none(), key.kid));
-    Ok(keys)
+    keys
 }
 
 /// Adds a key.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Act, record, settle};
+use super::{Act, record, settle_at};
 use crate::{
     accounts::erasure::Erasure,
     booking::{Appointment, State, store},
@@ -55,25 +55,29 @@ pub fn anonymous(a: Appointment) -> Appointment {
 }
 
 impl UnitOfWork for Anonymise {
-    type Output = ();
+    /// How many it looked after.
+    type Output = usize;
     const AUTHORITY: Authority = Authority::Nobody;
 
-    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+    async fn run(&self, tx: &Tx) -> Result<usize, Fault> {
         let Erasure { user, actor, .. } = self.erasure;
-        let Some(mut provider) = schedule::store::lock(tx, self.provider).await? else {
-            return Ok(());
+        // Of a provider whose schedule cannot be read, too.
+        let Some(mut version) = schedule::store::lock_version(tx, self.provider).await? else {
+            return Ok(0);
         };
-        settle(tx, &mut provider, self.now).await?;
+        settle_at(tx, self.provider, &mut version, self.now).await?;
         let found = store::erased::at_provider(tx, self.provider, user, self.now, BATCH).await?;
         let customers: BTreeSet<UserId> = found.iter().map(|a| a.customer).collect();
         store::erased::lock_customers(tx, customers).await?;
         let (theirs, _): (Vec<_>, Vec<_>) = found.iter().cloned().partition(|a| a.customer == user);
         store::erased::forget_words(tx, &theirs).await?;
+        let many = found.len();
         for a in found {
-            provider.version += 1;
-            self.look_after(tx, a, provider.version, actor).await?;
+            version += 1;
+            self.look_after(tx, a, version, actor).await?;
         }
-        store::erased::anonymise_answers(tx, self.provider, user, anonymous).await
+        store::erased::anonymise_answers(tx, self.provider, user, anonymous).await?;
+        Ok(many)
     }
 }
 
@@ -88,7 +92,7 @@ impl Anonymise {
         let (user, now) = (self.erasure.user, self.now);
         if a.state == State::Held {
             let released = Appointment { version, ..a };
-            store::remove_hold(tx, &released).await?;
+            store::remove_hold(tx, released.provider, released.id).await?;
             let act = Act { kind: Kind::HoldReleased, actor, via: None, detail: json!({}) };
             return record(tx, &released, act, now).await;
         }

@@ -100,7 +100,7 @@ impl UnitOfWork for Use {
             What::Extend(length) => self.extend(tx, &provider, found, *length).await,
             What::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
-                store::remove_hold(tx, &released).await?;
+                store::remove_hold(tx, self.provider, released.id).await?;
                 let act = self.act(Kind::HoldReleased, json!({}));
                 finish(tx, &released, act, &self.once, self.now).await?;
                 Ok(released)

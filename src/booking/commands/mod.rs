@@ -11,7 +11,7 @@ pub mod relocate;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Appointment, EXPIRED, State, store};
+use super::{Appointment, EXPIRED, store};
 use crate::{
     accounts,
     availability::{Asked, Time, monday},
@@ -53,23 +53,31 @@ pub(super) fn refused(overlap: store::Overlap) -> Fault {
 /// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Nothing
 /// depends on this being done soon, only the claims on its having been done before the next one.
 pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Result<(), Fault> {
-    for ended in &store::expired(tx, provider.id, now).await? {
-        provider.version += 1;
-        let at = ended.expires_at.unwrap_or(now);
-        let kind = if ended.state == State::Held {
-            store::remove_hold(tx, ended).await?;
+    settle_at(tx, provider.id, &mut provider.version, now).await
+}
+
+/// The same at a provider of whom only the version is known.
+pub(super) async fn settle_at(
+    tx: &Tx,
+    provider: ProviderId,
+    version: &mut i64,
+    now: Instant,
+) -> Result<(), Fault> {
+    for (id, at, is_hold) in store::expired(tx, provider, now).await? {
+        *version += 1;
+        let kind = if is_hold {
+            store::remove_hold(tx, provider, id).await?;
             Kind::HoldExpired
         } else {
-            let declined = Appointment { version: provider.version, ..ended.clone().as_of(now) };
-            store::update(tx, &declined).await?;
+            store::decline_expired(tx, (provider, id), at, *version).await?;
             Kind::AppointmentExpired
         };
-        schedule::store::set_version(tx, provider.id, provider.version).await?;
+        schedule::store::set_version(tx, provider, *version).await?;
         let event = Event {
-            provider: provider.id,
-            version: provider.version,
+            provider,
+            version: *version,
             kind,
-            appointment: Some(ended.id),
+            appointment: Some(id),
             actor: None,
             via: None,
             at,
@@ -103,8 +111,8 @@ impl UnitOfWork for Settle {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        match schedule::store::lock(tx, self.provider).await? {
-            Some(mut provider) => settle(tx, &mut provider, self.now).await,
+        match schedule::store::lock_version(tx, self.provider).await? {
+            Some(mut version) => settle_at(tx, self.provider, &mut version, self.now).await,
             None => Ok(()),
         }
     }

@@ -132,7 +132,7 @@ async fn account(
 ) -> Result<Vec<(Record, Place)>, Fault> {
     let account = accounts::store::find(at, user).await?.ok_or_else(not_authenticated)?;
     let factor = accounts::second_factor::store::seen(at, user, now).await?;
-    let provider = schedule::store::find(at, user.as_provider()).await?;
+    let provider = schedule::store::find_readable(at, user.as_provider()).await?;
     let provider = provider.map(|provider| Record::Provider(Box::new(provider)));
     let records = [Record::User(account.user), Record::SecondFactor(factor)];
     Ok(records.into_iter().chain(provider).map(|record| (record, next)).collect())

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::appointment;
 use crate::{
     booking::{Appointment, EXPIRED, State},
     kernel::{
@@ -42,23 +42,28 @@ fn left(user: UserId, now: Instant) -> Condition {
     Condition::any().add(as_customer).add(as_provider)
 }
 
-/// The first provider with an appointment or hold that an erasure has still to look after.
+/// The first provider after this one with an appointment or hold that an erasure has still to look after.
 pub async fn next(
     at: &impl Session,
     user: UserId,
+    after: Option<ProviderId>,
     now: Instant,
 ) -> Result<Option<ProviderId>, Fault> {
-    let row = Entity::find()
+    let mut query = Entity::find()
+        .select_only()
+        .column(Column::ProviderId)
         .filter(left(user, now))
         .order_by_asc(Column::ProviderId)
-        .limit(1)
-        .one(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    Ok(row.map(|row| ProviderId(row.provider_id)))
+        .limit(1);
+    if let Some(after) = after {
+        query = query.filter(Column::ProviderId.gt(after.0));
+    }
+    let found: Option<Uuid> =
+        query.into_tuple().one(at.db()).await.map_err(|e| engine::fault(&e))?;
+    Ok(found.map(ProviderId))
 }
 
-/// Those of a locked provider, the first to start first.
+/// Those of a locked provider that can be read, the first to start first.
 pub async fn at_provider(
     tx: &Tx,
     provider: ProviderId,
@@ -66,16 +71,8 @@ pub async fn at_provider(
     now: Instant,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
-    let rows = Entity::find()
-        .filter(Column::ProviderId.eq(provider.0))
-        .filter(left(user, now))
-        .order_by_asc(Column::StartsAt)
-        .order_by_asc(Column::AppointmentId)
-        .limit(limit)
-        .all(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(appointment).collect()
+    let query = Entity::find().filter(Column::ProviderId.eq(provider.0)).filter(left(user, now));
+    super::page(tx, query, None, limit).await
 }
 
 /// Locks customers, erased or not, in the order of their ids: whoever writes to a customer's claims does.
@@ -83,13 +80,16 @@ pub async fn lock_customers(tx: &Tx, customers: BTreeSet<UserId>) -> Result<(), 
     if tx.engine() != Engine::Postgres {
         return Ok(());
     }
-    users::Entity::find()
+    let locked: Result<Vec<Uuid>, _> = users::Entity::find()
+        .select_only()
+        .column(users::Column::UserId)
         .filter(users::Column::UserId.is_in(customers.into_iter().map(|id| id.0)))
         .order_by_asc(users::Column::UserId)
         .lock(sea_orm::sea_query::LockType::NoKeyUpdate)
+        .into_tuple()
         .all(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
+        .await;
+    locked.map_err(|e| engine::fault(&e))?;
     Ok(())
 }
 
@@ -125,6 +125,21 @@ pub async fn forget_words(tx: &Tx, of: &[Appointment]) -> Result<(), Fault> {
     Ok(())
 }
 
+/// An answer about a customer's appointment that cannot be read as one, such as with a zone that is not known
+/// here, without what people wrote; nothing for other answers.
+fn without_words(response: &str, customer: UserId) -> Option<String> {
+    let mut answer: Value = serde_json::from_str(response).ok()?;
+    let fields = answer.as_object_mut()?;
+    if fields.get("customer")?.as_str()? != customer.0.to_string() {
+        return None;
+    }
+    for word in ["customer_display_name", "note", "cancel_reason"] {
+        fields.insert(word.to_owned(), Value::from(""));
+    }
+    fields.insert("terms".to_owned(), Value::Object(serde_json::Map::new()));
+    Some(answer.to_string())
+}
+
 /// Makes the answers about a customer's appointments with a locked provider anonymous, which others may
 /// still ask for by their request ids.
 pub async fn anonymise_answers(
@@ -140,11 +155,15 @@ pub async fn anonymise_answers(
         .await
         .map_err(|e| engine::fault(&e))?;
     for row in rows {
-        let Ok(answer) = serde_json::from_str::<Appointment>(&row.response) else { continue };
-        if answer.customer != customer || answer.customer_display_name.is_empty() {
-            continue;
-        }
-        let response = crate::storage::request::Once::encode(&anonymous(answer))?;
+        let response = match serde_json::from_str::<Appointment>(&row.response) {
+            Ok(answer) if answer.customer != customer => continue,
+            Ok(answer) if answer.customer_display_name.is_empty() => continue,
+            Ok(answer) => crate::storage::request::Once::encode(&anonymous(answer))?,
+            Err(_) => match without_words(&row.response, customer) {
+                Some(response) => response,
+                None => continue,
+            },
+        };
         requests::Entity::update_many()
             .col_expr(requests::Column::Response, response.into())
             .filter(requests::Column::OwnerId.eq(row.owner_id))

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
+use sea_orm::{DatabaseBackend, IdenStatic as _, Statement, Value, sea_query::ArrayType};
 
 use crate::{
     booking::Appointment,
@@ -10,7 +10,10 @@ use crate::{
         fault::Fault,
         id::{AppointmentId, ProviderId},
     },
-    storage::{Engine, Query, Session, Snapshot, batch::Together, engine, entity::appointments},
+    storage::{
+        Engine, Query, Session, Snapshot, batch::Together, engine, entity::appointments::Column,
+        readable,
+    },
 };
 
 type Key = (ProviderId, AppointmentId);
@@ -60,10 +63,17 @@ impl Query for Find {
         let rows = at.query_all(statement).await.map_err(|e| engine::fault(&e))?;
         let mut found = HashMap::with_capacity(rows.len());
         for row in rows {
-            let row = appointments::Model::from_query_result(&row, "");
-            let row = row.map_err(|e| engine::fault(&e))?;
-            let key = (ProviderId(row.provider_id), AppointmentId(row.appointment_id));
-            found.insert(key, super::appointment(row));
+            let id =
+                |column: Column| row.try_get("", column.as_str()).map_err(|e| engine::fault(&e));
+            let key =
+                (ProviderId(id(Column::ProviderId)?), AppointmentId(id(Column::AppointmentId)?));
+            // What is wrong with one is nobody else's.
+            let read = readable::decoded(&row).and_then(super::appointment);
+            let told = |fault: Fault| fault.log(format!("the appointment {}", key.1));
+            found.insert(
+                key,
+                read.map_err(|fault| if fault.log_text().is_none() { told(fault) } else { fault }),
+            );
         }
         Ok(self.0.iter().map(|key| found.get(key).cloned().transpose()).collect())
     }

@@ -7,13 +7,13 @@ pub mod found;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select, Statement,
+    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _, PaginatorTrait,
+    QueryFilter, QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::Expr,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Appointment, State};
+use super::{Appointment, EXPIRED, State};
 use crate::{
     identity::permit::ListAppointments,
     kernel::{
@@ -27,6 +27,7 @@ use crate::{
         Engine, Session, Snapshot, Tx,
         engine::{self, Constraint},
         entity::appointments::{self, Column},
+        readable::{self, Place},
     },
 };
 
@@ -122,7 +123,9 @@ fn overlap(error: &DbErr) -> Option<Overlap> {
 /// first: it is what another slot would cure.
 async fn in_the_way(tx: &Tx, a: &Appointment) -> Result<Overlap, Fault> {
     let (start, end) = a.claim();
-    let taken = appointments::Entity::find()
+    let taken: Option<Uuid> = appointments::Entity::find()
+        .select_only()
+        .column(Column::AppointmentId)
         .filter(Column::ProviderId.eq(a.provider.0))
         .filter(Column::AppointmentId.ne(a.id.0))
         .filter(Column::State.is_in(CLAIMING.map(State::word)))
@@ -131,6 +134,7 @@ async fn in_the_way(tx: &Tx, a: &Appointment) -> Result<Overlap, Fault> {
         .filter(Column::StartsAt.gt(start - LONGEST_CLAIM))
         .filter(Column::StartsAt.lt(end + LONGEST_BUFFER))
         .limit(1)
+        .into_tuple()
         .one(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
@@ -175,35 +179,68 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
 }
 
 /// Takes away a hold whose provider was locked before; its events stay.
-pub async fn remove_hold(tx: &Tx, hold: &Appointment) -> Result<(), Fault> {
+pub async fn remove_hold(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Result<(), Fault> {
     let done = appointments::Entity::delete_many()
-        .filter(Column::ProviderId.eq(hold.provider.0))
-        .filter(Column::AppointmentId.eq(hold.id.0))
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(id.0))
         .filter(Column::State.eq(State::Held.word()))
         .exec(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    if done.rows_affected != 1 {
-        return Err(Fault::internal(format!("{} rows for hold {}", done.rows_affected, hold.id)));
-    }
-    Ok(())
+    one(done.rows_affected, id)
 }
 
-/// What is held or pending at a locked provider and has expired, the first to expire first.
+/// What is held or pending at a locked provider and has expired, the first to expire first: which, when, and
+/// whether it was held. No more than that is read, so that what cannot be read ends as well.
 pub async fn expired(
     tx: &Tx,
     provider: ProviderId,
     now: Instant,
-) -> Result<Vec<Appointment>, Fault> {
-    let rows = appointments::Entity::find()
+) -> Result<Vec<(AppointmentId, Instant, bool)>, Fault> {
+    let rows: Vec<(Uuid, Instant, String)> = appointments::Entity::find()
+        .select_only()
+        .columns([Column::AppointmentId, Column::ExpiresAt, Column::State])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::ExpiresAt.lte(now))
         .order_by_asc(Column::ExpiresAt)
         .order_by_asc(Column::AppointmentId)
+        .into_tuple()
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(appointment).collect()
+    let expired = |(id, at, state): (Uuid, Instant, String)| {
+        (AppointmentId(id), at, state == State::Held.word())
+    };
+    Ok(rows.into_iter().map(expired).collect())
+}
+
+/// Declines a request of a locked provider that expired at this time, as a version of the provider.
+pub async fn decline_expired(
+    tx: &Tx,
+    (provider, id): (ProviderId, AppointmentId),
+    at: Instant,
+    version: i64,
+) -> Result<(), Fault> {
+    let done = appointments::Entity::update_many()
+        .col_expr(Column::State, State::Declined.word().into())
+        .col_expr(Column::CancelReason, EXPIRED.into())
+        .col_expr(Column::ExpiresAt, Expr::value(Option::<Instant>::None))
+        .col_expr(Column::Version, version.into())
+        .col_expr(Column::Stamp, tx.stamp().0.into())
+        .col_expr(Column::UpdatedAt, at.into())
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(id.0))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    one(done.rows_affected, id)
+}
+
+fn one(rows: u64, id: AppointmentId) -> Result<(), Fault> {
+    match rows {
+        1 => Ok(()),
+        rows => Err(Fault::internal(format!("{rows} rows changed for {id}"))),
+    }
 }
 
 /// The providers with an expired request of this customer that overlaps an interval. It no longer counts,
@@ -214,17 +251,20 @@ pub async fn expired_elsewhere(
     interval: Interval,
     now: Instant,
 ) -> Result<Vec<ProviderId>, Fault> {
-    let rows = appointments::Entity::find()
+    let rows: Vec<Uuid> = appointments::Entity::find()
+        .select_only()
+        .column(Column::ProviderId)
         .filter(Column::CustomerId.eq(customer.0))
         .filter(Column::State.eq(State::Pending.word()))
         .filter(Column::ExpiresAt.lte(now))
         .filter(Column::StartsAt.lt(interval.end()))
         .filter(Column::EndsAt.gt(interval.start()))
         .order_by_asc(Column::ProviderId)
+        .into_tuple()
         .all(at.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let mut providers: Vec<_> = rows.into_iter().map(|row| ProviderId(row.provider_id)).collect();
+    let mut providers: Vec<_> = rows.into_iter().map(ProviderId).collect();
     providers.dedup();
     Ok(providers)
 }
@@ -238,18 +278,21 @@ pub async fn counted(
     range: Interval,
     except: Option<AppointmentId>,
 ) -> Result<Vec<Interval>, Fault> {
-    let rows = appointments::Entity::find()
+    let rows: Vec<(Uuid, Instant, Instant)> = appointments::Entity::find()
+        .select_only()
+        .columns([Column::AppointmentId, Column::StartsAt, Column::EndsAt])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::TypeId.eq(type_id.0))
         .filter(Column::State.is_in(CLAIMING.map(State::word)))
         .filter(Column::StartsAt.gte(range.start()))
         .filter(Column::StartsAt.lt(range.end()))
         .order_by_asc(Column::StartsAt)
+        .into_tuple()
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let others = rows.into_iter().filter(|row| Some(AppointmentId(row.appointment_id)) != except);
-    Ok(others.filter_map(|row| Interval::new(row.starts_at, row.ends_at)).collect())
+    let others = rows.into_iter().filter(|(id, ..)| Some(AppointmentId(*id)) != except);
+    Ok(others.filter_map(|(_, start, end)| Interval::new(start, end)).collect())
 }
 
 /// How many appointments of a type a customer has requested or booked and not yet begun. Exact while the
@@ -350,23 +393,21 @@ pub async fn of_customer(
 }
 
 async fn page(
-    at: &Snapshot,
-    mut query: Select<appointments::Entity>,
+    at: &impl Session,
+    query: Select<appointments::Entity>,
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
-    if let Some(after) = after {
-        // Implied by the other; it gives the index something to begin at.
-        query = query.filter(Column::StartsAt.gte(after.start)).filter(later(after));
-    }
-    let rows = query
-        .order_by_asc(Column::StartsAt)
-        .order_by_asc(Column::AppointmentId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(appointment).collect()
+    let of = |row: &QueryResult| {
+        let start = row.try_get("", Column::StartsAt.as_str())?;
+        let id = row.try_get("", Column::AppointmentId.as_str())?;
+        Ok(Cursor { start, id })
+    };
+    let query = query.order_by_asc(Column::StartsAt).order_by_asc(Column::AppointmentId);
+    // The first is implied by the other; it gives the index something to begin at.
+    let later =
+        |after: &Cursor| Condition::all().add(Column::StartsAt.gte(after.start)).add(later(*after));
+    readable::page(at, query, Place { after, later, of }, limit, appointment).await
 }
 
 /// After an appointment, by start and then by id.

@@ -19,6 +19,7 @@ use crate::{
     schedule::provider::Provider,
     storage::{
         Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers, notice,
+        readable,
     },
 };
 
@@ -94,12 +95,13 @@ pub struct Find {
     questions: Arc<[Question]>,
 }
 
+// What cannot be read claims, or closes, as well: as far as was asked, or for good. So does `infinity`.
 // Of those whose time is remembered, all that may have changed without a new version: a closure gives one
 // only to those who were there when it was made.
 const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, t.version AS type_version, t.stamp AS type_stamp, (
-            SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
-                || extract(epoch FROM ends_at)::bigint, ',')
+            SELECT string_agg(extract(epoch FROM greatest(starts_at, '1970-01-01+00'))::bigint || ','
+                || extract(epoch FROM least(ends_at, '2300-01-01+00'))::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
     FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::uuid[])
         WITH ORDINALITY AS q (provider_id, starts_at, ends_at, type_id, place)
@@ -110,7 +112,8 @@ const POSTGRES_VERSIONS: &str = "SELECT q.place, p.version, p.stamp, o.type_id I
 const SQLITE_VERSIONS: &str =
     "SELECT $5 AS place, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, t.version AS type_version, t.stamp AS type_stamp, (
-            SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
+            SELECT group_concat(coalesce(unixepoch(starts_at), 0) || ','
+                || coalesce(unixepoch(ends_at), 10413792000), ',')
             FROM closures WHERE ends_at > $2 AND starts_at < $3) AS closures
     FROM providers p
     LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $4
@@ -131,8 +134,8 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
         p.schedule_updated_at, o.type_id IS NOT NULL AS is_offered, o.schedule_id,
         t.version AS type_version, t.stamp AS type_stamp,
         c.claims, c.changes_at, (
-            SELECT string_agg(extract(epoch FROM starts_at)::bigint || ','
-                || extract(epoch FROM ends_at)::bigint, ',')
+            SELECT string_agg(extract(epoch FROM greatest(starts_at, '1970-01-01+00'))::bigint || ','
+                || extract(epoch FROM least(ends_at, '2300-01-01+00'))::bigint, ',')
             FROM closures WHERE ends_at > q.starts_at AND closures.starts_at < q.ends_at) AS closures
     FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[],
             $6::timestamptz[], $7::bigint[], $8::bigint[], $9::uuid[])
@@ -166,10 +169,11 @@ const SQLITE: &str = "WITH claimed AS (
         p.slot_minutes, p.longest_minutes, p.version, p.stamp, p.schedule_version, p.schedule_stamp,
         p.schedule_updated_at, o.type_id IS NOT NULL AS is_offered, o.schedule_id,
         t.version AS type_version, t.stamp AS type_stamp,
-        (SELECT group_concat(unixepoch(claim_starts_at) || ',' || unixepoch(claim_ends_at), ',')
-            FROM claimed) AS claims,
+        (SELECT group_concat(coalesce(unixepoch(claim_starts_at), unixepoch($3)) || ','
+            || coalesce(unixepoch(claim_ends_at), unixepoch($4)), ',') FROM claimed) AS claims,
         (SELECT min(expires_at) FROM claimed) AS changes_at, (
-            SELECT group_concat(unixepoch(starts_at) || ',' || unixepoch(ends_at), ',')
+            SELECT group_concat(coalesce(unixepoch(starts_at), 0) || ','
+                || coalesce(unixepoch(ends_at), 10413792000), ',')
             FROM closures WHERE ends_at > $3 AND starts_at < $4) AS closures
     FROM providers p
     LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $9
@@ -178,7 +182,6 @@ const SQLITE: &str = "WITH claimed AS (
 
 #[derive(FromQueryResult)]
 struct VersionRow {
-    place: i64,
     version: i64,
     stamp: i64,
     is_offered: bool,
@@ -190,7 +193,6 @@ struct VersionRow {
 
 #[derive(FromQueryResult)]
 struct Row {
-    place: i64,
     provider_id: Uuid,
     display_name: String,
     enabled: bool,
@@ -253,8 +255,9 @@ async fn still(
 ) -> Result<Vec<Option<Result<Found, Fault>>>, Fault> {
     let mut all = Vec::new();
     all.resize_with(known.len(), || None);
-    for row in rows::<VersionRow>(at, versions(at.engine(), &known)).await? {
-        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+    for (place, row) in rows::<VersionRow>(at, versions(at.engine(), &known)).await? {
+        // What cannot be read is read again, and told there.
+        let Ok(row) = row else { continue };
         if let Some((found, Remembrance { known, .. })) = all.get_mut(place).zip(known.get(place)) {
             let stored = Revision::new(row.version, Stamp(row.stamp));
             if known.provider.revision() != stored {
@@ -289,10 +292,12 @@ pub async fn read(
     };
     let questions: Vec<Wide> = questions.iter().map(wide).collect();
     let mut answers: Vec<Answer> = vec![Ok(None); questions.len()];
-    for row in rows::<Row>(at, times(at.engine(), &questions)).await? {
-        let place = usize::try_from(row.place - 1).unwrap_or(usize::MAX);
+    for (place, row) in rows::<Row>(at, times(at.engine(), &questions)).await? {
         if let Some((answer, asked)) = answers.get_mut(place).zip(questions.get(place)) {
-            *answer = asked.answer(row).map(Some);
+            let senseless = |fault: Fault| {
+                Fault::internal(format!("providers row {}: {fault}", asked.asked.provider.0))
+            };
+            *answer = row.map_err(senseless).and_then(|row| asked.answer(row)).map(Some);
             if let Ok(Some(found)) = answer {
                 remembered.keep_time(Arc::clone(&found.known));
             }
@@ -321,7 +326,7 @@ impl Wide {
 
     fn answer(&self, row: Row) -> Result<Found, Fault> {
         let id = ProviderId(row.provider_id);
-        let claims = told(row.claims.as_deref(), "claims", id)?;
+        let claims = apart(told(row.claims.as_deref(), "claims", id)?);
         let closures = told(row.closures.as_deref(), "closures", id)?;
         let provider = match (row.weekly_hours.zip(row.plan), &self.known) {
             (None, Some(known)) => Provider {
@@ -427,14 +432,17 @@ fn statements<T>(
     }
 }
 
+/// What the statements say, each with the place of its question. One that cannot be read is that one's fault.
 async fn rows<T: FromQueryResult>(
     at: &Snapshot,
     statements: Vec<Statement>,
-) -> Result<Vec<T>, Fault> {
+) -> Result<Vec<(usize, Result<T, Fault>)>, Fault> {
     let mut all = Vec::new();
     for statement in statements {
         for row in at.query_all(statement).await.map_err(|e| engine::fault(&e))? {
-            all.push(T::from_query_result(&row, "").map_err(|e| engine::fault(&e))?);
+            let place: i64 = row.try_get("", "place").map_err(|e| engine::fault(&e))?;
+            let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
+            all.push((place, readable::decoded(&row)));
         }
     }
     Ok(all)
@@ -466,4 +474,19 @@ pub fn intervals(text: Option<&str>) -> Option<Vec<Interval>> {
     }
     all.sort_unstable();
     Some(all)
+}
+
+/// Joins what overlaps, of a sorted list: only what could not be read does.
+fn apart(sorted: Vec<Interval>) -> Vec<Interval> {
+    let mut all: Vec<Interval> = Vec::with_capacity(sorted.len());
+    for next in sorted {
+        match all.last_mut().filter(|last| next.start() < last.end()) {
+            Some(last) => {
+                let end = last.end().max(next.end());
+                *last = Interval::new(last.start(), end).unwrap_or(next);
+            }
+            None => all.push(next),
+        }
+    }
+    all
 }

@@ -1,8 +1,10 @@
 //! Closures as rows. Each change of them is a version of every provider's schedules.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, EntityTrait,
-    QueryFilter, QueryOrder, QuerySelect, Statement, Value, sea_query::ArrayType,
+    IdenStatic as _, QueryFilter, QueryOrder, QueryResult, Statement, Value, sea_query::ArrayType,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -16,19 +18,37 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::commands::Closure,
-    storage::{Engine, Session, Tx, engine, entity::closures},
+    storage::{
+        Engine, Session, Tx, engine,
+        entity::closures,
+        readable::{self, Place},
+    },
 };
 
 /// The stretches of time that overlap the range and in which the practice is closed, by start.
 pub async fn closures(at: &impl Session, range: Interval) -> Result<Vec<Interval>, Fault> {
-    let rows = closures::Entity::find()
+    let query = closures::Entity::find()
         .filter(closures::Column::EndsAt.gt(range.start()))
         .filter(closures::Column::StartsAt.lt(range.end()))
-        .order_by_asc(closures::Column::StartsAt)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(|row| closure(row).map(|closure| closure.interval)).collect()
+        .order_by_asc(closures::Column::StartsAt);
+    let rows = readable::rows(at, query).await?;
+    let closed = |row: &QueryResult| match readable::one::<closures::Entity, _>(row, closure) {
+        Some(closure) => closure.interval,
+        // What cannot be read closes as well, as far as was asked where it is not known how far.
+        None => unreadable(row, range),
+    };
+    Ok(rows.iter().map(closed).collect())
+}
+
+/// The part of a range in which a closure that cannot be read may be meant.
+fn unreadable(row: &QueryResult, range: Interval) -> Interval {
+    let at = |column: closures::Column| {
+        catch_unwind(AssertUnwindSafe(|| row.try_get::<Instant>("", column.as_str()).ok()))
+            .unwrap_or_default()
+    };
+    let start = at(closures::Column::StartsAt).unwrap_or(range.start());
+    let end = at(closures::Column::EndsAt).unwrap_or(range.end());
+    Interval::new(start, end).unwrap_or(range)
 }
 
 /// Where a page of closures ended: the keys of the last one.
@@ -48,24 +68,22 @@ pub async fn list(
     limit: u64,
 ) -> Result<Vec<Closure>, Fault> {
     use closures::Column;
-    let mut query = closures::Entity::find().filter(Column::EndsAt.gt(now));
-    if let Some(after) = after {
-        query = query.filter(
-            Condition::any().add(Column::StartsAt.gt(after.start)).add(
-                Condition::all()
-                    .add(Column::StartsAt.eq(after.start))
-                    .add(Column::ClosureId.gt(after.id)),
-            ),
-        );
-    }
-    let rows = query
+    let query = closures::Entity::find()
+        .filter(Column::EndsAt.gt(now))
         .order_by_asc(Column::StartsAt)
-        .order_by_asc(Column::ClosureId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(closure).collect()
+        .order_by_asc(Column::ClosureId);
+    let later = |after: &Cursor| {
+        Condition::any().add(Column::StartsAt.gt(after.start)).add(
+            Condition::all()
+                .add(Column::StartsAt.eq(after.start))
+                .add(Column::ClosureId.gt(after.id)),
+        )
+    };
+    let of = |row: &QueryResult| {
+        let start = row.try_get("", Column::StartsAt.as_str())?;
+        Ok(Cursor { start, id: row.try_get("", Column::ClosureId.as_str())? })
+    };
+    readable::page(at, query, Place { after, later, of }, limit, closure).await
 }
 
 /// Finds a closure.

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::LockType,
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -26,6 +25,7 @@ use crate::{
     storage::{
         Engine, Session, Tx, engine,
         entity::{offerings as rows, providers},
+        readable,
     },
 };
 
@@ -33,6 +33,23 @@ use crate::{
 pub async fn find(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
     let row = providers::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
+}
+
+/// The same, and nothing where the row cannot be read, which is told in the log.
+pub async fn find_readable(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
+    let found = readable::all(at, providers::Entity::find_by_id(id.0), provider).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The version of a provider, which is locked until the transaction ends: for what is no matter of its
+/// schedule, and must go on also where that cannot be read.
+pub async fn lock_version(tx: &Tx, id: ProviderId) -> Result<Option<i64>, Fault> {
+    let mut query =
+        providers::Entity::find_by_id(id.0).select_only().column(providers::Column::Version);
+    if tx.engine() == Engine::Postgres {
+        query = query.lock(LockType::NoKeyUpdate);
+    }
+    query.into_tuple().one(tx.db()).await.map_err(|e| engine::fault(&e))
 }
 
 /// Finds a provider and locks it until the transaction ends. Every change of a provider's time begins
@@ -53,21 +70,9 @@ pub async fn list(
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Provider>, Fault> {
-    let mut query = providers::Entity::find().filter(providers::Column::Enabled.eq(true));
-    if let Some(after) = after {
-        query = query.filter(providers::Column::ProviderId.gt(after));
-    }
-    let rows = query
-        .order_by_asc(providers::Column::ProviderId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    // A row that makes no sense is a defect to log, and no reason to show nobody.
-    let readable = rows.into_iter().filter_map(|row| {
-        provider(row).inspect_err(|fault| tracing::error!(%fault, "left out of the list")).ok()
-    });
-    Ok(readable.collect())
+    let query = providers::Entity::find().filter(providers::Column::Enabled.eq(true));
+    let id = providers::Column::ProviderId;
+    readable::page_by_id(at, query, id, (after, limit), provider).await
 }
 
 /// Whether an appointment type is offered by this named schedule.

@@ -1,8 +1,8 @@
 //! Offerings as rows.
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, sea_query::ExprTrait,
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, IdenStatic as _, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, QueryTrait, sea_query::ExprTrait,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use crate::{
     storage::{
         Session, Tx, engine,
         entity::{appointment_types, offerings, providers},
+        readable::{self, Place},
     },
 };
 
@@ -90,28 +91,27 @@ pub async fn list(
         }
         query = query.filter(visible);
     }
-    if let Some(Cursor { at, provider, type_id }) = after {
+    let later = |Cursor { at, provider, type_id }: &Cursor| {
         let later =
-            Condition::all().add(Column::ProviderId.eq(provider)).add(Column::TypeId.gt(type_id));
-        let later = Condition::any().add(Column::ProviderId.gt(provider)).add(later);
-        let later = Condition::all().add(Column::CreatedAt.eq(at)).add(later);
-        query = query.filter(Condition::any().add(Column::CreatedAt.gt(at)).add(later));
-    }
-    let rows = query
+            Condition::all().add(Column::ProviderId.eq(*provider)).add(Column::TypeId.gt(*type_id));
+        let later = Condition::any().add(Column::ProviderId.gt(*provider)).add(later);
+        let later = Condition::all().add(Column::CreatedAt.eq(*at)).add(later);
+        Condition::any().add(Column::CreatedAt.gt(*at)).add(later)
+    };
+    let of = |row: &QueryResult| {
+        let id = |column: Column| row.try_get("", column.as_str());
+        let at = row.try_get("", Column::CreatedAt.as_str())?;
+        Ok(Cursor { at, provider: id(Column::ProviderId)?, type_id: id(Column::TypeId)? })
+    };
+    let query = query
         .order_by_asc(Column::CreatedAt)
         .order_by_asc(Column::ProviderId)
-        .order_by_asc(Column::TypeId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let began = row.created_at;
-            (offering(row), began)
-        })
-        .collect())
+        .order_by_asc(Column::TypeId);
+    let began = |row: offerings::Model| {
+        let began = row.created_at;
+        Ok((offering(row), began))
+    };
+    readable::page(at, query, Place { after, later, of }, limit, began).await
 }
 
 /// Adds an offering.

@@ -49,6 +49,7 @@ mod tampering;
 mod time_off;
 mod twins;
 mod typed;
+mod unreadable;
 mod upkeep;
 mod writes;
 mod zone_rules;

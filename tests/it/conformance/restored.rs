@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use daybook::grpc::proto::{
     auth::{
-        ChangePasswordRequest, GetMeRequest, LogInRequest, RefreshTokensRequest,
+        ChangePasswordRequest, GetMeRequest, LogInRequest, LogOutRequest, RefreshTokensRequest,
         RevokeAllSessionsRequest, Role, SetUserRoleRequest, UpdateMeRequest,
         UpdateServiceAccountRequest, User,
     },
@@ -40,6 +40,7 @@ behaviours!(
     a_token_of_a_lost_history_ends_with_the_next_change,
     a_session_that_went_on_in_a_lost_history_ends,
     an_api_key_of_a_lost_history_is_refused,
+    a_session_whose_end_was_lost_lives_again,
 );
 
 const MONDAY: (i32, i32, i32) = (2026, 11, 23);
@@ -363,4 +364,24 @@ async fn an_api_key_of_a_lost_history_is_refused(world: World) {
         until("the lost key is refused", async || !calls(server, &lost).await).await;
         assert!(calls(server, &kept).await);
     }
+}
+
+/// Nobody can know of it: `docs/restore.md` says so.
+async fn a_session_whose_end_was_lost_lives_again(world: World) {
+    let customer = world.customer().await;
+    let log_in = LogInRequest {
+        email: customer.user.email.clone(),
+        password: PASSWORD.to_owned(),
+        ..Default::default()
+    };
+    let mine = world.auth().log_in(log_in).await.unwrap().into_inner();
+    let dump = Dump::of(&world).await;
+    world.auth().log_out(with_token(LogOutRequest {}, &mine.access_token)).await.unwrap();
+    dump.restore(&world).await;
+    // The process that knew refuses its tokens; one that starts afterwards does not.
+    assert!(!who_am_i(&world, &mine.access_token).await);
+    let other = world.beside().await;
+    assert!(who_am_i(&other, &mine.access_token).await);
+    let request = RefreshTokensRequest { refresh_token: mine.refresh_token };
+    other.auth().refresh_tokens(request).await.unwrap();
 }

@@ -24,6 +24,7 @@ use crate::{
         people::{PASSWORD, Person, sign_up},
         process::{until, within},
         proxy::Proxy,
+        restore::Dump,
         tls::Authority,
     },
 };
@@ -35,6 +36,7 @@ behaviours!(
     an_answer_that_comes_too_late_is_about_no_other_letter,
     while_the_server_is_away_nothing_is_lost,
     a_server_that_refuses_later_is_tried_again_and_one_that_refuses_for_good_is_not,
+    a_letter_that_waits_in_what_is_restored_is_sent_again,
     a_stop_waits_for_what_is_under_way,
     a_stop_does_not_wait_for_ever,
     two_servers_send_a_letter_once,
@@ -238,6 +240,21 @@ async fn with_a_letter_under_way(
     let taken = "SELECT count(*) FROM letters WHERE attempts = 1";
     until(30, "the letter is taken", async || world.count(taken).await == 1).await;
     (sending, mail, link)
+}
+
+async fn a_letter_that_waits_in_what_is_restored_is_sent_again(world: World) {
+    let customer = world.customer().await;
+    let (world, mail) = world.mailing(&[]).await;
+    mail.answer(INTERNAL_ERROR);
+    forgotten(&world, &customer.user.email).await.unwrap();
+    tried(&world).await;
+    let dump = Dump::of(&world).await;
+    mail.answer(OK);
+    later(&world).await;
+    dump.restore(&world).await;
+    later(&world).await;
+    let ids: Vec<_> = mail.all().into_iter().map(|letter| letter.message_id).collect();
+    assert!(ids.len() == 2 && ids[0] == ids[1], "{ids:?}");
 }
 
 async fn a_stop_waits_for_what_is_under_way(world: World) {
