@@ -10,7 +10,7 @@ use crate::{
     crashes::Mortal,
     support::{
         Engine, World, books,
-        process::{Process, session},
+        process::{Process, session, until},
     },
 };
 
@@ -49,6 +49,9 @@ async fn commits_that_hang_end_readiness_of_all_processes() {
     db.execute_unprepared("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await.unwrap();
     db.execute_unprepared("SELECT pg_reload_conf()").await.unwrap();
 
+    // PostgreSQL takes a setting over when it has time for that.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    until(60, "a commit that hangs", async || books::number(&db, waiting).await > 0).await;
     let fell = readiness(&process, NotServing).await;
     readiness(&twin, NotServing).await;
     println!("NOT_SERVING after {fell:?}");
@@ -61,7 +64,6 @@ async fn commits_that_hang_end_readiness_of_all_processes() {
         assert_eq!(bookings.book(&process).await.unwrap_err(), "DATABASE_UNAVAILABLE");
     }
     // The probe of each process, and what else they do for themselves.
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let hanging = books::number(&db, waiting).await;
     assert!((1..=6).contains(&hanging), "{hanging} commits wait");
 

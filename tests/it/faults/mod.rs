@@ -5,6 +5,7 @@ mod disk;
 mod files;
 mod health;
 mod random;
+mod units;
 
 use std::collections::BTreeSet;
 
@@ -69,6 +70,16 @@ impl Bookings {
                 }
                 Err(reason)
             }
+        }
+    }
+
+    /// Books until one is acknowledged.
+    async fn book_at_last(&mut self, process: &Process) {
+        let began = tokio::time::Instant::now();
+        while self.book(process).await.is_err() {
+            let waited = began.elapsed();
+            assert!(waited < std::time::Duration::from_secs(15), "{}", process.log());
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
 

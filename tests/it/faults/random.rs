@@ -106,7 +106,8 @@ impl Load {
         let what = format!("{count} more bookings");
         let done = async || self.booked.load(Ordering::SeqCst) >= enough;
         if tokio::time::timeout(Duration::from_secs(40), until(60, &what, done)).await.is_err() {
-            panic!("no bookings any more: {}", process.log());
+            let log = process.log();
+            panic!("no bookings any more: …{}", &log[log.len().saturating_sub(5000)..]);
         }
     }
 
@@ -207,8 +208,12 @@ async fn random_faults_of_the_disk_lose_nothing() {
                     let limit = Rlimit { current, maximum: None };
                     prlimit(Some(process.pid()), Resource::Fsize, limit).unwrap();
                 };
+                let unknown = load.unknown.lock().unwrap().len();
                 set(Some(limit));
-                load.more(random(5), &process).await;
+                // The limit is met when a commit fails; or readiness falls first.
+                let met = async || load.unknown.lock().unwrap().len() > unknown;
+                let _ =
+                    tokio::time::timeout(Duration::from_secs(1), until(9, "it is met", met)).await;
                 set(None);
                 "the size of files"
             }
