@@ -249,7 +249,7 @@ impl Offering {
         };
         // Who changed in the meantime may be in another state than was asked for.
         let Some(found) = found.filter(|found| self.wants(found)) else { return Ok(None) };
-        let offered = Offered::of(found, self.range)?;
+        let offered = Offered::of(found, &self.zones, self.range)?;
         Ok(Some(Offered { time: Time { counted, ..offered.time }, booked, ..offered }))
     }
 

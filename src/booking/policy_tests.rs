@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     kernel::{
         id::{AppointmentId, ProviderId, UserId},
+        stamp::Stamp,
         zone::{Zone, ZoneData},
     },
     schedule::{
@@ -77,6 +78,7 @@ fn appointment(state: State) -> Appointment {
         local_start: String::new(),
         cancel_reason: String::new(),
         version: 1,
+        stamp: Stamp::default(),
         created_at: start,
         updated_at: start,
         type_id: None,
