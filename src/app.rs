@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     greeting,
     grpc::{
+        descriptors,
         health::Health,
         healthcheck,
         server::{self, Door, ServeError, Services},
@@ -179,6 +180,7 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data = ZONE_DATA, "starting");
     let key = master_key(&config)?;
     let tls = Tls::read(&config)?;
+    descriptors::raise(&config);
     let (listener, address) = listen(config.server.listen).await?;
     let (health_listener, health_address) = match config.server.health_listen {
         Some(address) => listen(address).await.map(|(at, address)| (Some(at), Some(address)))?,

@@ -44,6 +44,8 @@ pub mod config;
 
 pub mod telemetry;
 
+pub mod forgetting;
+
 mod greeting;
 
 mod signals;

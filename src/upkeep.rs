@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
-        emails, guessing, second_factor, service::Accounts, services::service::ServiceAccounts,
-        sessions, signing::service::SigningKeys,
+        service::Accounts, services::service::ServiceAccounts, signing::service::SigningKeys,
     },
     app::{Error, operator_text},
+    forgetting::forget_all,
     grpc::health::{self, Health},
     kernel::fault::{Fault, Reason},
-    mail::{self, service::Mail},
-    storage::{self, Deadline, Store, UnitOfWork},
+    mail::service::Mail,
+    storage::{self, Deadline, Store, forget::Backlog},
 };
 
 /// How often to try again while the database cannot be reached at the start.
@@ -37,8 +37,10 @@ const STALE: Duration = Duration::from_millis(3500);
 const MAIL_ROUNDS: usize = 4;
 /// How often to look for erasures that are not ended.
 const LOOK_FOR_ERASURES: Duration = Duration::from_secs(2);
-/// How often old requests and sessions are forgotten.
+/// How often old requests and sessions are forgotten,
 const FORGET: Duration = Duration::from_hours(1);
+/// and how soon after the start: a process may not live for an hour.
+const FORGET_FIRST: Duration = Duration::from_mins(5);
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,7 @@ pub(crate) async fn follow(
             follow_readiness(&store, &accounts, &health, migrate, &established),
             follow_tokens(&accounts),
             rotate_keys(&accounts.signing),
-            forget_old(&store, &accounts),
+            forget_old(&store, &accounts, &stop),
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
             carry_erasures_through(&accounts),
@@ -148,24 +150,18 @@ async fn rotate_keys(signing: &SigningKeys) -> Result<(), Error> {
     }
 }
 
-/// Once an hour. A failure costs nothing but disk space until the next time.
-async fn forget_old(store: &Store, accounts: &Accounts) -> Result<(), Error> {
+/// Once an hour, batch by batch. A failure costs nothing but disk space until the next time.
+async fn forget_old(
+    store: &Store,
+    accounts: &Accounts,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let backlog = Backlog::default();
+    let mut pause = FORGET_FIRST;
     loop {
-        tokio::time::sleep(FORGET).await;
-        let now = accounts.ambient.now();
-        forget(store, "requests", storage::request::Forget { now }).await;
-        forget(store, "sessions", sessions::store::Forget { now }).await;
-        forget(store, "letters", mail::store::Forget { now }).await;
-        forget(store, "codes", emails::store::Forget { now }).await;
-        forget(store, "enrolments", second_factor::store::Forget { now }).await;
-        forget(store, "attempts", guessing::store::Forget { now }).await;
-    }
-}
-
-async fn forget(store: &Store, what: &str, unit: impl UnitOfWork<Output = u64>) {
-    match store.run(Deadline::after(BACKGROUND), unit).await {
-        Ok(forgotten) => tracing::info!(what, forgotten, "forgot what is old"),
-        Err(fault) => tracing::warn!(what, %fault, "forgetting what is old"),
+        tokio::time::sleep(pause).await;
+        forget_all(store, accounts.ambient.now(), &backlog, stop).await;
+        pause = FORGET;
     }
 }
 

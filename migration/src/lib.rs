@@ -24,6 +24,7 @@ mod m0012_service_accounts;
 mod m0013_erasures;
 mod m0014_recovery_keys;
 mod m0015_audit_calls;
+mod m0019_forgetting;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_erasures::Migration),
             Box::new(m0014_recovery_keys::Migration),
             Box::new(m0015_audit_calls::Migration),
+            Box::new(m0019_forgetting::Migration),
         ]
     }
 }

@@ -4,17 +4,25 @@
 //! for log-ins waits for the hashing threads, there are places for bookings left. Nobody waits for a place;
 //! who finds none is told at once when to come back.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::Ipv6Addr, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::policy::Class;
+use super::{
+    address::ClientAddress,
+    policy::Class,
+    shares::{Share, Shares},
+};
 use crate::{config::ServerConfig, kernel::fault::Fault};
 
 /// Calls are short: there is likely to be a place a moment later.
 const SOON: Duration = Duration::from_millis(100);
 /// Log-ins queue for the hashing threads, and streams last.
 const LATER: Duration = Duration::from_secs(1);
+/// How many may listen to health at the same time,
+const WATCHES: usize = 4096;
+/// and how many of one address.
+const WATCHES_OF_ONE: usize = 1024;
 
 /// The places there are.
 #[derive(Debug, Clone)]
@@ -24,13 +32,15 @@ pub(super) struct Budgets {
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    watches: Shares,
 }
 
 /// A call's places, given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    _of_class: OwnedSemaphorePermit,
+    _of_class: Option<OwnedSemaphorePermit>,
     _in_all: Option<OwnedSemaphorePermit>,
+    _watch: Option<Share>,
 }
 
 impl Budgets {
@@ -42,6 +52,7 @@ impl Budgets {
             writes: places(server.max_writes_in_flight),
             reads: places(server.max_reads_in_flight),
             streams: places(server.max_streams),
+            watches: Shares::new(WATCHES, WATCHES_OF_ONE),
         }
     }
 
@@ -61,6 +72,15 @@ impl Budgets {
         };
         let of_class = take(budget, delay)?;
         let in_all = if class == Class::Stream { None } else { Some(take(&self.in_all, SOON)?) };
-        Ok(Some(Place { _of_class: of_class, _in_all: in_all }))
+        Ok(Some(Place { _of_class: Some(of_class), _in_all: in_all, _watch: None }))
+    }
+
+    /// Takes a place among those who listen to health. They have nothing else in common with others, and
+    /// cost nothing but memory.
+    pub(super) fn watch(&self, address: Option<&ClientAddress>) -> Result<Place, Fault> {
+        // A socket without an address is gone before it reads the answer.
+        let address = address.map_or(Ipv6Addr::UNSPECIFIED.into(), |address| address.0);
+        let watch = self.watches.take(address).ok_or_else(|| Fault::overloaded(LATER))?;
+        Ok(Place { _of_class: None, _in_all: None, _watch: Some(watch) })
     }
 }

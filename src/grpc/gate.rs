@@ -124,11 +124,14 @@ impl Gate {
         let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
-        // The questions of a stream come while it is answered. Probes need no place and hold none.
-        if !is_stream && class != Class::Probe {
-            self.receiver.receive(request, deadline.0.min(began + IN_TIME)).await?;
+        // The questions of a stream come while it is answered.
+        if class != Class::Stream {
+            self.receiver.receive(request, class, deadline.0.min(began + IN_TIME)).await?;
         }
-        let place = self.budgets.enter(class)?;
+        let place = match (class, is_stream) {
+            (Class::Probe, true) => Some(self.budgets.watch(request.extensions().get())?),
+            _ => self.budgets.enter(class)?,
+        };
         let leaving = request.extensions().get::<Leaving>().map(|leaving| leaving.0.clone());
         request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);

@@ -37,8 +37,10 @@ use crate::config::ServerConfig;
 /// The length of the HTTP/2 preface (RFC 9113, 3.4). No HTTP/1.1 request is shorter.
 const PREFACE: usize = 24;
 const KEEPALIVE: Duration = Duration::from_mins(1);
-/// How long to wait when the process has no more file descriptors.
+/// How long to wait when the process has no more file descriptors,
 const OUT_OF_FILES: Duration = Duration::from_millis(50);
+/// and until a connection that is to end for it has ended.
+const SHED: Duration = Duration::from_millis(1);
 /// In which a frame and a block of headers of HTTP/2 must be there whole, and the headers of HTTP/1.1.
 pub(super) const HEADERS_IN_TIME: Duration = Duration::from_secs(10);
 /// How long the other side may take nothing of what is written before it counts as gone.
@@ -46,7 +48,7 @@ const WRITES_IN_TIME: Duration = Duration::from_secs(30);
 /// Places for health probes, for connections that find no other.
 const FOR_PROBES: usize = 64;
 /// In which those must send their first bytes.
-const PROBES_IN_TIME: Duration = Duration::from_secs(1);
+const PROBES_IN_TIME: Duration = Duration::from_secs(2);
 
 /// What connections are held to.
 #[derive(Debug)]
@@ -106,15 +108,20 @@ pub(super) async fn accept(
 ) {
     let (connections, stopping) = (TaskTracker::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
+    let mut told = None;
     loop {
         let (stream, peer) = tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
+                    if told.is_none_or(|told: Moment| told.elapsed() > KEEPALIVE) {
+                        tracing::warn!(%error, "accepting a connection");
+                        told = Some(Moment::now());
+                    }
+                    // The most frequent cause is that there are no more file descriptors.
                     let has_shed = limits.open.shed();
-                    tracing::warn!(%error, has_shed, "accepting a connection");
-                    tokio::time::sleep(OUT_OF_FILES).await;
+                    tokio::time::sleep(if has_shed { SHED } else { OUT_OF_FILES }).await;
                     continue;
                 }
             },

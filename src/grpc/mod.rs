@@ -16,6 +16,7 @@ mod caller;
 mod catalogue;
 mod catalogue_wire;
 mod convert;
+pub(crate) mod descriptors;
 mod email;
 mod frames;
 mod gate;

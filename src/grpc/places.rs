@@ -48,9 +48,15 @@ struct Open {
     last: u64,
     seated: HashMap<u64, Arc<Seat>>,
     /// How many of them an address has; nobody is here without one.
-    held: HashMap<IpAddr, usize>,
+    held: HashMap<IpAddr, Held>,
     /// Those that gave their place away and have not ended yet, the oldest first.
     leaving: VecDeque<Arc<Seat>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    count: usize,
+    is_trusted: bool,
 }
 
 /// What is known of one connection.
@@ -96,7 +102,7 @@ impl Places {
         let is_trusted = self.trusts(address);
         let address = network(address);
         let mut open = self.0.lock();
-        let mine = open.held(address);
+        let mine = open.count(address);
         if mine >= self.0.of_one {
             return None;
         }
@@ -117,7 +123,9 @@ impl Places {
             cut: CancellationToken::new(),
         });
         open.seated.insert(seat.id, Arc::clone(&seat));
-        *open.held.entry(address).or_default() += 1;
+        let held = open.held.entry(address).or_default();
+        held.count += 1;
+        held.is_trusted = is_trusted;
         Some(Place { places: self.clone(), seat })
     }
 
@@ -161,45 +169,64 @@ struct Newcomer {
     is_trusted: bool,
 }
 
-impl Open {
-    fn held(&self, address: IpAddr) -> usize {
-        self.held.get(&address).copied().unwrap_or_default()
-    }
+/// The oldest connections of those that were seen.
+#[derive(Debug, Default)]
+struct Oldest<'a> {
+    idle: Option<&'a Arc<Seat>>,
+    any: Option<&'a Arc<Seat>>,
+}
 
-    fn oldest(&self, which: impl Fn(&Seat) -> bool) -> Option<Arc<Seat>> {
-        let seats = self.seated.values().filter(|seat| which(seat));
-        seats.min_by_key(|seat| seat.since.load(Ordering::Acquire)).cloned()
+impl<'a> Oldest<'a> {
+    fn see(&mut self, seat: &'a Arc<Seat>) {
+        let since = |seat: &Arc<Seat>| seat.since.load(Ordering::Acquire);
+        let is_older = |than: Option<&Arc<Seat>>| than.is_none_or(|than| since(seat) < since(than));
+        if is_older(self.any) {
+            self.any = Some(seat);
+        }
+        if is_older(self.idle) && seat.is_idle() {
+            self.idle = Some(seat);
+        }
+    }
+}
+
+impl Open {
+    fn count(&self, address: IpAddr) -> usize {
+        self.held.get(&address).map_or(0, |held| held.count)
     }
 
     fn who_gives_way(&self, shared: &Shared, newcomer: Newcomer) -> Option<Arc<Seat>> {
-        let any = || shared.is_fleeting.then(|| self.oldest(|_| true)).flatten();
         let quarter = (shared.in_all / PART).max(1);
         let Newcomer { address, mine, is_trusted } = newcomer;
         if mine >= quarter && !is_trusted {
-            let own = |seat: &Seat| seat.address == address;
-            let idle = self.oldest(|seat| own(seat) && seat.is_idle());
-            return idle.or_else(|| shared.is_fleeting.then(|| self.oldest(own)).flatten());
+            let own = self.seated.values().filter(|seat| seat.address == address);
+            let mut oldest = Oldest::default();
+            own.for_each(|seat| oldest.see(seat));
+            return oldest.idle.or(oldest.any.filter(|_| shared.is_fleeting)).cloned();
         }
-        let addresses = self.held.len() + usize::from(self.held(address) == 0);
+        let addresses = self.held.len() + usize::from(!self.held.contains_key(&address));
         let share = (shared.in_all / addresses.max(1)).max(1);
-        let has_more = |seat: &Seat, than: usize| self.held(seat.address) > than;
-        let most = self.most();
-        // Of all that have more than a quarter, whoever has most.
-        let of_most = |seat: &Seat| !seat.is_trusted && self.held(seat.address) == most;
-        let over = |seat: &Seat| most > quarter && of_most(seat);
-        self.oldest(|seat| over(seat) && seat.is_idle())
-            .or_else(|| self.oldest(over))
-            .or_else(|| self.oldest(|seat| seat.is_idle() && has_more(seat, share)))
-            .or_else(|| (mine < share).then(|| self.oldest(Seat::is_idle)).flatten())
+        let most = self.held.values().filter(|held| !held.is_trusted);
+        let most = most.map(|held| held.count).max().unwrap_or_default();
+        let (mut of_most, mut of_many, mut of_all) =
+            (Oldest::default(), Oldest::default(), Oldest::default());
+        for seat in self.seated.values() {
+            let held = self.held.get(&seat.address).map_or(0, |held| held.count);
+            of_all.see(seat);
+            if held > share {
+                of_many.see(seat);
+            }
+            if held == most && !seat.is_trusted {
+                of_most.see(seat);
+            }
+        }
+        let greedy = of_most.idle.or(of_most.any).filter(|_| most > quarter);
+        greedy
+            .or(of_many.idle)
+            .or(of_all.idle.filter(|_| mine < share))
             // One more than the newcomer's would have then, or the two would take turns for ever.
-            .or_else(|| (most >= mine + 2).then(|| self.oldest(of_most)).flatten())
-            .or_else(any)
-    }
-
-    /// How many places that address has which has most, proxies aside.
-    fn most(&self) -> usize {
-        let counts = self.seated.values().filter(|seat| !seat.is_trusted);
-        counts.map(|seat| self.held(seat.address)).max().unwrap_or_default()
+            .or(of_most.any.filter(|_| most >= mine + 2))
+            .or(of_all.any.filter(|_| shared.is_fleeting))
+            .cloned()
     }
 
     /// Takes a connection's place away and asks it to end. Of those that take too long about it the oldest
@@ -221,9 +248,9 @@ impl Open {
             self.leaving.retain(|leaving| leaving.id != seat.id);
             return;
         }
-        let Some(left) = self.held.get_mut(&seat.address) else { return };
-        *left = left.saturating_sub(1);
-        if *left == 0 {
+        let Some(held) = self.held.get_mut(&seat.address) else { return };
+        held.count = held.count.saturating_sub(1);
+        if held.count == 0 {
             self.held.remove(&seat.address);
         }
     }

@@ -18,7 +18,7 @@ use http_body::{Body as HttpBody, Frame};
 use tokio::time::{Instant as Moment, timeout_at};
 use tonic::Status;
 
-use super::{address::ClientAddress, shares::Shares};
+use super::{address::ClientAddress, policy::Class, shares::Shares};
 use crate::{
     config::ServerConfig,
     kernel::fault::{Fault, Reason},
@@ -44,26 +44,35 @@ const HEAD: usize = 5;
 pub(super) struct Receiver {
     longest: usize,
     places: Shares,
+    /// Those of probes, which nothing else takes.
+    for_probes: Shares,
 }
 
 impl Receiver {
     pub(super) fn new(server: &ServerConfig) -> Self {
         let in_all = server.max_in_flight.max(FEWEST);
         let places = Shares::new(in_all, (in_all / PART).max(FEWEST));
-        Self { longest: server.max_message_bytes, places }
+        let for_probes = Shares::new(in_all, FEWEST);
+        Self { longest: server.max_message_bytes, places, for_probes }
     }
 
     /// Takes in the body and puts it back whole. Refuses where too many are awaited already, and when it has
     /// not come by `until`.
     ///
     /// What is too long, or broken off, is told by the body that is put back: who is calling comes first.
-    pub(super) async fn receive(&self, request: &mut Request, until: Moment) -> Result<(), Fault> {
+    pub(super) async fn receive(
+        &self,
+        request: &mut Request,
+        class: Class,
+        until: Moment,
+    ) -> Result<(), Fault> {
         let mut arriving = Arriving::new(mem::take(request.body_mut()), self.longest);
         if !arriving.is_here(until).await {
             // A socket without an address is gone before it reads the answer.
             let address = request.extensions().get::<ClientAddress>();
             let address = address.map_or(Ipv6Addr::UNSPECIFIED.into(), |address| address.0);
-            let place = self.places.take(address).ok_or_else(|| Fault::overloaded(LATER))?;
+            let places = if class == Class::Probe { &self.for_probes } else { &self.places };
+            let place = places.take(address).ok_or_else(|| Fault::overloaded(LATER))?;
             let late = timeout_at(until, std::future::poll_fn(|cx| arriving.poll(cx))).await;
             drop(place);
             late.map_err(|_| {
@@ -97,7 +106,7 @@ impl Arriving {
     /// Whether it is there without waiting.
     async fn is_here(&mut self, until: Moment) -> bool {
         for look in 0..LOOKS {
-            // A call whose time is up gives no turn away: the transport would answer in its words.
+            // A call whose time is up gives no turn away: it is told so at once.
             if look > 0 && Moment::now() < until {
                 tokio::task::yield_now().await;
             }
@@ -220,13 +229,14 @@ mod tests {
     }
 
     fn receiver(in_all: usize, of_one: usize) -> Receiver {
-        Receiver { longest: LONGEST, places: Shares::new(in_all, of_one) }
+        let places = || Shares::new(in_all, of_one);
+        Receiver { longest: LONGEST, places: places(), for_probes: places() }
     }
 
     /// What a handler gets to read of a body for which there is no place to wait: all data, and the rest.
     async fn received(frames: Vec<End>, is_withheld: bool) -> Result<(Vec<u8>, Vec<End>), Fault> {
         let mut request = Request::new(body(frames, is_withheld));
-        receiver(0, 0).receive(&mut request, Moment::now()).await?;
+        receiver(0, 0).receive(&mut request, Class::Read, Moment::now()).await?;
         let (mut bytes, mut rest, mut body) = (Vec::new(), Vec::new(), request.into_body());
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
@@ -275,7 +285,7 @@ mod tests {
     async fn a_body_of_one_frame_is_not_copied() {
         let frame = Bytes::from(message(3));
         let mut request = Request::new(body(vec![Ok(Frame::data(frame.clone()))], false));
-        receiver(0, 0).receive(&mut request, Moment::now()).await.unwrap();
+        receiver(0, 0).receive(&mut request, Class::Read, Moment::now()).await.unwrap();
         let data = request.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!((data.as_ptr(), data.len()), (frame.as_ptr(), frame.len()));
     }
@@ -303,7 +313,7 @@ mod tests {
             let mut request = Request::new(body(vec![data(&[0])], true));
             let address = ClientAddress(address.parse().unwrap());
             request.extensions_mut().insert(address);
-            receiver.receive(&mut request, until).await.unwrap_err().reason()
+            receiver.receive(&mut request, Class::Read, until).await.unwrap_err().reason()
         };
         let full = async {
             tokio::task::yield_now().await;

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, ExprTrait as _, LockBehavior, LockType},
 };
 use uuid::Uuid;
@@ -11,8 +11,9 @@ use super::{Letter, Recipient, Taken};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Session, Tx, UnitOfWork, engine,
+        Engine, Session, Tx, engine,
         entity::letters::{ActiveModel, Column, Entity},
+        forget,
     },
 };
 
@@ -83,21 +84,16 @@ pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
 }
+/// Letters whose time is over: where no mail is sent any more nobody else removes them.
+#[derive(Debug)]
+pub struct Old;
 
-/// Forgets letters whose time is over: where no mail is sent any more nobody else does.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
-}
+impl forget::Old for Old {
+    type Entity = Entity;
+    const WHAT: &'static str = "letters";
 
-impl UnitOfWork for Forget {
-    type Output = u64;
-
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let over = Column::ExpiresAt.lte(self.now);
-        let done = Entity::delete_many().filter(over).exec(tx.db()).await;
-        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    fn is_old(now: Instant) -> Condition {
+        Condition::all().add(Column::ExpiresAt.lte(now))
     }
 }
 

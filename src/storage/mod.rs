@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod engine;
 pub mod entity;
+pub mod forget;
 mod link;
 pub mod request;
 mod schema;

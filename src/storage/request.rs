@@ -1,11 +1,11 @@
 //! Requests that were carried out: the same id and body gives the same answer and one effect.
 
 use chrono::TimeDelta;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Session, Tx, UnitOfWork, engine, entity::requests};
+use super::{Session, Tx, engine, entity::requests, forget};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::{RequestId, UserId},
@@ -14,24 +14,16 @@ use crate::kernel::{
 
 /// How long a request can be retried.
 pub const RETENTION: TimeDelta = TimeDelta::days(30);
+/// Requests that are older than [`RETENTION`].
+#[derive(Debug)]
+pub struct Old;
 
-/// Forgets requests that are older than [`RETENTION`].
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
-}
+impl forget::Old for Old {
+    type Entity = requests::Entity;
+    const WHAT: &'static str = "requests";
 
-impl UnitOfWork for Forget {
-    type Output = u64;
-
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let done = requests::Entity::delete_many()
-            .filter(requests::Column::CreatedAt.lt(self.now - RETENTION))
-            .exec(tx.db())
-            .await
-            .map_err(|e| engine::fault(&e))?;
-        Ok(done.rows_affected)
+    fn is_old(now: Instant) -> Condition {
+        Condition::all().add(requests::Column::CreatedAt.lt(now - RETENTION))
     }
 }
 

@@ -10,8 +10,9 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, UnitOfWork, engine,
+        Session, Tx, engine,
         entity::email_codes::{ActiveModel, Column, Entity, Model},
+        forget,
     },
 };
 
@@ -56,21 +57,16 @@ pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<Vec<H
         .map_err(|e| engine::fault(&e))?;
     removed.into_iter().map(|row| hash(row.code_hash)).collect()
 }
+/// Codes that are not good any more.
+#[derive(Debug)]
+pub struct Old;
 
-/// Forgets codes that are not good any more.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
-}
+impl forget::Old for Old {
+    type Entity = Entity;
+    const WHAT: &'static str = "codes";
 
-impl UnitOfWork for Forget {
-    type Output = u64;
-
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let done =
-            Entity::delete_many().filter(Column::ExpiresAt.lte(self.now)).exec(tx.db()).await;
-        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    fn is_old(now: Instant) -> Condition {
+        Condition::all().add(Column::ExpiresAt.lte(now))
     }
 }
 

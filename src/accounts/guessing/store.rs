@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, OnConflict, Query, SimpleExpr},
 };
 
@@ -11,8 +11,9 @@ use crate::{
     identity::attempts::{Key, Policy, Tally},
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Session as _, Tx, UnitOfWork, engine,
+        Session as _, Tx, engine,
         entity::attempts::{ActiveModel, Column, Entity, Model},
+        forget,
     },
 };
 
@@ -133,21 +134,16 @@ impl Counted {
         self.write(tx, &tallies).await
     }
 }
+/// Attempts that count no more.
+#[derive(Debug)]
+pub struct Old;
 
-/// Forgets attempts that count no more.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
-}
+impl forget::Old for Old {
+    type Entity = Entity;
+    const WHAT: &'static str = "attempts";
 
-impl UnitOfWork for Forget {
-    type Output = u64;
-
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let old = Column::Since.lt(self.now - KEPT);
-        let done = Entity::delete_many().filter(old).exec(tx.db()).await;
-        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    fn is_old(now: Instant) -> Condition {
+        Condition::all().add(Column::Since.lt(now - KEPT))
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QuerySelect,
+    ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect,
     sea_query::{Expr, OnConflict},
 };
 
@@ -15,8 +15,9 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, UnitOfWork, engine,
+        Session, Tx, engine,
         entity::{recovery_codes, second_factors},
+        forget,
     },
 };
 
@@ -101,31 +102,39 @@ pub async fn turn_on(tx: &Tx, user: UserId, step: i64, now: Instant) -> Result<(
         .await;
     one(done.map_err(|e| engine::fault(&e))?.rows_affected, "a second factor")
 }
+/// Enrolments that were not confirmed in time, of those who had no second factor. No account is locked for it:
+/// nobody uses them any more, and one that takes the place of such an enrolment has a later time.
+#[derive(Debug)]
+pub struct NeverOn;
 
-/// Forgets enrolments that were not confirmed in time. No account is locked for it: nobody uses them any more,
-/// and one that takes the place of such an enrolment has a later time.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
+impl forget::Old for NeverOn {
+    type Entity = Entity;
+    const WHAT: &'static str = "enrolments";
+
+    fn is_old(now: Instant) -> Condition {
+        unconfirmed(now).add(Column::Secret.is_null())
+    }
 }
 
-impl UnitOfWork for Forget {
-    type Output = u64;
+/// The same, beside a second factor, which stays.
+#[derive(Debug)]
+pub struct Unconfirmed;
 
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let over = || Column::PendingAt.lte(self.now - ENROLMENT - LATE);
-        let never_on = Entity::delete_many().filter(over()).filter(Column::Secret.is_null());
-        let gone = never_on.exec(tx.db()).await.map_err(|e| engine::fault(&e))?;
-        let beside = Entity::update_many()
-            .col_expr(Column::PendingSecret, Expr::value(Option::<Vec<u8>>::None))
-            .col_expr(Column::PendingAt, Expr::value(Option::<Instant>::None))
-            .filter(over())
-            .exec(tx.db())
-            .await
-            .map_err(|e| engine::fault(&e))?;
-        Ok(gone.rows_affected + beside.rows_affected)
+impl forget::Old for Unconfirmed {
+    type Entity = Entity;
+    const WHAT: &'static str = "enrolments beside a second factor";
+
+    fn is_old(now: Instant) -> Condition {
+        unconfirmed(now)
     }
+
+    fn emptied() -> Vec<Column> {
+        vec![Column::PendingSecret, Column::PendingAt]
+    }
+}
+
+fn unconfirmed(now: Instant) -> Condition {
+    Condition::all().add(Column::PendingAt.lte(now - ENROLMENT - LATE))
 }
 
 /// Notes the step of a code that was accepted, and the secret where it was sealed anew.

@@ -14,8 +14,9 @@ use crate::{
     identity::{refresh::Hash, second_factor::Passed},
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Engine, Session as _, Tx, UnitOfWork, engine,
+        Engine, Session as _, Tx, engine,
         entity::sessions::{ActiveModel, Column, Entity, Model},
+        forget,
     },
 };
 
@@ -152,24 +153,17 @@ pub async fn ended_since(
 
 /// How long sessions that are over are kept, so that a stolen token is recognised as one.
 const KEPT: TimeDelta = TimeDelta::days(30);
+/// Sessions that were over long ago.
+#[derive(Debug)]
+pub struct Old;
 
-/// Forgets sessions that were over long ago.
-#[derive(Debug, Clone, Copy)]
-pub struct Forget {
-    /// The present.
-    pub now: Instant,
-}
+impl forget::Old for Old {
+    type Entity = Entity;
+    const WHAT: &'static str = "sessions";
 
-impl UnitOfWork for Forget {
-    type Output = u64;
-
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let over = self.now - KEPT;
-        let done = Entity::delete_many()
-            .filter(Condition::any().add(Column::ExpiresAt.lt(over)).add(Column::EndedAt.lt(over)))
-            .exec(tx.db())
-            .await;
-        Ok(done.map_err(|e| engine::fault(&e))?.rows_affected)
+    fn is_old(now: Instant) -> Condition {
+        let over = now - KEPT;
+        Condition::any().add(Column::ExpiresAt.lt(over)).add(Column::EndedAt.lt(over))
     }
 }
 

@@ -16,6 +16,7 @@ mod catalogue_fields;
 mod catalogue_writes;
 mod closures;
 mod emails;
+mod forgetting;
 mod guessing;
 mod history;
 mod holds;

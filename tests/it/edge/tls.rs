@@ -12,7 +12,7 @@ use daybook::grpc::proto::auth::{GetMeRequest, auth_service_client::AuthServiceC
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     process::{Child, Command},
 };
 use tokio_rustls::rustls::{
@@ -247,6 +247,26 @@ async fn half_a_handshake_has_a_deadline_and_a_place() {
     // And gives it back.
     let works = async || tls::connect(process.address, clients()).await.is_ok();
     until(20, "a new connection works", works).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_handshake_gives_its_place_to_others() {
+    let settings = ["server.first_bytes_timeout_ms=60000", "server.max_connections=8"];
+    let process = Process::start(&settings).await;
+    let whole = hello([3, 3]);
+    let mut halves = Vec::new();
+    for part in [&whole[..0], &whole[..3], &whole[..20]].iter().cycle().take(8) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut stream = socket.connect(process.address).await.unwrap();
+        stream.write_all(part).await.unwrap();
+        halves.push(stream);
+    }
+    let config = process.authority.clients(BOTH, None);
+    let channel = within(5, "a connection", tls::connect(process.address, config)).await.unwrap();
+    serving(&channel).await;
+    is_answered(channel).await;
+    within(5, "the oldest is closed", async { while !closed(&mut halves[0]).await {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,11 +4,11 @@ use std::{fs, time::Duration};
 
 use chrono::TimeDelta;
 use daybook::{
-    accounts::sessions::store::Forget,
+    accounts::sessions::store::Old,
     grpc::proto::auth::{
         ListAuditEventsRequest, LogInRequest, LogOutRequest, Role, audit_event::Kind,
     },
-    storage::Deadline,
+    storage::{Deadline, forget::Forget},
 };
 use mailin_embedded::{
     Response,
@@ -374,7 +374,7 @@ async fn new_devices_are_told_of_after_a_long_time_too(world: World) {
     // What the server does by the hour.
     let (store, now) = (world.store().await, world.clock.now());
     let deadline = Deadline::after(Duration::from_secs(30));
-    assert_eq!(store.run(deadline, Forget { now }).await.unwrap(), 1);
+    assert_eq!(store.run(deadline, Forget::<Old>::at(now)).await.unwrap(), 1);
     assert_eq!(world.count("SELECT count(*) FROM sessions").await, 0);
     log_in(&world, &person.user.email, PASSWORD).await.unwrap();
     let letter = mail.letter(&person.user.email).await;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use daybook::{
-    accounts::second_factor::store::Forget,
+    accounts::second_factor::store::{NeverOn, Unconfirmed},
     grpc::proto::auth::{
         DisableTotpRequest, EnrolTotpRequest, GetUserRequest, RegenerateRecoveryCodesRequest,
         ResetSecondFactorRequest, TotpSecret, audit_event::Kind, second_factor::State,
     },
-    storage::Deadline,
+    storage::{Deadline, forget::Forget},
 };
 use tonic::Status;
 
@@ -164,7 +164,8 @@ async fn enrolments_that_were_not_confirmed_are_forgotten(world: World) {
     let store = world.store().await;
     let forget = async |now| {
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
-        store.run(deadline, Forget { now }).await.unwrap()
+        store.run(deadline, Forget::<NeverOn>::at(now)).await.unwrap()
+            + store.run(deadline, Forget::<Unconfirmed>::at(now)).await.unwrap()
     };
     // Ten minutes more, for calls that are under way.
     let end = begun + TimeDelta::minutes(40);

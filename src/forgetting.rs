@@ -1,0 +1,32 @@
+//! Which rows are forgotten: all that have a time after which nobody asks for them.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    accounts::{emails, guessing, second_factor, sessions},
+    kernel::time::Instant,
+    mail,
+    storage::{
+        Store,
+        forget::{Backlog, forget},
+        request,
+    },
+};
+
+/// Removes what is old, one kind after the other, until nothing is left or `stop`. A kind that fails is told
+/// of in the log and does not keep the others from their turn.
+pub async fn forget_all(store: &Store, now: Instant, backlog: &Backlog, stop: &CancellationToken) {
+    let all = async {
+        forget::<request::Old>(store, now, backlog).await;
+        forget::<sessions::store::Old>(store, now, backlog).await;
+        forget::<mail::store::Old>(store, now, backlog).await;
+        forget::<emails::store::Old>(store, now, backlog).await;
+        forget::<second_factor::store::NeverOn>(store, now, backlog).await;
+        forget::<second_factor::store::Unconfirmed>(store, now, backlog).await;
+        forget::<guessing::store::Old>(store, now, backlog).await;
+    };
+    tokio::select! {
+        () = all => {}
+        () = stop.cancelled() => {}
+    }
+}
