@@ -41,8 +41,10 @@ const STALE: Duration = Duration::from_millis(3500);
 const MAIL_ROUNDS: usize = 4;
 /// How often to look for erasures that are not ended.
 const LOOK_FOR_ERASURES: Duration = Duration::from_secs(2);
-/// How often old requests and sessions are forgotten.
+/// How often old requests and sessions are forgotten,
 const FORGET: Duration = Duration::from_hours(1);
+/// and how soon after the start: a process may not live for an hour.
+const FORGET_FIRST: Duration = Duration::from_mins(5);
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
@@ -168,9 +170,11 @@ async fn forget_old(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let backlog = Backlog::default();
+    let mut pause = FORGET_FIRST;
     loop {
-        tokio::time::sleep(FORGET).await;
+        tokio::time::sleep(pause).await;
         forget_all(store, accounts.ambient.now(), &backlog, stop).await;
+        pause = FORGET;
     }
 }
 

@@ -48,7 +48,7 @@ const WRITES_IN_TIME: Duration = Duration::from_secs(30);
 /// Places for health probes, for connections that find no other.
 const FOR_PROBES: usize = 64;
 /// In which those must send their first bytes.
-const PROBES_IN_TIME: Duration = Duration::from_secs(1);
+const PROBES_IN_TIME: Duration = Duration::from_secs(2);
 
 /// What connections are held to.
 #[derive(Debug)]

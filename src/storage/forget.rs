@@ -18,13 +18,15 @@ use crate::kernel::{fault::Fault, time::Instant};
 /// How many rows a batch has at first;
 const BATCH: u64 = 1000;
 /// at least
-const SMALLEST: u64 = 50;
+const SMALLEST: u64 = 250;
 /// and at most.
 const LARGEST: u64 = 5000;
-/// A batch that takes longer is followed by smaller ones,
-const LONG: Duration = Duration::from_millis(40);
-/// and one that takes less by larger ones.
-const SHORT: Duration = Duration::from_millis(10);
+/// A batch that takes longer is followed by smaller ones, and one that takes less than a quarter of it by
+/// larger ones. In SQLite nobody else writes meanwhile.
+const LONG_SQLITE: Duration = Duration::from_millis(40);
+/// In PostgreSQL nobody waits for it. Most of the time goes into looking at rows that were removed before, and
+/// for small batches that is done more often.
+const LONG_POSTGRES: Duration = Duration::from_millis(400);
 /// The shortest pause between two batches. It is as long as the batch was, so that others have half of the
 /// time at least.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -177,6 +179,10 @@ impl Backlog {
 /// again; that is told in the log, and what was removed before stays removed.
 pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
     let (mut batch, mut failed, mut told) = (BATCH, 0, Moment::now());
+    let long = match store.engine() {
+        Engine::Postgres => LONG_POSTGRES,
+        Engine::Sqlite => LONG_SQLITE,
+    };
     let before = backlog.change(K::WHAT, |_| {}).removed;
     match count::<K>(store, now, backlog).await {
         Ok(0) => return,
@@ -199,7 +205,7 @@ pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
                     break;
                 }
                 failed = 0;
-                batch = next_batch(batch, took);
+                batch = next_batch(batch, took, long);
                 if told.elapsed() > TOLD {
                     told = Moment::now();
                     let Figures { removed, left, .. } = figures;
@@ -232,11 +238,11 @@ async fn count<K: Old>(store: &Store, now: Instant, backlog: &Backlog) -> Result
     Ok(left)
 }
 
-/// How large the next batch is after one that took so long.
-fn next_batch(batch: u64, took: Duration) -> u64 {
-    if took > LONG {
+/// How large the next batch is after one that took so long, where `long` is too long.
+fn next_batch(batch: u64, took: Duration, long: Duration) -> u64 {
+    if took > long {
         (batch / 2).max(SMALLEST)
-    } else if took < SHORT {
+    } else if took < long / 4 {
         (batch * 2).min(LARGEST)
     } else {
         batch
@@ -249,7 +255,8 @@ mod tests {
 
     #[test]
     fn batches_become_as_large_as_nobody_notices() {
-        let after = |batch, millis| next_batch(batch, Duration::from_millis(millis));
+        let millis = Duration::from_millis;
+        let after = |batch, took| next_batch(batch, millis(took), millis(40));
         assert_eq!((after(1000, 20), after(1000, 41), after(1000, 9)), (1000, 500, 2000));
         assert_eq!((after(60, 5000), after(4000, 0)), (SMALLEST, LARGEST));
     }

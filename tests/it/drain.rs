@@ -239,7 +239,7 @@ async fn surplus_connections_are_closed_and_the_others_work() {
     for _ in 0..3 {
         kept.push(silent(process.address).await);
     }
-    // Those might be probes, for a second.
+    // Those might be probes, for two seconds.
     let surplus = (0..20).map(async |_| {
         let mut surplus = silent(process.address).await;
         within(5, "the close", async { while !closed(&mut surplus).await {} }).await;

@@ -24,7 +24,7 @@ use crate::{
         Engine, books,
         books::number,
         config, connect, database,
-        frames::PREFACE,
+        frames::{self, PREFACE},
         people::sign_up,
         process::{Process, closed, day, minutes, until, within},
         refusal::{reason_of, refused},
@@ -88,6 +88,21 @@ async fn a_thousand_streams_and_silent_sockets_do_not_hold_up_the_stop() {
     }
     let stored = books::check(&process.sql().await).await;
     assert!(names.len() == 5 && names.iter().all(|name| stored.contains_key(name)));
+}
+
+/// It was served before, has nothing in progress, and answers nothing any more, not even to GOAWAY.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_that_fell_silent_does_not_hold_up_the_stop() {
+    let settings = [("server.drain_timeout_ms", "120000")];
+    let mut process = Process::start(Engine::Sqlite, &settings).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(frames::connect(process.address, &[]).await);
+    }
+    process.connect().await;
+    process.signal(Signal::TERM);
+    assert!(within(30, "the end", process.ended()).await.success());
+    assert!(!process.log().contains("hard stop"), "{}", process.log());
 }
 
 /// Asked from the first moment on: whenever it says SERVING, a call is answered.
