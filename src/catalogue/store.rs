@@ -97,19 +97,28 @@ pub async fn list(
         }
         query = query.filter(shown);
     }
-    let rows = query
-        .order_by_asc(Column::TypeId)
-        .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    // A row that makes no sense is a defect to log, and no reason to show nothing.
-    let readable = rows.into_iter().filter_map(|row| {
-        appointment_type(row)
-            .inspect_err(|fault| tracing::error!(%fault, "left out of the list"))
-            .ok()
-    });
-    Ok(readable.collect())
+    let query = query.order_by_asc(Column::TypeId);
+    let (mut found, mut last) = (Vec::new(), None);
+    loop {
+        let wanted = limit.saturating_sub(u64::try_from(found.len()).unwrap_or(limit));
+        let mut query = query.clone();
+        if let Some(last) = last {
+            query = query.filter(Column::TypeId.gt(last));
+        }
+        let rows = query.limit(wanted).all(at.db()).await.map_err(|e| engine::fault(&e))?;
+        let is_end = u64::try_from(rows.len()).is_ok_and(|count| count < wanted);
+        last = rows.last().map(|row| row.type_id);
+        // A row that makes no sense is a defect to log, and no reason to show nothing.
+        found.extend(rows.into_iter().filter_map(|row| {
+            appointment_type(row)
+                .inspect_err(|fault| tracing::error!(%fault, "left out of the list"))
+                .ok()
+        }));
+        // Fewer than asked for only at the end, whatever was left out.
+        if is_end || u64::try_from(found.len()).is_ok_and(|count| count >= limit) {
+            return Ok(found);
+        }
+    }
 }
 
 /// The provider's own types after this one, in the order of their ids.

@@ -6,8 +6,8 @@ pub mod found;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, Select, Statement,
+    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, FromQueryResult, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select, Statement,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,6 +31,8 @@ use crate::{
 /// The states in which something claims time.
 const CLAIMING: [State; 5] =
     [State::Held, State::Pending, State::Booked, State::Completed, State::NoShow];
+/// After how many rows of a list others get a turn at the thread.
+const YIELD_EVERY: usize = 8;
 /// The longest buffer.
 const LONGEST_BUFFER: TimeDelta = TimeDelta::hours(4);
 /// How much earlier than it ends a claim's appointment may start: a day, and the longest buffer.
@@ -355,14 +357,22 @@ async fn page(
         // Implied by the other; it gives the index something to begin at.
         query = query.filter(Column::StartsAt.gte(after.start)).filter(later(after));
     }
-    let rows = query
+    let query = query
         .order_by_asc(Column::StartsAt)
         .order_by_asc(Column::AppointmentId)
         .limit(limit)
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    rows.into_iter().map(appointment).collect()
+        .build(backend(at.engine()));
+    let rows = at.query_all(query).await.map_err(|e| engine::fault(&e))?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let row = appointments::Model::from_query_result(&row, "");
+        all.push(appointment(row.map_err(|e| engine::fault(&e))?)?);
+        // A row may hold a hundred kilobytes of answers; others get a turn at the thread.
+        if all.len() % YIELD_EVERY == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(all)
 }
 
 /// After an appointment, by start and then by id.
