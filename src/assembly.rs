@@ -118,9 +118,10 @@ pub(crate) fn services(
             looking: Arc::default(),
         },
     };
-    let types = Types { store: store.clone(), ambient: ambient.clone() };
-    let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
     let bulkhead = Bulkhead::start(cores)?;
+    let types =
+        Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
+    let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),

@@ -164,7 +164,8 @@ impl Slots {
                 let days = if is_first { days.min(NEAR) } else { days };
                 Stretch::of(whole, from, days, kind.asked.duration)
             };
-            if turn.is_none() && question.is_large(crowd, now, from) {
+            let most = if is_first { NEAR } else { LONGEST_SPAN };
+            if turn.is_none() && question.is_large(crowd, now, (from, most)) {
                 turn = Some(self.bulkhead.turn(deadline).await?);
             }
             let found = self.possible(deadline, question, stretch, now).await?;
@@ -407,9 +408,10 @@ impl Question {
         violations
     }
 
-    /// Whether so much may be read for it that other such questions are waited for first.
-    fn is_large(&self, crowd: Option<usize>, now: Instant, from: Instant) -> bool {
-        let days = self.range(now).map_or(0, |range| (range.end() - from).num_days());
+    /// Whether so much may be read for it, of at most so many days from an instant on, that other such
+    /// questions are waited for first.
+    fn is_large(&self, crowd: Option<usize>, now: Instant, (from, most): (Instant, i64)) -> bool {
+        let days = self.range(now).map_or(0, |range| (range.end() - from).num_days()).min(most);
         let crowd = crowd.and_then(|crowd| i64::try_from(crowd).ok());
         crowd.is_none_or(|crowd| crowd.saturating_mul(days) > FEW_DAYS)
     }

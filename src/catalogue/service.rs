@@ -9,6 +9,7 @@ use super::{
     store::{self, Filter},
 };
 use crate::{
+    bulkhead::Bulkhead,
     identity::{
         Caller, Role,
         permit::{self, CreateType},
@@ -29,6 +30,8 @@ pub struct Types {
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
+    /// Where long pages wait for one another.
+    pub bulkhead: Bulkhead,
 }
 
 /// A change of a type that somebody asks for.

@@ -11,7 +11,7 @@ use super::{
     },
     caller::{caller, deadline},
     convert::{end, mask, name, optional, read_etag, start},
-    page::{cut, cut_to_fit},
+    page::{cut, fill},
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
     schedule::PROVIDER_NAME,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     availability::service::{Answer, Availabilities},
     booking::{
-        Appointment, LONGEST_NOTE, LONGEST_REASON,
+        LONGEST_NOTE, LONGEST_REASON,
         commands::{
             decide::Annotate,
             hold::What,
@@ -151,14 +151,20 @@ impl BookingService for BookingApi {
         let bounds = permit::list_appointments(caller, provider, customer)?;
         let now = self.bookings.now();
         let filter = Filter { bounds, states, now, from, until };
-        let found = self.bookings.list(deadline, filter, after, u64::from(size) + 1).await?;
-        let wired = |each: &Appointment| wire(each, caller);
-        let (appointments, next_page_token) =
-            cut_to_fit(found, size, (&self.pages, &query), wired, |last| Cursor {
-                start: last.start,
-                id: last.id.0,
-            });
-        Ok(Response::new(pb::ListAppointmentsResponse { appointments, next_page_token }))
+        let page = fill(
+            (&self.availabilities.bulkhead, deadline),
+            (size, after),
+            |after, limit| self.bookings.list(deadline, filter.clone(), after, limit),
+            |each| wire(each, caller),
+            |last| Cursor { start: last.start, id: last.id.0 },
+        );
+        let page = page.await?;
+        let next_page_token = page.next.map(|next| self.pages.make(&query, &next));
+        let answer = pb::ListAppointmentsResponse {
+            appointments: page.messages,
+            next_page_token: next_page_token.unwrap_or_default(),
+        };
+        Ok(kept(answer, page.turn.map(|turn| turn.place())))
     }
 
     async fn cancel_appointment(

@@ -4,10 +4,11 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
+    body::kept,
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{TYPE_NAME, name, optional, read_etag},
-    page::{cut, cut_to_fit},
+    page::{cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     requests::Requests,
     schedule::PROVIDER_NAME,
@@ -106,15 +107,20 @@ impl CatalogueService for CatalogueApi {
         }
         let archived = message.show_archived;
         let filter = catalogue::store::Filter { bounds, provider: of, archived };
-        let found = self.types.list(deadline, filter, after, u64::from(size) + 1).await?;
-        let (appointment_types, next_page_token) = cut_to_fit(
-            found,
-            size,
-            (&self.pages, &query),
+        let page = fill(
+            (&self.types.bulkhead, deadline),
+            (size, after),
+            |after, limit| self.types.list(deadline, filter, after, limit),
             |found| wire(found, caller),
             |last| last.id.0,
         );
-        Ok(Response::new(pb::ListAppointmentTypesResponse { appointment_types, next_page_token }))
+        let page = page.await?;
+        let next_page_token = page.next.map(|next| self.pages.make(&query, &next));
+        let answer = pb::ListAppointmentTypesResponse {
+            appointment_types: page.messages,
+            next_page_token: next_page_token.unwrap_or_default(),
+        };
+        Ok(kept(answer, page.turn.map(|turn| turn.place())))
     }
 
     async fn update_appointment_type(

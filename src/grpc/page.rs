@@ -1,12 +1,83 @@
 //! Pages of lists: one item more than asked for tells whether there is a next page.
 
+use std::future::Future;
+
 use prost::Message;
 use serde::Serialize;
 
-use crate::kernel::page::PageTokens;
+use crate::{
+    bulkhead::{Bulkhead, Turn},
+    kernel::{fault::Fault, page::PageTokens},
+    storage::Deadline,
+};
 
 /// How large a page grows at most, in bytes: half of what clients read unless told otherwise.
 pub(super) const LONGEST_PAGE: usize = 2 * 1024 * 1024;
+
+/// How many items are read at first, and at most at once.
+const FIRST_PIECE: u64 = 16;
+const LONGEST_PIECE: usize = 64;
+/// About how many bytes are read at once, as far as that can be told from what was read before.
+const PIECE: usize = 512 * 1024;
+/// A page that is longer already waits for a turn before it grows on.
+const LARGE: usize = 256 * 1024;
+
+/// A page of large items, as messages.
+pub(super) struct Filled<M, C> {
+    pub(super) messages: Vec<M>,
+    /// Where the next page goes on, if there is one.
+    pub(super) next: Option<C>,
+    /// What a page that grew large waited for.
+    pub(super) turn: Option<Turn>,
+}
+
+/// Reads a list of items that can be large piece by piece, until it has as many as asked for or as many as fit
+/// into an answer, so that nothing is read that would be left out: a page costs about its own size.
+///
+/// `read` gives the items after a cursor, at most so many; fewer only at the end.
+pub(super) async fn fill<T, M, C, F>(
+    (bulkhead, deadline): (&Bulkhead, Deadline),
+    (size, mut after): (u32, Option<C>),
+    read: impl Fn(Option<C>, u64) -> F,
+    wire: impl Fn(&T) -> M,
+    cursor: impl Fn(&T) -> C,
+) -> Result<Filled<M, C>, Fault>
+where
+    M: Message,
+    C: Clone,
+    F: Future<Output = Result<Vec<T>, Fault>>,
+{
+    let mut page = Filled { messages: Vec::new(), next: None, turn: None };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let (mut room, mut longest, mut piece) = (LONGEST_PAGE, 1, FIRST_PIECE);
+    loop {
+        // One more tells whether there is a next page.
+        let left = u64::try_from(size - page.messages.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let limit = left.min(piece);
+        let some = read(after.clone(), limit).await?;
+        let is_end = u64::try_from(some.len()).is_ok_and(|count| count < limit);
+        for item in &some {
+            let message = wire(item);
+            let length = message.encoded_len();
+            longest = longest.max(length);
+            if page.messages.len() == size || (length > room && !page.messages.is_empty()) {
+                page.next = after;
+                return Ok(page);
+            }
+            room = room.saturating_sub(length);
+            page.messages.push(message);
+            after = Some(cursor(item));
+        }
+        if is_end {
+            return Ok(page);
+        }
+        if page.turn.is_none() && LONGEST_PAGE - room > LARGE {
+            page.turn = Some(bulkhead.turn(deadline).await?);
+        }
+        let most = PIECE.checked_div(longest).unwrap_or(1).clamp(4, LONGEST_PIECE);
+        piece = u64::try_from(most).unwrap_or(FIRST_PIECE);
+    }
+}
 
 /// Cuts a list that was fetched with one item too many, and makes the token for what follows. For items so
 /// small that the longest page of them fits into an answer.
@@ -55,6 +126,8 @@ pub(super) fn fitting<M: Message>(all: &[M], size: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn of(length: usize) -> String {
@@ -71,6 +144,63 @@ mod tests {
         assert_eq!(fitting(&large, 500), 3);
         assert_eq!(fitting(&large, 2), 2);
         assert_eq!(fitting(&[of(2 * LONGEST_PAGE), of(1)], 500), 1);
+    }
+
+    /// Fills pages of these lengths until the end; gives the items, the pages and how many items were read.
+    async fn filled(lengths: &[usize], size: u32) -> (Vec<usize>, usize, usize) {
+        let bulkhead = Bulkhead::start(1).unwrap();
+        let deadline = Deadline::after(std::time::Duration::from_mins(1));
+        let (read, mut found, mut pages, mut after) = (AtomicUsize::new(0), vec![], 0, None);
+        loop {
+            let page = fill(
+                (&bulkhead, deadline),
+                (size, after),
+                |after: Option<usize>, limit| {
+                    let from = after.map_or(0, |last| last + 1);
+                    let count = usize::try_from(limit).unwrap().min(lengths.len() - from);
+                    read.fetch_add(count, Ordering::Relaxed);
+                    async move { Ok((from..from + count).collect()) }
+                },
+                |item| format!("{item} {}", of(lengths[*item])),
+                |item| *item,
+            );
+            let page = page.await.unwrap();
+            pages += 1;
+            assert!(page.messages.len() <= usize::try_from(size).unwrap());
+            let bytes: usize = page.messages.iter().map(String::encoded_len).sum();
+            assert!(bytes <= LONGEST_PAGE || page.messages.len() == 1, "{bytes}");
+            // Only what is large waits for its turn.
+            assert!(bytes > LARGE || page.turn.is_none());
+            found.extend(
+                page.messages
+                    .iter()
+                    .map(|text| text.split_once(' ').unwrap().0.parse::<usize>().unwrap()),
+            );
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return (found, pages, read.into_inner()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_large_items_reads_little_more_than_fits_on_it() {
+        for (lengths, size, pages) in [
+            (vec![10; 1000], 500, 2),
+            (vec![64 * 1024; 500], 500, 17),
+            (vec![LONGEST_PAGE + 1; 3], 500, 3),
+            // Small ones first, so that what follows cannot be told from them.
+            ([vec![10; 64], vec![64 * 1024; 100]].concat(), 500, 4),
+            (vec![], 500, 1),
+            (vec![10; 50], 50, 1),
+            (vec![10; 51], 50, 2),
+        ] {
+            let (found, count, read) = filled(&lengths, size).await;
+            assert_eq!(found, (0..lengths.len()).collect::<Vec<_>>());
+            assert_eq!(count, pages, "{} of {size}", lengths.len());
+            // Of each page one piece at most was read in vain.
+            assert!(read <= lengths.len() + pages * LONGEST_PIECE, "{read} of {}", lengths.len());
+        }
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! `daybook.auth.v1.PersonalDataService`.
 
+use std::mem::discriminant;
+
+use prost::Message as _;
 use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
 use super::{
     auth::{another, present},
     caller::{caller, deadline, origin},
-    page::fitting,
+    page::{LONGEST_PAGE, fitting},
     personal_data_wire::records,
     proto::auth::{self as pb, personal_data_service_server::PersonalDataService},
     requests::Requests,
@@ -49,15 +52,27 @@ impl PersonalDataService for PersonalDataApi {
         let place = violations.keep("page_token", place).flatten().unwrap_or(Place::Account);
         violations.finish()?;
         let part = (place, u64::from(size));
-        let page = self.accounts.export(deadline, caller, password, part, origin).await?;
-        let mut next = page.next;
-        let mut told = Vec::with_capacity(page.records.len());
-        let mut places = Vec::with_capacity(page.records.len());
-        for (record, place) in page.records {
-            for message in records(record, &self.accounts, caller)? {
-                told.push(message);
-                places.push(place);
+        let mut page = self.accounts.export(deadline, caller, password, part, origin).await?;
+        let (mut told, mut places) = (Vec::new(), Vec::new());
+        let mut next;
+        let mut bytes = 0;
+        loop {
+            next = page.next;
+            for (record, place) in page.records {
+                for message in records(record, &self.accounts, caller)? {
+                    bytes += message.encoded_len();
+                    told.push(message);
+                    places.push(place);
+                }
             }
+            // Piece by piece, as long as there is room for more of the same.
+            let left =
+                u64::from(size).saturating_sub(u64::try_from(told.len()).unwrap_or(u64::MAX));
+            let is_more = discriminant(&next) == discriminant(&place) && place != Place::Account;
+            if !is_more || left == 0 || bytes > LONGEST_PAGE {
+                break;
+            }
+            page = self.accounts.export_on(deadline, caller, next, left).await?;
         }
         // What there is one of comes whole; pages of the rest end where they would not fit.
         if place != Place::Account {

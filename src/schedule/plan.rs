@@ -19,6 +19,9 @@ use crate::kernel::{
 pub const MAX_NAMED: usize = 20;
 /// The most stretches of time off that a provider may have.
 pub const MAX_TIME_OFF: usize = 500;
+/// How long a plan may be in the form in which it is stored, in bytes: some two thousand dates with windows of
+/// their own, in all schedules together.
+pub const MAX_PLAN_BYTES: usize = 256 * 1024;
 /// How long time off is kept after its end, at least.
 const KEPT: TimeDelta = TimeDelta::days(400);
 

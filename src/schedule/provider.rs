@@ -11,6 +11,7 @@ use super::{
     plan::{Plan, Stored, TimeOff},
 };
 use crate::kernel::{
+    fault::Fault,
     id::ProviderId,
     stamp::{Revision, Stamp},
     time::Instant,
@@ -77,6 +78,14 @@ impl Provider {
     /// When it cannot be booked whatever the hours are, sorted by start; some may be over.
     pub fn time_off(&self) -> &[TimeOff] {
         &self.plan.time_off
+    }
+
+    /// How long the plan is in the form in which it is stored, in bytes.
+    pub fn plan_bytes(&self) -> Result<usize, Fault> {
+        let stored = Stored::new(Some(&self.schedule), Plan::clone(&self.plan));
+        let bytes = serde_json::to_vec(&stored);
+        let failed = |e| Fault::internal(format!("a schedule does not encode: {e}"));
+        bytes.map(|bytes| bytes.len()).map_err(failed)
     }
 
     /// Whether intervals can be booked without an appointment type.

@@ -31,7 +31,7 @@ pub struct Schedules {
 }
 
 impl Schedules {
-    /// Public: the providers that can be booked, after this one in the order of their ids.
+    /// Public: the providers that can be booked, after this one in the order of their ids; without schedules.
     pub async fn list(
         &self,
         deadline: Deadline,
@@ -41,9 +41,9 @@ impl Schedules {
         self.store.read(deadline, List { after, limit }).await
     }
 
-    /// Public: a provider that can be booked.
+    /// Public: a provider that can be booked, without its schedules.
     pub async fn get(&self, deadline: Deadline, id: ProviderId) -> Result<Provider, Fault> {
-        let found = self.store.read(deadline, Find(id)).await?;
+        let found = self.store.read(deadline, FindShort(id)).await?;
         found.filter(|p| p.enabled).ok_or_else(|| Fault::not_found(id.name()))
     }
 
@@ -230,6 +230,16 @@ impl Query for Find {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
+    }
+}
+
+struct FindShort(ProviderId);
+
+impl Query for FindShort {
+    type Output = Option<Provider>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::find_short(at, self.0).await
     }
 }
 

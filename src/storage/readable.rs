@@ -17,6 +17,8 @@ use crate::kernel::fault::Fault;
 const CHUNK: u64 = 100;
 /// How often that is done for one page: some ten thousand rows in a row that cannot be read.
 const ROUNDS: u32 = 100;
+/// After how many rows of a page other tasks get a turn at the thread.
+const YIELD_EVERY: usize = 16;
 
 /// The rows of a query, not decoded yet.
 pub async fn rows<E: EntityTrait>(
@@ -102,14 +104,22 @@ where
             next = next.filter(later(after));
         }
         let rows = rows(at, next.limit(many)).await?;
-        let readable = rows.iter().filter_map(|row| one::<E, T>(row, &read));
-        found.extend(readable.take(size - found.len()));
         let is_last = u64::try_from(rows.len()).is_ok_and(|count| count < many);
+        // Of what is beyond a row whose key cannot be read the rest of the chunk is read again.
+        let last = rows.iter().rev().find_map(|row| of(row).ok());
+        for (place, row) in (1..).zip(rows) {
+            if found.len() < size {
+                found.extend(one::<E, T>(&row, &read));
+            }
+            // A row may hold a hundred kilobytes; others get a turn at the thread.
+            if place % YIELD_EVERY == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
         if found.len() >= size || is_last {
             return Ok(found);
         }
-        // Of what is beyond a row whose key cannot be read the rest of the chunk is read again.
-        let Some(last) = rows.iter().rev().find_map(|row| of(row).ok()) else { break };
+        let Some(last) = last else { break };
         after = Some(last);
         many = limit.max(CHUNK);
     }

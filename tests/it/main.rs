@@ -13,6 +13,7 @@ mod conformance;
 mod crashes;
 mod drain;
 mod edge;
+mod expensive;
 mod faults;
 mod fuzz;
 mod model;

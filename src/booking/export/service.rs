@@ -13,6 +13,8 @@ use crate::{
     storage::{Deadline, Query, Snapshot},
 };
 
+/// How many records are read at once.
+const AT_ONCE: u64 = 16;
 /// How many events of an appointment are told.
 const MOST_EVENTS: u64 = 100;
 
@@ -30,7 +32,19 @@ impl Accounts {
         if place == Place::Account {
             self.note_export(deadline, caller, origin).await?;
         }
-        let mut place = place;
+        self.export_on(deadline, caller, place, limit).await
+    }
+
+    /// More of it, in a call whose password was looked at.
+    pub async fn export_on(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        mut place: Place,
+        limit: u64,
+    ) -> Result<Page, Fault> {
+        // A record may be large, as an appointment with its events.
+        let limit = limit.min(AT_ONCE);
         loop {
             let read = Read { user: caller.user, place, limit, now: self.ambient.now() };
             let page = self.store.read(deadline, read).await?;

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Schedule, provider::Provider, store};
+use super::{Schedule, plan::MAX_PLAN_BYTES, provider::Provider, store};
 use crate::{
     events::{self, Event, Kind},
     kernel::{
-        fault::{Fault, Violations},
+        fault::{Fault, Reason, Violations},
         id::{AppointmentId, ProviderId, UserId},
         time::{Instant, Interval},
     },
@@ -99,6 +99,20 @@ pub async fn close(
     store::update(tx, &provider).await?;
     let detail = json!({ "display_name": "", "enabled": false });
     record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
+}
+
+/// Refuses a change by which the schedules and the time off of a provider would be too long in all: they are
+/// one document, which every change of them reads and writes, and so do most bookings.
+fn is_not_too_long(before: &Provider, after: &Provider) -> Result<(), Fault> {
+    let size = after.plan_bytes()?;
+    if size <= MAX_PLAN_BYTES || size <= before.plan_bytes()? {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Reason::TooMany,
+        "the provider's schedules and time off are too long in all; delete some that are over, or write \
+         shorter reasons",
+    ))
 }
 
 /// What somebody did to a provider's schedules.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Act, Touched, not_over, reschedule};
+use super::{Act, Touched, is_not_too_long, not_over, reschedule};
 use crate::{
     events::Kind,
     identity::permit::EditSchedule,
@@ -46,6 +46,7 @@ impl UnitOfWork for Take {
         }
         let interval = self.time_off.interval;
         not_over(interval, "time_off.end_time", self.now)?;
+        let before = provider.clone();
         let plan = Arc::make_mut(&mut provider.plan);
         plan.add_time_off(self.time_off.clone(), self.now).map_err(|_| {
             Fault::new(
@@ -53,6 +54,7 @@ impl UnitOfWork for Take {
                 format!("a provider has at most {MAX_TIME_OFF} stretches of time off; delete one"),
             )
         })?;
+        is_not_too_long(&before, &provider)?;
         // The reason is the provider's own business, and events are for everybody who follows them.
         let detail = json!({
             "time_off": self.time_off.id, "start": interval.start(), "end": interval.end(),

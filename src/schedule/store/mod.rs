@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::LockType,
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, Iterable, QueryFilter, QuerySelect, Select,
+    sea_query::{Expr, LockType},
 };
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -64,7 +67,25 @@ pub async fn lock(tx: &Tx, id: ProviderId) -> Result<Option<Provider>, Fault> {
     row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
 }
 
-/// The providers that can be booked, after this one in the order of their ids.
+/// Finds a provider without its hours and plan, which may be long: only for what is told of it beside them.
+pub async fn find_short(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
+    let row = short(providers::Entity::find_by_id(id.0)).one(at.db()).await;
+    row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
+}
+
+/// With the hours and the plan of somebody who has none.
+fn short(query: Select<providers::Entity>) -> Select<providers::Entity> {
+    use providers::Column;
+    let long = |column: &Column| matches!(column, Column::WeeklyHours | Column::Plan);
+    query
+        .select_only()
+        .columns(Column::iter().filter(|column| !long(column)))
+        .expr_as(Expr::val(json!([])), "weekly_hours")
+        .expr_as(Expr::val(json!({})), "plan")
+}
+
+/// The providers that can be booked, after this one in the order of their ids; without their hours and plans,
+/// as [`find_short`] has them.
 pub async fn list(
     at: &impl Session,
     after: Option<Uuid>,
@@ -72,7 +93,7 @@ pub async fn list(
 ) -> Result<Vec<Provider>, Fault> {
     let query = providers::Entity::find().filter(providers::Column::Enabled.eq(true));
     let id = providers::Column::ProviderId;
-    readable::page_by_id(at, query, id, (after, limit), provider).await
+    readable::page_by_id(at, short(query), id, (after, limit), provider).await
 }
 
 /// Whether an appointment type is offered by this named schedule.

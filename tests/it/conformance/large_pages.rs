@@ -1,23 +1,72 @@
 //! Pages of large items are short enough for a client that reads 4 MiB, and none is left out.
 
+use chrono::{Datelike as _, NaiveDate};
 use daybook::grpc::proto::{
     booking::{
-        Answer, AppointmentType, BookAppointmentRequest, IntakeQuestion, ListAppointmentsRequest,
-        ListSlotsRequest, Schedule, answer::Value, intake_question::Kind,
+        Answer, AppointmentType, BookAppointmentRequest, CreateScheduleRequest,
+        DeleteScheduleRequest, IntakeQuestion, ListAppointmentsRequest, ListSlotsRequest, Schedule,
+        answer::Value, intake_question::Kind,
     },
     google::r#type::DayOfWeek,
 };
 
 use super::{
     behaviours,
+    overrides::own,
     schedules::{update, window},
 };
 use crate::support::{
     World, instant,
+    refusal::refused,
     types::{kind, minutes, typed},
 };
 
-behaviours!(large_appointments_come_in_short_pages, slots_with_many_providers_come_in_short_pages);
+behaviours!(
+    large_appointments_come_in_short_pages,
+    slots_with_many_providers_come_in_short_pages,
+    the_schedules_of_a_provider_are_bounded_in_all,
+);
+
+async fn the_schedules_of_a_provider_are_bounded_in_all(world: World) {
+    let provider = world.provider().await;
+    let first = NaiveDate::from_ymd_opt(2026, 12, 1).unwrap();
+    let dates = first.iter_days().take(1000).map(|date| {
+        let day = (date.year(), date.month().try_into().unwrap(), date.day().try_into().unwrap());
+        own(day, &[((8, 0), (12, 0)), ((13, 0), (17, 0))])
+    });
+    let dates: Vec<_> = dates.collect();
+    let create = async |id: &str| {
+        let time_zone = "UTC".to_owned();
+        let schedule = Schedule { time_zone, date_overrides: dates.clone(), ..Default::default() };
+        let request = CreateScheduleRequest {
+            parent: provider.provider(),
+            schedule_id: id.to_owned(),
+            schedule: Some(schedule),
+            ..Default::default()
+        };
+        world.schedule().create_schedule(provider.asks(request)).await
+    };
+    create("one").await.unwrap();
+    create("two").await.unwrap();
+    let state = world.state().await;
+    refused(create("three").await, "TOO_MANY");
+    let open =
+        Schedule { name: provider.schedule(), date_overrides: dates.clone(), ..Default::default() };
+    refused(update(&world, &provider, open, &["date_overrides"]).await, "TOO_MANY");
+    assert_eq!(world.state().await, state);
+    // What takes nothing is not refused, and what is deleted makes room.
+    let fewer = Schedule {
+        name: provider.schedule_named("one"),
+        date_overrides: dates[..10].to_vec(),
+        ..Default::default()
+    };
+    update(&world, &provider, fewer, &["date_overrides"]).await.unwrap();
+    create("three").await.unwrap();
+    let name = provider.schedule_named("two");
+    let request = DeleteScheduleRequest { name, ..Default::default() };
+    world.schedule().delete_schedule(provider.asks(request)).await.unwrap();
+    create("four").await.unwrap();
+}
 
 async fn large_appointments_come_in_short_pages(world: World) {
     const COUNT: usize = 90;
