@@ -93,9 +93,8 @@ impl World {
         let mut config = config(&self.served, self._folder.path(), &all);
         config.time_zones.look = Duration::from_millis(30);
         let urls = (self.url.clone(), self.served.clone());
-        let world = Self::configured(self.engine, urls, Arc::clone(&self._folder), config).await;
-        world.clock.set(self.clock.now());
-        world
+        let folder = Arc::clone(&self._folder);
+        Self::configured(self.engine, urls, folder, config, self.clock.now()).await
     }
 
     /// Lets days pass.
