@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
 
 use super::{Asked, Time, compute::slots};
 use crate::{
@@ -91,7 +91,7 @@ impl Page {
             }
         }
         let found = slots(&time, &self.asked, range, self.now).collect::<Vec<_>>();
-        let starts: Vec<_> = found.iter().map(|slot| zone.wall(slot.start()).unwrap()).collect();
+        let starts: Vec<_> = found.iter().map(|slot| clock(&zone, slot.start())).collect();
         // One line for each offset, so that a change of clocks is seen.
         for same in
             starts.chunk_by(|a, b| a.format("%:z").to_string() == b.format("%:z").to_string())
@@ -112,12 +112,18 @@ impl Page {
     }
 }
 
+/// What the clock on the wall shows, with its offset.
+fn clock(zone: &ZoneRules, instant: Instant) -> DateTime<FixedOffset> {
+    let offset = i32::try_from(zone.offset(instant).num_seconds()).unwrap();
+    instant.with_timezone(&FixedOffset::east_opt(offset).unwrap())
+}
+
 /// From when to when, and how long that takes. The weekday is told where it is not the page's.
 fn between(zone: &ZoneRules, day: NaiveDate, interval: Interval) -> String {
     let wall = |instant: Instant| {
         let other = local_date(zone, instant) != Some(day);
         let form = if other { "%H:%M %:z (%a)" } else { "%H:%M %:z" };
-        zone.wall(instant).unwrap().format(form).to_string()
+        clock(zone, instant).format(form).to_string()
     };
     let minutes = interval.duration().num_minutes();
     let length = match (minutes / 60, minutes % 60) {

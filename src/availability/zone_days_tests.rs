@@ -203,14 +203,15 @@ fn apia_left_out_a_day() {
 #[test]
 fn havana_begins_a_day_at_one_o_clock() {
     let page = page("America/Havana", &[("00:00", "03:00")], 60);
-    // Clocks change at midnight: on 8 March 2026 from 00:00 to 01:00, on 1 November from 01:00 to 00:00.
-    insta::assert_snapshot!(page.draw_all(&["2026-03-08", "2026-11-01"]), @"
+    // Clocks change at midnight: on 8 March 2026 from 00:00 to 01:00, on 7 November 2027 from 01:00
+    // to 00:00. In 2026 Cuba kept its summer time (IANA 2026f).
+    insta::assert_snapshot!(page.draw_all(&["2026-03-08", "2027-11-07"]), @"
     Sunday 2026-03-08 America/Havana
     day      01:00 -04:00 to 00:00 -04:00 (Mon), 23 h
     open     01:00 -04:00 to 03:00 -04:00, 2 h
     slots    01:00 02:00 -04:00
 
-    Sunday 2026-11-01 America/Havana
+    Sunday 2027-11-07 America/Havana
     day      00:00 -04:00 to 00:00 -05:00 (Mon), 25 h
     open     00:00 -04:00 to 03:00 -05:00, 4 h
     slots    00:00 -04:00

@@ -336,8 +336,10 @@ fn days_that_change_at_midnight() {
     assert_eq!(length("Africa/Cairo", "2026-04-24"), Some(23 * 60));
     assert_eq!(length("America/Scoresbysund", "2026-03-28"), Some(23 * 60));
     // Havana shows 00:00 to 01:00 twice: the day starts with the first.
-    let havana = local_day(&zone("America/Havana"), date("2026-11-01")).unwrap();
-    assert_eq!(havana, span("2026-11-01T00:00-04:00", "2026-11-02T00:00-05:00"));
+    let havana = local_day(&zone("America/Havana"), date("2027-11-07")).unwrap();
+    assert_eq!(havana, span("2027-11-07T00:00-04:00", "2027-11-08T00:00-05:00"));
+    // Cuba kept its summer time through the winter of 2026 (IANA 2026f).
+    assert_eq!(length("America/Havana", "2026-11-01"), Some(24 * 60));
     // St. John's went from 00:01 back to 23:01 the day before; that stretch is the later day's.
     let johns = local_day(&zone("America/St_Johns"), date("2010-11-07")).unwrap();
     assert_eq!(johns, span("2010-11-07T00:00-02:30", "2010-11-08T00:00-03:30"));
@@ -384,9 +386,9 @@ fn windows_are_found_where_the_clock_shows_another_date() {
     let found = windows(
         &daily(&[("20:00", "24:00")]),
         &zone("America/Havana"),
-        span("2026-11-01T00:30-04:00", "2026-11-01T00:45-04:00"),
+        span("2027-11-07T00:30-04:00", "2027-11-07T00:45-04:00"),
     );
-    assert_eq!(found, [span("2026-10-31T20:00-04:00", "2026-11-01T00:00-05:00")]);
+    assert_eq!(found, [span("2027-11-06T20:00-04:00", "2027-11-07T00:00-05:00")]);
     // Sunday's window starts at the first 00:00, and then it is Saturday again for an hour.
     let found = windows(
         &daily(&[("00:00", "24:00")]),

@@ -103,6 +103,7 @@ pub(super) fn read(folder: &Path, stated: &Stated, origin: String) -> Result<Zon
     let bundled = ZoneData::bundled();
     let mut rules = BTreeMap::new();
     let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(stated.version.as_ref().map(ToString::to_string).unwrap_or_default().as_bytes());
     let mut newest = None;
     for (name, path) in files(folder)? {
         let bytes = read_file(&path)?;
