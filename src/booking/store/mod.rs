@@ -34,7 +34,6 @@ use crate::{
 /// The states in which something claims time.
 const CLAIMING: [State; 5] =
     [State::Held, State::Pending, State::Booked, State::Completed, State::NoShow];
-/// After how many rows of a list others get a turn at the thread.
 /// The longest buffer.
 const LONGEST_BUFFER: TimeDelta = TimeDelta::hours(4);
 /// How much earlier than it ends a claim's appointment may start: a day, and the longest buffer.
