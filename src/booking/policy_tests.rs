@@ -70,6 +70,7 @@ fn appointment(state: State) -> Appointment {
         local_start: String::new(),
         cancel_reason: String::new(),
         version: 1,
+        stamp: crate::kernel::stamp::Stamp::default(),
         created_at: start,
         updated_at: start,
         type_id: None,
