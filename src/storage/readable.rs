@@ -143,6 +143,15 @@ pub async fn page_by_id<E: EntityTrait, T>(
     page(at, query.order_by_asc(id), place, limit, read).await
 }
 
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // A text takes whatever is written to it.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The key of a row as text, as far as it can be read.
 fn key<E: EntityTrait>(row: &QueryResult) -> String {
     let text = |column: E::PrimaryKey| {
@@ -150,8 +159,7 @@ fn key<E: EntityTrait>(row: &QueryResult) -> String {
         let name = column.as_str();
         let uuid = row.try_get::<Uuid>("", name).map(|id| id.to_string());
         let number = || row.try_get::<i64>("", name).map(|number| number.to_string());
-        let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let bytes = || row.try_get::<Vec<u8>>("", name).map(hex);
+        let bytes = || row.try_get::<Vec<u8>>("", name).map(|bytes| hex(&bytes));
         uuid.or_else(|_| number())
             .or_else(|_| row.try_get::<String>("", name))
             .or_else(|_| bytes())
