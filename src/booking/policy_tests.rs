@@ -78,11 +78,7 @@ fn appointment(state: State) -> Appointment {
         local_start: String::new(),
         cancel_reason: String::new(),
         version: 1,
-<<<<<<< HEAD
         stamp: Stamp::default(),
-=======
-        stamp: crate::kernel::stamp::Stamp::default(),
->>>>>>> stamps
         created_at: start,
         updated_at: start,
         type_id: None,
