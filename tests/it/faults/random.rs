@@ -177,7 +177,10 @@ fn points() -> (usize, usize) {
 async fn random_faults_of_the_disk_lose_nothing() {
     let (folder, faults) = (tempfile::tempdir().unwrap(), Faults::new());
     let path = folder.path().join("daybook.db");
-    let mut process = Process::on_file(&path, faults.environment("daybook.db")).await;
+    // The full count takes longer than a token lives by default.
+    let lasting = ("DAYBOOK_AUTH_ACCESS_TOKEN_TTL_SECONDS".to_owned(), "3600".to_owned());
+    let environment = [faults.environment("daybook.db"), vec![lasting]].concat();
+    let mut process = Process::on_file(&path, environment).await;
     let mut load = Load::new(&process).await;
     let (count, batch) = points();
     let (mut unknown, mut kinds) = (0, BTreeMap::<&str, usize>::new());
@@ -261,7 +264,8 @@ async fn random_faults_of_postgres_lose_nothing() {
     let upstream: SocketAddr = format!("127.0.0.1:{}", mortal.0.port).parse().unwrap();
     let proxy = Proxy::before(upstream, Duration::ZERO).await;
     let through = url.replace(&upstream.to_string(), &proxy.address.to_string());
-    let mut process = Process::on(Engine::Postgres, url.clone(), &through, &[]).await;
+    let lasting = [("auth.access_token_ttl_seconds", "3600")];
+    let mut process = Process::on(Engine::Postgres, url.clone(), &through, &lasting).await;
     let mut load = Load::new(&process).await;
     let (count, batch) = points();
     let (mut unknown, mut kinds) = (0, BTreeMap::<&str, usize>::new());

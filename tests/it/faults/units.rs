@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daybook::{
     kernel::fault::Fault,
-    storage::{self, Deadline, Query, Session, Snapshot, Store, Tx, UnitOfWork},
+    storage::{self, Authority, Deadline, Query, Session, Snapshot, Store, Tx, UnitOfWork},
 };
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -21,6 +21,7 @@ struct Heedless;
 
 impl UnitOfWork for Heedless {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         for sql in [row(7), row(7), row(8)] {
@@ -35,6 +36,7 @@ struct One;
 
 impl UnitOfWork for One {
     type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let statement = Statement::from_string(tx.db().get_database_backend(), row(9));
