@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork,
     commits::{self, Commits},
-    connection::Pool,
+    connection::{Anchor, Pool},
     engine,
     files::Files,
     late, schema,
@@ -63,6 +63,8 @@ pub(super) struct Link {
     probe: Pool,
     /// The files of a SQLite database, unless it is in memory.
     pub(super) files: Option<Arc<Files>>,
+    /// A connection to these files that is used for nothing else, so that it is never closed before the others.
+    pub(super) anchor: tokio::sync::Mutex<Option<Anchor>>,
     pub(super) commits: Commits,
     look: Single<usize>,
     pub(super) mending: Single<()>,
@@ -99,6 +101,7 @@ impl Link {
             control: pools.control,
             probe: pools.probe,
             files: pools.files,
+            anchor: tokio::sync::Mutex::new(pools.anchor),
             commits: Commits::default(),
             look: Single::default(),
             mending: Single::default(),
@@ -134,6 +137,9 @@ impl Link {
     pub(super) async fn close(&self) {
         for pool in [&self.writer, &self.reader, &self.probe, &self.control] {
             pool.close().await;
+        }
+        if let Some(anchor) = self.anchor.lock().await.take() {
+            anchor.close().await;
         }
     }
 
@@ -186,10 +192,7 @@ impl Link {
     pub(super) fn acknowledge(&self) -> Result<(), Fault> {
         match self.files.as_ref().map(|files| files.check()) {
             Some(Err(trouble)) => Err(engine::unknown().log(trouble.text())),
-            _ => {
-                self.commits.acknowledged();
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
         // Of its own, because a commit that hangs keeps its connection.
         probe: open(settings, url, 1).await?,
         files: None,
+        anchor: None,
     })
 }
 
