@@ -113,7 +113,7 @@ impl Page {
 }
 
 /// What the clock on the wall shows, with its offset.
-fn clock(zone: &ZoneRules, instant: Instant) -> DateTime<FixedOffset> {
+pub(super) fn clock(zone: &ZoneRules, instant: Instant) -> DateTime<FixedOffset> {
     let offset = i32::try_from(zone.offset(instant).num_seconds()).unwrap();
     instant.with_timezone(&FixedOffset::east_opt(offset).unwrap())
 }

@@ -1,4 +1,5 @@
-//! Whether commits are acknowledged: those of the calls, and one small write every few seconds.
+//! Whether commits are acknowledged: one small write every few seconds shows it. Units of work do not: many change
+//! nothing, and a commit of nothing is acknowledged also while no other is.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,9 +13,9 @@ use crate::kernel::fault::Fault;
 
 /// How often the small write is made.
 const EVERY: Duration = Duration::from_secs(2);
-/// How long it may take while nothing else is acknowledged. With [`EVERY`] and the interval of the readiness probe
-/// it is within seven seconds that readiness falls.
-const LIMIT: Duration = Duration::from_secs(4);
+/// How long it may take, with the wait for its turn on SQLite. With [`EVERY`] and the interval of the readiness
+/// probe it is within nine seconds that readiness falls.
+const LIMIT: Duration = Duration::from_secs(6);
 /// How long the very first one is waited for.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -32,23 +33,16 @@ pub(super) struct Commits {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the last commit was acknowledged.
-    acknowledged: Option<Moment>,
+    /// One was acknowledged.
+    is_known: bool,
     /// When the last small write began.
     began: Option<Moment>,
     is_under_way: bool,
-    /// Why the last one failed, if nothing was acknowledged since.
+    /// Why the last one failed.
     fault: Option<Fault>,
 }
 
 impl Commits {
-    /// A commit was acknowledged.
-    pub(super) fn acknowledged(&self) {
-        let mut state = self.state();
-        state.acknowledged = Some(Moment::now());
-        state.fault = None;
-    }
-
     /// Whether the small write is to be made now; then it counts as begun. Only one is under way at a time.
     pub(super) fn begin_if_due(&self) -> bool {
         let now = Moment::now();
@@ -64,17 +58,18 @@ impl Commits {
 
     /// The small write ended.
     pub(super) fn ended(&self, result: Result<(), Fault>) {
-        match result {
-            Ok(()) => self.acknowledged(),
-            Err(fault) => self.state().fault = Some(fault),
+        {
+            let mut state = self.state();
+            state.is_under_way = false;
+            state.is_known |= result.is_ok();
+            state.fault = result.err();
         }
-        self.state().is_under_way = false;
         self.ended.notify_one();
     }
 
     /// Whether commits are acknowledged, as far as it is known now.
     pub(super) async fn are_acknowledged(&self) -> Result<(), Fault> {
-        if self.state().acknowledged.is_none() {
+        if !self.state().is_known {
             // At the start, and on new connections: waited for, so that the first look tells.
             let _ = tokio::time::timeout(FIRST, self.ended.notified()).await;
         }
@@ -83,12 +78,11 @@ impl Commits {
         if let Some(fault) = &state.fault {
             return Err(fault.clone());
         }
-        let for_long =
-            |since: Option<Moment>| since.is_none_or(|at| now.duration_since(at) >= LIMIT);
-        if state.acknowledged.is_none() {
+        if !state.is_known {
             return Err(engine::away().log("no commit was acknowledged yet"));
         }
-        if state.is_under_way && for_long(state.began) && for_long(state.acknowledged) {
+        let for_long = state.began.is_some_and(|began| now.duration_since(began) >= LIMIT);
+        if state.is_under_way && for_long {
             return Err(engine::away().log("the database does not acknowledge commits"));
         }
         Ok(())

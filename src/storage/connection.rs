@@ -47,6 +47,13 @@ enum Raw {
     Sqlite(PoolConnection<Sqlite>),
 }
 
+/// A connection that stays open, and the pool of one that it is of.
+#[derive(Debug)]
+pub(super) struct Anchor {
+    pub(super) held: Held,
+    pool: Pool,
+}
+
 /// What is known of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
@@ -98,6 +105,18 @@ impl Pool {
             Self::Postgres(pool) => pool.close().await,
             Self::Sqlite(pool) => pool.close().await,
         }
+    }
+}
+
+impl Anchor {
+    pub(super) async fn take(pool: Pool) -> Result<Self, DbErr> {
+        Ok(Self { held: pool.acquire().await?, pool })
+    }
+
+    /// Returns when it is closed.
+    pub(super) async fn close(self) {
+        drop(self.held);
+        self.pool.close().await;
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Authority, Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork,
     commits::{self, Commits},
-    connection::Pool,
+    connection::{Anchor, Pool},
     engine,
     files::Files,
     late, schema,
@@ -70,6 +70,8 @@ pub(super) struct Link {
     probe: Pool,
     /// The files of a SQLite database, unless it is in memory.
     pub(super) files: Option<Arc<Files>>,
+    /// A connection to these files that is used for nothing else, so that it is never closed before the others.
+    pub(super) anchor: tokio::sync::Mutex<Option<Anchor>>,
     pub(super) commits: Commits,
     look: Single<usize>,
     pub(super) mending: Single<()>,
@@ -106,6 +108,7 @@ impl Link {
             control: pools.control,
             probe: pools.probe,
             files: pools.files,
+            anchor: tokio::sync::Mutex::new(pools.anchor),
             commits: Commits::default(),
             look: Single::default(),
             mending: Single::default(),
@@ -142,6 +145,9 @@ impl Link {
         for pool in [&self.writer, &self.reader, &self.probe, &self.control] {
             pool.close().await;
         }
+        if let Some(anchor) = self.anchor.lock().await.take() {
+            anchor.close().await;
+        }
     }
 
     /// How many changes the schema lacks. None when the database did not say so in time.
@@ -174,7 +180,7 @@ impl Link {
             {
                 Ok(_) => return self.check_files(),
                 Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
-                    attempt += 1
+                    attempt += 1;
                 }
                 Err(fault) => return Err(fault),
             }
@@ -193,10 +199,7 @@ impl Link {
     pub(super) fn acknowledge(&self) -> Result<(), Fault> {
         match self.files.as_ref().map(|files| files.check()) {
             Some(Err(trouble)) => Err(engine::unknown().log(trouble.text())),
-            _ => {
-                self.commits.acknowledged();
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 

@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{Session, engine, notice};
-use crate::kernel::fault::Fault;
+use crate::kernel::{fault::Fault, text::hex};
 
 /// How many rows are read at least once more, where some of a page could not be read.
 const CHUNK: u64 = 100;
@@ -141,15 +141,6 @@ pub async fn page_by_id<E: EntityTrait, T>(
         of: |row: &QueryResult| row.try_get("", id.as_str()),
     };
     page(at, query.order_by_asc(id), place, limit, read).await
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // A text takes whatever is written to it.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The key of a row as text, as far as it can be read.

@@ -59,7 +59,7 @@ impl Link {
         if self.is_saved.load(Ordering::SeqCst) {
             return Ok(());
         }
-        for pool in [&self.writer, &self.reader] {
+        for pool in [&self.writer, &self.reader, &self.control] {
             if tokio::time::timeout(CLOSE, pool.close()).await.is_err() {
                 return Err(Trouble::LogAway
                     .fault()
@@ -67,7 +67,9 @@ impl Link {
             }
         }
         let statement = Statement::from_string(DbBackend::Sqlite, WITHOUT_LOG);
-        let saved = self.control.query_one_raw(statement).await.map_err(|error| {
+        let mut anchor = self.anchor.lock().await;
+        let Some(kept) = &*anchor else { return Err(engine::away()) };
+        let saved = kept.held.query_one_raw(statement).await.map_err(|error| {
             Trouble::LogAway.fault().log(format!(
                 "{}; it cannot be saved ({error}): close every other program that has the database open",
                 Trouble::LogAway.text()
@@ -77,7 +79,9 @@ impl Link {
         match mode.map_err(|e| engine::fault(&e))?.as_deref() {
             Some("delete") => {
                 self.is_saved.store(true, Ordering::SeqCst);
-                self.control.close().await;
+                if let Some(anchor) = anchor.take() {
+                    anchor.close().await;
+                }
                 Ok(())
             }
             mode => Err(Trouble::LogAway.fault().log(format!("the log cannot be saved: {mode:?}"))),

@@ -12,7 +12,10 @@ use aws_lc_rs::digest;
 use chrono::{DateTime, NaiveDate, Utc};
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::kernel::zone::{About, Version, Zone, ZoneData};
+use crate::kernel::{
+    text::hex,
+    zone::{About, Version, Zone, ZoneData},
+};
 
 /// The file that states the version in its first line, and lists the zones.
 const TEXT: &str = "tzdata.zi";
@@ -132,8 +135,7 @@ pub(super) fn read(folder: &Path, stated: &Stated, origin: String) -> Result<Zon
     if Stated::of(folder)? != *stated {
         return Err("it changed while it was read".to_owned());
     }
-    let digest: String =
-        hash.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(hash.finish().as_ref().get(..8).unwrap_or_default());
     Ok(ZoneData::over_bundled(stated.about(origin, newest), digest, rules))
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::kernel::zone::Zone;
 
-/// A compiled zone file (TZif version 2) whose only rule is the POSIX one at its end.
+/// A compiled zone file (`TZif` version 2) whose only rule is the POSIX one at its end.
 fn tzif(posix: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for _ in 0..2 {

@@ -11,7 +11,11 @@ use sea_orm::{
 };
 use secrecy::ExposeSecret;
 
-use super::{Settings, connection::Pool, files::Files};
+use super::{
+    Settings,
+    connection::{Anchor, Pool},
+    files::Files,
+};
 use crate::kernel::fault::{Again, Fault, Reason};
 
 /// The kind of database.
@@ -81,6 +85,8 @@ pub(super) struct Pools {
     pub(super) probe: Pool,
     /// The files of a SQLite database, unless it is in memory.
     pub(super) files: Option<Arc<Files>>,
+    /// A connection to them that is used for nothing else.
+    pub(super) anchor: Option<Anchor>,
 }
 
 pub(super) async fn connect(settings: &Settings) -> Result<Pools, Fault> {
@@ -236,8 +242,7 @@ pub fn commit_fault(error: &DbErr) -> Fault {
 pub(super) fn unknown() -> Fault {
     Fault::new(
         Reason::OutcomeUnknown,
-        "the connection to the database was lost, perhaps after the change; retry with the same \
-         request_id",
+        "the database did not say whether the change was made; retry with the same request_id",
     )
 }
 

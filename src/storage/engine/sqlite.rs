@@ -14,7 +14,10 @@ use sea_orm::{
 };
 
 use super::{Class, Engine, Pools, Settings};
-use crate::storage::{connection::Pool, files::Files};
+use crate::storage::{
+    connection::{Anchor, Pool},
+    files::Files,
+};
 
 /// How long a writer waits for another process's write.
 const BUSY: Duration = Duration::from_secs(5);
@@ -37,6 +40,7 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
             writers: 1,
             readers: None,
             files: None,
+            anchor: None,
         });
     }
     let path = url.parse::<SqliteConnectOptions>().map_err(unopened)?.get_filename().to_owned();
@@ -44,7 +48,10 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
     writer.execute_unprepared("SELECT count(*) FROM sqlite_schema").await?;
     let files = Arc::new(Files::opened(&path).map_err(|error| unopened(sqlx::Error::Io(error)))?);
     let files = Arc::clone(known.get_or_init(|| files));
+    // As long as it is open SQLite does not remove the log, whatever other connections are closed.
+    let anchor = Anchor::take(open(settings, url, 1, &known).await?).await?;
     Ok(Pools {
+        anchor: Some(anchor),
         engine: Engine::Sqlite,
         reader: open(settings, url, settings.max_connections, &known).await?,
         readers: Some(usize::try_from(settings.max_connections).unwrap_or(1)),

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use daybook::grpc::proto::booking::BookAppointmentRequest;
+use daybook::grpc::proto::{
+    auth::{LogInRequest, auth_service_client::AuthServiceClient},
+    booking::BookAppointmentRequest,
+};
 use futures_util::{StreamExt, future::join_all, stream};
 use rustix::process::{Resource, Rlimit, prlimit};
 use sea_orm::ConnectionTrait;
@@ -23,7 +26,7 @@ use crate::{
     support::{
         Engine, books,
         faults::{ERRORS, Faults},
-        people::Person,
+        people::{PASSWORD, Person},
         process::{Process, day, minutes, random, session, until, within},
         proxy::Proxy,
         rounds,
@@ -53,6 +56,22 @@ impl Load {
         let people = (providers, process.customers(CALLERS).await);
         let (ledger, unknown) = Default::default();
         Self { ledger, unknown, booked: Arc::default(), people, running: None }
+    }
+
+    /// The full count takes longer than a token lives.
+    async fn log_in_again(&mut self, process: &Process) {
+        for person in &mut self.people.1 {
+            let mut auth = AuthServiceClient::new(process.channel.clone());
+            let (email, password) = (person.user.email.clone(), PASSWORD.to_owned());
+            let request = LogInRequest { email, password, ..LogInRequest::default() };
+            person.token = auth.log_in(request).await.unwrap().into_inner().access_token;
+        }
+    }
+
+    /// A customer with a token that is valid.
+    fn with_token(&self, customer: &Person) -> Person {
+        let is_same = |person: &&Person| person.user.name == customer.user.name;
+        self.people.1.iter().find(is_same).unwrap().clone()
     }
 
     fn start(&mut self, process: &Process) {
@@ -116,7 +135,9 @@ impl Load {
     async fn settle(&mut self, process: &Process, most: usize) -> usize {
         let unknown = std::mem::take(&mut *self.unknown.lock().unwrap());
         let count = unknown.len();
+        self.log_in_again(process).await;
         for (customer, request) in unknown {
+            let customer = self.with_token(&customer);
             let told = once_more(process, &customer, &request).await;
             let id = request.request_id.clone();
             self.ledger.lock().unwrap().insert(id, (customer, request, told));
@@ -124,7 +145,7 @@ impl Load {
         // The order is that of random ids.
         let first: Vec<_> = self.ledger.lock().unwrap().values().take(most).cloned().collect();
         let retries = first.iter().map(async |(customer, request, told)| {
-            let again = once_more(process, customer, request).await;
+            let again = once_more(process, &self.with_token(customer), request).await;
             assert_eq!(&again, told, "a retry of {} is told otherwise", request.request_id);
         });
         stream::iter(retries).buffer_unordered(CALLERS).collect::<Vec<()>>().await;
@@ -177,10 +198,7 @@ fn points() -> (usize, usize) {
 async fn random_faults_of_the_disk_lose_nothing() {
     let (folder, faults) = (tempfile::tempdir().unwrap(), Faults::new());
     let path = folder.path().join("daybook.db");
-    // The full count takes longer than a token lives by default.
-    let lasting = ("DAYBOOK_AUTH_ACCESS_TOKEN_TTL_SECONDS".to_owned(), "3600".to_owned());
-    let environment = [faults.environment("daybook.db"), vec![lasting]].concat();
-    let mut process = Process::on_file(&path, environment).await;
+    let mut process = Process::on_file(&path, faults.environment("daybook.db")).await;
     let mut load = Load::new(&process).await;
     let (count, batch) = points();
     let (mut unknown, mut kinds) = (0, BTreeMap::<&str, usize>::new());
@@ -264,8 +282,7 @@ async fn random_faults_of_postgres_lose_nothing() {
     let upstream: SocketAddr = format!("127.0.0.1:{}", mortal.0.port).parse().unwrap();
     let proxy = Proxy::before(upstream, Duration::ZERO).await;
     let through = url.replace(&upstream.to_string(), &proxy.address.to_string());
-    let lasting = [("auth.access_token_ttl_seconds", "3600")];
-    let mut process = Process::on(Engine::Postgres, url.clone(), &through, &lasting).await;
+    let mut process = Process::on(Engine::Postgres, url.clone(), &through, &[]).await;
     let mut load = Load::new(&process).await;
     let (count, batch) = points();
     let (mut unknown, mut kinds) = (0, BTreeMap::<&str, usize>::new());
