@@ -173,7 +173,7 @@ impl Link {
             {
                 Ok(_) => return self.check_files(),
                 Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
-                    attempt += 1
+                    attempt += 1;
                 }
                 Err(fault) => return Err(fault),
             }

@@ -76,14 +76,13 @@ pub(super) fn class(code: &str) -> Option<Class> {
         return None;
     }
     Some(match code {
-        // active_sql_transaction: a BEGIN on a session that was left in a transaction, which is closed
-        "25001" => Class::Connection,
         // serialization_failure, deadlock_detected, lock_not_available
         "40001" | "40P01" | "55P03" => Class::Contention,
         // query_canceled: the statement timeout that the deadline was handed to
         "57014" => Class::TimedOut,
-        // admin_shutdown, crash_shutdown, idle timeouts: this session is gone
-        "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Class::Connection,
+        // admin_shutdown, crash_shutdown, idle timeouts: this session is gone; active_sql_transaction: a BEGIN on
+        // one that was left in a transaction, which is closed
+        "25001" | "57P01" | "57P02" | "57P05" | "25P03" | "25P04" => Class::Connection,
         // cannot_connect_now, too_many_connections, read-only after a failover, disk full
         "57P03" | "53300" | "25006" | "53100" | "53200" => Class::Unavailable,
         _ if code.starts_with("08") => Class::Connection,
