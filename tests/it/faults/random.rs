@@ -64,7 +64,16 @@ impl Load {
             let mut auth = AuthServiceClient::new(process.channel.clone());
             let (email, password) = (person.user.email.clone(), PASSWORD.to_owned());
             let request = LogInRequest { email, password, ..LogInRequest::default() };
-            person.token = auth.log_in(request).await.unwrap().into_inner().access_token;
+            // The last fault may not be over.
+            let logging_in = async {
+                loop {
+                    match auth.log_in(request.clone()).await {
+                        Ok(answer) => return answer.into_inner().access_token,
+                        Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                    }
+                }
+            };
+            person.token = within(30, "a log-in", logging_in).await;
         }
     }
 
