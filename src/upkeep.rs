@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -58,7 +58,7 @@ pub(crate) async fn follow(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     // Until it is known that the master key is the right one nothing that it sealed is touched.
-    let established = Notify::new();
+    let established = CancellationToken::new();
     let followed = async {
         tokio::try_join!(
             follow_readiness(&store, &accounts, &health, migrate, &established),
@@ -68,7 +68,7 @@ pub(crate) async fn follow(
             send_mail(&accounts.mail, &established),
             note_uses(&accounts.services),
             carry_erasures_through(&accounts),
-            watch.follow(),
+            watch.follow(&established),
         )?;
         Ok(())
     };
@@ -85,11 +85,11 @@ async fn follow_readiness(
     accounts: &Accounts,
     health: &Health,
     migrate: bool,
-    established: &Notify,
+    established: &CancellationToken,
 ) -> Result<(), Error> {
     bring_up(store, migrate).await?;
     patiently(|| accounts.signing.establish(Deadline::after(BACKGROUND))).await?;
-    established.notify_one();
+    established.cancel();
     let tokens = &accounts.tokens;
     let (mut was_ready, mut was_ever_ready) = (false, false);
     loop {
@@ -180,8 +180,8 @@ async fn forget_old(
 
 /// Sends the letters that wait. While some are on their way for long, as a mail server lets them wait, others
 /// follow.
-async fn send_mail(mail: &Mail, established: &Notify) -> Result<(), Error> {
-    established.notified().await;
+async fn send_mail(mail: &Mail, established: &CancellationToken) -> Result<(), Error> {
+    established.cancelled().await;
     if !mail.is_on() {
         return std::future::pending().await;
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
 
 use super::{Found, Sources, described};
 use crate::{
@@ -50,14 +51,17 @@ impl Warned {
 }
 
 impl Watch {
-    /// Until the server stops. Never returns by itself.
-    pub(crate) async fn follow(self) -> Result<(), Error> {
+    /// Until the server stops. Never returns by itself. Nothing is written before it is `established` that this
+    /// process may serve on this database.
+    pub(crate) async fn follow(self, established: &CancellationToken) -> Result<(), Error> {
         let Self { sources, found, interval, ambient, processes, bookings, mail } = self;
-        tokio::join!(
-            look(sources, found, interval, ambient),
-            compare(processes.clone(), interval),
-            tell_drifted(bookings, mail, processes, interval),
-        );
+        tokio::join!(look(sources, found, interval, ambient), async {
+            established.cancelled().await;
+            tokio::join!(
+                compare(processes.clone(), interval),
+                tell_drifted(bookings, mail, processes, interval),
+            )
+        },);
         Ok(())
     }
 }

@@ -182,12 +182,12 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     ];
     let enable = EnableUserRequest {
         name: disabled.user.name.clone(),
-        etag: "\"2\"".to_owned(),
+        etag: String::new(),
         request_id: request_id(),
     };
     let enables = vec![
         ("name", EnableUserRequest { name: spare.user.name.clone(), ..enable.clone() }),
-        ("etag", EnableUserRequest { etag: String::new(), ..enable.clone() }),
+        ("etag", EnableUserRequest { etag: "\"2\"".to_owned(), ..enable.clone() }),
     ];
 
     let schedule =

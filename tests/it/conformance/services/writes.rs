@@ -77,12 +77,12 @@ pub(in crate::conformance) async fn cases(world: &World, cast: &Cast) -> Vec<Cas
     ];
     let enable = EnableServiceAccountRequest {
         name: second.name.clone(),
-        etag: "\"2\"".to_owned(),
+        etag: String::new(),
         request_id: uuid(),
     };
     let enables = vec![
         ("name", EnableServiceAccountRequest { name: first.name.clone(), ..enable.clone() }),
-        ("etag", EnableServiceAccountRequest { etag: String::new(), ..enable.clone() }),
+        ("etag", EnableServiceAccountRequest { etag: "\"2\"".to_owned(), ..enable.clone() }),
     ];
 
     const SERVICE: &str = "/daybook.auth.v1.ServiceAccountService";
