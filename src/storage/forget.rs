@@ -15,11 +15,11 @@ use tokio::time::Instant as Moment;
 use super::{Deadline, Engine, Query, Session as _, Snapshot, Store, Tx, UnitOfWork, engine};
 use crate::kernel::{fault::Fault, time::Instant};
 
-/// How many rows a batch has at first;
+/// How many rows the first batch has.
 const BATCH: u64 = 1000;
-/// at least
+/// The fewest rows of a batch.
 const SMALLEST: u64 = 250;
-/// and at most.
+/// The most rows of a batch.
 const LARGEST: u64 = 5000;
 /// A batch that takes longer is followed by smaller ones, and one that takes less than a quarter of it by
 /// larger ones. In SQLite nobody else writes meanwhile.
