@@ -256,7 +256,7 @@ async fn a_schedule_that_is_offered_by_is_not_deleted(world: World) {
         [
             format!(
                 "INSERT INTO appointment_types SELECT {type_id}, NULL, '{{}}', 'x', false, 1,
-                 created_at, updated_at FROM users WHERE user_id = {id}"
+                 created_at, updated_at, 0 FROM users WHERE user_id = {id}"
             ),
             format!(
                 "INSERT INTO offerings SELECT user_id, {type_id}, 'night', created_at

@@ -36,7 +36,7 @@ async fn one_senseless_row_is_not_everybodys(world: World) {
         crate::support::Engine::Postgres => format!("'{id}'"),
     };
     let spoil = format!(
-        "UPDATE providers SET time_zone = 'Nowhere/Bad', schedule_version = schedule_version + 1
+        "UPDATE providers SET time_zone = 'no zone', schedule_version = schedule_version + 1
          WHERE provider_id = {hex}"
     );
     world.sql().await.execute_unprepared(&spoil).await.unwrap();

@@ -118,7 +118,7 @@ async fn a_backend_acts_for_whom_it_is_granted_and_for_nobody_else(world: World)
     let itself = backend_as_user(&anybodys);
     refused(book(&world, anybodys.asks_for(at(&provider, 9), &itself)).await, "ROLE_NOT_ALLOWED");
     let other = backend_as_user(&nobodys);
-    refused(book(&world, anybodys.asks_for(at(&provider, 9), &other)).await, "NOT_FOUND");
+    refused(book(&world, anybodys.asks_for(at(&provider, 9), &other)).await, "ACT_FOR_REFUSED");
     // People act as themselves.
     for person in [&ada, &admin] {
         let mut request = person.asks(ListAppointmentsRequest::default());
