@@ -57,7 +57,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 pub struct Turn {
     _turn: Arc<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-    place: Place,
+    place: Option<Place>,
 }
 
 /// The place of a large answer. Given back when the last clone is dropped.
@@ -65,8 +65,8 @@ pub struct Turn {
 pub struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
 impl Turn {
-    /// The place of the answer, which is kept longer than the turn.
-    pub fn place(&self) -> Place {
+    /// The place of a large answer, which is kept longer than the turn; none where the answer is small.
+    pub fn place(&self) -> Option<Place> {
         self.place.clone()
     }
 }
@@ -121,20 +121,33 @@ impl Bulkhead {
         })))
     }
 
-    /// Waits for a turn. Faults: `OVERLOADED` when too many wait; `DEADLINE_EXCEEDED`.
+    /// Waits for a turn and for the place of a large answer. Faults: `OVERLOADED` when too many wait;
+    /// `DEADLINE_EXCEEDED`.
     pub async fn turn(&self, deadline: Deadline) -> Result<Turn, Fault> {
+        self.wait(deadline, true).await
+    }
+
+    /// Waits for a turn, for a call whose answer is small: slow readers of large ones do not hold it up. Faults
+    /// as of [`turn`](Self::turn).
+    pub async fn small_turn(&self, deadline: Deadline) -> Result<Turn, Fault> {
+        self.wait(deadline, false).await
+    }
+
+    async fn wait(&self, deadline: Deadline, is_large: bool) -> Result<Turn, Fault> {
         let Inner { turns, queue, answers, .. } = &*self.0;
         let queued = Arc::clone(queue).try_acquire_owned();
         let queued = queued.map_err(|_| Fault::overloaded(LATER))?;
         let both = async {
             // First the place: who waits for slow readers keeps nobody from computing.
-            let place = Arc::clone(answers).acquire_owned().await.ok()?;
+            let place = if is_large {
+                Some(Place(Arc::new(Arc::clone(answers).acquire_owned().await.ok()?)))
+            } else {
+                None
+            };
             Some((place, Arc::clone(turns).acquire_owned().await.ok()?))
         };
         match tokio::time::timeout_at(deadline.0, both).await {
-            Ok(Some((place, turn))) => {
-                Ok(Turn { _turn: Arc::new((turn, queued)), place: Place(Arc::new(place)) })
-            }
+            Ok(Some((place, turn))) => Ok(Turn { _turn: Arc::new((turn, queued)), place }),
             Ok(None) => Err(Fault::internal("the bulkhead is closed")),
             Err(_) => Err(late()),
         }

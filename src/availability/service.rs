@@ -107,7 +107,7 @@ impl Availabilities {
         let job =
             move |_: &Stop| Some(answer(&found, &question, &zones, duration, now).map(finish));
         let done = self.bulkhead.compute(deadline, &turn, job).await??;
-        Ok((done, Some(turn.place())))
+        Ok((done, turn.place()))
     }
 }
 

@@ -166,7 +166,7 @@ impl Slots {
             };
             let most = if is_first { NEAR } else { LONGEST_SPAN };
             if turn.is_none() && question.is_large(crowd, now, (from, most)) {
-                turn = Some(self.bulkhead.turn(deadline).await?);
+                turn = Some(self.turn(deadline, bounds.slots).await?);
             }
             let found = self.possible(deadline, question, stretch, now).await?;
             let Some(found) = found else { break };
@@ -187,8 +187,17 @@ impl Slots {
             Some(turn) => {
                 let finished = move |_: &Stop| Some(finish(slots));
                 let answer = self.bulkhead.compute(deadline, &turn, finished).await?;
-                Ok((answer, Some(turn.place())))
+                Ok((answer, turn.place()))
             }
+        }
+    }
+
+    /// A turn for an answer of so many slots.
+    async fn turn(&self, deadline: Deadline, slots: usize) -> Result<Turn, Fault> {
+        if slots == 1 {
+            self.bulkhead.small_turn(deadline).await
+        } else {
+            self.bulkhead.turn(deadline).await
         }
     }
 
@@ -202,7 +211,7 @@ impl Slots {
         page: Page,
     ) -> Result<Page, Fault> {
         if turn.is_none() && found.effort(&page) > FEW_SLOTS {
-            *turn = Some(self.bulkhead.turn(deadline).await?);
+            *turn = Some(self.turn(deadline, page.room()).await?);
         }
         match turn {
             None => found.fill(now, page, &Stop::never()).ok_or_else(Fault::unchecked),
@@ -258,7 +267,7 @@ impl Slots {
         // What everybody has booked in two weeks may be much.
         let many = self.crowds.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
         let turn = if provider.is_none() && many {
-            Some(self.bulkhead.turn(deadline).await?)
+            Some(self.bulkhead.small_turn(deadline).await?)
         } else {
             None
         };

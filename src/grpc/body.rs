@@ -13,6 +13,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
 use pin_project_lite::pin_project;
+use prost::Message;
 use tokio::{
     task::AbortHandle,
     time::{Instant as Moment, Sleep, sleep_until},
@@ -27,48 +28,54 @@ use crate::{
 
 /// How much of a large answer is handed to the connection at once.
 const PIECE: usize = 64 * 1024;
+/// An answer of more bytes is large.
+const LARGE: usize = 256 * 1024;
 /// In which a large answer must have been read: the largest one takes that long at 70 kB a second.
 const SENT_WITHIN: Duration = Duration::from_secs(30);
 
-/// An answer that keeps its place, if it has one.
-pub(super) fn kept<T>(message: T, place: Option<Place>) -> tonic::Response<T> {
+/// An answer that keeps its place, if it has one and is large.
+pub(super) fn kept<T: Message>(message: T, place: Option<Place>) -> tonic::Response<T> {
+    let is_large = message.encoded_len() > LARGE;
     let mut response = tonic::Response::new(message);
-    if let Some(place) = place {
+    if let Some(place) = place.filter(|_| is_large) {
         response.extensions_mut().insert(place);
     }
     response
 }
 
-/// What is left of a large answer, and its place. Nothing once its time is up.
-type Rest = Arc<Mutex<Option<(Bytes, Place)>>>;
+/// What is left of a large answer.
+struct Rest {
+    inner: Body,
+    /// What the connection did not take yet of what `inner` gave.
+    data: Bytes,
+    _place: Place,
+}
 
-pin_project! {
-    /// A large answer that is handed on piece by piece, as its reader takes it. It keeps its place until the
-    /// last piece is gone, and is given up when that takes too long: a reader who stops reading keeps neither
-    /// the place nor the memory.
-    pub(super) struct Kept {
-        #[pin]
-        inner: Body,
-        rest: Rest,
-        timer: AbortHandle,
-    }
+/// A large answer that is handed on piece by piece, as its reader takes it. It keeps its place until the last
+/// piece is gone, and is given up when that takes too long: a reader who stops reading keeps neither the place
+/// nor the memory.
+pub(super) struct Kept {
+    /// Nothing once its time is up.
+    rest: Arc<Mutex<Option<Rest>>>,
+    timer: AbortHandle,
+}
 
-    impl PinnedDrop for Kept {
-        fn drop(this: Pin<&mut Self>) {
-            this.timer.abort();
-        }
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.timer.abort();
     }
 }
 
 impl Kept {
     pub(super) fn new(inner: Body, place: Place) -> Self {
-        let rest: Rest = Arc::new(Mutex::new(Some((Bytes::new(), place))));
+        let rest = Rest { inner, data: Bytes::new(), _place: place };
+        let rest = Arc::new(Mutex::new(Some(rest)));
         let given_up = Arc::clone(&rest);
         let timer = tokio::spawn(async move {
             tokio::time::sleep(SENT_WITHIN).await;
             given_up.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
-        Self { inner, rest, timer: timer.abort_handle() }
+        Self { rest, timer: timer.abort_handle() }
     }
 }
 
@@ -80,13 +87,12 @@ impl HttpBody for Kept {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.project();
-        let mut rest = this.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((data, _)) = &mut *rest else {
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Rest { inner, data, .. }) = &mut *rest else {
             return Poll::Ready(Some(Err(axum::Error::new("the answer was not read in time"))));
         };
         if data.is_empty() {
-            match ready!(this.inner.poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+            match ready!(Pin::new(inner).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
                 Some(Ok(Ok(whole))) => *data = whole,
                 Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),

@@ -164,7 +164,7 @@ impl BookingService for BookingApi {
             appointments: page.messages,
             next_page_token: next_page_token.unwrap_or_default(),
         };
-        Ok(kept(answer, page.turn.map(|turn| turn.place())))
+        Ok(kept(answer, page.turn.and_then(|turn| turn.place())))
     }
 
     async fn cancel_appointment(

@@ -120,7 +120,7 @@ impl CatalogueService for CatalogueApi {
             appointment_types: page.messages,
             next_page_token: next_page_token.unwrap_or_default(),
         };
-        Ok(kept(answer, page.turn.map(|turn| turn.place())))
+        Ok(kept(answer, page.turn.and_then(|turn| turn.place())))
     }
 
     async fn update_appointment_type(

@@ -38,6 +38,9 @@ struct State {
     /// When the last small write began.
     began: Option<Moment>,
     is_under_way: bool,
+    /// It waits behind units of work, of which the last one was committed then.
+    waits: bool,
+    committed: Option<Moment>,
     /// Why the last one failed.
     fault: Option<Fault>,
 }
@@ -54,6 +57,23 @@ impl Commits {
         }
         (state.began, state.is_under_way) = (Some(now), true);
         true
+    }
+
+    /// The small write waits for the only writer.
+    pub(super) fn waits_for_its_turn(&self) {
+        self.state().waits = true;
+    }
+
+    /// It waits no longer. How long it takes counts from now on.
+    pub(super) fn has_its_turn(&self) {
+        let mut state = self.state();
+        (state.waits, state.began) = (false, Some(Moment::now()));
+    }
+
+    /// A unit of work was committed. While the small write waits for the only writer that shows that those before
+    /// it are not stuck.
+    pub(super) fn committed(&self) {
+        self.state().committed = Some(Moment::now());
     }
 
     /// The small write ended.
@@ -81,7 +101,9 @@ impl Commits {
         if !state.is_known {
             return Err(engine::away().log("no commit was acknowledged yet"));
         }
-        let for_long = state.began.is_some_and(|began| now.duration_since(began) >= LIMIT);
+        let is_long_ago = |moment: Moment| now.duration_since(moment) >= LIMIT;
+        let is_stuck = !state.waits || state.committed.is_none_or(is_long_ago);
+        let for_long = state.began.is_some_and(is_long_ago) && is_stuck;
         if state.is_under_way && for_long {
             return Err(engine::away().log("the database does not acknowledge commits"));
         }

@@ -10,7 +10,7 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use super::engine;
@@ -23,9 +23,13 @@ const MAGIC: [u8; 4] = [0x37, 0x7f, 0x06, 0x82];
 #[derive(Debug)]
 pub(super) struct Files {
     database: Watched,
+    /// Where the database is without symbolic links. SQLite finds the log beside it.
+    real: PathBuf,
     /// None where SQLite cannot keep one.
     log: Option<(Watched, File)>,
     index: Option<Watched>,
+    /// Whether the log ever began as one. SQLite writes over one that does not.
+    has_log_begun: AtomicBool,
     /// The size of the database, in bytes. SQLite makes it smaller in a `VACUUM` only.
     size: AtomicU64,
 }
@@ -53,7 +57,8 @@ pub(super) enum Trouble {
 impl Files {
     /// The files that were just opened under this name.
     pub(super) fn opened(path: &Path) -> io::Result<Self> {
-        let (database, metadata) = Watched::now(path.to_owned())?;
+        // As SQLite does, so that moving the working directory away is noticed.
+        let (database, metadata) = Watched::now(std::path::absolute(path)?)?;
         // SQLite names the other files after what a symbolic link points to.
         let real = fs::canonicalize(path)?;
         let beside = |suffix: &str| {
@@ -71,22 +76,36 @@ impl Files {
             None => None,
         };
         let size = AtomicU64::new(metadata.len());
-        Ok(Self { database, log, index: beside("-shm")?, size })
+        let has_log_begun = AtomicBool::new(false);
+        let index = beside("-shm")?;
+        Ok(Self { database, real, log, index, has_log_begun, size })
     }
 
     /// Looks. Takes a few microseconds.
     pub(super) fn check(&self) -> Result<(), Trouble> {
+        // Before the look: others raise it when they see the database grow.
+        let known = self.size.load(Ordering::SeqCst);
         let database = self.database.look().ok_or(Trouble::Away)?;
+        // A link to where it was moved leads to the same file, but to the place of another log.
+        let is_there = fs::symlink_metadata(&self.real)
+            .is_ok_and(|real| (real.dev(), real.ino()) == (database.dev(), database.ino()));
+        if !is_there {
+            return Err(Trouble::Away);
+        }
         if let Some((log, file)) = &self.log {
             let metadata = log.look().ok_or(Trouble::LogAway)?;
-            if metadata.len() > 0 && !begins_as_a_log(file) {
-                return Err(Trouble::LogDamaged);
+            if metadata.len() > 0 {
+                if begins_as_a_log(file) {
+                    self.has_log_begun.store(true, Ordering::SeqCst);
+                } else if self.has_log_begun.load(Ordering::SeqCst) {
+                    return Err(Trouble::LogDamaged);
+                }
             }
         }
         if let Some(index) = &self.index {
             index.look().ok_or(Trouble::LogAway)?;
         }
-        let (size, known) = (database.len(), self.size.load(Ordering::SeqCst));
+        let size = database.len();
         if size < known {
             return Err(Trouble::Shrunk(size));
         }

@@ -77,6 +77,8 @@ pub(super) struct Link {
     pub(super) mending: Single<()>,
     /// What was in the log of a SQLite database was saved, and the connections closed.
     pub(super) is_saved: AtomicBool,
+    /// The connections are closed, so that the log can be saved.
+    pub(super) is_closed: AtomicBool,
     statement_timeout: Duration,
     /// How much may be under way or waiting.
     room: Arc<Semaphore>,
@@ -113,6 +115,7 @@ impl Link {
             look: Single::default(),
             mending: Single::default(),
             is_saved: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             statement_timeout: settings.statement_timeout,
             room: Arc::new(Semaphore::new(settings.max_in_flight)),
             write_turns,
@@ -170,7 +173,12 @@ impl Link {
 
     async fn write_probe(&self) -> Result<(), Fault> {
         let _turn = match self.engine {
-            Engine::Sqlite => Some(self.turn(Turns::Write).await?),
+            Engine::Sqlite => {
+                self.commits.waits_for_its_turn();
+                let turn = self.turn(Turns::Write).await;
+                self.commits.has_its_turn();
+                Some(turn?)
+            }
             Engine::Postgres => None,
         };
         let mut attempt = 1;
@@ -197,10 +205,11 @@ impl Link {
 
     /// A change was committed. An error when nobody else finds it.
     pub(super) fn acknowledge(&self) -> Result<(), Fault> {
-        match self.files.as_ref().map(|files| files.check()) {
-            Some(Err(trouble)) => Err(engine::unknown().log(trouble.text())),
-            _ => Ok(()),
+        if let Some(Err(trouble)) = self.files.as_ref().map(|files| files.check()) {
+            return Err(engine::unknown().log(trouble.text()));
         }
+        self.commits.committed();
+        Ok(())
     }
 
     /// Waits for a turn.

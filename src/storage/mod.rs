@@ -267,8 +267,11 @@ impl Store {
         self.reachable()?;
         let link = self.link();
         let on = Arc::clone(&link);
+        let patience = self.statement_timeout();
         let work = async move {
-            let _turn = on.turn(Turns::Read).await?;
+            // Not for ever: whoever asked waits no longer, and the next such task would wait behind this one.
+            let turn = tokio::time::timeout(patience, on.turn(Turns::Read)).await;
+            let _turn = turn.map_err(|_| engine::away().log("no connection became free"))??;
             on.query(&on.reader, query).await
         };
         link.unless_lost(work).await.unwrap_or_else(|_| Err(engine::away()))

@@ -20,7 +20,9 @@ impl Store {
     pub(super) async fn check_files(&self, link: &Arc<Link>) -> Result<(), Fault> {
         let Some(files) = &link.files else { return Ok(()) };
         let trouble = match files.check() {
-            Ok(()) => return Ok(()),
+            Ok(()) if !link.is_closed.load(Ordering::SeqCst) => return Ok(()),
+            // They came back after the connections were closed to save the log.
+            Ok(()) => Trouble::LogAway,
             Err(trouble @ (Trouble::Away | Trouble::LogDamaged)) => return Err(trouble.fault()),
             Err(trouble) => trouble,
         };
@@ -38,8 +40,10 @@ impl Store {
                 files.is_whole_with(size);
             }
             Trouble::LogAway => {
-                tracing::warn!("{}; it is saved and made anew", trouble.text());
-                link.save_log().await?;
+                if files.check().is_err() {
+                    tracing::warn!("{}; it is saved and made anew", trouble.text());
+                    link.save_log().await?;
+                }
                 let anew = Link::connect(&self.0.settings).await?;
                 if !anew.files.as_ref().is_some_and(|now| now.is_same_database(files)) {
                     return Err(Trouble::Away.fault());
@@ -59,6 +63,7 @@ impl Link {
         if self.is_saved.load(Ordering::SeqCst) {
             return Ok(());
         }
+        self.is_closed.store(true, Ordering::SeqCst);
         for pool in [&self.writer, &self.reader, &self.control] {
             if tokio::time::timeout(CLOSE, pool.close()).await.is_err() {
                 return Err(Trouble::LogAway

@@ -149,8 +149,9 @@ impl Source {
         }
         self.changing = None;
         self.take(least);
-        // As it was before it was read: what changed meanwhile is looked at again.
-        self.read = Some(mark);
+        // As it was before it was read: what changed meanwhile is looked at again, and so is what could not be
+        // used, because what was in the way, such as a file mode, need not show in the mark.
+        self.read = self.problem.is_none().then_some(mark);
     }
 
     /// Reads the folder, unless what it states is too old to serve.

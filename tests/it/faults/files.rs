@@ -77,6 +77,35 @@ async fn a_database_file_that_is_moved_away_and_back() {
     served.recovers().await;
 }
 
+/// As an operator does who moves it to another disk. The link leads to the same file, but the log would be looked
+/// for beside the other one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_file_that_is_moved_away_and_linked_to() {
+    let mut served = Served::new().await;
+    let aside = served.file(".aside");
+    fs::rename(served.file(""), &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, served.file("")).unwrap();
+    served.is_refused().await;
+    fs::remove_file(served.file("")).unwrap();
+    fs::rename(&aside, served.file("")).unwrap();
+    served.recovers().await;
+}
+
+/// Another program has the database open, so that the log cannot be saved before it comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_is_moved_away_and_back() {
+    let mut served = Served::new().await;
+    let db = session(&served.process.url).await;
+    db.execute_unprepared("SELECT count(*) FROM appointments").await.unwrap();
+    let aside = served.file(".aside");
+    fs::rename(served.file("-wal"), &aside).unwrap();
+    served.is_refused().await;
+    served.says("it cannot be saved").await;
+    fs::rename(&aside, served.file("-wal")).unwrap();
+    db.close().await.unwrap();
+    served.recovers().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_file_that_is_replaced() {
     let mut served = Served::new().await;
