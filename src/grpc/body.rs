@@ -28,8 +28,8 @@ use crate::{
 
 /// How much of a large answer is handed to the connection at once.
 const PIECE: usize = 64 * 1024;
-/// An answer of more bytes is large.
-const LARGE: usize = 256 * 1024;
+/// An answer of more bytes is large: it takes a turn and keeps a place.
+pub(super) const LARGE: usize = 256 * 1024;
 /// In which a large answer must have been read: the largest one takes that long at 70 kB a second.
 const SENT_WITHIN: Duration = Duration::from_secs(30);
 

@@ -5,6 +5,7 @@ use std::future::Future;
 use prost::Message;
 use serde::Serialize;
 
+use super::body::LARGE;
 use crate::{
     bulkhead::{Bulkhead, Turn},
     kernel::{fault::Fault, page::PageTokens},
@@ -19,8 +20,6 @@ const FIRST_PIECE: u64 = 16;
 const LONGEST_PIECE: usize = 64;
 /// About how many bytes are read at once, as far as that can be told from what was read before.
 const PIECE: usize = 512 * 1024;
-/// A page that is longer already waits for a turn before it grows on.
-const LARGE: usize = 256 * 1024;
 
 /// A page of large items, as messages.
 pub(super) struct Filled<M, C> {
@@ -71,6 +70,7 @@ where
         if is_end {
             return Ok(page);
         }
+        // A page that is large already waits for a turn before it grows on.
         if page.turn.is_none() && LONGEST_PAGE - room > LARGE {
             page.turn = Some(bulkhead.turn(deadline).await?);
         }

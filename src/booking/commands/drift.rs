@@ -21,7 +21,7 @@ const LISTED: usize = 50;
 /// An appointment that drifted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Drifted {
-    /// Which.
+    /// The id of the appointment.
     pub id: AppointmentId,
     /// Its start.
     pub start: Instant,
@@ -36,7 +36,7 @@ pub struct Drifted {
 /// Tells a provider of those that drifted and were not told before, in one letter.
 #[derive(Debug, Clone)]
 pub struct TellDrifts {
-    /// Whose.
+    /// The provider of the appointments, who is told.
     pub provider: ProviderId,
     /// Those that drifted.
     pub drifted: Vec<Drifted>,
