@@ -7,12 +7,13 @@ use daybook::grpc::proto::{
         ListUsersRequest, LogInRequest, Role, auth_service_client::AuthServiceClient,
     },
     booking::{
-        self, Answer, AppointmentType, BookAppointmentRequest, CreateAppointmentTypeRequest,
-        CreateScheduleRequest, DateOverride, ExplainSlotRequest, FindFirstSlotRequest,
-        GetAvailabilityRequest, HoldSlotRequest, IntakeQuestion, ListAppointmentEventsRequest,
-        ListAppointmentTypesRequest, ListAppointmentsRequest, ListClosuresRequest,
-        ListOfferingsRequest, ListProvidersRequest, ListSchedulesRequest, ListSlotsRequest,
-        ListTimeOffRequest, Schedule, UpdateScheduleRequest, answer::Value, intake_question::Kind,
+        self, Answer, Appointment, AppointmentType, BookAppointmentRequest,
+        CreateAppointmentTypeRequest, CreateScheduleRequest, DateOverride, ExplainSlotRequest,
+        FindFirstSlotRequest, GetAvailabilityRequest, HoldSlotRequest, IntakeQuestion,
+        ListAppointmentEventsRequest, ListAppointmentTypesRequest, ListAppointmentsRequest,
+        ListClosuresRequest, ListOfferingsRequest, ListProvidersRequest, ListSchedulesRequest,
+        ListSlotsRequest, ListTimeOffRequest, Schedule, UpdateAppointmentRequest,
+        UpdateScheduleRequest, answer::Value, intake_question::Kind,
     },
     google::r#type::{Date, TimeOfDay},
 };
@@ -42,6 +43,10 @@ pub struct Practice {
     pub offered: String,
     /// A type with as many questions as a message has room for.
     pub asking: String,
+    /// An appointment of the last customer: long answers, and a long history.
+    pub appointment: String,
+    /// A service account with many keys.
+    pub service_account: String,
     /// The bookers have the first two.
     pub channels: Vec<Channel>,
 }
@@ -77,20 +82,33 @@ impl Practice {
         for _ in 0..6 {
             channels.push(process.connect().await);
         }
-        Self { admin, providers, booked, customers, offered, asking, channels }
+        let (appointment, service_account) = (String::new(), String::new());
+        Self {
+            admin,
+            providers,
+            booked,
+            customers,
+            offered,
+            asking,
+            appointment,
+            service_account,
+            channels,
+        }
     }
 
     /// Logs everybody in again who calls: a token lasts five minutes, and the large table takes longer.
     pub async fn renew(&mut self, process: &Process) {
         self.admin = log_in(process, &self.admin.user.email).await;
-        for person in self.customers.iter_mut().chain(self.providers.iter_mut().take(CALLING)) {
+        let providers =
+            self.providers.iter_mut().take(CALLING).chain(self.booked.iter_mut().take(1));
+        for person in self.customers.iter_mut().chain(providers) {
             *person = log_in(process, &person.user.email).await;
         }
     }
 
     /// Fills it: long appointments, types with many questions, and a schedule with a thousand dates.
-    pub async fn fill(&self, process: &Process) {
-        let customer = self.customers.last().unwrap();
+    pub async fn fill(&mut self, process: &Process) {
+        let customer = self.customers.last().unwrap().clone();
         let answers: Vec<Answer> = (0..20)
             .map(|number| Answer {
                 question: format!("q{number}"),
@@ -108,11 +126,16 @@ impl Practice {
                 answers: answers.clone(),
                 ..Default::default()
             };
-            super::bookings(&process.channel)
-                .book_appointment(customer.asks(request))
-                .await
-                .unwrap();
+            let mut bookings = super::bookings(&process.channel);
+            let answer = bookings.book_appointment(customer.asks(request)).await;
+            self.appointment = answer.unwrap().into_inner().appointment.unwrap().name;
         }
+        for number in 0..crate::support::rounds(5, 600) {
+            let request = note_of(&self.appointment, number);
+            let mut bookings = super::bookings(&process.channel);
+            bookings.update_appointment(self.booked[0].asks(request)).await.unwrap();
+        }
+        self.service_account = service_account(process, &self.admin).await;
         for _ in 0..crate::support::rounds(8, 60) {
             offered_by(&process.channel, &self.admin, many_questions(), &[]).await;
         }
@@ -129,36 +152,85 @@ impl Practice {
         }
     }
 
-    /// Twenty claims a day of each provider for two months, past the server.
+    /// Twenty claims a day of each provider for two months, past the server; a day in each transaction, so that
+    /// the server is not kept from writing.
     async fn claim_much(&self, process: &Process) {
-        let (first, count) = (day().timestamp(), 62 * 20);
         let columns =
             "provider_id, appointment_id, customer_id, customer_display_name, starts_at, ends_at,
             state, note, time_zone, local_start, cancel_reason, version, created_at, updated_at,
             claim_starts_at, claim_ends_at";
-        let sql = match process.engine {
-            Engine::Postgres => format!(
-                "INSERT INTO appointments ({columns}) SELECT p.provider_id, gen_random_uuid(), p.provider_id,
-                    'x', s, s + interval '10 minutes', 'booked', '', 'UTC', '2026-01-01T00:00:00', '', 1,
-                    now(), now(), s, s + interval '10 minutes'
-                 FROM (SELECT DISTINCT provider_id FROM offerings) p, generate_series(0, {count} - 1) k,
-                    LATERAL (SELECT to_timestamp({first} + k * 4320) s) at"
-            ),
-            Engine::Sqlite => {
-                let at = |more: i64| {
-                    format!("strftime('%Y-%m-%dT%H:%M:%S+00:00', {first} + k * 4320 + {more}, 'unixepoch')")
-                };
-                let (start, end) = (at(0), at(600));
-                format!(
-                    "WITH RECURSIVE n(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM n WHERE k < {count} - 1)
-                     INSERT INTO appointments ({columns}) SELECT p.provider_id, randomblob(16), p.provider_id,
-                        'x', {start}, {end}, 'booked', '', 'UTC', '2026-01-01T00:00:00', '', 1, {start},
-                        {start}, {start}, {end}
-                     FROM (SELECT DISTINCT provider_id FROM offerings) p, n"
-                )
-            }
-        };
-        process.sql().await.execute_unprepared(&sql).await.unwrap();
+        let sql = process.sql().await;
+        for number in 0..62 {
+            let first = day().timestamp() + number * 86_400;
+            let statement = match process.engine {
+                Engine::Postgres => format!(
+                    "INSERT INTO appointments ({columns}) SELECT p.provider_id, gen_random_uuid(), p.provider_id,
+                        'x', s, s + interval '10 minutes', 'booked', '', 'UTC', '2026-01-01T00:00:00', '', 1,
+                        now(), now(), s, s + interval '10 minutes'
+                     FROM (SELECT DISTINCT provider_id FROM offerings) p, generate_series(0, 19) k,
+                        LATERAL (SELECT to_timestamp({first} + k * 4320) s) at"
+                ),
+                Engine::Sqlite => {
+                    let at = |more: i64| {
+                        format!(
+                            "strftime('%Y-%m-%dT%H:%M:%S+00:00', {first} + k * 4320 + {more}, 'unixepoch')"
+                        )
+                    };
+                    let (start, end) = (at(0), at(600));
+                    format!(
+                        "WITH RECURSIVE n(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM n WHERE k < 19)
+                         INSERT INTO appointments ({columns}) SELECT p.provider_id, randomblob(16),
+                            p.provider_id, 'x', {start}, {end}, 'booked', '', 'UTC', '2026-01-01T00:00:00',
+                            '', 1, {start}, {start}, {start}, {end}
+                         FROM (SELECT DISTINCT provider_id FROM offerings) p, n"
+                    )
+                }
+            };
+            sql.execute_unprepared(&statement).await.unwrap();
+        }
+    }
+}
+
+/// Gives the appointment as long a note as may be.
+fn note_of(appointment: &str, number: usize) -> UpdateAppointmentRequest {
+    let note = format!("{number} {}", "é".repeat(1990));
+    let appointment =
+        Appointment { name: appointment.to_owned(), private_note: note, ..Default::default() };
+    UpdateAppointmentRequest {
+        appointment: Some(appointment),
+        update_mask: Some(FieldMask { paths: vec!["private_note".to_owned()] }),
+        ..Default::default()
+    }
+}
+
+/// A service account with as many keys as it may have.
+async fn service_account(process: &Process, admin: &Person) -> String {
+    let mut services = auth::service_account_service_client::ServiceAccountServiceClient::new(
+        process.channel.clone(),
+    );
+    let wanted = auth::ServiceAccount {
+        display_name: "keys".to_owned(),
+        role: Role::Admin.into(),
+        ..Default::default()
+    };
+    let request =
+        auth::CreateServiceAccountRequest { service_account: Some(wanted), ..Default::default() };
+    let answer = services.create_service_account(admin.asks(request)).await.unwrap();
+    let parent = answer.into_inner().service_account.unwrap().name;
+    for _ in 0..crate::support::rounds(2, 9) {
+        services.create_api_key(admin.asks(api_key(&parent))).await.unwrap();
+    }
+    parent
+}
+
+/// A key that is good for all methods there are.
+fn api_key(parent: &str) -> auth::CreateApiKeyRequest {
+    let methods = super::methods().into_iter().filter(|path| path.contains(".booking."));
+    let seconds = chrono::Utc::now().timestamp() + 86_400;
+    auth::CreateApiKeyRequest {
+        parent: parent.to_owned(),
+        scopes: methods.map(|path| path.trim_start_matches('/').to_owned()).take(100).collect(),
+        expire_time: Some(Timestamp { seconds, nanos: 0 }),
     }
 }
 
@@ -258,9 +330,24 @@ pub fn request<'a>(
             (customer, request.encode_to_vec())
         }
         "ListAppointmentEvents" => {
-            let parent = format!("{name}/appointments/{}", crate::support::people::uuid());
+            let parent = practice.appointment.clone();
             let request =
                 ListAppointmentEventsRequest { parent, page_size: ALL, ..Default::default() };
+            (customer, request.encode_to_vec())
+        }
+        "GetAppointment" => {
+            let name = practice.appointment.clone();
+            (customer, booking::GetAppointmentRequest { name }.encode_to_vec())
+        }
+        "UpdateAppointment" => {
+            (practice.booked.first(), note_of(&practice.appointment, number).encode_to_vec())
+        }
+        "RescheduleAppointment" => {
+            let request = booking::RescheduleAppointmentRequest {
+                name: practice.appointment.clone(),
+                start_time: at(310 * 1440 + place),
+                ..Default::default()
+            };
             (customer, request.encode_to_vec())
         }
         "ListAppointmentTypes" => {
@@ -355,8 +442,20 @@ pub fn request<'a>(
             (admin, request.encode_to_vec())
         }
         "ListApiKeys" => {
-            let parent = format!("serviceAccounts/{}", crate::support::people::uuid());
+            let parent = practice.service_account.clone();
             let request = ListApiKeysRequest { parent, page_size: ALL, ..Default::default() };
+            (admin, request.encode_to_vec())
+        }
+        "CreateApiKey" => (admin, api_key(&practice.service_account).encode_to_vec()),
+        "UpdateAppointmentType" => {
+            let (name, number) = (practice.asking.clone(), number % 10);
+            let text = format!("{number}{}", "é".repeat(479));
+            let questions = (0..50).map(|each| question(each, text.clone())).collect();
+            let request = booking::UpdateAppointmentTypeRequest {
+                appointment_type: Some(AppointmentType { name, questions, ..Default::default() }),
+                update_mask: Some(FieldMask { paths: vec!["questions".to_owned()] }),
+                ..Default::default()
+            };
             (admin, request.encode_to_vec())
         }
         "ListSessions" => {
