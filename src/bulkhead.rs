@@ -2,8 +2,7 @@
 //!
 //! A call that reads or computes much takes a turn first. There are as many turns as cores, so that neither
 //! the connections to the database nor the memory that such calls need grow with their number. What takes
-//! long is computed on threads of the bulkhead's own, which give way to those that serve. A large answer
-//! keeps its place until it has been sent.
+//! long is computed on threads of the bulkhead's own, which give way to those that serve.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -28,9 +27,6 @@ use crate::{
 
 /// How many expensive calls may wait for a turn; the next one is refused.
 const QUEUE: usize = 64;
-/// How many large answers are in memory at most, each of some 2 MiB: those that are made, and those that
-/// are sent.
-const ANSWERS: usize = 32;
 /// An expensive call takes some tens of milliseconds, and others wait before this one.
 const LATER: Duration = Duration::from_secs(1);
 /// As the threads that hash: a tenth of the share of a thread of normal niceness, `sched(7)`.
@@ -49,27 +45,15 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// Those who have a turn and those who wait.
     queue: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
 }
 
 /// The right to be one of the few expensive calls under way. Given back when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct Turn {
-    _turn: Arc<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-    place: Option<Place>,
-}
-
-/// The place of a large answer. Given back when the last clone is dropped.
-#[derive(Debug, Clone)]
-pub struct Place(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
-
-impl Turn {
-    /// The place of a large answer, which is kept longer than the turn; none where the answer is small.
-    pub fn place(&self) -> Option<Place> {
-        self.place.clone()
-    }
-}
+pub struct Turn(
+    #[expect(dead_code, reason = "held, not read")]
+    Arc<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+);
 
 /// Whether a computation is still wanted.
 #[derive(Debug)]
@@ -116,39 +100,18 @@ impl Bulkhead {
         Ok(Self(Arc::new(Inner {
             turns: Arc::new(Semaphore::new(count)),
             queue: Arc::new(Semaphore::new(count + QUEUE)),
-            answers: Arc::new(Semaphore::new(ANSWERS)),
             jobs,
         })))
     }
 
-    /// Waits for a turn and for the place of a large answer. Faults: `OVERLOADED` when too many wait;
-    /// `DEADLINE_EXCEEDED`.
+    /// Waits for a turn. Faults: `OVERLOADED` when too many wait; `DEADLINE_EXCEEDED`.
     pub async fn turn(&self, deadline: Deadline) -> Result<Turn, Fault> {
-        self.wait(deadline, true).await
-    }
-
-    /// Waits for a turn, for a call whose answer is small: slow readers of large ones do not hold it up. Faults
-    /// as of [`turn`](Self::turn).
-    pub async fn small_turn(&self, deadline: Deadline) -> Result<Turn, Fault> {
-        self.wait(deadline, false).await
-    }
-
-    async fn wait(&self, deadline: Deadline, is_large: bool) -> Result<Turn, Fault> {
-        let Inner { turns, queue, answers, .. } = &*self.0;
+        let Inner { turns, queue, .. } = &*self.0;
         let queued = Arc::clone(queue).try_acquire_owned();
         let queued = queued.map_err(|_| Fault::overloaded(LATER))?;
-        let both = async {
-            // First the place: who waits for slow readers keeps nobody from computing.
-            let place = if is_large {
-                Some(Place(Arc::new(Arc::clone(answers).acquire_owned().await.ok()?)))
-            } else {
-                None
-            };
-            Some((place, Arc::clone(turns).acquire_owned().await.ok()?))
-        };
-        match tokio::time::timeout_at(deadline.0, both).await {
-            Ok(Some((place, turn))) => Ok(Turn { _turn: Arc::new((turn, queued)), place }),
-            Ok(None) => Err(Fault::internal("the bulkhead is closed")),
+        match tokio::time::timeout_at(deadline.0, Arc::clone(turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(Turn(Arc::new((turn, queued)))),
+            Ok(Err(_)) => Err(Fault::internal("the bulkhead is closed")),
             Err(_) => Err(late()),
         }
     }
@@ -291,18 +254,5 @@ mod tests {
         let fault = bulkhead.compute(Deadline::after(SOON), &turn, endless).await.unwrap_err();
         assert_eq!(fault.reason(), Reason::DeadlineExceeded);
         assert_eq!(bulkhead.compute(patient(), &turn, |_| Some(7)).await.unwrap(), 7);
-    }
-
-    #[tokio::test]
-    async fn an_answer_keeps_its_place_and_not_its_turn() {
-        let bulkhead = Bulkhead::start(1).unwrap();
-        let mut places = Vec::new();
-        for _ in 0..ANSWERS {
-            places.push(bulkhead.turn(patient()).await.unwrap().place());
-        }
-        let fault = bulkhead.turn(Deadline::after(SOON)).await.unwrap_err();
-        assert_eq!(fault.reason(), Reason::DeadlineExceeded);
-        places.pop();
-        bulkhead.turn(patient()).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use chrono::{NaiveDate, SubsecRound, TimeDelta};
 
 use super::{Asked, Availability, Time, compute};
 use crate::{
-    bulkhead::{Bulkhead, Place, Stop},
+    bulkhead::{Bulkhead, Stop},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},
@@ -64,13 +64,13 @@ pub struct Answer {
 
 impl Availabilities {
     /// Public: what is free, from now on, as `finish` makes an answer of it. Where that is much, other such
-    /// questions are waited for; the answer then has a place to keep until it is sent.
+    /// questions are waited for.
     pub async fn ask<T: Send + 'static>(
         &self,
         deadline: Deadline,
         question: Question,
         finish: impl FnOnce(Answer) -> T + Send + 'static,
-    ) -> Result<(T, Option<Place>), Fault> {
+    ) -> Result<T, Fault> {
         let Question { provider: id, first, last, .. } = question;
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
         // this.
@@ -101,13 +101,12 @@ impl Availabilities {
         let zones = self.ambient.zones();
         let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
         if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
-            return Ok((finish(answer(&found, &question, &zones, duration, now)?), None));
+            return Ok(finish(answer(&found, &question, &zones, duration, now)?));
         }
         let turn = self.bulkhead.turn(deadline).await?;
         let job =
             move |_: &Stop| Some(answer(&found, &question, &zones, duration, now).map(finish));
-        let done = self.bulkhead.compute(deadline, &turn, job).await??;
-        Ok((done, turn.place()))
+        self.bulkhead.compute(deadline, &turn, job).await?
     }
 }
 

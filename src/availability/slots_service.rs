@@ -15,7 +15,7 @@ use super::{
     store::{Offered, Offering},
 };
 use crate::{
-    bulkhead::{Bulkhead, Place, Stop, Turn},
+    bulkhead::{Bulkhead, Stop, Turn},
     catalogue::{AppointmentType, service::Types},
     identity::Caller,
     kernel::{
@@ -118,14 +118,14 @@ pub struct Kind {
 impl Slots {
     /// Those who may see the type: the slots that start after `after`, in time order, as many as fit, as
     /// `finish` makes an answer of them. Where many providers or slots are looked at, other such questions
-    /// are waited for; the answer then has a place to keep until it is sent.
+    /// are waited for.
     pub async fn list<T: Send + 'static>(
         &self,
         deadline: Deadline,
         question: &Question,
         (after, bounds): (Option<Instant>, Bounds),
         finish: impl FnOnce(Vec<Slot>) -> T + Send + 'static,
-    ) -> Result<(T, Option<Place>), Fault> {
+    ) -> Result<T, Fault> {
         let now = self.ambient.now();
         let from = after.map_or(now, |after| after + TimeDelta::seconds(1));
         self.search(deadline, question, (now, from, bounds), finish).await
@@ -140,7 +140,7 @@ impl Slots {
         let now = self.ambient.now();
         let bounds = Bounds { slots: 1, bytes: usize::MAX };
         let first = |mut slots: Vec<Slot>| slots.pop();
-        Ok(self.search(deadline, question, (now, now, bounds), first).await?.0)
+        self.search(deadline, question, (now, now, bounds), first).await
     }
 
     /// Looks for slots, stretch by stretch, until there are enough.
@@ -150,7 +150,7 @@ impl Slots {
         question: &Question,
         (now, mut from, bounds): (Instant, Instant, Bounds),
         finish: impl FnOnce(Vec<Slot>) -> T + Send + 'static,
-    ) -> Result<(T, Option<Place>), Fault> {
+    ) -> Result<T, Fault> {
         let mut turn = None;
         let mut page = Page::new(bounds.slots, bounds.bytes);
         let mut is_first = bounds.slots == 1;
@@ -166,7 +166,7 @@ impl Slots {
             };
             let most = if is_first { NEAR } else { LONGEST_SPAN };
             if turn.is_none() && question.is_large(crowd, now, (from, most)) {
-                turn = Some(self.turn(deadline, bounds.slots).await?);
+                turn = Some(self.bulkhead.turn(deadline).await?);
             }
             let found = self.possible(deadline, question, stretch, now).await?;
             let Some(found) = found else { break };
@@ -183,21 +183,11 @@ impl Slots {
         }
         let slots = page.into_slots();
         match turn {
-            None => Ok((finish(slots), None)),
+            None => Ok(finish(slots)),
             Some(turn) => {
                 let finished = move |_: &Stop| Some(finish(slots));
-                let answer = self.bulkhead.compute(deadline, &turn, finished).await?;
-                Ok((answer, turn.place()))
+                self.bulkhead.compute(deadline, &turn, finished).await
             }
-        }
-    }
-
-    /// A turn for an answer of so many slots.
-    async fn turn(&self, deadline: Deadline, slots: usize) -> Result<Turn, Fault> {
-        if slots == 1 {
-            self.bulkhead.small_turn(deadline).await
-        } else {
-            self.bulkhead.turn(deadline).await
         }
     }
 
@@ -211,7 +201,7 @@ impl Slots {
         page: Page,
     ) -> Result<Page, Fault> {
         if turn.is_none() && found.effort(&page) > FEW_SLOTS {
-            *turn = Some(self.turn(deadline, page.room()).await?);
+            *turn = Some(self.bulkhead.turn(deadline).await?);
         }
         match turn {
             None => found.fill(now, page, &Stop::never()).ok_or_else(Fault::unchecked),
@@ -267,7 +257,7 @@ impl Slots {
         // What everybody has booked in two weeks may be much.
         let many = self.crowds.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
         let turn = if provider.is_none() && many {
-            Some(self.bulkhead.small_turn(deadline).await?)
+            Some(self.bulkhead.turn(deadline).await?)
         } else {
             None
         };

@@ -3,7 +3,6 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    body::kept,
     booking_wire::{LONGEST_CODE, type_name},
     caller::{deadline, visitor},
     convert::{end, minutes, name, start, timestamp},
@@ -82,8 +81,7 @@ impl AvailabilityService for AvailabilityApi {
                 cut_to_fit(found, size, (&pages, &query), wire_slot, |last| last.interval.start());
             pb::ListSlotsResponse { slots, next_page_token }
         };
-        let (answer, place) = self.slots.list(deadline, &question, (after, bounds), finish).await?;
-        Ok(kept(answer, place))
+        Ok(Response::new(self.slots.list(deadline, &question, (after, bounds), finish).await?))
     }
 
     async fn find_first_slot(

@@ -3,7 +3,6 @@
 use tonic::{Request, Response, Status};
 
 use super::{
-    body::kept,
     booking_wire::{
         Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
         override_reason, question, read_booking, read_hold, states, typed_fields,
@@ -164,7 +163,7 @@ impl BookingService for BookingApi {
             appointments: page.messages,
             next_page_token: next_page_token.unwrap_or_default(),
         };
-        Ok(kept(answer, page.turn.and_then(|turn| turn.place())))
+        Ok(Response::new(answer))
     }
 
     async fn cancel_appointment(
@@ -205,8 +204,7 @@ impl BookingService for BookingApi {
                 time_zone: answer.zone.name().to_owned(),
             }
         };
-        let (answer, place) = self.availabilities.ask(deadline, question, finish).await?;
-        Ok(kept(answer, place))
+        Ok(Response::new(self.availabilities.ask(deadline, question, finish).await?))
     }
 
     async fn approve_appointment(

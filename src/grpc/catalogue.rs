@@ -4,7 +4,6 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    body::kept,
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{TYPE_NAME, name, optional, read_etag},
@@ -120,7 +119,7 @@ impl CatalogueService for CatalogueApi {
             appointment_types: page.messages,
             next_page_token: next_page_token.unwrap_or_default(),
         };
-        Ok(kept(answer, page.turn.and_then(|turn| turn.place())))
+        Ok(Response::new(answer))
     }
 
     async fn update_appointment_type(

@@ -21,16 +21,16 @@ use tonic::{Code, Status};
 use tracing::Instrument;
 
 use super::{
-    address::client_address,
-    body::{Bounded, Kept},
+    address::{ClientAddress, client_address},
+    body::Bounded,
     budgets::{Budgets, Place},
     policy::{self, Access, Class},
     receive::{IN_TIME, Receiver},
-    serving::Leaving,
+    serving::Ends,
     status::status,
+    unread::{Reader, Unread},
 };
 use crate::{
-    bulkhead,
     kernel::{
         ambient::Ambient,
         demand::Demand,
@@ -63,6 +63,7 @@ pub(super) struct Gate {
     pub(super) max_deadline: Duration,
     pub(super) receiver: Receiver,
     pub(super) budgets: Budgets,
+    pub(super) unread: Unread,
     pub(super) demand: Demand,
     pub(super) trusted_proxies: Arc<[IpNet]>,
     pub(super) stopping: CancellationToken,
@@ -107,6 +108,8 @@ struct Pass {
     stopping: CancellationToken,
     leaving: CancellationToken,
     place: Option<Place>,
+    reader: Reader,
+    unread: Unread,
 }
 
 impl Gate {
@@ -133,7 +136,8 @@ impl Gate {
             (Class::Probe, true) => Some(self.budgets.watch(request.extensions().get())?),
             _ => self.budgets.enter(class)?,
         };
-        let leaving = request.extensions().get::<Leaving>().map(|leaving| leaving.0.clone());
+        let Ends { leave, cut } = request.extensions().get().cloned().unwrap_or_default();
+        let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
         request.extensions_mut().insert(method);
         request.extensions_mut().insert(access);
         request.extensions_mut().insert(class);
@@ -145,8 +149,10 @@ impl Gate {
             bounds: began
                 + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
             stopping: self.stopping.clone(),
-            leaving: leaving.unwrap_or_default(),
+            leaving: leave,
             place,
+            reader: Reader { address, cut },
+            unread: self.unread.clone(),
         })
     }
 
@@ -167,20 +173,12 @@ impl Pass {
             ));
         };
         if !self.is_stream {
-            return keep_place(response);
+            return self.unread.keep(response, self.reader).await;
         }
         let (parts, body) = response.into_parts();
         let body = Bounded::new(body, self.bounds, (self.stopping, self.leaving), self.place);
         Response::from_parts(parts, Body::new(body))
     }
-}
-
-/// A large answer keeps its place until its body is gone.
-fn keep_place(mut response: Response) -> Response {
-    let Some(place) = response.extensions_mut().remove::<bulkhead::Place>() else {
-        return response;
-    };
-    response.map(|body| Body::new(Kept::new(body, place)))
 }
 
 /// Whether hashing gives way to such a call when it is answered and not refused: to short calls of those who
@@ -292,6 +290,7 @@ mod tests {
             max_deadline: Duration::from_mins(1),
             receiver: Receiver::new(&server),
             budgets: Budgets::new(&server),
+            unread: Unread::start(),
             demand: demand.clone(),
             trusted_proxies: Arc::from([]),
             stopping: CancellationToken::new(),

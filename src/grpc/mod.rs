@@ -42,3 +42,4 @@ mod serving;
 mod shares;
 pub mod status;
 pub(crate) mod tls;
+mod unread;

@@ -5,9 +5,8 @@ use std::future::Future;
 use prost::Message;
 use serde::Serialize;
 
-use super::body::LARGE;
 use crate::{
-    bulkhead::{Bulkhead, Turn},
+    bulkhead::Bulkhead,
     kernel::{fault::Fault, page::PageTokens},
     storage::Deadline,
 };
@@ -15,6 +14,8 @@ use crate::{
 /// How large a page grows at most, in bytes: half of what clients read unless told otherwise.
 pub(super) const LONGEST_PAGE: usize = 2 * 1024 * 1024;
 
+/// A page of more bytes is large: it waits for a turn before it grows on.
+const LARGE: usize = 256 * 1024;
 /// How many items are read at first, and at most at once.
 const FIRST_PIECE: u64 = 16;
 const LONGEST_PIECE: usize = 64;
@@ -26,8 +27,6 @@ pub(super) struct Filled<M, C> {
     pub(super) messages: Vec<M>,
     /// Where the next page goes on, if there is one.
     pub(super) next: Option<C>,
-    /// What a page that grew large waited for.
-    pub(super) turn: Option<Turn>,
 }
 
 /// Reads a list of items that can be large piece by piece, until it has as many as asked for or as many as fit
@@ -46,7 +45,8 @@ where
     C: Clone,
     F: Future<Output = Result<Vec<T>, Fault>>,
 {
-    let mut page = Filled { messages: Vec::new(), next: None, turn: None };
+    let mut page = Filled { messages: Vec::new(), next: None };
+    let mut turn = None;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let (mut room, mut longest, mut piece) = (LONGEST_PAGE, 1, FIRST_PIECE);
     loop {
@@ -70,9 +70,8 @@ where
         if is_end {
             return Ok(page);
         }
-        // A page that is large already waits for a turn before it grows on.
-        if page.turn.is_none() && LONGEST_PAGE - room > LARGE {
-            page.turn = Some(bulkhead.turn(deadline).await?);
+        if turn.is_none() && LONGEST_PAGE - room > LARGE {
+            turn = Some(bulkhead.turn(deadline).await?);
         }
         let most = PIECE.checked_div(longest).unwrap_or(1).clamp(4, LONGEST_PIECE);
         piece = u64::try_from(most).unwrap_or(FIRST_PIECE);
@@ -169,8 +168,6 @@ mod tests {
             assert!(page.messages.len() <= usize::try_from(size).unwrap());
             let bytes: usize = page.messages.iter().map(String::encoded_len).sum();
             assert!(bytes <= LONGEST_PAGE || page.messages.len() == 1, "{bytes}");
-            // Only what is large waits for its turn.
-            assert!(bytes > LARGE || page.turn.is_none());
             found.extend(
                 page.messages
                     .iter()

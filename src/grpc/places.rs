@@ -273,6 +273,11 @@ impl Place {
         Call { shared, seat: Arc::clone(&self.seat) }
     }
 
+    /// Whether it is a trusted proxy's, through which many come.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.seat.is_trusted
+    }
+
     /// Whether no call is in progress.
     pub(super) fn is_idle(&self) -> bool {
         self.seat.is_idle()

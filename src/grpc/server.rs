@@ -49,6 +49,7 @@ use super::{
     service_account::ServiceAccountApi,
     serving::Protocol,
     tls::Tls,
+    unread::Unread,
 };
 use crate::{
     accounts::service::Accounts,
@@ -280,6 +281,7 @@ fn gate_of(
         max_deadline: Duration::from_millis(server.max_deadline_ms),
         receiver: Receiver::new(server),
         budgets: Budgets::new(server),
+        unread: Unread::start(),
         demand,
         trusted_proxies: server.trusted_proxies.as_slice().into(),
         stopping,

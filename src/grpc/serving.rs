@@ -85,9 +85,14 @@ impl Protocol {
     }
 }
 
-/// Cancelled when the connection that a call came on is to end, among the extensions of the request.
-#[derive(Debug, Clone)]
-pub(super) struct Leaving(pub(super) CancellationToken);
+/// How the connection of a call ends, among the extensions of the request.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ends {
+    /// Cancelled when it is to end.
+    pub(super) leave: CancellationToken,
+    /// Ends it at once, where nobody but the caller uses it.
+    pub(super) cut: Option<CancellationToken>,
+}
 
 /// What answers the calls of one connection.
 #[derive(Debug)]
@@ -169,7 +174,8 @@ impl hyper::service::Service<Request<Incoming>> for Served {
         }
         let extensions = request.extensions_mut();
         extensions.insert(self.info.clone());
-        extensions.insert(Leaving(self.place.leave().clone()));
+        let cut = (!self.place.is_trusted()).then(|| self.place.cut().clone());
+        extensions.insert(Ends { leave: self.place.leave().clone(), cut });
         let answer = self.router.clone().oneshot(request);
         Box::pin(async move { Ok(answer.await?.map(|body| Counted { body, _call: call })) })
     }

@@ -11,4 +11,5 @@ mod stop;
 mod stuffing;
 mod tls;
 mod unfinished;
+mod unread;
 mod web;
