@@ -18,7 +18,7 @@ use crate::{
     identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
     mail::{self, Recipient, Text, service::Sheet},
-    schedule::{self, Schedule, plan::Plan},
+    schedule::{self, Schedule},
     storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
@@ -171,7 +171,9 @@ async fn wipe_provider(
     now: Instant,
 ) -> Result<(), Fault> {
     let id = user.id.as_provider();
-    let Some(mut provider) = schedule::store::lock(tx, id).await? else { return Ok(()) };
+    if schedule::store::lock_head(tx, id).await?.is_none() {
+        return Ok(());
+    }
     for own in store::own_types(tx, id).await? {
         let Some(mut own) = catalogue::store::lock(tx, own).await? else { continue };
         store::forget_type_details(tx, own.id).await?;
@@ -190,14 +192,9 @@ async fn wipe_provider(
     }
     store::withdraw_all(tx, id).await?;
     store::forget_schedule_details(tx, id).await?;
-    provider.schedule = Arc::new(blank.schedule.in_zone(Zone::UTC));
-    provider.plan = Arc::new(Plan::default());
-    provider.schedule_version = provider.version + 1;
-    provider.schedule_stamp = tx.stamp();
-    provider.schedule_updated_at = now;
-    schedule::store::update(tx, &provider).await?;
-    // One more version, and the event that says that it cannot be booked.
-    schedule::commands::close(tx, provider, Some(actor), now).await
+    // Last, so that the event that says that it cannot be booked is not forgotten.
+    let schedule = Arc::new(blank.schedule.in_zone(Zone::UTC));
+    schedule::commands::close(tx, id, schedule, actor, now).await
 }
 
 /// Notes that nothing is left to do of an erasure.

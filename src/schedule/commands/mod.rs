@@ -9,7 +9,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Schedule, plan::MAX_PLAN_BYTES, provider::Provider, store};
+use super::{
+    Schedule,
+    plan::MAX_PLAN_BYTES,
+    provider::Provider,
+    store::{self, Head},
+};
 use crate::{
     events::{self, Event, Kind},
     kernel::{
@@ -43,7 +48,7 @@ pub async fn open(
     actor: Option<UserId>,
     now: Instant,
 ) -> Result<(), Fault> {
-    if store::lock(tx, id).await?.is_some() {
+    if store::lock_head(tx, id).await?.is_some() {
         return change(tx, id, display_name, true, actor, now).await;
     }
     let provider = Provider {
@@ -61,7 +66,7 @@ pub async fn open(
     };
     store::insert(tx, &provider).await?;
     let detail = json!({ "display_name": display_name });
-    record(tx, &provider, Kind::ProviderOpened, actor, now, detail).await
+    record(tx, (id, provider.version), Kind::ProviderOpened, actor, now, detail).await
 }
 
 /// Takes over a provider's name, and whether it can be booked, from its user. Does nothing for a user
@@ -74,31 +79,43 @@ pub async fn change(
     actor: Option<UserId>,
     now: Instant,
 ) -> Result<(), Fault> {
-    let Some(mut provider) = store::lock(tx, id).await? else { return Ok(()) };
-    if provider.display_name == display_name && provider.enabled == enabled {
+    let Some(before) = store::lock_head(tx, id).await? else { return Ok(()) };
+    if before.display_name == display_name && before.enabled == enabled {
         return Ok(());
     }
-    display_name.clone_into(&mut provider.display_name);
-    provider.enabled = enabled;
-    provider.version += 1;
-    store::update(tx, &provider).await?;
+    let head = Head { display_name: display_name.to_owned(), enabled, version: before.version + 1 };
+    store::set_head(tx, id, &head).await?;
     let detail = json!({ "display_name": display_name, "enabled": enabled });
-    record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
+    record(tx, (id, head.version), Kind::ProviderChanged, actor, now, detail).await
 }
 
-/// Closes a locked provider for ever, and takes its name. A step of the erasure of its user.
+/// Closes a provider for ever, and takes its name and its schedules, also where those cannot be read. A step
+/// of the erasure of its user.
 pub async fn close(
     tx: &Tx,
-    mut provider: Provider,
-    actor: Option<UserId>,
+    id: ProviderId,
+    schedule: Arc<Schedule>,
+    actor: UserId,
     now: Instant,
 ) -> Result<(), Fault> {
-    provider.display_name = String::new();
-    provider.enabled = false;
-    provider.version += 1;
-    store::update(tx, &provider).await?;
+    let Some(before) = store::lock_head(tx, id).await? else { return Ok(()) };
+    let version = before.version + 1;
+    let closed = Provider {
+        id,
+        display_name: String::new(),
+        enabled: false,
+        schedule,
+        plan: Arc::default(),
+        version,
+        stamp: tx.stamp(),
+        schedule_version: version,
+        schedule_stamp: tx.stamp(),
+        schedule_updated_at: now,
+        last_assigned_at: None,
+    };
+    store::update(tx, &closed).await?;
     let detail = json!({ "display_name": "", "enabled": false });
-    record(tx, &provider, Kind::ProviderChanged, actor, now, detail).await
+    record(tx, (id, version), Kind::ProviderChanged, Some(actor), now, detail).await
 }
 
 /// Refuses a change by which the schedules and the time off of a provider would be too long in all: they are
@@ -129,7 +146,7 @@ async fn reschedule(tx: &Tx, provider: &mut Provider, act: Act) -> Result<(), Fa
     let Act { kind, detail, actor, now } = act;
     provider.reschedule(tx.stamp(), now);
     store::update(tx, provider).await?;
-    record(tx, provider, kind, Some(actor), now, detail).await
+    record(tx, (provider.id, provider.version), kind, Some(actor), now, detail).await
 }
 
 /// What is told of an interval that [`is_over`].
@@ -150,21 +167,12 @@ fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> 
 
 pub(super) async fn record(
     tx: &Tx,
-    provider: &Provider,
+    (provider, version): (ProviderId, i64),
     kind: Kind,
     actor: Option<UserId>,
     at: Instant,
     detail: Value,
 ) -> Result<(), Fault> {
-    let event = Event {
-        provider: provider.id,
-        version: provider.version,
-        kind,
-        appointment: None,
-        actor,
-        via: None,
-        at,
-        detail,
-    };
+    let event = Event { provider, version, kind, appointment: None, actor, via: None, at, detail };
     events::store::insert(tx, event).await
 }

@@ -219,6 +219,6 @@ async fn finish(
 ) -> Result<i64, Fault> {
     provider.reschedule(tx.stamp(), now);
     store::update(tx, &provider).await?;
-    record(tx, &provider, kind, Some(editor), now, detail).await?;
+    record(tx, (provider.id, provider.version), kind, Some(editor), now, detail).await?;
     Ok(provider.version)
 }

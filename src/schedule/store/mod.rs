@@ -11,7 +11,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, Iterable, QueryFilter, QuerySelect, Select,
+    ColumnTrait, ConnectionTrait as _, DatabaseBackend, EntityTrait, FromQueryResult, Iterable,
+    QueryFilter, QuerySelect, Select,
     sea_query::{Expr, LockType},
 };
 use serde_json::json;
@@ -55,6 +56,46 @@ pub async fn lock_version(tx: &Tx, id: ProviderId) -> Result<Option<i64>, Fault>
     query.into_tuple().one(tx.db()).await.map_err(|e| engine::fault(&e))
 }
 
+/// What a provider is beside its schedules.
+#[derive(Debug, FromQueryResult)]
+pub struct Head {
+    /// What customers see.
+    pub display_name: String,
+    /// Whether it can be booked.
+    pub enabled: bool,
+    /// The number of the last event.
+    pub version: i64,
+}
+
+/// What a provider is beside its schedules; it is locked until the transaction ends. For what must go on also
+/// where its schedules cannot be read.
+pub async fn lock_head(tx: &Tx, id: ProviderId) -> Result<Option<Head>, Fault> {
+    use providers::Column;
+    let mut query = providers::Entity::find_by_id(id.0).select_only().columns([
+        Column::DisplayName,
+        Column::Enabled,
+        Column::Version,
+    ]);
+    if tx.engine() == Engine::Postgres {
+        query = query.lock(LockType::NoKeyUpdate);
+    }
+    query.into_model().one(tx.db()).await.map_err(|e| engine::fault(&e))
+}
+
+/// Writes back what was locked with [`lock_head`].
+pub async fn set_head(tx: &Tx, id: ProviderId, head: &Head) -> Result<(), Fault> {
+    providers::Entity::update_many()
+        .col_expr(providers::Column::DisplayName, head.display_name.as_str().into())
+        .col_expr(providers::Column::Enabled, head.enabled.into())
+        .col_expr(providers::Column::Version, head.version.into())
+        .col_expr(providers::Column::Stamp, tx.stamp().0.into())
+        .filter(providers::Column::ProviderId.eq(id.0))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
 /// Finds a provider and locks it until the transaction ends. Every change of a provider's time begins
 /// with this, which is what makes versions gap-free and in commit order.
 pub async fn lock(tx: &Tx, id: ProviderId) -> Result<Option<Provider>, Fault> {
@@ -65,6 +106,19 @@ pub async fn lock(tx: &Tx, id: ProviderId) -> Result<Option<Provider>, Fault> {
     }
     let row = query.one(tx.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
+}
+
+/// Whether a provider's schedules are long as they are stored: some tens of kilobytes of text. Nobody's are not.
+pub async fn is_long(at: &impl Session, id: ProviderId) -> Result<bool, Fault> {
+    let db = at.db();
+    // What PostgreSQL has compressed need not be unpacked for this.
+    let long = match db.get_database_backend() {
+        DatabaseBackend::Postgres => "pg_column_size(plan) + pg_column_size(weekly_hours) > 4096",
+        _ => "length(plan) + length(weekly_hours) > 16384",
+    };
+    let query = providers::Entity::find_by_id(id.0).select_only().expr_as(Expr::cust(long), "long");
+    let found: Option<bool> = query.into_tuple().one(db).await.map_err(|e| engine::fault(&e))?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Finds a provider without its hours and plan, which may be long: only for what is told of it beside them.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use daybook::grpc::proto::{
     auth::{
-        DeleteMyAccountRequest, GetMeRequest, GetUserRequest, ListApiKeysRequest,
-        ListAuditEventsRequest, ListServiceAccountsRequest, ListSessionsRequest, ListUsersRequest,
-        Role, personal_data_service_client::PersonalDataServiceClient,
+        DeleteMyAccountRequest, DisableUserRequest, EnableUserRequest, GetMeRequest,
+        GetUserRequest, ListApiKeysRequest, ListAuditEventsRequest, ListServiceAccountsRequest,
+        ListSessionsRequest, ListUsersRequest, Role, UpdateMeRequest, User,
+        personal_data_service_client::PersonalDataServiceClient,
     },
     booking::{
         AppointmentType, GetAppointmentTypeRequest, GetScheduleRequest,
@@ -15,6 +16,7 @@ use daybook::grpc::proto::{
         ListProvidersRequest, ListSlotsRequest,
     },
 };
+use prost_types::FieldMask;
 use sea_orm::ConnectionTrait;
 
 use super::behaviours;
@@ -33,6 +35,7 @@ behaviours!(
     unreadable_keys_and_accounts_shut_nobody_out,
     an_erasure_that_fails_gives_way_to_the_next,
     an_unreadable_closure_closes,
+    the_account_of_an_unreadable_provider_can_be_managed,
 );
 
 /// Where a resource's row is, from the last id of its name.
@@ -464,4 +467,38 @@ async fn an_unreadable_closure_closes(world: World) {
     let list = daybook::grpc::proto::booking::ListClosuresRequest::default();
     let listed = world.schedule().list_closures(customer.asks(list)).await.unwrap().into_inner();
     assert_eq!(listed.closures, []);
+}
+
+async fn the_account_of_an_unreadable_provider_can_be_managed(world: World) {
+    let (mut one, admin, customer) =
+        (world.provider().await, world.admin().await, world.customer().await);
+    let shared = world.shared_type(&admin, kind(&[30]), &[&one]).await;
+    for set in ["weekly_hours = '\"x\"'", "time_zone = 'no zone'", "plan = '{\"named\": 5}'"] {
+        damage(&world, "providers", set, &row(&world, "provider_id", &one.user.name)).await;
+    }
+    let name = one.user.name.clone();
+    let request = UpdateMeRequest {
+        user: Some(User { display_name: "Renamed".to_owned(), ..Default::default() }),
+        update_mask: Some(FieldMask { paths: vec!["display_name".to_owned()] }),
+        ..Default::default()
+    };
+    world.auth().update_me(one.asks(request)).await.unwrap();
+    let request = DisableUserRequest { name: name.clone(), ..Default::default() };
+    world.auth().disable_user(admin.asks(request)).await.unwrap();
+    let request = EnableUserRequest { name, ..Default::default() };
+    world.auth().enable_user(admin.asks(request)).await.unwrap();
+    world.promote(&admin, &one, Role::Customer).await;
+    one = world.promote(&admin, &one, Role::Provider).await;
+    let heads = "SELECT count(*) FROM providers WHERE display_name = 'Renamed' AND enabled";
+    assert_eq!(world.count(heads).await, 1);
+    let on = on_day(&shared, "2026-11-23");
+    assert!(world.list_slots(&customer, on).await.is_empty());
+    // Erased it can be read again, and is closed.
+    let request =
+        DeleteMyAccountRequest { current_password: PASSWORD.to_owned(), ..Default::default() };
+    let mut personal = PersonalDataServiceClient::new(world.channel.clone());
+    personal.delete_my_account(one.asks(request)).await.unwrap();
+    let closed = "SELECT count(*) FROM providers WHERE display_name = '' AND NOT enabled
+        AND time_zone = 'UTC'";
+    assert_eq!(world.count(closed).await, 1);
 }
