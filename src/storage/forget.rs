@@ -8,7 +8,7 @@ use std::{marker::PhantomData, sync::Mutex, time::Duration};
 
 use sea_orm::{
     Condition, ConnectionTrait as _, EntityTrait, FromQueryResult, QueryFilter,
-    sea_query::{Alias, Expr, LockBehavior, LockType, Query as Select, SelectStatement},
+    sea_query::{Alias, Expr, LockBehavior, LockType, Order, Query as Select, SelectStatement},
 };
 use tokio::time::Instant as Moment;
 
@@ -24,8 +24,7 @@ const LARGEST: u64 = 5000;
 /// A batch that takes longer is followed by smaller ones, and one that takes less than a quarter of it by
 /// larger ones. In SQLite nobody else writes meanwhile.
 const LONG_SQLITE: Duration = Duration::from_millis(40);
-/// In PostgreSQL nobody waits for it. Most of the time goes into looking at rows that were removed before, and
-/// for small batches that is done more often.
+/// In PostgreSQL nobody waits for it.
 const LONG_POSTGRES: Duration = Duration::from_millis(400);
 /// The shortest pause between two batches. It is as long as the batch was, so that others have half of the
 /// time at least.
@@ -35,7 +34,7 @@ const IN_TIME: Duration = Duration::from_secs(5);
 /// How often in a row a kind may fail before it has to wait for the next time.
 const FAILURES: u32 = 5;
 /// How many old rows are counted at most.
-const COUNTED: u64 = 10_000_000;
+const COUNTED: u64 = 1_000_000;
 /// How often it is told how far it has come.
 const TOLD: Duration = Duration::from_secs(30);
 
@@ -47,6 +46,11 @@ pub trait Old: Send + Sync + 'static {
     const WHAT: &'static str;
     /// Which are old.
     fn is_old(now: Instant) -> Condition;
+    /// The column with their age, where it has an index and there may be millions of them: the oldest go first,
+    /// so that no batch looks again at what the batches before removed.
+    fn age() -> Option<<Self::Entity as EntityTrait>::Column> {
+        None
+    }
     /// The columns that are emptied, where the row itself stays; none where it goes.
     fn emptied() -> Vec<<Self::Entity as EntityTrait>::Column> {
         Vec::new()
@@ -82,6 +86,9 @@ impl<K: Old> UnitOfWork for Forget<K> {
         let number = row_number(tx.engine());
         let mut some = old::<K>(self.now, number);
         some.limit(self.limit);
+        if let Some(age) = K::age() {
+            some.order_by(age, Order::Asc);
+        }
         if tx.engine() == Engine::Postgres {
             // Rows that somebody is changing are left alone: nobody waits for anybody.
             some.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
@@ -147,8 +154,8 @@ impl<K: Old> Query for Left<K> {
 pub struct Figures {
     /// Rows that were removed since the process started.
     pub removed: u64,
-    /// Old rows that are still there, up to ten million.
-    pub left: u64,
+    /// Old rows that are still there, up to a million; unknown where counting them failed.
+    pub left: Option<u64>,
     /// Batches that failed since the process started.
     pub failed: u64,
 }
@@ -178,17 +185,14 @@ impl Backlog {
 /// Removes all old rows of a kind, batch by batch, with pauses. Gives up for this time when it fails again and
 /// again; that is told in the log, and what was removed before stays removed.
 pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
-    let (mut batch, mut failed, mut told) = (BATCH, 0, Moment::now());
+    let (mut batch, mut failed, mut said) = (BATCH, 0, Moment::now());
     let long = match store.engine() {
         Engine::Postgres => LONG_POSTGRES,
         Engine::Sqlite => LONG_SQLITE,
     };
     let before = backlog.change(K::WHAT, |_| {}).removed;
-    match count::<K>(store, now, backlog).await {
-        Ok(0) => return,
-        Ok(_) => {}
-        // The first batch tells what is wrong, if it still is.
-        Err(fault) => tracing::debug!(what = K::WHAT, %fault, "counting what is old"),
+    if count::<K>(store, now, backlog).await == Some(0) {
+        return;
     }
     loop {
         let began = Moment::now();
@@ -199,17 +203,22 @@ pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
             Ok(removed) => {
                 let figures = backlog.change(K::WHAT, |figures| {
                     figures.removed += removed;
-                    figures.left = figures.left.saturating_sub(removed);
+                    figures.left = figures.left.map(|left| left.saturating_sub(removed));
                 });
                 if removed < batch {
                     break;
                 }
                 failed = 0;
                 batch = next_batch(batch, took, long);
-                if told.elapsed() > TOLD {
-                    told = Moment::now();
+                if said.elapsed() > TOLD {
+                    said = Moment::now();
                     let Figures { removed, left, .. } = figures;
-                    tracing::info!(what = K::WHAT, removed, left, "forgetting what is old");
+                    tracing::info!(
+                        what = K::WHAT,
+                        removed,
+                        left = told(left),
+                        "forgetting what is old"
+                    );
                 }
             }
             Err(fault) => {
@@ -217,7 +226,7 @@ pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
                 batch = (batch / 2).max(SMALLEST);
                 let figures = backlog.change(K::WHAT, |figures| figures.failed += 1);
                 if failed == FAILURES {
-                    let left = figures.left;
+                    let left = told(figures.left);
                     tracing::warn!(what = K::WHAT, left, %fault, "forgetting what is old");
                     return;
                 }
@@ -226,16 +235,25 @@ pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
         tokio::time::sleep(took.max(PAUSE)).await;
     }
     // Those that somebody was changing, and those that became known since.
-    let left = count::<K>(store, now, backlog).await.unwrap_or_default();
+    let left = told(count::<K>(store, now, backlog).await);
     let forgotten = backlog.change(K::WHAT, |_| {}).removed - before;
     tracing::info!(what = K::WHAT, forgotten, left, "forgot what is old");
 }
 
-async fn count<K: Old>(store: &Store, now: Instant, backlog: &Backlog) -> Result<u64, Fault> {
+/// Counts what is left; nothing where that fails.
+async fn count<K: Old>(store: &Store, now: Instant, backlog: &Backlog) -> Option<u64> {
     let query = Left::<K> { now, kind: PhantomData };
-    let left = store.read(Deadline::after(IN_TIME), query).await?;
+    let left = store.read(Deadline::after(IN_TIME), query).await;
+    let left =
+        left.inspect_err(|fault| tracing::warn!(what = K::WHAT, %fault, "counting what is old"));
+    let left = left.ok();
     backlog.change(K::WHAT, |figures| figures.left = left);
-    Ok(left)
+    left
+}
+
+/// A number for the log.
+fn told(left: Option<u64>) -> String {
+    left.map_or_else(|| "unknown".to_owned(), |left| left.to_string())
 }
 
 /// How large the next batch is after one that took so long, where `long` is too long.

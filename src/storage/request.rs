@@ -30,6 +30,10 @@ impl forget::Old for Old {
     fn is_old(now: Instant) -> Condition {
         Condition::all().add(requests::Column::CreatedAt.lt(now - RETENTION))
     }
+
+    fn age() -> Option<requests::Column> {
+        Some(requests::Column::CreatedAt)
+    }
 }
 
 /// A request that may come again.

@@ -99,14 +99,17 @@ async fn old_rows_go_in_batches_while_others_book(world: World) {
     let took = began.elapsed();
     let figures = of(&backlog, "requests");
     let removed = u64::try_from(count).unwrap();
-    assert_eq!(figures, Figures { removed, left: 0, failed: 0 });
+    assert_eq!(figures, Figures { removed, left: Some(0), failed: 0 });
     assert_eq!(world.count(COUNT).await, 0);
     let bookings = i64::try_from(200 + beside.len()).unwrap();
     let kept = world.count("SELECT count(*) FROM requests WHERE response <> 'old'").await;
     assert_eq!(kept, young + bookings);
     // What is left is told on the way, and it is not one step.
     left.dedup();
-    assert!(left.iter().any(|left| (1..removed).contains(left)), "{left:?}");
+    assert!(
+        left.iter().any(|left| left.is_some_and(|left| (1..removed).contains(&left))),
+        "{left:?}"
+    );
     let p99 = |times: &mut Vec<Duration>| {
         times.sort_unstable();
         times[times.len() * 99 / 100]
@@ -134,13 +137,13 @@ async fn a_kind_that_fails_keeps_nobody_else_from_being_forgotten(world: World) 
     let figures = of(&backlog, "requests");
     assert!(figures.failed > 0 && figures.removed == 0, "{figures:?}");
     let figures = of(&backlog, "sessions");
-    assert!(figures.failed == 0 && figures.removed > 0 && figures.left == 0, "{figures:?}");
+    assert!(figures.failed == 0 && figures.removed > 0 && figures.left == Some(0), "{figures:?}");
     assert_eq!(world.count("SELECT count(*) FROM sessions").await, 0);
     drop(customer);
     world.execute(back, back).await;
     within(60, "the end", forgetting(&store, now, &backlog).0).await.unwrap();
     let figures = of(&backlog, "requests");
-    assert_eq!((figures.removed, figures.left), (10, 0));
+    assert_eq!((figures.removed, figures.left), (10, Some(0)));
 }
 
 async fn what_somebody_is_changing_is_left_alone(world: World) {
@@ -161,10 +164,10 @@ async fn what_somebody_is_changing_is_left_alone(world: World) {
     let now = world.clock.now();
     // It does not wait.
     within(20, "the end", forgetting(&store, now, &backlog).0).await.unwrap();
-    assert_eq!(of(&backlog, "requests"), Figures { removed: 9, left: 1, failed: 0 });
+    assert_eq!(of(&backlog, "requests"), Figures { removed: 9, left: Some(1), failed: 0 });
     holder.execute_unprepared("COMMIT").await.unwrap();
     within(20, "the end", forgetting(&store, now, &backlog).0).await.unwrap();
-    assert_eq!(of(&backlog, "requests"), Figures { removed: 9, left: 0, failed: 0 });
+    assert_eq!(of(&backlog, "requests"), Figures { removed: 9, left: Some(0), failed: 0 });
     assert_eq!(world.count(COUNT).await, 1);
 }
 
