@@ -16,6 +16,7 @@ mod edge;
 mod expensive;
 mod faults;
 mod fuzz;
+mod migrations;
 mod model;
 mod paths;
 mod races;
