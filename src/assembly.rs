@@ -37,6 +37,8 @@ use crate::{
     mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
+        closing::Closing,
+        long::LongSchedules,
         offering::service::Offerings,
         service::Schedules,
         store::{claims::WithClaims, remembered::Remembered},
@@ -133,7 +135,12 @@ pub(crate) fn services(
     };
     Ok(Services {
         accounts,
-        schedules: Schedules { store: store.clone(), ambient: ambient.clone() },
+        schedules: Schedules {
+            store: store.clone(),
+            ambient: ambient.clone(),
+            long: LongSchedules::new(store.clone(), bulkhead.clone()),
+            closing: Closing::default(),
+        },
         types,
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
         availabilities: Availabilities {

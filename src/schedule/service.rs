@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::{
     changes::{Changes, Stored},
+    closing::Closing,
     commands::{Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
+    long::LongSchedules,
     plan::TimeOff,
     provider::Provider,
     store::{self, closures::Cursor},
@@ -28,6 +30,10 @@ pub struct Schedules {
     pub store: Store,
     /// The clock.
     pub ambient: Ambient,
+    /// Whose schedules are long.
+    pub long: LongSchedules,
+    /// Where closures wait for one another.
+    pub closing: Closing,
 }
 
 impl Schedules {
@@ -56,6 +62,7 @@ impl Schedules {
         also_disabled: bool,
         resource: impl FnOnce() -> String,
     ) -> Result<Provider, Fault> {
+        let _turn = self.long.turn(deadline, id).await?;
         let found = self.store.read(deadline, Find(id)).await?;
         found.filter(|p| p.enabled || also_disabled).ok_or_else(|| Fault::not_found(resource()))
     }
@@ -70,6 +77,7 @@ impl Schedules {
         once: Once,
     ) -> Result<Provider, Fault> {
         let (changes, expected) = change;
+        let _turn = self.long.turn_to_change(deadline, permit.provider, &changes).await?;
         let (now, zones) = (self.ambient.now(), self.ambient.zones());
         let unit = Update { permit, id, changes, expected, once, now, zones };
         self.store.run(deadline, unit).await
@@ -84,6 +92,7 @@ impl Schedules {
         changes: Changes,
         once: Once,
     ) -> Result<Provider, Fault> {
+        let _turn = self.long.turn_to_change(deadline, permit.provider, &changes).await?;
         let (now, zones) = (self.ambient.now(), self.ambient.zones());
         self.store.run(deadline, Create { permit, id, changes, once, now, zones }).await
     }
@@ -120,6 +129,7 @@ impl Schedules {
         expected: Option<Revision>,
         once: Once,
     ) -> Result<(), Fault> {
+        let _turn = self.long.turn(deadline, permit.provider).await?;
         let now = self.ambient.now();
         self.store.run(deadline, Delete { permit, id, expected, once, now }).await
     }
@@ -133,6 +143,7 @@ impl Schedules {
         reason: String,
         once: Once,
     ) -> Result<(TimeOff, Touched), Fault> {
+        let _turn = self.long.turn(deadline, permit.provider).await?;
         let now = self.ambient.now();
         let time_off = TimeOff { id: TimeOffId(self.ambient.id(now)), interval, reason };
         self.store.run(deadline, Take { permit, time_off, once, now }).await
@@ -146,6 +157,7 @@ impl Schedules {
         id: TimeOffId,
         once: Once,
     ) -> Result<(), Fault> {
+        let _turn = self.long.turn(deadline, permit.provider).await?;
         let now = self.ambient.now();
         self.store.run(deadline, Give { permit, id, once, now }).await
     }
@@ -159,6 +171,7 @@ impl Schedules {
         limit: usize,
     ) -> Result<Vec<TimeOff>, Fault> {
         let id = permit.provider;
+        let _turn = self.long.turn(deadline, id).await?;
         let provider = self.store.read(deadline, Find(id)).await?;
         let provider = provider.ok_or_else(|| Fault::not_found(id.name()))?;
         let now = self.ambient.now();
@@ -180,6 +193,7 @@ impl Schedules {
         reason: String,
         once: Once,
     ) -> Result<Closed, Fault> {
+        let _change = self.closing.begin(deadline).await?;
         let now = self.ambient.now();
         let closure = Closure { id: ClosureId(self.ambient.id(now)), interval, reason };
         self.store.run(deadline, Close { permit, closure, once, now }).await
@@ -193,6 +207,7 @@ impl Schedules {
         id: ClosureId,
         once: Once,
     ) -> Result<(), Fault> {
+        let _change = self.closing.begin(deadline).await?;
         let now = self.ambient.now();
         self.store.run(deadline, Reopen { permit, id, once, now }).await
     }

@@ -35,6 +35,8 @@ use limits::Practice;
 /// How many call at once.
 const CALLERS: usize = 16;
 const BOOKERS: usize = 8;
+/// No caller asks again sooner: some 500 calls a second at most.
+const EACH_TAKES: Duration = Duration::from_millis(32);
 /// By how much bookings may take longer at p99 beside any method, in the large table.
 const HELD_UP: Duration = Duration::from_millis(50);
 /// Everybody signs up and logs in from one address.
@@ -337,7 +339,11 @@ async fn every_method(engine: Engine) {
         let before = process.resident_kib();
         let bookers = Bookers::start(&practice, 200, &next);
         let (began, mut highest, mut answered, mut longest) = (Instant::now(), before, 0, 0);
-        let calls = stream::iter(0..).map(|number| call(&practice, number, path));
+        let calls = stream::iter(0..).map(|number| {
+            let call = call(&practice, number, path);
+            // A flood of calls that do nothing would show who is quicker, its sender or the server.
+            async { tokio::join!(call, tokio::time::sleep(EACH_TAKES)).0 }
+        });
         let mut calls = calls.buffer_unordered(CALLERS);
         while began.elapsed() < seconds {
             tokio::select! {
