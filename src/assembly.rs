@@ -37,10 +37,8 @@ use crate::{
     mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
-        closing::Closing,
-        long::LongSchedules,
         offering::service::Offerings,
-        service::Schedules,
+        service::{Closing, LongSchedules, Schedules},
         store::{claims::WithClaims, remembered::Remembered},
         zones::service::Processes,
     },

@@ -4,12 +4,10 @@
 //! instants, [`changes`] says what a change may be.
 
 pub mod changes;
-pub mod closing;
 pub mod commands;
 pub mod dates;
 pub mod expand;
 pub mod hours;
-pub mod long;
 pub mod name;
 pub mod offering;
 pub mod plan;

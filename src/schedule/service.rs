@@ -1,12 +1,13 @@
 //! What callers can ask about providers and schedules.
 
+mod closing;
+mod long;
+
 use uuid::Uuid;
 
 use super::{
     changes::{Changes, Stored},
-    closing::Closing,
     commands::{Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
-    long::LongSchedules,
     plan::TimeOff,
     provider::Provider,
     store::{self, closures::Cursor},
@@ -22,6 +23,9 @@ use crate::{
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
 };
+
+pub use closing::Closing;
+pub use long::LongSchedules;
 
 /// Providers and their schedules.
 #[derive(Debug, Clone)]
@@ -193,7 +197,7 @@ impl Schedules {
         reason: String,
         once: Once,
     ) -> Result<Closed, Fault> {
-        let _change = self.closing.begin(deadline).await?;
+        let _change = self.closing.wait(deadline).await?;
         let now = self.ambient.now();
         let closure = Closure { id: ClosureId(self.ambient.id(now)), interval, reason };
         self.store.run(deadline, Close { permit, closure, once, now }).await
@@ -207,7 +211,7 @@ impl Schedules {
         id: ClosureId,
         once: Once,
     ) -> Result<(), Fault> {
-        let _change = self.closing.begin(deadline).await?;
+        let _change = self.closing.wait(deadline).await?;
         let now = self.ambient.now();
         self.store.run(deadline, Reopen { permit, id, once, now }).await
     }

@@ -6,10 +6,10 @@ use std::{sync::Arc, time::Duration};
 use quick_cache::sync::Cache;
 use tokio::time::Instant as Moment;
 
-use super::{changes::Changes, store};
 use crate::{
     bulkhead::{Bulkhead, Turn},
     kernel::{fault::Fault, id::ProviderId},
+    schedule::{changes::Changes, store},
     storage::{Deadline, Query, Snapshot, Store},
 };
 

@@ -32,7 +32,7 @@ pub struct Change {
 
 impl Closing {
     /// Waits until no other closure is under way. Faults: `DEADLINE_EXCEEDED`.
-    pub async fn begin(&self, deadline: Deadline) -> Result<Change, Fault> {
+    pub async fn wait(&self, deadline: Deadline) -> Result<Change, Fault> {
         match tokio::time::timeout_at(deadline.0, Arc::clone(&self.0).acquire_owned()).await {
             Ok(permit) => Ok(Change { permit: permit.ok(), began: Moment::now() }),
             Err(_) => Err(Fault::new(
@@ -63,13 +63,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn others_have_as_much_time_as_a_closure_took() {
         let (closing, later) = (Closing::default(), Deadline::after(Duration::from_mins(1)));
-        let change = closing.begin(later).await.unwrap();
+        let change = closing.wait(later).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let fault = closing.begin(Deadline::after(Duration::from_millis(5))).await.unwrap_err();
+        let fault = closing.wait(Deadline::after(Duration::from_millis(5))).await.unwrap_err();
         assert_eq!(fault.reason(), Reason::DeadlineExceeded);
         let ended = Moment::now();
         drop(change);
-        drop(closing.begin(later).await.unwrap());
+        drop(closing.wait(later).await.unwrap());
         assert!(ended.elapsed() >= Duration::from_millis(25), "{:?}", ended.elapsed());
     }
 }
