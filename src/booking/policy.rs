@@ -137,6 +137,15 @@ pub fn in_time(appointment: &Appointment, cutoff_minutes: u32, now: Instant) -> 
     Err(Fault::new(Reason::TooLate, format!("customers can do this {until}; ask the provider")))
 }
 
+/// Whether its customer may still cancel it. The cut-off protects what was agreed: a request that nobody
+/// answered is withdrawn until it ends.
+pub fn may_cancel(appointment: &Appointment, now: Instant) -> Result<(), Fault> {
+    if appointment.state == State::Pending {
+        return Ok(());
+    }
+    in_time(appointment, appointment.terms.cancel_cutoff, now)
+}
+
 /// The refusal of a change that the state forbids.
 pub fn wrong_state(state: State) -> Fault {
     let state = state.word();

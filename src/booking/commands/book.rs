@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, around, finish, intervals_not_accepted, not_offered, offered, refused, settle,
-    time,
+    Act, Offered, around, bookable, finish, intervals_not_accepted, not_offered, offered, refused,
+    settle, time,
 };
 use crate::{
     accounts,
@@ -286,9 +286,7 @@ impl UnitOfWork for Book {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok((earlier, provider));
         }
-        if !provider.enabled {
-            return Err(Fault::not_found(id.name()));
-        }
+        bookable(&provider)?;
         settle(tx, &mut provider, self.now).await?;
         let (mut appointment, limit) = match &self.wish {
             Wish::Interval(interval) => {

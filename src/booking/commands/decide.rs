@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Act, check_version, finish, settle, write_live};
+use super::{Act, bookable, check_version, finish, is_present, settle, write_live};
 use crate::{
     booking::{
         Appointment, State,
@@ -93,7 +93,11 @@ impl UnitOfWork for Decide {
         check_version(self.expected, &found, before)?;
         let state = policy::next(&found, self.change, self.now)?;
         if self.change == Change::Cancel && !permit::is_staff(caller, id) {
-            policy::in_time(&found, found.terms.cancel_cutoff, self.now)?;
+            policy::may_cancel(&found, self.now)?;
+        }
+        if self.change == Change::Approve {
+            bookable(&provider)?;
+            is_present(tx, found.customer).await?;
         }
         let appointment = Appointment {
             state,

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, book, finish, intervals_not_accepted, not_offered, offered, refused, settle,
-    time, write_live,
+    Act, Offered, book, bookable, finish, intervals_not_accepted, not_offered, offered, refused,
+    settle, time, write_live,
 };
 use crate::{
     booking::{Appointment, State, policy, store},
@@ -121,9 +121,7 @@ impl Use {
         let What::Book { note, replies, override_reason, .. } = &self.what else {
             return Err(Fault::unchecked());
         };
-        if !provider.enabled {
-            return Err(Fault::not_found(provider.id.name()));
-        }
+        bookable(provider)?;
         if held.start <= self.now {
             return Err(Fault::new(Reason::InThePast, "the held interval has begun"));
         }

@@ -202,6 +202,21 @@ pub(super) fn not_offered() -> Fault {
     Fault::new(Reason::NotOffered, "the provider does not offer this appointment type")
 }
 
+/// Refuses a provider who is disabled, or a provider no more: nobody gets an appointment with them.
+pub(super) fn bookable(provider: &Provider) -> Result<(), Fault> {
+    if provider.enabled { Ok(()) } else { Err(Fault::not_found(provider.id.name())) }
+}
+
+/// Refuses a customer whose account is disabled or erased, and locks the others: they get no new
+/// appointment.
+pub(super) async fn is_present(tx: &Tx, customer: UserId) -> Result<(), Fault> {
+    let account = accounts::store::lock(tx, customer).await?;
+    if account.is_some_and(|account| !account.user.disabled) {
+        return Ok(());
+    }
+    Err(Fault::not_found(customer.name()))
+}
+
 /// What an appointment of a type asks, with the buffers that were agreed.
 pub(super) fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
     Asked {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Act, Offered, asked_by, check_version,
+    Act, Offered, asked_by, bookable, check_version,
     decide::{find_locked, settled},
     finish, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
     write_live,
@@ -68,6 +68,7 @@ impl UnitOfWork for Reschedule {
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
         policy::may_move(&found)?;
+        bookable(&provider)?;
         let is_staff = permit::is_staff(caller, self.provider);
         if !is_staff {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
@@ -251,8 +252,9 @@ impl UnitOfWork for Reassign {
             return Err(violations.into_fault());
         }
         permit::not_own_time(customer, self.to)?;
-        let to = schedule::store::lock(tx, self.to).await?.filter(|to| to.enabled);
+        let to = schedule::store::lock(tx, self.to).await?;
         let mut to = to.ok_or_else(|| Fault::not_found(self.to.name()))?;
+        bookable(&to)?;
         settle(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
         accounts::store::lock(tx, customer).await?;

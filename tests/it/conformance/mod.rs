@@ -45,6 +45,7 @@ mod services;
 mod sessions;
 mod signing_keys;
 mod slots;
+mod standing;
 mod tampering;
 mod time_off;
 mod twins;

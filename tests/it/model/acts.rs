@@ -139,7 +139,7 @@ impl Model {
         if matches!(change, Change::Complete | Change::NoShow) && now < found.start {
             return Err("NOT_STARTED");
         }
-        if change == Change::Cancel && by == By::Customer {
+        if change == Change::Cancel && by == By::Customer && found.state == State::Booked {
             in_time(found.start, cutoff, now)?;
         }
         (found.state, found.expires) = (state, None);
