@@ -178,9 +178,24 @@ pub struct Agreed {
     /// sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Instant>,
+    /// When it was marked as completed or missed, until that is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome_at: Option<Instant>,
+    /// What was agreed, where the rest of the time was freed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freed: Option<Freed>,
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,
+}
+
+/// What was agreed of an appointment whose rest was freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freed {
+    /// Until when it was to last.
+    pub end: Instant,
+    /// What was to be kept free after it, in minutes.
+    pub buffer_after: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]

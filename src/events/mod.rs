@@ -56,6 +56,8 @@ pub enum Kind {
     AppointmentReassigned,
     /// An appointment was missed by its customer.
     AppointmentNoShow,
+    /// An outcome that was marked by mistake was corrected.
+    AppointmentCorrected,
     /// What the provider's side wrote on an appointment changed.
     AppointmentUpdated,
     /// A slot is held.
@@ -91,6 +93,7 @@ impl Kind {
         Self::AppointmentMoveRequested,
         Self::AppointmentReassigned,
         Self::AppointmentNoShow,
+        Self::AppointmentCorrected,
         Self::AppointmentUpdated,
         Self::HoldPlaced,
         Self::HoldExtended,
@@ -126,6 +129,7 @@ impl Kind {
             Self::AppointmentMoveRequested => "appointment_move_requested",
             Self::AppointmentReassigned => "appointment_reassigned",
             Self::AppointmentNoShow => "appointment_no_show",
+            Self::AppointmentCorrected => "appointment_corrected",
             Self::AppointmentUpdated => "appointment_updated",
             Self::HoldPlaced => "hold_placed",
             Self::HoldExtended => "hold_extended",

@@ -10,9 +10,13 @@ use super::{
 use crate::{
     accounts,
     availability::Asked,
-    booking::{Agreed, Appointment, State, policy, promised, store},
+    booking::{
+        Agreed, Appointment, State,
+        policy::{self, Bound},
+        promised, store,
+    },
     catalogue::{
-        Answer, Terms,
+        Answer, Question, Terms,
         questions::{self, Reply},
     },
     events::Kind,
@@ -119,7 +123,7 @@ impl Book {
                 return Err(intervals_not_accepted());
             }
             let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
-            policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
+            policy::may_book_interval(&time, schedule.longest(), interval, self.now, self.bound())?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -127,6 +131,12 @@ impl Book {
         let checked =
             Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
         self.draft(provider, schedule.hours(), &checked)
+    }
+
+    /// What binds who asks. A hold is no record of what took place.
+    fn bound(&self) -> Bound {
+        let records = self.permit.is_staff && self.hold.is_none();
+        if records { Bound::Recording } else { Bound::Whole }
     }
 
     fn draft(
@@ -189,7 +199,8 @@ impl Book {
             wish.duration.filter(|_| !overriding),
             self.hold.is_none().then_some(&self.replies[..]),
         );
-        let answers = told_by_type(terms, length, replies, &mut violations);
+        let asker = Asker::of(is_staff);
+        let answers = told_by_type(terms, length, (replies, asker), &mut violations);
         violations.finish()?;
         if kind.archived && !overriding {
             return Err(archived());
@@ -208,7 +219,7 @@ impl Book {
             policy::may_override(interval, self.now)?;
         } else {
             let time = time(tx, &self.zones, provider, hours, interval, Some(&kind), None).await?;
-            policy::may_book_type(&time, &asked, interval, self.now)?;
+            policy::may_book_type(&time, &asked, interval, self.now, self.bound())?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;
         let limits = terms.limits.open_per_customer;
@@ -234,19 +245,40 @@ impl Book {
     }
 }
 
+/// Whose answers to a type's questions they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Of a customer, who answers what is required.
+    Customer,
+    /// Of the provider's side, who may leave every question open.
+    Staff,
+}
+
+impl Asker {
+    /// Who asks, by whether they act for the provider.
+    pub fn of(is_staff: bool) -> Self {
+        if is_staff { Self::Staff } else { Self::Customer }
+    }
+}
+
 /// Notes what is wrong with the fields of a booking that only its type can tell: the length and the
 /// answers, each if there is one to look at. Gives the answers.
 pub fn told_by_type(
     terms: &Terms,
     duration: Option<TimeDelta>,
-    replies: Option<&[Reply]>,
+    (replies, asker): (Option<&[Reply]>, Asker),
     violations: &mut Violations,
 ) -> Vec<Answer> {
     if duration.is_some_and(|duration| !terms.allows(duration)) {
         violations.add("duration", "must be one of the appointment type's durations");
     }
-    let replies = replies.map(|replies| questions::answers(&terms.questions, replies, violations));
-    replies.unwrap_or_default()
+    let Some(replies) = replies else { return Vec::new() };
+    let binds = |question: &Question| {
+        let required = question.required && asker == Asker::Customer;
+        Question { required, ..question.clone() }
+    };
+    let questions: Vec<_> = terms.questions.iter().map(binds).collect();
+    questions::answers(&questions, replies, violations)
 }
 
 /// The refusal of a type that cannot be booked any more.

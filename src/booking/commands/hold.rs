@@ -4,8 +4,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, book, bookable, finish, intervals_not_accepted, not_offered, offered, refused,
-    settle, time, write_live,
+    Act, Offered,
+    book::{self, Asker},
+    bookable, finish, intervals_not_accepted, not_offered, offered, refused, settle, time,
+    write_live,
 };
 use crate::{
     booking::{Appointment, State, policy, store},
@@ -149,8 +151,10 @@ impl Use {
             }
             Some(id) => {
                 let Offered { kind, hours } = offered(tx, provider, id).await?;
+                let asker = Asker::of(permit::is_staff(self.caller, self.provider));
+                let replies = (Some(&replies[..]), asker);
                 booked.terms.answers =
-                    book::told_by_type(&kind.terms, None, Some(replies), &mut violations);
+                    book::told_by_type(&kind.terms, None, replies, &mut violations);
                 violations.finish()?;
                 if kind.archived && !overriding {
                     return Err(book::archived());

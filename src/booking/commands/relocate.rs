@@ -10,7 +10,11 @@ use super::{
 };
 use crate::{
     accounts,
-    booking::{Agreed, Appointment, State, policy, promised, store},
+    booking::{
+        Agreed, Appointment, State,
+        policy::{self, Bound},
+        promised, store,
+    },
     catalogue::{self, AppointmentType},
     events::Kind,
     identity::{Caller, permit},
@@ -76,7 +80,8 @@ impl UnitOfWork for Reschedule {
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            way.check(tx, &provider, &found, interval, (self.now, &self.zones)).await?;
+            let by = (self.now, &self.zones, Bound::Whole);
+            way.check(tx, &provider, &found, interval, by).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -177,7 +182,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (now, zones): (Instant, &ZoneData),
+        (now, zones, bound): (Instant, &ZoneData, Bound),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -188,10 +193,13 @@ impl<'p> Way<'p> {
         }
         let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
-            None => policy::may_book_interval(&time, provider.schedule.longest(), interval, now),
+            None => {
+                let longest = provider.schedule.longest();
+                policy::may_book_interval(&time, longest, interval, now, bound)
+            }
             Some(kind) => {
                 let asked = asked_by(a, kind, interval.duration());
-                policy::may_book_type(&time, &asked, interval, now)
+                policy::may_book_type(&time, &asked, interval, now, bound)
             }
         }
     }
@@ -324,6 +332,6 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, (self.now, &self.zones)).await
+        way.check(tx, to, found, interval, (self.now, &self.zones, Bound::Keeping)).await
     }
 }

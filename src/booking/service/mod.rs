@@ -13,8 +13,8 @@ use super::{
     Appointment, State,
     commands::{
         Settle,
-        book::{Book, OfType, Wish, archived, told_by_type},
-        decide::{Annotate, Decide},
+        book::{Asker, Book, OfType, Wish, archived, told_by_type},
+        decide::{Annotate, Correct, Decide, Decided},
         hold::{Use, What},
         relocate::{Reassign, Reschedule},
         slot_taken,
@@ -29,7 +29,7 @@ use crate::{
         slots_service::{self as slots, Slots},
     },
     catalogue::questions::Reply,
-    identity::{Caller, Credential, permit},
+    identity::{Caller, Credential, Role, permit},
     kernel::{
         ambient::Ambient,
         fault::{Again, Fault, Kind, Reason, Violations},
@@ -92,6 +92,8 @@ pub struct Decision {
     pub change: Change,
     /// Why; of cancelled and declined ones.
     pub reason: String,
+    /// Whether the rest of what is completed or missed is free from now on.
+    pub free_rest: bool,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
 }
@@ -218,7 +220,8 @@ impl Bookings {
         let found = self.slots.types.get(deadline, Some(caller), *id, link_code).await?;
         let mut violations = Violations::new();
         let replies = request.hold.is_none().then_some(&request.replies[..]);
-        told_by_type(&found.terms, *duration, replies, &mut violations);
+        let asker = Asker::of(caller.role == Role::Admin || only.is_some());
+        told_by_type(&found.terms, *duration, (replies, asker), &mut violations);
         violations.finish()?;
         if found.archived {
             return Err(archived());
@@ -394,10 +397,15 @@ impl Bookings {
         caller: Caller,
         decision: Decision,
         once: Once,
-    ) -> Result<Appointment, Fault> {
-        let Decision { provider, id, change, reason, expected } = decision;
+    ) -> Result<Decided, Fault> {
+        let Decision { provider, id, change, reason, free_rest, expected } = decision;
         let now: Instant = self.ambient.now();
-        let unit = Decide { caller, provider, id, change, reason, expected, once, now };
+        let unit = Decide { caller, provider, id, change, reason, free_rest, expected, once, now };
+        self.store.run(deadline, unit).await
+    }
+
+    /// Corrects an outcome that was marked by mistake, if the caller may.
+    pub async fn correct(&self, deadline: Deadline, unit: Correct) -> Result<Appointment, Fault> {
         self.store.run(deadline, unit).await
     }
 }

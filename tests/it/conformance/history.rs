@@ -259,7 +259,7 @@ async fn an_override_lifts_the_rules_and_never_the_overlap(world: World) {
     for caller in [&provider, &admin] {
         refused(world.send(caller, against("2026-11-24 10:39")).await, "SLOT_TAKEN");
         refused(world.send(caller, against("2026-11-24 09:30")).await, "SLOT_TAKEN");
-        refused(world.send(caller, against("2026-11-22 13:00")).await, "IN_THE_PAST");
+        refused(world.send(caller, against("2026-11-22 12:29")).await, "IN_THE_PAST");
     }
     let request = BookAppointmentRequest {
         override_reason: "an emergency".to_owned(),

@@ -29,6 +29,7 @@ mod meanwhile;
 mod moving;
 mod named_schedules;
 mod offerings;
+mod on_the_day;
 mod overrides;
 mod passwords;
 mod personal_data;

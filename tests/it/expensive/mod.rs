@@ -227,6 +227,7 @@ const SMALL: &[&str] = &[
     "ApproveAppointment",
     "DeclineAppointment",
     "MarkNoShow",
+    "CorrectAppointment",
     "ReassignAppointment",
     "UpdateAppointment",
     "RescheduleAppointment",

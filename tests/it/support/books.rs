@@ -51,7 +51,7 @@ const WRONGS: &[(&str, &str)] = &[
     (
         "appointments whose last change of state is another state's",
         "SELECT count(*) FROM appointments a LEFT JOIN (
-            SELECT provider_id, appointment_id, kind, row_number() OVER (
+            SELECT provider_id, appointment_id, kind, detail, row_number() OVER (
                 PARTITION BY provider_id, appointment_id ORDER BY version DESC) AS place
             FROM events WHERE kind NOT IN
                 ('appointment_rescheduled', 'appointment_updated', 'hold_extended')) e
@@ -69,6 +69,7 @@ const WRONGS: &[(&str, &str)] = &[
             WHEN 'appointment_reassigned' THEN 'cancelled'
             WHEN 'appointment_declined' THEN 'declined'
             WHEN 'appointment_expired' THEN 'declined'
+            WHEN 'appointment_corrected' THEN e.detail ->> 'state'
             ELSE 'nothing' END",
     ),
     (
