@@ -178,6 +178,9 @@ pub struct Agreed {
     /// sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Instant>,
+    /// What its customer sees, where what changed last is not for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
     /// When it was marked as completed or missed, until that is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome_at: Option<Instant>,
@@ -187,6 +190,19 @@ pub struct Agreed {
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,
+}
+
+/// The state of an appointment that its customer sees while later changes are for the provider's side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The version of the last change that hides nothing.
+    pub version: i64,
+    /// Of the write that made it.
+    pub stamp: Stamp,
+    /// When that was.
+    pub updated_at: Instant,
+    /// The version that is hidden. With any other one of the appointment this is of no account.
+    pub hides: i64,
 }
 
 /// What was agreed of an appointment whose rest was freed.
@@ -212,6 +228,15 @@ impl Appointment {
     /// Which state of it this is.
     pub const fn revision(&self) -> Revision {
         Revision::new(self.version, self.stamp)
+    }
+
+    /// Which state of it somebody sees, and since when it is so: the provider's side the last one, its customer
+    /// the last one that is also for customers.
+    pub fn seen(&self, is_staff: bool) -> (Revision, Instant) {
+        match self.terms.shown.filter(|shown| !is_staff && shown.hides == self.version) {
+            Some(shown) => (Revision::new(shown.version, shown.stamp), shown.updated_at),
+            None => (self.revision(), self.updated_at),
+        }
     }
 
     /// The interval with its buffers: what nothing else of the provider's may overlap.
@@ -254,7 +279,9 @@ impl Appointment {
             return self;
         }
         let updated_at = self.expires_at.unwrap_or(self.updated_at);
+        let shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
         Self {
+            terms: Agreed { shown, ..self.terms },
             state: State::Declined,
             cancel_reason: EXPIRED.to_owned(),
             expires_at: None,

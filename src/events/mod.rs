@@ -60,6 +60,8 @@ pub enum Kind {
     AppointmentCorrected,
     /// What the provider's side wrote on an appointment changed.
     AppointmentUpdated,
+    /// The private note of an appointment changed: nothing for its customer.
+    AppointmentNoted,
     /// A slot is held.
     HoldPlaced,
     /// A hold ends later.
@@ -95,6 +97,7 @@ impl Kind {
         Self::AppointmentNoShow,
         Self::AppointmentCorrected,
         Self::AppointmentUpdated,
+        Self::AppointmentNoted,
         Self::HoldPlaced,
         Self::HoldExtended,
         Self::HoldReleased,
@@ -131,6 +134,7 @@ impl Kind {
             Self::AppointmentNoShow => "appointment_no_show",
             Self::AppointmentCorrected => "appointment_corrected",
             Self::AppointmentUpdated => "appointment_updated",
+            Self::AppointmentNoted => "appointment_noted",
             Self::HoldPlaced => "hold_placed",
             Self::HoldExtended => "hold_extended",
             Self::HoldReleased => "hold_released",

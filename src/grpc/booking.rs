@@ -411,9 +411,9 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let of = parsed.ok_or_else(Fault::unchecked)?;
         let limit = u64::from(size) + 1;
-        let found = self.bookings.events(deadline, caller, of, after, limit).await?;
+        let (found, is_staff) = self.bookings.events(deadline, caller, of, after, limit).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| last.version);
-        let events = found.iter().filter_map(wire_event).collect();
+        let events = found.iter().filter_map(|event| wire_event(event, is_staff)).collect();
         Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
     }
 

@@ -149,8 +149,9 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
     let elsewhere = |other: Option<(ProviderId, AppointmentId)>| {
         other.map(|(provider, id)| id.name(provider)).unwrap_or_default()
     };
-    let private =
-        if permit::is_staff(caller, a.provider) { terms.private_note.as_str() } else { "" };
+    let is_staff = permit::is_staff(caller, a.provider);
+    let private = |text: &String| if is_staff { text.clone() } else { String::new() };
+    let (revision, updated_at) = a.seen(is_staff);
     pb::Appointment {
         name: a.id.name(a.provider),
         provider: a.provider.name(),
@@ -164,8 +165,8 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         local_start_time: a.local_start.clone(),
         cancel_reason: a.cancel_reason.clone(),
         create_time: Some(timestamp(a.created_at)),
-        update_time: Some(timestamp(a.updated_at)),
-        etag: etag(a.revision()),
+        update_time: Some(timestamp(updated_at)),
+        etag: etag(revision),
         appointment_type: a.type_id.map(TypeId::name).unwrap_or_default(),
         appointment_type_display_name: terms.type_display_name.clone(),
         buffer_before: buffer(terms.buffer_before),
@@ -174,9 +175,9 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         place: terms.place.clone(),
         answers: terms.answers.iter().map(wire_answer).collect(),
         expire_time: a.expires_at.map(timestamp),
-        override_reason: terms.override_reason.clone(),
+        override_reason: private(&terms.override_reason),
         customer_message: terms.customer_message.clone(),
-        private_note: private.to_owned(),
+        private_note: private(&terms.private_note),
         successor: elsewhere(terms.successor),
         predecessor: elsewhere(terms.predecessor),
         agreed_end_time: terms.freed.map(|freed| timestamp(freed.end)),
@@ -219,8 +220,9 @@ pub(super) fn wire_hold(held: &Appointment) -> pb::Hold {
     }
 }
 
-/// An event of an appointment; those of the hold before it are not of the appointment.
-pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
+/// An event of an appointment, as the provider's side or the customer may see it; those of the hold before it
+/// are not of the appointment.
+pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::AppointmentEvent> {
     let kind = match event.kind {
         Kind::AppointmentBooked => WireKind::Booked,
         Kind::AppointmentCancelled => WireKind::Cancelled,
@@ -235,6 +237,7 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,
         Kind::AppointmentCorrected => WireKind::Corrected,
+        Kind::AppointmentNoted if is_staff => WireKind::Noted,
         _ => return None,
     };
     let text = |key: &str| event.detail.get(key).and_then(|value| value.as_str());
@@ -254,7 +257,7 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         end_time: at("end"),
         previous_start_time: at("previous_start"),
         previous_end_time: at("previous_end"),
-        override_reason: owned("override"),
+        override_reason: if is_staff { owned("override") } else { String::new() },
         service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
         state: state.into(),
     })

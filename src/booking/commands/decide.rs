@@ -12,7 +12,7 @@ use crate::{
         explain::{self, Exclusion},
     },
     booking::{
-        Appointment, Freed, State,
+        Appointment, Freed, Shown, State,
         policy::{self, Change},
         store,
     },
@@ -136,11 +136,12 @@ impl UnitOfWork for Decide {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.revision();
+        let is_staff = permit::is_staff(caller, id);
+        let (before, _) = found.seen(is_staff);
         let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
+        check_version(self.expected, &found, before, is_staff)?;
         let state = self.state(&found)?;
-        if self.change == Change::Cancel && !permit::is_staff(caller, id) {
+        if self.change == Change::Cancel && !is_staff {
             policy::may_cancel(&found, self.now)?;
         }
         if self.change == Change::Approve {
@@ -269,7 +270,7 @@ impl UnitOfWork for Correct {
         }
         let before = found.revision();
         let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
+        check_version(self.expected, &found, before, true)?;
         policy::may_correct(&found, self.to, self.now)?;
         let mut corrected = Appointment {
             state: self.to,
@@ -334,9 +335,18 @@ impl UnitOfWork for Annotate {
         }
         let before = found.revision();
         let mut found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
-        if let Some(message) = &self.customer_message {
+        check_version(self.expected, &found, before, true)?;
+        let (seen, since) = found.seen(false);
+        let message = self.customer_message.as_ref();
+        let message = message.filter(|message| **message != found.terms.customer_message);
+        let mut kind = Kind::AppointmentUpdated;
+        if let Some(message) = message {
             found.terms.customer_message.clone_from(message);
+        } else {
+            // To the customer nothing happened.
+            kind = Kind::AppointmentNoted;
+            let (version, stamp, hides) = (seen.version, seen.stamp, provider.version + 1);
+            found.terms.shown = Some(Shown { version, stamp, updated_at: since, hides });
         }
         if let Some(note) = &self.private_note {
             found.terms.private_note.clone_from(note);
@@ -346,12 +356,8 @@ impl UnitOfWork for Annotate {
         found.updated_at = self.now;
         write_live(tx, &found).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act = Act {
-            kind: Kind::AppointmentUpdated,
-            actor: self.caller.user,
-            via: self.caller.service,
-            detail: json!({}),
-        };
+        let act =
+            Act { kind, actor: self.caller.user, via: self.caller.service, detail: json!({}) };
         finish(tx, &found, act, &self.once, self.now).await?;
         Ok(found)
     }

@@ -269,15 +269,16 @@ pub(super) async fn record(
     events::store::insert(tx, event).await
 }
 
-/// The refusal where the etag is of another state, if one was told. `before` is the one until the
-/// expiry was written down just now: readers were shown the request as declined with it.
+/// The refusal where the etag is of another state than this caller sees, if one was told. `before` is the one
+/// until the expiry was written down just now: readers were shown the request as declined with it.
 pub(super) fn check_version(
     expected: Option<Revision>,
     found: &Appointment,
     before: Revision,
+    is_staff: bool,
 ) -> Result<(), Fault> {
     match expected {
-        Some(seen) if seen != found.revision() && seen != before => Err(Fault::stale()),
+        Some(seen) if seen != found.seen(is_staff).0 && seen != before => Err(Fault::stale()),
         _ => Ok(()),
     }
 }

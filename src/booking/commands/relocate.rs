@@ -68,12 +68,12 @@ impl UnitOfWork for Reschedule {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.revision();
+        let is_staff = permit::is_staff(caller, self.provider);
+        let (before, _) = found.seen(is_staff);
         let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
+        check_version(self.expected, &found, before, is_staff)?;
         policy::may_move(&found)?;
         bookable(&provider)?;
-        let is_staff = permit::is_staff(caller, self.provider);
         if !is_staff {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
         }
@@ -252,7 +252,7 @@ impl UnitOfWork for Reassign {
         }
         let before = found.revision();
         let found = settled(tx, &mut from, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
+        check_version(self.expected, &found, before, true)?;
         policy::may_move(&found)?;
         if self.to == self.provider {
             let mut violations = Violations::new();

@@ -6,6 +6,7 @@ mod admins;
 mod agreement;
 mod anybody;
 mod at_once;
+mod audiences;
 mod audit;
 mod authority;
 mod booking;

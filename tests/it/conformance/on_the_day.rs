@@ -315,7 +315,7 @@ async fn a_colleague_takes_over_without_the_customers_notice(world: World) {
     ];
     // Of today, of what has begun, and of what lies beyond the horizon that there is now.
     let nearer = AppointmentType { horizon: Some(Horizon::RollingDays(1)), ..strict };
-    world.change_type(&admin, nearer, &["rolling_days"]).await;
+    world.change_type(&admin, nearer, &["horizon"]).await;
     world.move_to("2026-11-24 10:30", "Europe/Berlin");
     let give = async |name: &str| {
         let (name, provider) = (name.to_owned(), two.provider());

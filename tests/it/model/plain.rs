@@ -272,9 +272,12 @@ impl Model {
             Op::Write { claim, by, text } => {
                 not_the_customer(by)?;
                 let found = self.appointment(claim)?;
-                found.message = format!("message {text}");
+                let message = format!("message {text}");
+                // The customer is told of what is for them alone.
+                let told = message != found.message;
+                found.events.push(if told { Kind::Updated } else { Kind::Noted });
+                found.message = message;
                 found.private = format!("private {text}");
-                found.events.push(Kind::Updated);
                 found.changes += 1;
                 Ok(Done::Claim(claim))
             }

@@ -54,7 +54,8 @@ const WRONGS: &[(&str, &str)] = &[
             SELECT provider_id, appointment_id, kind, detail, row_number() OVER (
                 PARTITION BY provider_id, appointment_id ORDER BY version DESC) AS place
             FROM events WHERE kind NOT IN
-                ('appointment_rescheduled', 'appointment_updated', 'hold_extended')) e
+                ('appointment_rescheduled', 'appointment_updated', 'appointment_noted',
+                 'hold_extended')) e
             ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
             AND e.place = 1
          WHERE e.kind IS NULL OR a.state <> CASE e.kind
