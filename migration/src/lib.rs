@@ -28,6 +28,7 @@ mod m0016_health_probes;
 mod m0017_zone_data;
 mod m0018_stamps;
 mod m0019_forgetting;
+mod m0022_one_place;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0017_zone_data::Migration),
             Box::new(m0018_stamps::Migration),
             Box::new(m0019_forgetting::Migration),
+            Box::new(m0022_one_place::Migration),
         ]
     }
 }

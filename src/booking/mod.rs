@@ -1,5 +1,6 @@
 //! The promise: appointments, their states, and that no two claims overlap.
 
+pub mod attendance;
 pub mod commands;
 pub mod drift_service;
 pub mod erasure_service;

@@ -34,6 +34,8 @@ pub enum Kind {
     OfferingChanged,
     /// A provider offers a type no more.
     OfferingWithdrawn,
+    /// What the provider attends as somebody's customer changed, and so their own time.
+    AttendanceChanged,
     /// An appointment was booked.
     AppointmentBooked,
     /// An appointment was cancelled.
@@ -84,6 +86,7 @@ impl Kind {
         Self::ClosureDeleted,
         Self::OfferingChanged,
         Self::OfferingWithdrawn,
+        Self::AttendanceChanged,
         Self::AppointmentBooked,
         Self::AppointmentCancelled,
         Self::AppointmentCompleted,
@@ -121,6 +124,7 @@ impl Kind {
             Self::ClosureDeleted => "closure_deleted",
             Self::OfferingChanged => "offering_changed",
             Self::OfferingWithdrawn => "offering_withdrawn",
+            Self::AttendanceChanged => "attendance_changed",
             Self::AppointmentBooked => "appointment_booked",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::AppointmentCompleted => "appointment_completed",

@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, around, bookable, finish, intervals_not_accepted, not_offered, offered, refused,
-    settle, time,
+    Act, Offered, around, bookable,
+    elsewhere::{Elsewhere, lock_customer, not_since},
+    finish, follow, intervals_not_accepted, not_offered, offered, refused, settle, time,
 };
 use crate::{
     accounts,
@@ -291,12 +292,12 @@ pub fn archived() -> Fault {
 pub(super) async fn check_customer_limit(
     tx: &Tx,
     customer: UserId,
-    type_id: TypeId,
-    most: Option<u32>,
+    (type_id, most): (TypeId, Option<u32>),
+    elsewhere: Option<&Elsewhere>,
     now: Instant,
 ) -> Result<(), Fault> {
     let Some(most) = most else { return Ok(()) };
-    accounts::store::lock(tx, customer).await?;
+    lock_customer(tx, customer, elsewhere).await?;
     if store::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
         return Ok(());
     }
@@ -312,6 +313,11 @@ impl UnitOfWork for Book {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let BookPermit { customer, provider: id, .. } = self.permit;
+        // A hold keeps its customer from nothing.
+        let mut elsewhere = match self.hold {
+            None => Elsewhere::of_customer(tx, id, customer).await?,
+            Some(_) => None,
+        };
         let Some(mut provider) = schedule::store::lock(tx, id).await? else {
             return Err(Fault::not_found(id.name()));
         };
@@ -341,10 +347,14 @@ impl UnitOfWork for Book {
                 Fault::not_found(customer.name())
             });
         };
+        if self.hold.is_none() && elsewhere.is_none() {
+            not_since(tx, &account.user).await?;
+        }
         appointment.customer_display_name = account.user.display_name;
         appointment.stamp = tx.stamp();
         if let Some((type_id, most)) = limit {
-            check_customer_limit(tx, customer, type_id, Some(most), self.now).await?;
+            let bounds = (type_id, Some(most));
+            check_customer_limit(tx, customer, bounds, elsewhere.as_ref(), self.now).await?;
         }
         if self.hold.is_some() {
             accounts::store::lock(tx, customer).await?;
@@ -357,6 +367,9 @@ impl UnitOfWork for Book {
             }
         }
         if let Some(overlap) = store::claim(tx, &appointment).await? {
+            return Err(refused(overlap));
+        }
+        if let Some(overlap) = follow(tx, &appointment, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         if self.assigned {

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Act, bookable, check_version, finish, is_present, record, refused, settle, write_live,
+    Act, Elsewhere, bookable, check_version, finish, is_present, record, refused, settle,
+    write_live,
 };
 use crate::{
     availability::{
@@ -73,8 +74,20 @@ pub struct Warning {
     pub between: Option<(Instant, Instant)>,
 }
 
-/// Locks the provider and finds an appointment of its, as it is stored.
+/// Locks the provider, and the customer's own time where they are a provider too, and finds an appointment of
+/// the provider's, as it is stored.
 pub(super) async fn find_locked(
+    tx: &Tx,
+    provider: ProviderId,
+    id: AppointmentId,
+) -> Result<(Provider, Appointment, Option<Elsewhere>), Fault> {
+    let elsewhere = Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?;
+    let (locked, found) = find(tx, provider, id).await?;
+    Ok((locked, found, elsewhere))
+}
+
+/// Locks the provider alone, and finds an appointment of its.
+pub(super) async fn find(
     tx: &Tx,
     provider: ProviderId,
     id: AppointmentId,
@@ -124,7 +137,7 @@ impl UnitOfWork for Decide {
 
     async fn run(&self, tx: &Tx) -> Result<Decided, Fault> {
         let Self { caller, provider: id, .. } = *self;
-        let (mut provider, found) = find_locked(tx, id, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, id, self.id).await?;
         match self.change {
             Change::Cancel => {
                 permit::cancel_appointment(caller, id, self.id, found.customer)?;
@@ -168,7 +181,7 @@ impl UnitOfWork for Decide {
             self.free(&mut appointment, &found, &mut detail)?;
         }
         // What ends a claim or keeps it is never in the way of anything.
-        if let Some(overlap) = write_live(tx, &appointment).await? {
+        if let Some(overlap) = write_live(tx, &appointment, &mut elsewhere, self.now).await? {
             return Err(Fault::internal(format!("{overlap:?} overlap of what was claimed before")));
         }
         let kind = match self.change {
@@ -263,7 +276,7 @@ impl UnitOfWork for Correct {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
@@ -292,7 +305,7 @@ impl UnitOfWork for Correct {
                 set(&mut detail, "previous_end", json!(found.end));
             }
         }
-        if let Some(overlap) = write_live(tx, &corrected).await? {
+        if let Some(overlap) = write_live(tx, &corrected, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         let (actor, via) = (self.caller.user, self.caller.service);
@@ -328,7 +341,7 @@ impl UnitOfWork for Annotate {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
@@ -354,7 +367,7 @@ impl UnitOfWork for Annotate {
         found.version = provider.version + 1;
         found.stamp = tx.stamp();
         found.updated_at = self.now;
-        write_live(tx, &found).await?;
+        write_live(tx, &found, &mut elsewhere, self.now).await?;
         // Not what was written: the customer may read the events, and not the private note.
         let act =
             Act { kind, actor: self.caller.user, via: self.caller.service, detail: json!({}) };

@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::{
     Act, Offered, asked_by, bookable, check_version,
-    decide::{find_locked, settled},
-    finish, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
+    decide::{find, find_locked, settled},
+    elsewhere::{Elsewhere, lock_customer},
+    finish, follow, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
     write_live,
 };
 use crate::{
-    accounts,
     booking::{
         Agreed, Appointment, State,
         policy::{self, Bound},
@@ -61,7 +61,7 @@ impl UnitOfWork for Reschedule {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         let (caller, customer) = (self.caller, found.customer);
         permit::cancel_appointment(caller, self.provider, self.id, customer)?;
         permit::override_rules(caller, self.provider, &self.override_reason)?;
@@ -118,7 +118,7 @@ impl UnitOfWork for Reschedule {
         if !self.override_reason.is_empty() {
             moved.terms.override_reason.clone_from(&self.override_reason);
         }
-        if let Some(overlap) = write_live(tx, &moved).await? {
+        if let Some(overlap) = write_live(tx, &moved, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         let detail = json!({
@@ -237,12 +237,15 @@ impl UnitOfWork for Reassign {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        // Both providers' rows in the order of their ids, so that two reassignments never wait for each
+        // All providers' rows in the order of their ids, so that two reassignments never wait for each
         // other.
-        if self.to < self.provider {
-            schedule::store::lock(tx, self.to).await?;
-        }
-        let (mut from, found) = find_locked(tx, self.provider, self.id).await?;
+        let (provider, id) = (self.provider, self.id);
+        let mut elsewhere = if self.to == provider {
+            Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?
+        } else {
+            Elsewhere::of_appointment(tx, &[provider, self.to], (provider, id)).await?
+        };
+        let (mut from, found) = find(tx, provider, id).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
         // It is the other provider's rules that are lifted.
@@ -265,7 +268,7 @@ impl UnitOfWork for Reassign {
         bookable(&to)?;
         settle(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
-        accounts::store::lock(tx, customer).await?;
+        lock_customer(tx, customer, elsewhere.as_ref()).await?;
 
         let left = Appointment {
             state: State::Cancelled,
@@ -278,6 +281,7 @@ impl UnitOfWork for Reassign {
             ..found.clone()
         };
         store::update(tx, &left).await?;
+        follow(tx, &left, &mut elsewhere, self.now).await?;
         let detail = json!({
             "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
@@ -305,6 +309,9 @@ impl UnitOfWork for Reassign {
             taken.terms.override_reason.clone_from(&self.override_reason);
         }
         if let Some(overlap) = store::claim(tx, &taken).await? {
+            return Err(refused(overlap));
+        }
+        if let Some(overlap) = follow(tx, &taken, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         let kind = match taken.state {

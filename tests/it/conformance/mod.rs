@@ -31,6 +31,7 @@ mod moving;
 mod named_schedules;
 mod offerings;
 mod on_the_day;
+mod one_place;
 mod overrides;
 mod passwords;
 mod personal_data;

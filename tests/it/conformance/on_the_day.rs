@@ -317,6 +317,12 @@ async fn a_colleague_takes_over_without_the_customers_notice(world: World) {
     let nearer = AppointmentType { horizon: Some(Horizon::RollingDays(1)), ..strict };
     world.change_type(&admin, nearer, &["horizon"]).await;
     world.move_to("2026-11-24 10:30", "Europe/Berlin");
+    // Tokens last a day.
+    let (one, two, customer) = (
+        world.log_in(&one.user.email).await,
+        world.log_in(&two.user.email).await,
+        world.log_in(&customer.user.email).await,
+    );
     let give = async |name: &str| {
         let (name, provider) = (name.to_owned(), two.provider());
         let request = ReassignAppointmentRequest { name, provider, ..Default::default() };
