@@ -179,6 +179,12 @@ pub struct Agreed {
     /// sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Instant>,
+    /// Its customer moved it when it was too late to cancel it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub moved_late: bool,
+    /// Its customer cancelled it late: after such a move, which the cut-off is not evaded by.
+    #[serde(skip_serializing_if = "is_false")]
+    pub late_cancellation: bool,
     /// What its customer sees, where what changed last is not for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,

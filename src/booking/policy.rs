@@ -209,6 +209,12 @@ pub fn may_cancel(appointment: &Appointment, now: Instant) -> Result<(), Fault> 
     in_time(appointment, appointment.terms.cancel_cutoff, now)
 }
 
+/// Whether a customer who moves an appointment could not cancel it any more. What was not agreed yet is bound
+/// by nothing.
+pub fn is_late(appointment: &Appointment, now: Instant) -> bool {
+    may_cancel(appointment, now).is_err()
+}
+
 /// The refusal of a change that the state forbids.
 pub fn wrong_state(state: State) -> Fault {
     let state = state.word();

@@ -180,6 +180,7 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         private_note: private(&terms.private_note),
         successor: elsewhere(terms.successor),
         predecessor: elsewhere(terms.predecessor),
+        late_cancellation: is_staff && terms.late_cancellation,
         agreed_end_time: terms.freed.map(|freed| timestamp(freed.end)),
     }
 }
@@ -260,6 +261,7 @@ pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::Appointmen
         override_reason: if is_staff { owned("override") } else { String::new() },
         service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
         state: state.into(),
+        late_cancellation: is_staff && event.detail.get("late").is_some(),
     })
 }
 

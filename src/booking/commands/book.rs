@@ -13,6 +13,7 @@ use crate::{
     availability::Asked,
     booking::{
         Agreed, Appointment, State,
+        fairness::{self, Load},
         policy::{self, Bound},
         promised, store,
     },
@@ -88,14 +89,30 @@ pub struct Book {
     pub override_reason: String,
     /// For how long to hold it, where it is not to be booked yet.
     pub hold: Option<TimeDelta>,
-    /// Whether the provider was chosen from those who are free.
-    pub assigned: bool,
+    /// Where the provider was chosen from those who are free: how far the choice holds.
+    pub assigned: Option<Assigned>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the booking.
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+}
+
+/// That a provider was chosen from those who are free, by what they had to do when that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Assigned {
+    /// What the next one had to do. Who has more by now gives way; with none, nobody does.
+    pub next: Option<Load>,
+}
+
+/// What came of a booking.
+#[derive(Debug, Clone)]
+pub enum Booked {
+    /// It was made, with this provider.
+    Made(Box<(Appointment, Provider)>),
+    /// Nothing was made: the provider has so much to do by now that the next one comes first.
+    Passed(Load),
 }
 
 /// What the rules made of a wish.
@@ -308,7 +325,7 @@ pub(super) async fn check_customer_limit(
 }
 
 impl UnitOfWork for Book {
-    type Output = (Appointment, Provider);
+    type Output = Booked;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
@@ -322,7 +339,7 @@ impl UnitOfWork for Book {
             return Err(Fault::not_found(id.name()));
         };
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
-            return Ok((earlier, provider));
+            return Ok(Booked::Made(Box::new((earlier, provider))));
         }
         bookable(&provider)?;
         settle(tx, &mut provider, self.now).await?;
@@ -337,6 +354,9 @@ impl UnitOfWork for Book {
                 (self.draft(&provider, hours, &checked)?, limit)
             }
         };
+        if let Some(more) = self.gives_way(tx, &provider, &appointment).await? {
+            return Ok(Booked::Passed(more));
+        }
         let account = accounts::store::find_to_book(tx, customer).await?;
         let Some(account) = account.filter(|account| !account.user.disabled) else {
             let caller = self.permit.caller;
@@ -372,16 +392,39 @@ impl UnitOfWork for Book {
         if let Some(overlap) = follow(tx, &appointment, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        if self.assigned {
+        if self.assigned.is_some() {
             schedule::store::set_assigned(tx, id, self.now).await?;
         }
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
-        Ok((appointment, provider))
+        Ok(Booked::Made(Box::new((appointment, provider))))
     }
 }
 
 impl Book {
+    /// What a locked provider who was chosen from those who are free has to do by now, if that is more than the
+    /// next one had: others were assigned since that was read. The others can only have got more, so that who
+    /// has not is still first.
+    async fn gives_way(
+        &self,
+        tx: &Tx,
+        provider: &Provider,
+        a: &Appointment,
+    ) -> Result<Option<Load>, Fault> {
+        let Some(Assigned { next: Some(next) }) = self.assigned else { return Ok(None) };
+        let zone = self.zones.rules(a.time_zone)?;
+        let booked = match fairness::week(a.start, &zone) {
+            Some(week) => store::load::booked(tx, provider.id, week).await?,
+            None => Vec::new(),
+        };
+        let load = Load {
+            minutes: fairness::minutes_of_week(&booked, a.start, &zone),
+            last_assigned_at: provider.last_assigned_at,
+            provider: provider.id,
+        };
+        Ok((load > next).then_some(load))
+    }
+
     fn act(&self, a: &Appointment) -> Act {
         let kind = match a.state {
             State::Held => Kind::HoldPlaced,

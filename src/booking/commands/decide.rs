@@ -177,6 +177,10 @@ impl UnitOfWork for Decide {
         if matches!(state, State::Completed | State::NoShow) {
             appointment.terms.outcome_at = found.terms.outcome_at.or(Some(self.now));
         }
+        if self.change == Change::Cancel && !is_staff && found.terms.moved_late {
+            appointment.terms.late_cancellation = true;
+            set(&mut detail, "late", json!(true));
+        }
         if self.free_rest {
             self.free(&mut appointment, &found, &mut detail)?;
         }

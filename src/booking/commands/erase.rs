@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Act, elsewhere::Elsewhere, record, settle_at};
 use crate::{
     accounts::erasure::Erasure,
-    booking::{Appointment, State, store},
+    booking::{Appointment, State, policy, store},
     events::Kind,
     kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
     schedule,
@@ -107,6 +107,9 @@ impl Anonymise {
         let (mut kind, mut detail) = (Kind::AppointmentUpdated, json!({}));
         if cancelled {
             let reason = if is_customer { CUSTOMER_ERASED } else { PROVIDER_ERASED };
+            // What is called off this way is no way around the cut-off.
+            let late = changed.terms.moved_late || policy::is_late(&changed, now);
+            changed.terms.late_cancellation |= is_customer && late;
             changed.state = State::Cancelled;
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;

@@ -107,7 +107,7 @@ pub(super) async fn settle_at(
 /// written, also where its time stays: two rows of one customer at two providers would wait for each other.
 ///
 /// The customer's own time follows, where they are a provider too.
-pub(super) async fn write_live(
+async fn write_live(
     tx: &Tx,
     a: &Appointment,
     elsewhere: &mut Option<Elsewhere>,
@@ -122,7 +122,7 @@ pub(super) async fn write_live(
 
 /// Lets the own time of a customer who is a provider too follow an appointment that was written, or tells that
 /// it is not free.
-pub(super) async fn follow(
+async fn follow(
     tx: &Tx,
     a: &Appointment,
     elsewhere: &mut Option<Elsewhere>,

@@ -1,5 +1,6 @@
 //! Moving an appointment: to another time, or to another provider.
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
@@ -108,6 +109,7 @@ impl UnitOfWork for Reschedule {
             updated_at: self.now,
             ..found.clone()
         };
+        moved.terms.moved_late |= !is_staff && policy::is_late(&found, self.now);
         let mut kind = Kind::AppointmentRescheduled;
         if let Some(answer_by) = asks_again {
             kind = Kind::AppointmentMoveRequested;
@@ -194,7 +196,10 @@ impl<'p> Way<'p> {
         let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
             None => {
-                let longest = provider.schedule.longest();
+                // What was agreed stays movable when the provider has taken to shorter ones.
+                let agreed =
+                    if provider.id == a.provider { a.end - a.start } else { TimeDelta::zero() };
+                let longest = provider.schedule.longest().max(agreed);
                 policy::may_book_interval(&time, longest, interval, now, bound)
             }
             Some(kind) => {

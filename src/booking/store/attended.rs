@@ -20,6 +20,17 @@ use crate::{
     },
 };
 
+/// What expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiring {
+    /// A hold.
+    Hold,
+    /// A request.
+    Request,
+    /// Time that a request with somebody else claims.
+    Attended,
+}
+
 /// The customer of an appointment as a provider, if they are or were one: read without a lock, to know whom to
 /// lock.
 pub async fn attends(

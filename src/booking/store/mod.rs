@@ -5,6 +5,7 @@ pub mod drifts;
 pub mod erased;
 pub mod folded;
 pub mod found;
+pub mod load;
 
 use chrono::TimeDelta;
 use sea_orm::{
@@ -13,6 +14,8 @@ use sea_orm::{
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use attended::Expiring;
 
 use super::{Appointment, EXPIRED, State};
 use crate::{
@@ -192,17 +195,6 @@ pub async fn remove_hold(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Re
         .await
         .map_err(|e| engine::fault(&e))?;
     one(done.rows_affected, id)
-}
-
-/// What expires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiring {
-    /// A hold.
-    Hold,
-    /// A request.
-    Request,
-    /// Time that a request with somebody else claims.
-    Attended,
 }
 
 /// What is held or pending at a locked provider and has expired, the first to expire first: which, when, and

@@ -3,6 +3,7 @@
 mod account_fields;
 mod accounts;
 mod admins;
+mod agreed_terms;
 mod agreement;
 mod anybody;
 mod at_once;
@@ -23,6 +24,7 @@ mod guessing;
 mod history;
 mod holds;
 mod large_pages;
+mod late_cancellations;
 mod limits;
 mod listing;
 mod master_key;

@@ -440,7 +440,7 @@ impl Model {
         let week = |start: i64| start.div_euclid(7 * DAY);
         let load = |p: usize| -> i64 {
             let booked = self.claims.iter().filter(|claim| {
-                claim.provider == p && claim.is_live() && week(claim.start) == week(interval.0)
+                claim.provider == p && claim.claims() && week(claim.start) == week(interval.0)
             });
             booked.map(|claim| (claim.end - claim.start) / MINUTE).sum()
         };

@@ -38,7 +38,7 @@ const WRONGS: &[(&str, &str)] = &[
             LEFT JOIN appointments c ON c.provider_id = a.customer_id AND c.claim_of = a.appointment_id
                 AND c.starts_at = a.starts_at AND c.ends_at = a.ends_at
             WHERE a.claim_of IS NULL AND c.appointment_id IS NULL
-                AND a.state IN ('pending', 'booked', 'completed', 'no_show')
+                AND a.state IN ('booked', 'completed', 'no_show')
             UNION ALL
             SELECT c.appointment_id FROM appointments c
             LEFT JOIN appointments a ON a.appointment_id = c.claim_of AND a.claim_of IS NULL
