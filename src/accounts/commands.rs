@@ -269,7 +269,10 @@ impl UnitOfWork for ChangeAccount {
         let now = self.witness.now;
         // The permit was given by a token, before this transaction. With both rows locked the one who
         // acts is an admin now and stays one, so an installation is never left without.
-        let (actor, account) = store::lock_both(tx, admin, subject).await?;
+        let (actor, account) = match self.change {
+            Change::Role(Role::Provider) => store::lock_both_to_open(tx, admin, subject).await?,
+            _ => store::lock_both(tx, admin, subject).await?,
+        };
         if !actor.is_some_and(|actor| actor.user.administers()) {
             return Err(not_authenticated());
         }

@@ -135,6 +135,21 @@ pub async fn lock_both(
     Ok(found)
 }
 
+/// The same, where the second one becomes a provider: what it is booking as a customer is waited for, since its
+/// own time is claimed by that from now on.
+pub async fn lock_both_to_open(
+    tx: &Tx,
+    one: UserId,
+    other: UserId,
+) -> Result<(Option<Account>, Option<Account>), Fault> {
+    if one.0 < other.0 {
+        let found = lock(tx, one).await?;
+        return Ok((found, lock_to_erase(tx, other).await?));
+    }
+    let other = lock_to_erase(tx, other).await?;
+    Ok((lock(tx, one).await?, other))
+}
+
 /// Locks two accounts, one of which is to be erased, in the order of their ids; the first of the two, if
 /// it is there.
 pub async fn lock_both_to_erase(

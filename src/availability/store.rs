@@ -73,7 +73,7 @@ const FEW: usize = 64;
 const YIELD_EVERY: usize = 16;
 
 // Who it is, and what is nowhere remembered: `counted` has what counts for the limits, the appointments of
-// the type; `booked` all but holds. Both as in `schedule::store::claims`, a text of pairs.
+// the type; `booked` all of the provider's own. Both as in `schedule::store::claims`, a text of pairs.
 const POSTGRES: &str =
     "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, k.counted, k.booked,
@@ -89,7 +89,7 @@ const POSTGRES: &str =
                 FILTER (WHERE a.type_id = $1) AS counted,
             string_agg(extract(epoch FROM a.starts_at)::bigint || ','
                 || extract(epoch FROM a.ends_at)::bigint, ',')
-                FILTER (WHERE a.state <> 'held') AS booked
+                FILTER (WHERE a.claim_of IS NULL) AS booked
         FROM appointments a
         WHERE $7 IS NOT NULL
           AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
@@ -111,7 +111,8 @@ const SQLITE: &str =
             FROM appointments a
             WHERE $7 IS NOT NULL
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
-              AND a.state IN ('pending', 'booked', 'completed', 'no_show')
+              AND a.claim_of IS NULL
+              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
               AND (a.expires_at IS NULL OR a.expires_at > $6)) AS booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
         (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (

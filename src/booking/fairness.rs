@@ -18,26 +18,38 @@ use crate::{
     schedule::expand::{local_date, local_days},
 };
 
-/// Those who are free, fairest first: the fewest minutes booked in the local week of the start, then the
-/// least recently assigned, then the smallest id. If nobody is, why not.
+/// How much somebody has to do, as far as that decides who gets an appointment: fewest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Load {
+    /// The minutes that are booked, asked for or held in the local week of the start.
+    pub minutes: i64,
+    /// When they were last given an appointment in this way.
+    pub last_assigned_at: Option<Instant>,
+    /// Who it is, which decides among equals.
+    pub provider: ProviderId,
+}
+
+/// Those who are free, fairest first: the fewest minutes booked, asked for or held in the local week of the
+/// start, then the least recently assigned, then the smallest id. If nobody is, why not.
 pub fn order(
     all: &[Offered],
     kind: &Kind,
     interval: Interval,
     customer: UserId,
     now: Instant,
-) -> Result<Vec<ProviderId>, Fault> {
+) -> Result<Vec<Load>, Fault> {
     let others = || all.iter().filter(|each| each.provider != customer.as_provider());
     let mut free: Vec<_> = others()
         .filter(|each| against(kind, each, interval, now).is_empty())
-        .map(|each| {
-            let minutes = minutes_of_week(&each.booked, interval.start(), &each.time.zone);
-            (minutes, each.last_assigned_at, each.provider)
+        .map(|each| Load {
+            minutes: minutes_of_week(&each.booked, interval.start(), &each.time.zone),
+            last_assigned_at: each.last_assigned_at,
+            provider: each.provider,
         })
         .collect();
     free.sort_unstable();
     if !free.is_empty() {
-        return Ok(free.into_iter().map(|(_, _, provider)| provider).collect());
+        return Ok(free);
     }
     Err(nobody(others().map(|each| against(kind, each, interval, now))))
 }
@@ -59,12 +71,15 @@ fn nobody(all: impl Iterator<Item = Vec<crate::availability::explain::Exclusion>
     })
 }
 
+/// The local week, from Monday, of an instant.
+pub fn week(of: Instant, zone: &ZoneRules) -> Option<Interval> {
+    let first = local_date(zone, of).map(monday)?;
+    local_days(zone, first, first + TimeDelta::days(6))
+}
+
 /// How many minutes of these start in the local week, from Monday, of an instant.
-fn minutes_of_week(booked: &[Interval], of: Instant, zone: &ZoneRules) -> i64 {
-    let week = local_date(zone, of)
-        .map(monday)
-        .and_then(|first| local_days(zone, first, first + TimeDelta::days(6)));
-    let Some(week) = week else { return i64::MAX };
+pub fn minutes_of_week(booked: &[Interval], of: Instant, zone: &ZoneRules) -> i64 {
+    let Some(week) = week(of, zone) else { return i64::MAX };
     let inside = booked.iter().filter(|each| week.contains_instant(each.start()));
     inside.map(|each| each.duration().num_minutes()).sum()
 }

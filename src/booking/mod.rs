@@ -1,5 +1,6 @@
 //! The promise: appointments, their states, and that no two claims overlap.
 
+pub mod attendance;
 pub mod commands;
 pub mod drift_service;
 pub mod erasure_service;
@@ -178,9 +179,46 @@ pub struct Agreed {
     /// sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Instant>,
+    /// Its customer moved it when it was too late to cancel it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub moved_late: bool,
+    /// Its customer cancelled it late: after such a move, which the cut-off is not evaded by.
+    #[serde(skip_serializing_if = "is_false")]
+    pub late_cancellation: bool,
+    /// What its customer sees, where what changed last is not for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<Shown>,
+    /// When it was marked as completed or missed, until that is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome_at: Option<Instant>,
+    /// What was agreed, where the rest of the time was freed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freed: Option<Freed>,
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,
+}
+
+/// The state of an appointment that its customer sees while later changes are for the provider's side alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The version of the last change that hides nothing.
+    pub version: i64,
+    /// Of the write that made it.
+    pub stamp: Stamp,
+    /// When that was.
+    pub updated_at: Instant,
+    /// The version that is hidden. With any other one of the appointment this is of no account.
+    pub hides: i64,
+}
+
+/// What was agreed of an appointment whose rest was freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freed {
+    /// Until when it was to last.
+    pub end: Instant,
+    /// What was to be kept free after it, in minutes.
+    pub buffer_after: u32,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -197,6 +235,15 @@ impl Appointment {
     /// Which state of it this is.
     pub const fn revision(&self) -> Revision {
         Revision::new(self.version, self.stamp)
+    }
+
+    /// Which state of it somebody sees, and since when it is so: the provider's side the last one, its customer
+    /// the last one that is also for customers.
+    pub fn seen(&self, is_staff: bool) -> (Revision, Instant) {
+        match self.terms.shown.filter(|shown| !is_staff && shown.hides == self.version) {
+            Some(shown) => (Revision::new(shown.version, shown.stamp), shown.updated_at),
+            None => (self.revision(), self.updated_at),
+        }
     }
 
     /// The interval with its buffers: what nothing else of the provider's may overlap.
@@ -239,7 +286,9 @@ impl Appointment {
             return self;
         }
         let updated_at = self.expires_at.unwrap_or(self.updated_at);
+        let shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
         Self {
+            terms: Agreed { shown, ..self.terms },
             state: State::Declined,
             cancel_reason: EXPIRED.to_owned(),
             expires_at: None,

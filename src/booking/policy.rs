@@ -11,10 +11,43 @@ use crate::{
     catalogue::minutes,
     kernel::{
         fault::{Fault, Reason},
-        time::{Instant, Interval},
+        time::{Instant, Interval, ceil_to_second},
     },
     schedule::LONGEST_RANGE,
 };
+
+/// For how long after its outcome was marked an appointment can be corrected.
+pub const CORRECTABLE: TimeDelta = TimeDelta::days(7);
+
+/// By which rules somebody is bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// By all of them.
+    Whole,
+    /// Who works for the provider records also what has begun, up to the length of it ago.
+    Recording,
+    /// Who gives what was agreed to another provider keeps the time: neither the notice nor the horizon of
+    /// customers is asked, and it may have begun.
+    Keeping,
+}
+
+impl Bound {
+    /// Whether a rule against an interval holds.
+    fn by(self, rule: Reason, interval: Interval, now: Instant) -> bool {
+        match (self, rule) {
+            (Self::Recording | Self::Keeping, Reason::InThePast) => {
+                is_recorded_no_more(interval, now)
+            }
+            (Self::Keeping, Reason::NoticeTooShort | Reason::BeyondHorizon) => false,
+            _ => true,
+        }
+    }
+}
+
+/// Whether it began longer ago than it takes.
+fn is_recorded_no_more(interval: Interval, now: Instant) -> bool {
+    interval.end() < now
+}
 
 /// Whether a bare interval may be booked: in the future, not too long, in open time. `longest` is the
 /// provider's longest booking. Every reason against it is in the fault, the first as its reason.
@@ -23,6 +56,7 @@ pub fn may_book_interval(
     longest: TimeDelta,
     interval: Interval,
     now: Instant,
+    bound: Bound,
 ) -> Result<(), Fault> {
     let asked = Asked::interval(interval.duration(), longest);
     let mut against = explain::rules(time, &asked, interval, now);
@@ -33,7 +67,7 @@ pub fn may_book_interval(
         let place = against.partition_point(|each| each.reason == Reason::InThePast);
         against.insert(place, Exclusion::new(Reason::TooLong, text));
     }
-    refuse(against)
+    refuse(against.into_iter().filter(|each| bound.by(each.reason, interval, now)))
 }
 
 /// Whether an appointment of a type may be booked, apart from what claims the time: the slot would be on
@@ -43,9 +77,11 @@ pub fn may_book_type(
     asked: &Asked,
     interval: Interval,
     now: Instant,
+    bound: Bound,
 ) -> Result<(), Fault> {
     let against = explain::against(time, asked, interval, now);
-    refuse(against.into_iter().filter(|each| each.reason != Reason::SlotTaken))
+    let against = against.into_iter().filter(|each| each.reason != Reason::SlotTaken);
+    refuse(against.filter(|each| bound.by(each.reason, interval, now)))
 }
 
 /// Whether what is held may be booked, by what may have come after it was held: time off and closures.
@@ -54,10 +90,11 @@ pub fn may_book_held(time: &Time, interval: Interval) -> Result<(), Fault> {
     refuse(explain::away(time, interval))
 }
 
-/// Whether staff may book it knowing the rules: only what is over stays refused.
+/// Whether staff may book it knowing the rules: only what is over stays refused. It may have begun, up to its
+/// length ago.
 pub fn may_override(interval: Interval, now: Instant) -> Result<(), Fault> {
-    if interval.start() <= now {
-        return Err(Fault::new(Reason::InThePast, "the interval must start in the future"));
+    if is_recorded_no_more(interval, now) {
+        return Err(Fault::new(Reason::InThePast, "the interval must not be over"));
     }
     if interval.duration() > *LONGEST_RANGE.end() {
         return Err(Fault::new(Reason::TooLong, "no appointment is longer than 24 hours"));
@@ -119,6 +156,32 @@ pub fn next(appointment: &Appointment, change: Change, now: Instant) -> Result<S
     Ok(to)
 }
 
+/// Whether a mistaken outcome may be corrected to this state: of what is completed or missed, for a time
+/// after it was marked.
+pub fn may_correct(appointment: &Appointment, to: State, now: Instant) -> Result<(), Fault> {
+    let outcomes = [State::Completed, State::NoShow];
+    if !outcomes.contains(&appointment.state) || appointment.state == to {
+        return Err(wrong_state(appointment.state));
+    }
+    let marked = appointment.terms.outcome_at.unwrap_or(appointment.updated_at);
+    if marked.checked_add_signed(CORRECTABLE).is_some_and(|last| now <= last) {
+        return Ok(());
+    }
+    let days = CORRECTABLE.num_days();
+    let text = format!("an outcome can be corrected for {days} days after it was marked");
+    Err(Fault::new(Reason::TooLate, text))
+}
+
+/// When an appointment ends whose rest is freed, and what is kept free after it, in minutes; nothing where
+/// nothing of its time is left. After one that was missed nothing is kept free.
+pub fn freed(appointment: &Appointment, outcome: State, now: Instant) -> Option<(Instant, u32)> {
+    let least = appointment.start + TimeDelta::seconds(1);
+    let end = ceil_to_second(now).max(least).min(appointment.end);
+    let after = if outcome == State::NoShow { 0 } else { appointment.terms.buffer_after };
+    let (_, claimed) = appointment.claim();
+    (now < claimed && end + minutes(after) < claimed).then_some((end, after))
+}
+
 /// Whether it can still be moved, by its state.
 pub fn may_move(appointment: &Appointment) -> Result<(), Fault> {
     if appointment.state.is_open() { Ok(()) } else { Err(wrong_state(appointment.state)) }
@@ -135,6 +198,21 @@ pub fn in_time(appointment: &Appointment, cutoff_minutes: u32, now: Instant) -> 
         minutes => format!("until {minutes} minutes before the start"),
     };
     Err(Fault::new(Reason::TooLate, format!("customers can do this {until}; ask the provider")))
+}
+
+/// Whether its customer may still cancel it. The cut-off protects what was agreed: a request that nobody
+/// answered is withdrawn until it ends.
+pub fn may_cancel(appointment: &Appointment, now: Instant) -> Result<(), Fault> {
+    if appointment.state == State::Pending {
+        return Ok(());
+    }
+    in_time(appointment, appointment.terms.cancel_cutoff, now)
+}
+
+/// Whether a customer who moves an appointment could not cancel it any more. What was not agreed yet is bound
+/// by nothing.
+pub fn is_late(appointment: &Appointment, now: Instant) -> bool {
+    may_cancel(appointment, now).is_err()
 }
 
 /// The refusal of a change that the state forbids.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AppointmentType, Kind, check::Draft, reach, store};
+use super::{AppointmentType, Kind, LINK_CODE_BYTES, check::Draft, reach, store};
 use crate::{
     identity::{
         Caller,
@@ -68,6 +68,8 @@ pub struct Update {
     pub draft: Draft,
     /// Whose own it is, if told: that cannot be changed.
     pub owner: Option<ProviderId>,
+    /// What another link code is made of, where it shall have one.
+    pub random: Option<[u8; LINK_CODE_BYTES]>,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
@@ -94,7 +96,14 @@ impl UnitOfWork for Update {
         let terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
         reach::check_terms(&terms, Some(&changed.terms), self.now)?;
         changed.terms = terms;
-        let detail = json!({ "terms": store::encode(&changed.terms)? });
+        let mut detail = json!({ "terms": store::encode(&changed.terms)? });
+        if let Some(random) = &self.random {
+            changed.renew_link_code(random);
+            // Not the code: who reads what happened is not thereby let in.
+            if let Some(fields) = detail.as_object_mut() {
+                fields.insert("link_code_replaced".to_owned(), json!(true));
+            }
+        }
         finish(tx, changed, (Kind::Changed, permit, detail), &self.once, self.now).await
     }
 }

@@ -182,6 +182,10 @@ pub enum AnswerValue {
     YesNo(bool),
 }
 
+fn link_code(random: &[u8; LINK_CODE_BYTES]) -> String {
+    URL_SAFE_NO_PAD.encode(random)
+}
+
 impl AppointmentType {
     /// Which state of it this is.
     pub const fn revision(&self) -> Revision {
@@ -196,7 +200,7 @@ impl AppointmentType {
         random: &[u8; LINK_CODE_BYTES],
         now: Instant,
     ) -> Self {
-        let link_code = URL_SAFE_NO_PAD.encode(random);
+        let link_code = link_code(random);
         Self {
             id,
             owner,
@@ -208,6 +212,11 @@ impl AppointmentType {
             created_at: now,
             updated_at: now,
         }
+    }
+
+    /// Gives it another link code; the one before opens nothing any more.
+    pub fn renew_link_code(&mut self, random: &[u8; LINK_CODE_BYTES]) {
+        self.link_code = link_code(random);
     }
 
     /// What permits look at.

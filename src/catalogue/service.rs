@@ -17,8 +17,9 @@ use crate::{
     kernel::{
         ambient::Ambient,
         fault::Fault,
-        id::{ProviderId, TypeId},
+        id::{ProviderId, TypeId, UserId},
         stamp::Revision,
+        time::Instant,
     },
     storage::{Deadline, Query, Snapshot, Store, request::Once},
 };
@@ -45,6 +46,8 @@ pub struct Change {
     pub owner: Option<ProviderId>,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
+    /// Whether the link code is replaced by another one.
+    pub new_link_code: bool,
 }
 
 impl Types {
@@ -62,7 +65,20 @@ impl Types {
         self.store.run(deadline, Create { new, editor: permit.editor, once }).await
     }
 
-    /// A type, for those who may see it.
+    /// Whether the caller has an appointment of a type that is requested or booked and not over: what was agreed
+    /// can be moved, whatever became of the type.
+    pub async fn is_agreed(
+        &self,
+        deadline: Deadline,
+        caller: Option<Caller>,
+        id: TypeId,
+    ) -> Result<bool, Fault> {
+        let Some(caller) = caller else { return Ok(false) };
+        let now = self.ambient.now();
+        self.store.read(deadline, IsAgreed { customer: caller.user, id, now }).await
+    }
+
+    /// A type, for those who may see it: where it is private also those who have an appointment of it.
     pub async fn get(
         &self,
         deadline: Deadline,
@@ -72,6 +88,13 @@ impl Types {
     ) -> Result<AppointmentType, Fault> {
         let found = self.store.read(deadline, Find(id)).await?;
         let found = found.ok_or_else(|| Fault::not_found(id.name()))?;
+        let subject = found.subject();
+        if subject.link_code.is_some()
+            && permit::see_type(caller, subject, link_code, false).is_err()
+            && self.is_agreed(deadline, caller, id).await?
+        {
+            return Ok(found);
+        }
         let offers = match caller {
             Some(caller) if found.terms.private && caller.role == Role::Provider => {
                 let question = Offers { provider: caller.user.as_provider(), id };
@@ -103,8 +126,10 @@ impl Types {
         once: Once,
     ) -> Result<AppointmentType, Fault> {
         let now = self.ambient.now();
-        let Change { id, draft, owner, expected } = change;
-        self.store.run(deadline, Update { caller, id, draft, owner, expected, once, now }).await
+        let Change { id, draft, owner, expected, new_link_code } = change;
+        let random = new_link_code.then(|| self.ambient.bytes());
+        let unit = Update { caller, id, draft, owner, random, expected, once, now };
+        self.store.run(deadline, unit).await
     }
 
     /// Ends the booking of a type, or begins it again, if the caller may.
@@ -129,6 +154,20 @@ impl Query for Find {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
+    }
+}
+
+struct IsAgreed {
+    customer: UserId,
+    id: TypeId,
+    now: Instant,
+}
+
+impl Query for IsAgreed {
+    type Output = bool;
+
+    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+        store::is_agreed(at, self.customer, self.id, self.now).await
     }
 }
 

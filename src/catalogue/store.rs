@@ -19,7 +19,7 @@ use crate::{
     },
     storage::{
         Engine, Session, Tx, engine,
-        entity::{appointment_types, offerings, providers, type_events},
+        entity::{appointment_types, appointments, offerings, providers, type_events},
         readable,
     },
 };
@@ -121,6 +121,31 @@ pub fn is_private(engine: Engine) -> Expr {
     })
 }
 
+/// Whether somebody has an appointment of a type that is requested or booked and not over.
+pub async fn is_agreed(
+    at: &impl Session,
+    customer: UserId,
+    id: TypeId,
+    now: Instant,
+) -> Result<bool, Fault> {
+    use appointments::Column;
+    let found: Option<Uuid> = appointments::Entity::find()
+        .select_only()
+        .column(Column::AppointmentId)
+        .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::TypeId.eq(id.0))
+        .filter(Column::ClaimOf.is_null())
+        .filter(Column::State.is_in(["pending", "booked"]))
+        .filter(Column::EndsAt.gt(now))
+        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
+        .limit(1)
+        .into_tuple()
+        .one(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
+}
+
 /// Adds a type.
 pub async fn insert(tx: &Tx, new: &AppointmentType) -> Result<(), Fault> {
     let row = appointment_types::ActiveModel {
@@ -141,6 +166,7 @@ pub async fn insert(tx: &Tx, new: &AppointmentType) -> Result<(), Fault> {
 pub async fn update(tx: &Tx, changed: &AppointmentType) -> Result<(), Fault> {
     appointment_types::Entity::update_many()
         .set(active(tx, changed)?)
+        .col_expr(appointment_types::Column::LinkCode, changed.link_code.clone().into())
         .filter(appointment_types::Column::TypeId.eq(changed.id.0))
         .exec(tx.db())
         .await

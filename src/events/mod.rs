@@ -34,6 +34,8 @@ pub enum Kind {
     OfferingChanged,
     /// A provider offers a type no more.
     OfferingWithdrawn,
+    /// What the provider attends as somebody's customer changed, and so their own time.
+    AttendanceChanged,
     /// An appointment was booked.
     AppointmentBooked,
     /// An appointment was cancelled.
@@ -56,8 +58,12 @@ pub enum Kind {
     AppointmentReassigned,
     /// An appointment was missed by its customer.
     AppointmentNoShow,
+    /// An outcome that was marked by mistake was corrected.
+    AppointmentCorrected,
     /// What the provider's side wrote on an appointment changed.
     AppointmentUpdated,
+    /// The private note of an appointment changed: nothing for its customer.
+    AppointmentNoted,
     /// A slot is held.
     HoldPlaced,
     /// A hold ends later.
@@ -80,6 +86,7 @@ impl Kind {
         Self::ClosureDeleted,
         Self::OfferingChanged,
         Self::OfferingWithdrawn,
+        Self::AttendanceChanged,
         Self::AppointmentBooked,
         Self::AppointmentCancelled,
         Self::AppointmentCompleted,
@@ -91,7 +98,9 @@ impl Kind {
         Self::AppointmentMoveRequested,
         Self::AppointmentReassigned,
         Self::AppointmentNoShow,
+        Self::AppointmentCorrected,
         Self::AppointmentUpdated,
+        Self::AppointmentNoted,
         Self::HoldPlaced,
         Self::HoldExtended,
         Self::HoldReleased,
@@ -115,6 +124,7 @@ impl Kind {
             Self::ClosureDeleted => "closure_deleted",
             Self::OfferingChanged => "offering_changed",
             Self::OfferingWithdrawn => "offering_withdrawn",
+            Self::AttendanceChanged => "attendance_changed",
             Self::AppointmentBooked => "appointment_booked",
             Self::AppointmentCancelled => "appointment_cancelled",
             Self::AppointmentCompleted => "appointment_completed",
@@ -126,7 +136,9 @@ impl Kind {
             Self::AppointmentMoveRequested => "appointment_move_requested",
             Self::AppointmentReassigned => "appointment_reassigned",
             Self::AppointmentNoShow => "appointment_no_show",
+            Self::AppointmentCorrected => "appointment_corrected",
             Self::AppointmentUpdated => "appointment_updated",
+            Self::AppointmentNoted => "appointment_noted",
             Self::HoldPlaced => "hold_placed",
             Self::HoldExtended => "hold_extended",
             Self::HoldReleased => "hold_released",

@@ -59,18 +59,21 @@ pub async fn first_actor(
     Ok(first.flatten().map(UserId))
 }
 
-/// What happened to an appointment after a version, oldest first.
+/// What happened to an appointment after a version, oldest first: all of it, or what is for its customer too.
 pub async fn of_appointment(
     at: &impl Session,
     provider: ProviderId,
     appointment: AppointmentId,
     after: Option<i64>,
-    limit: u64,
+    (limit, is_staff): (u64, bool),
 ) -> Result<Vec<Event>, Fault> {
-    let query = events::Entity::find()
+    let mut query = events::Entity::find()
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::AppointmentId.eq(appointment.0))
         .order_by_asc(Column::Version);
+    if !is_staff {
+        query = query.filter(Column::Kind.ne(Kind::AppointmentNoted.word()));
+    }
     let place = Place {
         after,
         later: |after: &i64| Condition::all().add(Column::Version.gt(*after)),

@@ -4,9 +4,9 @@ use tonic::{Request, Response, Status};
 
 use super::{
     booking_wire::{
-        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
+        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, corrected, hold_duration, ordered,
         override_reason, question, read_booking, read_hold, states, typed_fields,
-        typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
+        typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval, wire_warning,
     },
     caller::{caller, deadline},
     convert::{end, mask, name, optional, read_etag, start},
@@ -20,7 +20,7 @@ use crate::{
     booking::{
         LONGEST_NOTE, LONGEST_REASON,
         commands::{
-            decide::Annotate,
+            decide::{Annotate, Correct},
             hold::What,
             relocate::{Reassign, Reschedule},
         },
@@ -57,9 +57,9 @@ impl BookingApi {
         &self,
         deadline: Deadline,
         caller: Caller,
-        (change, mut message): (Change, M),
+        (change, free_rest, mut message): (Change, bool, M),
         said: impl Fn(&M) -> (&str, &str, &str),
-    ) -> Result<Option<pb::Appointment>, Status> {
+    ) -> Result<(Option<pb::Appointment>, Vec<pb::Warning>), Status> {
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let (name, reason, etag) = said(&message);
@@ -68,10 +68,11 @@ impl BookingApi {
         let expected = violations.keep("etag", read_etag(etag)).flatten();
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change, reason, expected };
+        let decision = Decision { provider, id, change, reason, free_rest, expected };
         let decide = |once| self.bookings.decide(deadline, caller, decision, once);
         let changed = once.carry_out(deadline, decide).await?;
-        Ok(Some(wire(&changed, caller)))
+        let warnings = changed.warnings.iter().map(wire_warning).collect();
+        Ok((Some(wire(&changed.appointment, caller)), warnings))
     }
 }
 
@@ -87,7 +88,7 @@ impl BookingService for BookingApi {
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let what = read_booking(&message, caller, &mut violations);
         if !violations.is_empty() {
-            let fields = typed_fields(&message);
+            let fields = typed_fields(&message, caller);
             self.bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
         }
         violations.finish()?;
@@ -172,8 +173,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::CancelAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Cancel, message);
-        let appointment =
+        let asked = (Change::Cancel, false, message);
+        let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
     }
@@ -184,8 +185,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::CompleteAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Complete, message);
-        let appointment =
+        let asked = (Change::Complete, message.free_rest, message);
+        let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
     }
@@ -213,10 +214,10 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Approve, message);
-        let appointment =
+        let asked = (Change::Approve, false, message);
+        let (appointment, warnings) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
-        Ok(Response::new(pb::ApproveAppointmentResponse { appointment }))
+        Ok(Response::new(pb::ApproveAppointmentResponse { appointment, warnings }))
     }
 
     async fn decline_appointment(
@@ -225,8 +226,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Decline, message);
-        let appointment =
+        let asked = (Change::Decline, false, message);
+        let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
     }
@@ -237,8 +238,8 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::NoShow, message);
-        let appointment =
+        let asked = (Change::NoShow, message.free_rest, message);
+        let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::MarkNoShowResponse { appointment }))
     }
@@ -325,6 +326,31 @@ impl BookingService for BookingApi {
         Ok(Response::new(pb::ReassignAppointmentResponse { appointment }))
     }
 
+    async fn correct_appointment(
+        &self,
+        request: Request<pb::CorrectAppointmentRequest>,
+    ) -> Result<Response<pb::CorrectAppointmentResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let parsed = violations.keep("name", appointment_name(&message.name));
+        let to = violations.keep("state", corrected(message.state));
+        let reason = violations.keep("reason", text::filled(&message.reason, LONGEST_REASON));
+        let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
+        violations.finish()?;
+        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
+        let (to, reason) = to.zip(reason).ok_or_else(Fault::unchecked)?;
+        let now = self.bookings.now();
+        let correct = |once| {
+            let unit = Correct { caller, provider, id, to, reason, expected, once, now };
+            self.bookings.correct(deadline, unit)
+        };
+        let changed = once.carry_out(deadline, correct).await?;
+        let appointment = Some(wire(&changed, caller));
+        Ok(Response::new(pb::CorrectAppointmentResponse { appointment }))
+    }
+
     async fn update_appointment(
         &self,
         request: Request<pb::UpdateAppointmentRequest>,
@@ -383,9 +409,9 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let of = parsed.ok_or_else(Fault::unchecked)?;
         let limit = u64::from(size) + 1;
-        let found = self.bookings.events(deadline, caller, of, after, limit).await?;
+        let (found, is_staff) = self.bookings.events(deadline, caller, of, after, limit).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| last.version);
-        let events = found.iter().filter_map(wire_event).collect();
+        let events = found.iter().filter_map(|event| wire_event(event, is_staff)).collect();
         Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
     }
 

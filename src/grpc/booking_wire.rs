@@ -17,12 +17,15 @@ use crate::{
     availability::service::{LONGEST_SPAN, Question},
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON, State,
-        commands::book::{OfType, Wish},
+        commands::{
+            book::{Asker, OfType, Wish},
+            decide::Warning,
+        },
         service::{self, TypedFields},
     },
     catalogue::{Answer, AnswerValue, check::MOST_QUESTIONS, questions::Reply},
     events::{Event, Kind},
-    identity::{Caller, permit},
+    identity::{Caller, Role, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{AppointmentId, HoldId, ProviderId, ServiceAccountId, TypeId, UserId},
@@ -118,9 +121,8 @@ pub(super) fn wire_interval(interval: Interval) -> pb::Interval {
     }
 }
 
-/// An appointment as this caller may see it.
-pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
-    let state = match a.state {
+fn wire_state(state: State) -> WireState {
+    match state {
         State::Pending => WireState::Pending,
         State::Booked => WireState::Booked,
         State::Completed => WireState::Completed,
@@ -128,13 +130,28 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         State::Cancelled => WireState::Cancelled,
         State::Declined => WireState::Declined,
         State::Held => WireState::Unspecified,
-    };
+    }
+}
+
+/// The state to which an outcome is corrected.
+pub(super) fn corrected(wire: i32) -> Result<State, &'static str> {
+    match WireState::try_from(wire) {
+        Ok(WireState::Booked) => Ok(State::Booked),
+        Ok(WireState::Completed) => Ok(State::Completed),
+        Ok(WireState::NoShow) => Ok(State::NoShow),
+        _ => Err("must be STATE_BOOKED, STATE_COMPLETED or STATE_NO_SHOW"),
+    }
+}
+
+/// An appointment as this caller may see it.
+pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
     let terms = &a.terms;
     let elsewhere = |other: Option<(ProviderId, AppointmentId)>| {
         other.map(|(provider, id)| id.name(provider)).unwrap_or_default()
     };
-    let private =
-        if permit::is_staff(caller, a.provider) { terms.private_note.as_str() } else { "" };
+    let is_staff = permit::is_staff(caller, a.provider);
+    let private = |text: &String| if is_staff { text.clone() } else { String::new() };
+    let (revision, updated_at) = a.seen(is_staff);
     pb::Appointment {
         name: a.id.name(a.provider),
         provider: a.provider.name(),
@@ -142,14 +159,14 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         customer_display_name: a.customer_display_name.clone(),
         start_time: Some(timestamp(a.start)),
         end_time: Some(timestamp(a.end)),
-        state: state.into(),
+        state: wire_state(a.state).into(),
         note: a.note.clone(),
         time_zone: a.time_zone.name().to_owned(),
         local_start_time: a.local_start.clone(),
         cancel_reason: a.cancel_reason.clone(),
         create_time: Some(timestamp(a.created_at)),
-        update_time: Some(timestamp(a.updated_at)),
-        etag: etag(a.revision()),
+        update_time: Some(timestamp(updated_at)),
+        etag: etag(revision),
         appointment_type: a.type_id.map(TypeId::name).unwrap_or_default(),
         appointment_type_display_name: terms.type_display_name.clone(),
         buffer_before: buffer(terms.buffer_before),
@@ -158,11 +175,23 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         place: terms.place.clone(),
         answers: terms.answers.iter().map(wire_answer).collect(),
         expire_time: a.expires_at.map(timestamp),
-        override_reason: terms.override_reason.clone(),
+        override_reason: private(&terms.override_reason),
         customer_message: terms.customer_message.clone(),
-        private_note: private.to_owned(),
+        private_note: private(&terms.private_note),
         successor: elsewhere(terms.successor),
         predecessor: elsewhere(terms.predecessor),
+        late_cancellation: is_staff && terms.late_cancellation,
+        agreed_end_time: terms.freed.map(|freed| timestamp(freed.end)),
+    }
+}
+
+/// What did not keep a request from being approved.
+pub(super) fn wire_warning(warning: &Warning) -> pb::Warning {
+    pb::Warning {
+        reason: warning.reason.clone(),
+        message: warning.message.clone(),
+        start_time: warning.between.map(|(start, _)| timestamp(start)),
+        end_time: warning.between.map(|(_, end)| timestamp(end)),
     }
 }
 
@@ -192,8 +221,9 @@ pub(super) fn wire_hold(held: &Appointment) -> pb::Hold {
     }
 }
 
-/// An event of an appointment; those of the hold before it are not of the appointment.
-pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
+/// An event of an appointment, as the provider's side or the customer may see it; those of the hold before it
+/// are not of the appointment.
+pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::AppointmentEvent> {
     let kind = match event.kind {
         Kind::AppointmentBooked => WireKind::Booked,
         Kind::AppointmentCancelled => WireKind::Cancelled,
@@ -207,11 +237,14 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         Kind::AppointmentReassigned => WireKind::Reassigned,
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,
+        Kind::AppointmentCorrected => WireKind::Corrected,
+        Kind::AppointmentNoted if is_staff => WireKind::Noted,
         _ => return None,
     };
     let text = |key: &str| event.detail.get(key).and_then(|value| value.as_str());
     let owned = |key: &str| text(key).unwrap_or_default().to_owned();
     let at = |key: &str| text(key).and_then(|at| at.parse::<Instant>().ok()).map(timestamp);
+    let state = text("state").and_then(State::parse).map_or(WireState::Unspecified, wire_state);
     // A service account that acted as itself is no user.
     let itself = event.via.map(ServiceAccountId::as_user);
     let actor = event.actor.filter(|actor| Some(*actor) != itself);
@@ -225,8 +258,10 @@ pub(super) fn wire_event(event: &Event) -> Option<pb::AppointmentEvent> {
         end_time: at("end"),
         previous_start_time: at("previous_start"),
         previous_end_time: at("previous_end"),
-        override_reason: owned("override"),
+        override_reason: if is_staff { owned("override") } else { String::new() },
         service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
+        state: state.into(),
+        late_cancellation: is_staff && event.detail.get("late").is_some(),
     })
 }
 
@@ -334,8 +369,14 @@ pub(super) fn read_hold(
 }
 
 /// The fields that only the type can judge, of a request in which others are wrong already.
-pub(super) fn typed_fields(message: &pb::BookAppointmentRequest) -> TypedFields {
+pub(super) fn typed_fields(message: &pb::BookAppointmentRequest, caller: Caller) -> TypedFields {
     let hold = HoldId::parse(&message.hold);
+    let provider = hold.map(|(provider, _)| provider).or(ProviderId::parse(&message.provider));
+    let customer = UserId::parse(&message.customer);
+    let is_staff = provider.map_or_else(
+        || permit::book_anybody(caller, customer).is_ok_and(|only| only.is_some()),
+        |provider| permit::is_staff(caller, provider),
+    );
     let duration = message.duration.as_ref().and_then(|length| minutes(Some(length)).ok());
     TypedFields {
         type_id: TypeId::parse(&message.appointment_type),
@@ -344,6 +385,7 @@ pub(super) fn typed_fields(message: &pb::BookAppointmentRequest) -> TypedFields 
         duration: duration.filter(|_| hold.is_none() && message.override_reason.is_empty()),
         // That there are too many is told already.
         replies: replies(&message.answers, &mut Violations::new()),
+        asker: Asker::of(is_staff || caller.role == Role::Admin),
     }
 }
 
@@ -355,6 +397,7 @@ pub(super) fn typed_fields_of_hold(message: &pb::HoldSlotRequest) -> TypedFields
         link_code: message.link_code.chars().take(LONGEST_CODE).collect(),
         duration: message.duration.as_ref().and_then(|length| minutes(Some(length)).ok()),
         replies: None,
+        asker: Asker::Customer,
     }
 }
 

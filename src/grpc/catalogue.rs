@@ -141,7 +141,8 @@ impl CatalogueService for CatalogueApi {
         let draft = named.map(|named| draft(asked, named.as_ref(), &mut violations));
         violations.finish()?;
         let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
-        let change = Change { id, draft, owner, expected: expected.flatten() };
+        let new_link_code = message.replace_link_code;
+        let change = Change { id, draft, owner, expected: expected.flatten(), new_link_code };
         let update = |once| self.types.update(deadline, caller, change, once);
         let changed = once.carry_out(deadline, update).await?;
         let appointment_type = Some(wire(&changed, Some(caller)));

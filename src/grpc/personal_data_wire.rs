@@ -38,7 +38,8 @@ pub(super) fn records(
         Record::Type(found) => Wire::AppointmentType(catalogue_wire::wire(&found, Some(caller))),
         Record::Appointment(appointment, events) => {
             let appointment = Some(booking_wire::wire(&appointment, caller));
-            let events = events.iter().filter_map(booking_wire::wire_event).collect();
+            let events = events.iter().filter_map(|event| booking_wire::wire_event(event, false));
+            let events = events.collect();
             Wire::Appointment(pb::OwnAppointment { appointment, events })
         }
         Record::Provider(found) => return provider(&found),

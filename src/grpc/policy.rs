@@ -113,6 +113,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF, Class::Write),
+    ("/daybook.booking.v1.BookingService/CorrectAppointment", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL, Class::Write),

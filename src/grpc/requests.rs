@@ -59,6 +59,7 @@ retried! {
         BookAppointmentRequest, RescheduleAppointmentRequest, ReassignAppointmentRequest,
         UpdateAppointmentRequest, CancelAppointmentRequest, CompleteAppointmentRequest,
         ApproveAppointmentRequest, DeclineAppointmentRequest, MarkNoShowRequest,
+        CorrectAppointmentRequest,
         HoldSlotRequest, ExtendHoldRequest, ReleaseHoldRequest,
         CreateAppointmentTypeRequest, UpdateAppointmentTypeRequest, ArchiveAppointmentTypeRequest,
         OfferAppointmentTypeRequest, WithdrawAppointmentTypeRequest,

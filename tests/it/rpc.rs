@@ -171,6 +171,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ---pa BookingService/ApproveAppointment
     ---pa BookingService/DeclineAppointment
     ---pa BookingService/MarkNoShow
+    ---pa BookingService/CorrectAppointment
     --cpa BookingService/RescheduleAppointment
     ---pa BookingService/ReassignAppointment
     ---pa BookingService/UpdateAppointment
@@ -377,6 +378,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("DeclineAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
         ("MarkNoShow", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("MarkNoShow", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("CorrectAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("CorrectAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
         ("ReassignAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("ReassignAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
         ("HoldSlot", &ada.provider(), [NOT_FOUND; 3]),

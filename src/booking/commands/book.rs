@@ -4,15 +4,21 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, around, finish, intervals_not_accepted, not_offered, offered, refused, settle,
-    time,
+    Act, Offered, around, bookable,
+    elsewhere::{Elsewhere, lock_customer, not_since},
+    finish, follow, intervals_not_accepted, not_offered, offered, refused, settle, time,
 };
 use crate::{
     accounts,
     availability::Asked,
-    booking::{Agreed, Appointment, State, policy, promised, store},
+    booking::{
+        Agreed, Appointment, State,
+        fairness::{self, Load},
+        policy::{self, Bound},
+        promised, store,
+    },
     catalogue::{
-        Answer, Terms,
+        Answer, Question, Terms,
         questions::{self, Reply},
     },
     events::Kind,
@@ -83,14 +89,30 @@ pub struct Book {
     pub override_reason: String,
     /// For how long to hold it, where it is not to be booked yet.
     pub hold: Option<TimeDelta>,
-    /// Whether the provider was chosen from those who are free.
-    pub assigned: bool,
+    /// Where the provider was chosen from those who are free: how far the choice holds.
+    pub assigned: Option<Assigned>,
     /// The request, for retries.
     pub once: Once,
     /// The time of the booking.
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+}
+
+/// That a provider was chosen from those who are free, by what they had to do when that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct Assigned {
+    /// What the next one had to do. Who has more by now gives way; with none, nobody does.
+    pub next: Option<Load>,
+}
+
+/// What came of a booking.
+#[derive(Debug, Clone)]
+pub enum Booked {
+    /// It was made, with this provider.
+    Made(Box<(Appointment, Provider)>),
+    /// Nothing was made: the provider has so much to do by now that the next one comes first.
+    Passed(Load),
 }
 
 /// What the rules made of a wish.
@@ -119,7 +141,7 @@ impl Book {
                 return Err(intervals_not_accepted());
             }
             let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
-            policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
+            policy::may_book_interval(&time, schedule.longest(), interval, self.now, self.bound())?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -127,6 +149,12 @@ impl Book {
         let checked =
             Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
         self.draft(provider, schedule.hours(), &checked)
+    }
+
+    /// What binds who asks. A hold is no record of what took place.
+    fn bound(&self) -> Bound {
+        let records = self.permit.is_staff && self.hold.is_none();
+        if records { Bound::Recording } else { Bound::Whole }
     }
 
     fn draft(
@@ -189,7 +217,8 @@ impl Book {
             wish.duration.filter(|_| !overriding),
             self.hold.is_none().then_some(&self.replies[..]),
         );
-        let answers = told_by_type(terms, length, replies, &mut violations);
+        let asker = Asker::of(is_staff);
+        let answers = told_by_type(terms, length, (replies, asker), &mut violations);
         violations.finish()?;
         if kind.archived && !overriding {
             return Err(archived());
@@ -208,7 +237,7 @@ impl Book {
             policy::may_override(interval, self.now)?;
         } else {
             let time = time(tx, &self.zones, provider, hours, interval, Some(&kind), None).await?;
-            policy::may_book_type(&time, &asked, interval, self.now)?;
+            policy::may_book_type(&time, &asked, interval, self.now, self.bound())?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;
         let limits = terms.limits.open_per_customer;
@@ -234,19 +263,40 @@ impl Book {
     }
 }
 
+/// Whose answers to a type's questions they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// Of a customer, who answers what is required.
+    Customer,
+    /// Of the provider's side, who may leave every question open.
+    Staff,
+}
+
+impl Asker {
+    /// Who asks, by whether they act for the provider.
+    pub fn of(is_staff: bool) -> Self {
+        if is_staff { Self::Staff } else { Self::Customer }
+    }
+}
+
 /// Notes what is wrong with the fields of a booking that only its type can tell: the length and the
 /// answers, each if there is one to look at. Gives the answers.
 pub fn told_by_type(
     terms: &Terms,
     duration: Option<TimeDelta>,
-    replies: Option<&[Reply]>,
+    (replies, asker): (Option<&[Reply]>, Asker),
     violations: &mut Violations,
 ) -> Vec<Answer> {
     if duration.is_some_and(|duration| !terms.allows(duration)) {
         violations.add("duration", "must be one of the appointment type's durations");
     }
-    let replies = replies.map(|replies| questions::answers(&terms.questions, replies, violations));
-    replies.unwrap_or_default()
+    let Some(replies) = replies else { return Vec::new() };
+    let binds = |question: &Question| {
+        let required = question.required && asker == Asker::Customer;
+        Question { required, ..question.clone() }
+    };
+    let questions: Vec<_> = terms.questions.iter().map(binds).collect();
+    questions::answers(&questions, replies, violations)
 }
 
 /// The refusal of a type that cannot be booked any more.
@@ -259,12 +309,12 @@ pub fn archived() -> Fault {
 pub(super) async fn check_customer_limit(
     tx: &Tx,
     customer: UserId,
-    type_id: TypeId,
-    most: Option<u32>,
+    (type_id, most): (TypeId, Option<u32>),
+    elsewhere: Option<&Elsewhere>,
     now: Instant,
 ) -> Result<(), Fault> {
     let Some(most) = most else { return Ok(()) };
-    accounts::store::lock(tx, customer).await?;
+    lock_customer(tx, customer, elsewhere).await?;
     if store::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
         return Ok(());
     }
@@ -275,20 +325,23 @@ pub(super) async fn check_customer_limit(
 }
 
 impl UnitOfWork for Book {
-    type Output = (Appointment, Provider);
+    type Output = Booked;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let BookPermit { customer, provider: id, .. } = self.permit;
+        // A hold keeps its customer from nothing.
+        let mut elsewhere = match self.hold {
+            None => Elsewhere::of_customer(tx, id, customer).await?,
+            Some(_) => None,
+        };
         let Some(mut provider) = schedule::store::lock(tx, id).await? else {
             return Err(Fault::not_found(id.name()));
         };
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
-            return Ok((earlier, provider));
+            return Ok(Booked::Made(Box::new((earlier, provider))));
         }
-        if !provider.enabled {
-            return Err(Fault::not_found(id.name()));
-        }
+        bookable(&provider)?;
         settle(tx, &mut provider, self.now).await?;
         let (mut appointment, limit) = match &self.wish {
             Wish::Interval(interval) => {
@@ -301,6 +354,9 @@ impl UnitOfWork for Book {
                 (self.draft(&provider, hours, &checked)?, limit)
             }
         };
+        if let Some(more) = self.gives_way(tx, &provider, &appointment).await? {
+            return Ok(Booked::Passed(more));
+        }
         let account = accounts::store::find_to_book(tx, customer).await?;
         let Some(account) = account.filter(|account| !account.user.disabled) else {
             let caller = self.permit.caller;
@@ -311,10 +367,14 @@ impl UnitOfWork for Book {
                 Fault::not_found(customer.name())
             });
         };
+        if self.hold.is_none() && elsewhere.is_none() {
+            not_since(tx, &account.user).await?;
+        }
         appointment.customer_display_name = account.user.display_name;
         appointment.stamp = tx.stamp();
         if let Some((type_id, most)) = limit {
-            check_customer_limit(tx, customer, type_id, Some(most), self.now).await?;
+            let bounds = (type_id, Some(most));
+            check_customer_limit(tx, customer, bounds, elsewhere.as_ref(), self.now).await?;
         }
         if self.hold.is_some() {
             accounts::store::lock(tx, customer).await?;
@@ -329,16 +389,42 @@ impl UnitOfWork for Book {
         if let Some(overlap) = store::claim(tx, &appointment).await? {
             return Err(refused(overlap));
         }
-        if self.assigned {
+        if let Some(overlap) = follow(tx, &appointment, &mut elsewhere, self.now).await? {
+            return Err(refused(overlap));
+        }
+        if self.assigned.is_some() {
             schedule::store::set_assigned(tx, id, self.now).await?;
         }
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
-        Ok((appointment, provider))
+        Ok(Booked::Made(Box::new((appointment, provider))))
     }
 }
 
 impl Book {
+    /// What a locked provider who was chosen from those who are free has to do by now, if that is more than the
+    /// next one had: others were assigned since that was read. The others can only have got more, so that who
+    /// has not is still first.
+    async fn gives_way(
+        &self,
+        tx: &Tx,
+        provider: &Provider,
+        a: &Appointment,
+    ) -> Result<Option<Load>, Fault> {
+        let Some(Assigned { next: Some(next) }) = self.assigned else { return Ok(None) };
+        let zone = self.zones.rules(a.time_zone)?;
+        let booked = match fairness::week(a.start, &zone) {
+            Some(week) => store::load::booked(tx, provider.id, week).await?,
+            None => Vec::new(),
+        };
+        let load = Load {
+            minutes: fairness::minutes_of_week(&booked, a.start, &zone),
+            last_assigned_at: provider.last_assigned_at,
+            provider: provider.id,
+        };
+        Ok((load > next).then_some(load))
+    }
+
     fn act(&self, a: &Appointment) -> Act {
         let kind = match a.state {
             State::Held => Kind::HoldPlaced,

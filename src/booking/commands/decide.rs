@@ -1,21 +1,29 @@
 //! Cancelling, marking the outcome, answering requests, and writing notes.
 
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::{Act, check_version, finish, settle, write_live};
+use super::{
+    Act, Elsewhere, bookable, check_version, finish, is_present, record, refused, settle,
+    write_live,
+};
 use crate::{
+    availability::{
+        Time,
+        explain::{self, Exclusion},
+    },
     booking::{
-        Appointment, State,
+        Appointment, Freed, Shown, State,
         policy::{self, Change},
         store,
     },
     events::Kind,
     identity::{Caller, permit},
     kernel::{
-        fault::Fault,
+        fault::{Fault, Reason},
         id::{AppointmentId, ProviderId},
         stamp::Revision,
-        time::Instant,
+        time::{Instant, Interval},
     },
     schedule::{self, provider::Provider},
     storage::{Authority, Tx, UnitOfWork, request::Once},
@@ -34,6 +42,8 @@ pub struct Decide {
     pub change: Change,
     /// Why; of cancelled and declined ones.
     pub reason: String,
+    /// Whether the rest of what is completed or missed is free from now on.
+    pub free_rest: bool,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
@@ -42,8 +52,42 @@ pub struct Decide {
     pub now: Instant,
 }
 
-/// Locks the provider and finds an appointment of its, as it is stored.
+/// An appointment after a change, and what whoever made it should know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The appointment.
+    #[serde(flatten)]
+    pub appointment: Appointment,
+    /// What did not keep it from being made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
+}
+
+/// A rule against an appointment that was approved nevertheless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The name of its reason, such as `TIME_OFF`.
+    pub reason: String,
+    /// A sentence that says how things stand.
+    pub message: String,
+    /// The first instant of what is in the way, and the first one after it.
+    pub between: Option<(Instant, Instant)>,
+}
+
+/// Locks the provider, and the customer's own time where they are a provider too, and finds an appointment of
+/// the provider's, as it is stored.
 pub(super) async fn find_locked(
+    tx: &Tx,
+    provider: ProviderId,
+    id: AppointmentId,
+) -> Result<(Provider, Appointment, Option<Elsewhere>), Fault> {
+    let elsewhere = Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?;
+    let (locked, found) = find(tx, provider, id).await?;
+    Ok((locked, found, elsewhere))
+}
+
+/// Locks the provider alone, and finds an appointment of its.
+pub(super) async fn find(
     tx: &Tx,
     provider: ProviderId,
     id: AppointmentId,
@@ -70,13 +114,30 @@ pub(super) async fn settled(
     again.ok_or_else(|| Fault::internal("a settled appointment is not there"))
 }
 
+/// The time off and the closures in which an appointment lies. They do not keep a request from being
+/// approved: whoever does it may have meant to work then.
+async fn warnings(tx: &Tx, provider: &Provider, a: &Appointment) -> Result<Vec<Warning>, Fault> {
+    let interval = Interval::new(a.start, a.end).ok_or_else(Fault::unchecked)?;
+    let time = Time {
+        time_off: provider.time_off().iter().map(|off| off.interval).collect(),
+        closures: schedule::store::closures::closures(tx, interval).await?,
+        ..Time::default()
+    };
+    let warning = |each: Exclusion| Warning {
+        reason: each.reason.name().to_owned(),
+        message: each.message,
+        between: each.interval.map(|interval| (interval.start(), interval.end())),
+    };
+    Ok(explain::away(&time, interval).into_iter().map(warning).collect())
+}
+
 impl UnitOfWork for Decide {
-    type Output = Appointment;
+    type Output = Decided;
     const AUTHORITY: Authority = Authority::Caller;
 
-    async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
+    async fn run(&self, tx: &Tx) -> Result<Decided, Fault> {
         let Self { caller, provider: id, .. } = *self;
-        let (mut provider, found) = find_locked(tx, id, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, id, self.id).await?;
         match self.change {
             Change::Cancel => {
                 permit::cancel_appointment(caller, id, self.id, found.customer)?;
@@ -88,24 +149,43 @@ impl UnitOfWork for Decide {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.revision();
+        let is_staff = permit::is_staff(caller, id);
+        let (before, _) = found.seen(is_staff);
         let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
-        let state = policy::next(&found, self.change, self.now)?;
-        if self.change == Change::Cancel && !permit::is_staff(caller, id) {
-            policy::in_time(&found, found.terms.cancel_cutoff, self.now)?;
+        check_version(self.expected, &found, before, is_staff)?;
+        let state = self.state(&found)?;
+        if self.change == Change::Cancel && !is_staff {
+            policy::may_cancel(&found, self.now)?;
         }
-        let appointment = Appointment {
+        if self.change == Change::Approve {
+            bookable(&provider)?;
+            is_present(tx, found.customer).await?;
+        }
+        let mut appointment = Appointment {
             state,
             cancel_reason: self.reason.clone(),
             version: provider.version + 1,
             stamp: tx.stamp(),
             updated_at: self.now,
             expires_at: None,
-            ..found
+            ..found.clone()
         };
+        let mut detail = json!({});
+        if !self.reason.is_empty() {
+            set(&mut detail, "reason", json!(self.reason));
+        }
+        if matches!(state, State::Completed | State::NoShow) {
+            appointment.terms.outcome_at = found.terms.outcome_at.or(Some(self.now));
+        }
+        if self.change == Change::Cancel && !is_staff && found.terms.moved_late {
+            appointment.terms.late_cancellation = true;
+            set(&mut detail, "late", json!(true));
+        }
+        if self.free_rest {
+            self.free(&mut appointment, &found, &mut detail)?;
+        }
         // What ends a claim or keeps it is never in the way of anything.
-        if let Some(overlap) = write_live(tx, &appointment).await? {
+        if let Some(overlap) = write_live(tx, &appointment, &mut elsewhere, self.now).await? {
             return Err(Fault::internal(format!("{overlap:?} overlap of what was claimed before")));
         }
         let kind = match self.change {
@@ -115,11 +195,127 @@ impl UnitOfWork for Decide {
             Change::Approve => Kind::AppointmentApproved,
             Change::Decline => Kind::AppointmentDeclined,
         };
-        let detail =
-            if self.reason.is_empty() { json!({}) } else { json!({ "reason": self.reason }) };
+        let warnings = match self.change {
+            Change::Approve => warnings(tx, &provider, &appointment).await?,
+            _ => Vec::new(),
+        };
         let act = Act { kind, actor: caller.user, via: caller.service, detail };
-        finish(tx, &appointment, act, &self.once, self.now).await?;
-        Ok(appointment)
+        record(tx, &appointment, act, self.now).await?;
+        let (owner, version) = (appointment.provider.0, appointment.version);
+        let decided = Decided { appointment, warnings };
+        self.once.keep(tx, owner, version, &decided, self.now).await?;
+        Ok(decided)
+    }
+}
+
+impl Decide {
+    /// The state after the change. The rest of what was marked before can be freed later.
+    fn state(&self, found: &Appointment) -> Result<State, Fault> {
+        let marked = match self.change {
+            Change::Complete => State::Completed,
+            Change::NoShow => State::NoShow,
+            Change::Cancel | Change::Approve | Change::Decline => {
+                return policy::next(found, self.change, self.now);
+            }
+        };
+        if self.free_rest && found.state == marked {
+            return Ok(marked);
+        }
+        policy::next(found, self.change, self.now)
+    }
+
+    /// Frees what is left of the time of an appointment.
+    fn free(
+        &self,
+        appointment: &mut Appointment,
+        found: &Appointment,
+        detail: &mut Value,
+    ) -> Result<(), Fault> {
+        let Some((end, buffer_after)) = policy::freed(found, appointment.state, self.now) else {
+            if found.state == appointment.state {
+                return Err(Fault::new(Reason::TooLate, "nothing is left of its time to free"));
+            }
+            return Ok(());
+        };
+        let agreed = Freed { end: found.end, buffer_after: found.terms.buffer_after };
+        appointment.terms.freed = found.terms.freed.or(Some(agreed));
+        appointment.terms.buffer_after = buffer_after;
+        appointment.end = end;
+        set(detail, "end", json!(end));
+        set(detail, "previous_end", json!(found.end));
+        Ok(())
+    }
+}
+
+/// Sets a field of the detail of an event.
+fn set(detail: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = detail.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+}
+
+/// Corrects an outcome that was marked by mistake.
+#[derive(Debug, Clone)]
+pub struct Correct {
+    /// Who asks.
+    pub caller: Caller,
+    /// Whose time it is.
+    pub provider: ProviderId,
+    /// Which appointment.
+    pub id: AppointmentId,
+    /// The right state: booked, completed or missed.
+    pub to: State,
+    /// Why.
+    pub reason: String,
+    /// The state that was seen, if told.
+    pub expected: Option<Revision>,
+    /// The request, for retries.
+    pub once: Once,
+    /// The time of the change.
+    pub now: Instant,
+}
+
+impl UnitOfWork for Correct {
+    type Output = Appointment;
+    const AUTHORITY: Authority = Authority::Caller;
+
+    async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
+        let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
+        permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
+        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+            return Ok(earlier);
+        }
+        let before = found.revision();
+        let found = settled(tx, &mut provider, found, self.now).await?;
+        check_version(self.expected, &found, before, true)?;
+        policy::may_correct(&found, self.to, self.now)?;
+        let mut corrected = Appointment {
+            state: self.to,
+            version: provider.version + 1,
+            stamp: tx.stamp(),
+            updated_at: self.now,
+            ..found.clone()
+        };
+        let mut detail = json!({
+            "state": self.to, "previous_state": found.state, "reason": self.reason,
+        });
+        if self.to == State::Booked {
+            corrected.terms.outcome_at = None;
+            // It is to take place as it was agreed, with the time that was freed.
+            if let Some(freed) = corrected.terms.freed.take() {
+                corrected.end = freed.end;
+                corrected.terms.buffer_after = freed.buffer_after;
+                set(&mut detail, "end", json!(corrected.end));
+                set(&mut detail, "previous_end", json!(found.end));
+            }
+        }
+        if let Some(overlap) = write_live(tx, &corrected, &mut elsewhere, self.now).await? {
+            return Err(refused(overlap));
+        }
+        let (actor, via) = (self.caller.user, self.caller.service);
+        let act = Act { kind: Kind::AppointmentCorrected, actor, via, detail };
+        finish(tx, &corrected, act, &self.once, self.now).await?;
+        Ok(corrected)
     }
 }
 
@@ -149,16 +345,25 @@ impl UnitOfWork for Annotate {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
         let before = found.revision();
         let mut found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
-        if let Some(message) = &self.customer_message {
+        check_version(self.expected, &found, before, true)?;
+        let (seen, since) = found.seen(false);
+        let message = self.customer_message.as_ref();
+        let message = message.filter(|message| **message != found.terms.customer_message);
+        let mut kind = Kind::AppointmentUpdated;
+        if let Some(message) = message {
             found.terms.customer_message.clone_from(message);
+        } else {
+            // To the customer nothing happened.
+            kind = Kind::AppointmentNoted;
+            let (version, stamp, hides) = (seen.version, seen.stamp, provider.version + 1);
+            found.terms.shown = Some(Shown { version, stamp, updated_at: since, hides });
         }
         if let Some(note) = &self.private_note {
             found.terms.private_note.clone_from(note);
@@ -166,14 +371,10 @@ impl UnitOfWork for Annotate {
         found.version = provider.version + 1;
         found.stamp = tx.stamp();
         found.updated_at = self.now;
-        write_live(tx, &found).await?;
+        write_live(tx, &found, &mut elsewhere, self.now).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act = Act {
-            kind: Kind::AppointmentUpdated,
-            actor: self.caller.user,
-            via: self.caller.service,
-            detail: json!({}),
-        };
+        let act =
+            Act { kind, actor: self.caller.user, via: self.caller.service, detail: json!({}) };
         finish(tx, &found, act, &self.once, self.now).await?;
         Ok(found)
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Act, record, settle_at};
+use super::{Act, elsewhere::Elsewhere, record, settle_at};
 use crate::{
     accounts::erasure::Erasure,
-    booking::{Appointment, State, store},
+    booking::{Appointment, State, policy, store},
     events::Kind,
     kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
     schedule,
@@ -61,6 +61,8 @@ impl UnitOfWork for Anonymise {
 
     async fn run(&self, tx: &Tx) -> Result<usize, Fault> {
         let Erasure { user, actor, .. } = self.erasure;
+        let attending = store::erased::attending(tx, self.provider, user, self.now).await?;
+        let mut attending = Elsewhere::all(tx, self.provider, attending).await?;
         // Of a provider whose schedule cannot be read, too.
         let Some(mut version) = schedule::store::lock_version(tx, self.provider).await? else {
             return Ok(0);
@@ -74,7 +76,8 @@ impl UnitOfWork for Anonymise {
         let many = found.len();
         for a in found {
             version += 1;
-            self.look_after(tx, a, version, actor).await?;
+            let own = attending.get_mut(&a.customer.as_provider());
+            self.look_after(tx, a, (version, actor), own).await?;
         }
         store::erased::anonymise_answers(tx, self.provider, user, anonymous).await?;
         Ok(many)
@@ -86,8 +89,8 @@ impl Anonymise {
         &self,
         tx: &Tx,
         a: Appointment,
-        version: i64,
-        actor: UserId,
+        (version, actor): (i64, UserId),
+        own: Option<&mut Elsewhere>,
     ) -> Result<(), Fault> {
         let (user, now) = (self.erasure.user, self.now);
         if a.state == State::Held {
@@ -104,6 +107,9 @@ impl Anonymise {
         let (mut kind, mut detail) = (Kind::AppointmentUpdated, json!({}));
         if cancelled {
             let reason = if is_customer { CUSTOMER_ERASED } else { PROVIDER_ERASED };
+            // What is called off this way is no way around the cut-off.
+            let late = changed.terms.moved_late || policy::is_late(&changed, now);
+            changed.terms.late_cancellation |= is_customer && late;
             changed.state = State::Cancelled;
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
@@ -112,6 +118,9 @@ impl Anonymise {
         // What ends a claim or keeps it is never in the way of anything.
         if let Some(overlap) = store::update(tx, &changed).await? {
             return Err(Fault::internal(format!("{overlap:?} overlap of what was claimed before")));
+        }
+        if let Some(own) = own {
+            own.follow(tx, &changed, now).await?;
         }
         record(tx, &changed, Act { kind, actor, via: None, detail }, now).await
     }

@@ -4,8 +4,11 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, book, finish, intervals_not_accepted, not_offered, offered, refused, settle,
-    time, write_live,
+    Act, Offered,
+    book::{self, Asker},
+    bookable,
+    elsewhere::Elsewhere,
+    finish, intervals_not_accepted, not_offered, offered, refused, settle, time, write_live,
 };
 use crate::{
     booking::{Appointment, State, policy, store},
@@ -68,6 +71,12 @@ impl UnitOfWork for Use {
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let absent = || Fault::not_found(self.id.name(self.provider));
         let id = self.id.as_appointment();
+        let mut elsewhere = match &self.what {
+            What::Book { .. } => {
+                Elsewhere::of_customer(tx, self.provider, self.caller.user).await?
+            }
+            What::Extend(_) | What::Release => None,
+        };
         let mut provider = schedule::store::lock(tx, self.provider).await?.ok_or_else(absent)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
@@ -95,7 +104,7 @@ impl UnitOfWork for Use {
                     violations.add("appointment_type", "must be the hold's, or absent");
                     return Err(violations.into_fault());
                 }
-                self.book(tx, &provider, found).await
+                self.book(tx, &provider, found, &mut elsewhere).await
             }
             What::Extend(length) => self.extend(tx, &provider, found, *length).await,
             What::Release => {
@@ -117,13 +126,12 @@ impl Use {
         tx: &Tx,
         provider: &Provider,
         held: Appointment,
+        elsewhere: &mut Option<Elsewhere>,
     ) -> Result<Appointment, Fault> {
         let What::Book { note, replies, override_reason, .. } = &self.what else {
             return Err(Fault::unchecked());
         };
-        if !provider.enabled {
-            return Err(Fault::not_found(provider.id.name()));
-        }
+        bookable(provider)?;
         if held.start <= self.now {
             return Err(Fault::new(Reason::InThePast, "the held interval has begun"));
         }
@@ -151,8 +159,10 @@ impl Use {
             }
             Some(id) => {
                 let Offered { kind, hours } = offered(tx, provider, id).await?;
+                let asker = Asker::of(permit::is_staff(self.caller, self.provider));
+                let replies = (Some(&replies[..]), asker);
                 booked.terms.answers =
-                    book::told_by_type(&kind.terms, None, Some(replies), &mut violations);
+                    book::told_by_type(&kind.terms, None, replies, &mut violations);
                 violations.finish()?;
                 if kind.archived && !overriding {
                     return Err(book::archived());
@@ -171,7 +181,8 @@ impl Use {
         }
         if let Some(kind) = of_type {
             let most = kind.terms.limits.open_per_customer.filter(|_| !overriding);
-            book::check_customer_limit(tx, self.caller.user, kind.id, most, self.now).await?;
+            let (customer, bounds) = (self.caller.user, (kind.id, most));
+            book::check_customer_limit(tx, customer, bounds, elsewhere.as_ref(), self.now).await?;
             if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
                 let expiry = catalogue::minutes(kind.terms.request_expiry);
                 booked.state = State::Pending;
@@ -179,7 +190,7 @@ impl Use {
                 booked.expires_at = booked.terms.answer_by.min(Some(booked.start));
             }
         }
-        if let Some(overlap) = write_live(tx, &booked).await? {
+        if let Some(overlap) = write_live(tx, &booked, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         let kind = match booked.state {

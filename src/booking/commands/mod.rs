@@ -4,6 +4,7 @@
 pub mod book;
 pub mod decide;
 pub mod drift;
+mod elsewhere;
 pub mod erase;
 pub mod hold;
 pub mod relocate;
@@ -11,7 +12,12 @@ pub mod relocate;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::{Appointment, EXPIRED, store};
+use elsewhere::{Elsewhere, lock_customer};
+
+use super::{
+    Appointment, EXPIRED,
+    store::{self, Expiring, Overlap},
+};
 use crate::{
     accounts,
     availability::{Asked, Time, monday},
@@ -40,10 +46,10 @@ pub fn slot_taken() -> Fault {
 }
 
 /// The refusal of what stands in the way.
-pub(super) fn refused(overlap: store::Overlap) -> Fault {
+pub(super) fn refused(overlap: Overlap) -> Fault {
     match overlap {
-        store::Overlap::Provider => slot_taken(),
-        store::Overlap::Customer => Fault::new(
+        Overlap::Provider => slot_taken(),
+        Overlap::Customer => Fault::new(
             Reason::CustomerBusy,
             "the customer has another appointment that overlaps this time",
         ),
@@ -63,21 +69,28 @@ pub(super) async fn settle_at(
     version: &mut i64,
     now: Instant,
 ) -> Result<(), Fault> {
-    for (id, at, is_hold) in store::expired(tx, provider, now).await? {
+    for (id, at, what) in store::expired(tx, provider, now).await? {
         *version += 1;
-        let kind = if is_hold {
-            store::remove_hold(tx, provider, id).await?;
-            Kind::HoldExpired
-        } else {
-            store::decline_expired(tx, (provider, id), at, *version).await?;
-            Kind::AppointmentExpired
+        let (kind, appointment) = match what {
+            Expiring::Hold => {
+                store::remove_hold(tx, provider, id).await?;
+                (Kind::HoldExpired, Some(id))
+            }
+            Expiring::Request => {
+                store::decline_expired(tx, (provider, id), at, *version).await?;
+                (Kind::AppointmentExpired, Some(id))
+            }
+            Expiring::Attended => {
+                store::attended::release(tx, provider, id).await?;
+                (Kind::AttendanceChanged, None)
+            }
         };
         schedule::store::set_version(tx, provider, *version).await?;
         let event = Event {
             provider,
             version: *version,
             kind,
-            appointment: Some(id),
+            appointment,
             actor: None,
             via: None,
             at,
@@ -92,9 +105,32 @@ pub(super) async fn settle_at(
 ///
 /// Locks the customer, after the provider. PostgreSQL looks for overlaps again whenever such a row is
 /// written, also where its time stays: two rows of one customer at two providers would wait for each other.
-pub(super) async fn write_live(tx: &Tx, a: &Appointment) -> Result<Option<store::Overlap>, Fault> {
-    accounts::store::lock(tx, a.customer).await?;
-    store::update(tx, a).await
+///
+/// The customer's own time follows, where they are a provider too.
+async fn write_live(
+    tx: &Tx,
+    a: &Appointment,
+    elsewhere: &mut Option<Elsewhere>,
+    now: Instant,
+) -> Result<Option<Overlap>, Fault> {
+    lock_customer(tx, a.customer, elsewhere.as_ref()).await?;
+    match store::update(tx, a).await? {
+        None => follow(tx, a, elsewhere, now).await,
+        overlap => Ok(overlap),
+    }
+}
+
+/// Lets the own time of a customer who is a provider too follow an appointment that was written, or tells that
+/// it is not free.
+async fn follow(
+    tx: &Tx,
+    a: &Appointment,
+    elsewhere: &mut Option<Elsewhere>,
+    now: Instant,
+) -> Result<Option<Overlap>, Fault> {
+    let Some(elsewhere) = elsewhere else { return Ok(None) };
+    let is_free = elsewhere.follow(tx, a, now).await?;
+    Ok((!is_free).then_some(Overlap::Customer))
 }
 
 /// Settles one provider's expired requests, for a customer whom one of them still keeps busy.
@@ -202,6 +238,20 @@ pub(super) fn not_offered() -> Fault {
     Fault::new(Reason::NotOffered, "the provider does not offer this appointment type")
 }
 
+/// Refuses a provider who is disabled, or a provider no more: nobody gets an appointment with them.
+pub(super) fn bookable(provider: &Provider) -> Result<(), Fault> {
+    if provider.enabled { Ok(()) } else { Err(Fault::not_found(provider.id.name())) }
+}
+
+/// Refuses a customer whose account is disabled or erased: they get no new appointment.
+pub(super) async fn is_present(tx: &Tx, customer: UserId) -> Result<(), Fault> {
+    let account = accounts::store::find_to_book(tx, customer).await?;
+    if account.is_some_and(|account| !account.user.disabled) {
+        return Ok(());
+    }
+    Err(Fault::not_found(customer.name()))
+}
+
 /// What an appointment of a type asks, with the buffers that were agreed.
 pub(super) fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
     Asked {
@@ -254,15 +304,16 @@ pub(super) async fn record(
     events::store::insert(tx, event).await
 }
 
-/// The refusal where the etag is of another state, if one was told. `before` is the one until the
-/// expiry was written down just now: readers were shown the request as declined with it.
+/// The refusal where the etag is of another state than this caller sees, if one was told. `before` is the one
+/// until the expiry was written down just now: readers were shown the request as declined with it.
 pub(super) fn check_version(
     expected: Option<Revision>,
     found: &Appointment,
     before: Revision,
+    is_staff: bool,
 ) -> Result<(), Fault> {
     match expected {
-        Some(seen) if seen != found.revision() && seen != before => Err(Fault::stale()),
+        Some(seen) if seen != found.seen(is_staff).0 && seen != before => Err(Fault::stale()),
         _ => Ok(()),
     }
 }

@@ -1,16 +1,21 @@
 //! Moving an appointment: to another time, or to another provider.
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, asked_by, check_version,
-    decide::{find_locked, settled},
-    finish, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
+    Act, Offered, asked_by, bookable, check_version,
+    decide::{find, find_locked, settled},
+    elsewhere::{Elsewhere, lock_customer},
+    finish, follow, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
     write_live,
 };
 use crate::{
-    accounts,
-    booking::{Agreed, Appointment, State, policy, promised, store},
+    booking::{
+        Agreed, Appointment, State,
+        policy::{self, Bound},
+        promised, store,
+    },
     catalogue::{self, AppointmentType},
     events::Kind,
     identity::{Caller, permit},
@@ -57,25 +62,27 @@ impl UnitOfWork for Reschedule {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        let (mut provider, found) = find_locked(tx, self.provider, self.id).await?;
+        let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         let (caller, customer) = (self.caller, found.customer);
         permit::cancel_appointment(caller, self.provider, self.id, customer)?;
         permit::override_rules(caller, self.provider, &self.override_reason)?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let before = found.revision();
-        let found = settled(tx, &mut provider, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
-        policy::may_move(&found)?;
         let is_staff = permit::is_staff(caller, self.provider);
+        let (before, _) = found.seen(is_staff);
+        let found = settled(tx, &mut provider, found, self.now).await?;
+        check_version(self.expected, &found, before, is_staff)?;
+        policy::may_move(&found)?;
+        bookable(&provider)?;
         if !is_staff {
             policy::in_time(&found, found.terms.reschedule_cutoff, self.now)?;
         }
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            way.check(tx, &provider, &found, interval, (self.now, &self.zones)).await?;
+            let by = (self.now, &self.zones, Bound::Whole);
+            way.check(tx, &provider, &found, interval, by).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -102,6 +109,7 @@ impl UnitOfWork for Reschedule {
             updated_at: self.now,
             ..found.clone()
         };
+        moved.terms.moved_late |= !is_staff && policy::is_late(&found, self.now);
         let mut kind = Kind::AppointmentRescheduled;
         if let Some(answer_by) = asks_again {
             kind = Kind::AppointmentMoveRequested;
@@ -112,7 +120,7 @@ impl UnitOfWork for Reschedule {
         if !self.override_reason.is_empty() {
             moved.terms.override_reason.clone_from(&self.override_reason);
         }
-        if let Some(overlap) = write_live(tx, &moved).await? {
+        if let Some(overlap) = write_live(tx, &moved, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         let detail = json!({
@@ -176,7 +184,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (now, zones): (Instant, &ZoneData),
+        (now, zones, bound): (Instant, &ZoneData, Bound),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -187,10 +195,16 @@ impl<'p> Way<'p> {
         }
         let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
-            None => policy::may_book_interval(&time, provider.schedule.longest(), interval, now),
+            None => {
+                // What was agreed stays movable when the provider has taken to shorter ones.
+                let agreed =
+                    if provider.id == a.provider { a.end - a.start } else { TimeDelta::zero() };
+                let longest = provider.schedule.longest().max(agreed);
+                policy::may_book_interval(&time, longest, interval, now, bound)
+            }
             Some(kind) => {
                 let asked = asked_by(a, kind, interval.duration());
-                policy::may_book_type(&time, &asked, interval, now)
+                policy::may_book_type(&time, &asked, interval, now, bound)
             }
         }
     }
@@ -228,12 +242,15 @@ impl UnitOfWork for Reassign {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
-        // Both providers' rows in the order of their ids, so that two reassignments never wait for each
+        // All providers' rows in the order of their ids, so that two reassignments never wait for each
         // other.
-        if self.to < self.provider {
-            schedule::store::lock(tx, self.to).await?;
-        }
-        let (mut from, found) = find_locked(tx, self.provider, self.id).await?;
+        let (provider, id) = (self.provider, self.id);
+        let mut elsewhere = if self.to == provider {
+            Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?
+        } else {
+            Elsewhere::of_appointment(tx, &[provider, self.to], (provider, id)).await?
+        };
+        let (mut from, found) = find(tx, provider, id).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
         // It is the other provider's rules that are lifted.
@@ -243,7 +260,7 @@ impl UnitOfWork for Reassign {
         }
         let before = found.revision();
         let found = settled(tx, &mut from, found, self.now).await?;
-        check_version(self.expected, &found, before)?;
+        check_version(self.expected, &found, before, true)?;
         policy::may_move(&found)?;
         if self.to == self.provider {
             let mut violations = Violations::new();
@@ -251,11 +268,12 @@ impl UnitOfWork for Reassign {
             return Err(violations.into_fault());
         }
         permit::not_own_time(customer, self.to)?;
-        let to = schedule::store::lock(tx, self.to).await?.filter(|to| to.enabled);
+        let to = schedule::store::lock(tx, self.to).await?;
         let mut to = to.ok_or_else(|| Fault::not_found(self.to.name()))?;
+        bookable(&to)?;
         settle(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
-        accounts::store::lock(tx, customer).await?;
+        lock_customer(tx, customer, elsewhere.as_ref()).await?;
 
         let left = Appointment {
             state: State::Cancelled,
@@ -268,6 +286,7 @@ impl UnitOfWork for Reassign {
             ..found.clone()
         };
         store::update(tx, &left).await?;
+        follow(tx, &left, &mut elsewhere, self.now).await?;
         let detail = json!({
             "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
@@ -297,6 +316,9 @@ impl UnitOfWork for Reassign {
         if let Some(overlap) = store::claim(tx, &taken).await? {
             return Err(refused(overlap));
         }
+        if let Some(overlap) = follow(tx, &taken, &mut elsewhere, self.now).await? {
+            return Err(refused(overlap));
+        }
         let kind = match taken.state {
             State::Pending => Kind::AppointmentRequested,
             _ => Kind::AppointmentBooked,
@@ -322,6 +344,6 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, (self.now, &self.zones)).await
+        way.check(tx, to, found, interval, (self.now, &self.zones, Bound::Keeping)).await
     }
 }

@@ -122,8 +122,9 @@ impl Query for Read {
                 for each in store::of_customer(at, user, after, limit).await? {
                     let place = store::Cursor { start: each.start, id: each.id.0 };
                     let (provider, id) = (each.provider, each.id);
+                    let bounds = (MOST_EVENTS, false);
                     let told =
-                        events::store::of_appointment(at, provider, id, None, MOST_EVENTS).await?;
+                        events::store::of_appointment(at, provider, id, None, bounds).await?;
                     let record = Record::Appointment(Box::new(each), told);
                     records.push((record, Place::Appointments(Some(place))));
                 }

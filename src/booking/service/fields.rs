@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Bookings;
 use crate::{
-    booking::commands::book::told_by_type,
+    booking::commands::book::{Asker, told_by_type},
     catalogue::{self, AppointmentType, questions::Reply},
     identity::Caller,
     kernel::{
@@ -27,6 +27,8 @@ pub struct TypedFields {
     pub duration: Option<TimeDelta>,
     /// What the customer answered, where there is to be an answer.
     pub replies: Option<Vec<Reply>>,
+    /// Whose answers they are.
+    pub asker: Asker,
 }
 
 impl Bookings {
@@ -39,7 +41,7 @@ impl Bookings {
         fields: TypedFields,
         violations: &mut Violations,
     ) -> Result<(), Fault> {
-        let TypedFields { type_id, hold, link_code, duration, replies } = fields;
+        let TypedFields { type_id, hold, link_code, duration, replies, asker } = fields;
         let found = match (hold, type_id) {
             (Some(hold), _) => self.type_of_hold(deadline, caller, hold).await?,
             (None, Some(id)) => {
@@ -52,7 +54,7 @@ impl Bookings {
             (None, None) => None,
         };
         if let Some(found) = found {
-            told_by_type(&found.terms, duration, replies.as_deref(), violations);
+            told_by_type(&found.terms, duration, (replies.as_deref(), asker), violations);
         }
         Ok(())
     }

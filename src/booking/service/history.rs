@@ -18,7 +18,8 @@ const MOST_SUCCESSORS: usize = 50;
 
 impl Bookings {
     /// What happened to an appointment after a version, oldest first, for those who may see it, and for
-    /// who has it now where it was reassigned. An expiry counts from its moment on, written down or not.
+    /// who has it now where it was reassigned; and whether the caller is of the provider's side, who are told
+    /// more. An expiry counts from its moment on, written down or not.
     pub async fn events(
         &self,
         deadline: Deadline,
@@ -26,14 +27,16 @@ impl Bookings {
         (provider, id): (ProviderId, AppointmentId),
         after: Option<i64>,
         limit: u64,
-    ) -> Result<Vec<Event>, Fault> {
+    ) -> Result<(Vec<Event>, bool), Fault> {
         let absent = || Fault::not_found(id.name(provider));
         let found = self.found.ask(deadline, (provider, id)).await??;
         let found = found.filter(|found| found.state != State::Held).ok_or_else(absent)?;
         let present = self.present_provider(deadline, &found).await?;
         permit::see_events(caller, (provider, present), id, found.customer)?;
         let now = self.ambient.now();
-        self.store.read(deadline, History { provider, id, after, limit, now }).await
+        let is_staff = permit::is_staff(caller, provider) || permit::is_staff(caller, present);
+        let history = History { provider, id, after, limit, is_staff, now };
+        Ok((self.store.read(deadline, history).await?, is_staff))
     }
 
     /// Who has an appointment now, after all reassignments.
@@ -59,6 +62,7 @@ struct History {
     id: AppointmentId,
     after: Option<i64>,
     limit: u64,
+    is_staff: bool,
     now: Instant,
 }
 
@@ -66,8 +70,9 @@ impl Query for History {
     type Output = Vec<Event>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        let Self { provider, id, after, limit, now } = *self;
-        let mut events = events::store::of_appointment(at, provider, id, after, limit).await?;
+        let Self { provider, id, after, limit, is_staff, now } = *self;
+        let bounds = (limit, is_staff);
+        let mut events = events::store::of_appointment(at, provider, id, after, bounds).await?;
         if u64::try_from(events.len()).is_ok_and(|count| count < limit)
             // Read after its events: an expiry that it still lacks is not among them.
             && let Some(found) = store::find(at, provider, id).await?

@@ -1,5 +1,6 @@
 //! What callers can do with appointments.
 
+mod anybody;
 mod fields;
 mod history;
 
@@ -13,37 +14,30 @@ use super::{
     Appointment, State,
     commands::{
         Settle,
-        book::{Book, OfType, Wish, archived, told_by_type},
-        decide::{Annotate, Decide},
+        book::{Assigned, Book, Booked, Wish},
+        decide::{Annotate, Correct, Decide, Decided},
         hold::{Use, What},
         relocate::{Reassign, Reschedule},
         slot_taken,
     },
-    fairness,
+    fairness::Load,
     policy::Change,
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
 use crate::{
-    availability::{
-        Asked,
-        slots_service::{self as slots, Slots},
-    },
+    availability::slots_service::Slots,
     catalogue::questions::Reply,
     identity::{Caller, Credential, permit},
     kernel::{
         ambient::Ambient,
-        fault::{Again, Fault, Kind, Reason, Violations},
+        fault::{Again, Fault, Kind, Reason},
         id::{AppointmentId, HoldId, ProviderId, UserId},
         stamp::{Revision, Stamp},
         time::{Instant, Interval},
         zone::ZoneData,
     },
     schedule::store::remembered::Remembered,
-    storage::{
-        Deadline, Engine, Query, Snapshot, Store,
-        batch::Batch,
-        request::{Earlier, Once},
-    },
+    storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
 };
 
 /// Appointments.
@@ -92,8 +86,18 @@ pub struct Decision {
     pub change: Change,
     /// Why; of cancelled and declined ones.
     pub reason: String,
+    /// Whether the rest of what is completed or missed is free from now on.
+    pub free_rest: bool,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
+}
+
+/// What became of a booking.
+enum Outcome {
+    /// It was made.
+    Made(Box<Appointment>),
+    /// The provider has so much to do by now.
+    Passed(Load),
 }
 
 /// What became of a booking in one statement.
@@ -125,7 +129,10 @@ impl Bookings {
         };
         let permit = permit::book(request.caller, provider, request.customer)?;
         permit::override_rules(request.caller, provider, &request.override_reason)?;
-        self.book_with(deadline, permit, request, once, false).await
+        match self.book_with(deadline, permit, request, once, None).await? {
+            Outcome::Made(appointment) => Ok(*appointment),
+            Outcome::Passed(_) => Err(Fault::unchecked()),
+        }
     }
 
     async fn book_with(
@@ -134,8 +141,8 @@ impl Bookings {
         permit: permit::Book,
         request: Request,
         once: Once,
-        assigned: bool,
-    ) -> Result<Appointment, Fault> {
+        assigned: Option<Assigned>,
+    ) -> Result<Outcome, Fault> {
         let now = self.ambient.now();
         let unit = Book {
             permit,
@@ -151,7 +158,7 @@ impl Bookings {
             zones: self.ambient.zones(),
         };
         let folded = match self.book_folded(deadline, &unit).await? {
-            Folding::Booked(appointment) => return Ok(*appointment),
+            Folding::Booked(appointment) => return Ok(Outcome::Made(appointment)),
             other => other,
         };
         match self.book_in_steps(deadline, unit).await {
@@ -162,23 +169,31 @@ impl Bookings {
         }
     }
 
-    async fn book_in_steps(&self, deadline: Deadline, unit: Book) -> Result<Appointment, Fault> {
+    async fn book_in_steps(&self, deadline: Deadline, unit: Book) -> Result<Outcome, Fault> {
         let (customer, now) = (unit.permit.customer, unit.now);
         let around = unit.wish.start();
         let busy = match self.store.run(deadline, unit.clone()).await {
-            Ok((appointment, provider)) => {
-                self.remembered.keep(Arc::new(provider));
-                return Ok(appointment);
-            }
+            Ok(booked) => return Ok(self.outcome(booked)),
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             Err(fault) => return Err(fault),
         };
         if !self.settle_elsewhere(deadline, customer, around, now).await? {
             return Err(busy);
         }
-        let (appointment, provider) = self.store.run(deadline, unit).await?;
-        self.remembered.keep(Arc::new(provider));
-        Ok(appointment)
+        let booked = self.store.run(deadline, unit).await?;
+        Ok(self.outcome(booked))
+    }
+
+    /// Remembers the provider of a booking.
+    fn outcome(&self, booked: Booked) -> Outcome {
+        match booked {
+            Booked::Made(made) => {
+                let (appointment, provider) = *made;
+                self.remembered.keep(Arc::new(provider));
+                Outcome::Made(Box::new(appointment))
+            }
+            Booked::Passed(load) => Outcome::Passed(load),
+        }
     }
 
     /// Settles this customer's expired requests around a time; whether there were any.
@@ -198,49 +213,6 @@ impl Bookings {
             self.store.run(deadline, Settle { provider: *provider, now }).await?;
         }
         Ok(!providers.is_empty())
-    }
-
-    /// Books with whoever of those who offer the type is free: the fewest minutes booked that week, then
-    /// the least recently assigned, then the smallest id. Whoever is taken meanwhile is passed over.
-    async fn book_with_anybody(
-        &self,
-        deadline: Deadline,
-        request: Request,
-        once: Once,
-    ) -> Result<Appointment, Fault> {
-        let Wish::Type(of_type) = &request.wish else { return Err(Fault::unchecked()) };
-        if let Some(earlier) = self.store.read(deadline, Earlier::new(once.clone())).await? {
-            return Ok(earlier);
-        }
-        let OfType { id, start, duration, link_code } = of_type;
-        let (caller, now) = (request.caller, self.ambient.now());
-        let only = permit::book_anybody(caller, request.customer)?;
-        let found = self.slots.types.get(deadline, Some(caller), *id, link_code).await?;
-        let mut violations = Violations::new();
-        let replies = request.hold.is_none().then_some(&request.replies[..]);
-        told_by_type(&found.terms, *duration, replies, &mut violations);
-        violations.finish()?;
-        if found.archived {
-            return Err(archived());
-        }
-        let asked =
-            Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
-        let kind = slots::Kind { appointment_type: Arc::new(found), asked };
-        let (interval, all) = self.slots.around(deadline, *id, only, &kind, *start, now).await?;
-        let customer = request.customer.unwrap_or(caller.user);
-        let free = fairness::order(&all, &kind, interval, customer, now)?;
-        let mut refused = slot_taken();
-        for provider in free {
-            let permit = permit::book(request.caller, provider, request.customer)?;
-            let booked =
-                self.book_with(deadline, permit, request.clone(), once.clone(), true).await;
-            match booked {
-                // Somebody else was faster, or a rule changed: the next one may still be free.
-                Err(fault) if is_providers(&fault) => refused = fault,
-                other => return other,
-            }
-        }
-        Err(refused)
     }
 
     /// Books, extends or gives up the caller's own hold.
@@ -394,10 +366,15 @@ impl Bookings {
         caller: Caller,
         decision: Decision,
         once: Once,
-    ) -> Result<Appointment, Fault> {
-        let Decision { provider, id, change, reason, expected } = decision;
+    ) -> Result<Decided, Fault> {
+        let Decision { provider, id, change, reason, free_rest, expected } = decision;
         let now: Instant = self.ambient.now();
-        let unit = Decide { caller, provider, id, change, reason, expected, once, now };
+        let unit = Decide { caller, provider, id, change, reason, free_rest, expected, once, now };
+        self.store.run(deadline, unit).await
+    }
+
+    /// Corrects an outcome that was marked by mistake, if the caller may.
+    pub async fn correct(&self, deadline: Deadline, unit: Correct) -> Result<Appointment, Fault> {
         self.store.run(deadline, unit).await
     }
 }
@@ -408,22 +385,6 @@ fn is_definite(fault: &Fault) -> bool {
     !matches!(
         fault.reason().kind(),
         Kind::Unavailable | Kind::ResourceExhausted | Kind::DeadlineExceeded | Kind::Internal
-    )
-}
-
-/// Whether a refusal is about the provider who was tried, and another one may do.
-fn is_providers(fault: &Fault) -> bool {
-    matches!(
-        fault.reason(),
-        Reason::SlotTaken
-            | Reason::NotFound
-            | Reason::NotOffered
-            | Reason::OutsideHours
-            | Reason::OffGrid
-            | Reason::TimeOff
-            | Reason::DayLimit
-            | Reason::WeekLimit
-            | Reason::OwnTime
     )
 }
 

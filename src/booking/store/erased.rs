@@ -17,7 +17,7 @@ use crate::{
         Engine, Session, Tx, engine,
         entity::{
             appointments::{Column, Entity},
-            events, requests, users,
+            events, providers, requests, users,
         },
     },
 };
@@ -39,7 +39,37 @@ fn left(user: UserId, now: Instant) -> Condition {
     let named = Condition::any().add(Column::CustomerDisplayName.ne("")).add(open(now));
     let as_customer = Condition::all().add(Column::CustomerId.eq(user.0)).add(named);
     let as_provider = Condition::all().add(Column::ProviderId.eq(user.0)).add(open(now));
-    Condition::any().add(as_customer).add(as_provider)
+    // What an appointment claims of its customer's own time goes with it.
+    Condition::all()
+        .add(Column::ClaimOf.is_null())
+        .add(Condition::any().add(as_customer).add(as_provider))
+}
+
+/// The customers, who are providers too, of what is still to come with an erased provider or customer.
+pub async fn attending(
+    at: &impl Session,
+    provider: ProviderId,
+    user: UserId,
+    now: Instant,
+) -> Result<BTreeSet<ProviderId>, Fault> {
+    let rows: Vec<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::CustomerId)
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(left(user, now))
+        .filter(
+            Column::CustomerId.in_subquery(
+                sea_orm::sea_query::Query::select()
+                    .column(providers::Column::ProviderId)
+                    .from(providers::Entity)
+                    .to_owned(),
+            ),
+        )
+        .into_tuple()
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(rows.into_iter().map(ProviderId).collect())
 }
 
 /// The first provider after this one with an appointment or hold that an erasure has still to look after.

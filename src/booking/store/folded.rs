@@ -25,7 +25,8 @@ use crate::{
 // written, and `version` is read under that lock: in READ COMMITTED a row that was waited for is read
 // again. ON CONFLICT DO NOTHING instead of an
 // error: see `store::claim`. The customer's row is locked against being erased only; whether the caller still may is
-// judged by it as in `identity::authority`, which knows the other callers. The answer is completed here with what only the database knows.
+// judged by it as in `identity::authority`, which knows the other callers. A customer who is a provider too
+// claims their own time, in steps. The answer is completed here with what only the database knows.
 const SQL: &str = "
 WITH bounds AS MATERIALIZED (
     SELECT set_config('lock_timeout', $17, true) AS lock_timeout
@@ -44,6 +45,7 @@ WITH bounds AS MATERIALIZED (
         $10, $10, $5, $6, $19
     FROM provider, users u WHERE u.user_id = $4 AND NOT u.disabled AND u.erased_at IS NULL
       AND u.role = $20 AND (u.token_generation <= $21 OR u.kept_session = $22)
+      AND NOT EXISTS (SELECT 1 FROM providers WHERE provider_id = $4)
       AND NOT EXISTS (SELECT 1 FROM sessions
           WHERE user_id = $4 AND session_id = $22 AND ended_at IS NOT NULL)
     FOR KEY SHARE OF u

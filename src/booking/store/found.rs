@@ -41,7 +41,8 @@ pub struct Find(Arc<[Key]>);
 const POSTGRES: &str = "SELECT a.*
     FROM unnest($1::uuid[], $2::uuid[]) AS q (provider_id, appointment_id)
     JOIN appointments a
-        ON a.provider_id = q.provider_id AND a.appointment_id = q.appointment_id";
+        ON a.provider_id = q.provider_id AND a.appointment_id = q.appointment_id
+            AND a.claim_of IS NULL";
 
 impl Query for Find {
     type Output = Vec<Result<Option<Appointment>, Fault>>;

@@ -1,9 +1,11 @@
 //! Appointments as rows.
 
+pub mod attended;
 pub mod drifts;
 pub mod erased;
 pub mod folded;
 pub mod found;
+pub mod load;
 
 use chrono::TimeDelta;
 use sea_orm::{
@@ -12,6 +14,8 @@ use sea_orm::{
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use attended::Expiring;
 
 use super::{Appointment, EXPIRED, State};
 use crate::{
@@ -45,7 +49,10 @@ pub async fn find(
     provider: ProviderId,
     id: AppointmentId,
 ) -> Result<Option<Appointment>, Fault> {
-    let row = appointments::Entity::find_by_id((provider.0, id.0)).one(at.db()).await;
+    let row = appointments::Entity::find_by_id((provider.0, id.0))
+        .filter(Column::ClaimOf.is_null())
+        .one(at.db())
+        .await;
     row.map_err(|e| engine::fault(&e))?.map(appointment).transpose()
 }
 
@@ -191,15 +198,15 @@ pub async fn remove_hold(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Re
 }
 
 /// What is held or pending at a locked provider and has expired, the first to expire first: which, when, and
-/// whether it was held. No more than that is read, so that what cannot be read ends as well.
+/// what it was. No more than that is read, so that what cannot be read ends as well.
 pub async fn expired(
     tx: &Tx,
     provider: ProviderId,
     now: Instant,
-) -> Result<Vec<(AppointmentId, Instant, bool)>, Fault> {
-    let rows: Vec<(Uuid, Instant, String)> = appointments::Entity::find()
+) -> Result<Vec<(AppointmentId, Instant, Expiring)>, Fault> {
+    let rows: Vec<(Uuid, Instant, String, Option<Uuid>)> = appointments::Entity::find()
         .select_only()
-        .columns([Column::AppointmentId, Column::ExpiresAt, Column::State])
+        .columns([Column::AppointmentId, Column::ExpiresAt, Column::State, Column::ClaimOf])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::ExpiresAt.lte(now))
         .order_by_asc(Column::ExpiresAt)
@@ -208,8 +215,13 @@ pub async fn expired(
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let expired = |(id, at, state): (Uuid, Instant, String)| {
-        (AppointmentId(id), at, state == State::Held.word())
+    let expired = |(id, at, state, claim_of): (Uuid, Instant, String, Option<Uuid>)| {
+        let what = match claim_of {
+            Some(_) => Expiring::Attended,
+            None if state == State::Held.word() => Expiring::Hold,
+            None => Expiring::Request,
+        };
+        (AppointmentId(id), at, what)
     };
     Ok(rows.into_iter().map(expired).collect())
 }
@@ -306,6 +318,7 @@ pub async fn open_of_customer(
     appointments::Entity::find()
         .filter(Column::CustomerId.eq(customer.0))
         .filter(Column::TypeId.eq(type_id.0))
+        .filter(Column::ClaimOf.is_null())
         .filter(Column::StartsAt.gt(now))
         .filter(Column::State.is_in([State::Pending.word(), State::Booked.word()]))
         .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
@@ -318,6 +331,7 @@ pub async fn open_of_customer(
 pub async fn held_by(tx: &Tx, customer: UserId, now: Instant) -> Result<u64, Fault> {
     appointments::Entity::find()
         .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::ClaimOf.is_null())
         .filter(Column::State.eq(State::Held.word()))
         .filter(Column::ExpiresAt.gt(now))
         .count(tx.db())

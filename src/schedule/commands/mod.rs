@@ -65,6 +65,7 @@ pub async fn open(
         last_assigned_at: None,
     };
     store::insert(tx, &provider).await?;
+    store::attended::claim(tx, id).await?;
     let detail = json!({ "display_name": display_name });
     record(tx, (id, provider.version), Kind::ProviderOpened, actor, now, detail).await
 }

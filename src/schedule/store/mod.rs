@@ -1,5 +1,6 @@
 //! Providers as rows.
 
+pub mod attended;
 pub mod claims;
 pub mod closures;
 pub mod offerings;
@@ -37,6 +38,16 @@ use crate::{
 pub async fn find(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
     let row = providers::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
+}
+
+/// Whether there is such a provider, disabled or not.
+pub async fn exists(at: &impl Session, id: ProviderId) -> Result<bool, Fault> {
+    let mut query =
+        providers::Entity::find_by_id(id.0).select_only().column(providers::Column::Version);
+    query = query.limit(1);
+    let found: Option<i64> =
+        query.into_tuple().one(at.db()).await.map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
 }
 
 /// The same, and nothing where the row cannot be read, which is told in the log.

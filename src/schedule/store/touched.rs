@@ -22,7 +22,7 @@ const TOLD: i64 = 100;
 const SQL: &str = "SELECT provider_id, appointment_id, count(*) OVER () AS total
     FROM appointments
     WHERE WHOSE starts_at > $2 AND starts_at < $4 AND ends_at > $3
-      AND state IN ('pending', 'booked') AND (expires_at IS NULL OR expires_at > $5)
+      AND state IN ('pending', 'booked') AND claim_of IS NULL AND (expires_at IS NULL OR expires_at > $5)
     ORDER BY starts_at, provider_id, appointment_id LIMIT $6";
 
 #[derive(FromQueryResult)]

@@ -25,6 +25,7 @@ pub struct Model {
     pub expires_at: Option<DateTimeUtc>,
     pub terms: Json,
     pub stamp: i64,
+    pub claim_of: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -13,6 +13,7 @@ use crate::support::{
     World, berlin, books,
     people::{Person, uuid},
     refusal::{invalid, reasons_of, refused},
+    rounds,
     types::{anybodys, kind, minutes},
 };
 
@@ -27,6 +28,9 @@ behaviours!(
     a_crowd_gets_each_provider_once,
     what_closes_a_type_closes_it_with_everybody,
     only_a_type_is_booked_with_anybody,
+    twelve_at_once_are_spread,
+    twelve_at_once_are_spread_over_two_servers,
+    holds_and_requests_count_when_they_are_made,
 );
 
 /// Three providers who offer a type.
@@ -274,4 +278,72 @@ async fn only_a_type_is_booked_with_anybody(world: World) {
     let request = ListAppointmentsRequest { provider: one.provider(), ..Default::default() };
     let listed = world.booking().list_appointments(one.asks(request)).await.unwrap();
     assert_eq!(listed.into_inner().appointments.len(), 1);
+}
+
+/// Bookings and holds of one length for whoever is free, at once, each at a time of its own.
+async fn are_spread(one: &World, other: &World) {
+    for round in 0..rounds(2, 20) {
+        let (all, shared) = three(one, kind(&[30])).await;
+        let mut customers = Vec::new();
+        for _ in 0..12 {
+            customers.push(one.customer().await);
+        }
+        let calls = customers.iter().enumerate().map(|(place, customer)| {
+            let world = if place % 2 == 0 { one } else { other };
+            let start = format!("2026-11-{} {:02}:00", 23 + place / 8, 9 + place % 8);
+            let request = HoldSlotRequest {
+                appointment_type: shared.name.clone(),
+                start_time: Some(berlin(&start)),
+                ..Default::default()
+            };
+            let booking = anybodys(&shared, &start);
+            // Holds among them, or none.
+            let is_hold = round % 2 == 1 && place % 3 == 0;
+            async move {
+                if is_hold {
+                    world.hold(customer, request).await.unwrap().provider
+                } else {
+                    world.send(customer, booking).await.unwrap().provider
+                }
+            }
+        });
+        let calls: Vec<_> = calls.collect();
+        let mut given = BTreeMap::<String, usize>::new();
+        for provider in join_all(calls).await {
+            *given.entry(provider).or_default() += 1;
+        }
+        let each: Vec<_> = all.iter().map(|provider| given.get(&provider.provider())).collect();
+        assert_eq!(each, [Some(&4); 3]);
+    }
+    assert!(!books::check(&one.sql().await).await.is_empty());
+}
+
+async fn twelve_at_once_are_spread(world: World) {
+    are_spread(&world, &world).await;
+}
+
+async fn twelve_at_once_are_spread_over_two_servers(world: World) {
+    are_spread(&world, &world.beside().await).await;
+}
+
+async fn holds_and_requests_count_when_they_are_made(world: World) {
+    let asked = AppointmentType { requires_approval: true, ..kind(&[30]) };
+    let ([one, two, three], asked) = three(&world, asked).await;
+    let customer = world.customer().await;
+    let hold = async |start: &str| {
+        let request = HoldSlotRequest {
+            appointment_type: asked.name.clone(),
+            start_time: Some(berlin(start)),
+            ..Default::default()
+        };
+        world.hold(&customer, request).await.unwrap().provider
+    };
+    assert_eq!(hold("2026-11-23 09:00").await, one.provider());
+    assert_eq!(anybody(&world, &asked, "2026-11-23 10:00").await.provider, two.provider());
+    assert_eq!(hold("2026-11-23 11:00").await, three.provider());
+    // What a hold becomes counts no more than before, and what has ended counts for nobody.
+    world.move_to("2026-11-22 13:05", "Europe/Berlin");
+    assert_eq!(anybody(&world, &asked, "2026-11-23 12:00").await.provider, one.provider());
+    assert_eq!(anybody(&world, &asked, "2026-11-23 13:00").await.provider, three.provider());
+    books::check(&world.sql().await).await;
 }

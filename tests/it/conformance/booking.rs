@@ -139,8 +139,10 @@ async fn nobody_books_themselves_or_two_things_at_once(world: World) {
     let status = refused(world.book(&customer, &two, inside.0, inside.1).await, "CUSTOMER_BUSY");
     assert_eq!(status.code(), Code::FailedPrecondition);
     world.book(&customer, &two, end, berlin("2026-11-23 11:30")).await.unwrap();
-    // Providers are customers of others.
-    world.book(&one, &two, start, end).await.unwrap();
+    // Providers are customers of others, when they treat nobody.
+    refused(world.book(&one, &two, start, end).await, "CUSTOMER_BUSY");
+    let later = (berlin("2026-11-23 11:30"), berlin("2026-11-23 12:00"));
+    world.book(&one, &two, later.0, later.1).await.unwrap();
 }
 
 async fn only_booked_appointments_change(world: World) {

@@ -2,9 +2,9 @@
 
 use daybook::grpc::proto::booking::{
     Answer, Appointment, ApproveAppointmentRequest, BookAppointmentRequest,
-    DeclineAppointmentRequest, ExtendHoldRequest, HoldSlotRequest, MarkNoShowRequest,
-    OfferAppointmentTypeRequest, ReassignAppointmentRequest, ReleaseHoldRequest,
-    RescheduleAppointmentRequest, UpdateAppointmentRequest, answer::Value,
+    CorrectAppointmentRequest, DeclineAppointmentRequest, ExtendHoldRequest, HoldSlotRequest,
+    MarkNoShowRequest, OfferAppointmentTypeRequest, ReassignAppointmentRequest, ReleaseHoldRequest,
+    RescheduleAppointmentRequest, UpdateAppointmentRequest, answer::Value, appointment::State,
 };
 use prost_types::{FieldMask, Timestamp};
 
@@ -46,6 +46,19 @@ async fn stage(world: &World, cast: &Cast) -> Stage {
 }
 
 impl Stage {
+    /// Records a visit of the customer that ends now, and marks it as missed; its name.
+    async fn missed(&self, world: &World, cast: &Cast) -> String {
+        let request = BookAppointmentRequest {
+            customer: self.customer.user.name.clone(),
+            ..booking(&cast.busy, berlin("2026-11-23 12:30"), berlin("2026-11-23 12:45"))
+        };
+        let made = world.booking().book_appointment(cast.busy.asks(request)).await.unwrap();
+        let name = made.into_inner().appointment.unwrap().name;
+        let request = MarkNoShowRequest { name: name.clone(), ..Default::default() };
+        world.booking().mark_no_show(cast.busy.asks(request)).await.unwrap();
+        name
+    }
+
     /// Books for the customer; its name.
     async fn booked(&self, world: &World, appointment_type: &str, local: &str) -> String {
         let request = BookAppointmentRequest {
@@ -276,16 +289,33 @@ async fn moves(world: &World, cast: &Cast, stage: &Stage) -> Vec<Case> {
         name: cast.appointments[3].clone(),
         etag: String::new(),
         request_id: uuid(),
+        free_rest: false,
     };
     let misses = vec![
         ("name", MarkNoShowRequest { name: cast.appointments[1].clone(), ..missed.clone() }),
-        ("etag", MarkNoShowRequest { etag, ..missed.clone() }),
+        ("etag", MarkNoShowRequest { etag: etag.clone(), ..missed.clone() }),
+        ("free_rest", MarkNoShowRequest { free_rest: true, ..missed.clone() }),
+    ];
+    let corrected = CorrectAppointmentRequest {
+        name: stage.missed(world, cast).await,
+        state: State::Completed.into(),
+        reason: "they came after all".to_owned(),
+        etag: String::new(),
+        request_id: uuid(),
+    };
+    let (name, state) = (cast.appointments[1].clone(), State::Booked.into());
+    let corrections = vec![
+        ("name", CorrectAppointmentRequest { name, ..corrected.clone() }),
+        ("state", CorrectAppointmentRequest { state, ..corrected.clone() }),
+        ("reason", CorrectAppointmentRequest { reason: "x".to_owned(), ..corrected.clone() }),
+        ("etag", CorrectAppointmentRequest { etag, ..corrected.clone() }),
     ];
     let admin = Some(&cast.admin);
     vec![
         Case::new(path("RescheduleAppointment"), admin, &reschedule, reschedules),
         Case::new(path("ReassignAppointment"), admin, &reassign, reassigns),
         Case::new(path("MarkNoShow"), Some(&cast.busy), &missed, misses),
+        Case::new(path("CorrectAppointment"), Some(&cast.busy), &corrected, corrections),
     ]
 }
 

@@ -124,6 +124,7 @@ pub(super) async fn update(
         appointment_type: Some(wanted),
         update_mask: (!paths.is_empty()).then_some(FieldMask { paths }),
         request_id: String::new(),
+        replace_link_code: false,
     };
     let answer = world.catalogue().update_appointment_type(caller.asks(request)).await?;
     Ok(answer.into_inner().appointment_type.unwrap())

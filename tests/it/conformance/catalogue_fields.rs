@@ -317,6 +317,7 @@ async fn all_violations_of_a_type_are_told_at_once(world: World) {
         }),
         update_mask: None,
         request_id: "1".to_owned(),
+        replace_link_code: false,
     };
     told.extend(["appointment_type.name", "appointment_type.etag"]);
     invalid(world.catalogue().update_appointment_type(admin.asks(request)).await, &told);
@@ -335,6 +336,7 @@ async fn bad_updates_of_a_type_are_told(world: World) {
             appointment_type: wanted,
             update_mask: paths.map(mask),
             request_id: String::new(),
+            replace_link_code: false,
         };
         world.catalogue().update_appointment_type(admin.asks(request)).await
     };

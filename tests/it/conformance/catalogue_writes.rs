@@ -59,6 +59,7 @@ pub(super) async fn cases(world: &World) -> Vec<Case> {
         appointment_type: Some(changed.clone()),
         update_mask: None,
         request_id: uuid(),
+        replace_link_code: false,
     };
     let with = |change: AppointmentType| UpdateAppointmentTypeRequest {
         appointment_type: Some(change),
@@ -74,6 +75,10 @@ pub(super) async fn cases(world: &World) -> Vec<Case> {
         ("appointment_type", with(AppointmentType { place: String::new(), ..changed.clone() })),
         ("appointment_type", with(full())),
         ("update_mask", UpdateAppointmentTypeRequest { update_mask: mask, ..update.clone() }),
+        (
+            "replace_link_code",
+            UpdateAppointmentTypeRequest { replace_link_code: true, ..update.clone() },
+        ),
     ];
     // Which is valid: a name is needed.
     let updates = updates

@@ -252,7 +252,7 @@ async fn staff_move_against_the_rules_with_a_reason(world: World) {
     assert_eq!(world.state().await, before);
     let moved = change(&world, &provider, against("2026-11-23 20:10")).await.unwrap();
     assert_eq!(moved.override_reason, "an emergency");
-    let events = world.events_of(&customer, &name).await.unwrap();
+    let events = world.events_of(&provider, &name).await.unwrap();
     assert_eq!(events[1].override_reason, "an emergency");
     assert_eq!(events[1].actor, provider.user.name);
     change(&world, &world.admin().await, against("2026-11-29 03:33")).await.unwrap();

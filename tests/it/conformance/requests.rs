@@ -26,6 +26,7 @@ behaviours!(
     an_expired_request_is_not_answered,
     an_expired_request_is_annotated_as_it_was_seen,
     a_pending_request_is_cancelled_by_either,
+    a_request_is_withdrawn_until_it_ends_whatever_the_cut_off,
     only_the_providers_side_answers,
     an_expired_request_elsewhere_keeps_nobody_busy,
     answers_are_retried_by_request_id,
@@ -274,6 +275,34 @@ async fn a_pending_request_is_cancelled_by_either(world: World) {
     world.move_to("2026-11-22 15:00", "Europe/Berlin");
     assert_eq!(world.list(&customer, &[State::Cancelled]).await.len(), 2);
     assert_eq!(world.list(&customer, &[State::Declined]).await.len(), 0);
+    books::check(&world.sql().await).await;
+}
+
+async fn a_request_is_withdrawn_until_it_ends_whatever_the_cut_off(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let firm = AppointmentType {
+        requires_approval: true,
+        request_expiry: minutes(24 * 60),
+        cancel_cutoff: minutes(24 * 60),
+        ..kind(&[30])
+    };
+    let firm = world.own_type(&provider, firm).await;
+    let book = async |start| world.book_type(&customer, &provider, &firm, start).await.unwrap();
+    let (first, last) = (book("2026-11-23 10:00").await, book("2026-11-23 11:00").await);
+    let agreed = book("2026-11-23 12:00").await;
+    // Inside the cut-off from the beginning.
+    let cancelled = world.cancel(&customer, &first.name).await.unwrap();
+    assert_eq!(cancelled.state(), State::Cancelled);
+    assert_eq!(world.starts_of(&customer, &firm, "2026-11-23").await.len(), 14);
+    // What was agreed is bound by it.
+    approve(&world, &provider, &agreed.name).await.unwrap();
+    refused(world.cancel(&customer, &agreed.name).await, "TOO_LATE");
+    // To the last second of the request, and no longer.
+    let over = book("2026-11-23 10:30").await;
+    world.move_to("2026-11-23 10:30", "Europe/Berlin");
+    assert_eq!(state_of(world.cancel(&customer, &over.name).await), "declined");
+    world.move_to("2026-11-23 10:59:59", "Europe/Berlin");
+    assert_eq!(world.cancel(&customer, &last.name).await.unwrap().state(), State::Cancelled);
     books::check(&world.sql().await).await;
 }
 

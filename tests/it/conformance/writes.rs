@@ -235,6 +235,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         name: cast.appointments[2].clone(),
         etag: String::new(),
         request_id: request_id(),
+        free_rest: false,
     };
     let completes = vec![
         (
@@ -242,6 +243,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
             CompleteAppointmentRequest { name: cast.appointments[1].clone(), ..complete.clone() },
         ),
         ("etag", CompleteAppointmentRequest { etag: "\"4\"".to_owned(), ..complete.clone() }),
+        ("free_rest", CompleteAppointmentRequest { free_rest: true, ..complete.clone() }),
     ];
 
     let mut all = vec![

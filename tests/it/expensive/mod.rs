@@ -232,6 +232,7 @@ const SMALL: &[&str] = &[
     "ApproveAppointment",
     "DeclineAppointment",
     "MarkNoShow",
+    "CorrectAppointment",
     "ReassignAppointment",
     "ExtendHold",
     "ReleaseHold",

@@ -26,14 +26,17 @@ impl Model {
             (None, None) => return Err("INVALID_FIELDS"),
         };
         if overriding {
-            if wish.start <= self.now {
+            if interval.1 < self.now {
                 return Err("IN_THE_PAST");
             }
         } else {
             if of_type.is_some_and(|of| !self.types[of].offered[provider]) {
                 return Err("NOT_OFFERED");
             }
-            if let Some(first) = self.rules(provider, wish.what, interval, nothing).first() {
+            // Staff record also what has begun.
+            let begun = by != By::Customer && hold.is_none() && interval.1 >= self.now;
+            let rules = self.rules(provider, wish.what, interval, nothing);
+            if let Some(first) = rules.iter().find(|rule| !begun || **rule != "IN_THE_PAST") {
                 return Err(first);
             }
         }
@@ -139,7 +142,7 @@ impl Model {
         if matches!(change, Change::Complete | Change::NoShow) && now < found.start {
             return Err("NOT_STARTED");
         }
-        if change == Change::Cancel && by == By::Customer {
+        if change == Change::Cancel && by == By::Customer && found.state == State::Booked {
             in_time(found.start, cutoff, now)?;
         }
         (found.state, found.expires) = (state, None);
@@ -171,7 +174,7 @@ impl Model {
             return Err("INVALID_FIELDS");
         }
         let interval = (start, start + found.end - found.start);
-        self.may_move(&found, found.provider, interval, overriding, claim)?;
+        self.may_move(&found, found.provider, interval, overriding, (claim, &[]))?;
         if self.taken(found.provider, found.of_type, interval, claim) > 0 {
             return Err("SLOT_TAKEN");
         }
@@ -203,13 +206,14 @@ impl Model {
         provider: usize,
         interval: (i64, i64),
         overriding: bool,
-        but: usize,
+        (but, lifted): (usize, &[&str]),
     ) -> Result<(), &'static str> {
         if overriding {
-            return if interval.0 <= self.now { Err("IN_THE_PAST") } else { Ok(()) };
+            return if interval.1 < self.now { Err("IN_THE_PAST") } else { Ok(()) };
         }
         let what = found.of_type.map_or(What::Interval(interval.1 - interval.0), What::Type);
-        match self.rules(provider, what, interval, but).first() {
+        let rules = self.rules(provider, what, interval, but);
+        match rules.into_iter().find(|rule| !lifted.contains(rule)) {
             Some(first) => Err(first),
             None => Ok(()),
         }
@@ -232,7 +236,12 @@ impl Model {
             return Err("NOT_OFFERED");
         }
         let interval = (found.start, found.end);
-        self.may_move(&found, to, interval, overriding, claim)?;
+        // What was agreed keeps its time, also where it has begun.
+        let lifted: &[&str] = match interval.1 < self.now {
+            true => &["NOTICE_TOO_SHORT"],
+            false => &["NOTICE_TOO_SHORT", "IN_THE_PAST"],
+        };
+        self.may_move(&found, to, interval, overriding, (claim, lifted))?;
         if self.taken(to, found.of_type, interval, claim) > 0 {
             return Err("SLOT_TAKEN");
         }

@@ -247,12 +247,13 @@ impl Practice {
                 answer.into_inner().appointment
             }
             Change::Complete => {
-                let request = CompleteAppointmentRequest { name, etag, request_id };
+                let request =
+                    CompleteAppointmentRequest { name, etag, request_id, ..Default::default() };
                 let answer = client.complete_appointment(caller.asks(request)).await?;
                 answer.into_inner().appointment
             }
             Change::NoShow => {
-                let request = MarkNoShowRequest { name, etag, request_id };
+                let request = MarkNoShowRequest { name, etag, request_id, ..Default::default() };
                 client.mark_no_show(caller.asks(request)).await?.into_inner().appointment
             }
             Change::Approve => {

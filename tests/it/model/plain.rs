@@ -272,9 +272,12 @@ impl Model {
             Op::Write { claim, by, text } => {
                 not_the_customer(by)?;
                 let found = self.appointment(claim)?;
-                found.message = format!("message {text}");
+                let message = format!("message {text}");
+                // The customer is told of what is for them alone.
+                let told = message != found.message;
+                found.events.push(if told { Kind::Updated } else { Kind::Noted });
+                found.message = message;
                 found.private = format!("private {text}");
-                found.events.push(Kind::Updated);
                 found.changes += 1;
                 Ok(Done::Claim(claim))
             }
@@ -437,7 +440,7 @@ impl Model {
         let week = |start: i64| start.div_euclid(7 * DAY);
         let load = |p: usize| -> i64 {
             let booked = self.claims.iter().filter(|claim| {
-                claim.provider == p && claim.is_live() && week(claim.start) == week(interval.0)
+                claim.provider == p && claim.claims() && week(claim.start) == week(interval.0)
             });
             booked.map(|claim| (claim.end - claim.start) / MINUTE).sum()
         };

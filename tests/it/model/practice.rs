@@ -307,6 +307,8 @@ impl Practice {
     fn seen(&self, id: usize, got: &Appointment, by: &By) -> Appointment {
         let claim = &self.model.claims[id];
         let of = claim.of_type.map(|of| (&self.types[of], &self.model.types[of]));
+        let for_staff =
+            |text: &String| if *by == By::Customer { String::new() } else { text.clone() };
         let name = |id: Option<usize>| id.map(|id| self.names[id].0.clone()).unwrap_or_default();
         Appointment {
             name: self.names[id].0.clone(),
@@ -323,9 +325,9 @@ impl Practice {
             buffer_before: of.and_then(|(_, of)| length(of.before)),
             buffer_after: of.and_then(|(_, of)| length(of.after)),
             expire_time: claim.expires.and_then(wire),
-            override_reason: claim.override_reason.clone(),
+            override_reason: for_staff(&claim.override_reason),
             customer_message: claim.message.clone(),
-            private_note: if *by == By::Customer { String::new() } else { claim.private.clone() },
+            private_note: for_staff(&claim.private),
             successor: name(claim.successor),
             predecessor: name(claim.predecessor),
             ..got.clone()

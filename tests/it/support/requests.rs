@@ -203,6 +203,13 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
             booking::DeclineAppointmentRequest { name, ..Default::default() }.encode_to_vec()
         }
         "MarkNoShow" => booking::MarkNoShowRequest { name, ..Default::default() }.encode_to_vec(),
+        "CorrectAppointment" => booking::CorrectAppointmentRequest {
+            name,
+            state: booking::appointment::State::NoShow.into(),
+            reason: "a mistake".to_owned(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
         "ReassignAppointment" => {
             let provider = "providers/01980000-0000-7000-8000-000000000000".to_owned();
             booking::ReassignAppointmentRequest { name, provider, ..Default::default() }

@@ -1,0 +1,96 @@
+//! Appointments and holds for whoever is free.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{Bookings, Outcome, Request};
+use crate::{
+    availability::{Asked, slots_service as slots},
+    booking::{
+        Appointment,
+        commands::{
+            book::{Asker, Assigned, OfType, Wish, archived, told_by_type},
+            slot_taken,
+        },
+        fairness,
+    },
+    identity::{Role, permit},
+    kernel::fault::{Fault, Reason, Violations},
+    storage::{
+        Deadline,
+        request::{Earlier, Once},
+    },
+};
+
+/// How often the providers who are free are compared again before one is taken whatever came between.
+const MOST_COMPARED: usize = 100;
+
+impl Bookings {
+    /// Books with whoever of those who offer the type is free: the fewest minutes booked that week, then
+    /// the least recently assigned, then the smallest id. Whoever is taken meanwhile is passed over, and who got
+    /// more to do meanwhile than the next one had comes after that one. Nobody is locked but the one who is
+    /// tried.
+    pub(super) async fn book_with_anybody(
+        &self,
+        deadline: Deadline,
+        request: Request,
+        once: Once,
+    ) -> Result<Appointment, Fault> {
+        let Wish::Type(of_type) = &request.wish else { return Err(Fault::unchecked()) };
+        if let Some(earlier) = self.store.read(deadline, Earlier::new(once.clone())).await? {
+            return Ok(earlier);
+        }
+        let OfType { id, start, duration, link_code } = of_type;
+        let (caller, now) = (request.caller, self.ambient.now());
+        let only = permit::book_anybody(caller, request.customer)?;
+        let found = self.slots.types.get(deadline, Some(caller), *id, link_code).await?;
+        let mut violations = Violations::new();
+        let replies = request.hold.is_none().then_some(&request.replies[..]);
+        let asker = Asker::of(caller.role == Role::Admin || only.is_some());
+        told_by_type(&found.terms, *duration, (replies, asker), &mut violations);
+        violations.finish()?;
+        if found.archived {
+            return Err(archived());
+        }
+        let asked =
+            Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
+        let kind = slots::Kind { appointment_type: Arc::new(found), asked };
+        let (interval, all) = self.slots.around(deadline, *id, only, &kind, *start, now).await?;
+        let customer = request.customer.unwrap_or(caller.user);
+        let mut free = VecDeque::from(fairness::order(&all, &kind, interval, customer, now)?);
+        let mut refused = slot_taken();
+        let mut tried = 0;
+        while let Some(first) = free.pop_front() {
+            tried += 1;
+            let next = free.front().copied().filter(|_| tried <= MOST_COMPARED);
+            let permit = permit::book(request.caller, first.provider, request.customer)?;
+            let (request, once) = (request.clone(), once.clone());
+            match self.book_with(deadline, permit, request, once, Some(Assigned { next })).await {
+                Ok(Outcome::Made(appointment)) => return Ok(*appointment),
+                Ok(Outcome::Passed(load)) => {
+                    let place = free.partition_point(|each| *each < load);
+                    free.insert(place, load);
+                }
+                // Somebody else was faster, or a rule changed: the next one may still be free.
+                Err(fault) if is_providers(&fault) => refused = fault,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(refused)
+    }
+}
+
+/// Whether a refusal is about the provider who was tried, and another one may do.
+fn is_providers(fault: &Fault) -> bool {
+    matches!(
+        fault.reason(),
+        Reason::SlotTaken
+            | Reason::NotFound
+            | Reason::NotOffered
+            | Reason::OutsideHours
+            | Reason::OffGrid
+            | Reason::TimeOff
+            | Reason::DayLimit
+            | Reason::WeekLimit
+            | Reason::OwnTime
+    )
+}
