@@ -25,7 +25,8 @@ use crate::{
     },
     schedule::{
         name::ScheduleName,
-        offering::service::Offerings,
+        offering::{Offering, service::Offerings},
+        service::Schedules,
         store::offerings::{self, Cursor},
     },
 };
@@ -34,6 +35,7 @@ use crate::{
 pub(super) struct CatalogueApi {
     pub(super) types: Types,
     pub(super) offerings: Offerings,
+    pub(super) schedules: Schedules,
     pub(super) requests: Requests,
     pub(super) pages: PageTokens,
 }
@@ -184,7 +186,8 @@ impl CatalogueService for CatalogueApi {
         let permit = permit::offer(caller, schedule.provider)?;
         let offer = |once| self.offerings.offer(deadline, permit, id, schedule.id, once);
         let offering = once.carry_out(deadline, offer).await?;
-        let offering = Some(wire_offering(&offering));
+        let names = self.schedules.names(deadline, [offering.provider].into()).await?;
+        let offering = Some(wire_offering(&offering, names.get(&offering.provider)));
         Ok(Response::new(pb::OfferAppointmentTypeResponse { offering }))
     }
 
@@ -247,7 +250,10 @@ impl CatalogueService for CatalogueApi {
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |(last, began)| {
             Cursor { at: *began, provider: last.provider.0, type_id: last.type_id.0 }
         });
-        let offerings = found.iter().map(|(found, _)| wire_offering(found)).collect();
+        let by = found.iter().map(|(found, _)| found.provider).collect();
+        let names = self.schedules.names(deadline, by).await?;
+        let named = |found: &Offering| wire_offering(found, names.get(&found.provider));
+        let offerings = found.iter().map(|(found, _)| named(found)).collect();
         Ok(Response::new(pb::ListOfferingsResponse { offerings, next_page_token }))
     }
 }

@@ -256,8 +256,9 @@ fn wire_question(question: &Question) -> pb::IntakeQuestion {
     }
 }
 
-pub(super) fn wire_offering(offering: &Offering) -> pb::Offering {
+pub(super) fn wire_offering(offering: &Offering, name: Option<&String>) -> pb::Offering {
     pb::Offering {
+        provider_display_name: name.cloned().unwrap_or_default(),
         appointment_type: offering.type_id.name(),
         provider: offering.provider.name(),
         schedule: offering.schedule_name().to_string(),

@@ -35,6 +35,26 @@ pub(super) fn end(at: Option<&Timestamp>) -> Result<Instant, &'static str> {
     instant(at, time::is_accepted_end)
 }
 
+/// A bound of a filter: in the years 1970 to 2199, with fractions of a second. Rounded up to what the database
+/// keeps, microseconds: what is at or after the bound stays so, and what is before it too.
+pub(super) fn moment(at: &Timestamp) -> Result<Instant, &'static str> {
+    rounded(at, |nanos| nanos.div_ceil(1000))
+}
+
+/// The same rounded down: what is after the bound stays so.
+pub(super) fn moment_before(at: &Timestamp) -> Result<Instant, &'static str> {
+    rounded(at, |nanos| nanos / 1000)
+}
+
+fn rounded(at: &Timestamp, micros: fn(u32) -> u32) -> Result<Instant, &'static str> {
+    const RANGE: &str = "must be in the years 1970 to 2199";
+    let nanos = u32::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let nanos = nanos.ok_or("must be a time with 0 to 999999999 nanos")?;
+    let whole = DateTime::from_timestamp(at.seconds, 0).ok_or(RANGE)?;
+    let moment = whole + TimeDelta::microseconds(micros(nanos).into());
+    (time::EARLIEST..=time::LATEST).contains(&moment).then_some(moment).ok_or(RANGE)
+}
+
 fn instant(
     at: Option<&Timestamp>,
     accepted: impl Fn(Instant) -> bool,
@@ -193,11 +213,11 @@ pub(super) fn mask<'m>(mask: Option<&'m FieldMask>, known: &[&str]) -> Result<Ma
     if paths.is_empty() {
         return Err("must name at least one field, or be absent".to_owned());
     }
+    if paths == ["*"] {
+        return Ok(Mask::All);
+    }
     if paths.iter().any(|path| !known.contains(path)) {
         return Err(format!("must name only: {}; or * alone, for all of them", known.join(", ")));
     }
     Ok(Mask::Paths(paths))
 }
-    if paths == ["*"] {
-        return Ok(Mask::All);
-    }

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use self::fields::{Kind, changes, known_fields, off};
 use super::{
-    caller::{caller, deadline},
-    convert::{mask, name, read_etag},
+    caller::{caller, deadline, visitor},
+    convert::{Mask, mask, name, read_etag},
     page::cut,
     proto::booking::{self as pb, schedule_service_server::ScheduleService},
     requests::Requests,
@@ -70,7 +70,7 @@ impl ScheduleService for ScheduleApi {
         request: Request<pb::GetProviderRequest>,
     ) -> Result<Response<pb::GetProviderResponse>, Status> {
         let id = read_name(&request.get_ref().name, ProviderId::parse, PROVIDER_NAME)?;
-        let provider = self.schedules.get(deadline(&request)?, id).await?;
+        let provider = self.schedules.get(deadline(&request)?, visitor(&request), id).await?;
         Ok(Response::new(pb::GetProviderResponse { provider: Some(wire::provider(&provider)) }))
     }
 

@@ -412,7 +412,8 @@ async fn bad_changes_by_admins_are_told_by_field(world: World) {
 async fn bad_pages_of_users_are_told(world: World) {
     let admin = world.admin().await;
     let ask = async |page_size: i32, page_token: &str| {
-        let request = ListUsersRequest { page_size, page_token: page_token.to_owned() };
+        let request =
+            ListUsersRequest { page_size, page_token: page_token.to_owned(), ..Default::default() };
         world.auth().list_users(admin.asks(request)).await
     };
     for bad in [-1, i32::MIN] {
@@ -452,7 +453,8 @@ async fn a_mebibyte_in_any_field_is_too_large(world: World) {
     refused(auth.update_me(request).await, "MESSAGE_TOO_LARGE");
     let request = ChangePasswordRequest { new_password: much(), ..Default::default() };
     refused(auth.change_password(person.asks(request)).await, "MESSAGE_TOO_LARGE");
-    let request = admin.asks(ListUsersRequest { page_token: much(), page_size: 1 });
+    let request =
+        admin.asks(ListUsersRequest { page_token: much(), page_size: 1, ..Default::default() });
     refused(auth.list_users(request).await, "MESSAGE_TOO_LARGE");
     let request = admin.asks(GetUserRequest { name: much() });
     refused(auth.get_user(request).await, "MESSAGE_TOO_LARGE");

@@ -30,6 +30,7 @@ mod meanwhile;
 mod moving;
 mod named_schedules;
 mod offerings;
+mod one_call;
 mod overrides;
 mod passwords;
 mod personal_data;
