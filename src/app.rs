@@ -361,7 +361,8 @@ pub async fn create_admin(
     }
     // Nobody logs in here; a key of the settings is neither needed nor made.
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
-    let new = NewUser { display_name, email, password, role: Role::Admin, time_zone: Zone::UTC };
+    let (id, role) = (services.accounts.new_id(), Role::Admin);
+    let new = NewUser { id, display_name, email, password, role, time_zone: Zone::UTC };
     let once = storage::request::Once {
         caller: None,
         id: None,

@@ -30,6 +30,7 @@ mod m0018_stamps;
 mod m0019_forgetting;
 mod m0020_requests_by_age;
 mod m0022_one_place;
+mod m0023_refresh_retries;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_forgetting::Migration),
             Box::new(m0020_requests_by_age::Migration),
             Box::new(m0022_one_place::Migration),
+            Box::new(m0023_refresh_retries::Migration),
         ]
     }
 }

@@ -17,6 +17,7 @@ pub mod signing;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{
     identity::{Role, email::Email},
@@ -80,6 +81,35 @@ impl User {
     pub fn administers(&self) -> bool {
         self.role == Role::Admin && !self.disabled
     }
+}
+
+/// What somebody who looks for a person types: the beginning of an address, a name or a word of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// Compared without case, with accents in their letters or beside them alike.
+    pub fn new(text: &str) -> Self {
+        Self(folded(text.trim()))
+    }
+
+    /// Whether an account's address, its name or a word of the name begins so.
+    pub fn begins(&self, user: &User) -> bool {
+        if user.email.as_str().starts_with(&self.0) {
+            return true;
+        }
+        let name = folded(&user.display_name);
+        let is_start = |(place, _): &(usize, char)| {
+            let before = name.get(..*place).and_then(|before| before.chars().next_back());
+            before.is_none_or(|before| !before.is_alphanumeric())
+        };
+        let mut starts = name.char_indices().filter(is_start);
+        starts.any(|(place, _)| name.get(place..).is_some_and(|rest| rest.starts_with(&self.0)))
+    }
+}
+
+fn folded(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// What happened to an account.

@@ -10,6 +10,7 @@ use super::{
     User,
     audit::Act,
     commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
+    guessing::store::Counted,
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
@@ -17,7 +18,7 @@ use super::{
     services::service::ServiceAccounts,
     sessions::{self, Lifetimes, service::Log},
     signing::{self, StoredKey, service::SigningKeys},
-    store::{self, Account},
+    store::{self, Account, Filter},
 };
 use crate::{
     identity::{
@@ -89,6 +90,8 @@ pub struct Accounts {
 /// Who signs up.
 #[derive(Debug, Clone)]
 pub struct NewUser {
+    /// The id that the account gets, if it is made.
+    pub id: UserId,
     /// What others will see.
     pub display_name: String,
     /// What will log in.
@@ -102,6 +105,11 @@ pub struct NewUser {
 }
 
 impl Accounts {
+    /// An id for a new account.
+    pub fn new_id(&self) -> UserId {
+        UserId(self.ambient.id(self.ambient.now()))
+    }
+
     /// Public: makes an account for a stranger; none where the address has to be verified first.
     pub async fn sign_up(
         &self,
@@ -147,7 +155,7 @@ impl Accounts {
         let password_hash = self.hasher.hash(new.password).await?;
         let now = self.ambient.now();
         let user = User {
-            id: UserId(self.ambient.id(now)),
+            id: new.id,
             display_name: new.display_name,
             email: new.email,
             email_verified_at: verified,
@@ -203,7 +211,20 @@ impl Accounts {
             self.rehash(deadline, &account, password).await;
         }
         let stranger = || Device { random: self.ambient.bytes(), known: false };
-        let challenge = self.challenge(&account, known.unwrap_or_else(stranger));
+        let device = known.unwrap_or_else(stranger);
+        self.begin_log_in(deadline, &account, device, counted, origin).await
+    }
+
+    /// Begins the log-in of an account whose password is known to be right.
+    async fn begin_log_in(
+        &self,
+        deadline: Deadline,
+        account: &Account,
+        device: Device,
+        counted: Counted,
+        origin: Origin,
+    ) -> Result<LogIn, Fault> {
+        let challenge = self.challenge(account, device);
         let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
         let begun = self.begin_session(deadline, challenge, Shown::Nothing, counted, origin);
         match begun.await? {
@@ -213,6 +234,23 @@ impl Accounts {
             }
             Log::Wrong | Log::Unreadable | Log::Refused => Err(log_in_failed()),
         }
+    }
+
+    /// Logs in who has just signed up: with the password that was stored, which is not verified once more. Of a
+    /// retry, whose account was made before, the password is verified as at any log-in.
+    pub async fn log_in_signed_up(
+        &self,
+        deadline: Deadline,
+        (user, is_new): (&User, bool),
+        password: SecretString,
+        origin: Origin,
+    ) -> Result<LogIn, Fault> {
+        if !is_new {
+            return self.log_in(deadline, user.email.clone(), password, "", origin).await;
+        }
+        let account = self.store.read(deadline, ById(user.id)).await?.ok_or_else(log_in_failed)?;
+        let device = Device { random: self.ambient.bytes(), known: false };
+        self.begin_log_in(deadline, &account, device, Counted::by(Vec::new()), origin).await
     }
 
     /// A failed rehash is not the caller's concern: the old hash still works.
@@ -296,15 +334,16 @@ impl Accounts {
         self.find(deadline, id).await
     }
 
-    /// All accounts after this one, in the order of their making.
+    /// The accounts of a filter after this one, in the order of their making.
     pub async fn list(
         &self,
         deadline: Deadline,
         _permit: ManageUsers,
+        filter: Filter,
         after: Option<Uuid>,
         limit: u64,
     ) -> Result<Vec<User>, Fault> {
-        self.store.read(deadline, List { after, limit }).await
+        self.store.read(deadline, List { filter, after, limit }).await
     }
 
     /// Changes another account. Ends its access tokens, unless it is let in again.
@@ -375,6 +414,7 @@ impl Query for ByEmail {
 }
 
 struct List {
+    filter: Filter,
     after: Option<Uuid>,
     limit: u64,
 }
@@ -383,7 +423,7 @@ impl Query for List {
     type Output = Vec<User>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        store::list(at, self.after, self.limit).await
+        store::list(at, &self.filter, self.after, self.limit).await
     }
 }
 

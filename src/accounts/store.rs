@@ -9,7 +9,7 @@ use sea_orm::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Kind, User};
+use super::{Kind, Prefix, User};
 use crate::{
     identity::{Ended, Role, email::Email},
     kernel::{
@@ -166,10 +166,51 @@ pub async fn lock_both_to_erase(
     lock(tx, one).await
 }
 
+/// Which accounts to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// What the address, the name or a word of it begins with.
+    pub prefix: Option<Prefix>,
+    /// Only with this role, if set.
+    pub role: Option<Role>,
+    /// Only those that are shut out, or are not, if set.
+    pub disabled: Option<bool>,
+}
+
+/// How many accounts are looked at at a time for a prefix.
+const LOOKED_AT: u64 = 500;
+
 /// The accounts after this one in the order of their ids, which is the order of their making.
-pub async fn list(at: &impl Session, after: Option<Uuid>, limit: u64) -> Result<Vec<User>, Fault> {
+pub async fn list(
+    at: &impl Session,
+    filter: &Filter,
+    mut after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<User>, Fault> {
     let user = |row| Ok(account(row)?.user);
-    readable::page_by_id(at, present(), users::Column::UserId, (after, limit), user).await
+    let mut query = present();
+    if let Some(role) = filter.role {
+        query = query.filter(users::Column::Role.eq(role.word()));
+    }
+    if let Some(disabled) = filter.disabled {
+        query = query.filter(users::Column::Disabled.eq(disabled));
+    }
+    let id = users::Column::UserId;
+    let Some(prefix) = &filter.prefix else {
+        return readable::page_by_id(at, query, id, (after, limit), user).await;
+    };
+    // Compared here: SQLite knows only the cases of ASCII.
+    let (mut found, size) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
+    loop {
+        let some = readable::page_by_id(at, query.clone(), id, (after, LOOKED_AT), user).await?;
+        let is_last = u64::try_from(some.len()).is_ok_and(|count| count < LOOKED_AT);
+        after = some.last().map(|user| user.id.0);
+        found.extend(some.into_iter().filter(|user| prefix.begins(user)));
+        if is_last || found.len() >= size {
+            found.truncate(size);
+            return Ok(found);
+        }
+    }
 }
 
 /// Whose tokens were ended since then, what is still accepted from them, and when that was.

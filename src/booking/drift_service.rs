@@ -7,7 +7,7 @@ use super::{
     Appointment, Drift, State,
     commands::drift::{self, TellDrifts},
     service::Bookings,
-    store::{Cursor, Filter, drifts::ForgetDrifts},
+    store::{Cursor, Filter, drifts::ForgetDrifts, order::Order},
 };
 use crate::{
     identity::permit::ListAppointments,
@@ -180,6 +180,10 @@ impl Bookings {
             now,
             from: Some(now),
             until: None,
+            type_id: None,
+            changed_from: None,
+            changed_until: None,
+            order: Order::default(),
         };
         let page = self.list(deadline, filter, *after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };

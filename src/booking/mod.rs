@@ -98,6 +98,9 @@ pub struct Appointment {
     pub customer: UserId,
     /// The customer's name when it was booked.
     pub customer_display_name: String,
+    /// The provider's name, as it was when this was read.
+    #[serde(default)]
+    pub provider_display_name: String,
     /// The first instant.
     pub start: Instant,
     /// The first instant after it.

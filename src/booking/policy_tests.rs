@@ -69,6 +69,7 @@ fn appointment(state: State) -> Appointment {
         provider: ProviderId(Uuid::nil()),
         id: AppointmentId(Uuid::nil()),
         customer: UserId(Uuid::nil()),
+        provider_display_name: String::new(),
         customer_display_name: String::new(),
         start,
         end: start + TimeDelta::minutes(30),

@@ -18,7 +18,8 @@ pub struct Reply {
 /// The answers in the order of the questions, with the questions as they were asked. Everything that is
 /// wrong with them is noted, under paths such as `answers[2].question`; then they are not of use.
 ///
-/// There are no more replies than a type may have questions: the porch sees to that. What is missing is told under `answers`. A question that need not be answered is left out, not
+/// There are no more replies than a type may have questions: the porch sees to that. What is missing is told under the
+/// id of its question, such as `answers[topic]`. A question that need not be answered is left out, not
 /// answered with nothing.
 pub fn answers(
     questions: &[Question],
@@ -48,7 +49,8 @@ pub fn answers(
                 value: value.clone(),
             }),
             None if question.required => {
-                violations.add("answers", format!("must have one to the question {}", question.id));
+                let path = format!("answers[{}]", question.id);
+                violations.add(path, format!("must have one to the question {}", question.id));
             }
             // Told above, or need not be answered.
             Some(Reply { value: None, .. }) | None => {}

@@ -97,12 +97,18 @@ fn every_wrong_answer_is_told_by_its_path() {
 
 #[test]
 fn what_is_missing_is_told_and_all_at_once() {
-    assert_eq!(wrong(&[]), ["answers", "answers"]);
+    assert_eq!(wrong(&[]), ["answers[why]", "answers[first_visit]"]);
     let fault = answers(&asked(), &[]).unwrap_err();
     assert!(fault.fields()[1].description.contains("first_visit"));
     assert_eq!(
         wrong(&[reply("age", text("7")), reply("other", text("x")), reply("age", text("8"))]),
-        ["answers[0]", "answers[1].question", "answers[2].question", "answers", "answers"]
+        [
+            "answers[0]",
+            "answers[1].question",
+            "answers[2].question",
+            "answers[why]",
+            "answers[first_visit]"
+        ]
     );
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
-    convert::{end, mask, name, read_etag, start, timestamp, zone},
+    convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
     requests::{Attempt, Requests},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     accounts::{
-        LONGEST_NAME,
+        LONGEST_NAME, User,
         audit::Filter,
         commands::Change,
         service::{Accounts, NewUser},
@@ -70,6 +70,7 @@ impl AuthService for Auth {
         let password = SecretString::from(std::mem::take(&mut message.password));
         let fits = password::check(&password, self.shortest_password);
         let fits = violations.keep("password", fits).is_some();
+        let id = self.accounts.new_id();
         let sign_up = async |once| {
             if fits {
                 // Before the first thing that takes a while.
@@ -86,12 +87,21 @@ impl AuthService for Auth {
             else {
                 return Err(Fault::unchecked());
             };
-            let new = NewUser { display_name, email, password, role, time_zone };
-            self.accounts.sign_up(deadline, new, once, origin).await
+            let password = password.clone();
+            let new = NewUser { id, display_name, email, password, role, time_zone };
+            self.accounts.sign_up(deadline, new, once, origin.clone()).await
         };
-        let user = once.carry_out(deadline, sign_up).await?;
+        let user: Option<User> = once.carry_out(deadline, sign_up).await?;
+        let log_in = match &user {
+            Some(user) if message.log_in => {
+                let (user, accounts) = ((user, user.id == id), &self.accounts);
+                let answer = accounts.log_in_signed_up(deadline, user, password, origin).await?;
+                Some(second_factor_wire::log_in(answer))
+            }
+            _ => None,
+        };
         let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
-        Ok(Response::new(pb::SignUpResponse { user, verification_sent }))
+        Ok(Response::new(pb::SignUpResponse { user, verification_sent, log_in }))
     }
 
     async fn log_in(
@@ -213,9 +223,9 @@ impl AuthService for Auth {
             })
             .flatten();
         let from = message.start_time.as_ref();
-        let from = from.and_then(|at| violations.keep("start_time", start(Some(at))));
+        let from = from.and_then(|at| violations.keep("start_time", moment(at)));
         let until = message.end_time.as_ref();
-        let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+        let until = until.and_then(|at| violations.keep("end_time", moment(at)));
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let before = self.pages.read::<Uuid>(&query, &message.page_token);
         let before = violations.keep("page_token", before).flatten();
@@ -258,10 +268,8 @@ impl AuthService for Auth {
             violations.add("user", "must be set");
             return Err(violations.into_fault().into());
         };
-        let wants = |field: &str, value: &str| match &named {
-            Some(Some(paths)) => paths.contains(&field),
-            Some(None) => !value.is_empty(),
-            None => false,
+        let wants = |field: &str, value: &str| {
+            named.as_ref().is_some_and(|mask| mask.wants(field, !value.is_empty()))
         };
         let display_name = wants("display_name", &user.display_name)
             .then(|| {
@@ -278,7 +286,7 @@ impl AuthService for Auth {
         if !user.name.is_empty() && user.name != caller.user.name() {
             violations.add("user.name", "must be empty or the caller's own name");
         }
-        if named == Some(None) && user.display_name.is_empty() && user.time_zone.is_empty() {
+        if named == Some(Mask::Set) && user.display_name.is_empty() && user.time_zone.is_empty() {
             violations
                 .add("user", "must set display_name or time_zone, or name them in update_mask");
         }
@@ -318,13 +326,18 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let permit = permit::manage_users(caller)?;
         let message = request.into_inner();
-        let query = format!("users {}", caller.user);
+        let query = format!(
+            "users {} {:?} {} {}",
+            caller.user, message.prefix, message.role, message.state
+        );
         let mut violations = Violations::new();
+        let filter = wire::user_filter(&message, &mut violations);
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let after = self.pages.read::<Uuid>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
-        let users = self.accounts.list(deadline, permit, after, u64::from(size) + 1).await?;
+        let users =
+            self.accounts.list(deadline, permit, filter, after, u64::from(size) + 1).await?;
         let (users, next_page_token) = cut(users, size, &self.pages, &query, |user| user.id.0);
         let users = users.iter().map(wire::user).collect();
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
@@ -437,5 +450,5 @@ fn user_id(text: &str) -> Result<UserId, Fault> {
 
 /// A password to verify: any length up to the cap, which is told before anything is hashed.
 pub(super) fn present(password: &SecretString) -> Result<(), String> {
-    password::check(password, 1)
+    password::check_given(password, 1)
 }

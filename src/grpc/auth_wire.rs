@@ -10,13 +10,16 @@ use super::{
 };
 use crate::{
     accounts::{
-        User,
+        Prefix, User,
         audit::{Act, Entry},
         sessions::{Session, service::session_name},
+        store::Filter,
     },
     identity::{Caller, Role, signing_key::PublicKey},
     kernel::{
+        fault::Violations,
         id::{ProviderId, UserId},
+        text,
         time::Instant,
     },
 };
@@ -49,6 +52,33 @@ pub(super) fn user(account: &User) -> pb::User {
         etag: etag(account.revision()),
         email_verified: account.email_verified_at.is_some(),
     }
+}
+
+/// The longest prefix that is looked for, in characters: that of an address.
+const LONGEST_PREFIX: usize = 254;
+
+/// Which accounts to list.
+pub(super) fn user_filter(message: &pb::ListUsersRequest, violations: &mut Violations) -> Filter {
+    use pb::list_users_request::State;
+    let prefix = violations.keep("prefix", text::lines(&message.prefix, LONGEST_PREFIX));
+    let prefix = prefix.filter(|prefix| !prefix.trim().is_empty());
+    let role = (message.role != 0)
+        .then(|| {
+            let role = role(message.role);
+            let role = role.ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
+            violations.keep("role", role)
+        })
+        .flatten();
+    let disabled = match State::try_from(message.state) {
+        Ok(State::Unspecified) => None,
+        Ok(State::Enabled) => Some(false),
+        Ok(State::Disabled) => Some(true),
+        Err(_) => {
+            violations.add("state", "must be one of STATE_ENABLED and STATE_DISABLED, or absent");
+            None
+        }
+    };
+    Filter { prefix: prefix.map(|prefix| Prefix::new(&prefix)), role, disabled }
 }
 
 pub(super) fn session(session: &Session, due: Instant, caller: Caller) -> pb::Session {

@@ -1,11 +1,13 @@
 //! `daybook.booking.v1.AvailabilityService`.
 
+use std::collections::{BTreeSet, HashMap};
+
 use tonic::{Request, Response, Status};
 
 use super::{
     booking_wire::{LONGEST_CODE, type_name},
     caller::{deadline, visitor},
-    convert::{end, minutes, name, start, timestamp},
+    convert::{minutes, moment, name, start, timestamp},
     page::{LONGEST_PAGE, cut_to_fit},
     proto::booking::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
@@ -23,8 +25,10 @@ use crate::{
         id::ProviderId,
         page::PageTokens,
         text,
-        time::Instant,
+        time::{Instant, ceil_to_second},
     },
+    schedule::service::Schedules,
+    storage::Deadline,
 };
 
 /// The most providers that a question may name.
@@ -33,6 +37,7 @@ const MOST_PROVIDERS: usize = 100;
 #[derive(Debug)]
 pub(super) struct AvailabilityApi {
     pub(super) slots: Slots,
+    pub(super) schedules: Schedules,
     pub(super) pages: PageTokens,
 }
 
@@ -79,9 +84,13 @@ impl AvailabilityService for AvailabilityApi {
         let finish = move |found| {
             let (slots, next_page_token) =
                 cut_to_fit(found, size, (&pages, &query), wire_slot, |last| last.interval.start());
-            pb::ListSlotsResponse { slots, next_page_token }
+            let by = providers_of(&slots);
+            (pb::ListSlotsResponse { slots, next_page_token, ..Default::default() }, by)
         };
-        Ok(Response::new(self.slots.list(deadline, &question, (after, bounds), finish).await?))
+        let found = self.slots.list(deadline, &question, (after, bounds), finish).await?;
+        let (mut answer, by) = found;
+        answer.provider_display_names = self.named(deadline, by).await?;
+        Ok(Response::new(answer))
     }
 
     async fn find_first_slot(
@@ -103,7 +112,10 @@ impl AvailabilityService for AvailabilityApi {
         violations.finish()?;
         let question = question.ok_or_else(Fault::unchecked)?;
         let found = self.slots.first(deadline, &question).await?;
-        Ok(Response::new(pb::FindFirstSlotResponse { slot: found.as_ref().map(wire_slot) }))
+        let slot = found.as_ref().map(wire_slot);
+        let by = found.into_iter().flat_map(|slot| slot.providers).collect();
+        let provider_display_names = self.named(deadline, by).await?;
+        Ok(Response::new(pb::FindFirstSlotResponse { slot, provider_display_names }))
     }
 
     async fn explain_slot(
@@ -136,6 +148,25 @@ impl AvailabilityService for AvailabilityApi {
     }
 }
 
+impl AvailabilityApi {
+    /// The display names of these providers, by their names.
+    async fn named(
+        &self,
+        deadline: Deadline,
+        by: BTreeSet<ProviderId>,
+    ) -> Result<HashMap<String, String>, Fault> {
+        let names = self.schedules.names(deadline, by).await?;
+        Ok(names.into_iter().map(|(id, name)| (id.name(), name)).collect())
+    }
+}
+
+/// The providers of these slots.
+fn providers_of(slots: &[pb::Slot]) -> BTreeSet<ProviderId> {
+    let names: BTreeSet<&str> =
+        slots.iter().flat_map(|slot| slot.providers.iter().map(String::as_str)).collect();
+    names.into_iter().filter_map(ProviderId::parse).collect()
+}
+
 /// What the questions have in common.
 struct Parts<'m> {
     appointment_type: &'m str,
@@ -153,11 +184,13 @@ fn question(
 ) -> Option<Question> {
     let type_id = type_name(parts.appointment_type, violations);
     let link_code = violations.keep("link_code", text::lines(parts.link_code, LONGEST_CODE));
-    let from = parts.start.and_then(|at| violations.keep("start_time", start(Some(at))));
-    let until = parts.end.and_then(|at| violations.keep("end_time", end(Some(at))));
+    let from = parts.start.and_then(|at| violations.keep("start_time", moment(at)));
+    let until = parts.end.and_then(|at| violations.keep("end_time", moment(at)));
     if from.zip(until).is_some_and(|(from, until)| until <= from) {
         violations.add("end_time", "must be after start_time");
     }
+    // Slots start at whole seconds.
+    let (from, until) = (from.map(ceil_to_second), until.map(ceil_to_second));
     let duration =
         parts.duration.and_then(|length| violations.keep("duration", minutes(Some(length))));
     let mut providers = Vec::new();

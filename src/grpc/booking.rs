@@ -3,13 +3,14 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    booking_list::{Narrowed, appointment_names, narrowed},
     booking_wire::{
         Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, corrected, hold_duration, ordered,
         override_reason, question, read_booking, read_hold, states, typed_fields,
         typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval, wire_warning,
     },
     caller::{caller, deadline},
-    convert::{end, mask, name, optional, read_etag, start},
+    convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     page::{cut, fill},
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
@@ -119,6 +120,17 @@ impl BookingService for BookingApi {
         Ok(Response::new(pb::GetAppointmentResponse { appointment }))
     }
 
+    async fn batch_get_appointments(
+        &self,
+        request: Request<pb::BatchGetAppointmentsRequest>,
+    ) -> Result<Response<pb::BatchGetAppointmentsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let names = appointment_names(&request.get_ref().names)?;
+        let found = self.bookings.get_all(deadline, caller, names).await?;
+        let appointments = found.iter().map(|found| wire(found, caller)).collect();
+        Ok(Response::new(pb::BatchGetAppointmentsResponse { appointments }))
+    }
+
     async fn list_appointments(
         &self,
         request: Request<pb::ListAppointmentsRequest>,
@@ -134,15 +146,16 @@ impl BookingService for BookingApi {
         });
         let states = states(&message.states, &mut violations);
         let from = message.start_time.as_ref();
-        let from = from.and_then(|at| violations.keep("start_time", start(Some(at))));
+        let from = from.and_then(|at| violations.keep("start_time", moment_before(at)));
         let until = message.end_time.as_ref();
-        let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+        let until = until.and_then(|at| violations.keep("end_time", moment(at)));
         if from.is_some() {
             ordered(from, until, &mut violations);
         }
+        let narrow = narrowed(&message, &mut violations);
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let query = format!(
-            "appointments {} {:?} {:?} {:?} {:?} {:?}",
+            "appointments {} {:?} {:?} {:?} {:?} {:?} {narrow:?}",
             caller.user, message.provider, message.customer, states, from, until
         );
         let after = self.pages.read::<Cursor>(&query, &message.page_token);
@@ -150,13 +163,24 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let bounds = permit::list_appointments(caller, provider, customer)?;
         let now = self.bookings.now();
-        let filter = Filter { bounds, states, now, from, until };
+        let Narrowed { type_id, changed_from, changed_until, order } = narrow;
+        let filter = Filter {
+            bounds,
+            states,
+            now,
+            from,
+            until,
+            type_id,
+            changed_from,
+            changed_until,
+            order,
+        };
         let page = fill(
             (&self.availabilities.bulkhead, deadline),
             (size, after),
             |after, limit| self.bookings.list(deadline, filter.clone(), after, limit),
             |each| wire(each, caller),
-            |last| Cursor { start: last.start, id: last.id.0 },
+            |last| Cursor { start: order.of(last), id: last.id.0 },
         );
         let page = page.await?;
         let next_page_token = page.next.map(|next| self.pages.make(&query, &next));
@@ -367,7 +391,7 @@ impl BookingService for BookingApi {
         let parsed = violations.keep("appointment.name", appointment_name(&new.name));
         let expected = violations.keep("appointment.etag", read_etag(&new.etag)).flatten();
         let mut note = |field: &str, value: &str| {
-            let wanted = named.as_ref()?.as_ref().is_none_or(|paths| paths.contains(&field));
+            let wanted = named.as_ref()?.wants(field, !value.is_empty());
             let path = format!("appointment.{field}");
             if wanted { violations.keep(&path, text::lines(value, LONGEST_NOTE)) } else { None }
         };

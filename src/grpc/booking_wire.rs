@@ -157,6 +157,7 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         provider: a.provider.name(),
         customer: a.customer.name(),
         customer_display_name: a.customer_display_name.clone(),
+        provider_display_name: a.provider_display_name.clone(),
         start_time: Some(timestamp(a.start)),
         end_time: Some(timestamp(a.end)),
         state: wire_state(a.state).into(),

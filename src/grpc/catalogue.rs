@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
-    convert::{TYPE_NAME, name, optional, read_etag},
+    convert::{Mask, TYPE_NAME, name, optional, read_etag},
     page::{cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     requests::Requests,
@@ -25,7 +25,8 @@ use crate::{
     },
     schedule::{
         name::ScheduleName,
-        offering::service::Offerings,
+        offering::{Offering, service::Offerings},
+        service::Schedules,
         store::offerings::{self, Cursor},
     },
 };
@@ -34,6 +35,7 @@ use crate::{
 pub(super) struct CatalogueApi {
     pub(super) types: Types,
     pub(super) offerings: Offerings,
+    pub(super) schedules: Schedules,
     pub(super) requests: Requests,
     pub(super) pages: PageTokens,
 }
@@ -53,7 +55,7 @@ impl CatalogueService for CatalogueApi {
             return Err(violations.into_fault().into());
         };
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
-        let draft = draft(asked, None, &mut violations);
+        let draft = draft(asked, &Mask::All, &mut violations);
         if !violations.is_empty() {
             // What the time is against is told beside what else is wrong; where nothing is, later.
             let horizon = draft.horizon.and_then(|horizon| horizon.0);
@@ -138,7 +140,7 @@ impl CatalogueService for CatalogueApi {
         let id = type_id("appointment_type.name", &asked.name, &mut violations);
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
         let expected = violations.keep("appointment_type.etag", read_etag(&asked.etag));
-        let draft = named.map(|named| draft(asked, named.as_ref(), &mut violations));
+        let draft = named.map(|named| draft(asked, &named, &mut violations));
         violations.finish()?;
         let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
         let new_link_code = message.replace_link_code;
@@ -185,7 +187,8 @@ impl CatalogueService for CatalogueApi {
         let permit = permit::offer(caller, schedule.provider)?;
         let offer = |once| self.offerings.offer(deadline, permit, id, schedule.id, once);
         let offering = once.carry_out(deadline, offer).await?;
-        let offering = Some(wire_offering(&offering));
+        let names = self.schedules.names(deadline, [offering.provider].into()).await?;
+        let offering = Some(wire_offering(&offering, names.get(&offering.provider)));
         Ok(Response::new(pb::OfferAppointmentTypeResponse { offering }))
     }
 
@@ -248,7 +251,10 @@ impl CatalogueService for CatalogueApi {
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |(last, began)| {
             Cursor { at: *began, provider: last.provider.0, type_id: last.type_id.0 }
         });
-        let offerings = found.iter().map(|(found, _)| wire_offering(found)).collect();
+        let by = found.iter().map(|(found, _)| found.provider).collect();
+        let names = self.schedules.names(deadline, by).await?;
+        let named = |found: &Offering| wire_offering(found, names.get(&found.provider));
+        let offerings = found.iter().map(|(found, _)| named(found)).collect();
         Ok(Response::new(pb::ListOfferingsResponse { offerings, next_page_token }))
     }
 }

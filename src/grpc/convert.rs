@@ -35,6 +35,26 @@ pub(super) fn end(at: Option<&Timestamp>) -> Result<Instant, &'static str> {
     instant(at, time::is_accepted_end)
 }
 
+/// A bound of a filter: in the years 1970 to 2199, with fractions of a second. Rounded up to what the database
+/// keeps, microseconds: what is at or after the bound stays so, and what is before it too.
+pub(super) fn moment(at: &Timestamp) -> Result<Instant, &'static str> {
+    rounded(at, |nanos| nanos.div_ceil(1000))
+}
+
+/// The same rounded down: what is after the bound stays so.
+pub(super) fn moment_before(at: &Timestamp) -> Result<Instant, &'static str> {
+    rounded(at, |nanos| nanos / 1000)
+}
+
+fn rounded(at: &Timestamp, micros: fn(u32) -> u32) -> Result<Instant, &'static str> {
+    const RANGE: &str = "must be in the years 1970 to 2199";
+    let nanos = u32::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    let nanos = nanos.ok_or("must be a time with 0 to 999999999 nanos")?;
+    let whole = DateTime::from_timestamp(at.seconds, 0).ok_or(RANGE)?;
+    let moment = whole + TimeDelta::microseconds(micros(nanos).into());
+    (time::EARLIEST..=time::LATEST).contains(&moment).then_some(moment).ok_or(RANGE)
+}
+
 fn instant(
     at: Option<&Timestamp>,
     accepted: impl Fn(Instant) -> bool,
@@ -164,18 +184,40 @@ pub(super) fn etag(of: Revision) -> String {
     format!("\"{}-{:016x}\"", of.version, of.stamp.0)
 }
 
-/// The paths of a mask, each one of `known`; none when there is no mask.
-pub(super) fn mask<'m>(
-    mask: Option<&'m FieldMask>,
-    known: &[&str],
-) -> Result<Option<Vec<&'m str>>, String> {
-    let Some(mask) = mask else { return Ok(None) };
+/// Which fields of a message an update changes (AIP-134).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mask<'m> {
+    /// Those that are set: not false, zero or empty. Without a mask.
+    Set,
+    /// All that can be changed: what is not set is cleared. `*`, and what makes something new.
+    All,
+    /// These.
+    Paths(Vec<&'m str>),
+}
+
+impl Mask<'_> {
+    /// Whether a field is changed, which is set in the message or not.
+    pub(super) fn wants(&self, field: &str, is_set: bool) -> bool {
+        match self {
+            Self::Set => is_set,
+            Self::All => true,
+            Self::Paths(paths) => paths.contains(&field),
+        }
+    }
+}
+
+/// Reads a mask. Each path is one of `known`.
+pub(super) fn mask<'m>(mask: Option<&'m FieldMask>, known: &[&str]) -> Result<Mask<'m>, String> {
+    let Some(mask) = mask else { return Ok(Mask::Set) };
     let paths: Vec<&str> = mask.paths.iter().map(String::as_str).collect();
     if paths.is_empty() {
         return Err("must name at least one field, or be absent".to_owned());
     }
-    if paths.iter().any(|path| !known.contains(path)) {
-        return Err(format!("must name only: {}", known.join(", ")));
+    if paths == ["*"] {
+        return Ok(Mask::All);
     }
-    Ok(Some(paths))
+    if paths.iter().any(|path| !known.contains(path)) {
+        return Err(format!("must name only: {}; or * alone, for all of them", known.join(", ")));
+    }
+    Ok(Mask::Paths(paths))
 }

@@ -89,7 +89,7 @@ pub(super) async fn gate(State(gate): State<Gate>, mut request: Request, next: N
             }
             Err(fault) => refuse(&fault),
         };
-        let response = put_right(response);
+        let response = put_right(response, gate.receiver.longest());
         note(&response, began);
         response
     }
@@ -243,7 +243,7 @@ fn parse_timeout(text: &str) -> Option<Duration> {
 
 /// Replaces tonic's own answers to requests that it could not read. Ours have details; its have none.
 /// Answers that it cannot write do not come by here: their status is in the trailers, after the body.
-fn put_right(response: Response) -> Response {
+fn put_right(response: Response, longest: usize) -> Response {
     let headers = response.headers();
     let Some(status) = Status::from_header_map(headers) else { return response };
     if !status.details().is_empty() {
@@ -254,10 +254,12 @@ fn put_right(response: Response) -> Response {
             Reason::MalformedRequest,
             "the request is not a message of the method's type",
         )),
-        Code::OutOfRange => refuse(&Fault::new(
-            Reason::MessageTooLarge,
-            "the request message is larger than the server accepts",
-        )),
+        Code::OutOfRange => {
+            let text =
+                format!("the request message is larger than the server accepts: {longest} bytes");
+            let fault = Fault::new(Reason::MessageTooLarge, text);
+            refuse(&fault.with("max_bytes", longest.to_string()))
+        }
         Code::Unimplemented => refuse(&Fault::new(
             Reason::MethodUnknown,
             "the server has no such method, or does not take this compression",

@@ -34,7 +34,9 @@ pub(super) fn records(
         }
         Record::Happened(happened) => Wire::AccountEvent(account_event(happened)),
         Record::Audited(entry) => Wire::AuditEvent(audit_event(&entry, caller)),
-        Record::Offering(offering) => Wire::Offering(catalogue_wire::wire_offering(&offering)),
+        Record::Offering(offering) => {
+            Wire::Offering(catalogue_wire::wire_offering(&offering, None))
+        }
         Record::Type(found) => Wire::AppointmentType(catalogue_wire::wire(&found, Some(caller))),
         Record::Appointment(appointment, events) => {
             let appointment = Some(booking_wire::wire(&appointment, caller));

@@ -86,6 +86,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/BookAppointment", ALL, Class::Write),
     ("/daybook.booking.v1.BookingService/GetAppointment", ALL, Class::Read),
+    ("/daybook.booking.v1.BookingService/BatchGetAppointments", ALL, Class::Read),
     ("/daybook.booking.v1.BookingService/ListAppointments", ALL, Class::Read),
     ("/daybook.booking.v1.BookingService/CancelAppointment", ALL, Class::Write),
     ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF, Class::Write),

@@ -56,6 +56,11 @@ impl Receiver {
         Self { longest: server.max_message_bytes, places, for_probes }
     }
 
+    /// The longest message that is accepted, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
+    }
+
     /// Takes in the body and puts it back whole. Refuses where too many are awaited already, and when it has
     /// not come by `until`.
     ///

@@ -198,7 +198,7 @@ fn routes<H: HealthService>(
         shortest_password: config.auth.password_min_length,
     });
     let schedule = ScheduleServiceServer::new(ScheduleApi {
-        schedules: services.schedules,
+        schedules: services.schedules.clone(),
         requests: requests.clone(),
         pages: pages.clone(),
     });
@@ -211,6 +211,7 @@ fn routes<H: HealthService>(
     let catalogue = CatalogueServiceServer::new(CatalogueApi {
         types: services.types,
         offerings: services.offerings,
+        schedules: services.schedules.clone(),
         requests,
         pages: pages.clone(),
     });
@@ -248,6 +249,7 @@ fn routes<H: HealthService>(
         .add_service(
             AvailabilityServiceServer::new(AvailabilityApi {
                 slots: services.slots,
+                schedules: services.schedules,
                 pages: pages.clone(),
             })
             .max_decoding_message_size(longest)

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
-use crate::kernel::fault::{self, Fault, Kind, Reason};
+use crate::kernel::{
+    fault::{self, Fault, Kind, Reason},
+    field::FieldReason,
+};
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "daybook";
@@ -79,14 +82,17 @@ fn told(all: &[fault::FieldViolation]) -> Vec<FieldViolation> {
     for violation in all {
         // The path may hold a key that the caller chose.
         let field: String = violation.field.chars().take(LONGEST_PATH).collect();
-        size += field.len() + violation.description.len();
+        size += field.len() + violation.reason.len() + violation.description.len();
         if size > LONGEST_DETAILS {
             let more = all.len() - told.len();
             let text = format!("{more} more violations are not told; mend these first");
-            told.push(FieldViolation::new("", text));
+            let reason = FieldReason::Invalid.name().to_owned();
+            told.push(FieldViolation { reason, ..FieldViolation::new("", text) });
             break;
         }
-        told.push(FieldViolation::new(field, violation.description.clone()));
+        let reason = violation.reason.to_owned();
+        let told_of = FieldViolation::new(field, violation.description.clone());
+        told.push(FieldViolation { reason, ..told_of });
     }
     told
 }
@@ -101,4 +107,19 @@ impl From<Fault> for Status {
 pub fn table() -> String {
     let rows = Reason::ALL.iter().map(|r| format!("{:<26}{:?}", r.name(), r.kind()));
     rows.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grpc::proto::auth::FieldReason as Wire;
+
+    #[test]
+    fn reasons_of_fields_are_those_of_the_api() {
+        for (number, reason) in (1..).zip(FieldReason::ALL) {
+            let wire = Wire::try_from(number).unwrap().as_str_name();
+            assert_eq!(wire, format!("FIELD_REASON_{}", reason.name()));
+        }
+        assert!(Wire::try_from(i32::try_from(FieldReason::ALL.len()).unwrap() + 1).is_err());
+    }
 }

@@ -6,6 +6,8 @@
 
 use std::{fmt, time::Duration};
 
+use super::field::FieldReason;
+
 /// What sort of fault it is; maps one to one to a gRPC code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are gRPC's, described there")]
@@ -116,8 +118,18 @@ reasons! {
 pub struct FieldViolation {
     /// The path of the field in the request, such as `schedule.weekly_windows[2].end_time`.
     pub field: String,
+    /// Why it is refused, for programs: the name of a [`FieldReason`], or of the fault's own reason where the
+    /// whole request is refused for that.
+    pub reason: &'static str,
     /// What would be valid.
     pub description: String,
+}
+
+impl FieldViolation {
+    /// With the reason that the description tells.
+    fn new(field: String, description: String) -> Self {
+        Self { reason: FieldReason::of(&description).name(), field, description }
+    }
 }
 
 /// Whether the storage layer may run the same unit of work once more.
@@ -213,7 +225,9 @@ impl Fault {
     /// Adds a field to point at.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.0.fields.push(FieldViolation { field: field.into(), description: description.into() });
+        let reason = self.0.reason.name();
+        let (field, description) = (field.into(), description.into());
+        self.0.fields.push(FieldViolation { field, reason, description });
         self
     }
 
@@ -311,7 +325,7 @@ impl Violations {
 
     /// Notes that `field` breaks a rule; `description` says what would be valid.
     pub fn add(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(FieldViolation { field: field.into(), description: description.into() });
+        self.0.push(FieldViolation::new(field.into(), description.into()));
     }
 
     /// Keeps the value of a check, or notes the violation.

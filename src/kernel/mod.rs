@@ -4,6 +4,7 @@ pub mod ambient;
 pub mod backoff;
 pub mod demand;
 pub mod fault;
+pub mod field;
 pub mod id;
 pub mod page;
 pub mod stamp;

@@ -3,6 +3,8 @@
 mod closing;
 mod long;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use uuid::Uuid;
 
 use super::{
@@ -13,11 +15,14 @@ use super::{
     store::{self, closures::Cursor},
 };
 use crate::{
-    identity::permit::{ClosePractice, EditSchedule, SeeTimeOff},
+    identity::{
+        Caller,
+        permit::{self, ClosePractice, EditSchedule, SeeTimeOff},
+    },
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},
-        id::{ClosureId, ProviderId, TimeOffId},
+        id::{ClosureId, ProviderId, TimeOffId, UserId},
         stamp::Revision,
         time::{Instant, Interval},
     },
@@ -51,10 +56,34 @@ impl Schedules {
         self.store.read(deadline, List { after, limit }).await
     }
 
-    /// Public: a provider that can be booked, without its schedules.
-    pub async fn get(&self, deadline: Deadline, id: ProviderId) -> Result<Provider, Fault> {
-        let found = self.store.read(deadline, FindShort(id)).await?;
-        found.filter(|p| p.enabled).ok_or_else(|| Fault::not_found(id.name()))
+    /// Public: a provider that can be booked, without its schedules. One that cannot be booked any more is
+    /// shown to admins, to itself and to those who have or had an appointment there.
+    pub async fn get(
+        &self,
+        deadline: Deadline,
+        caller: Option<Caller>,
+        id: ProviderId,
+    ) -> Result<Provider, Fault> {
+        let absent = || Fault::not_found(id.name());
+        let found = self.store.read(deadline, FindShort(id)).await?.ok_or_else(absent)?;
+        if found.enabled || caller.is_some_and(|caller| permit::is_staff(caller, id)) {
+            return Ok(found);
+        }
+        let customer = caller.ok_or_else(absent)?.user;
+        let knows = self.store.read(deadline, Knows { provider: id, customer }).await?;
+        knows.then_some(found).ok_or_else(absent)
+    }
+
+    /// Public: what customers see of these providers, as far as they are there.
+    pub async fn names(
+        &self,
+        deadline: Deadline,
+        ids: BTreeSet<ProviderId>,
+    ) -> Result<BTreeMap<ProviderId, String>, Fault> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.store.read(deadline, Names(ids)).await
     }
 
     /// For logged-in callers: a provider with its schedules, also one that cannot be booked at present
@@ -249,6 +278,29 @@ impl Query for Find {
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
+    }
+}
+
+struct Names(BTreeSet<ProviderId>);
+
+impl Query for Names {
+    type Output = BTreeMap<ProviderId, String>;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::names(at, &self.0).await
+    }
+}
+
+struct Knows {
+    provider: ProviderId,
+    customer: UserId,
+}
+
+impl Query for Knows {
+    type Output = bool;
+
+    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+        store::is_customer(at, self.provider, self.customer).await
     }
 }
 

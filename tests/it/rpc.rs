@@ -164,6 +164,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ----a SecondFactorService/ResetSecondFactor
     --cpa BookingService/BookAppointment
     --cpa BookingService/GetAppointment
+    --cpa BookingService/BatchGetAppointments
     --cpa BookingService/ListAppointments
     --cpa BookingService/CancelAppointment
     ---pa BookingService/CompleteAppointment
@@ -364,6 +365,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("ListAppointments", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("GetAppointment", &moved, [NOT_FOUND; 3]),
         ("GetAppointment", &appointment, [NOT_FOUND, NOT_FOUND, None]),
+        ("BatchGetAppointments", &moved, [NOT_FOUND; 3]),
+        ("BatchGetAppointments", &appointment, [NOT_FOUND, NOT_FOUND, None]),
         ("CancelAppointment", &moved, [NOT_FOUND; 3]),
         ("CompleteAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("CompleteAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("NOT_STARTED")]),
@@ -405,7 +408,7 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
     let naming = methods().into_iter().filter(|(path, method)| {
-        let names = ["name", "parent", "provider", "customer", "schedule"];
+        let names = ["name", "names", "parent", "provider", "customer", "schedule"];
         path.starts_with("/daybook.")
             && names.iter().any(|name| method.input().get_field_by_name(name).is_some())
     });

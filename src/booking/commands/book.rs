@@ -181,6 +181,7 @@ impl Book {
             id: self.id,
             customer: self.permit.customer,
             customer_display_name: String::new(),
+            provider_display_name: provider.display_name.clone(),
             start: interval.start(),
             end: interval.end(),
             state,

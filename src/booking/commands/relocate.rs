@@ -300,6 +300,7 @@ impl UnitOfWork for Reassign {
 
         let mut taken = Appointment {
             provider: self.to,
+            provider_display_name: to.display_name.clone(),
             id: self.new_id,
             version: to.version + 1,
             stamp: tx.stamp(),

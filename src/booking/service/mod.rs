@@ -37,7 +37,11 @@ use crate::{
         zone::ZoneData,
     },
     schedule::store::remembered::Remembered,
-    storage::{Deadline, Engine, Query, Snapshot, Store, batch::Batch, request::Once},
+    storage::{
+        Deadline, Engine, Query, Snapshot, Store,
+        batch::{Batch, Together as _},
+        request::{Earlier, Once},
+    },
 };
 
 /// Appointments.
@@ -301,6 +305,24 @@ impl Bookings {
         let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
         permit::see_appointment(caller, provider, id, found.customer)?;
         Ok(found.as_of(self.ambient.now()))
+    }
+
+    /// Appointments, for those who may see each of them, in the order of their names and as of one moment.
+    pub async fn get_all(
+        &self,
+        deadline: Deadline,
+        caller: Caller,
+        names: Vec<(ProviderId, AppointmentId)>,
+    ) -> Result<Vec<Appointment>, Fault> {
+        let now = self.ambient.now();
+        let found = self.store.read(deadline, ById.statement(names.clone().into())).await?;
+        let seen = names.into_iter().zip(found).map(|((provider, id), found)| {
+            let found = found?.filter(|found| found.state != State::Held);
+            let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
+            permit::see_appointment(caller, provider, id, found.customer)?;
+            Ok(found.as_of(now))
+        });
+        seen.collect()
     }
 
     /// A page of appointments within the bounds of a permit, which the filter holds.

@@ -12,7 +12,6 @@ use crate::{
     },
     storage::{
         Engine, Query, Session, Snapshot, batch::Together, engine, entity::appointments::Column,
-        readable,
     },
 };
 
@@ -38,7 +37,9 @@ impl Together for ById {
 pub struct Find(Arc<[Key]>);
 
 // A join and not IN over pairs, so that every look-up names its provider.
-const POSTGRES: &str = "SELECT a.*
+const POSTGRES: &str = "SELECT a.*, (
+            SELECT p.display_name FROM providers p WHERE p.provider_id = a.provider_id
+        ) AS provider_display_name
     FROM unnest($1::uuid[], $2::uuid[]) AS q (provider_id, appointment_id)
     JOIN appointments a
         ON a.provider_id = q.provider_id AND a.appointment_id = q.appointment_id
@@ -69,7 +70,7 @@ impl Query for Find {
             let key =
                 (ProviderId(id(Column::ProviderId)?), AppointmentId(id(Column::AppointmentId)?));
             // What is wrong with one is nobody else's.
-            let read = readable::decoded(&row).and_then(super::appointment);
+            let read = super::named(&row);
             let told = |fault: Fault| fault.log(format!("the appointment {}", key.1));
             found.insert(
                 key,

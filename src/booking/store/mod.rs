@@ -6,6 +6,8 @@ pub mod erased;
 pub mod folded;
 pub mod found;
 pub mod load;
+mod names;
+pub mod order;
 
 use chrono::TimeDelta;
 use sea_orm::{
@@ -17,6 +19,7 @@ use uuid::Uuid;
 
 pub use attended::Expiring;
 
+use self::order::Order;
 use super::{Appointment, EXPIRED, State};
 use crate::{
     identity::permit::ListAppointments,
@@ -49,11 +52,16 @@ pub async fn find(
     provider: ProviderId,
     id: AppointmentId,
 ) -> Result<Option<Appointment>, Fault> {
-    let row = appointments::Entity::find_by_id((provider.0, id.0))
-        .filter(Column::ClaimOf.is_null())
-        .one(at.db())
-        .await;
-    row.map_err(|e| engine::fault(&e))?.map(appointment).transpose()
+    let query =
+        appointments::Entity::find_by_id((provider.0, id.0)).filter(Column::ClaimOf.is_null());
+    let rows = readable::rows(at, query.column_as(names::of_provider(), names::COLUMN)).await?;
+    rows.first().map(named).transpose()
+}
+
+/// The appointment of a row that has its provider's name too.
+fn named(row: &QueryResult) -> Result<Appointment, Fault> {
+    let found = readable::decoded(row).and_then(appointment)?;
+    Ok(Appointment { provider_display_name: names::read(row), ..found })
 }
 
 /// Which of two claims stands in the way.
@@ -352,18 +360,26 @@ pub struct Filter {
     pub from: Option<Instant>,
     /// Not those that start at or after this.
     pub until: Option<Instant>,
+    /// Only of this type, if set.
+    pub type_id: Option<TypeId>,
+    /// Not those that were last changed before this.
+    pub changed_from: Option<Instant>,
+    /// Not those that were last changed at or after this.
+    pub changed_until: Option<Instant>,
+    /// In which order.
+    pub order: Order,
 }
 
 /// Where a page ended: the keys of its last appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Its start.
+    /// Its start, or by which time else the page is ordered.
     pub start: Instant,
     /// Its id.
     pub id: Uuid,
 }
 
-/// A page of appointments, by start and then by id.
+/// A page of appointments, in the order of the filter and then by id.
 pub async fn list(
     at: &Snapshot,
     filter: &Filter,
@@ -390,7 +406,7 @@ pub async fn list(
     if let Some(until) = filter.until {
         query = query.filter(Column::StartsAt.lt(until));
     }
-    page(at, query, after, limit).await
+    order::list(at, query, filter, after, limit).await
 }
 
 /// The appointments of a customer, for that customer to take away, by start and then by id.
@@ -421,7 +437,10 @@ async fn page(
     // The first is implied by the other; it gives the index something to begin at.
     let later =
         |after: &Cursor| Condition::all().add(Column::StartsAt.gte(after.start)).add(later(*after));
-    readable::page(at, query, Place { after, later, of }, limit, appointment).await
+    let mut page =
+        readable::page(at, query, Place { after, later, of }, limit, appointment).await?;
+    names::fill(at, &mut page).await?;
+    Ok(page)
 }
 
 /// After an appointment, by start and then by id.
@@ -465,6 +484,8 @@ fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
         id: AppointmentId(id),
         customer: UserId(row.customer_id),
         customer_display_name: row.customer_display_name,
+        // Whoever tells it reads it beside the row.
+        provider_display_name: String::new(),
         start: row.starts_at,
         end: row.ends_at,
         state: State::parse(&row.state).ok_or_else(|| senseless("unknown state"))?,

@@ -24,6 +24,7 @@ pub(in crate::grpc) fn provider(provider: &Provider) -> pb::Provider {
         time_zone: provider.schedule.zone().name().to_owned(),
         slot_duration: Some(duration(provider.schedule.slot())),
         longest_booking: Some(duration(provider.schedule.longest())),
+        disabled: !provider.enabled,
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Act, is_not_too_long, reschedule};
+use super::{Act, make_fit, reschedule};
 use crate::{
     events::Kind,
     identity::permit::EditSchedule,
@@ -60,6 +60,9 @@ impl UnitOfWork for Update {
         if self.expected.is_some_and(|seen| seen != provider.schedule_revision()) {
             return Err(Fault::stale());
         }
+        if self.changes.is_empty() {
+            return answer(tx, provider, self.id.as_deref(), &self.once, self.now).await;
+        }
         let before = provider.clone();
         let detail = match &self.id {
             None => {
@@ -78,7 +81,7 @@ impl UnitOfWork for Update {
                 detail
             }
         };
-        is_not_too_long(&before, &provider)?;
+        make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
         answer(tx, provider, self.id.as_deref(), &self.once, self.now).await
     }
@@ -130,7 +133,7 @@ impl UnitOfWork for Create {
         let detail = named_detail(&self.id, "created", &hours);
         let before = provider.clone();
         Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
-        is_not_too_long(&before, &provider)?;
+        make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
         answer(tx, provider, Some(&self.id), &self.once, self.now).await
     }

@@ -7,7 +7,10 @@ pub mod offerings;
 pub mod remembered;
 pub mod touched;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use sea_orm::{
@@ -26,10 +29,16 @@ use super::{
     provider::Provider,
 };
 use crate::{
-    kernel::{fault::Fault, id::ProviderId, stamp::Stamp, time::Instant, zone::Zone},
+    kernel::{
+        fault::Fault,
+        id::{ProviderId, UserId},
+        stamp::Stamp,
+        time::Instant,
+        zone::Zone,
+    },
     storage::{
         Engine, Session, Tx, engine,
-        entity::{offerings as rows, providers},
+        entity::{appointments, offerings as rows, providers},
         readable,
     },
 };
@@ -93,13 +102,16 @@ pub async fn lock_head(tx: &Tx, id: ProviderId) -> Result<Option<Head>, Fault> {
     query.into_model().one(tx.db()).await.map_err(|e| engine::fault(&e))
 }
 
-/// Writes back what was locked with [`lock_head`].
+/// Writes back what was locked with [`lock_head`]. It is a version of the schedules too, so that whoever
+/// remembers these with the name reads both again.
 pub async fn set_head(tx: &Tx, id: ProviderId, head: &Head) -> Result<(), Fault> {
     providers::Entity::update_many()
         .col_expr(providers::Column::DisplayName, head.display_name.as_str().into())
         .col_expr(providers::Column::Enabled, head.enabled.into())
         .col_expr(providers::Column::Version, head.version.into())
         .col_expr(providers::Column::Stamp, tx.stamp().0.into())
+        .col_expr(providers::Column::ScheduleVersion, head.version.into())
+        .col_expr(providers::Column::ScheduleStamp, tx.stamp().0.into())
         .filter(providers::Column::ProviderId.eq(id.0))
         .exec(tx.db())
         .await
@@ -159,6 +171,50 @@ pub async fn list(
     let query = providers::Entity::find().filter(providers::Column::Enabled.eq(true));
     let id = providers::Column::ProviderId;
     readable::page_by_id(at, short(query), id, (after, limit), provider).await
+}
+
+/// How many names one statement reads at most.
+const NAMES_AT_ONCE: usize = 500;
+
+/// What customers see of these providers, as far as they are there.
+pub async fn names(
+    at: &impl Session,
+    ids: &BTreeSet<ProviderId>,
+) -> Result<BTreeMap<ProviderId, String>, Fault> {
+    let (ids, mut names) = (ids.iter().map(|id| id.0).collect::<Vec<_>>(), BTreeMap::new());
+    for some in ids.chunks(NAMES_AT_ONCE) {
+        let found: Vec<(Uuid, String)> = providers::Entity::find()
+            .select_only()
+            .columns([providers::Column::ProviderId, providers::Column::DisplayName])
+            .filter(providers::Column::ProviderId.is_in(some.iter().copied()))
+            .into_tuple()
+            .all(at.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        names.extend(found.into_iter().map(|(id, name)| (ProviderId(id), name)));
+    }
+    Ok(names)
+}
+
+/// Whether somebody has or had an appointment with a provider, a request included.
+pub async fn is_customer(
+    at: &impl Session,
+    provider: ProviderId,
+    customer: UserId,
+) -> Result<bool, Fault> {
+    use appointments::Column;
+    let found: Option<Uuid> = appointments::Entity::find()
+        .select_only()
+        .column(Column::AppointmentId)
+        .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::State.ne("held"))
+        .limit(1)
+        .into_tuple()
+        .one(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
 }
 
 /// Whether an appointment type is offered by this named schedule.

@@ -281,7 +281,8 @@ async fn admins_see_all_accounts_page_by_page(world: World) {
     for size in 1..=8 {
         let (mut found, mut token) = (Vec::new(), String::new());
         loop {
-            let request = ListUsersRequest { page_size: size, page_token: token };
+            let request =
+                ListUsersRequest { page_size: size, page_token: token, ..Default::default() };
             let page = world.auth().list_users(admin.asks(request)).await.unwrap().into_inner();
             assert!(page.users.len() <= usize::try_from(size).unwrap());
             found.extend(page.users);
@@ -381,7 +382,10 @@ async fn appointments_with_a_disabled_provider_stay(world: World) {
     let later = (berlin("2026-11-23 11:00"), berlin("2026-11-23 11:30"));
     refused(world.book(&customer, &provider, later.0, later.1).await, "NOT_FOUND");
     let get = GetProviderRequest { name: provider.provider() };
-    refused(world.schedule().get_provider(customer.asks(get)).await, "NOT_FOUND");
+    let stranger = world.customer().await;
+    refused(world.schedule().get_provider(stranger.asks(get.clone())).await, "NOT_FOUND");
+    let shown = world.schedule().get_provider(customer.asks(get)).await.unwrap().into_inner();
+    assert!(shown.provider.unwrap().disabled);
     let get = GetScheduleRequest { name: provider.schedule() };
     refused(world.schedule().get_schedule(customer.asks(get.clone())).await, "NOT_FOUND");
     world.schedule().get_schedule(admin.asks(get)).await.unwrap();

@@ -53,11 +53,11 @@ async fn a_length_and_answers_are_told_together(world: World) {
     // Also where a rule is against it.
     for start in ["2026-11-23 10:00", "2026-11-23 22:00"] {
         for request in [typed(&provider, &asked, start), anybodys(&asked, start)] {
-            invalid(send(request.clone()).await, &["answers"]);
+            invalid(send(request.clone()).await, &["answers[why]"]);
             let bad = BookAppointmentRequest { answers: vec![unknown()], ..request };
-            invalid(send(bad.clone()).await, &["answers", "answers[0].question"]);
+            invalid(send(bad.clone()).await, &["answers[0].question", "answers[why]"]);
             let bad = BookAppointmentRequest { duration: minutes(45), ..bad };
-            invalid(send(bad).await, &["duration", "answers", "answers[0].question"]);
+            invalid(send(bad).await, &["duration", "answers[0].question", "answers[why]"]);
         }
     }
 }
@@ -78,7 +78,7 @@ async fn what_the_type_knows_is_told_with_what_it_does_not(world: World) {
             answers: vec![unknown()],
             ..request
         };
-        invalid(send(bad).await, &["note", "duration", "answers", "answers[0].question"]);
+        invalid(send(bad).await, &["note", "duration", "answers[0].question", "answers[why]"]);
     }
     let bad = BookAppointmentRequest {
         hold: hold.name.clone(),
@@ -86,7 +86,7 @@ async fn what_the_type_knows_is_told_with_what_it_does_not(world: World) {
         answers: vec![unknown()],
         ..Default::default()
     };
-    invalid(send(bad.clone()).await, &["note", "answers", "answers[0].question"]);
+    invalid(send(bad.clone()).await, &["answers[0].question", "answers[why]", "note"]);
     // Of another's hold the answers are not looked at.
     let others = world.booking().book_appointment(provider.asks(bad)).await;
     invalid(others, &["note"]);
@@ -111,7 +111,7 @@ async fn of_a_hidden_type_nothing_is_told(world: World) {
     let send = async |request| world.booking().book_appointment(customer.asks(request)).await;
     invalid(send(bad.clone()).await, &["note"]);
     let opened = BookAppointmentRequest { link_code: hidden.link_code.clone(), ..bad.clone() };
-    invalid(send(opened).await, &["note", "answers", "answers[0].question"]);
+    invalid(send(opened).await, &["answers[0].question", "answers[why]", "note"]);
     // Who holds it had the code.
     let held = HoldSlotRequest {
         link_code: hidden.link_code.clone(),
@@ -120,7 +120,7 @@ async fn of_a_hidden_type_nothing_is_told(world: World) {
     let hold = world.hold(&customer, held).await.unwrap().name;
     let booked =
         BookAppointmentRequest { hold, note: bad.note, answers: bad.answers, ..Default::default() };
-    invalid(send(booked).await, &["note", "answers", "answers[0].question"]);
+    invalid(send(booked).await, &["answers[0].question", "answers[why]", "note"]);
 }
 
 async fn hours_and_dates_that_are_over_are_told_together(world: World) {

@@ -117,8 +117,8 @@ async fn wrong_answers_are_told_by_path(world: World) {
             BookAppointmentRequest { answers, ..typed(&provider, &curious, "2026-11-23 10:00") };
         call(&world, &customer, request).await
     };
-    invalid(with(vec![]).await, &["answers", "answers"]);
-    invalid(with(vec![why.clone()]).await, &["answers"]);
+    invalid(with(vec![]).await, &["answers[agreed]", "answers[why]"]);
+    invalid(with(vec![why.clone()]).await, &["answers[agreed]"]);
     for (bad, field) in [
         (answer("who", text("x")), "answers[2].question"),
         (answer("", text("x")), "answers[2].question"),
@@ -144,7 +144,7 @@ async fn wrong_answers_are_told_by_path(world: World) {
         answer("why", text("")),
     ];
     let fields = [
-        "answers",
+        "answers[agreed]",
         "answers[0].question",
         "answers[1].choice_value",
         "answers[2]",
@@ -176,12 +176,12 @@ async fn a_hold_is_booked_with_answers(world: World) {
     let request =
         BookAppointmentRequest { hold: hold.unwrap().name, ..BookAppointmentRequest::default() };
     let before = world.state().await;
-    invalid(call(&world, &customer, request.clone()).await, &["answers", "answers"]);
+    invalid(call(&world, &customer, request.clone()).await, &["answers[agreed]", "answers[why]"]);
     let wrong = vec![answer("why", text("x")), answer("agreed", text("yes"))];
     let wrong = BookAppointmentRequest { answers: wrong, ..request.clone() };
     invalid(call(&world, &customer, wrong).await, &["answers[1]"]);
     let long = BookAppointmentRequest { note: "x".repeat(2001), ..request.clone() };
-    invalid(call(&world, &customer, long).await, &["note", "answers", "answers"]);
+    invalid(call(&world, &customer, long).await, &["note", "answers[agreed]", "answers[why]"]);
     assert_eq!(world.state().await, before);
     // The hold is as good as before.
     let answers = vec![answer("agreed", Value::YesNoValue(true)), answer("why", text("x"))];

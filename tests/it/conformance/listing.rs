@@ -252,7 +252,8 @@ async fn a_page_token_is_good_for_its_own_list_only(world: World) {
     }
     // Other lists.
     let users = async |caller: &Person, token: &str| {
-        let request = ListUsersRequest { page_size: 1, page_token: token.to_owned() };
+        let request =
+            ListUsersRequest { page_size: 1, page_token: token.to_owned(), ..Default::default() };
         world.auth().list_users(caller.asks(request)).await
     };
     let providers = async |caller: &Person, token: &str| {
@@ -341,7 +342,9 @@ async fn bad_lists_are_told_by_field(world: World) {
     invalid(try_to(&|r| r.states = vec![1; 17]).await, &["states"]);
     invalid(try_to(&|r| r.states = vec![99; 2]).await, &["states[0]", "states[1]"]);
     let time = |seconds, nanos| Some(Timestamp { seconds, nanos });
-    for bad in [time(-1, 0), time(0, 1), time(i64::MAX, 0), time(i64::MIN, i32::MIN)] {
+    for bad in
+        [time(-1, 0), time(0, -1), time(0, 1_000_000_000), time(i64::MAX, 0), time(i64::MIN, 0)]
+    {
         invalid(try_to(&|r| r.start_time = bad).await, &["start_time"]);
         invalid(try_to(&|r| r.end_time = bad).await, &["end_time"]);
         invalid(
@@ -365,14 +368,30 @@ async fn bad_lists_are_told_by_field(world: World) {
             customer: "x".to_owned(),
             states: vec![99],
             start_time: time(-1, 0),
-            end_time: time(0, 1),
+            end_time: time(0, -1),
             page_size: -1,
             page_token: "x".to_owned(),
+            appointment_type: "x".to_owned(),
+            update_start_time: time(-1, 0),
+            update_end_time: time(0, 1_000_000_000),
+            order_by: "state".to_owned(),
         };
     };
     invalid(
         try_to(&all).await,
-        &["provider", "customer", "states[0]", "start_time", "end_time", "page_size", "page_token"],
+        &[
+            "provider",
+            "customer",
+            "states[0]",
+            "start_time",
+            "end_time",
+            "page_size",
+            "page_token",
+            "appointment_type",
+            "update_start_time",
+            "update_end_time",
+            "order_by",
+        ],
     );
     refused(try_to(&|r| r.page_token = "x".repeat(1 << 20)).await, "MESSAGE_TOO_LARGE");
 }

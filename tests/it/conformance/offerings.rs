@@ -76,6 +76,7 @@ fn told(of: &AppointmentType, provider: &Person) -> Offering {
         appointment_type: of.name.clone(),
         provider: provider.provider(),
         schedule: provider.schedule(),
+        provider_display_name: provider.user.display_name.clone(),
     }
 }
 

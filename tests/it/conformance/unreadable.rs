@@ -167,7 +167,8 @@ async fn lists_go_on_beyond_what_cannot_be_read(world: World) {
     let listed = providers(&world, &customer).await;
     assert_eq!(listed, [0, 3, 4].map(|n: usize| people[n].provider()));
     let listed = pages(async |page_token| {
-        let request = admin.asks(ListUsersRequest { page_size: 1, page_token });
+        let request =
+            admin.asks(ListUsersRequest { page_size: 1, page_token, ..Default::default() });
         let page = world.auth().list_users(request).await.unwrap().into_inner();
         (page.users, page.next_page_token)
     })

@@ -129,6 +129,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         ("password", SignUpRequest { password: "another password".to_owned(), ..signed.clone() }),
         ("role", SignUpRequest { role: Role::Provider.into(), ..signed.clone() }),
         ("time_zone", SignUpRequest { time_zone: "UTC".to_owned(), ..signed.clone() }),
+        ("log_in", SignUpRequest { log_in: true, ..signed.clone() }),
     ];
 
     let user = User { display_name: "Grace".to_owned(), ..Default::default() };

@@ -221,6 +221,7 @@ const SMALL: &[&str] = &[
     "RevokeApiKey",
     "DeleteMyAccount",
     "EraseUser",
+    "BatchGetAppointments",
     "CancelAppointment",
     "CompleteAppointment",
     "ArchiveAppointmentType",

@@ -63,7 +63,7 @@ pub fn sign_up(role: Role) -> SignUpRequest {
         password: PASSWORD.to_owned(),
         role: role.into(),
         time_zone: "Europe/Berlin".to_owned(),
-        request_id: String::new(),
+        ..SignUpRequest::default()
     }
 }
 

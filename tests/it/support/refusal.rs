@@ -29,10 +29,15 @@ pub fn reasons_of(status: &Status) -> Vec<String> {
     all
 }
 
-/// The paths of the violated fields, sorted.
+/// The paths of the violated fields, sorted. Each has its reason.
 pub fn fields_of(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     let violations = details.bad_request().map(|b| b.field_violations.clone()).unwrap_or_default();
+    for violation in &violations {
+        let reason = &violation.reason;
+        let is_upper = reason.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        assert!(!reason.is_empty() && is_upper, "{violation:?}");
+    }
     let mut fields: Vec<String> = violations.into_iter().map(|v| v.field).collect();
     fields.sort();
     fields

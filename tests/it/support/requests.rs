@@ -136,6 +136,9 @@ pub fn of(method: &str, name: &str) -> Vec<u8> {
         }
         .encode_to_vec(),
         "GetAppointment" => booking::GetAppointmentRequest { name }.encode_to_vec(),
+        "BatchGetAppointments" => {
+            booking::BatchGetAppointmentsRequest { names: vec![name] }.encode_to_vec()
+        }
         "CancelAppointment" => {
             booking::CancelAppointmentRequest { name, ..Default::default() }.encode_to_vec()
         }

@@ -1,0 +1,54 @@
+//! The display names of providers, beside their appointments: the present ones.
+
+use std::collections::HashMap;
+
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryResult, QuerySelect as _,
+    sea_query::{Expr, SimpleExpr},
+};
+use uuid::Uuid;
+
+use crate::{
+    booking::Appointment,
+    kernel::fault::Fault,
+    storage::{Session, engine, entity::providers},
+};
+
+/// The column of a provider's name beside those of an appointment.
+pub(super) const COLUMN: &str = "provider_display_name";
+
+/// The name of the provider of an appointment that is selected.
+pub(super) fn of_provider() -> SimpleExpr {
+    Expr::cust(
+        "(SELECT p.display_name FROM providers p WHERE p.provider_id = appointments.provider_id)",
+    )
+}
+
+/// The name in a row that has it.
+pub(super) fn read(row: &QueryResult) -> String {
+    // Of a provider that is not there, or cannot be read, there is no name to tell.
+    row.try_get::<Option<String>>("", COLUMN).ok().flatten().unwrap_or_default()
+}
+
+/// Fills in the names of the providers of these appointments.
+pub(super) async fn fill(at: &impl Session, all: &mut [Appointment]) -> Result<(), Fault> {
+    let mut ids: Vec<Uuid> = all.iter().map(|a| a.provider.0).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<(Uuid, String)> = providers::Entity::find()
+        .select_only()
+        .columns([providers::Column::ProviderId, providers::Column::DisplayName])
+        .filter(providers::Column::ProviderId.is_in(ids))
+        .into_tuple()
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    let mut names: HashMap<Uuid, String> = names.into_iter().collect();
+    for each in all {
+        each.provider_display_name.clone_from(names.entry(each.provider.0).or_default());
+    }
+    Ok(())
+}
