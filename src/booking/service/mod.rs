@@ -40,7 +40,7 @@ use crate::{
     storage::{
         Deadline, Engine, Query, Snapshot, Store,
         batch::{Batch, Together as _},
-        request::{Earlier, Once},
+        request::Once,
     },
 };
 
