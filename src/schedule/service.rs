@@ -17,7 +17,7 @@ use super::{
 use crate::{
     identity::{
         Caller,
-        permit::{self, ClosePractice, EditSchedule, SeeTimeOff},
+        permit::{ClosePractice, EditSchedule, SeeTimeOff},
     },
     kernel::{
         ambient::Ambient,
@@ -57,7 +57,7 @@ impl Schedules {
     }
 
     /// Public: a provider that can be booked, without its schedules. One that cannot be booked any more is
-    /// shown to admins, to itself and to those who have or had an appointment there.
+    /// shown to those who have or had an appointment there.
     pub async fn get(
         &self,
         deadline: Deadline,
@@ -66,7 +66,7 @@ impl Schedules {
     ) -> Result<Provider, Fault> {
         let absent = || Fault::not_found(id.name());
         let found = self.store.read(deadline, FindShort(id)).await?.ok_or_else(absent)?;
-        if found.enabled || caller.is_some_and(|caller| permit::is_staff(caller, id)) {
+        if found.enabled {
             return Ok(found);
         }
         let customer = caller.ok_or_else(absent)?.user;
