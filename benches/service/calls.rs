@@ -213,6 +213,7 @@ pub(crate) async fn sign_up(channel: Channel) -> Outcome {
         role: Role::Customer.into(),
         time_zone: "UTC".to_owned(),
         request_id: String::new(),
+        log_in: false,
     };
     AuthServiceClient::new(channel).sign_up(request).await?;
     Ok(())

@@ -225,7 +225,7 @@ impl AvailabilityService for Constant {
             Slot { start_time: at(start), end_time: at(start + 1800), providers }
         };
         let slots = (0..message.page_size).map(slot).collect();
-        Ok(Response::new(ListSlotsResponse { slots, next_page_token: String::new() }))
+        Ok(Response::new(ListSlotsResponse { slots, ..Default::default() }))
     }
 
     async fn find_first_slot(

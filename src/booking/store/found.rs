@@ -70,7 +70,7 @@ impl Query for Find {
             let key =
                 (ProviderId(id(Column::ProviderId)?), AppointmentId(id(Column::AppointmentId)?));
             // What is wrong with one is nobody else's.
-            let read = super::named(&row);
+            let read = super::names::appointment(&row);
             let told = |fault: Fault| fault.log(format!("the appointment {}", key.1));
             found.insert(
                 key,

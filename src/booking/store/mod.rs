@@ -55,13 +55,7 @@ pub async fn find(
     let query =
         appointments::Entity::find_by_id((provider.0, id.0)).filter(Column::ClaimOf.is_null());
     let rows = readable::rows(at, query.column_as(names::of_provider(), names::COLUMN)).await?;
-    rows.first().map(named).transpose()
-}
-
-/// The appointment of a row that has its provider's name too.
-fn named(row: &QueryResult) -> Result<Appointment, Fault> {
-    let found = readable::decoded(row).and_then(appointment)?;
-    Ok(Appointment { provider_display_name: names::read(row), ..found })
+    rows.first().map(names::appointment).transpose()
 }
 
 /// Which of two claims stands in the way.

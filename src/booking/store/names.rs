@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     booking::Appointment,
     kernel::fault::Fault,
-    storage::{Session, engine, entity::providers},
+    storage::{Session, engine, entity::providers, readable},
 };
 
 /// The column of a provider's name beside those of an appointment.
@@ -25,9 +25,15 @@ pub(super) fn of_provider() -> SimpleExpr {
 }
 
 /// The name in a row that has it.
-pub(super) fn read(row: &QueryResult) -> String {
+fn read(row: &QueryResult) -> String {
     // Of a provider that is not there, or cannot be read, there is no name to tell.
     row.try_get::<Option<String>>("", COLUMN).ok().flatten().unwrap_or_default()
+}
+
+/// The appointment of a row that has its provider's name too.
+pub(super) fn appointment(row: &QueryResult) -> Result<Appointment, Fault> {
+    let found = readable::decoded(row).and_then(super::appointment)?;
+    Ok(Appointment { provider_display_name: read(row), ..found })
 }
 
 /// Fills in the names of the providers of these appointments.

@@ -5,6 +5,7 @@
 //! 200 a second, and a table is printed. `TEST_METHODS` names the methods to try, where not all.
 
 mod limits;
+mod resources;
 
 use std::{
     sync::{
