@@ -1,8 +1,11 @@
 //! What a practice at its limits has beside appointments: notes, and a service account with keys.
 
-use daybook::grpc::proto::{
-    auth::{self, Role},
-    booking::{Appointment, UpdateAppointmentRequest},
+use daybook::{
+    grpc::proto::{
+        auth::{self, Role},
+        booking::{Appointment, UpdateAppointmentRequest},
+    },
+    kernel::ambient::Ambient,
 };
 use prost_types::{FieldMask, Timestamp};
 
@@ -43,7 +46,7 @@ pub async fn service_account(process: &Process, admin: &Person) -> String {
 /// A key that is good for all methods there are.
 pub fn api_key(parent: &str) -> auth::CreateApiKeyRequest {
     let methods = super::methods().into_iter().filter(|path| path.contains(".booking."));
-    let seconds = chrono::Utc::now().timestamp() + 86_400;
+    let seconds = Ambient::system().now().timestamp() + 86_400;
     auth::CreateApiKeyRequest {
         parent: parent.to_owned(),
         scopes: methods.map(|path| path.trim_start_matches('/').to_owned()).take(100).collect(),
