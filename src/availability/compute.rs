@@ -6,7 +6,7 @@ use chrono::{NaiveDate, TimeDelta};
 
 use super::{Asked, Load, Time, monday};
 use crate::{
-    kernel::time::{Instant, Interval, IntervalSet, ceil_to_second},
+    kernel::time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second},
     schedule::expand::{local_date, local_day},
 };
 
@@ -28,7 +28,16 @@ pub fn open(time: &Time, range: Interval) -> IntervalSet {
     windows.subtract(&away)
 }
 
-/// The slots that start in the future and lie in the range, in time order, each found when it is asked for.
+/// Where slots of this length lie that start in a range: from its start on, and past its end. None ends after
+/// the last instant that is accepted.
+pub fn reach(starts: Interval, duration: TimeDelta) -> Interval {
+    let end = starts.end().checked_add_signed(duration).unwrap_or(LATEST).min(LATEST);
+    Interval::new(starts.start(), end.max(starts.end())).unwrap_or(starts)
+}
+
+/// The slots that start in the future and in the range, in time order, each found when it is asked for. Where
+/// they end is no matter of the range, so that ranges side by side have each slot once. `time` must be that of
+/// the [`reach`] of the range.
 ///
 /// Starts are on each window's grid, `window.start + offset + k × step` in elapsed time, before the
 /// window's end: claims, time off and closures hide slots and never shift the grid. A slot lies in open
@@ -39,7 +48,7 @@ pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant
     Upcoming {
         time,
         asked,
-        open: starts.map(|_| open(time, range)).unwrap_or_default(),
+        open: starts.map(|_| open(time, reach(range, asked.duration))).unwrap_or_default(),
         windows: if starts.is_some() { &time.windows } else { &[] },
         starts,
         limits: Ledger::new(time, asked),
@@ -65,14 +74,6 @@ pub struct Upcoming<'a> {
 }
 
 impl Upcoming<'_> {
-    /// The same, and no slot that starts at or after this.
-    #[must_use]
-    pub fn until(mut self, end: Instant) -> Self {
-        self.starts =
-            self.starts.and_then(|starts| Interval::new(starts.start(), starts.end().min(end)));
-        self
-    }
-
     /// Looks into the windows in which the next slot may be.
     fn begin_windows(&mut self, starts: Interval) {
         while let Some((window, later)) = self.windows.split_first()

@@ -22,7 +22,7 @@ pub(in crate::availability) fn plain(
     most: usize,
 ) -> Vec<Interval> {
     let Some(starts) = super::starts(time, asked, range, now) else { return Vec::new() };
-    let open = open(time, range);
+    let open = open(time, reach(range, asked.duration));
     let limits = Ledger::new(time, asked);
     let mut slots = Vec::new();
     let mut pieces = open.as_slice();
@@ -133,7 +133,9 @@ struct Query {
 fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
     let time = Time {
         zone: rules(schedule.zone()),
-        windows: schedule.windows(&ZoneData::bundled(), query.range).unwrap(),
+        windows: schedule
+            .windows(&ZoneData::bundled(), reach(query.range, query.duration))
+            .unwrap(),
         claims: claims.clone().into(),
         ..Time::default()
     };
@@ -183,13 +185,15 @@ proptest! {
         let Availability { free, slots } = availability(&schedule, &set, &query);
 
         // What callers rely on.
-        let windows = model_windows(schedule.hours().weekly(), &zone, range);
+        let whole = reach(range, query.duration);
+        let windows = model_windows(schedule.hours().weekly(), &zone, whole);
         for slot in &slots {
             prop_assert_eq!(slot.duration(), query.duration);
             prop_assert!(slot.start() > now && slot.start().timestamp_subsec_nanos() == 0);
-            prop_assert!(range.contains(slot), "{} leaves the range", slot);
+            prop_assert!(range.contains_instant(slot.start()), "{} leaves the range", slot);
             prop_assert!(claims.iter().all(|claim| !claim.overlaps(slot)), "{} is claimed", slot);
-            prop_assert!(free.iter().any(|piece| piece.contains(slot)), "{} is not free", slot);
+            let is_free = free.iter().any(|piece| piece.contains(slot));
+            prop_assert!(is_free || slot.end() > range.end(), "{} is not free", slot);
         }
         prop_assert!(slots.windows(2).all(|pair| pair[0].start() < pair[1].start()));
         prop_assert!(free.windows(2).all(|pair| pair[0].end() < pair[1].start()));
@@ -212,7 +216,7 @@ proptest! {
             while start < window.end() {
                 let slot = Interval::new(start, start + query.duration).unwrap();
                 if start > now
-                    && range.contains(&slot)
+                    && range.contains_instant(start)
                     && (0..duration).all(|n| is_open(start + minutes(n)))
                     && !claims.iter().any(|claim| claim.overlaps(&slot))
                 {
@@ -400,7 +404,7 @@ proptest! {
             zone: zone.clone(),
             windows: Schedule::new(zone.zone(), hours, minutes(5), minutes(24 * 60))
                 .unwrap()
-                .windows(&ZoneData::bundled(), range)
+                .windows(&ZoneData::bundled(), reach(range, asked.duration))
                 .unwrap(),
             time_off: chain(origin, &away),
             closures: chain(origin, &closed),
@@ -412,7 +416,7 @@ proptest! {
         prop_assert!(offered.windows(2).all(|pair| pair[0] < pair[1]));
         let mut expected = Vec::new();
         let mut start = range.start();
-        while start + asked.duration <= range.end() {
+        while start < range.end() {
             let slot = Interval::new(start, start + asked.duration).unwrap();
             let against = explain::against(&time, &asked, slot, now);
             if against.is_empty() {

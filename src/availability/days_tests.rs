@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
 
-use super::{Asked, Time, compute::slots};
+use super::{
+    Asked, Time,
+    compute::{reach, slots},
+};
 use crate::{
     catalogue::{Horizon, Limits},
     kernel::{
@@ -74,14 +77,17 @@ impl Page {
         };
         let time = Time {
             zone: zone.clone(),
-            windows: self.hours.windows(&ZoneData::bundled(), range).unwrap(),
+            windows: self
+                .hours
+                .windows(&ZoneData::bundled(), reach(range, self.asked.duration))
+                .unwrap(),
             time_off: in_range(&self.time_off),
             closures: in_range(&self.closures),
             claims: self.booked.iter().map(|each| self.asked.claim(*each)).collect(),
             counted: self.booked.clone(),
         };
         for (label, all) in [
-            ("open", &time.windows),
+            ("open", &in_range(&time.windows)),
             ("time off", &time.time_off),
             ("closure", &time.closures),
             ("claim", &in_range(&time.claims)),
@@ -299,7 +305,7 @@ fn a_night_over_midnight() {
     let mut night = page("Europe/Berlin", &[("00:00", "02:00"), ("22:00", "24:00")], 60);
     night.booked = vec![span("2026-06-03T23:30+02:00", "2026-06-04T00:30+02:00")];
     // Windows that touch at midnight are one stretch of open time; each keeps its grid. A day's page has
-    // the slots that lie in the day.
+    // the slots that start in the day.
     insta::assert_snapshot!(night.draw_all(&["2026-06-03", "2026-06-04"]), @"
     Wednesday 2026-06-03 Europe/Berlin
     day      00:00 +02:00 to 00:00 +02:00 (Thu), 24 h

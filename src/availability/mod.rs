@@ -15,6 +15,8 @@ pub mod store;
 mod days_tests;
 #[cfg(test)]
 mod zone_days_tests;
+#[cfg(test)]
+mod zone_pairs_tests;
 
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
 

@@ -13,6 +13,7 @@ use crate::{
         zone::{Zone, ZoneData, ZoneRules},
     },
     schedule::{
+        LONGEST_RANGE,
         expand::local_days,
         provider::Provider,
         store::claims::{self, Found, WithClaims},
@@ -73,10 +74,10 @@ impl Availabilities {
     ) -> Result<T, Fault> {
         let Question { provider: id, first, last, .. } = question;
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
-        // this.
-        let margin = TimeDelta::hours(26);
+        // this. What starts in the range may end a day after it.
+        let (margin, longest) = (TimeDelta::hours(16), *LONGEST_RANGE.end());
         let range = local_days(&ZoneRules::default(), first, last)
-            .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
+            .and_then(|days| Interval::new(days.start() - margin, days.end() + margin + longest))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
         let asked =
@@ -123,12 +124,13 @@ fn answer(
     let zone = question.zone.unwrap_or_else(|| schedule.zone());
     let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
         Some(range) => {
+            let reach = compute::reach(range, duration);
             let time = Time {
                 zone: zones.rules(schedule.zone())?,
-                windows: schedule.windows(zones, range)?,
-                time_off: time_off(provider, range),
+                windows: schedule.windows(zones, reach)?,
+                time_off: time_off(provider, reach),
                 closures: found.closures.clone(),
-                claims: found.known.claims(range).to_vec(),
+                claims: found.known.claims(reach).to_vec(),
                 counted: Vec::new(),
             };
             let free = compute::free(&time, range, now).into();

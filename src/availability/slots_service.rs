@@ -102,7 +102,7 @@ pub struct Question {
     pub providers: Option<Vec<ProviderId>>,
     /// From when on slots start; none means from now on.
     pub from: Option<Instant>,
-    /// Until when they end; none means as far as one question may reach.
+    /// Until when slots start; none means as far as one question may reach.
     pub until: Option<Instant>,
 }
 
@@ -440,13 +440,13 @@ impl Possible {
 
     /// Adds the slots of all providers to a page until it is full; nothing when that is not wanted any more.
     fn fill(&self, now: Instant, mut page: Page, stop: &Stop) -> Option<Page> {
-        let Stretch { starts, range, .. } = self.stretch;
+        let Stretch { starts, .. } = self.stretch;
         let mut all = Vec::with_capacity(self.all.len());
         for each in &self.all {
             if all.len() % LOOK_EVERY == 0 && stop.is_now() {
                 return None;
             }
-            let slots = slots(&each.time, &self.kind.asked, range, now).until(starts.end());
+            let slots = slots(&each.time, &self.kind.asked, starts, now);
             all.push((each.provider, slots));
         }
         let mut merged = Merged::new(all);

@@ -16,6 +16,7 @@ mod catalogue_changes;
 mod catalogue_fields;
 mod catalogue_writes;
 mod closures;
+mod days;
 mod emails;
 mod forgetting;
 mod guessing;

@@ -135,12 +135,15 @@ async fn a_question_reaches_sixty_two_days(world: World) {
     invalid(ask(Some(later), Some(after(later, most + 1))).await, &["end_time"]);
     invalid(ask(Some(later), Some(later)).await, &["end_time"]);
     invalid(ask(Some(later), Some(after(later, -1))).await, &["end_time"]);
-    // A slot starts and ends in the range.
+    // A slot belongs to the range in which it starts.
     let (from, until) = (berlin("2026-11-23 09:00"), berlin("2026-11-23 13:00"));
-    assert_eq!(ask(Some(from), Some(until)).await.unwrap().into_inner().slots.len(), 1);
-    for (from, until) in [(after(from, 1), until), (from, after(until, -1))] {
-        assert_eq!(ask(Some(from), Some(until)).await.unwrap().into_inner().slots, []);
+    for until in [until, after(from, 1)] {
+        assert_eq!(ask(Some(from), Some(until)).await.unwrap().into_inner().slots.len(), 1);
     }
+    let next = ask(Some(after(from, 1)), Some(after(until, 1))).await.unwrap().into_inner().slots;
+    assert_eq!(next[0].start_time, Some(until));
+    assert_eq!(next.len(), 1);
+    assert_eq!(ask(Some(after(from, 1)), Some(until)).await.unwrap().into_inner().slots, []);
     // What is over is not offered.
     let past = (berlin("2026-11-16 00:00"), berlin("2026-11-17 00:00"));
     assert_eq!(ask(Some(past.0), Some(past.1)).await.unwrap().into_inner().slots, []);
@@ -251,7 +254,10 @@ async fn the_first_slot_is_the_first_of_the_list(world: World) {
     let from = Some(berlin("2026-11-27 16:30"));
     let later = ListSlotsRequest { start_time: from, ..general.clone() };
     assert_eq!(same(later.clone()).await.unwrap().0, "2026-11-30 09:00");
-    let end_time = Some(berlin("2026-11-30 09:59"));
+    let end_time = Some(berlin("2026-11-30 09:01"));
+    let near = ListSlotsRequest { end_time, ..later.clone() };
+    assert_eq!(same(near).await.unwrap().0, "2026-11-30 09:00");
+    let end_time = Some(berlin("2026-11-30 09:00"));
     assert_eq!(same(ListSlotsRequest { end_time, ..later }).await, None);
     let slow = AppointmentType { minimum_notice: minutes(20 * 24 * 60), ..kind(&[60]) };
     let slow = world.own_type(&two, slow).await;
