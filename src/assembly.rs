@@ -13,6 +13,7 @@ use crate::{
     },
     app::Error,
     availability::{
+        practice::{Intervals, Practice},
         service::Availabilities,
         slots_service::{Crowds, Slots},
     },
@@ -124,6 +125,7 @@ pub(crate) fn services(
     let types =
         Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
+    let practice = practice(config);
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
@@ -147,9 +149,10 @@ pub(crate) fn services(
             claims,
             bulkhead: bulkhead.clone(),
             ambient: ambient.clone(),
+            practice,
         },
         slots: slots.clone(),
-        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
+        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots, practice),
         ambient: ambient.clone(),
         demand,
         request_keys: key.all_derived("request fingerprints"),
@@ -259,6 +262,19 @@ fn default_schedule(config: &Config) -> Result<Schedule, Error> {
         TimeDelta::minutes(settings.default_longest_minutes.into()),
     )
     .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
+}
+
+fn practice(config: &Config) -> Practice {
+    let settings = &config.schedule;
+    let minutes = |count: u32| TimeDelta::minutes(count.into());
+    Practice {
+        intervals: Intervals {
+            least: minutes(settings.interval_least_minutes),
+            grid: minutes(settings.interval_grid_minutes),
+            horizon_days: settings.interval_horizon_days,
+        },
+        ..Practice::default()
+    }
 }
 
 /// The peppers, if there are any; in production from a file that its mode keeps from others.

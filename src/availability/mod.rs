@@ -7,6 +7,7 @@
 pub mod compute;
 pub mod explain;
 pub mod merge;
+pub mod practice;
 pub mod service;
 pub mod slots_service;
 pub mod store;

@@ -2,7 +2,7 @@
 
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
 
-use super::{Asked, Availability, Time, compute};
+use super::{Asked, Availability, Time, compute, practice::Practice};
 use crate::{
     bulkhead::{Bulkhead, Stop},
     kernel::{
@@ -37,6 +37,8 @@ pub struct Availabilities {
     pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
+    /// What bare intervals must be like.
+    pub practice: Practice,
 }
 
 /// A question for free time.
@@ -87,26 +89,31 @@ impl Availabilities {
             .filter(|found| found.known.provider.enabled)
             .ok_or_else(|| Fault::not_found(id.name()))?;
         let schedule = &found.known.provider.schedule;
-        let duration = question.duration.unwrap_or_else(|| schedule.slot());
-        if duration > schedule.longest() {
+        let (least, longest) = (self.practice.intervals.least, schedule.longest());
+        let duration = question.duration.unwrap_or_else(|| schedule.slot().max(least));
+        let refused = if question.duration.is_some_and(|duration| duration > longest) {
+            Some(("longer", "provider's longest", longest))
+        } else if duration < least {
+            Some(("shorter", "practice's shortest", least))
+        } else {
+            None
+        };
+        if let Some((comparison, whose, bound)) = refused {
             let mut violations = Violations::new();
-            violations.add(
-                "duration",
-                format!(
-                    "must not be longer than the provider's longest booking, {} minutes",
-                    schedule.longest().num_minutes()
-                ),
-            );
+            let minutes = bound.num_minutes();
+            let text =
+                format!("must not be {comparison} than the {whose} booking, {minutes} minutes");
+            violations.add("duration", text);
             return Err(violations.into_fault());
         }
+        let asked = self.practice.intervals.offered(duration, schedule.slot());
         let zones = self.ambient.zones();
         let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
         if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
-            return Ok(finish(answer(&found, &question, &zones, duration, now)?));
+            return Ok(finish(answer(&found, &question, &zones, &asked, now)?));
         }
         let turn = self.bulkhead.turn(deadline).await?;
-        let job =
-            move |_: &Stop| Some(answer(&found, &question, &zones, duration, now).map(finish));
+        let job = move |_: &Stop| Some(answer(&found, &question, &zones, &asked, now).map(finish));
         self.bulkhead.compute(deadline, &turn, job).await?
     }
 }
@@ -116,7 +123,7 @@ fn answer(
     found: &Found,
     question: &Question,
     zones: &ZoneData,
-    duration: TimeDelta,
+    asked: &Asked,
     now: Instant,
 ) -> Result<Answer, Fault> {
     let provider = &found.known.provider;
@@ -124,7 +131,7 @@ fn answer(
     let zone = question.zone.unwrap_or_else(|| schedule.zone());
     let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
         Some(range) => {
-            let reach = compute::reach(range, duration);
+            let reach = compute::reach(range, asked.duration);
             let time = Time {
                 zone: zones.rules(schedule.zone())?,
                 windows: schedule.windows(zones, reach)?,
@@ -135,9 +142,8 @@ fn answer(
             };
             let free = compute::free(&time, range, now).into();
             // Slots are of bookings without a type, and there are none where those are refused.
-            let slots = if provider.accepts_intervals() {
-                let asked = Asked::interval(duration, schedule.slot());
-                compute::slots(&time, &asked, range, now).collect()
+            let slots = if provider.accepts_intervals() && asked.duration <= schedule.longest() {
+                compute::slots(&time, asked, range, now).collect()
             } else {
                 Vec::new()
             };

@@ -34,7 +34,8 @@ fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
     let windows = sensible.then(|| schedule.windows(&ZoneData::bundled(), interval).unwrap());
     let windows = windows.unwrap_or_default();
     let time = Time { zone: rules(schedule.zone()), windows, ..Time::default() };
-    match may_book_interval(&time, schedule.longest(), interval, at(now)) {
+    let bounds = (&Intervals::default(), schedule.longest());
+    match may_book_interval(&time, bounds, interval, None, at(now)) {
         Ok(()) => Vec::new(),
         Err(fault) => std::iter::once(fault.reason().name())
             .chain(fault.others().iter().map(|(reason, _)| reason.name()))

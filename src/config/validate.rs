@@ -194,6 +194,9 @@ fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {
         default_hours: default_hours(reader),
         default_slot_minutes: reader.number("schedule.default_slot_minutes", 5..=1440),
         default_longest_minutes: reader.number("schedule.default_longest_minutes", 5..=1440),
+        interval_least_minutes: reader.number("schedule.interval_least_minutes", 1..=1440),
+        interval_grid_minutes: reader.number("schedule.interval_grid_minutes", 1..=1440),
+        interval_horizon_days: reader.number("schedule.interval_horizon_days", 1..=62_000),
     };
     reader.not_above("schedule.default_slot_minutes", "schedule.default_longest_minutes");
     config

@@ -278,6 +278,7 @@ impl BookingService for BookingApi {
                 once,
                 now,
                 zones: self.bookings.zones(),
+                practice: self.bookings.practice(),
             };
             self.bookings.reschedule(deadline, unit)
         };
@@ -317,6 +318,7 @@ impl BookingService for BookingApi {
                 once,
                 now,
                 zones: self.bookings.zones(),
+                practice: self.bookings.practice(),
             };
             self.bookings.reassign(deadline, unit)
         };

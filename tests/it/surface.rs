@@ -398,7 +398,7 @@ fn the_enum_of_reasons_is_the_list_of_reasons() {
         names.push(value.name().strip_prefix("ERROR_REASON_").unwrap().to_owned());
     }
     assert_eq!(names.remove(0), "UNSPECIFIED");
-    assert_eq!(numbers, (0..=57).collect::<Vec<i32>>());
+    assert_eq!(numbers, (0..=58).collect::<Vec<i32>>());
     assert_eq!(names, Reason::ALL.iter().map(|reason| reason.name()).collect::<Vec<_>>());
 }
 
@@ -481,5 +481,6 @@ fn the_table_of_reasons_is_stable() {
     SCOPE_MISSING             PermissionDenied
     ACT_FOR_REFUSED           PermissionDenied
     SECOND_FACTOR_UNREADABLE  FailedPrecondition
+    TOO_SHORT                 FailedPrecondition
     ");
 }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     accounts,
-    availability::Asked,
+    availability::{Asked, practice::Practice},
     booking::{Agreed, Appointment, State, policy, promised, store},
     catalogue::{
         Answer, Terms,
@@ -91,6 +91,8 @@ pub struct Book {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 /// What the rules made of a wish.
@@ -119,7 +121,8 @@ impl Book {
                 return Err(intervals_not_accepted());
             }
             let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
-            policy::may_book_interval(&time, schedule.longest(), interval, self.now)?;
+            let bounds = (&self.practice.intervals, schedule.longest());
+            policy::may_book_interval(&time, bounds, interval, None, self.now)?;
         } else {
             policy::may_override(interval, self.now)?;
         }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     accounts,
+    availability::practice::Practice,
     booking::{Agreed, Appointment, State, policy, promised, store},
     catalogue::{self, AppointmentType},
     events::Kind,
@@ -50,6 +51,8 @@ pub struct Reschedule {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 impl UnitOfWork for Reschedule {
@@ -75,7 +78,8 @@ impl UnitOfWork for Reschedule {
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            way.check(tx, &provider, &found, interval, (self.now, &self.zones)).await?;
+            let at = (self.now, &self.zones, &self.practice);
+            way.check(tx, &provider, &found, interval, at).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -176,7 +180,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (now, zones): (Instant, &ZoneData),
+        (now, zones, practice): (Instant, &ZoneData, &Practice),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -187,7 +191,11 @@ impl<'p> Way<'p> {
         }
         let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
-            None => policy::may_book_interval(&time, provider.schedule.longest(), interval, now),
+            None => {
+                let bounds = (&practice.intervals, provider.schedule.longest());
+                let agreed = Interval::new(a.start, a.end);
+                policy::may_book_interval(&time, bounds, interval, agreed, now)
+            }
             Some(kind) => {
                 let asked = asked_by(a, kind, interval.duration());
                 policy::may_book_type(&time, &asked, interval, now)
@@ -221,6 +229,8 @@ pub struct Reassign {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 impl UnitOfWork for Reassign {
@@ -322,6 +332,6 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, (self.now, &self.zones)).await
+        way.check(tx, to, found, interval, (self.now, &self.zones, &self.practice)).await
     }
 }

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     availability::{
         Asked,
+        practice::Practice,
         slots_service::{self as slots, Slots},
     },
     catalogue::questions::Reply,
@@ -58,6 +59,8 @@ pub struct Bookings {
     found: Batch<ById>,
     /// Who is free.
     slots: Slots,
+    /// The settings of the practice.
+    practice: Practice,
 }
 
 /// An appointment or a hold that somebody asks for.
@@ -108,9 +111,15 @@ enum Folding {
 
 impl Bookings {
     /// Bookings on this database.
-    pub fn new(store: Store, ambient: Ambient, remembered: Remembered, slots: Slots) -> Self {
+    pub fn new(
+        store: Store,
+        ambient: Ambient,
+        remembered: Remembered,
+        slots: Slots,
+        practice: Practice,
+    ) -> Self {
         let found = Batch::new(&store, ById);
-        Self { store, ambient, remembered, found, slots }
+        Self { store, ambient, remembered, found, slots, practice }
     }
 
     /// Books or holds, with the provider who is named or with whoever is free.
@@ -149,6 +158,7 @@ impl Bookings {
             once,
             now,
             zones: self.ambient.zones(),
+            practice: self.practice,
         };
         let folded = match self.book_folded(deadline, &unit).await? {
             Folding::Booked(appointment) => return Ok(*appointment),
@@ -379,6 +389,11 @@ impl Bookings {
     /// The zone data that serve now, for the same.
     pub fn zones(&self) -> ZoneData {
         self.ambient.zones()
+    }
+
+    /// The settings of the practice, for the same.
+    pub fn practice(&self) -> Practice {
+        self.practice
     }
 
     /// The present, and the id of an appointment that is made now.

@@ -22,6 +22,7 @@ mod forgetting;
 mod guessing;
 mod history;
 mod holds;
+mod intervals;
 mod large_pages;
 mod limits;
 mod listing;
