@@ -134,6 +134,7 @@ pub(crate) fn services(
         crowds: Crowds::default(),
         bulkhead: bulkhead.clone(),
         ambient: ambient.clone(),
+        practice,
     };
     Ok(Services {
         accounts,
@@ -273,7 +274,7 @@ fn practice(config: &Config) -> Practice {
             grid: minutes(settings.interval_grid_minutes),
             horizon_days: settings.interval_horizon_days,
         },
-        ..Practice::default()
+        first_day_of_week: settings.first_day_of_week,
     }
 }
 

@@ -4,11 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::{Asked, Load, Time, monday};
-use crate::{
-    kernel::time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second},
-    schedule::expand::{local_date, local_day},
-};
+use super::{Asked, Load, Reach, Time};
+use crate::kernel::time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second};
 
 /// What is open of a range from now on, and neither claimed nor taken away.
 pub fn free(time: &Time, range: Interval, now: Instant) -> IntervalSet {
@@ -44,13 +41,15 @@ pub fn reach(starts: Interval, duration: TimeDelta) -> Interval {
 /// time, and may run on into a window that touches its own; its buffers may reach out of the windows,
 /// but into no claim. Notice and horizon bound its start, limits what is booked on its day and week.
 pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant) -> Upcoming<'a> {
-    let starts = starts(time, asked, range, now);
+    let horizon = asked.reach(&time.days, now);
+    let starts = starts(&horizon, asked, range, now);
     Upcoming {
         time,
         asked,
         open: starts.map(|_| open(time, reach(range, asked.duration))).unwrap_or_default(),
         windows: if starts.is_some() { &time.windows } else { &[] },
         starts,
+        horizon,
         limits: Ledger::new(time, asked),
         begun: Vec::new(),
         last: None,
@@ -64,6 +63,7 @@ pub struct Upcoming<'a> {
     open: IntervalSet,
     /// When a slot may start, if ever.
     starts: Option<Interval>,
+    horizon: Reach,
     limits: Ledger<'a>,
     /// The windows that were not looked into yet.
     windows: &'a [Interval],
@@ -105,6 +105,8 @@ impl Upcoming<'_> {
                     claim.end().checked_add_signed(asked.buffer_before)
                 } else if let Some(end) = self.limits.full_until(slot) {
                     Some(end)
+                } else if !self.horizon.allows(&self.time.days, start) {
+                    Some(self.limits.day_ends(start))
                 } else {
                     return Some(slot);
                 };
@@ -158,14 +160,15 @@ impl Iterator for Upcoming<'_> {
 }
 
 /// The instants at which a slot may start, if any.
-fn starts(time: &Time, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
+fn starts(horizon: &Reach, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
     let after_now = ceil_to_second(now.checked_add_signed(TimeDelta::nanoseconds(1))?);
     let noticed = ceil_to_second(now.checked_add_signed(asked.notice)?);
     let from = range.start().max(after_now).max(noticed);
     let starts = Interval::new(from, range.end())?;
-    match asked.bounds(&time.zone, now) {
-        None => Some(starts),
-        Some(bounds) => starts.intersect(&bounds?),
+    match horizon {
+        Reach::Endless => Some(starts),
+        Reach::Nothing => None,
+        Reach::Within { span, .. } => starts.intersect(span),
     }
 }
 
@@ -191,10 +194,9 @@ impl<'a> Ledger<'a> {
         let mut ledger = Self { time, asked, days: HashMap::new(), weeks: HashMap::new() };
         if asked.limits.limit_providers() {
             for counted in &time.counted {
-                if let Some(date) = local_date(&time.zone, counted.start()) {
-                    for (key, loads) in
-                        [(date, &mut ledger.days), (monday(date), &mut ledger.weeks)]
-                    {
+                if let Some(date) = time.days.date(counted.start()) {
+                    let week = time.days.week(date);
+                    for (key, loads) in [(date, &mut ledger.days), (week, &mut ledger.weeks)] {
                         let load = loads.entry(key).or_default();
                         *load = load.and(counted.duration());
                     }
@@ -210,10 +212,10 @@ impl<'a> Ledger<'a> {
         if !limits.limit_providers() {
             return (true, true);
         }
-        let Some(date) = local_date(&self.time.zone, slot.start()) else { return (false, false) };
+        let Some(date) = self.time.days.date(slot.start()) else { return (false, false) };
         let with = |load: Option<&Load>| load.copied().unwrap_or_default().and(slot.duration());
         let day = with(self.days.get(&date));
-        let week = with(self.weeks.get(&monday(date)));
+        let week = with(self.weeks.get(&self.time.days.week(date)));
         (
             day.is_within(limits.per_day, limits.minutes_per_day),
             week.is_within(limits.per_week, limits.minutes_per_week),
@@ -225,13 +227,15 @@ impl<'a> Ledger<'a> {
         if self.room(slot) == (true, true) {
             return None;
         }
-        let start = slot.start();
-        let zone = &self.time.zone;
         // All that start on the same date have the same day and week.
-        let day = local_date(zone, start).and_then(|date| local_day(zone, date));
-        let end = day.map(|day| day.end()).filter(|end| *end > start);
+        Some(self.day_ends(slot.start()))
+    }
+
+    /// Until when all that start from this instant on have the same date, or at least the next start.
+    fn day_ends(&self, start: Instant) -> Instant {
         // Where clocks go back over midnight a date comes a second time.
-        end.or_else(|| start.checked_add_signed(self.asked.step)).or(Some(Instant::MAX_UTC))
+        let end = self.time.days.same_date_until(start);
+        end.or_else(|| start.checked_add_signed(self.asked.step)).unwrap_or(Instant::MAX_UTC)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of availability: properties that callers rely on, a slow model, and plain examples.
 
+use chrono::Weekday;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +8,7 @@ use crate::availability::{Availability, days_tests::clock, explain};
 use crate::catalogue::{Horizon, Limits};
 use crate::kernel::time::tests::{at, cases, span};
 use crate::kernel::zone::ZoneData;
+use crate::schedule::days::Days;
 use crate::schedule::expand::local_days;
 use crate::schedule::expand::tests::{
     daily, model_windows, named as zone, place, rules, weekly_hours,
@@ -21,7 +23,8 @@ pub(in crate::availability) fn plain(
     now: Instant,
     most: usize,
 ) -> Vec<Interval> {
-    let Some(starts) = super::starts(time, asked, range, now) else { return Vec::new() };
+    let horizon = asked.reach(&time.days, now);
+    let Some(starts) = super::starts(&horizon, asked, range, now) else { return Vec::new() };
     let open = open(time, reach(range, asked.duration));
     let limits = Ledger::new(time, asked);
     let mut slots = Vec::new();
@@ -132,7 +135,7 @@ struct Query {
 /// Free time and slots of bare intervals.
 fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
     let time = Time {
-        zone: rules(schedule.zone()),
+        days: Days::in_zone(rules(schedule.zone()), Weekday::Mon),
         windows: schedule
             .windows(&ZoneData::bundled(), reach(query.range, query.duration))
             .unwrap(),
@@ -401,7 +404,7 @@ proptest! {
     ) {
         let origin = range.start() - minutes(300);
         let time = Time {
-            zone: zone.clone(),
+            days: Days::in_zone(zone.clone(), Weekday::Mon),
             windows: Schedule::new(zone.zone(), hours, minutes(5), minutes(24 * 60))
                 .unwrap()
                 .windows(&ZoneData::bundled(), reach(range, asked.duration))
@@ -477,7 +480,7 @@ fn a_rolling_horizon_is_whole_local_days() {
     };
     let zone = rules(zone);
     let time = Time {
-        zone: zone.clone(),
+        days: Days::in_zone(zone.clone(), Weekday::Mon),
         windows: schedule.unwrap().windows(&ZoneData::bundled(), range).unwrap(),
         ..Time::default()
     };

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Weekday};
 
 use super::{
     Asked, Time,
@@ -22,6 +22,7 @@ use crate::{
     schedule::{
         TimeOfDay,
         dates::{DateOverride, DateOverrides, Stay, Stays, TimeWindow},
+        days::Days,
         expand::{
             local_date, local_day,
             tests::{daily, date, named as zone, rules},
@@ -75,8 +76,10 @@ impl Page {
         let in_range = |all: &[Interval]| -> Vec<Interval> {
             all.iter().filter(|each| each.overlaps(&range)).copied().collect()
         };
+        let margin = TimeDelta::days(10);
+        let around = (self.now.min(range.start()) - margin, range.end() + margin);
         let time = Time {
-            zone: zone.clone(),
+            days: Days::of(&self.hours, &ZoneData::bundled(), Weekday::Mon, around).unwrap(),
             windows: self
                 .hours
                 .windows(&ZoneData::bundled(), reach(range, self.asked.duration))

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Asked, Time,
+    Asked, Reach, Time,
     compute::{Ledger, is_on_grid},
 };
 use crate::kernel::{
@@ -63,9 +63,12 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
             format!("it must be booked at least {minutes} minutes before its start"),
         ));
     }
-    if let Some(bounds) = asked.bounds(&time.zone, now)
-        && !bounds.is_some_and(|bounds| bounds.contains_instant(start))
-    {
+    let horizon = asked.reach(&time.days, now);
+    if !horizon.allows(&time.days, start) {
+        let bounds = match horizon {
+            Reach::Within { span, .. } => Some(span),
+            Reach::Endless | Reach::Nothing => None,
+        };
         against.push(Exclusion {
             interval: bounds,
             ..Exclusion::new(Reason::BeyondHorizon, "it cannot be booked for this date at present")

@@ -1,5 +1,6 @@
 //! Tests of the merge: the same pages as by the plain computation, for no more work than they need.
 
+use chrono::Weekday;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -21,6 +22,7 @@ use crate::{
     },
     schedule::{
         Schedule, WeeklyHours,
+        days::Days,
         expand::tests::{daily, named, place, rules, weekly_hours},
     },
 };
@@ -48,7 +50,7 @@ fn time(
     let schedule = Schedule::new(zone.zone(), hours.clone(), minutes(5), minutes(24 * 60)).unwrap();
     let origin = whole.start() - minutes(300);
     Time {
-        zone: zone.clone(),
+        days: Days::in_zone(zone.clone(), Weekday::Mon),
         windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
         time_off: chain(origin, away),
         claims: chain(origin, claims),

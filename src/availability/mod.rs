@@ -19,22 +19,19 @@ mod zone_days_tests;
 #[cfg(test)]
 mod zone_pairs_tests;
 
-use chrono::{Datelike, Days, NaiveDate, TimeDelta};
+use chrono::{Days as CalendarDays, NaiveDate, TimeDelta};
 
 use crate::{
     catalogue::{Horizon, Limits, Terms, minutes},
-    kernel::{
-        time::{Instant, Interval},
-        zone::ZoneRules,
-    },
-    schedule::expand::{local_date, local_days},
+    kernel::time::{Instant, Interval},
+    schedule::days::Days,
 };
 
 /// One provider's time, as of one moment and for one range. All lists are sorted by start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Time {
-    /// The zone in which days and weeks are counted.
-    pub zone: ZoneRules,
+    /// To which day and week an instant belongs.
+    pub days: Days,
     /// The open windows that overlap the range, whole: the grid of slots is anchored at their start.
     pub windows: Vec<Interval>,
     /// The provider's time off.
@@ -106,14 +103,60 @@ impl Asked {
         start.zip(end).and_then(|(start, end)| Interval::new(start, end)).unwrap_or(interval)
     }
 
-    /// The instants at which it may start by the horizon, if that sets bounds; `Some(None)` is none.
-    pub fn bounds(&self, zone: &ZoneRules, now: Instant) -> Option<Option<Interval>> {
-        Some(match self.horizon? {
-            Horizon::RollingDays(days) => local_date(zone, now).and_then(|today| {
-                local_days(zone, today, today.checked_add_days(Days::new(days.into()))?)
-            }),
-            Horizon::Fixed { first, last } => local_days(zone, first, last),
-        })
+    /// The first and the last date on which it may start by the horizon, if that sets bounds.
+    fn dates(&self, days: &Days, now: Instant) -> Option<(NaiveDate, NaiveDate)> {
+        match self.horizon? {
+            Horizon::RollingDays(count) => {
+                let today = days.date(now)?;
+                Some((today, today.checked_add_days(CalendarDays::new(count.into()))?))
+            }
+            Horizon::Fixed { first, last } => Some((first, last)),
+        }
+    }
+
+    /// The horizon at this moment.
+    pub fn reach(&self, days: &Days, now: Instant) -> Reach {
+        let Some(_) = self.horizon else { return Reach::Endless };
+        let Some((first, last)) = self.dates(days, now) else { return Reach::Nothing };
+        match days.span(first, last) {
+            None => Reach::Nothing,
+            // Nothing outside the span has one of the dates; inside it all have, unless days overlap.
+            Some(span) => {
+                Reach::Within { span, dates: (!days.is_plain()).then_some((first, last)) }
+            }
+        }
+    }
+}
+
+/// When something may start by its horizon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// At any time.
+    Endless,
+    /// Never.
+    Nothing,
+    /// In these instants, and on these dates if they are told.
+    Within {
+        /// The instants.
+        span: Interval,
+        /// The first date and the last one.
+        dates: Option<(NaiveDate, NaiveDate)>,
+    },
+}
+
+impl Reach {
+    /// Whether a start lies in it.
+    pub fn allows(&self, days: &Days, start: Instant) -> bool {
+        match self {
+            Self::Endless => true,
+            Self::Nothing => false,
+            Self::Within { span, dates: None } => span.contains_instant(start),
+            Self::Within { span, dates: Some((first, last)) } => {
+                let date = days.date(start);
+                span.contains_instant(start)
+                    && date.is_some_and(|date| (*first..=*last).contains(&date))
+            }
+        }
     }
 }
 
@@ -142,12 +185,6 @@ impl Load {
         count.is_none_or(|most| self.count <= most)
             && minutes.is_none_or(|most| self.minutes <= most)
     }
-}
-
-/// The Monday of this date's week.
-pub fn monday(date: NaiveDate) -> NaiveDate {
-    let since = u64::from(date.weekday().num_days_from_monday());
-    date.checked_sub_days(Days::new(since)).unwrap_or(date)
 }
 
 /// What can be booked, and when.

@@ -3,7 +3,17 @@
 use chrono::{TimeDelta, Weekday};
 
 use super::Asked;
-use crate::{catalogue::Horizon, kernel::time::Interval};
+use crate::{
+    catalogue::Horizon,
+    kernel::{
+        time::{Instant, Interval},
+        zone::{UnknownZone, ZoneData},
+    },
+    schedule::{days::Days, hours::Hours},
+};
+
+/// How far from an instant its week reaches at most, in whatever zones its days are.
+pub const WEEK: TimeDelta = TimeDelta::days(9);
 
 /// What the practice has decided for all providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +46,21 @@ impl Default for Intervals {
     fn default() -> Self {
         let minute = TimeDelta::minutes(1);
         Self { least: minute, grid: minute, horizon_days: 3650 }
+    }
+}
+
+impl Practice {
+    /// The days of some hours, for what starts in a range, and for what counts in its weeks.
+    pub fn days(
+        &self,
+        hours: &Hours,
+        zones: &ZoneData,
+        range: Interval,
+        now: Instant,
+    ) -> Result<Days, UnknownZone> {
+        let from = range.start().min(now).checked_sub_signed(WEEK).unwrap_or(now);
+        let until = range.end().checked_add_signed(WEEK).unwrap_or(range.end());
+        Days::of(hours, zones, self.first_day_of_week, (from, until))
     }
 }
 

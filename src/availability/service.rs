@@ -110,10 +110,14 @@ impl Availabilities {
         let zones = self.ambient.zones();
         let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
         if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
-            return Ok(finish(answer(&found, &question, &zones, &asked, now)?));
+            let answer = answer(&found, &question, &zones, (&asked, &self.practice), now)?;
+            return Ok(finish(answer));
         }
         let turn = self.bulkhead.turn(deadline).await?;
-        let job = move |_: &Stop| Some(answer(&found, &question, &zones, &asked, now).map(finish));
+        let practice = self.practice;
+        let job = move |_: &Stop| {
+            Some(answer(&found, &question, &zones, (&asked, &practice), now).map(finish))
+        };
         self.bulkhead.compute(deadline, &turn, job).await?
     }
 }
@@ -123,7 +127,7 @@ fn answer(
     found: &Found,
     question: &Question,
     zones: &ZoneData,
-    asked: &Asked,
+    (asked, practice): (&Asked, &Practice),
     now: Instant,
 ) -> Result<Answer, Fault> {
     let provider = &found.known.provider;
@@ -133,7 +137,7 @@ fn answer(
         Some(range) => {
             let reach = compute::reach(range, asked.duration);
             let time = Time {
-                zone: zones.rules(schedule.zone())?,
+                days: practice.days(schedule.hours(), zones, reach, now)?,
                 windows: schedule.windows(zones, reach)?,
                 time_off: time_off(provider, reach),
                 closures: found.closures.clone(),

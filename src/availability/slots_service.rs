@@ -11,6 +11,7 @@ use super::{
     compute::slots,
     explain::{self, Exclusion},
     merge::{Merged, Page, Stretch, days_at_once},
+    practice::{Practice, WEEK},
     service::LONGEST_SPAN,
     store::{Offered, Offering},
 };
@@ -34,8 +35,6 @@ use crate::{
 /// How many days [`Slots::first`] looks at before it looks further: most providers have something this soon,
 /// and a week is cheap to read. The same where it is not known how many offer the type.
 const NEAR: i64 = 7;
-/// The days around a start in which its local week lies, whatever the zone.
-const WEEK: TimeDelta = TimeDelta::days(8);
 
 /// How many provider-days are read, and slots computed, without waiting for a turn: those of a few providers,
 /// or of one provider for a page that is not the longest.
@@ -66,6 +65,8 @@ pub struct Slots {
     pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 /// How many providers offered a type when that was read last: a hint for how much to read at once.
@@ -270,6 +271,7 @@ impl Slots {
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
             zones: self.ambient.zones(),
+            practice: self.practice,
         };
         let all = self.store.read(deadline, offering).await?;
         if provider.is_none() {
@@ -364,7 +366,8 @@ impl Slots {
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());
             let zones = self.ambient.zones();
-            return offers.map(|found| Offered::of(found, &zones, reach)).into_iter().collect();
+            let of = |found| Offered::of(found, &zones, (&self.practice, now), reach);
+            return offers.map(of).into_iter().collect();
         }
         let offering = Offering {
             type_id: question.type_id,
@@ -375,6 +378,7 @@ impl Slots {
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
             zones: self.ambient.zones(),
+            practice: self.practice,
         };
         self.store.read(deadline, offering).await
     }

@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, around, finish, intervals_not_accepted, not_offered, offered, refused, settle,
-    time,
+    Act, Moment, Offered, around, finish, intervals_not_accepted, not_offered, offered, refused,
+    settle, time,
 };
 use crate::{
     accounts,
@@ -107,6 +107,10 @@ struct Checked {
 }
 
 impl Book {
+    fn moment(&self) -> Moment<'_> {
+        Moment { now: self.now, zones: &self.zones, practice: &self.practice }
+    }
+
     /// The appointment that a bare interval would make, or every reason against it that the schedule
     /// has.
     pub fn draft_interval(
@@ -120,7 +124,7 @@ impl Book {
             if !provider.accepts_intervals() {
                 return Err(intervals_not_accepted());
             }
-            let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
+            let time = around(self.moment(), provider, schedule.hours(), interval, closures)?;
             let bounds = (&self.practice.intervals, schedule.longest());
             policy::may_book_interval(&time, bounds, interval, None, self.now)?;
         } else {
@@ -210,7 +214,8 @@ impl Book {
         if overriding {
             policy::may_override(interval, self.now)?;
         } else {
-            let time = time(tx, &self.zones, provider, hours, interval, Some(&kind), None).await?;
+            let moment = self.moment();
+            let time = time(tx, moment, provider, hours, interval, Some(&kind), None).await?;
             policy::may_book_type(&time, &asked, interval, self.now)?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;

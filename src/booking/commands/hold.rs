@@ -4,10 +4,11 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, book, finish, intervals_not_accepted, not_offered, offered, refused, settle,
-    time, write_live,
+    Act, Moment, Offered, book, finish, intervals_not_accepted, not_offered, offered, refused,
+    settle, time, write_live,
 };
 use crate::{
+    availability::practice::Practice,
     booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
     events::{self, Kind},
@@ -59,6 +60,8 @@ pub struct Use {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 impl UnitOfWork for Use {
@@ -166,7 +169,9 @@ impl Use {
         if !overriding {
             let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
             let hours = provider.schedule.hours();
-            let time = time(tx, &self.zones, provider, hours, interval, None, None).await?;
+            let (zones, practice) = (&self.zones, &self.practice);
+            let moment = Moment { now: self.now, zones, practice };
+            let time = time(tx, moment, provider, hours, interval, None, None).await?;
             policy::may_book_held(&time, interval)?;
         }
         if let Some(kind) = of_type {

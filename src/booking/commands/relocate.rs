@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    Act, Offered, asked_by, check_version,
+    Act, Moment, Offered, asked_by, check_version,
     decide::{find_locked, settled},
     finish, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
     write_live,
@@ -78,8 +78,9 @@ impl UnitOfWork for Reschedule {
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
         if self.override_reason.is_empty() {
-            let at = (self.now, &self.zones, &self.practice);
-            way.check(tx, &provider, &found, interval, at).await?;
+            let (zones, practice) = (&self.zones, &self.practice);
+            let moment = Moment { now: self.now, zones, practice };
+            way.check(tx, &provider, &found, interval, moment).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -180,7 +181,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (now, zones, practice): (Instant, &ZoneData, &Practice),
+        moment: Moment<'_>,
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -189,7 +190,8 @@ impl<'p> Way<'p> {
                 return Err(intervals_not_accepted());
             }
         }
-        let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
+        let Moment { now, practice, .. } = moment;
+        let time = time(tx, moment, provider, self.hours, interval, kind, Some(a.id)).await?;
         match kind {
             None => {
                 let bounds = (&practice.intervals, provider.schedule.longest());
@@ -332,6 +334,8 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, (self.now, &self.zones, &self.practice)).await
+        let (zones, practice) = (&self.zones, &self.practice);
+        let moment = Moment { now: self.now, zones, practice };
+        way.check(tx, to, found, interval, moment).await
     }
 }

@@ -264,7 +264,8 @@ impl Bookings {
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
         let zones = self.ambient.zones();
-        let unit = Use { caller, provider, id, what, once, now, zones };
+        let practice = self.practice;
+        let unit = Use { caller, provider, id, what, once, now, zones, practice };
         let busy = match self.store.run(deadline, unit.clone()).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
