@@ -10,6 +10,7 @@ use super::{
     },
     caller::{caller, deadline},
     convert::{end, mask, name, optional, read_etag, start},
+    holds,
     page::{cut, fill},
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
@@ -389,6 +390,15 @@ impl BookingService for BookingApi {
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| last.version);
         let events = found.iter().filter_map(wire_event).collect();
         Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
+    }
+
+    async fn list_holds(
+        &self,
+        request: Request<pb::ListHoldsRequest>,
+    ) -> Result<Response<pb::ListHoldsResponse>, Status> {
+        let call = (deadline(&request)?, caller(&request)?);
+        let answer = holds::list((&self.bookings, &self.pages), call, request.get_ref()).await?;
+        Ok(Response::new(answer))
     }
 
     async fn hold_slot(

@@ -189,6 +189,9 @@ pub(super) fn wire_hold(held: &Appointment) -> pb::Hold {
         end_time: Some(timestamp(held.end)),
         expire_time: held.expires_at.map(timestamp),
         extended: held.terms.extended,
+        customer: held.customer.name(),
+        customer_display_name: held.customer_display_name.clone(),
+        create_time: Some(timestamp(held.created_at)),
     }
 }
 

@@ -22,6 +22,7 @@ mod frames;
 mod gate;
 pub mod health;
 pub(crate) mod healthcheck;
+mod holds;
 mod incoming;
 mod page;
 mod personal_data;

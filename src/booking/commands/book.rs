@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Moment, Offered, around, finish, intervals_not_accepted, not_offered, offered, refused,
-    settle, time,
+    Act, Moment, Offered, around, finish, intervals_not_accepted, not_offered, offered,
+    own_holds::{OwnHolds, may_be_for_own_hold},
+    refused, settle, time,
 };
 use crate::{
     accounts,
@@ -183,6 +184,7 @@ impl Book {
         tx: &Tx,
         provider: &'p Provider,
         wish: &OfType,
+        own: &OwnHolds,
     ) -> Result<(Checked, &'p Hours), Fault> {
         let Offered { kind, hours } = offered(tx, provider, wish.id).await?;
         let (caller, is_staff) = (self.permit.caller, self.permit.is_staff);
@@ -202,9 +204,7 @@ impl Book {
             return Err(archived());
         }
         let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
-        let interval = wish.start.checked_add_signed(duration);
-        let interval =
-            interval.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)?;
+        let interval = Self::interval(wish, terms)?;
         let hours = match hours {
             Some(hours) => hours,
             None if overriding => provider.schedule.hours(),
@@ -215,7 +215,8 @@ impl Book {
             policy::may_override(interval, self.now)?;
         } else {
             let moment = self.moment();
-            let time = time(tx, moment, provider, hours, interval, Some(&kind), None).await?;
+            let own: Vec<_> = own.ids().collect();
+            let time = time(tx, moment, provider, hours, interval, Some(&kind), &own).await?;
             policy::may_book_type(&time, &asked, interval, self.now)?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;
@@ -287,7 +288,7 @@ impl UnitOfWork for Book {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let BookPermit { customer, provider: id, .. } = self.permit;
+        let id = self.permit.provider;
         let Some(mut provider) = schedule::store::lock(tx, id).await? else {
             return Err(Fault::not_found(id.name()));
         };
@@ -298,15 +299,42 @@ impl UnitOfWork for Book {
             return Err(Fault::not_found(id.name()));
         }
         settle(tx, &mut provider, self.now).await?;
+        let made = match self.make(tx, &mut provider, &OwnHolds::default()).await {
+            // Nothing was written.
+            Err(refused) if may_be_for_own_hold(&refused) => {
+                self.make_of_own_holds(tx, &mut provider, refused).await
+            }
+            made => made,
+        };
+        made.map(|appointment| (appointment, provider))
+    }
+}
+
+impl Book {
+    /// From when until when an appointment of a type is wished for.
+    pub(super) fn interval(wish: &OfType, terms: &Terms) -> Result<Interval, Fault> {
+        let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
+        let end = wish.start.checked_add_signed(duration);
+        end.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)
+    }
+
+    /// Checks the rules, takes the place of the customer's own holds, and claims the time.
+    pub(super) async fn make(
+        &self,
+        tx: &Tx,
+        provider: &mut Provider,
+        own: &OwnHolds,
+    ) -> Result<Appointment, Fault> {
+        let BookPermit { customer, provider: id, .. } = self.permit;
         let (mut appointment, limit) = match &self.wish {
             Wish::Interval(interval) => {
                 let closures = schedule::store::closures::closures(tx, *interval).await?;
-                (self.draft_interval(&provider, *interval, closures)?, None)
+                (self.draft_interval(provider, *interval, closures)?, None)
             }
             Wish::Type(wish) => {
-                let (checked, hours) = self.check_type(tx, &provider, wish).await?;
+                let (checked, hours) = self.check_type(tx, provider, wish, own).await?;
                 let limit = Some(wish.id).zip(checked.open_per_customer);
-                (self.draft(&provider, hours, &checked)?, limit)
+                (self.draft(provider, hours, &checked)?, limit)
             }
         };
         let account = accounts::store::find_to_book(tx, customer).await?;
@@ -319,6 +347,8 @@ impl UnitOfWork for Book {
                 Fault::not_found(customer.name())
             });
         };
+        own.give_up(tx, provider, (self.permit.caller, self.id), self.now).await?;
+        appointment.version = provider.version + 1;
         appointment.customer_display_name = account.user.display_name;
         appointment.stamp = tx.stamp();
         if let Some((type_id, most)) = limit {
@@ -342,11 +372,9 @@ impl UnitOfWork for Book {
         }
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
-        Ok((appointment, provider))
+        Ok(appointment)
     }
-}
 
-impl Book {
     fn act(&self, a: &Appointment) -> Act {
         let kind = match a.state {
             State::Held => Kind::HoldPlaced,

@@ -115,7 +115,7 @@ impl UnitOfWork for Use {
 impl Use {
     /// The slot was checked when it was held, and is kept since. What is new is asked now, and what may
     /// have come since: an archived type, an offering withdrawn, time off, a closure.
-    async fn book(
+    pub(super) async fn book(
         &self,
         tx: &Tx,
         provider: &Provider,
@@ -171,12 +171,12 @@ impl Use {
             let hours = provider.schedule.hours();
             let (zones, practice) = (&self.zones, &self.practice);
             let moment = Moment { now: self.now, zones, practice };
-            let time = time(tx, moment, provider, hours, interval, None, None).await?;
+            let time = time(tx, moment, provider, hours, interval, None, &[]).await?;
             policy::may_book_held(&time, interval)?;
         }
         if let Some(kind) = of_type {
             let most = kind.terms.limits.open_per_customer.filter(|_| !overriding);
-            book::check_customer_limit(tx, self.caller.user, kind.id, most, self.now).await?;
+            book::check_customer_limit(tx, booked.customer, kind.id, most, self.now).await?;
             if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
                 let expiry = catalogue::minutes(kind.terms.request_expiry);
                 booked.state = State::Pending;

@@ -6,6 +6,7 @@ pub mod decide;
 pub mod drift;
 pub mod erase;
 pub mod hold;
+mod own_holds;
 pub mod relocate;
 
 use chrono::TimeDelta;
@@ -128,7 +129,7 @@ pub(super) async fn time(
     hours: &Hours,
     interval: Interval,
     of_type: Option<&AppointmentType>,
-    except: Option<AppointmentId>,
+    except: &[AppointmentId],
 ) -> Result<Time, Fault> {
     let closures = schedule::store::closures::closures(tx, interval).await?;
     let mut time = around(moment, provider, hours, interval, closures)?;

@@ -5,8 +5,9 @@ use serde_json::json;
 use super::{
     Act, Moment, Offered, asked_by, check_version,
     decide::{find_locked, settled},
-    finish, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
-    write_live,
+    finish, intervals_not_accepted, not_offered, offered,
+    own_holds::OwnHolds,
+    record, refused, settle, time, write_live,
 };
 use crate::{
     accounts,
@@ -77,10 +78,13 @@ impl UnitOfWork for Reschedule {
         }
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
+        let wanted = Appointment { start: interval.start(), end: interval.end(), ..found.clone() };
+        let whose = (provider.id, customer);
+        let own = OwnHolds::overlapping(tx, whose, wanted.claim(), self.now).await?;
         if self.override_reason.is_empty() {
             let (zones, practice) = (&self.zones, &self.practice);
             let moment = Moment { now: self.now, zones, practice };
-            way.check(tx, &provider, &found, interval, moment).await?;
+            way.check(tx, &provider, &found, interval, (moment, &own)).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -93,6 +97,7 @@ impl UnitOfWork for Reschedule {
             }
             _ => None,
         };
+        own.give_up(tx, &mut provider, (caller, self.id), self.now).await?;
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
@@ -181,7 +186,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        moment: Moment<'_>,
+        (moment, own): (Moment<'_>, &OwnHolds),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -191,7 +196,8 @@ impl<'p> Way<'p> {
             }
         }
         let Moment { now, practice, .. } = moment;
-        let time = time(tx, moment, provider, self.hours, interval, kind, Some(a.id)).await?;
+        let except: Vec<_> = own.ids().chain([a.id]).collect();
+        let time = time(tx, moment, provider, self.hours, interval, kind, &except).await?;
         match kind {
             None => {
                 let bounds = (&practice.intervals, provider.schedule.longest());
@@ -336,6 +342,6 @@ impl Reassign {
         }
         let (zones, practice) = (&self.zones, &self.practice);
         let moment = Moment { now: self.now, zones, practice };
-        way.check(tx, to, found, interval, moment).await
+        way.check(tx, to, found, interval, (moment, &OwnHolds::default())).await
     }
 }

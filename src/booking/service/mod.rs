@@ -2,6 +2,7 @@
 
 mod fields;
 mod history;
+mod holds;
 
 use std::sync::Arc;
 

@@ -32,6 +32,7 @@ mod moving;
 mod named_schedules;
 mod offerings;
 mod overrides;
+mod own_holds;
 mod passwords;
 mod personal_data;
 mod requests;

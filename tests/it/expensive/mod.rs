@@ -153,6 +153,7 @@ const LARGE_ONES: &[&str] = &[
     "GetAvailability",
     "ListAppointments",
     "ListAppointmentEvents",
+    "ListHolds",
     "GetAppointment",
     "UpdateAppointment",
     "RescheduleAppointment",

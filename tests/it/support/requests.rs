@@ -208,6 +208,12 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
             booking::ReassignAppointmentRequest { name, provider, ..Default::default() }
                 .encode_to_vec()
         }
+        "ListHolds" if name.starts_with("users/") => {
+            booking::ListHoldsRequest { customer: name, ..Default::default() }.encode_to_vec()
+        }
+        "ListHolds" => {
+            booking::ListHoldsRequest { provider: name, ..Default::default() }.encode_to_vec()
+        }
         "HoldSlot" => booking::HoldSlotRequest {
             provider: name,
             start_time,
