@@ -13,9 +13,11 @@ use crate::{
     },
     app::Error,
     availability::{
+        own_service::Owns,
         practice::{Intervals, Practice},
         service::Availabilities,
         slots_service::{Crowds, Slots},
+        store::own::OfCustomers,
     },
     booking::service::Bookings,
     bulkhead::Bulkhead,
@@ -126,10 +128,12 @@ pub(crate) fn services(
         Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
     let practice = practice(config);
+    let owns = Owns(Batch::new(store, OfCustomers));
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
         claims: claims.clone(),
+        owns: owns.clone(),
         remembered: remembered.clone(),
         crowds: Crowds::default(),
         bulkhead: bulkhead.clone(),
@@ -148,6 +152,7 @@ pub(crate) fn services(
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
         availabilities: Availabilities {
             claims,
+            owns,
             bulkhead: bulkhead.clone(),
             ambient: ambient.clone(),
             practice,

@@ -4,8 +4,14 @@ use std::collections::HashMap;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::{Asked, Load, Reach, Time};
-use crate::kernel::time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second};
+use super::{
+    Asked, Load, Reach, Time,
+    own::{Held, NOBODY, Own},
+};
+use crate::kernel::{
+    id::{ProviderId, TypeId},
+    time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second},
+};
 
 /// What is open of a range from now on, and neither claimed nor taken away.
 pub fn free(time: &Time, range: Interval, now: Instant) -> IntervalSet {
@@ -50,6 +56,7 @@ pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant
         windows: if starts.is_some() { &time.windows } else { &[] },
         starts,
         horizon,
+        own: (&NOBODY, None),
         limits: Ledger::new(time, asked),
         begun: Vec::new(),
         last: None,
@@ -64,6 +71,8 @@ pub struct Upcoming<'a> {
     /// When a slot may start, if ever.
     starts: Option<Interval>,
     horizon: Reach,
+    /// For whom they are, and with whom.
+    own: (&'a Own, Option<ProviderId>),
     limits: Ledger<'a>,
     /// The windows that were not looked into yet.
     windows: &'a [Interval],
@@ -73,7 +82,28 @@ pub struct Upcoming<'a> {
     last: Option<Instant>,
 }
 
-impl Upcoming<'_> {
+impl<'a> Upcoming<'a> {
+    /// The same for a customer: none where something of the customer's own is in the way, and whatever the
+    /// customer holds, which was [taken out](Own::clear) of the provider's time before.
+    #[must_use]
+    pub fn of(mut self, own: &'a Own, provider: ProviderId, type_id: Option<TypeId>) -> Self {
+        if !own.against_all(provider).is_empty() {
+            self.starts = None;
+        }
+        self.limits.own = own.counted(provider, type_id).copied().collect();
+        self.own = (own, Some(provider));
+        self
+    }
+
+    /// From when on something of the customer's own is in the way of a slot no more, if it is.
+    fn busy_until(&self, slot: Interval) -> Option<Instant> {
+        let (own, provider) = self.own;
+        if provider.is_some_and(|provider| own.stays(provider, slot)) {
+            return slot.start().checked_add_signed(self.asked.step);
+        }
+        own.first_busy(&slot).map(|busy| busy.end())
+    }
+
     /// Looks into the windows in which the next slot may be.
     fn begin_windows(&mut self, starts: Interval) {
         while let Some((window, later)) = self.windows.split_first()
@@ -103,6 +133,8 @@ impl Upcoming<'_> {
             {
                 let later = if let Some(claim) = self.claimed(&asked.claim(slot)) {
                     claim.end().checked_add_signed(asked.buffer_before)
+                } else if let Some(end) = self.busy_until(slot) {
+                    Some(end)
                 } else if let Some(end) = self.limits.full_until(slot) {
                     Some(end)
                 } else if !self.horizon.allows(&self.time.days, start) {
@@ -187,11 +219,14 @@ pub(super) struct Ledger<'a> {
     asked: &'a Asked,
     days: HashMap<NaiveDate, Load>,
     weeks: HashMap<NaiveDate, Load>,
+    /// Holds of the customer's own that count, but not for what takes their place.
+    own: Vec<Held>,
 }
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(time: &'a Time, asked: &'a Asked) -> Self {
-        let mut ledger = Self { time, asked, days: HashMap::new(), weeks: HashMap::new() };
+        let (days, weeks) = (HashMap::new(), HashMap::new());
+        let mut ledger = Self { time, asked, days, weeks, own: Vec::new() };
         if asked.limits.limit_providers() {
             for counted in &time.counted {
                 if let Some(date) = time.days.date(counted.start()) {
@@ -213,9 +248,21 @@ impl<'a> Ledger<'a> {
             return (true, true);
         }
         let Some(date) = self.time.days.date(slot.start()) else { return (false, false) };
-        let with = |load: Option<&Load>| load.copied().unwrap_or_default().and(slot.duration());
-        let day = with(self.days.get(&date));
-        let week = with(self.weeks.get(&self.time.days.week(date)));
+        let (mut day, mut week) = (
+            self.days.get(&date).copied().unwrap_or_default(),
+            self.weeks.get(&self.time.days.week(date)).copied().unwrap_or_default(),
+        );
+        let claim = self.asked.claim(slot);
+        for held in self.own.iter().filter(|held| held.claim.overlaps(&claim)) {
+            let of = self.time.days.date(held.interval.start());
+            if of == Some(date) {
+                day = day.less(held.interval.duration());
+            }
+            if of.is_some_and(|of| self.time.days.week(of) == self.time.days.week(date)) {
+                week = week.less(held.interval.duration());
+            }
+        }
+        let (day, week) = (day.and(slot.duration()), week.and(slot.duration()));
         (
             day.is_within(limits.per_day, limits.minutes_per_day),
             week.is_within(limits.per_week, limits.minutes_per_week),
@@ -226,6 +273,11 @@ impl<'a> Ledger<'a> {
     fn full_until(&self, slot: Interval) -> Option<Instant> {
         if self.room(slot) == (true, true) {
             return None;
+        }
+        if !self.own.is_empty() {
+            // A later one may take the place of a hold that counts.
+            let next = slot.start().checked_add_signed(self.asked.step);
+            return next.or(Some(Instant::MAX_UTC));
         }
         // All that start on the same date have the same day and week.
         Some(self.day_ends(slot.start()))

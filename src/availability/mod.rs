@@ -1,13 +1,16 @@
 //! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
 //! This file holds the words; [`compute`] finds slots, [`merge`] joins those of many providers, [`explain`]
-//! says why there is none. What one offers the other has nothing against, which a property test holds
+//! says why there is none, [`own`] holds what differs from customer to customer. What one offers the other has nothing against, which a property test holds
 //! together.
 
 pub mod compute;
 pub mod explain;
 pub mod merge;
+pub mod own;
+pub mod own_service;
 pub mod practice;
+pub mod question;
 pub mod service;
 pub mod slots_service;
 pub mod store;
@@ -177,6 +180,16 @@ impl Load {
         Self {
             count: self.count.saturating_add(1),
             minutes: self.minutes.saturating_add(u32::try_from(minutes).unwrap_or(u32::MAX)),
+        }
+    }
+
+    /// With one fewer of this length.
+    #[must_use]
+    pub fn less(self, duration: TimeDelta) -> Self {
+        let one = Self::default().and(duration);
+        Self {
+            count: self.count.saturating_sub(one.count),
+            minutes: self.minutes.saturating_sub(one.minutes),
         }
     }
 

@@ -2,9 +2,15 @@
 
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
 
-use super::{Asked, Availability, Time, compute, practice::Practice};
+use super::{
+    Asked, Availability, Time, compute,
+    own::{Moving, Own, Whom},
+    own_service::Owns,
+    practice::Practice,
+};
 use crate::{
     bulkhead::{Bulkhead, Stop},
+    identity::permit,
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},
@@ -33,6 +39,8 @@ pub const LONGEST_SPAN: i64 = 62;
 pub struct Availabilities {
     /// Providers and their claims, asked for together.
     pub claims: Batch<WithClaims>,
+    /// Customers' own parts.
+    pub owns: Owns,
     /// Where long answers wait for one another.
     pub bulkhead: Bulkhead,
     /// The clock.
@@ -42,8 +50,10 @@ pub struct Availabilities {
 }
 
 /// A question for free time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Question {
+    /// Whose own part is looked at too, if anybody's.
+    pub whom: Option<Whom>,
     /// Whose time.
     pub provider: ProviderId,
     /// The first local date.
@@ -54,6 +64,31 @@ pub struct Question {
     pub zone: Option<Zone>,
     /// The length of the slots, if not the provider's; positive, in whole minutes.
     pub duration: Option<TimeDelta>,
+}
+
+impl Question {
+    /// The same, if the provider and what shall be moved are such that it can be asked.
+    pub fn checked(mut self) -> Result<Self, Fault> {
+        // Providers look at what others can book with them.
+        let own_time = |whom: &Whom| whom.customer.as_provider() == self.provider;
+        if self.whom.as_ref().is_some_and(own_time) {
+            self.whom = None;
+        }
+        let mut violations = Violations::new();
+        if self.moving().is_some_and(|moving| moving.kind.is_some()) {
+            violations.add("rescheduling", "must be an appointment without a type; ask ListSlots");
+        } else if self.moving().is_some_and(|moving| moving.provider != self.provider) {
+            violations.add("rescheduling", "must be an appointment with this provider");
+        }
+        violations.finish()?;
+        let only = self.whom.as_ref().and_then(|whom| whom.only);
+        permit::ask_about(only, self.provider)?;
+        Ok(self)
+    }
+
+    fn moving(&self) -> Option<&Moving> {
+        self.whom.as_ref()?.moving.as_deref()
+    }
 }
 
 /// The answer, and the zone in which its dates were understood.
@@ -84,14 +119,20 @@ impl Availabilities {
         let now = self.ambient.now();
         let asked =
             claims::Question { provider: id, type_id: None, range, now: now.trunc_subsecs(0) };
-        let found = self.claims.ask(deadline, asked).await??;
+        let own = self.owns.of(deadline, question.whom.as_ref(), (None, None), range, now);
+        let (found, own) = tokio::try_join!(self.claims.ask(deadline, asked), own)?;
+        let found = found?;
         let found = found
             .filter(|found| found.known.provider.enabled)
             .ok_or_else(|| Fault::not_found(id.name()))?;
         let schedule = &found.known.provider.schedule;
         let (least, longest) = (self.practice.intervals.least, schedule.longest());
-        let duration = question.duration.unwrap_or_else(|| schedule.slot().max(least));
-        let refused = if question.duration.is_some_and(|duration| duration > longest) {
+        let moved = question.moving().map(|moving| moving.interval.duration());
+        let duration = question.duration.or(moved);
+        let duration = duration.unwrap_or_else(|| schedule.slot().max(least));
+        let refused = if moved == Some(duration) {
+            None
+        } else if question.duration.is_some_and(|duration| duration > longest) {
             Some(("longer", "provider's longest", longest))
         } else if duration < least {
             Some(("shorter", "practice's shortest", least))
@@ -110,13 +151,13 @@ impl Availabilities {
         let zones = self.ambient.zones();
         let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
         if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
-            let answer = answer(&found, &question, &zones, (&asked, &self.practice), now)?;
+            let answer = answer((&found, &own), &question, &zones, (&asked, &self.practice), now)?;
             return Ok(finish(answer));
         }
         let turn = self.bulkhead.turn(deadline).await?;
         let practice = self.practice;
         let job = move |_: &Stop| {
-            Some(answer(&found, &question, &zones, (&asked, &practice), now).map(finish))
+            Some(answer((&found, &own), &question, &zones, (&asked, &practice), now).map(finish))
         };
         self.bulkhead.compute(deadline, &turn, job).await?
     }
@@ -124,7 +165,7 @@ impl Availabilities {
 
 /// What is free of a provider's time.
 fn answer(
-    found: &Found,
+    (found, own): (&Found, &Own),
     question: &Question,
     zones: &ZoneData,
     (asked, practice): (&Asked, &Practice),
@@ -136,7 +177,7 @@ fn answer(
     let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
         Some(range) => {
             let reach = compute::reach(range, asked.duration);
-            let time = Time {
+            let mut time = Time {
                 days: practice.days(schedule.hours(), zones, reach, now)?,
                 windows: schedule.windows(zones, reach)?,
                 time_off: time_off(provider, reach),
@@ -144,10 +185,14 @@ fn answer(
                 claims: found.known.claims(reach).to_vec(),
                 counted: Vec::new(),
             };
-            let free = compute::free(&time, range, now).into();
-            // Slots are of bookings without a type, and there are none where those are refused.
-            let slots = if provider.accepts_intervals() && asked.duration <= schedule.longest() {
-                compute::slots(&time, asked, range, now).collect()
+            own.clear(provider.id, &mut time);
+            let busy = own.busy.iter().copied().collect();
+            let free = compute::free(&time, range, now).subtract(&busy).into();
+            // Slots are of bookings without a type, and there are none where those are refused; what was
+            // agreed stays movable.
+            let accepts = provider.accepts_intervals() || question.moving().is_some();
+            let slots = if accepts && asked.duration <= schedule.longest() {
+                compute::slots(&time, asked, range, now).of(own, provider.id, None).collect()
             } else {
                 Vec::new()
             };

@@ -1,6 +1,8 @@
 //! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
 //! is not remembered.
 
+pub mod own;
+
 use std::sync::Arc;
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};

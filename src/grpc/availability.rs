@@ -11,12 +11,14 @@ use super::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
     },
     schedule::PROVIDER_NAME,
+    whom::Named,
 };
 use crate::{
     availability::{
         explain::Exclusion,
         slots_service::{Bounds, Question, Slot, Slots},
     },
+    booking::service::Bookings,
     identity::Caller,
     kernel::{
         fault::{Fault, Reason, Violations},
@@ -25,6 +27,7 @@ use crate::{
         text,
         time::Instant,
     },
+    storage::Deadline,
 };
 
 /// The most providers that a question may name.
@@ -33,6 +36,7 @@ const MOST_PROVIDERS: usize = 100;
 #[derive(Debug)]
 pub(super) struct AvailabilityApi {
     pub(super) slots: Slots,
+    pub(super) bookings: Bookings,
     pub(super) pages: PageTokens,
 }
 
@@ -52,6 +56,7 @@ impl AvailabilityService for AvailabilityApi {
             end: message.end_time.as_ref(),
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
+            whom: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         let size = match message.page_size {
@@ -62,7 +67,10 @@ impl AvailabilityService for AvailabilityApi {
             ),
         };
         let query = format!(
-            "slots {:?} {:?} {:?} {:?} {:?}",
+            "slots {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            caller.map(|caller| caller.user),
+            message.customer,
+            message.rescheduling,
             message.appointment_type,
             message.providers,
             message.start_time,
@@ -73,6 +81,7 @@ impl AvailabilityService for AvailabilityApi {
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let (question, size) = question.zip(size).ok_or_else(Fault::unchecked)?;
+        let question = self.asked(deadline, question, None).await?;
         let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         let bounds = Bounds { slots: most, bytes: LONGEST_PAGE };
         let pages = self.pages.clone();
@@ -98,10 +107,12 @@ impl AvailabilityService for AvailabilityApi {
             end: message.end_time.as_ref(),
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
+            whom: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         violations.finish()?;
         let question = question.ok_or_else(Fault::unchecked)?;
+        let question = self.asked(deadline, question, None).await?;
         let found = self.slots.first(deadline, &question).await?;
         Ok(Response::new(pb::FindFirstSlotResponse { slot: found.as_ref().map(wire_slot) }))
     }
@@ -120,6 +131,7 @@ impl AvailabilityService for AvailabilityApi {
             end: None,
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
+            whom: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
@@ -128,11 +140,25 @@ impl AvailabilityService for AvailabilityApi {
         violations.finish()?;
         let (question, (provider, at)) =
             question.zip(provider.zip(at)).ok_or_else(Fault::unchecked)?;
+        let question = self.asked(deadline, question, Some(provider)).await?;
         let against = self.slots.explain(deadline, &question, provider, at).await?;
         Ok(Response::new(pb::ExplainSlotResponse {
             is_free: against.is_empty(),
             exclusions: against.iter().map(wire_exclusion).collect(),
         }))
+    }
+}
+
+impl AvailabilityApi {
+    /// A question with whom it is for, where the caller may ask it.
+    async fn asked(
+        &self,
+        deadline: Deadline,
+        (question, named): (Question, Named),
+        provider: Option<ProviderId>,
+    ) -> Result<Question, Fault> {
+        let whom = named.whom(&self.bookings, deadline, question.caller).await?;
+        Question { whom, ..question }.checked(provider)
     }
 }
 
@@ -144,13 +170,16 @@ struct Parts<'m> {
     end: Option<&'m prost_types::Timestamp>,
     duration: Option<&'m prost_types::Duration>,
     link_code: &'m str,
+    /// `customer` and `rescheduling`.
+    whom: (&'m str, &'m str),
 }
 
 fn question(
     parts: &Parts<'_>,
     caller: Option<Caller>,
     violations: &mut Violations,
-) -> Option<Question> {
+) -> Option<(Question, Named)> {
+    let named = Named::read(parts.whom.0, parts.whom.1, violations);
     let type_id = type_name(parts.appointment_type, violations);
     let link_code = violations.keep("link_code", text::lines(parts.link_code, LONGEST_CODE));
     let from = parts.start.and_then(|at| violations.keep("start_time", start(Some(at))));
@@ -178,7 +207,9 @@ fn question(
     }
     let providers = (!providers.is_empty()).then_some(providers);
     let (type_id, link_code) = (type_id?, link_code?);
-    Some(Question { caller, type_id, link_code, duration, providers, from, until })
+    let whom = None;
+    let question = Question { caller, whom, type_id, link_code, duration, providers, from, until };
+    Some((question, named))
 }
 
 fn wire_slot(slot: &Slot) -> pb::Slot {
@@ -203,6 +234,11 @@ fn wire_exclusion(exclusion: &Exclusion) -> pb::Exclusion {
         Reason::WeekLimit => Rule::WeekLimit,
         Reason::TypeArchived => Rule::Archived,
         Reason::NotOffered => Rule::NotOffered,
+        Reason::CustomerBusy => Rule::CustomerBusy,
+        Reason::CustomerLimit => Rule::CustomerLimit,
+        Reason::OwnTime => Rule::OwnTime,
+        Reason::TooLate => Rule::TooLate,
+        Reason::InvalidFields => Rule::Unchanged,
         _ => Rule::Unspecified,
     };
     pb::Exclusion {

@@ -8,7 +8,7 @@ use super::{
         override_reason, question, read_booking, read_hold, states, typed_fields,
         typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
     },
-    caller::{caller, deadline},
+    caller::{caller, deadline, visitor},
     convert::{end, mask, name, optional, read_etag, start},
     holds,
     page::{cut, fill},
@@ -17,7 +17,7 @@ use super::{
     schedule::PROVIDER_NAME,
 };
 use crate::{
-    availability::service::{Answer, Availabilities},
+    availability::service::{Answer, Availabilities, Question},
     booking::{
         LONGEST_NOTE, LONGEST_REASON,
         commands::{
@@ -195,8 +195,11 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::GetAvailabilityRequest>,
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
-        let deadline = deadline(&request)?;
-        let question = question(request.get_ref(), &self.availabilities.ambient.zones())?;
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
+        let zones = self.availabilities.ambient.zones();
+        let (question, named) = question(request.get_ref(), &zones)?;
+        let whom = named.whom(&self.bookings, deadline, caller).await?;
+        let question = Question { whom, ..question }.checked()?;
         let finish = |answer: Answer| {
             let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
             pb::GetAvailabilityResponse {
@@ -409,6 +412,11 @@ impl BookingService for BookingApi {
         let mut message = request.into_inner();
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        if !message.rescheduling.is_empty() {
+            let held =
+                holds::to_move(&self.bookings, (deadline, caller), &message, once, violations);
+            return Ok(Response::new(pb::HoldSlotResponse { hold: Some(held.await?) }));
+        }
         let request = read_hold(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields_of_hold(&message);

@@ -12,6 +12,7 @@ use super::{
         appointment_event::Kind as WireKind,
     },
     schedule::PROVIDER_NAME,
+    whom::Named,
 };
 use crate::{
     availability::service::{LONGEST_SPAN, Question},
@@ -43,7 +44,7 @@ pub(super) const LONGEST_CODE: usize = 100;
 pub(super) fn question(
     message: &pb::GetAvailabilityRequest,
     zones: &ZoneData,
-) -> Result<Question, Fault> {
+) -> Result<(Question, Named), Fault> {
     let mut violations = Violations::new();
     let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
     let provider = violations.keep("provider", provider);
@@ -65,11 +66,12 @@ pub(super) fn question(
     let zone = optional(&message.time_zone, |text| violations.keep("time_zone", zone(zones, text)));
     let duration = message.duration.as_ref();
     let duration = duration.and_then(|d| violations.keep("duration", minutes(Some(d))));
+    let named = Named::read(&message.customer, &message.rescheduling, &mut violations);
     violations.finish()?;
     let (Some(provider), Some(first), Some(last)) = (provider, first, last) else {
         return Err(Fault::unchecked());
     };
-    Ok(Question { provider, first, last, zone, duration })
+    Ok((Question { whom: None, provider, first, last, zone, duration }, named))
 }
 
 /// The interval between two instants that are in order. What was refused before is not told twice.
@@ -315,6 +317,9 @@ pub(super) fn read_hold(
     violations: &mut Violations,
 ) -> Option<service::Request> {
     let hold = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
+    let customer = optional(&message.customer, |text| {
+        violations.keep("customer", name(text, UserId::parse, CUSTOMER_NAME))
+    });
     let parts = Parts {
         provider: &message.provider,
         start: message.start_time.as_ref(),
@@ -326,7 +331,7 @@ pub(super) fn read_hold(
     let (provider, wish) = wish(&parts, violations)?;
     Some(service::Request {
         caller,
-        customer: None,
+        customer,
         provider,
         wish,
         note: String::new(),

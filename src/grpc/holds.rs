@@ -1,14 +1,16 @@
 //! Lists of holds.
 
 use super::{
-    booking_wire::{CUSTOMER_NAME, ordered, wire_hold},
+    booking_wire::{CUSTOMER_NAME, appointment_name, hold_duration, ordered, type_name, wire_hold},
     convert::{end, name, optional, start},
     page::cut,
     proto::booking as pb,
+    requests::Attempt,
     schedule::PROVIDER_NAME,
 };
 use crate::{
     booking::{
+        commands::{hold_to_move::HoldToMove, relocate::Reschedule},
         service::Bookings,
         store::{Cursor, holds::Filter},
     },
@@ -20,6 +22,61 @@ use crate::{
     },
     storage::Deadline,
 };
+
+/// Holds a slot to which an appointment shall be moved.
+pub(super) async fn to_move(
+    bookings: &Bookings,
+    (deadline, caller): (Deadline, Caller),
+    message: &pb::HoldSlotRequest,
+    once: Attempt,
+    mut violations: Violations,
+) -> Result<pb::Hold, Fault> {
+    let parsed = violations.keep("rescheduling", appointment_name(&message.rescheduling));
+    let provider = optional(&message.provider, |text| {
+        violations.keep("provider", name(text, ProviderId::parse, PROVIDER_NAME))
+    });
+    let type_id = optional(&message.appointment_type, |text| type_name(text, &mut violations));
+    let from = violations.keep("start_time", start(message.start_time.as_ref()));
+    let until = message.end_time.as_ref();
+    let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+    if until.is_some() {
+        ordered(from, until, &mut violations);
+    }
+    let length = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
+    // It is as long as it was agreed, and for whom.
+    for (field, is_given) in
+        [("duration", message.duration.is_some()), ("customer", !message.customer.is_empty())]
+    {
+        if is_given {
+            violations.add(field, "must be absent with rescheduling");
+        }
+    }
+    if provider.is_some_and(|provider| parsed.is_some_and(|(of, _)| of != provider)) {
+        violations.add("provider", "must be the appointment's, or absent");
+    }
+    violations.finish()?;
+    let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
+    let length = length.ok_or_else(Fault::unchecked)?;
+    let (now, hold) = bookings.now_and_id();
+    let hold = |once| {
+        let to = Reschedule {
+            caller,
+            provider,
+            id,
+            start,
+            end: until,
+            reason: String::new(),
+            override_reason: String::new(),
+            expected: None,
+            once,
+            now,
+            zones: bookings.zones(),
+            practice: bookings.practice(),
+        };
+        bookings.hold_to_move(deadline, HoldToMove { to, hold, type_id, length })
+    };
+    Ok(wire_hold(&once.carry_out(deadline, hold).await?))
+}
 
 /// A page of holds within what the caller may see.
 pub(super) async fn list(

@@ -44,3 +44,4 @@ mod shares;
 pub mod status;
 pub(crate) mod tls;
 mod unread;
+mod whom;

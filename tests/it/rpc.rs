@@ -380,6 +380,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("MarkNoShow", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
         ("ReassignAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("ReassignAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("ListSlots", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("FindFirstSlot", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("ListHolds", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
         ("ListHolds", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("HoldSlot", &ada.provider(), [NOT_FOUND; 3]),

@@ -224,7 +224,7 @@ impl Book {
         let checked = Checked {
             interval,
             request: request.then(|| crate::catalogue::minutes(terms.request_expiry)),
-            open_per_customer: limits.filter(|_| self.hold.is_none() && !overriding),
+            open_per_customer: limits.filter(|_| !overriding),
             type_id: Some(kind.id),
             terms: Agreed {
                 type_display_name: terms.display_name.clone(),
@@ -256,6 +256,15 @@ pub fn told_by_type(
     }
     let replies = replies.map(|replies| questions::answers(&terms.questions, replies, violations));
     replies.unwrap_or_default()
+}
+
+/// The refusal of one more hold.
+pub(super) fn too_many_holds() -> Fault {
+    Fault::new(
+        Reason::TooManyHolds,
+        format!("a customer may hold {MOST_HOLDS} slots at a time; release one"),
+    )
+    .retry_after(std::time::Duration::from_mins(1))
 }
 
 /// The refusal of a type that cannot be booked any more.
@@ -357,15 +366,14 @@ impl Book {
         if self.hold.is_some() {
             accounts::store::lock(tx, customer).await?;
             if store::held_by(tx, customer, self.now).await? >= MOST_HOLDS {
-                return Err(Fault::new(
-                    Reason::TooManyHolds,
-                    format!("a customer may hold {MOST_HOLDS} slots at a time; release one"),
-                )
-                .retry_after(std::time::Duration::from_mins(1)));
+                return Err(too_many_holds());
             }
         }
         if let Some(overlap) = store::claim(tx, &appointment).await? {
             return Err(refused(overlap));
+        }
+        if self.hold.is_some() && store::holds::is_busy(tx, &appointment, None, self.now).await? {
+            return Err(refused(store::Overlap::Customer));
         }
         if self.assigned {
             schedule::store::set_assigned(tx, id, self.now).await?;

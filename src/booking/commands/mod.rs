@@ -6,6 +6,7 @@ pub mod decide;
 pub mod drift;
 pub mod erase;
 pub mod hold;
+pub mod hold_to_move;
 mod own_holds;
 pub mod relocate;
 
@@ -204,7 +205,7 @@ pub(super) fn not_offered() -> Fault {
 }
 
 /// What an appointment of a type asks, with the buffers that were agreed.
-pub(super) fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
+pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
     Asked {
         buffer_before: catalogue::minutes(a.terms.buffer_before),
         buffer_after: catalogue::minutes(a.terms.buffer_after),

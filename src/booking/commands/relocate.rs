@@ -137,7 +137,7 @@ impl UnitOfWork for Reschedule {
 }
 
 impl Reschedule {
-    fn interval(&self, found: &Appointment) -> Result<Interval, Fault> {
+    pub(super) fn interval(&self, found: &Appointment) -> Result<Interval, Fault> {
         let mut violations = Violations::new();
         if self.end.is_some() && found.type_id.is_some() {
             violations.add("end_time", "must be absent: the length of a type's appointment stays");
@@ -157,18 +157,22 @@ impl Reschedule {
 }
 
 /// How a provider takes an appointment.
-struct Way<'p> {
+pub(super) struct Way<'p> {
     /// Its type, if it has one.
     kind: Option<AppointmentType>,
     /// Whether the provider offers that.
     is_offered: bool,
     /// By which hours, in whose zone the local time is promised; the default ones of what has no type or is
     /// not offered, or not any more.
-    hours: &'p Hours,
+    pub(super) hours: &'p Hours,
 }
 
 impl<'p> Way<'p> {
-    async fn of(tx: &Tx, provider: &'p Provider, a: &Appointment) -> Result<Self, Fault> {
+    pub(super) async fn of(
+        tx: &Tx,
+        provider: &'p Provider,
+        a: &Appointment,
+    ) -> Result<Self, Fault> {
         let default = provider.schedule.hours();
         let Some(id) = a.type_id else {
             return Ok(Self { kind: None, is_offered: false, hours: default });
@@ -180,7 +184,7 @@ impl<'p> Way<'p> {
 
     /// Whether the provider's rules allow an appointment over an interval; itself does not count. What was
     /// agreed stays movable when the provider has stopped offering it, or taking intervals.
-    async fn check(
+    pub(super) async fn check(
         &self,
         tx: &Tx,
         provider: &Provider,

@@ -4,6 +4,7 @@ use super::Bookings;
 use crate::{
     booking::{
         Appointment,
+        commands::hold_to_move::HoldToMove,
         store::{
             Cursor,
             holds::{self, Filter},
@@ -14,6 +15,15 @@ use crate::{
 };
 
 impl Bookings {
+    /// Holds a slot to which an appointment shall be moved, if the caller may move it.
+    pub async fn hold_to_move(
+        &self,
+        deadline: Deadline,
+        unit: HoldToMove,
+    ) -> Result<Appointment, Fault> {
+        self.store.run(deadline, unit).await
+    }
+
     /// A page of holds within the bounds of a permit, which the filter holds.
     pub async fn list_holds(
         &self,

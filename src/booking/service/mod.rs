@@ -3,6 +3,7 @@
 mod fields;
 mod history;
 mod holds;
+mod whom;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use super::{
 use crate::{
     availability::{
         Asked,
+        own::Whom,
         practice::Practice,
         slots_service::{self as slots, Slots},
     },
@@ -237,9 +239,17 @@ impl Bookings {
         let asked =
             Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
         let kind = slots::Kind { appointment_type: Arc::new(found), asked };
-        let (interval, all) = self.slots.around(deadline, *id, only, &kind, *start, now).await?;
+        let (interval, mut all) =
+            self.slots.around(deadline, *id, only, &kind, *start, now).await?;
         let customer = request.customer.unwrap_or(caller.user);
-        let free = fairness::order(&all, &kind, interval, customer, now)?;
+        let whom = Whom::customer(customer);
+        let own = self.slots.owns.of(deadline, Some(&whom), (None, None), interval, now).await?;
+        for each in &mut all {
+            own.clear_for((each.provider, *id), kind.asked.claim(interval), &mut each.time);
+        }
+        let mut free = fairness::order(&all, &kind, interval, customer, now)?;
+        // What the customer holds is the customer's before anybody else's.
+        free.sort_by_key(|provider| !own.has_hold(*provider, Some(*id), interval));
         let mut refused = slot_taken();
         for provider in free {
             let permit = permit::book(request.caller, provider, request.customer)?;

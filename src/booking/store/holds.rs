@@ -1,7 +1,8 @@
 //! Holds as rows.
 
 use chrono::TimeDelta;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use uuid::Uuid;
 
 use super::{Cursor, appointment, page};
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     identity::permit::ListAppointments,
     kernel::{
         fault::Fault,
-        id::{ProviderId, UserId},
+        id::{AppointmentId, ProviderId, UserId},
         time::Instant,
     },
     storage::{
@@ -39,6 +40,34 @@ pub async fn with(
         .await
         .map_err(|e| engine::fault(&e))?;
     rows.into_iter().map(appointment).collect()
+}
+
+/// Whether the customer of a hold has an appointment that overlaps it, with whatever provider, except one of the
+/// same provider.
+pub async fn is_busy(
+    tx: &Tx,
+    held: &Appointment,
+    except: Option<AppointmentId>,
+    now: Instant,
+) -> Result<bool, Fault> {
+    let live = [State::Pending, State::Booked, State::Completed, State::NoShow];
+    let found: Option<Uuid> = appointments::Entity::find()
+        .select_only()
+        .column(Column::AppointmentId)
+        .filter(Column::CustomerId.eq(held.customer.0))
+        .filter(Column::AppointmentId.ne(except.map_or(Uuid::nil(), |id| id.0)))
+        // None is longer than a day; it gives the index something to begin at.
+        .filter(Column::StartsAt.gt(held.start - TimeDelta::days(1)))
+        .filter(Column::StartsAt.lt(held.end))
+        .filter(Column::EndsAt.gt(held.start))
+        .filter(Column::State.is_in(live.map(State::word)))
+        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
+        .limit(1)
+        .into_tuple()
+        .one(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.is_some())
 }
 
 /// Which holds to list.

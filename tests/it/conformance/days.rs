@@ -74,6 +74,7 @@ async fn starts(
         end_date: Some(date((2026, 11, last))),
         time_zone: zone.to_owned(),
         duration: of.durations.first().copied(),
+        ..Default::default()
     };
     let answer = world.booking().get_availability(customer.asks(request)).await.unwrap();
     let bare: Vec<_> =

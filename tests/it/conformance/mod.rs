@@ -33,6 +33,8 @@ mod named_schedules;
 mod offerings;
 mod overrides;
 mod own_holds;
+mod own_part;
+mod own_property;
 mod passwords;
 mod personal_data;
 mod requests;

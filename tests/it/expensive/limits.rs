@@ -342,10 +342,6 @@ pub fn request<'a>(
         "UpdateAppointment" => {
             (practice.booked.first(), note_of(&practice.appointment, number).encode_to_vec())
         }
-        "ListHolds" => {
-            let request = booking::ListHoldsRequest { page_size: ALL, ..Default::default() };
-            (customer, request.encode_to_vec())
-        }
         "RescheduleAppointment" => {
             let request = booking::RescheduleAppointmentRequest {
                 name: practice.appointment.clone(),

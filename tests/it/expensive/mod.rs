@@ -153,7 +153,6 @@ const LARGE_ONES: &[&str] = &[
     "GetAvailability",
     "ListAppointments",
     "ListAppointmentEvents",
-    "ListHolds",
     "GetAppointment",
     "UpdateAppointment",
     "RescheduleAppointment",
@@ -234,6 +233,7 @@ const SMALL: &[&str] = &[
     "DeclineAppointment",
     "MarkNoShow",
     "ReassignAppointment",
+    "ListHolds",
     "ExtendHold",
     "ReleaseHold",
 ];

@@ -33,7 +33,7 @@ impl Model {
         let interval = (wish.start, wish.start + length);
         let provider = match (wish.provider, of_type) {
             (Some(provider), _) => provider,
-            (None, Some(of)) => self.anybody(of, interval)?,
+            (None, Some(of)) => self.anybody((of, wish.customer), interval)?,
             (None, None) => return Err("INVALID_FIELDS"),
         };
         let mut tried = self.clone();
@@ -68,7 +68,7 @@ impl Model {
     }
 
     /// What a customer holds with a provider in the place of an interval with its buffers.
-    fn own_holds(
+    pub(super) fn own_holds(
         &self,
         customer: usize,
         provider: usize,
@@ -87,7 +87,7 @@ impl Model {
         mine.map(|(id, _)| id).collect()
     }
 
-    fn give_up(&mut self, holds: &[usize]) {
+    pub(super) fn give_up(&mut self, holds: &[usize]) {
         for id in holds {
             let held = &mut self.claims[*id];
             (held.state, held.expires) = (State::Released, None);
@@ -114,7 +114,7 @@ impl Model {
                 return Err(first);
             }
         }
-        if let Some(of) = of_type.filter(|_| hold.is_none() && !overriding) {
+        if let Some(of) = of_type.filter(|_| !overriding) {
             self.has_room(wish.customer, of)?;
         }
         let held = self.claims.iter();
@@ -125,7 +125,7 @@ impl Model {
         if self.taken(provider, of_type, interval, nothing) > 0 {
             return Err("SLOT_TAKEN");
         }
-        if hold.is_none() && self.busy(wish.customer, interval, nothing) {
+        if self.busy(wish.customer, interval, nothing) {
             return Err("CUSTOMER_BUSY");
         }
         if wish.provider.is_none() {
