@@ -13,8 +13,11 @@ use crate::{
     },
     app::Error,
     availability::{
+        own_service::Owns,
+        practice::{Intervals, Practice},
         service::Availabilities,
         slots_service::{Crowds, Slots},
+        store::own::OfCustomers,
     },
     booking::service::Bookings,
     bulkhead::Bulkhead,
@@ -122,14 +125,18 @@ pub(crate) fn services(
     let types =
         Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
     let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
+    let practice = practice(config);
+    let owns = Owns(Batch::new(store, OfCustomers));
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
         claims: claims.clone(),
+        owns: owns.clone(),
         remembered: remembered.clone(),
         crowds: Crowds::default(),
         bulkhead: bulkhead.clone(),
         ambient: ambient.clone(),
+        practice,
     };
     Ok(Services {
         accounts,
@@ -143,11 +150,13 @@ pub(crate) fn services(
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
         availabilities: Availabilities {
             claims,
+            owns,
             bulkhead: bulkhead.clone(),
             ambient: ambient.clone(),
+            practice,
         },
         slots: slots.clone(),
-        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots),
+        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots, practice),
         ambient: ambient.clone(),
         demand,
         request_keys: key.all_derived("request fingerprints"),
@@ -257,6 +266,19 @@ fn default_schedule(config: &Config) -> Result<Schedule, Error> {
         TimeDelta::minutes(settings.default_longest_minutes.into()),
     )
     .map_err(|v| Error::DefaultSchedule(format!("{v:?}")))
+}
+
+fn practice(config: &Config) -> Practice {
+    let settings = &config.schedule;
+    let minutes = |count: u32| TimeDelta::minutes(count.into());
+    Practice {
+        intervals: Intervals {
+            least: minutes(settings.interval_least_minutes),
+            grid: minutes(settings.interval_grid_minutes),
+            horizon_days: settings.interval_horizon_days,
+        },
+        first_day_of_week: settings.first_day_of_week,
+    }
 }
 
 /// The peppers, if there are any; in production from a file that its mode keeps from others.

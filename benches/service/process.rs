@@ -67,6 +67,8 @@ impl Process {
             .env("DAYBOOK_SERVER_CALLER_WRITES_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_ADDRESS_CALLS_PER_SECOND", "0")
             .env("DAYBOOK_SERVER_ADDRESS_CONNECTIONS_PER_SECOND", "0")
+            // The crowd meets after everything else.
+            .env("DAYBOOK_SCHEDULE_INTERVAL_HORIZON_DAYS", "62000")
             .envs(settings.iter().copied());
         Self::start(command, folder, port).await
     }

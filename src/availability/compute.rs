@@ -4,10 +4,13 @@ use std::collections::HashMap;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use super::{Asked, Load, Time, monday};
-use crate::{
-    kernel::time::{Instant, Interval, IntervalSet, ceil_to_second},
-    schedule::expand::{local_date, local_day},
+use super::{
+    Asked, Load, Reach, Time,
+    own::{Held, NOBODY, Own},
+};
+use crate::kernel::{
+    id::{ProviderId, TypeId},
+    time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second},
 };
 
 /// What is open of a range from now on, and neither claimed nor taken away.
@@ -28,20 +31,32 @@ pub fn open(time: &Time, range: Interval) -> IntervalSet {
     windows.subtract(&away)
 }
 
-/// The slots that start in the future and lie in the range, in time order, each found when it is asked for.
+/// Where slots of this length lie that start in a range: from its start on, and past its end. None ends after
+/// the last instant that is accepted.
+pub fn reach(starts: Interval, duration: TimeDelta) -> Interval {
+    let end = starts.end().checked_add_signed(duration).unwrap_or(LATEST).min(LATEST);
+    Interval::new(starts.start(), end.max(starts.end())).unwrap_or(starts)
+}
+
+/// The slots that start in the future and in the range, in time order, each found when it is asked for. Where
+/// they end is no matter of the range, so that ranges side by side have each slot once. `time` must be that of
+/// the [`reach`] of the range.
 ///
 /// Starts are on each window's grid, `window.start + offset + k × step` in elapsed time, before the
 /// window's end: claims, time off and closures hide slots and never shift the grid. A slot lies in open
 /// time, and may run on into a window that touches its own; its buffers may reach out of the windows,
 /// but into no claim. Notice and horizon bound its start, limits what is booked on its day and week.
 pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant) -> Upcoming<'a> {
-    let starts = starts(time, asked, range, now);
+    let horizon = asked.reach(&time.days, now);
+    let starts = starts(&horizon, asked, range, now);
     Upcoming {
         time,
         asked,
-        open: starts.map(|_| open(time, range)).unwrap_or_default(),
+        open: starts.map(|_| open(time, reach(range, asked.duration))).unwrap_or_default(),
         windows: if starts.is_some() { &time.windows } else { &[] },
         starts,
+        horizon,
+        own: (&NOBODY, None),
         limits: Ledger::new(time, asked),
         begun: Vec::new(),
         last: None,
@@ -55,6 +70,9 @@ pub struct Upcoming<'a> {
     open: IntervalSet,
     /// When a slot may start, if ever.
     starts: Option<Interval>,
+    horizon: Reach,
+    /// For whom they are, and with whom.
+    own: (&'a Own, Option<ProviderId>),
     limits: Ledger<'a>,
     /// The windows that were not looked into yet.
     windows: &'a [Interval],
@@ -64,13 +82,26 @@ pub struct Upcoming<'a> {
     last: Option<Instant>,
 }
 
-impl Upcoming<'_> {
-    /// The same, and no slot that starts at or after this.
+impl<'a> Upcoming<'a> {
+    /// The same for a customer: none where something of the customer's own is in the way, and whatever the
+    /// customer holds, which was [taken out](Own::clear) of the provider's time before.
     #[must_use]
-    pub fn until(mut self, end: Instant) -> Self {
-        self.starts =
-            self.starts.and_then(|starts| Interval::new(starts.start(), starts.end().min(end)));
+    pub fn of(mut self, own: &'a Own, provider: ProviderId, type_id: Option<TypeId>) -> Self {
+        if !own.against_all(provider).is_empty() {
+            self.starts = None;
+        }
+        self.limits.own = own.counted(provider, type_id).copied().collect();
+        self.own = (own, Some(provider));
         self
+    }
+
+    /// From when on something of the customer's own is in the way of a slot no more, if it is.
+    fn busy_until(&self, slot: Interval) -> Option<Instant> {
+        let (own, provider) = self.own;
+        if provider.is_some_and(|provider| own.stays(provider, slot)) {
+            return slot.start().checked_add_signed(self.asked.step);
+        }
+        own.first_busy(&slot).map(|busy| busy.end())
     }
 
     /// Looks into the windows in which the next slot may be.
@@ -102,8 +133,12 @@ impl Upcoming<'_> {
             {
                 let later = if let Some(claim) = self.claimed(&asked.claim(slot)) {
                     claim.end().checked_add_signed(asked.buffer_before)
+                } else if let Some(end) = self.busy_until(slot) {
+                    Some(end)
                 } else if let Some(end) = self.limits.full_until(slot) {
                     Some(end)
+                } else if !self.horizon.allows(&self.time.days, start) {
+                    Some(self.limits.day_ends(start))
                 } else {
                     return Some(slot);
                 };
@@ -157,14 +192,15 @@ impl Iterator for Upcoming<'_> {
 }
 
 /// The instants at which a slot may start, if any.
-fn starts(time: &Time, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
+fn starts(horizon: &Reach, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
     let after_now = ceil_to_second(now.checked_add_signed(TimeDelta::nanoseconds(1))?);
     let noticed = ceil_to_second(now.checked_add_signed(asked.notice)?);
     let from = range.start().max(after_now).max(noticed);
     let starts = Interval::new(from, range.end())?;
-    match asked.bounds(&time.zone, now) {
-        None => Some(starts),
-        Some(bounds) => starts.intersect(&bounds?),
+    match horizon {
+        Reach::Endless => Some(starts),
+        Reach::Nothing => None,
+        Reach::Within { span, .. } => starts.intersect(span),
     }
 }
 
@@ -183,17 +219,19 @@ pub(super) struct Ledger<'a> {
     asked: &'a Asked,
     days: HashMap<NaiveDate, Load>,
     weeks: HashMap<NaiveDate, Load>,
+    /// Holds of the customer's own that count, but not for what takes their place.
+    own: Vec<Held>,
 }
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(time: &'a Time, asked: &'a Asked) -> Self {
-        let mut ledger = Self { time, asked, days: HashMap::new(), weeks: HashMap::new() };
+        let (days, weeks) = (HashMap::new(), HashMap::new());
+        let mut ledger = Self { time, asked, days, weeks, own: Vec::new() };
         if asked.limits.limit_providers() {
             for counted in &time.counted {
-                if let Some(date) = local_date(&time.zone, counted.start()) {
-                    for (key, loads) in
-                        [(date, &mut ledger.days), (monday(date), &mut ledger.weeks)]
-                    {
+                if let Some(date) = time.days.date(counted.start()) {
+                    let week = time.days.week(date);
+                    for (key, loads) in [(date, &mut ledger.days), (week, &mut ledger.weeks)] {
                         let load = loads.entry(key).or_default();
                         *load = load.and(counted.duration());
                     }
@@ -209,10 +247,22 @@ impl<'a> Ledger<'a> {
         if !limits.limit_providers() {
             return (true, true);
         }
-        let Some(date) = local_date(&self.time.zone, slot.start()) else { return (false, false) };
-        let with = |load: Option<&Load>| load.copied().unwrap_or_default().and(slot.duration());
-        let day = with(self.days.get(&date));
-        let week = with(self.weeks.get(&monday(date)));
+        let Some(date) = self.time.days.date(slot.start()) else { return (false, false) };
+        let (mut day, mut week) = (
+            self.days.get(&date).copied().unwrap_or_default(),
+            self.weeks.get(&self.time.days.week(date)).copied().unwrap_or_default(),
+        );
+        let claim = self.asked.claim(slot);
+        for held in self.own.iter().filter(|held| held.claim.overlaps(&claim)) {
+            let of = self.time.days.date(held.interval.start());
+            if of == Some(date) {
+                day = day.less(held.interval.duration());
+            }
+            if of.is_some_and(|of| self.time.days.week(of) == self.time.days.week(date)) {
+                week = week.less(held.interval.duration());
+            }
+        }
+        let (day, week) = (day.and(slot.duration()), week.and(slot.duration()));
         (
             day.is_within(limits.per_day, limits.minutes_per_day),
             week.is_within(limits.per_week, limits.minutes_per_week),
@@ -224,13 +274,20 @@ impl<'a> Ledger<'a> {
         if self.room(slot) == (true, true) {
             return None;
         }
-        let start = slot.start();
-        let zone = &self.time.zone;
+        if !self.own.is_empty() {
+            // A later one may take the place of a hold that counts.
+            let next = slot.start().checked_add_signed(self.asked.step);
+            return next.or(Some(Instant::MAX_UTC));
+        }
         // All that start on the same date have the same day and week.
-        let day = local_date(zone, start).and_then(|date| local_day(zone, date));
-        let end = day.map(|day| day.end()).filter(|end| *end > start);
+        Some(self.day_ends(slot.start()))
+    }
+
+    /// Until when all that start from this instant on have the same date, or at least the next start.
+    fn day_ends(&self, start: Instant) -> Instant {
         // Where clocks go back over midnight a date comes a second time.
-        end.or_else(|| start.checked_add_signed(self.asked.step)).or(Some(Instant::MAX_UTC))
+        let end = self.time.days.same_date_until(start);
+        end.or_else(|| start.checked_add_signed(self.asked.step)).unwrap_or(Instant::MAX_UTC)
     }
 }
 

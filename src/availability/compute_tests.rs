@@ -1,5 +1,6 @@
 //! Tests of availability: properties that callers rely on, a slow model, and plain examples.
 
+use chrono::Weekday;
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +8,7 @@ use crate::availability::{Availability, days_tests::clock, explain};
 use crate::catalogue::{Horizon, Limits};
 use crate::kernel::time::tests::{at, cases, span};
 use crate::kernel::zone::ZoneData;
+use crate::schedule::days::Days;
 use crate::schedule::expand::local_days;
 use crate::schedule::expand::tests::{
     daily, model_windows, named as zone, place, rules, weekly_hours,
@@ -21,8 +23,9 @@ pub(in crate::availability) fn plain(
     now: Instant,
     most: usize,
 ) -> Vec<Interval> {
-    let Some(starts) = super::starts(time, asked, range, now) else { return Vec::new() };
-    let open = open(time, range);
+    let horizon = asked.reach(&time.days, now);
+    let Some(starts) = super::starts(&horizon, asked, range, now) else { return Vec::new() };
+    let open = open(time, reach(range, asked.duration));
     let limits = Ledger::new(time, asked);
     let mut slots = Vec::new();
     let mut pieces = open.as_slice();
@@ -132,8 +135,10 @@ struct Query {
 /// Free time and slots of bare intervals.
 fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
     let time = Time {
-        zone: rules(schedule.zone()),
-        windows: schedule.windows(&ZoneData::bundled(), query.range).unwrap(),
+        days: Days::in_zone(rules(schedule.zone()), Weekday::Mon),
+        windows: schedule
+            .windows(&ZoneData::bundled(), reach(query.range, query.duration))
+            .unwrap(),
         claims: claims.clone().into(),
         ..Time::default()
     };
@@ -183,13 +188,15 @@ proptest! {
         let Availability { free, slots } = availability(&schedule, &set, &query);
 
         // What callers rely on.
-        let windows = model_windows(schedule.hours().weekly(), &zone, range);
+        let whole = reach(range, query.duration);
+        let windows = model_windows(schedule.hours().weekly(), &zone, whole);
         for slot in &slots {
             prop_assert_eq!(slot.duration(), query.duration);
             prop_assert!(slot.start() > now && slot.start().timestamp_subsec_nanos() == 0);
-            prop_assert!(range.contains(slot), "{} leaves the range", slot);
+            prop_assert!(range.contains_instant(slot.start()), "{} leaves the range", slot);
             prop_assert!(claims.iter().all(|claim| !claim.overlaps(slot)), "{} is claimed", slot);
-            prop_assert!(free.iter().any(|piece| piece.contains(slot)), "{} is not free", slot);
+            let is_free = free.iter().any(|piece| piece.contains(slot));
+            prop_assert!(is_free || slot.end() > range.end(), "{} is not free", slot);
         }
         prop_assert!(slots.windows(2).all(|pair| pair[0].start() < pair[1].start()));
         prop_assert!(free.windows(2).all(|pair| pair[0].end() < pair[1].start()));
@@ -212,7 +219,7 @@ proptest! {
             while start < window.end() {
                 let slot = Interval::new(start, start + query.duration).unwrap();
                 if start > now
-                    && range.contains(&slot)
+                    && range.contains_instant(start)
                     && (0..duration).all(|n| is_open(start + minutes(n)))
                     && !claims.iter().any(|claim| claim.overlaps(&slot))
                 {
@@ -397,10 +404,10 @@ proptest! {
     ) {
         let origin = range.start() - minutes(300);
         let time = Time {
-            zone: zone.clone(),
+            days: Days::in_zone(zone.clone(), Weekday::Mon),
             windows: Schedule::new(zone.zone(), hours, minutes(5), minutes(24 * 60))
                 .unwrap()
-                .windows(&ZoneData::bundled(), range)
+                .windows(&ZoneData::bundled(), reach(range, asked.duration))
                 .unwrap(),
             time_off: chain(origin, &away),
             closures: chain(origin, &closed),
@@ -412,7 +419,7 @@ proptest! {
         prop_assert!(offered.windows(2).all(|pair| pair[0] < pair[1]));
         let mut expected = Vec::new();
         let mut start = range.start();
-        while start + asked.duration <= range.end() {
+        while start < range.end() {
             let slot = Interval::new(start, start + asked.duration).unwrap();
             let against = explain::against(&time, &asked, slot, now);
             if against.is_empty() {
@@ -473,7 +480,7 @@ fn a_rolling_horizon_is_whole_local_days() {
     };
     let zone = rules(zone);
     let time = Time {
-        zone: zone.clone(),
+        days: Days::in_zone(zone.clone(), Weekday::Mon),
         windows: schedule.unwrap().windows(&ZoneData::bundled(), range).unwrap(),
         ..Time::default()
     };

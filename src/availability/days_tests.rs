@@ -4,9 +4,12 @@
 
 use std::fmt::Write as _;
 
-use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Weekday};
 
-use super::{Asked, Time, compute::slots};
+use super::{
+    Asked, Time,
+    compute::{reach, slots},
+};
 use crate::{
     catalogue::{Horizon, Limits},
     kernel::{
@@ -19,6 +22,7 @@ use crate::{
     schedule::{
         TimeOfDay,
         dates::{DateOverride, DateOverrides, Stay, Stays, TimeWindow},
+        days::Days,
         expand::{
             local_date, local_day,
             tests::{daily, date, named as zone, rules},
@@ -72,16 +76,21 @@ impl Page {
         let in_range = |all: &[Interval]| -> Vec<Interval> {
             all.iter().filter(|each| each.overlaps(&range)).copied().collect()
         };
+        let margin = TimeDelta::days(10);
+        let around = (self.now.min(range.start()) - margin, range.end() + margin);
         let time = Time {
-            zone: zone.clone(),
-            windows: self.hours.windows(&ZoneData::bundled(), range).unwrap(),
+            days: Days::of(&self.hours, &ZoneData::bundled(), Weekday::Mon, around).unwrap(),
+            windows: self
+                .hours
+                .windows(&ZoneData::bundled(), reach(range, self.asked.duration))
+                .unwrap(),
             time_off: in_range(&self.time_off),
             closures: in_range(&self.closures),
             claims: self.booked.iter().map(|each| self.asked.claim(*each)).collect(),
             counted: self.booked.clone(),
         };
         for (label, all) in [
-            ("open", &time.windows),
+            ("open", &in_range(&time.windows)),
             ("time off", &time.time_off),
             ("closure", &time.closures),
             ("claim", &in_range(&time.claims)),
@@ -299,7 +308,7 @@ fn a_night_over_midnight() {
     let mut night = page("Europe/Berlin", &[("00:00", "02:00"), ("22:00", "24:00")], 60);
     night.booked = vec![span("2026-06-03T23:30+02:00", "2026-06-04T00:30+02:00")];
     // Windows that touch at midnight are one stretch of open time; each keeps its grid. A day's page has
-    // the slots that lie in the day.
+    // the slots that start in the day.
     insta::assert_snapshot!(night.draw_all(&["2026-06-03", "2026-06-04"]), @"
     Wednesday 2026-06-03 Europe/Berlin
     day      00:00 +02:00 to 00:00 +02:00 (Thu), 24 h

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Asked, Time,
+    Asked, Reach, Time,
     compute::{Ledger, is_on_grid},
 };
 use crate::kernel::{
@@ -35,15 +35,7 @@ impl Exclusion {
 /// `time` must reach as far as the interval with its buffers.
 pub fn against(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Vec<Exclusion> {
     let mut against = rules(time, asked, interval, now);
-    if is_off_grid(time, asked, interval.start()) {
-        against.push(Exclusion::new(
-            Reason::OffGrid,
-            format!(
-                "starts are every {} minutes from each window's start",
-                asked.step.num_minutes()
-            ),
-        ));
-    }
+    against.extend(off_grid(time, asked, interval.start()));
     against.extend(limits(time, asked, interval));
     let claim = asked.claim(interval);
     against.extend(time.claims.iter().filter(|other| other.overlaps(&claim)).map(|other| {
@@ -71,9 +63,12 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
             format!("it must be booked at least {minutes} minutes before its start"),
         ));
     }
-    if let Some(bounds) = asked.bounds(&time.zone, now)
-        && !bounds.is_some_and(|bounds| bounds.contains_instant(start))
-    {
+    let horizon = asked.reach(&time.days, now);
+    if !horizon.allows(&time.days, start) {
+        let bounds = match horizon {
+            Reach::Within { span, .. } => Some(span),
+            Reach::Endless | Reach::Nothing => None,
+        };
         against.push(Exclusion {
             interval: bounds,
             ..Exclusion::new(Reason::BeyondHorizon, "it cannot be booked for this date at present")
@@ -127,8 +122,12 @@ pub fn limits(time: &Time, asked: &Asked, interval: Interval) -> Vec<Exclusion> 
     against
 }
 
-/// Whether a start lies in windows, but on no grid of theirs.
-pub fn is_off_grid(time: &Time, asked: &Asked, start: Instant) -> bool {
+/// What is said against a start that lies in windows, but on no grid of theirs.
+pub fn off_grid(time: &Time, asked: &Asked, start: Instant) -> Option<Exclusion> {
     let mut inside = time.windows.iter().filter(|window| window.contains_instant(start)).peekable();
-    inside.peek().is_some() && !inside.any(|window| is_on_grid(window, asked, start))
+    inside.peek()?;
+    let minutes = asked.step.num_minutes();
+    let text = || format!("starts are every {minutes} minutes from each window's start");
+    let on_grid = inside.any(|window| is_on_grid(window, asked, start));
+    (!on_grid).then(|| Exclusion::new(Reason::OffGrid, text()))
 }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use chrono::TimeDelta;
 
-use super::compute::Upcoming;
+use super::compute::{Upcoming, reach};
 use crate::kernel::{
     id::ProviderId,
     time::{Instant, Interval},
@@ -122,7 +122,7 @@ impl Page {
 pub struct Stretch {
     /// When slots start in it.
     pub starts: Interval,
-    /// Where they lie: they may end after the last start.
+    /// Where they lie: they may end after the last start, and after the range.
     pub range: Interval,
     /// Whether nothing of the range is left after it.
     pub is_last: bool,
@@ -134,12 +134,8 @@ impl Stretch {
         let rest = Interval::new(whole.start().max(from), whole.end())?;
         let end = TimeDelta::try_days(days).and_then(|days| rest.start().checked_add_signed(days));
         let end = end.unwrap_or(rest.end()).min(rest.end());
-        let reach = end.checked_add_signed(duration).unwrap_or(rest.end()).min(rest.end());
-        Some(Self {
-            starts: Interval::new(rest.start(), end)?,
-            range: Interval::new(rest.start(), reach)?,
-            is_last: end == rest.end(),
-        })
+        let starts = Interval::new(rest.start(), end)?;
+        Some(Self { starts, range: reach(starts, duration), is_last: end == rest.end() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the merge: the same pages as by the plain computation, for no more work than they need.
 
+use chrono::Weekday;
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -8,16 +9,20 @@ use crate::{
     availability::{
         Asked, Time,
         compute::{
-            slots,
+            reach, slots,
             tests::{asked, chain, plain},
         },
     },
     kernel::{
-        time::tests::{at, cases, span},
+        time::{
+            LATEST,
+            tests::{at, cases, span},
+        },
         zone::{ZoneData, ZoneRules},
     },
     schedule::{
         Schedule, WeeklyHours,
+        days::Days,
         expand::tests::{daily, named, place, rules, weekly_hours},
     },
 };
@@ -45,7 +50,7 @@ fn time(
     let schedule = Schedule::new(zone.zone(), hours.clone(), minutes(5), minutes(24 * 60)).unwrap();
     let origin = whole.start() - minutes(300);
     Time {
-        zone: zone.clone(),
+        days: Days::in_zone(zone.clone(), Weekday::Mon),
         windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
         time_off: chain(origin, away),
         claims: chain(origin, claims),
@@ -66,7 +71,7 @@ fn id(place: usize) -> ProviderId {
 fn whole(all: &[(ZoneRules, Parts)], asked: &Asked, range: Interval, now: Instant) -> Vec<Slot> {
     let mut found = Vec::new();
     for (place, (zone, parts)) in all.iter().enumerate() {
-        let time = time(zone, parts, range, range);
+        let time = time(zone, parts, range, reach(range, asked.duration));
         let slots = plain(&time, asked, range, now, usize::MAX);
         found.extend(slots.into_iter().map(|slot| (slot, id(place))));
     }
@@ -91,9 +96,10 @@ fn page(
     while let Some(stretch) = Stretch::of(range, from, days, asked.duration) {
         let times: Vec<Time> =
             all.iter().map(|(zone, parts)| time(zone, parts, range, stretch.range)).collect();
-        let sources = times.iter().enumerate().map(|(place, time)| {
-            (id(place), slots(time, asked, stretch.range, now).until(stretch.starts.end()))
-        });
+        let sources = times
+            .iter()
+            .enumerate()
+            .map(|(place, time)| (id(place), slots(time, asked, stretch.starts, now)));
         let mut merged = Merged::new(sources.collect());
         let mut passed = 0;
         while !page.is_full()
@@ -207,16 +213,17 @@ fn stretches_cover_a_range_once() {
     loop {
         let stretch = Stretch::of(whole, from, 7, minutes(45)).unwrap();
         assert_eq!(stretch.starts.start(), from);
-        assert!(whole.contains(&stretch.range) && stretch.range.contains(&stretch.starts));
+        assert!(whole.contains(&stretch.starts) && stretch.range.contains(&stretch.starts));
+        assert_eq!(stretch.range.end(), stretch.starts.end() + minutes(45));
         found.push(stretch);
         if stretch.is_last {
             break;
         }
-        assert_eq!(stretch.range.end(), stretch.starts.end() + minutes(45));
         from = stretch.starts.end();
     }
-    assert_eq!((found.len(), found.last().unwrap().range.end()), (9, whole.end()));
+    assert_eq!((found.len(), found.last().unwrap().starts.end()), (9, whole.end()));
     assert_eq!(Stretch::of(whole, whole.end(), 7, minutes(45)), None);
-    assert_eq!(Stretch::of(whole, whole.start(), i64::MAX, TimeDelta::MAX).unwrap().range, whole);
+    let endless = Stretch::of(whole, whole.start(), i64::MAX, TimeDelta::MAX).unwrap();
+    assert_eq!((endless.starts, endless.range.end()), (whole, LATEST));
     assert_eq!([0, 1, 300, 10_000].map(days_at_once), [2000, 2000, 6, 1]);
 }

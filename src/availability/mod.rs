@@ -1,12 +1,16 @@
 //! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
 //! This file holds the words; [`compute`] finds slots, [`merge`] joins those of many providers, [`explain`]
-//! says why there is none. What one offers the other has nothing against, which a property test holds
+//! says why there is none, [`own`] holds what differs from customer to customer. What one offers the other has nothing against, which a property test holds
 //! together.
 
 pub mod compute;
 pub mod explain;
 pub mod merge;
+pub mod own;
+pub mod own_service;
+pub mod practice;
+pub mod question;
 pub mod service;
 pub mod slots_service;
 pub mod store;
@@ -15,23 +19,22 @@ pub mod store;
 mod days_tests;
 #[cfg(test)]
 mod zone_days_tests;
+#[cfg(test)]
+mod zone_pairs_tests;
 
-use chrono::{Datelike, Days, NaiveDate, TimeDelta};
+use chrono::{Days as CalendarDays, NaiveDate, TimeDelta};
 
 use crate::{
     catalogue::{Horizon, Limits, Terms, minutes},
-    kernel::{
-        time::{Instant, Interval},
-        zone::ZoneRules,
-    },
-    schedule::expand::{local_date, local_days},
+    kernel::time::{Instant, Interval},
+    schedule::days::Days,
 };
 
 /// One provider's time, as of one moment and for one range. All lists are sorted by start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Time {
-    /// The zone in which days and weeks are counted.
-    pub zone: ZoneRules,
+    /// To which day and week an instant belongs.
+    pub days: Days,
     /// The open windows that overlap the range, whole: the grid of slots is anchored at their start.
     pub windows: Vec<Interval>,
     /// The provider's time off.
@@ -103,14 +106,60 @@ impl Asked {
         start.zip(end).and_then(|(start, end)| Interval::new(start, end)).unwrap_or(interval)
     }
 
-    /// The instants at which it may start by the horizon, if that sets bounds; `Some(None)` is none.
-    pub fn bounds(&self, zone: &ZoneRules, now: Instant) -> Option<Option<Interval>> {
-        Some(match self.horizon? {
-            Horizon::RollingDays(days) => local_date(zone, now).and_then(|today| {
-                local_days(zone, today, today.checked_add_days(Days::new(days.into()))?)
-            }),
-            Horizon::Fixed { first, last } => local_days(zone, first, last),
-        })
+    /// The first and the last date on which it may start by the horizon, if that sets bounds.
+    fn dates(&self, days: &Days, now: Instant) -> Option<(NaiveDate, NaiveDate)> {
+        match self.horizon? {
+            Horizon::RollingDays(count) => {
+                let today = days.date(now)?;
+                Some((today, today.checked_add_days(CalendarDays::new(count.into()))?))
+            }
+            Horizon::Fixed { first, last } => Some((first, last)),
+        }
+    }
+
+    /// The horizon at this moment.
+    pub fn reach(&self, days: &Days, now: Instant) -> Reach {
+        let Some(_) = self.horizon else { return Reach::Endless };
+        let Some((first, last)) = self.dates(days, now) else { return Reach::Nothing };
+        match days.span(first, last) {
+            None => Reach::Nothing,
+            // Nothing outside the span has one of the dates; inside it all have, unless days overlap.
+            Some(span) => {
+                Reach::Within { span, dates: (!days.is_plain()).then_some((first, last)) }
+            }
+        }
+    }
+}
+
+/// When something may start by its horizon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// At any time.
+    Endless,
+    /// Never.
+    Nothing,
+    /// In these instants, and on these dates if they are told.
+    Within {
+        /// The instants.
+        span: Interval,
+        /// The first date and the last one.
+        dates: Option<(NaiveDate, NaiveDate)>,
+    },
+}
+
+impl Reach {
+    /// Whether a start lies in it.
+    pub fn allows(&self, days: &Days, start: Instant) -> bool {
+        match self {
+            Self::Endless => true,
+            Self::Nothing => false,
+            Self::Within { span, dates: None } => span.contains_instant(start),
+            Self::Within { span, dates: Some((first, last)) } => {
+                let date = days.date(start);
+                span.contains_instant(start)
+                    && date.is_some_and(|date| (*first..=*last).contains(&date))
+            }
+        }
     }
 }
 
@@ -134,17 +183,21 @@ impl Load {
         }
     }
 
+    /// With one fewer of this length.
+    #[must_use]
+    pub fn less(self, duration: TimeDelta) -> Self {
+        let one = Self::default().and(duration);
+        Self {
+            count: self.count.saturating_sub(one.count),
+            minutes: self.minutes.saturating_sub(one.minutes),
+        }
+    }
+
     /// Whether this is no more than the limits.
     pub fn is_within(self, count: Option<u32>, minutes: Option<u32>) -> bool {
         count.is_none_or(|most| self.count <= most)
             && minutes.is_none_or(|most| self.minutes <= most)
     }
-}
-
-/// The Monday of this date's week.
-pub fn monday(date: NaiveDate) -> NaiveDate {
-    let since = u64::from(date.weekday().num_days_from_monday());
-    date.checked_sub_days(Days::new(since)).unwrap_or(date)
 }
 
 /// What can be booked, and when.

@@ -2,9 +2,15 @@
 
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
 
-use super::{Asked, Availability, Time, compute};
+use super::{
+    Asked, Availability, Time, compute,
+    own::{Moving, Own, Whom},
+    own_service::Owns,
+    practice::Practice,
+};
 use crate::{
     bulkhead::{Bulkhead, Stop},
+    identity::permit,
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},
@@ -13,6 +19,7 @@ use crate::{
         zone::{Zone, ZoneData, ZoneRules},
     },
     schedule::{
+        LONGEST_RANGE,
         expand::local_days,
         provider::Provider,
         store::claims::{self, Found, WithClaims},
@@ -32,15 +39,21 @@ pub const LONGEST_SPAN: i64 = 62;
 pub struct Availabilities {
     /// Providers and their claims, asked for together.
     pub claims: Batch<WithClaims>,
+    /// Customers' own parts.
+    pub owns: Owns,
     /// Where long answers wait for one another.
     pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
+    /// What bare intervals must be like.
+    pub practice: Practice,
 }
 
 /// A question for free time.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Question {
+    /// Whose own part is looked at too, if anybody's.
+    pub whom: Option<Whom>,
     /// Whose time.
     pub provider: ProviderId,
     /// The first local date.
@@ -51,6 +64,31 @@ pub struct Question {
     pub zone: Option<Zone>,
     /// The length of the slots, if not the provider's; positive, in whole minutes.
     pub duration: Option<TimeDelta>,
+}
+
+impl Question {
+    /// The same, if the provider and what shall be moved are such that it can be asked.
+    pub fn checked(mut self) -> Result<Self, Fault> {
+        // Providers look at what others can book with them.
+        let own_time = |whom: &Whom| whom.customer.as_provider() == self.provider;
+        if self.whom.as_ref().is_some_and(own_time) {
+            self.whom = None;
+        }
+        let mut violations = Violations::new();
+        if self.moving().is_some_and(|moving| moving.kind.is_some()) {
+            violations.add("rescheduling", "must be an appointment without a type; ask ListSlots");
+        } else if self.moving().is_some_and(|moving| moving.provider != self.provider) {
+            violations.add("rescheduling", "must be an appointment with this provider");
+        }
+        violations.finish()?;
+        let only = self.whom.as_ref().and_then(|whom| whom.only);
+        permit::ask_about(only, self.provider)?;
+        Ok(self)
+    }
+
+    fn moving(&self) -> Option<&Moving> {
+        self.whom.as_ref()?.moving.as_deref()
+    }
 }
 
 /// The answer, and the zone in which its dates were understood.
@@ -73,49 +111,64 @@ impl Availabilities {
     ) -> Result<T, Fault> {
         let Question { provider: id, first, last, .. } = question;
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
-        // this.
-        let margin = TimeDelta::hours(26);
+        // this. What starts in the range may end a day after it.
+        let (margin, longest) = (TimeDelta::hours(16), *LONGEST_RANGE.end());
         let range = local_days(&ZoneRules::default(), first, last)
-            .and_then(|days| Interval::new(days.start() - margin, days.end() + margin))
+            .and_then(|days| Interval::new(days.start() - margin, days.end() + margin + longest))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
         let asked =
             claims::Question { provider: id, type_id: None, range, now: now.trunc_subsecs(0) };
-        let found = self.claims.ask(deadline, asked).await??;
+        let own = self.owns.of(deadline, question.whom.as_ref(), (None, None), range, now);
+        let (found, own) = tokio::try_join!(self.claims.ask(deadline, asked), own)?;
+        let found = found?;
         let found = found
             .filter(|found| found.known.provider.enabled)
             .ok_or_else(|| Fault::not_found(id.name()))?;
         let schedule = &found.known.provider.schedule;
-        let duration = question.duration.unwrap_or_else(|| schedule.slot());
-        if duration > schedule.longest() {
+        let (least, longest) = (self.practice.intervals.least, schedule.longest());
+        let moved = question.moving().map(|moving| moving.interval.duration());
+        let duration = question.duration.or(moved);
+        let duration = duration.unwrap_or_else(|| schedule.slot().max(least));
+        let refused = if moved == Some(duration) {
+            None
+        } else if question.duration.is_some_and(|duration| duration > longest) {
+            Some(("longer", "provider's longest", longest))
+        } else if duration < least {
+            Some(("shorter", "practice's shortest", least))
+        } else {
+            None
+        };
+        if let Some((comparison, whose, bound)) = refused {
             let mut violations = Violations::new();
-            violations.add(
-                "duration",
-                format!(
-                    "must not be longer than the provider's longest booking, {} minutes",
-                    schedule.longest().num_minutes()
-                ),
-            );
+            let minutes = bound.num_minutes();
+            let text =
+                format!("must not be {comparison} than the {whose} booking, {minutes} minutes");
+            violations.add("duration", text);
             return Err(violations.into_fault());
         }
+        let asked = self.practice.intervals.offered(duration, schedule.slot());
         let zones = self.ambient.zones();
         let steps = range.duration().num_seconds().checked_div(schedule.slot().num_seconds());
         if steps.is_some_and(|steps| steps <= FEW_SLOTS) {
-            return Ok(finish(answer(&found, &question, &zones, duration, now)?));
+            let answer = answer((&found, &own), &question, &zones, (&asked, &self.practice), now)?;
+            return Ok(finish(answer));
         }
         let turn = self.bulkhead.turn(deadline).await?;
-        let job =
-            move |_: &Stop| Some(answer(&found, &question, &zones, duration, now).map(finish));
+        let practice = self.practice;
+        let job = move |_: &Stop| {
+            Some(answer((&found, &own), &question, &zones, (&asked, &practice), now).map(finish))
+        };
         self.bulkhead.compute(deadline, &turn, job).await?
     }
 }
 
 /// What is free of a provider's time.
 fn answer(
-    found: &Found,
+    (found, own): (&Found, &Own),
     question: &Question,
     zones: &ZoneData,
-    duration: TimeDelta,
+    (asked, practice): (&Asked, &Practice),
     now: Instant,
 ) -> Result<Answer, Fault> {
     let provider = &found.known.provider;
@@ -123,19 +176,23 @@ fn answer(
     let zone = question.zone.unwrap_or_else(|| schedule.zone());
     let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
         Some(range) => {
-            let time = Time {
-                zone: zones.rules(schedule.zone())?,
-                windows: schedule.windows(zones, range)?,
-                time_off: time_off(provider, range),
+            let reach = compute::reach(range, asked.duration);
+            let mut time = Time {
+                days: practice.days(schedule.hours(), zones, reach, now)?,
+                windows: schedule.windows(zones, reach)?,
+                time_off: time_off(provider, reach),
                 closures: found.closures.clone(),
-                claims: found.known.claims(range).to_vec(),
+                claims: found.known.claims(reach).to_vec(),
                 counted: Vec::new(),
             };
-            let free = compute::free(&time, range, now).into();
-            // Slots are of bookings without a type, and there are none where those are refused.
-            let slots = if provider.accepts_intervals() {
-                let asked = Asked::interval(duration, schedule.slot());
-                compute::slots(&time, &asked, range, now).collect()
+            own.clear(provider.id, &mut time);
+            let busy = own.busy.iter().copied().collect();
+            let free = compute::free(&time, range, now).subtract(&busy).into();
+            // Slots are of bookings without a type, and there are none where those are refused; what was
+            // agreed stays movable.
+            let accepts = provider.accepts_intervals() || question.moving().is_some();
+            let slots = if accepts && asked.duration <= schedule.longest() {
+                compute::slots(&time, asked, range, now).of(own, provider.id, None).collect()
             } else {
                 Vec::new()
             };

@@ -5,19 +5,21 @@ use std::sync::Arc;
 use chrono::{SubsecRound, TimeDelta};
 use quick_cache::sync::Cache;
 
-pub use super::merge::Slot;
 use super::{
     Asked,
     compute::slots,
     explain::{self, Exclusion},
     merge::{Merged, Page, Stretch, days_at_once},
+    own::Own,
+    own_service::Owns,
+    practice::{Practice, WEEK},
     service::LONGEST_SPAN,
     store::{Offered, Offering},
 };
+pub use super::{merge::Slot, question::Question};
 use crate::{
     bulkhead::{Bulkhead, Stop, Turn},
     catalogue::{AppointmentType, service::Types},
-    identity::Caller,
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason, Violations},
@@ -34,15 +36,10 @@ use crate::{
 /// How many days [`Slots::first`] looks at before it looks further: most providers have something this soon,
 /// and a week is cheap to read. The same where it is not known how many offer the type.
 const NEAR: i64 = 7;
-/// The days around a start in which its local week lies, whatever the zone.
-const WEEK: TimeDelta = TimeDelta::days(8);
 
-/// How many provider-days are read, and slots computed, without waiting for a turn: those of a few providers,
-/// or of one provider for a page that is not the longest.
-const FEW_DAYS: i64 = 500;
-/// The same for who is free at one start, in providers.
+/// How many providers are read for who is free at one start, without waiting for a turn.
 const FEW_PROVIDERS: usize = 30;
-/// As [`FEW_DAYS`], in slots.
+/// The same for lists, in slots.
 const FEW_SLOTS: usize = 5_000;
 /// Of how many types it is remembered how many offer them.
 const TYPES: usize = 1_000;
@@ -58,6 +55,8 @@ pub struct Slots {
     pub types: Types,
     /// Providers and their claims, asked for together.
     pub claims: Batch<WithClaims>,
+    /// Customers' own parts.
+    pub owns: Owns,
     /// What is known of schedules.
     pub remembered: Remembered,
     /// How many offered a type when it was asked for last.
@@ -66,6 +65,8 @@ pub struct Slots {
     pub bulkhead: Bulkhead,
     /// The clock.
     pub ambient: Ambient,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 /// How many providers offered a type when that was read last: a hint for how much to read at once.
@@ -85,25 +86,6 @@ pub struct Bounds {
     pub slots: usize,
     /// So many bytes, and the slot that would not fit any more.
     pub bytes: usize,
-}
-
-/// A question for slots.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// Who asks, if anybody is known.
-    pub caller: Option<Caller>,
-    /// Of which type.
-    pub type_id: TypeId,
-    /// What opens it, where it is private.
-    pub link_code: String,
-    /// How long, if not the type's first length.
-    pub duration: Option<TimeDelta>,
-    /// With whom; none means with whoever offers the type.
-    pub providers: Option<Vec<ProviderId>>,
-    /// From when on slots start; none means from now on.
-    pub from: Option<Instant>,
-    /// Until when they end; none means as far as one question may reach.
-    pub until: Option<Instant>,
 }
 
 /// A type, and how long it shall take.
@@ -229,14 +211,59 @@ impl Slots {
         start: Instant,
     ) -> Result<Vec<Exclusion>, Fault> {
         let now = self.ambient.now();
-        let kind = self.kind(deadline, question).await?;
+        let moved = question.moved();
+        let kind = match moved.clone() {
+            Some(kind) => kind,
+            None => self.kind(deadline, question).await?,
+        };
         let all =
             self.around(deadline, question.type_id, Some(provider), &kind, start, now).await?;
         let (interval, all) = all;
-        let Some(found) = all.into_iter().next() else {
+        let Some(mut found) = all.into_iter().next() else {
             return Err(Fault::not_found(provider.name()));
         };
-        Ok(against(&kind, &found, interval, now))
+        let own = self.own(deadline, question, &kind, interval, now).await?;
+        let claim = kind.asked.claim(interval);
+        own.clear_for((provider, question.type_id), claim, &mut found.time);
+        let mut against = match moved {
+            // What was agreed stays movable, offered or not.
+            Some(_) => explain::against(&found.time, &kind.asked, interval, now),
+            None => against(&kind, &found, interval, now),
+        };
+        against.extend(own.against(provider, interval));
+        Ok(against)
+    }
+
+    /// The own part of whom a question is for.
+    async fn own(
+        &self,
+        deadline: Deadline,
+        question: &Question,
+        kind: &Kind,
+        range: Interval,
+        now: Instant,
+    ) -> Result<Own, Fault> {
+        let most = kind.asked.limits.open_per_customer;
+        let of_type = (Some(question.type_id), most);
+        self.owns.of(deadline, question.whom.as_ref(), of_type, range, now).await
+    }
+
+    /// Everybody whom a question is about, and the own part of whom it is for, taken out of their time.
+    async fn read(
+        &self,
+        deadline: Deadline,
+        question: &Question,
+        kind: &Kind,
+        range: Interval,
+        now: Instant,
+    ) -> Result<(Vec<Offered>, Own), Fault> {
+        let offered = self.offered(deadline, question, kind, range, now);
+        let own = self.own(deadline, question, kind, range, now);
+        let (mut all, own) = tokio::try_join!(offered, own)?;
+        for each in &mut all {
+            own.clear(each.provider, &mut each.time);
+        }
+        Ok((all, own))
     }
 
     /// Everybody who offers a type, with their time around a start, or the one provider whether or not
@@ -270,6 +297,7 @@ impl Slots {
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
             zones: self.ambient.zones(),
+            practice: self.practice,
         };
         let all = self.store.read(deadline, offering).await?;
         if provider.is_none() {
@@ -298,15 +326,21 @@ impl Slots {
         now: Instant,
     ) -> Result<Option<Possible>, Fault> {
         let mut violations = question.violations(now);
+        if let Some(kind) = question.moved() {
+            violations.finish()?;
+            let Some(stretch) = stretch(&kind) else { return Ok(None) };
+            let (all, own) = self.read(deadline, question, &kind, stretch.range, now).await?;
+            return Ok(Some(Possible { kind, stretch, all, own }));
+        }
         if violations.is_empty()
             && let Some(kind) = self.likely(question)
             && let Some(stretch) = stretch(&kind)
         {
-            let all = self.offered(deadline, question, &kind, stretch.range, now).await?;
+            let (all, own) = self.read(deadline, question, &kind, stretch.range, now).await?;
             // As the type was in the statement that found them.
             let stored = all.first().and_then(|offered| offered.type_revision);
             if stored == Some(kind.appointment_type.revision()) {
-                return Ok(Some(Possible { kind, stretch, all }));
+                return Ok(Some(Possible { kind, stretch, all, own }));
             }
         }
         let found = self.find(deadline, question).await?;
@@ -316,8 +350,8 @@ impl Slots {
         let Some(stretch) = stretch(&kind).filter(|_| !kind.appointment_type.archived) else {
             return Ok(None);
         };
-        let all = self.offered(deadline, question, &kind, stretch.range, now).await?;
-        Ok(Some(Possible { kind, stretch, all }))
+        let (all, own) = self.read(deadline, question, &kind, stretch.range, now).await?;
+        Ok(Some(Possible { kind, stretch, all, own }))
     }
 
     /// The type as it was met last, where nothing is against the question.
@@ -361,68 +395,32 @@ impl Slots {
         let reach = kind.asked.claim(range);
         let counted = Interval::new(range.start() - WEEK, range.end() + WEEK)
             .filter(|_| kind.asked.limits.limit_providers());
-        if let (Some(&[provider]), None) = (question.providers.as_deref(), counted) {
+        let moves = question.moved().is_some();
+        if let (Some(&[provider]), None) = (question.providers.as_deref(), counted)
+            && !moves
+        {
             let (type_id, now) = (Some(question.type_id), now.trunc_subsecs(0));
             let asked = claims::Question { provider, type_id, range: reach, now };
             let found = self.claims.ask(deadline, asked).await??;
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());
             let zones = self.ambient.zones();
-            return offers.map(|found| Offered::of(found, &zones, reach)).into_iter().collect();
+            let of = |found| Offered::of(found, &zones, (&self.practice, now), reach);
+            return offers.map(of).into_iter().collect();
         }
         let offering = Offering {
             type_id: question.type_id,
             providers: question.providers.clone(),
-            also_others: false,
+            // What was agreed stays movable, offered or not.
+            also_others: moves,
             range: reach,
             counted,
             now: now.trunc_subsecs(0),
             remembered: self.remembered.clone(),
             zones: self.ambient.zones(),
+            practice: self.practice,
         };
         self.store.read(deadline, offering).await
-    }
-}
-
-impl Question {
-    /// The length that is asked for, and whether the type has it.
-    fn duration(&self, of: &AppointmentType, violations: &mut Violations) -> TimeDelta {
-        let duration = self.duration.unwrap_or_else(|| of.terms.default_duration());
-        if !of.terms.allows(duration) {
-            violations.add("duration", "must be one of the appointment type's durations");
-        }
-        duration
-    }
-
-    /// From when on, and until when at most.
-    fn bounds(&self, now: Instant) -> (Instant, Instant) {
-        let from = self.from.unwrap_or(now);
-        (from, from + TimeDelta::days(LONGEST_SPAN))
-    }
-
-    fn violations(&self, now: Instant) -> Violations {
-        let mut violations = Violations::new();
-        let (_, most) = self.bounds(now);
-        if self.until.is_some_and(|until| until > most) {
-            let text =
-                format!("must be at most {LONGEST_SPAN} days after start_time, or after now");
-            violations.add("end_time", text);
-        }
-        violations
-    }
-
-    /// Whether so much may be read for it, of at most so many days from an instant on, that other such
-    /// questions are waited for first.
-    fn is_large(&self, crowd: Option<usize>, now: Instant, (from, most): (Instant, i64)) -> bool {
-        let days = self.range(now).map_or(0, |range| (range.end() - from).num_days()).min(most);
-        let crowd = crowd.and_then(|crowd| i64::try_from(crowd).ok());
-        crowd.is_none_or(|crowd| crowd.saturating_mul(days) > FEW_DAYS)
-    }
-
-    /// The instants that it is about, if any.
-    fn range(&self, now: Instant) -> Option<Interval> {
-        let (from, most) = self.bounds(now);
-        Interval::new(from.max(now), self.until.unwrap_or(most))
     }
 }
 
@@ -431,6 +429,7 @@ struct Possible {
     kind: Kind,
     stretch: Stretch,
     all: Vec<Offered>,
+    own: Own,
 }
 
 impl Possible {
@@ -444,13 +443,15 @@ impl Possible {
 
     /// Adds the slots of all providers to a page until it is full; nothing when that is not wanted any more.
     fn fill(&self, now: Instant, mut page: Page, stop: &Stop) -> Option<Page> {
-        let Stretch { starts, range, .. } = self.stretch;
+        let Stretch { starts, .. } = self.stretch;
         let mut all = Vec::with_capacity(self.all.len());
         for each in &self.all {
             if all.len() % LOOK_EVERY == 0 && stop.is_now() {
                 return None;
             }
-            let slots = slots(&each.time, &self.kind.asked, range, now).until(starts.end());
+            let of_type = Some(self.kind.appointment_type.id);
+            let slots = slots(&each.time, &self.kind.asked, starts, now);
+            let slots = slots.of(&self.own, each.provider, of_type);
             all.push((each.provider, slots));
         }
         let mut merged = Merged::new(all);

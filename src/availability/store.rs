@@ -1,13 +1,15 @@
 //! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
 //! is not remembered.
 
+pub mod own;
+
 use std::sync::Arc;
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::{Time, service::time_off};
+use super::{Time, practice::Practice, service::time_off};
 use crate::{
     kernel::{
         fault::Fault,
@@ -45,6 +47,8 @@ pub struct Offering {
     pub remembered: Remembered,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 /// One provider's time.
@@ -202,7 +206,12 @@ impl Query for Offering {
 
 impl Offered {
     /// What was found of a provider, with nothing counted.
-    pub fn of(found: Found, zones: &ZoneData, range: Interval) -> Result<Self, Fault> {
+    pub fn of(
+        found: Found,
+        zones: &ZoneData,
+        (practice, now): (&Practice, Instant),
+        range: Interval,
+    ) -> Result<Self, Fault> {
         let Found { known, closures, offer, type_revision } = found;
         let provider: &Provider = &known.provider;
         let is_offered = offer.is_some();
@@ -218,7 +227,7 @@ impl Offered {
             booked: Vec::new(),
             last_assigned_at: provider.last_assigned_at,
             time: Time {
-                zone: zones.rules(hours.zone())?,
+                days: practice.days(hours, zones, range, now)?,
                 windows: hours.windows(zones, range)?,
                 time_off: time_off(provider, range),
                 claims: known.claims(range).to_vec(),
@@ -250,7 +259,8 @@ impl Offering {
         };
         // Who changed in the meantime may be in another state than was asked for.
         let Some(found) = found.filter(|found| self.wants(found)) else { return Ok(None) };
-        let offered = Offered::of(found, &self.zones, self.range)?;
+        let moment = (&self.practice, self.now);
+        let offered = Offered::of(found, &self.zones, moment, self.range)?;
         Ok(Some(Offered { time: Time { counted, ..offered.time }, booked, ..offered }))
     }
 

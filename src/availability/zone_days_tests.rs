@@ -102,19 +102,19 @@ fn a_stay_moves_the_hours_and_not_the_page() {
 fn new_york_has_days_of_23_and_25_hours() {
     let page = page("America/New_York", &[("00:00", "24:00")], 120);
     // Every two hours of elapsed time: after 00:00 comes 03:00 in spring, and the second 01:00 in autumn.
-    // The odd hour at the end of each day is too short.
+    // The last of each day ends on the next one, whose window touches.
     insta::assert_snapshot!(page.draw_all(&["2026-03-08", "2026-11-01"]), @"
     Sunday 2026-03-08 America/New_York
     day      00:00 -05:00 to 00:00 -04:00 (Mon), 23 h
     open     00:00 -05:00 to 00:00 -04:00 (Mon), 23 h
     slots    00:00 -05:00
-    slots    03:00 05:00 07:00 09:00 11:00 13:00 15:00 17:00 19:00 21:00 -04:00
+    slots    03:00 05:00 07:00 09:00 11:00 13:00 15:00 17:00 19:00 21:00 23:00 -04:00
 
     Sunday 2026-11-01 America/New_York
     day      00:00 -04:00 to 00:00 -05:00 (Mon), 25 h
     open     00:00 -04:00 to 00:00 -05:00 (Mon), 25 h
     slots    00:00 -04:00
-    slots    01:00 03:00 05:00 07:00 09:00 11:00 13:00 15:00 17:00 19:00 21:00 -05:00
+    slots    01:00 03:00 05:00 07:00 09:00 11:00 13:00 15:00 17:00 19:00 21:00 23:00 -05:00
     ");
 }
 

@@ -1,11 +1,8 @@
 //! Who gets an appointment that is for whoever is free.
 
-use chrono::TimeDelta;
-
 use super::commands::slot_taken;
 use crate::{
     availability::{
-        monday,
         slots_service::{Kind, against},
         store::Offered,
     },
@@ -13,9 +10,8 @@ use crate::{
         fault::{Fault, Reason},
         id::{ProviderId, UserId},
         time::{Instant, Interval},
-        zone::ZoneRules,
     },
-    schedule::expand::{local_date, local_days},
+    schedule::days::Days,
 };
 
 /// How much somebody has to do, as far as that decides who gets an appointment: fewest first.
@@ -42,7 +38,7 @@ pub fn order(
     let mut free: Vec<_> = others()
         .filter(|each| against(kind, each, interval, now).is_empty())
         .map(|each| Load {
-            minutes: minutes_of_week(&each.booked, interval.start(), &each.time.zone),
+            minutes: minutes_of_week(&each.booked, interval.start(), &each.time.days),
             last_assigned_at: each.last_assigned_at,
             provider: each.provider,
         })
@@ -71,21 +67,17 @@ fn nobody(all: impl Iterator<Item = Vec<crate::availability::explain::Exclusion>
     })
 }
 
-/// The local week, from Monday, of an instant.
-pub fn week(of: Instant, zone: &ZoneRules) -> Option<Interval> {
-    let first = local_date(zone, of).map(monday)?;
-    local_days(zone, first, first + TimeDelta::days(6))
-}
-
-/// How many minutes of these start in the local week, from Monday, of an instant.
-pub fn minutes_of_week(booked: &[Interval], of: Instant, zone: &ZoneRules) -> i64 {
-    let Some(week) = week(of, zone) else { return i64::MAX };
-    let inside = booked.iter().filter(|each| week.contains_instant(each.start()));
+/// How many minutes of these start in the week of an instant.
+pub fn minutes_of_week(booked: &[Interval], of: Instant, days: &Days) -> i64 {
+    let Some(week) = days.week_at(of) else { return i64::MAX };
+    let inside = booked.iter().filter(|each| days.week_at(each.start()) == Some(week));
     inside.map(|each| each.duration().num_minutes()).sum()
 }
 
 #[cfg(test)]
 mod tests {
+    use chrono::Weekday;
+
     use super::*;
 
     fn at(text: &str) -> Instant {
@@ -96,21 +88,26 @@ mod tests {
         Interval::new(at(start), at(end)).unwrap()
     }
 
-    fn rules(name: &str) -> ZoneRules {
+    fn days(name: &str, first_day: Weekday) -> Days {
         let zones = crate::kernel::zone::ZoneData::bundled();
-        zones.rules(zones.parse(name).unwrap()).unwrap()
+        Days::in_zone(zones.rules(zones.parse(name).unwrap()).unwrap(), first_day)
     }
 
     #[test]
-    fn a_week_is_local_and_begins_on_monday() {
+    fn a_week_is_local_and_begins_on_its_first_day() {
         // In Berlin the week of Monday 23 November begins on Sunday at 23:00 UTC.
         let sunday_evening = span("2026-11-22T22:30:00Z", "2026-11-22T22:59:00Z");
         let monday_night = span("2026-11-22T23:00:00Z", "2026-11-22T23:45:00Z");
         let sunday_after = span("2026-11-29T22:59:00Z", "2026-11-29T23:29:00Z");
         let next_monday = span("2026-11-29T23:00:00Z", "2026-11-29T23:10:00Z");
         let all = [sunday_evening, monday_night, sunday_after, next_monday];
-        let week = |of: &str, zone: &str| minutes_of_week(&all, at(of), &rules(zone));
+        let week_from = |of: &str, zone: &str, first: Weekday| {
+            minutes_of_week(&all, at(of), &days(zone, first))
+        };
+        let week = |of: &str, zone: &str| week_from(of, zone, Weekday::Mon);
         assert_eq!(week("2026-11-25T09:00:00Z", "Europe/Berlin"), 45 + 30);
         assert_eq!(week("2026-11-25T09:00:00Z", "UTC"), 30 + 10);
+        let from_sunday = week_from("2026-11-25T09:00:00Z", "UTC", Weekday::Sun);
+        assert_eq!(from_sunday, 29 + 45);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     availability::{
         Asked, Time,
         explain::{self, Exclusion},
+        practice::Intervals,
     },
     catalogue::minutes,
     kernel::{
@@ -49,23 +50,37 @@ fn is_recorded_no_more(interval: Interval, now: Instant) -> bool {
     interval.end() < now
 }
 
-/// Whether a bare interval may be booked: in the future, not too long, in open time. `longest` is the
-/// provider's longest booking. Every reason against it is in the fault, the first as its reason.
+/// Whether a bare interval may be booked: in the future and not too far ahead, neither too long nor too short,
+/// in open time and on the grid. `longest` is the provider's longest booking; `agreed` is what it replaces,
+/// whose length and start are not asked about again. Every reason against it is in the fault, the first as its
+/// reason.
 pub fn may_book_interval(
     time: &Time,
-    longest: TimeDelta,
+    (intervals, longest): (&Intervals, TimeDelta),
     interval: Interval,
-    now: Instant,
-    bound: Bound,
+    agreed: Option<Interval>,
+    (now, bound): (Instant, Bound),
 ) -> Result<(), Fault> {
-    let asked = Asked::interval(interval.duration(), longest);
+    let asked = intervals.asked(interval.duration());
     let mut against = explain::rules(time, &asked, interval, now);
+    let stays = agreed.is_some_and(|agreed| agreed.start() == interval.start());
+    if stays || interval.start() <= now {
+        against.retain(|each| each.reason != Reason::BeyondHorizon);
+    }
+    // After the past, before the hours.
+    let place = against.partition_point(|each| each.reason == Reason::InThePast);
+    if !intervals.is_long_enough(interval, agreed) {
+        let minutes = intervals.least.num_minutes();
+        let text = format!("the practice takes bookings of at least {minutes} minutes");
+        against.insert(place, Exclusion::new(Reason::TooShort, text));
+    }
     if interval.duration() > longest {
         let text =
             format!("the provider takes bookings of at most {} minutes", longest.num_minutes());
-        // After the past, before the hours, which it explains.
-        let place = against.partition_point(|each| each.reason == Reason::InThePast);
         against.insert(place, Exclusion::new(Reason::TooLong, text));
+    }
+    if !stays {
+        against.extend(explain::off_grid(time, &asked, interval.start()));
     }
     refuse(against.into_iter().filter(|each| bound.by(each.reason, interval, now)))
 }

@@ -1,6 +1,6 @@
 //! Tests of the rules of booking.
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Weekday};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -13,6 +13,7 @@ use crate::{
     },
     schedule::{
         Schedule, WeeklyHours,
+        days::Days,
         expand::tests::{rules, zone},
     },
 };
@@ -33,8 +34,13 @@ fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
     let sensible = interval.duration() <= TimeDelta::days(1);
     let windows = sensible.then(|| schedule.windows(&ZoneData::bundled(), interval).unwrap());
     let windows = windows.unwrap_or_default();
-    let time = Time { zone: rules(schedule.zone()), windows, ..Time::default() };
-    match may_book_interval(&time, schedule.longest(), interval, at(now), Bound::Whole) {
+    let time = Time {
+        days: Days::in_zone(rules(schedule.zone()), Weekday::Mon),
+        windows,
+        ..Time::default()
+    };
+    let bounds = (&Intervals::default(), schedule.longest());
+    match may_book_interval(&time, bounds, interval, None, (at(now), Bound::Whole)) {
         Ok(()) => Vec::new(),
         Err(fault) => std::iter::once(fault.reason().name())
             .chain(fault.others().iter().map(|(reason, _)| reason.name()))

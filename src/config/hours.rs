@@ -4,6 +4,30 @@ use std::fmt;
 
 use chrono::Weekday;
 
+/// The days of a week.
+pub(super) const DAYS: [Weekday; 7] = [
+    Weekday::Mon,
+    Weekday::Tue,
+    Weekday::Wed,
+    Weekday::Thu,
+    Weekday::Fri,
+    Weekday::Sat,
+    Weekday::Sun,
+];
+
+/// The name of a day in the settings.
+pub(super) fn day_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Mon => "mon",
+        Weekday::Tue => "tue",
+        Weekday::Wed => "wed",
+        Weekday::Thu => "thu",
+        Weekday::Fri => "fri",
+        Weekday::Sat => "sat",
+        Weekday::Sun => "sun",
+    }
+}
+
 /// One window of a week, in a provider's own wall-clock time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenHours {
@@ -22,16 +46,8 @@ impl OpenHours {
     pub fn parse(text: &str) -> Option<Self> {
         let (day, window) = text.trim().split_once(char::is_whitespace)?;
         let (start, end) = window.split_once('-')?;
-        let day = match day.to_ascii_lowercase().as_str() {
-            "mon" => Weekday::Mon,
-            "tue" => Weekday::Tue,
-            "wed" => Weekday::Wed,
-            "thu" => Weekday::Thu,
-            "fri" => Weekday::Fri,
-            "sat" => Weekday::Sat,
-            "sun" => Weekday::Sun,
-            _ => return None,
-        };
+        let day = day.to_ascii_lowercase();
+        let day = DAYS.into_iter().find(|each| day_name(*each) == day)?;
         let (start_minutes, end_minutes) = (minutes(start)?, minutes(end)?);
         let text = text.trim().to_owned();
         (start_minutes < end_minutes).then_some(Self { text, day, start_minutes, end_minutes })

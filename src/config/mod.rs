@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chrono::Weekday;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
@@ -48,7 +49,7 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Letters to people.
     pub mail: MailConfig,
-    /// What new providers start with.
+    /// What new providers start with, and what bookings without a type must be like.
     pub schedule: ScheduleConfig,
     /// Where the rules of time zones come from.
     pub time_zones: ZonesConfig,
@@ -261,6 +262,14 @@ pub struct ScheduleConfig {
     pub default_slot_minutes: u32,
     /// Longest appointment in minutes, `default_slot_minutes` to 1,440.
     pub default_longest_minutes: u32,
+    /// The first day of the weeks in which limits count.
+    pub first_day_of_week: Weekday,
+    /// Shortest booking without a type in minutes, 1 to 1,440.
+    pub interval_least_minutes: u32,
+    /// Distance of the possible starts of bookings without a type in minutes, 1 to 1,440.
+    pub interval_grid_minutes: u32,
+    /// How far ahead bookings without a type may start, in days, 1 to 62,000.
+    pub interval_horizon_days: u32,
 }
 
 /// The section `time_zones`.

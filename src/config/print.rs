@@ -117,6 +117,13 @@ impl Config {
             ("schedule.default_hours", list(hours)),
             ("schedule.default_slot_minutes", number(schedule.default_slot_minutes)),
             ("schedule.default_longest_minutes", number(schedule.default_longest_minutes)),
+            (
+                "schedule.first_day_of_week",
+                text(super::hours::day_name(schedule.first_day_of_week)),
+            ),
+            ("schedule.interval_least_minutes", number(schedule.interval_least_minutes)),
+            ("schedule.interval_grid_minutes", number(schedule.interval_grid_minutes)),
+            ("schedule.interval_horizon_days", number(schedule.interval_horizon_days)),
             ("time_zones.folder", path(time_zones.folder.as_ref())),
             ("time_zones.system_folder", path(time_zones.system_folder.as_ref())),
             ("log.level", text(&log.level)),

@@ -445,6 +445,10 @@ fn the_defaults_are_printed_with_their_origin() {
     default_hours = ["mon 09:00-17:00", "tue 09:00-17:00", "wed 09:00-17:00", "thu 09:00-17:00", "fri 09:00-17:00"]  # from default
     default_slot_minutes = 30  # from default
     default_longest_minutes = 480  # from default
+    first_day_of_week = "mon"  # from default
+    interval_least_minutes = 1  # from default
+    interval_grid_minutes = 1  # from default
+    interval_horizon_days = 3650  # from default
 
     [time_zones]
     folder = ""  # from default

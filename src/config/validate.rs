@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use chrono::Weekday;
 use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -10,8 +11,8 @@ use super::layers::Settings;
 use super::reader::{Reader, shown};
 use super::{
     AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
-    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, mail,
-    url,
+    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, hours,
+    mail, url,
 };
 use crate::identity::Role;
 
@@ -194,6 +195,15 @@ fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {
         default_hours: default_hours(reader),
         default_slot_minutes: reader.number("schedule.default_slot_minutes", 5..=1440),
         default_longest_minutes: reader.number("schedule.default_longest_minutes", 5..=1440),
+        first_day_of_week: reader.choice(
+            "schedule.first_day_of_week",
+            Weekday::Mon,
+            &hours::DAYS,
+            hours::day_name,
+        ),
+        interval_least_minutes: reader.number("schedule.interval_least_minutes", 1..=1440),
+        interval_grid_minutes: reader.number("schedule.interval_grid_minutes", 1..=1440),
+        interval_horizon_days: reader.number("schedule.interval_horizon_days", 1..=62_000),
     };
     reader.not_above("schedule.default_slot_minutes", "schedule.default_longest_minutes");
     config

@@ -13,12 +13,14 @@ use super::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
     },
     schedule::PROVIDER_NAME,
+    whom::Named,
 };
 use crate::{
     availability::{
         explain::Exclusion,
         slots_service::{Bounds, Question, Slot, Slots},
     },
+    booking::service::Bookings,
     identity::Caller,
     kernel::{
         fault::{Fault, Reason, Violations},
@@ -38,6 +40,7 @@ const MOST_PROVIDERS: usize = 100;
 pub(super) struct AvailabilityApi {
     pub(super) slots: Slots,
     pub(super) schedules: Schedules,
+    pub(super) bookings: Bookings,
     pub(super) pages: PageTokens,
 }
 
@@ -57,6 +60,7 @@ impl AvailabilityService for AvailabilityApi {
             end: message.end_time.as_ref(),
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
+            whom: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         let size = match message.page_size {
@@ -67,7 +71,10 @@ impl AvailabilityService for AvailabilityApi {
             ),
         };
         let query = format!(
-            "slots {:?} {:?} {:?} {:?} {:?}",
+            "slots {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            caller.map(|caller| caller.user),
+            message.customer,
+            message.rescheduling,
             message.appointment_type,
             message.providers,
             message.start_time,
@@ -78,6 +85,7 @@ impl AvailabilityService for AvailabilityApi {
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let (question, size) = question.zip(size).ok_or_else(Fault::unchecked)?;
+        let question = self.asked(deadline, question, None).await?;
         let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         let bounds = Bounds { slots: most, bytes: LONGEST_PAGE };
         let pages = self.pages.clone();
@@ -107,10 +115,12 @@ impl AvailabilityService for AvailabilityApi {
             end: message.end_time.as_ref(),
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
+            whom: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         violations.finish()?;
         let question = question.ok_or_else(Fault::unchecked)?;
+        let question = self.asked(deadline, question, None).await?;
         let found = self.slots.first(deadline, &question).await?;
         let slot = found.as_ref().map(wire_slot);
         let by = found.into_iter().flat_map(|slot| slot.providers).collect();
@@ -132,6 +142,7 @@ impl AvailabilityService for AvailabilityApi {
             end: None,
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
+            whom: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
@@ -140,6 +151,7 @@ impl AvailabilityService for AvailabilityApi {
         violations.finish()?;
         let (question, (provider, at)) =
             question.zip(provider.zip(at)).ok_or_else(Fault::unchecked)?;
+        let question = self.asked(deadline, question, Some(provider)).await?;
         let against = self.slots.explain(deadline, &question, provider, at).await?;
         Ok(Response::new(pb::ExplainSlotResponse {
             is_free: against.is_empty(),
@@ -158,6 +170,17 @@ impl AvailabilityApi {
         let names = self.schedules.names(deadline, by).await?;
         Ok(names.into_iter().map(|(id, name)| (id.name(), name)).collect())
     }
+
+    /// A question with whom it is for, where the caller may ask it.
+    async fn asked(
+        &self,
+        deadline: Deadline,
+        (question, named): (Question, Named),
+        provider: Option<ProviderId>,
+    ) -> Result<Question, Fault> {
+        let whom = named.whom(&self.bookings, deadline, question.caller).await?;
+        Question { whom, ..question }.checked(provider)
+    }
 }
 
 /// The providers of these slots.
@@ -175,13 +198,16 @@ struct Parts<'m> {
     end: Option<&'m prost_types::Timestamp>,
     duration: Option<&'m prost_types::Duration>,
     link_code: &'m str,
+    /// `customer` and `rescheduling`.
+    whom: (&'m str, &'m str),
 }
 
 fn question(
     parts: &Parts<'_>,
     caller: Option<Caller>,
     violations: &mut Violations,
-) -> Option<Question> {
+) -> Option<(Question, Named)> {
+    let named = Named::read(parts.whom.0, parts.whom.1, violations);
     let type_id = type_name(parts.appointment_type, violations);
     let link_code = violations.keep("link_code", text::lines(parts.link_code, LONGEST_CODE));
     let from = parts.start.and_then(|at| violations.keep("start_time", moment(at)));
@@ -211,7 +237,9 @@ fn question(
     }
     let providers = (!providers.is_empty()).then_some(providers);
     let (type_id, link_code) = (type_id?, link_code?);
-    Some(Question { caller, type_id, link_code, duration, providers, from, until })
+    let whom = None;
+    let question = Question { caller, whom, type_id, link_code, duration, providers, from, until };
+    Some((question, named))
 }
 
 fn wire_slot(slot: &Slot) -> pb::Slot {
@@ -236,6 +264,11 @@ fn wire_exclusion(exclusion: &Exclusion) -> pb::Exclusion {
         Reason::WeekLimit => Rule::WeekLimit,
         Reason::TypeArchived => Rule::Archived,
         Reason::NotOffered => Rule::NotOffered,
+        Reason::CustomerBusy => Rule::CustomerBusy,
+        Reason::CustomerLimit => Rule::CustomerLimit,
+        Reason::OwnTime => Rule::OwnTime,
+        Reason::TooLate => Rule::TooLate,
+        Reason::InvalidFields => Rule::Unchanged,
         _ => Rule::Unspecified,
     };
     pb::Exclusion {

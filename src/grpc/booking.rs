@@ -9,15 +9,16 @@ use super::{
         override_reason, question, read_booking, read_hold, states, typed_fields,
         typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval, wire_warning,
     },
-    caller::{caller, deadline},
+    caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
+    holds,
     page::{cut, fill},
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
     schedule::PROVIDER_NAME,
 };
 use crate::{
-    availability::service::{Answer, Availabilities},
+    availability::service::{Answer, Availabilities, Question},
     booking::{
         LONGEST_NOTE, LONGEST_REASON,
         commands::{
@@ -219,8 +220,11 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::GetAvailabilityRequest>,
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
-        let deadline = deadline(&request)?;
-        let question = question(request.get_ref(), &self.availabilities.ambient.zones())?;
+        let (deadline, caller) = (deadline(&request)?, visitor(&request));
+        let zones = self.availabilities.ambient.zones();
+        let (question, named) = question(request.get_ref(), &zones)?;
+        let whom = named.whom(&self.bookings, deadline, caller).await?;
+        let question = Question { whom, ..question }.checked()?;
         let finish = |answer: Answer| {
             let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
             pb::GetAvailabilityResponse {
@@ -303,6 +307,7 @@ impl BookingService for BookingApi {
                 once,
                 now,
                 zones: self.bookings.zones(),
+                practice: self.bookings.practice(),
             };
             self.bookings.reschedule(deadline, unit)
         };
@@ -342,6 +347,7 @@ impl BookingService for BookingApi {
                 once,
                 now,
                 zones: self.bookings.zones(),
+                practice: self.bookings.practice(),
             };
             self.bookings.reassign(deadline, unit)
         };
@@ -439,6 +445,15 @@ impl BookingService for BookingApi {
         Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
     }
 
+    async fn list_holds(
+        &self,
+        request: Request<pb::ListHoldsRequest>,
+    ) -> Result<Response<pb::ListHoldsResponse>, Status> {
+        let call = (deadline(&request)?, caller(&request)?);
+        let answer = holds::list((&self.bookings, &self.pages), call, request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
     async fn hold_slot(
         &self,
         request: Request<pb::HoldSlotRequest>,
@@ -447,6 +462,11 @@ impl BookingService for BookingApi {
         let mut message = request.into_inner();
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        if !message.rescheduling.is_empty() {
+            let held =
+                holds::to_move(&self.bookings, (deadline, caller), &message, once, violations);
+            return Ok(Response::new(pb::HoldSlotResponse { hold: Some(held.await?) }));
+        }
         let request = read_hold(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields_of_hold(&message);

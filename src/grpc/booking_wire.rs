@@ -12,6 +12,7 @@ use super::{
         appointment_event::Kind as WireKind,
     },
     schedule::PROVIDER_NAME,
+    whom::Named,
 };
 use crate::{
     availability::service::{LONGEST_SPAN, Question},
@@ -46,7 +47,7 @@ pub(super) const LONGEST_CODE: usize = 100;
 pub(super) fn question(
     message: &pb::GetAvailabilityRequest,
     zones: &ZoneData,
-) -> Result<Question, Fault> {
+) -> Result<(Question, Named), Fault> {
     let mut violations = Violations::new();
     let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
     let provider = violations.keep("provider", provider);
@@ -68,11 +69,12 @@ pub(super) fn question(
     let zone = optional(&message.time_zone, |text| violations.keep("time_zone", zone(zones, text)));
     let duration = message.duration.as_ref();
     let duration = duration.and_then(|d| violations.keep("duration", minutes(Some(d))));
+    let named = Named::read(&message.customer, &message.rescheduling, &mut violations);
     violations.finish()?;
     let (Some(provider), Some(first), Some(last)) = (provider, first, last) else {
         return Err(Fault::unchecked());
     };
-    Ok(Question { provider, first, last, zone, duration })
+    Ok((Question { whom: None, provider, first, last, zone, duration }, named))
 }
 
 /// The interval between two instants that are in order. What was refused before is not told twice.
@@ -219,6 +221,9 @@ pub(super) fn wire_hold(held: &Appointment) -> pb::Hold {
         end_time: Some(timestamp(held.end)),
         expire_time: held.expires_at.map(timestamp),
         extended: held.terms.extended,
+        customer: held.customer.name(),
+        customer_display_name: held.customer_display_name.clone(),
+        create_time: Some(timestamp(held.created_at)),
     }
 }
 
@@ -348,6 +353,9 @@ pub(super) fn read_hold(
     violations: &mut Violations,
 ) -> Option<service::Request> {
     let hold = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
+    let customer = optional(&message.customer, |text| {
+        violations.keep("customer", name(text, UserId::parse, CUSTOMER_NAME))
+    });
     let parts = Parts {
         provider: &message.provider,
         start: message.start_time.as_ref(),
@@ -359,7 +367,7 @@ pub(super) fn read_hold(
     let (provider, wish) = wish(&parts, violations)?;
     Some(service::Request {
         caller,
-        customer: None,
+        customer,
         provider,
         wish,
         note: String::new(),

@@ -202,8 +202,9 @@ fn routes<H: HealthService>(
         requests: requests.clone(),
         pages: pages.clone(),
     });
+    let bookings = services.bookings;
     let booking = BookingServiceServer::new(BookingApi {
-        bookings: services.bookings,
+        bookings: bookings.clone(),
         availabilities: services.availabilities,
         requests: requests.clone(),
         pages: pages.clone(),
@@ -250,6 +251,7 @@ fn routes<H: HealthService>(
             AvailabilityServiceServer::new(AvailabilityApi {
                 slots: services.slots,
                 schedules: services.schedules,
+                bookings,
                 pages: pages.clone(),
             })
             .max_decoding_message_size(longest)

@@ -353,6 +353,14 @@ pub fn book_anybody(caller: Caller, customer: Option<UserId>) -> Result<Option<P
     }
 }
 
+/// Whether somebody may ask about this provider's time for a customer, where they may ask about one alone.
+pub fn ask_about(only: Option<ProviderId>, provider: ProviderId) -> Result<(), Fault> {
+    match only {
+        Some(only) if only != provider => Err(role_not_allowed()),
+        _ => Ok(()),
+    }
+}
+
 /// Those who act for a provider may act against the rules, with a reason; an empty one is none.
 pub fn override_rules(caller: Caller, provider: ProviderId, reason: &str) -> Result<(), Fault> {
     if reason.is_empty() || is_staff(caller, provider) {

@@ -111,6 +111,7 @@ reasons! {
     ScopeMissing "SCOPE_MISSING" PermissionDenied;
     ActForRefused "ACT_FOR_REFUSED" PermissionDenied;
     SecondFactorUnreadable "SECOND_FACTOR_UNREADABLE" FailedPrecondition;
+    TooShort "TOO_SHORT" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

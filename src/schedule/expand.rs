@@ -79,19 +79,30 @@ pub fn windows(
         if zone != rules.zone() {
             rules = zones.rules(zone)?;
         }
-        for (start, end) in hours.on(date) {
-            let start = start.on(date).and_then(|wall| resolve_start(&rules, wall));
-            let Some(start) = start.filter(|start| *start < range.end()) else { continue };
-            let end = end.on(date).and_then(|wall| resolve_end(&rules, wall));
-            let occurrence = end.and_then(|end| Interval::new(start, end));
-            found.extend(occurrence.filter(|interval| interval.overlaps(&range)));
-        }
+        found.extend(on(&rules, hours, date).filter(|interval| interval.overlaps(&range)));
     }
     if !hours.stays().is_empty() {
         found.sort_unstable();
         found.dedup();
     }
     Ok(found)
+}
+
+/// The occurrences of the windows of one date, in the zone of that date.
+pub fn windows_of(
+    zones: &ZoneData,
+    hours: &Hours,
+    date: NaiveDate,
+) -> Result<Vec<Interval>, UnknownZone> {
+    let rules = zones.rules(hours.zone_on(date))?;
+    Ok(on(&rules, hours, date).collect())
+}
+
+fn on(rules: &ZoneRules, hours: &Hours, date: NaiveDate) -> impl Iterator<Item = Interval> {
+    hours.on(date).filter_map(move |(start, end)| {
+        let start = resolve_start(rules, start.on(date)?)?;
+        Interval::new(start, resolve_end(rules, end.on(date)?)?)
+    })
 }
 
 /// The date on the wall at this instant; `None` at the ends of chrono's calendar.

@@ -1,11 +1,12 @@
 //! Hours: when a schedule is open, on every date and in the zone of that date.
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, TimeDelta, Weekday};
 use serde::{Deserialize, Serialize};
 
 use super::{
     TimeOfDay, WeeklyHours,
     dates::{DateOverrides, Stays},
+    days::Days,
     expand,
 };
 use crate::kernel::{
@@ -56,20 +57,10 @@ impl Hours {
         self.stays.on(date).map_or(self.zone, |stay| stay.zone)
     }
 
-    /// The zone at an instant: that of the stay whose zone's calendar shows one of its dates then, or
-    /// else the schedule's.
-    ///
-    /// Where a stay begins or ends the dates of two zones overlap or leave a gap; then the earlier of two
-    /// stays wins over the later, and each over the schedule's zone.
+    /// The zone at an instant: that of its day, see [`Days`].
     pub fn zone_at(&self, zones: &ZoneData, instant: Instant) -> Result<ZoneRules, UnknownZone> {
-        for stay in self.stays.as_slice() {
-            let rules = zones.rules(stay.zone)?;
-            let date = expand::local_date(&rules, instant);
-            if date.is_some_and(|date| stay.first <= date && date <= stay.last) {
-                return Ok(rules);
-            }
-        }
-        zones.rules(self.zone)
+        let days = Days::of(self, zones, Weekday::Mon, (instant, instant))?;
+        Ok(days.zone(instant).clone())
     }
 
     /// The weekly windows.

@@ -298,7 +298,7 @@ fn where_a_stay_begins_windows_can_overlap_and_swap() {
 }
 
 #[test]
-fn the_zone_at_an_instant_is_the_one_whose_calendar_shows_a_date_of_the_stay() {
+fn the_zone_at_an_instant_is_that_of_the_day_that_is_worked() {
     let hours = hours(
         zone("Europe/Berlin"),
         &WeeklyHours::office_hours(),
@@ -309,8 +309,9 @@ fn the_zone_at_an_instant_is_the_one_whose_calendar_shows_a_date_of_the_stay() {
         ],
     );
     for (instant, expected) in [
-        ("2026-11-23T15:59+01:00", "Europe/Berlin"),
-        ("2026-11-24T00:00+09:00", "Asia/Tokyo"),
+        // It is the 24th in Tokyo, and the 23rd is still worked in Berlin.
+        ("2026-11-23T16:59+01:00", "Europe/Berlin"),
+        ("2026-11-23T17:00+01:00", "Asia/Tokyo"),
         ("2026-11-25T23:59+09:00", "Asia/Tokyo"),
         // In Tokyo it is the 26th and in New York not yet.
         ("2026-11-26T00:00+09:00", "Europe/Berlin"),

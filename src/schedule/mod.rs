@@ -1,11 +1,12 @@
 //! When a provider is open: weekly hours in the provider's own zone, and what differs from them.
 //!
 //! This file, [`dates`], [`hours`], [`plan`] and [`name`] hold the words; [`expand`] turns them into
-//! instants, [`changes`] says what a change may be.
+//! instants, [`days`] tells to which date an instant belongs, [`changes`] says what a change may be.
 
 pub mod changes;
 pub mod commands;
 pub mod dates;
+pub mod days;
 pub mod expand;
 pub mod hours;
 pub mod name;

@@ -177,6 +177,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ---pa BookingService/ReassignAppointment
     ---pa BookingService/UpdateAppointment
     --cpa BookingService/ListAppointmentEvents
+    --cpa BookingService/ListHolds
     --cpa BookingService/HoldSlot
     --cpa BookingService/ExtendHold
     --cpa BookingService/ReleaseHold
@@ -385,6 +386,10 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("CorrectAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
         ("ReassignAppointment", &moved, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("ReassignAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
+        ("ListSlots", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("FindFirstSlot", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("ListHolds", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
+        ("ListHolds", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("HoldSlot", &ada.provider(), [NOT_FOUND; 3]),
         ("HoldSlot", &shut.provider(), [NOT_FOUND; 3]),
         ("ExtendHold", &held, [NOT_FOUND; 3]),
@@ -426,8 +431,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
                 unary(&world.channel, path, request).await
             };
             let role = caller.user.role().as_str_name();
-            if *method == "ListAppointments" && wanted.is_none() {
-                // An admin filters all appointments; nobody's are none.
+            if ["ListAppointments", "ListHolds"].contains(method) && wanted.is_none() {
+                // An admin filters all of them; nobody's are none.
                 call(&missing).await.unwrap();
                 continue;
             }

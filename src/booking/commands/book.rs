@@ -4,13 +4,15 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, around, bookable,
+    Act, Moment, Offered, around, bookable,
     elsewhere::{Elsewhere, lock_customer, not_since},
-    finish, follow, intervals_not_accepted, not_offered, offered, refused, settle, time,
+    finish, follow, intervals_not_accepted, not_offered, offered,
+    own_holds::{OwnHolds, may_be_for_own_hold},
+    refused, settle, time,
 };
 use crate::{
     accounts,
-    availability::Asked,
+    availability::{Asked, practice::Practice},
     booking::{
         Agreed, Appointment, State,
         fairness::{self, Load},
@@ -97,6 +99,8 @@ pub struct Book {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 /// That a provider was chosen from those who are free, by what they had to do when that was read.
@@ -115,6 +119,14 @@ pub enum Booked {
     Passed(Load),
 }
 
+/// The same while the provider is locked.
+pub(super) enum Made {
+    /// It was made.
+    Booked(Appointment),
+    /// Nothing was made.
+    Passed(Load),
+}
+
 /// What the rules made of a wish.
 struct Checked {
     interval: Interval,
@@ -127,6 +139,10 @@ struct Checked {
 }
 
 impl Book {
+    fn moment(&self) -> Moment<'_> {
+        Moment { now: self.now, zones: &self.zones, practice: &self.practice }
+    }
+
     /// The appointment that a bare interval would make, or every reason against it that the schedule
     /// has.
     pub fn draft_interval(
@@ -140,8 +156,10 @@ impl Book {
             if !provider.accepts_intervals() {
                 return Err(intervals_not_accepted());
             }
-            let time = around(&self.zones, provider, schedule.hours(), interval, closures)?;
-            policy::may_book_interval(&time, schedule.longest(), interval, self.now, self.bound())?;
+            let time = around(self.moment(), provider, schedule.hours(), interval, closures)?;
+            let bounds = (&self.practice.intervals, schedule.longest());
+            let by = (self.now, self.bound());
+            policy::may_book_interval(&time, bounds, interval, None, by)?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -205,6 +223,7 @@ impl Book {
         tx: &Tx,
         provider: &'p Provider,
         wish: &OfType,
+        own: &OwnHolds,
     ) -> Result<(Checked, &'p Hours), Fault> {
         let Offered { kind, hours } = offered(tx, provider, wish.id).await?;
         let (caller, is_staff) = (self.permit.caller, self.permit.is_staff);
@@ -225,9 +244,7 @@ impl Book {
             return Err(archived());
         }
         let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
-        let interval = wish.start.checked_add_signed(duration);
-        let interval =
-            interval.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)?;
+        let interval = Self::interval(wish, terms)?;
         let hours = match hours {
             Some(hours) => hours,
             None if overriding => provider.schedule.hours(),
@@ -237,7 +254,9 @@ impl Book {
         if overriding {
             policy::may_override(interval, self.now)?;
         } else {
-            let time = time(tx, &self.zones, provider, hours, interval, Some(&kind), None).await?;
+            let moment = self.moment();
+            let own: Vec<_> = own.ids().collect();
+            let time = time(tx, moment, provider, hours, interval, Some(&kind), &own).await?;
             policy::may_book_type(&time, &asked, interval, self.now, self.bound())?;
         }
         let request = terms.requires_approval && !self.permit.is_staff;
@@ -245,7 +264,7 @@ impl Book {
         let checked = Checked {
             interval,
             request: request.then(|| crate::catalogue::minutes(terms.request_expiry)),
-            open_per_customer: limits.filter(|_| self.hold.is_none() && !overriding),
+            open_per_customer: limits.filter(|_| !overriding),
             type_id: Some(kind.id),
             terms: Agreed {
                 type_display_name: terms.display_name.clone(),
@@ -300,6 +319,15 @@ pub fn told_by_type(
     questions::answers(&questions, replies, violations)
 }
 
+/// The refusal of one more hold.
+pub(super) fn too_many_holds() -> Fault {
+    Fault::new(
+        Reason::TooManyHolds,
+        format!("a customer may hold {MOST_HOLDS} slots at a time; release one"),
+    )
+    .retry_after(std::time::Duration::from_mins(1))
+}
+
 /// The refusal of a type that cannot be booked any more.
 pub fn archived() -> Fault {
     Fault::new(Reason::TypeArchived, "the appointment type is archived; choose another one")
@@ -344,19 +372,51 @@ impl UnitOfWork for Book {
         }
         bookable(&provider)?;
         settle(tx, &mut provider, self.now).await?;
+        let none = OwnHolds::default();
+        let made = match self.make(tx, &mut provider, &none, &mut elsewhere).await {
+            // Nothing was written.
+            Err(refused) if may_be_for_own_hold(&refused) => {
+                self.make_of_own_holds(tx, &mut provider, refused, &mut elsewhere).await
+            }
+            made => made,
+        };
+        Ok(match made? {
+            Made::Booked(appointment) => Booked::Made(Box::new((appointment, provider))),
+            Made::Passed(load) => Booked::Passed(load),
+        })
+    }
+}
+
+impl Book {
+    /// From when until when an appointment of a type is wished for.
+    pub(super) fn interval(wish: &OfType, terms: &Terms) -> Result<Interval, Fault> {
+        let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
+        let end = wish.start.checked_add_signed(duration);
+        end.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)
+    }
+
+    /// Checks the rules, takes the place of the customer's own holds, and claims the time.
+    pub(super) async fn make(
+        &self,
+        tx: &Tx,
+        provider: &mut Provider,
+        own: &OwnHolds,
+        elsewhere: &mut Option<Elsewhere>,
+    ) -> Result<Made, Fault> {
+        let BookPermit { customer, provider: id, .. } = self.permit;
         let (mut appointment, limit) = match &self.wish {
             Wish::Interval(interval) => {
                 let closures = schedule::store::closures::closures(tx, *interval).await?;
-                (self.draft_interval(&provider, *interval, closures)?, None)
+                (self.draft_interval(provider, *interval, closures)?, None)
             }
             Wish::Type(wish) => {
-                let (checked, hours) = self.check_type(tx, &provider, wish).await?;
+                let (checked, hours) = self.check_type(tx, provider, wish, own).await?;
                 let limit = Some(wish.id).zip(checked.open_per_customer);
-                (self.draft(&provider, hours, &checked)?, limit)
+                (self.draft(provider, hours, &checked)?, limit)
             }
         };
-        if let Some(more) = self.gives_way(tx, &provider, &appointment).await? {
-            return Ok(Booked::Passed(more));
+        if let Some(more) = self.gives_way(tx, provider, &appointment, own).await? {
+            return Ok(Made::Passed(more));
         }
         let account = accounts::store::find_to_book(tx, customer).await?;
         let Some(account) = account.filter(|account| !account.user.disabled) else {
@@ -371,6 +431,8 @@ impl UnitOfWork for Book {
         if self.hold.is_none() && elsewhere.is_none() {
             not_since(tx, &account.user).await?;
         }
+        own.give_up(tx, provider, (self.permit.caller, self.id), self.now).await?;
+        appointment.version = provider.version + 1;
         appointment.customer_display_name = account.user.display_name;
         appointment.stamp = tx.stamp();
         if let Some((type_id, most)) = limit {
@@ -380,29 +442,26 @@ impl UnitOfWork for Book {
         if self.hold.is_some() {
             accounts::store::lock(tx, customer).await?;
             if store::held_by(tx, customer, self.now).await? >= MOST_HOLDS {
-                return Err(Fault::new(
-                    Reason::TooManyHolds,
-                    format!("a customer may hold {MOST_HOLDS} slots at a time; release one"),
-                )
-                .retry_after(std::time::Duration::from_mins(1)));
+                return Err(too_many_holds());
             }
         }
         if let Some(overlap) = store::claim(tx, &appointment).await? {
             return Err(refused(overlap));
         }
-        if let Some(overlap) = follow(tx, &appointment, &mut elsewhere, self.now).await? {
+        if let Some(overlap) = follow(tx, &appointment, elsewhere, self.now).await? {
             return Err(refused(overlap));
+        }
+        if self.hold.is_some() && store::holds::is_busy(tx, &appointment, None, self.now).await? {
+            return Err(refused(store::Overlap::Customer));
         }
         if self.assigned.is_some() {
             schedule::store::set_assigned(tx, id, self.now).await?;
         }
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
-        Ok(Booked::Made(Box::new((appointment, provider))))
+        Ok(Made::Booked(appointment))
     }
-}
 
-impl Book {
     /// What a locked provider who was chosen from those who are free has to do by now, if that is more than the
     /// next one had: others were assigned since that was read. The others can only have got more, so that who
     /// has not is still first.
@@ -411,15 +470,22 @@ impl Book {
         tx: &Tx,
         provider: &Provider,
         a: &Appointment,
+        own: &OwnHolds,
     ) -> Result<Option<Load>, Fault> {
         let Some(Assigned { next: Some(next) }) = self.assigned else { return Ok(None) };
-        let zone = self.zones.rules(a.time_zone)?;
-        let booked = match fairness::week(a.start, &zone) {
+        // What the customer holds is the customer's before anybody else's.
+        if !own.is_empty() {
+            return Ok(None);
+        }
+        let interval = Interval::new(a.start, a.end).ok_or_else(Fault::unchecked)?;
+        let days =
+            self.practice.days(provider.schedule.hours(), &self.zones, interval, self.now)?;
+        let booked = match days.around_week(a.start) {
             Some(week) => store::load::booked(tx, provider.id, week).await?,
             None => Vec::new(),
         };
         let load = Load {
-            minutes: fairness::minutes_of_week(&booked, a.start, &zone),
+            minutes: fairness::minutes_of_week(&booked, a.start, &days),
             last_assigned_at: provider.last_assigned_at,
             provider: provider.id,
         };

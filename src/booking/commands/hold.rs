@@ -4,13 +4,14 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered,
+    Act, Moment, Offered,
     book::{self, Asker},
     bookable,
     elsewhere::Elsewhere,
     finish, intervals_not_accepted, not_offered, offered, refused, settle, time, write_live,
 };
 use crate::{
+    availability::practice::Practice,
     booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
     events::{self, Kind},
@@ -62,6 +63,8 @@ pub struct Use {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 impl UnitOfWork for Use {
@@ -121,7 +124,7 @@ impl UnitOfWork for Use {
 impl Use {
     /// The slot was checked when it was held, and is kept since. What is new is asked now, and what may
     /// have come since: an archived type, an offering withdrawn, time off, a closure.
-    async fn book(
+    pub(super) async fn book(
         &self,
         tx: &Tx,
         provider: &Provider,
@@ -176,12 +179,14 @@ impl Use {
         if !overriding {
             let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
             let hours = provider.schedule.hours();
-            let time = time(tx, &self.zones, provider, hours, interval, None, None).await?;
+            let (zones, practice) = (&self.zones, &self.practice);
+            let moment = Moment { now: self.now, zones, practice };
+            let time = time(tx, moment, provider, hours, interval, None, &[]).await?;
             policy::may_book_held(&time, interval)?;
         }
         if let Some(kind) = of_type {
             let most = kind.terms.limits.open_per_customer.filter(|_| !overriding);
-            let (customer, bounds) = (self.caller.user, (kind.id, most));
+            let (customer, bounds) = (booked.customer, (kind.id, most));
             book::check_customer_limit(tx, customer, bounds, elsewhere.as_ref(), self.now).await?;
             if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
                 let expiry = catalogue::minutes(kind.terms.request_expiry);

@@ -7,6 +7,8 @@ pub mod drift;
 mod elsewhere;
 pub mod erase;
 pub mod hold;
+pub mod hold_to_move;
+mod own_holds;
 pub mod relocate;
 
 use chrono::TimeDelta;
@@ -20,7 +22,7 @@ use super::{
 };
 use crate::{
     accounts,
-    availability::{Asked, Time, monday},
+    availability::{Asked, Time, practice::Practice},
     catalogue::{self, AppointmentType},
     events::{self, Event, Kind},
     kernel::{
@@ -30,13 +32,7 @@ use crate::{
         time::{Instant, Interval},
         zone::{UnknownZone, ZoneData},
     },
-    schedule::{
-        self,
-        expand::{local_date, local_days},
-        hours::Hours,
-        plan::TimeOff,
-        provider::Provider,
-    },
+    schedule::{self, hours::Hours, plan::TimeOff, provider::Provider},
     storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
@@ -154,22 +150,28 @@ impl UnitOfWork for Settle {
     }
 }
 
+/// When something is judged, by which rules of time zones, and by which settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment<'a> {
+    pub(super) now: Instant,
+    pub(super) zones: &'a ZoneData,
+    pub(super) practice: &'a Practice,
+}
+
 /// The provider's time around an interval, claims left out: those the database decides.
 pub(super) async fn time(
     tx: &Tx,
-    zones: &ZoneData,
+    moment: Moment<'_>,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     of_type: Option<&AppointmentType>,
-    except: Option<AppointmentId>,
+    except: &[AppointmentId],
 ) -> Result<Time, Fault> {
     let closures = schedule::store::closures::closures(tx, interval).await?;
-    let mut time = around(zones, provider, hours, interval, closures)?;
+    let mut time = around(moment, provider, hours, interval, closures)?;
     if let Some(kind) = of_type.filter(|kind| kind.terms.limits.limit_providers())
-        && let Some(week) = local_date(&time.zone, interval.start())
-            .map(monday)
-            .and_then(|first| local_days(&time.zone, first, first + TimeDelta::days(6)))
+        && let Some(week) = time.days.around_week(interval.start())
     {
         time.counted = store::counted(tx, provider.id, kind.id, week, except).await?;
     }
@@ -178,7 +180,7 @@ pub(super) async fn time(
 
 /// The same without what only the database knows.
 pub(super) fn around(
-    zones: &ZoneData,
+    Moment { now, zones, practice }: Moment<'_>,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
@@ -188,7 +190,7 @@ pub(super) fn around(
     // For absurd lengths, which are refused already, nothing is expanded: nothing that long is open.
     let sensible = interval.duration() <= *schedule::LONGEST_RANGE.end();
     Ok(Time {
-        zone: zones.rules(hours.zone())?,
+        days: practice.days(hours, zones, interval, now)?,
         windows: if sensible { hours.windows(zones, interval)? } else { Vec::new() },
         time_off: provider.time_off().iter().filter_map(off).collect(),
         closures,
@@ -253,7 +255,7 @@ pub(super) async fn is_present(tx: &Tx, customer: UserId) -> Result<(), Fault> {
 }
 
 /// What an appointment of a type asks, with the buffers that were agreed.
-pub(super) fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
+pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
     Asked {
         buffer_before: catalogue::minutes(a.terms.buffer_before),
         buffer_after: catalogue::minutes(a.terms.buffer_after),

@@ -4,13 +4,15 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Offered, asked_by, bookable, check_version,
+    Act, Moment, Offered, asked_by, bookable, check_version,
     decide::{find, find_locked, settled},
     elsewhere::{Elsewhere, lock_customer},
-    finish, follow, intervals_not_accepted, not_offered, offered, record, refused, settle, time,
-    write_live,
+    finish, follow, intervals_not_accepted, not_offered, offered,
+    own_holds::OwnHolds,
+    record, refused, settle, time, write_live,
 };
 use crate::{
+    availability::practice::Practice,
     booking::{
         Agreed, Appointment, State,
         policy::{self, Bound},
@@ -55,6 +57,8 @@ pub struct Reschedule {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 impl UnitOfWork for Reschedule {
@@ -80,9 +84,13 @@ impl UnitOfWork for Reschedule {
         }
         let interval = self.interval(&found)?;
         let way = Way::of(tx, &provider, &found).await?;
+        let wanted = Appointment { start: interval.start(), end: interval.end(), ..found.clone() };
+        let whose = (provider.id, customer);
+        let own = OwnHolds::overlapping(tx, whose, wanted.claim(), self.now).await?;
         if self.override_reason.is_empty() {
-            let by = (self.now, &self.zones, Bound::Whole);
-            way.check(tx, &provider, &found, interval, by).await?;
+            let (zones, practice) = (&self.zones, &self.practice);
+            let moment = Moment { now: self.now, zones, practice };
+            way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
         } else {
             policy::may_override(interval, self.now)?;
         }
@@ -95,6 +103,7 @@ impl UnitOfWork for Reschedule {
             }
             _ => None,
         };
+        own.give_up(tx, &mut provider, (caller, self.id), self.now).await?;
         let mut moved = Appointment {
             start: interval.start(),
             end: interval.end(),
@@ -135,7 +144,7 @@ impl UnitOfWork for Reschedule {
 }
 
 impl Reschedule {
-    fn interval(&self, found: &Appointment) -> Result<Interval, Fault> {
+    pub(super) fn interval(&self, found: &Appointment) -> Result<Interval, Fault> {
         let mut violations = Violations::new();
         if self.end.is_some() && found.type_id.is_some() {
             violations.add("end_time", "must be absent: the length of a type's appointment stays");
@@ -155,18 +164,22 @@ impl Reschedule {
 }
 
 /// How a provider takes an appointment.
-struct Way<'p> {
+pub(super) struct Way<'p> {
     /// Its type, if it has one.
     kind: Option<AppointmentType>,
     /// Whether the provider offers that.
     is_offered: bool,
     /// By which hours, in whose zone the local time is promised; the default ones of what has no type or is
     /// not offered, or not any more.
-    hours: &'p Hours,
+    pub(super) hours: &'p Hours,
 }
 
 impl<'p> Way<'p> {
-    async fn of(tx: &Tx, provider: &'p Provider, a: &Appointment) -> Result<Self, Fault> {
+    pub(super) async fn of(
+        tx: &Tx,
+        provider: &'p Provider,
+        a: &Appointment,
+    ) -> Result<Self, Fault> {
         let default = provider.schedule.hours();
         let Some(id) = a.type_id else {
             return Ok(Self { kind: None, is_offered: false, hours: default });
@@ -178,13 +191,13 @@ impl<'p> Way<'p> {
 
     /// Whether the provider's rules allow an appointment over an interval; itself does not count. What was
     /// agreed stays movable when the provider has stopped offering it, or taking intervals.
-    async fn check(
+    pub(super) async fn check(
         &self,
         tx: &Tx,
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (now, zones, bound): (Instant, &ZoneData, Bound),
+        (moment, own, bound): (Moment<'_>, &OwnHolds, Bound),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -193,14 +206,17 @@ impl<'p> Way<'p> {
                 return Err(intervals_not_accepted());
             }
         }
-        let time = time(tx, zones, provider, self.hours, interval, kind, Some(a.id)).await?;
+        let Moment { now, practice, .. } = moment;
+        let except: Vec<_> = own.ids().chain([a.id]).collect();
+        let time = time(tx, moment, provider, self.hours, interval, kind, &except).await?;
         match kind {
             None => {
                 // What was agreed stays movable when the provider has taken to shorter ones.
                 let agreed =
                     if provider.id == a.provider { a.end - a.start } else { TimeDelta::zero() };
-                let longest = provider.schedule.longest().max(agreed);
-                policy::may_book_interval(&time, longest, interval, now, bound)
+                let bounds = (&practice.intervals, provider.schedule.longest().max(agreed));
+                let agreed = Interval::new(a.start, a.end);
+                policy::may_book_interval(&time, bounds, interval, agreed, (now, bound))
             }
             Some(kind) => {
                 let asked = asked_by(a, kind, interval.duration());
@@ -235,6 +251,8 @@ pub struct Reassign {
     pub now: Instant,
     /// The zone data of that time.
     pub zones: ZoneData,
+    /// The settings of the practice.
+    pub practice: Practice,
 }
 
 impl UnitOfWork for Reassign {
@@ -345,6 +363,9 @@ impl Reassign {
         if way.kind.is_some() && !way.is_offered {
             return Err(not_offered());
         }
-        way.check(tx, to, found, interval, (self.now, &self.zones, Bound::Keeping)).await
+        let (zones, practice) = (&self.zones, &self.practice);
+        let moment = Moment { now: self.now, zones, practice };
+        let own = OwnHolds::default();
+        way.check(tx, to, found, interval, (moment, &own, Bound::Keeping)).await
     }
 }

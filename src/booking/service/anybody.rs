@@ -4,14 +4,14 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{Bookings, Outcome, Request};
 use crate::{
-    availability::{Asked, slots_service as slots},
+    availability::{Asked, own::Whom, slots_service as slots},
     booking::{
         Appointment,
         commands::{
             book::{Asker, Assigned, OfType, Wish, archived, told_by_type},
             slot_taken,
         },
-        fairness,
+        fairness::{self, Load},
     },
     identity::{Role, permit},
     kernel::fault::{Fault, Reason, Violations},
@@ -54,14 +54,25 @@ impl Bookings {
         let asked =
             Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
         let kind = slots::Kind { appointment_type: Arc::new(found), asked };
-        let (interval, all) = self.slots.around(deadline, *id, only, &kind, *start, now).await?;
+        let (interval, mut all) =
+            self.slots.around(deadline, *id, only, &kind, *start, now).await?;
         let customer = request.customer.unwrap_or(caller.user);
-        let mut free = VecDeque::from(fairness::order(&all, &kind, interval, customer, now)?);
+        let whom = Whom::customer(customer);
+        let own = self.slots.owns.of(deadline, Some(&whom), (None, None), interval, now).await?;
+        for each in &mut all {
+            own.clear_for((each.provider, *id), kind.asked.claim(interval), &mut each.time);
+        }
+        let mut free = fairness::order(&all, &kind, interval, customer, now)?;
+        // What the customer holds is the customer's before anybody else's.
+        let is_held = |load: &Load| own.has_hold(load.provider, Some(*id), interval);
+        free.sort_by_key(|load| !is_held(load));
+        let mut free = VecDeque::from(free);
         let mut refused = slot_taken();
         let mut tried = 0;
         while let Some(first) = free.pop_front() {
             tried += 1;
-            let next = free.front().copied().filter(|_| tried <= MOST_COMPARED);
+            let gives_way = tried <= MOST_COMPARED && !is_held(&first);
+            let next = free.front().copied().filter(|_| gives_way);
             let permit = permit::book(request.caller, first.provider, request.customer)?;
             let (request, once) = (request.clone(), once.clone());
             match self.book_with(deadline, permit, request, once, Some(Assigned { next })).await {

@@ -75,7 +75,7 @@ impl Bookings {
     }
 }
 
-struct FindType(TypeId);
+pub(super) struct FindType(pub(super) TypeId);
 
 impl Query for FindType {
     type Output = Option<AppointmentType>;

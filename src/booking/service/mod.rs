@@ -3,6 +3,8 @@
 mod anybody;
 mod fields;
 mod history;
+mod holds;
+mod whom;
 
 use std::sync::Arc;
 
@@ -25,7 +27,7 @@ use super::{
     store::{self, Cursor, Filter, folded::Folded, found::ById},
 };
 use crate::{
-    availability::slots_service::Slots,
+    availability::{practice::Practice, slots_service::Slots},
     catalogue::questions::Reply,
     identity::{Caller, Credential, permit},
     kernel::{
@@ -56,6 +58,8 @@ pub struct Bookings {
     found: Batch<ById>,
     /// Who is free.
     slots: Slots,
+    /// The settings of the practice.
+    practice: Practice,
 }
 
 /// An appointment or a hold that somebody asks for.
@@ -116,9 +120,15 @@ enum Folding {
 
 impl Bookings {
     /// Bookings on this database.
-    pub fn new(store: Store, ambient: Ambient, remembered: Remembered, slots: Slots) -> Self {
+    pub fn new(
+        store: Store,
+        ambient: Ambient,
+        remembered: Remembered,
+        slots: Slots,
+        practice: Practice,
+    ) -> Self {
         let found = Batch::new(&store, ById);
-        Self { store, ambient, remembered, found, slots }
+        Self { store, ambient, remembered, found, slots, practice }
     }
 
     /// Books or holds, with the provider who is named or with whoever is free.
@@ -160,6 +170,7 @@ impl Bookings {
             once,
             now,
             zones: self.ambient.zones(),
+            practice: self.practice,
         };
         let folded = match self.book_folded(deadline, &unit).await? {
             Folding::Booked(appointment) => return Ok(Outcome::Made(appointment)),
@@ -230,7 +241,8 @@ impl Bookings {
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
         let zones = self.ambient.zones();
-        let unit = Use { caller, provider, id, what, once, now, zones };
+        let practice = self.practice;
+        let unit = Use { caller, provider, id, what, once, now, zones, practice };
         let busy = match self.store.run(deadline, unit.clone()).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
@@ -373,6 +385,11 @@ impl Bookings {
     /// The zone data that serve now, for the same.
     pub fn zones(&self) -> ZoneData {
         self.ambient.zones()
+    }
+
+    /// The settings of the practice, for the same.
+    pub fn practice(&self) -> Practice {
+        self.practice
     }
 
     /// The present, and the id of an appointment that is made now.

@@ -109,7 +109,7 @@ impl Query for Folded {
 ///
 /// A crowd around one hour is refused that way in two round trips, and nobody waits for anybody. The
 /// answer is as good as the locked one: at the moment of the statement's snapshot every other rule held
-/// and the time was taken.
+/// and the time was taken, and not by a hold of the same customer.
 const TAKEN: &str = "
 SELECT 1 AS taken FROM providers p, users u
 WHERE p.provider_id = $1 AND p.enabled AND p.schedule_version = $2
@@ -121,7 +121,8 @@ WHERE p.provider_id = $1 AND p.enabled AND p.schedule_version = $2
       WHERE provider_id = $1
         AND state IN ('held', 'pending', 'booked', 'completed', 'no_show')
         AND tstzrange(claim_starts_at, claim_ends_at) && tstzrange($6, $7)
-        AND (expires_at IS NULL OR expires_at > $8))";
+        AND (expires_at IS NULL OR expires_at > $8)
+        AND NOT (state = 'held' AND customer_id = $3))";
 
 /// The question that [`TAKEN`] puts, about the booking that changed nothing.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ pub mod drifts;
 pub mod erased;
 pub mod folded;
 pub mod found;
+pub mod holds;
 pub mod load;
 mod names;
 pub mod order;
@@ -284,13 +285,13 @@ pub async fn expired_elsewhere(
 }
 
 /// The appointments and holds of a type with a provider that start in a range and count for its limits,
-/// except one.
+/// except some.
 pub async fn counted(
     tx: &Tx,
     provider: ProviderId,
     type_id: TypeId,
     range: Interval,
-    except: Option<AppointmentId>,
+    except: &[AppointmentId],
 ) -> Result<Vec<Interval>, Fault> {
     let rows: Vec<(Uuid, Instant, Instant)> = appointments::Entity::find()
         .select_only()
@@ -305,7 +306,7 @@ pub async fn counted(
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let others = rows.into_iter().filter(|(id, ..)| Some(AppointmentId(*id)) != except);
+    let others = rows.into_iter().filter(|(id, ..)| !except.contains(&AppointmentId(*id)));
     Ok(others.filter_map(|(_, start, end)| Interval::new(start, end)).collect())
 }
 

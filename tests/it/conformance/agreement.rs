@@ -24,7 +24,7 @@ use crate::support::{
 behaviours!(what_is_offered_is_explained_as_free_and_accepted);
 
 /// The reason with which a booking is refused under a rule.
-fn reason(rule: Rule) -> &'static str {
+pub(super) fn reason(rule: Rule) -> &'static str {
     match rule {
         Rule::InThePast => "IN_THE_PAST",
         Rule::Notice => "NOTICE_TOO_SHORT",
@@ -36,7 +36,12 @@ fn reason(rule: Rule) -> &'static str {
         Rule::Claimed => "SLOT_TAKEN",
         Rule::DayLimit => "DAY_LIMIT",
         Rule::WeekLimit => "WEEK_LIMIT",
-        Rule::Archived | Rule::NotOffered | Rule::Unspecified => panic!("{rule:?}"),
+        Rule::CustomerBusy => "CUSTOMER_BUSY",
+        Rule::CustomerLimit => "CUSTOMER_LIMIT",
+        Rule::OwnTime => "OWN_TIME",
+        Rule::NotOffered => "NOT_OFFERED",
+        Rule::TooLate => "TOO_LATE",
+        Rule::Archived | Rule::Unchanged | Rule::Unspecified => panic!("{rule:?}"),
     }
 }
 

@@ -174,7 +174,10 @@ async fn holds_and_requests_take_room(world: World) {
     world.hold(&customer, holding(&provider, &asked, "2026-11-23 09:00")).await.unwrap();
     book("2026-11-23 10:00").await.unwrap();
     refused(book("2026-11-23 11:00").await, "DAY_LIMIT");
-    assert_eq!(world.starts_of(&customer, &asked, "2026-11-23").await.len(), 0);
+    let other = world.customer().await;
+    assert_eq!(world.starts_of(&other, &asked, "2026-11-23").await.len(), 0);
+    // The customer's own hold takes no room from what takes its place.
+    assert_eq!(world.starts_of(&customer, &asked, "2026-11-23").await, ["09:00"]);
     // The hold ends by itself, and then the request.
     world.move_to("2026-11-22 13:05", "Europe/Berlin");
     assert_eq!(world.starts_of(&customer, &asked, "2026-11-23").await.len(), 15);
@@ -205,10 +208,11 @@ async fn a_customer_has_so_many_open_ones(world: World) {
     }
     assert_eq!(world.state().await, before);
     world.book_type(&other, &one, &scarce, "2026-11-23 11:00").await.unwrap();
-    // A hold is not open yet, but it is when it is booked.
-    let hold = world.hold(&customer, holding(&two, &scarce, "2026-11-23 14:00")).await.unwrap();
-    refused(world.book_hold(&customer, &hold).await, "CUSTOMER_LIMIT");
+    // Nothing is held that could not be booked.
+    let held = holding(&two, &scarce, "2026-11-23 14:00");
+    refused(world.hold(&customer, held.clone()).await, "CUSTOMER_LIMIT");
     world.cancel(&customer, &first.name).await.unwrap();
+    let hold = world.hold(&customer, held).await.unwrap();
     world.book_hold(&customer, &hold).await.unwrap();
     refused(book(&one, "2026-11-23 12:00").await, "CUSTOMER_LIMIT");
     // What has begun is not open any more.

@@ -335,8 +335,8 @@ async fn an_expired_request_elsewhere_keeps_nobody_busy(world: World) {
     let early = world.book_type(&customer, &two, &plain, "2026-11-23 09:00").await.unwrap();
     let request = typed(&two, &plain, "2026-11-23 10:00");
     refused(world.send(&customer, request.clone()).await, "CUSTOMER_BUSY");
-    let hold = world.hold(&customer, holding(&two, &plain, "2026-11-23 11:00")).await.unwrap();
-    refused(world.book_hold(&customer, &hold).await, "CUSTOMER_BUSY");
+    let held = holding(&two, &plain, "2026-11-23 11:00");
+    refused(world.hold(&customer, held).await, "CUSTOMER_BUSY");
     world.move_to("2026-11-22 14:00", "Europe/Berlin");
     // The first booking settles all of that provider's; each begins with new ones.
     world.send(&customer, request).await.unwrap();
@@ -346,7 +346,7 @@ async fn an_expired_request_elsewhere_keeps_nobody_busy(world: World) {
         world.move_to(later, "Europe/Berlin");
         pending
     };
-    again("2026-11-23 11:00", "2026-11-22 14:01", "2026-11-22 15:00").await;
+    again("2026-11-23 11:00", "2026-11-22 14:01", "2026-11-22 15:01").await;
     let hold = world.hold(&customer, holding(&two, &plain, "2026-11-23 11:00")).await.unwrap();
     world.move_to("2026-11-22 15:04", "Europe/Berlin");
     world.book_hold(&customer, &hold).await.unwrap();

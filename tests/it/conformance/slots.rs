@@ -55,7 +55,8 @@ async fn slots_are_joined_by_start_with_those_who_could_take_them(world: World) 
     assert!(plain.iter().all(|slot| slot.providers == names(&[&one, &two])));
     assert!(plain.is_sorted_by_key(|slot| slot.start_time.unwrap().seconds));
     assert_eq!(local(plain[7].end_time), "2026-11-23 17:00");
-    world.book_type(&customer, &one, &shared, "2026-11-23 10:00").await.unwrap();
+    let busy = world.customer().await;
+    world.book_type(&busy, &one, &shared, "2026-11-23 10:00").await.unwrap();
     world.book_type(&three, &two, &shared, "2026-11-23 11:00").await.unwrap();
     world.time_off(&one, "2026-11-23 12:00", "2026-11-23 13:00").await;
     world.time_off(&two, "2026-11-23 12:00", "2026-11-23 13:00").await;
@@ -135,12 +136,15 @@ async fn a_question_reaches_sixty_two_days(world: World) {
     invalid(ask(Some(later), Some(after(later, most + 1))).await, &["end_time"]);
     invalid(ask(Some(later), Some(later)).await, &["end_time"]);
     invalid(ask(Some(later), Some(after(later, -1))).await, &["end_time"]);
-    // A slot starts and ends in the range.
+    // A slot belongs to the range in which it starts.
     let (from, until) = (berlin("2026-11-23 09:00"), berlin("2026-11-23 13:00"));
-    assert_eq!(ask(Some(from), Some(until)).await.unwrap().into_inner().slots.len(), 1);
-    for (from, until) in [(after(from, 1), until), (from, after(until, -1))] {
-        assert_eq!(ask(Some(from), Some(until)).await.unwrap().into_inner().slots, []);
+    for until in [until, after(from, 1)] {
+        assert_eq!(ask(Some(from), Some(until)).await.unwrap().into_inner().slots.len(), 1);
     }
+    let next = ask(Some(after(from, 1)), Some(after(until, 1))).await.unwrap().into_inner().slots;
+    assert_eq!(next[0].start_time, Some(until));
+    assert_eq!(next.len(), 1);
+    assert_eq!(ask(Some(after(from, 1)), Some(until)).await.unwrap().into_inner().slots, []);
     // What is over is not offered.
     let past = (berlin("2026-11-16 00:00"), berlin("2026-11-17 00:00"));
     assert_eq!(ask(Some(past.0), Some(past.1)).await.unwrap().into_inner().slots, []);
@@ -178,13 +182,14 @@ async fn slots_respect_everything_that_is_in_the_way(world: World) {
     world.closure(&admin, "2026-11-23 16:59", "2026-11-23 18:00").await;
     let all = ["09:00", "10:00", "12:00", "13:00", "14:00", "15:00"];
     assert_eq!(starts(DAY).await, all);
+    let busy = world.customer().await;
     world
-        .book(&customer, &provider, berlin("2026-11-23 09:10"), berlin("2026-11-23 09:11"))
+        .book(&busy, &provider, berlin("2026-11-23 09:10"), berlin("2026-11-23 09:11"))
         .await
         .unwrap();
-    world.book_type(&customer, &provider, &plain, "2026-11-23 10:00").await.unwrap();
-    world.book_type(&customer, &provider, &asked, "2026-11-23 12:00").await.unwrap();
-    world.hold(&customer, holding(&provider, &plain, "2026-11-23 13:00")).await.unwrap();
+    world.book_type(&busy, &provider, &plain, "2026-11-23 10:00").await.unwrap();
+    world.book_type(&busy, &provider, &asked, "2026-11-23 12:00").await.unwrap();
+    world.hold(&busy, holding(&provider, &plain, "2026-11-23 13:00")).await.unwrap();
     assert_eq!(starts(DAY).await, ["14:00", "15:00"]);
     // The hold ends after 5 minutes, the request after 48 hours.
     world.move_to("2026-11-22 13:05", "Europe/Berlin");
@@ -219,6 +224,7 @@ async fn firsts(
         end_time: request.end_time,
         duration: request.duration,
         link_code: request.link_code.clone(),
+        ..Default::default()
     };
     let first = world.slots().find_first_slot(caller.asks(asked)).await.unwrap().into_inner().slot;
     (first, world.list_slots(caller, request).await.into_iter().next())
@@ -251,7 +257,10 @@ async fn the_first_slot_is_the_first_of_the_list(world: World) {
     let from = Some(berlin("2026-11-27 16:30"));
     let later = ListSlotsRequest { start_time: from, ..general.clone() };
     assert_eq!(same(later.clone()).await.unwrap().0, "2026-11-30 09:00");
-    let end_time = Some(berlin("2026-11-30 09:59"));
+    let end_time = Some(berlin("2026-11-30 09:01"));
+    let near = ListSlotsRequest { end_time, ..later.clone() };
+    assert_eq!(same(near).await.unwrap().0, "2026-11-30 09:00");
+    let end_time = Some(berlin("2026-11-30 09:00"));
     assert_eq!(same(ListSlotsRequest { end_time, ..later }).await, None);
     let slow = AppointmentType { minimum_notice: minutes(20 * 24 * 60), ..kind(&[60]) };
     let slow = world.own_type(&two, slow).await;
@@ -286,9 +295,10 @@ async fn an_explanation_names_every_rule_and_every_claim(world: World) {
     let easy = world.own_type(&provider, easy).await;
     let at = berlin("2026-11-23 10:30");
     assert_eq!(world.explain(&customer, &provider, &easy, berlin("2026-11-23 10:00")).await, []);
-    world.book_type(&customer, &provider, &easy, "2026-11-23 12:00").await.unwrap();
+    let busy = world.customer().await;
+    world.book_type(&busy, &provider, &easy, "2026-11-23 12:00").await.unwrap();
     let short = world.own_type(&provider, kind(&[5])).await;
-    world.hold(&customer, holding(&provider, &short, "2026-11-23 10:00")).await.unwrap();
+    world.hold(&busy, holding(&provider, &short, "2026-11-23 10:00")).await.unwrap();
     world.time_off(&provider, "2026-11-23 11:00", "2026-11-23 11:10").await;
     world.time_off(&provider, "2026-11-23 11:20", "2026-11-23 11:25").await;
     world.closure(&admin, "2026-11-23 10:00", "2026-11-23 10:45").await;
@@ -407,6 +417,7 @@ async fn bad_questions_for_slots_are_told_by_field(world: World) {
         link_code: "\0".to_owned(),
         page_size: -1,
         page_token: "x".to_owned(),
+        ..Default::default()
     };
     let fields = [
         "appointment_type",

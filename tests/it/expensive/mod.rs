@@ -236,6 +236,7 @@ const SMALL: &[&str] = &[
     "MarkNoShow",
     "CorrectAppointment",
     "ReassignAppointment",
+    "ListHolds",
     "ExtendHold",
     "ReleaseHold",
 ];

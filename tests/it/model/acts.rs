@@ -6,6 +6,18 @@ use super::plain::{
     Answer, By, Change, Claim, Done, MOST_HOLDS, Model, State, What, Wish, not_the_customer,
 };
 
+/// Refusals that a hold of the customer's own may be the reason of, or has settled.
+const OF_HOLDS: [&str; 8] = [
+    "SLOT_TAKEN",
+    "DAY_LIMIT",
+    "WEEK_LIMIT",
+    "NOTICE_TOO_SHORT",
+    "OFF_GRID",
+    "OUTSIDE_HOURS",
+    "TOO_LONG",
+    "TOO_MANY_HOLDS",
+];
+
 impl Model {
     pub(super) fn book(
         &mut self,
@@ -19,12 +31,77 @@ impl Model {
             What::Type(of) => (self.types[of].duration, Some(of)),
         };
         let interval = (wish.start, wish.start + length);
-        let nothing = usize::MAX;
         let provider = match (wish.provider, of_type) {
             (Some(provider), _) => provider,
-            (None, Some(of)) => self.anybody(of, interval)?,
+            (None, Some(of)) => self.anybody((of, wish.customer), interval)?,
             (None, None) => return Err("INVALID_FIELDS"),
         };
+        let mut tried = self.clone();
+        let refused = match tried.place(by, wish, (provider, interval, of_type), (overriding, hold))
+        {
+            Err(refused) if OF_HOLDS.contains(&refused) => refused,
+            other => {
+                *self = tried;
+                return other;
+            }
+        };
+        let own = self.own_holds(wish.customer, provider, of_type, interval);
+        let is_same = |id: &&usize| {
+            let held = &self.claims[**id];
+            held.of_type == of_type && (held.start, held.end) == interval
+        };
+        match (own.first(), own.iter().find(is_same).copied()) {
+            (None, _) => Err(refused),
+            (_, Some(same)) if hold.is_some() => Ok(Done::Claim(same)),
+            (_, Some(same)) => {
+                let booked = self.book_held(same, by, overriding)?;
+                if wish.provider.is_none() {
+                    self.providers[provider].last_assigned = Some(self.now);
+                }
+                Ok(booked)
+            }
+            (_, None) => {
+                self.give_up(&own);
+                self.place(by, wish, (provider, interval, of_type), (overriding, hold))
+            }
+        }
+    }
+
+    /// What a customer holds with a provider in the place of an interval with its buffers.
+    pub(super) fn own_holds(
+        &self,
+        customer: usize,
+        provider: usize,
+        of_type: Option<usize>,
+        (start, end): (i64, i64),
+    ) -> Vec<usize> {
+        let (before, after) = self.buffers(of_type);
+        let mine = self.claims.iter().enumerate().filter(|(_, held)| {
+            let theirs = self.buffers(held.of_type);
+            held.state == State::Held
+                && held.customer == customer
+                && held.provider == provider
+                && held.start - theirs.0 < end + after
+                && start - before < held.end + theirs.1
+        });
+        mine.map(|(id, _)| id).collect()
+    }
+
+    pub(super) fn give_up(&mut self, holds: &[usize]) {
+        for id in holds {
+            let held = &mut self.claims[*id];
+            (held.state, held.expires) = (State::Released, None);
+        }
+    }
+
+    fn place(
+        &mut self,
+        by: By,
+        wish: Wish,
+        (provider, interval, of_type): (usize, (i64, i64), Option<usize>),
+        (overriding, hold): (bool, Option<i64>),
+    ) -> Answer {
+        let nothing = usize::MAX;
         if overriding {
             if interval.1 < self.now {
                 return Err("IN_THE_PAST");
@@ -40,7 +117,7 @@ impl Model {
                 return Err(first);
             }
         }
-        if let Some(of) = of_type.filter(|_| hold.is_none() && !overriding) {
+        if let Some(of) = of_type.filter(|_| !overriding) {
             self.has_room(wish.customer, of)?;
         }
         let held = self.claims.iter();
@@ -51,7 +128,7 @@ impl Model {
         if self.taken(provider, of_type, interval, nothing) > 0 {
             return Err("SLOT_TAKEN");
         }
-        if hold.is_none() && self.busy(wish.customer, interval, nothing) {
+        if self.busy(wish.customer, interval, nothing) {
             return Err("CUSTOMER_BUSY");
         }
         if wish.provider.is_none() {
@@ -91,23 +168,33 @@ impl Model {
     }
 
     pub(super) fn book_hold(&mut self, claim: usize, by: usize) -> Answer {
+        self.own_hold(claim, by)?;
+        self.book_held(claim, By::Customer, false)
+    }
+
+    fn book_held(&mut self, claim: usize, by: By, overriding: bool) -> Answer {
         let now = self.now;
-        let held = self.own_hold(claim, by)?.clone();
+        let held = self.claims[claim].clone();
         if held.start <= now {
             return Err("IN_THE_PAST");
         }
         let off = &self.providers[held.provider].time_off;
-        if off.iter().any(|(_, from, until)| *from < held.end && held.start < *until) {
+        let is_off = off.iter().any(|(_, from, until)| *from < held.end && held.start < *until);
+        if is_off && !overriding {
             return Err("TIME_OFF");
         }
-        if let Some(of) = held.of_type {
-            self.has_room(by, of)?;
+        if let Some(of) = held.of_type.filter(|_| !overriding) {
+            self.has_room(held.customer, of)?;
         }
-        if self.busy(by, (held.start, held.end), claim) {
+        if self.busy(held.customer, (held.start, held.end), claim) {
             return Err("CUSTOMER_BUSY");
         }
         let request = held.of_type.and_then(|of| self.types[of].request);
+        let request = request.filter(|_| by == By::Customer);
         let found = &mut self.claims[claim];
+        if overriding {
+            "must be".clone_into(&mut found.override_reason);
+        }
         found.answer_by = now + request.unwrap_or(0);
         (found.state, found.expires) = match request {
             Some(expiry) => (State::Pending, Some((now + expiry).min(held.start))),
@@ -174,6 +261,8 @@ impl Model {
             return Err("INVALID_FIELDS");
         }
         let interval = (start, start + found.end - found.start);
+        let own = self.own_holds(found.customer, found.provider, found.of_type, interval);
+        self.give_up(&own);
         self.may_move(&found, found.provider, interval, overriding, (claim, &[]))?;
         if self.taken(found.provider, found.of_type, interval, claim) > 0 {
             return Err("SLOT_TAKEN");

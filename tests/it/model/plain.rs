@@ -430,12 +430,19 @@ impl Model {
     }
 
     /// Whoever of those who offer a type is free and has the least to do.
-    pub(super) fn anybody(&self, of: usize, interval: (i64, i64)) -> Result<usize, &'static str> {
+    /// The customer's own holds are in nobody's way, and whoever is held exactly comes first.
+    pub(super) fn anybody(
+        &self,
+        (of, customer): (usize, usize),
+        interval: (i64, i64),
+    ) -> Result<usize, &'static str> {
         let nothing = usize::MAX;
         let offering = (0..self.providers.len()).filter(|p| self.types[of].offered[*p]);
         let against = |p: usize| {
-            let rules = self.rules(p, What::Type(of), interval, nothing);
-            (rules, self.taken(p, Some(of), interval, nothing))
+            let mut without = self.clone();
+            without.give_up(&self.own_holds(customer, p, Some(of), interval));
+            let rules = without.rules(p, What::Type(of), interval, nothing);
+            (rules, without.taken(p, Some(of), interval, nothing))
         };
         let week = |start: i64| start.div_euclid(7 * DAY);
         let load = |p: usize| -> i64 {
@@ -445,7 +452,14 @@ impl Model {
             booked.map(|claim| (claim.end - claim.start) / MINUTE).sum()
         };
         let free = offering.clone().filter(|p| against(*p) == (Vec::new(), 0));
-        if let Some(p) = free.min_by_key(|p| (load(*p), self.providers[*p].last_assigned, *p)) {
+        let holds = |p: usize| {
+            self.own_holds(customer, p, Some(of), interval).iter().any(|id| {
+                let held = &self.claims[*id];
+                held.of_type == Some(of) && (held.start, held.end) == interval
+            })
+        };
+        let order = |p: &usize| (!holds(*p), load(*p), self.providers[*p].last_assigned, *p);
+        if let Some(p) = free.min_by_key(order) {
             return Ok(p);
         }
         let fewest = offering.map(against).min_by_key(|(rules, taken)| (rules.len(), *taken));

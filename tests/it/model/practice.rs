@@ -274,7 +274,7 @@ impl Practice {
                     let name = got.name.replace("/holds/", "/appointments/");
                     self.names.push((name, String::new()));
                 }
-                let held = self.hold(id);
+                let held = self.hold(id, got);
                 assert!(held == *got, "{}: {held:?}, but {got:?}", self.tell());
             }
             (Done::TimeOff(id, mut touched), Reply::TimeOff(name, told)) => {
@@ -290,7 +290,7 @@ impl Practice {
         Some(reply)
     }
 
-    fn hold(&self, id: usize) -> Hold {
+    fn hold(&self, id: usize, got: &Hold) -> Hold {
         let claim = &self.model.claims[id];
         Hold {
             name: self.names[id].0.replace("/appointments/", "/holds/"),
@@ -300,6 +300,9 @@ impl Practice {
             end_time: wire(claim.end),
             expire_time: claim.expires.and_then(wire),
             extended: claim.extended,
+            customer: self.customers[claim.customer].user.name.clone(),
+            customer_display_name: self.customers[claim.customer].user.display_name.clone(),
+            create_time: got.create_time,
         }
     }
 

@@ -218,6 +218,24 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
             booking::ReassignAppointmentRequest { name, provider, ..Default::default() }
                 .encode_to_vec()
         }
+        "ListSlots" => booking::ListSlotsRequest {
+            appointment_type: "appointmentTypes/01980000-0000-7000-8000-000000000000".to_owned(),
+            customer: name,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "FindFirstSlot" => booking::FindFirstSlotRequest {
+            appointment_type: "appointmentTypes/01980000-0000-7000-8000-000000000000".to_owned(),
+            customer: name,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        "ListHolds" if name.starts_with("users/") => {
+            booking::ListHoldsRequest { customer: name, ..Default::default() }.encode_to_vec()
+        }
+        "ListHolds" => {
+            booking::ListHoldsRequest { provider: name, ..Default::default() }.encode_to_vec()
+        }
         "HoldSlot" => booking::HoldSlotRequest {
             provider: name,
             start_time,

@@ -1,0 +1,193 @@
+//! What of a customer's own decides what can be booked by that customer. It is kept apart from the providers'
+//! time, which all callers share.
+
+use std::sync::Arc;
+
+use super::{Time, explain::Exclusion, slots_service::Kind};
+use crate::kernel::{
+    fault::Reason,
+    id::{ProviderId, TypeId, UserId},
+    time::Interval,
+};
+
+/// For whom somebody asks, and what for.
+#[derive(Clone, Debug)]
+pub struct Whom {
+    /// Who would come.
+    pub customer: UserId,
+    /// What shall be moved, if that is why.
+    pub moving: Option<Arc<Moving>>,
+    /// The only provider whom the caller may ask about for them, if not all.
+    pub only: Option<ProviderId>,
+    /// Whether the caller may see when the customer's other appointments are.
+    pub sees_appointments: bool,
+}
+
+/// An appointment that shall be moved.
+#[derive(Clone, Debug)]
+pub struct Moving {
+    /// With whom it is.
+    pub provider: ProviderId,
+    /// From when until when it is now.
+    pub interval: Interval,
+    /// The same with its buffers.
+    pub claim: Interval,
+    /// Its type with what was agreed, unless it is a bare interval.
+    pub kind: Option<Kind>,
+    /// Why the caller may not move it any more, if so.
+    pub too_late: Option<String>,
+}
+
+/// A slot that the customer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// With whom.
+    pub provider: ProviderId,
+    /// Of which type, if any.
+    pub type_id: Option<TypeId>,
+    /// From when until when.
+    pub interval: Interval,
+    /// The same with its buffers.
+    pub claim: Interval,
+}
+
+/// A customer's own part, as of one moment and for one range.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// For whom; nobody in particular where nobody is known.
+    pub whom: Option<Whom>,
+    /// When the customer has appointments, sorted; without the one that shall be moved. No two overlap.
+    pub busy: Vec<Interval>,
+    /// What the customer holds.
+    pub holds: Vec<Held>,
+    /// The most open appointments of the type, where the customer has as many.
+    pub full: Option<u32>,
+}
+
+/// The part of nobody in particular.
+pub static NOBODY: Own = Own { whom: None, busy: Vec::new(), holds: Vec::new(), full: None };
+
+impl Whom {
+    /// Somebody who would come, and no more.
+    pub fn customer(customer: UserId) -> Self {
+        Self { customer, moving: None, only: None, sees_appointments: false }
+    }
+}
+
+impl Own {
+    fn moving(&self) -> Option<&Moving> {
+        self.whom.as_ref()?.moving.as_deref()
+    }
+
+    /// Takes what is the customer's own out of a provider's time: their holds and what shall be moved claim
+    /// nothing, and what shall be moved does not count for limits.
+    pub fn clear(&self, provider: ProviderId, time: &mut Time) {
+        let moving = self.moving().filter(|moving| moving.provider == provider);
+        let holds = || self.holds.iter().filter(|held| held.provider == provider);
+        if moving.is_none() && holds().next().is_none() {
+            return;
+        }
+        time.claims.retain(|claim| {
+            holds().all(|held| held.claim != *claim)
+                && moving.is_none_or(|moving| moving.claim != *claim)
+        });
+        if let Some(moving) = moving {
+            remove_one(&mut time.counted, moving.interval);
+        }
+    }
+
+    /// The same for one interval that is asked about: holds that it would take the place of do not count for
+    /// limits either.
+    pub fn clear_for(
+        &self,
+        (provider, type_id): (ProviderId, TypeId),
+        claim: Interval,
+        time: &mut Time,
+    ) {
+        self.clear(provider, time);
+        for held in self.counted(provider, Some(type_id)).filter(|held| held.claim.overlaps(&claim))
+        {
+            remove_one(&mut time.counted, held.interval);
+        }
+    }
+
+    /// The holds that count for the limits of a type with a provider.
+    pub fn counted(
+        &self,
+        provider: ProviderId,
+        type_id: Option<TypeId>,
+    ) -> impl Iterator<Item = &Held> {
+        let of_type = move |held: &&Held| held.type_id.is_some() && held.type_id == type_id;
+        self.holds.iter().filter(move |held| held.provider == provider).filter(of_type)
+    }
+
+    /// Whether the customer holds exactly this.
+    pub fn has_hold(
+        &self,
+        provider: ProviderId,
+        type_id: Option<TypeId>,
+        interval: Interval,
+    ) -> bool {
+        let mut holds = self.holds.iter();
+        holds.any(|held| {
+            (held.provider, held.type_id, held.interval) == (provider, type_id, interval)
+        })
+    }
+
+    /// What is against every start with a provider.
+    pub fn against_all(&self, provider: ProviderId) -> Vec<Exclusion> {
+        let mut against = Vec::new();
+        let Some(whom) = &self.whom else { return against };
+        if whom.customer.as_provider() == provider {
+            against.push(Exclusion::new(Reason::OwnTime, "providers cannot book themselves"));
+        }
+        if let Some(most) = self.full {
+            against.push(Exclusion::new(
+                Reason::CustomerLimit,
+                format!("a customer may have {most} open appointments of this type"),
+            ));
+        }
+        if let Some(text) = self.moving().and_then(|moving| moving.too_late.clone()) {
+            against.push(Exclusion::new(Reason::TooLate, text));
+        }
+        against
+    }
+
+    /// What of the customer's own is against an interval with a provider.
+    pub fn against(&self, provider: ProviderId, interval: Interval) -> Vec<Exclusion> {
+        let mut against = self.against_all(provider);
+        let sees = self.whom.as_ref().is_some_and(|whom| whom.sees_appointments);
+        let busy = self.busy.iter().filter(|busy| busy.overlaps(&interval));
+        against.extend(busy.map(|busy| Exclusion {
+            interval: sees.then_some(*busy),
+            ..Exclusion::new(
+                Reason::CustomerBusy,
+                "the customer has another appointment that overlaps this time",
+            )
+        }));
+        if self.stays(provider, interval) {
+            let text = "the appointment is there already";
+            against.push(Exclusion::new(Reason::InvalidFields, text));
+        }
+        against
+    }
+
+    /// Whether an interval is where the appointment that shall be moved is already.
+    pub fn stays(&self, provider: ProviderId, interval: Interval) -> bool {
+        let moving = self.moving();
+        moving.is_some_and(|moving| moving.provider == provider && moving.interval == interval)
+    }
+
+    /// The first of the customer's appointments in the way.
+    pub fn first_busy(&self, interval: &Interval) -> Option<Interval> {
+        // They do not overlap, so their ends ascend as their starts do.
+        let at = self.busy.partition_point(|busy| busy.end() <= interval.start());
+        self.busy.get(at).filter(|busy| busy.start() < interval.end()).copied()
+    }
+}
+
+fn remove_one(all: &mut Vec<Interval>, one: Interval) {
+    if let Some(place) = all.iter().position(|each| *each == one) {
+        all.remove(place);
+    }
+}

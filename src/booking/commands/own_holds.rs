@@ -1,0 +1,164 @@
+//! A customer's own holds, which are not in the customer's way.
+
+use serde_json::json;
+
+use super::{
+    book::{Book, Made, Wish},
+    elsewhere::Elsewhere,
+    hold::{Use, What},
+    offered,
+};
+use crate::{
+    availability::Asked,
+    booking::{Appointment, store},
+    events::{self, Event, Kind},
+    identity::Caller,
+    kernel::{
+        fault::{Fault, Reason},
+        id::{AppointmentId, HoldId, ProviderId, TypeId, UserId},
+        time::{Instant, Interval},
+    },
+    schedule::{self, provider::Provider},
+    storage::Tx,
+};
+
+/// Holds of one customer with one provider that a claim of the same customer would take the place of.
+#[derive(Debug, Default)]
+pub(super) struct OwnHolds(Vec<Appointment>);
+
+impl OwnHolds {
+    /// Those that overlap a claim, of a provider who was locked before.
+    pub(super) async fn overlapping(
+        tx: &Tx,
+        (provider, customer): (ProviderId, UserId),
+        claim: (Instant, Instant),
+        now: Instant,
+    ) -> Result<Self, Fault> {
+        let mut all = store::holds::with(tx, provider, customer, now).await?;
+        all.retain(|held| {
+            let (start, end) = held.claim();
+            start < claim.1 && claim.0 < end
+        });
+        Ok(Self(all))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their ids.
+    pub(super) fn ids(&self) -> impl Iterator<Item = AppointmentId> {
+        self.0.iter().map(|held| held.id)
+    }
+
+    /// The one that holds exactly this.
+    pub(super) fn exactly(
+        &self,
+        type_id: Option<TypeId>,
+        interval: Interval,
+    ) -> Option<&Appointment> {
+        let is_same = |held: &&Appointment| {
+            held.type_id == type_id && (held.start, held.end) == (interval.start(), interval.end())
+        };
+        self.0.iter().find(is_same)
+    }
+
+    /// Gives them up for what takes their place, each with a version of the provider.
+    pub(super) async fn give_up(
+        &self,
+        tx: &Tx,
+        provider: &mut Provider,
+        (caller, successor): (Caller, AppointmentId),
+        now: Instant,
+    ) -> Result<(), Fault> {
+        for held in &self.0 {
+            store::remove_hold(tx, provider.id, held.id).await?;
+            provider.version += 1;
+            schedule::store::set_version(tx, provider.id, provider.version).await?;
+            let event = Event {
+                provider: provider.id,
+                version: provider.version,
+                kind: Kind::HoldReleased,
+                appointment: Some(held.id),
+                actor: Some(caller.user),
+                via: caller.service,
+                at: now,
+                detail: json!({ "for": successor }),
+            };
+            events::store::insert(tx, event).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Book {
+    /// The same as was refused, in the place of the customer's own holds that overlap it. What is held exactly
+    /// becomes the appointment, or goes on being held as it is.
+    pub(super) async fn make_of_own_holds(
+        &self,
+        tx: &Tx,
+        provider: &mut Provider,
+        refused: Fault,
+        elsewhere: &mut Option<Elsewhere>,
+    ) -> Result<Made, Fault> {
+        let (type_id, interval, claim) = match &self.wish {
+            Wish::Interval(interval) => (None, *interval, *interval),
+            Wish::Type(wish) => {
+                let kind = offered(tx, provider, wish.id).await?.kind;
+                let interval = Self::interval(wish, &kind.terms)?;
+                let asked = Asked::of(&kind.terms, interval.duration());
+                (Some(wish.id), interval, asked.claim(interval))
+            }
+        };
+        let whose = (provider.id, self.permit.customer);
+        let own = OwnHolds::overlapping(tx, whose, (claim.start(), claim.end()), self.now).await?;
+        if own.is_empty() {
+            return Err(refused);
+        }
+        let Some(held) = own.exactly(type_id, interval) else {
+            return self.make(tx, provider, &own, elsewhere).await;
+        };
+        if self.hold.is_some() {
+            return Ok(Made::Booked(held.clone()));
+        }
+        let unit = Use {
+            caller: self.permit.caller,
+            provider: provider.id,
+            id: HoldId(held.id.0),
+            what: What::Book {
+                type_id,
+                note: self.note.clone(),
+                replies: self.replies.clone(),
+                override_reason: self.override_reason.clone(),
+            },
+            once: self.once.clone(),
+            now: self.now,
+            zones: self.zones.clone(),
+            practice: self.practice,
+        };
+        let booked = unit.book(tx, provider, held.clone(), elsewhere).await?;
+        if self.assigned.is_some() {
+            schedule::store::set_assigned(tx, provider.id, self.now).await?;
+        }
+        (provider.version, provider.stamp) = (booked.version, booked.stamp);
+        Ok(Made::Booked(booked))
+    }
+}
+
+/// Whether a refusal may be for a hold of the customer's own: that it is in the way, counts for a limit, or has
+/// settled what is refused now.
+pub(super) fn may_be_for_own_hold(fault: &Fault) -> bool {
+    matches!(
+        fault.reason(),
+        Reason::SlotTaken
+            | Reason::DayLimit
+            | Reason::WeekLimit
+            | Reason::NoticeTooShort
+            | Reason::BeyondHorizon
+            | Reason::OffGrid
+            | Reason::OutsideHours
+            | Reason::TooShort
+            | Reason::TooLong
+            | Reason::TooManyHolds
+    )
+}

@@ -1,0 +1,117 @@
+//! Lists of holds.
+
+use super::{
+    booking_wire::{CUSTOMER_NAME, appointment_name, hold_duration, ordered, type_name, wire_hold},
+    convert::{end, name, optional, start},
+    page::cut,
+    proto::booking as pb,
+    requests::Attempt,
+    schedule::PROVIDER_NAME,
+};
+use crate::{
+    booking::{
+        commands::{hold_to_move::HoldToMove, relocate::Reschedule},
+        service::Bookings,
+        store::{Cursor, holds::Filter},
+    },
+    identity::{Caller, permit},
+    kernel::{
+        fault::{Fault, Violations},
+        id::{ProviderId, UserId},
+        page::{PageTokens, page_size},
+    },
+    storage::Deadline,
+};
+
+/// Holds a slot to which an appointment shall be moved.
+pub(super) async fn to_move(
+    bookings: &Bookings,
+    (deadline, caller): (Deadline, Caller),
+    message: &pb::HoldSlotRequest,
+    once: Attempt,
+    mut violations: Violations,
+) -> Result<pb::Hold, Fault> {
+    let parsed = violations.keep("rescheduling", appointment_name(&message.rescheduling));
+    let provider = optional(&message.provider, |text| {
+        violations.keep("provider", name(text, ProviderId::parse, PROVIDER_NAME))
+    });
+    let type_id = optional(&message.appointment_type, |text| type_name(text, &mut violations));
+    let from = violations.keep("start_time", start(message.start_time.as_ref()));
+    let until = message.end_time.as_ref();
+    let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+    if until.is_some() {
+        ordered(from, until, &mut violations);
+    }
+    let length = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
+    // It is as long as it was agreed, and for whom.
+    for (field, is_given) in
+        [("duration", message.duration.is_some()), ("customer", !message.customer.is_empty())]
+    {
+        if is_given {
+            violations.add(field, "must be absent with rescheduling");
+        }
+    }
+    if provider.is_some_and(|provider| parsed.is_some_and(|(of, _)| of != provider)) {
+        violations.add("provider", "must be the appointment's, or absent");
+    }
+    violations.finish()?;
+    let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
+    let length = length.ok_or_else(Fault::unchecked)?;
+    let (now, hold) = bookings.now_and_id();
+    let hold = |once| {
+        let to = Reschedule {
+            caller,
+            provider,
+            id,
+            start,
+            end: until,
+            reason: String::new(),
+            override_reason: String::new(),
+            expected: None,
+            once,
+            now,
+            zones: bookings.zones(),
+            practice: bookings.practice(),
+        };
+        bookings.hold_to_move(deadline, HoldToMove { to, hold, type_id, length })
+    };
+    Ok(wire_hold(&once.carry_out(deadline, hold).await?))
+}
+
+/// A page of holds within what the caller may see.
+pub(super) async fn list(
+    (bookings, pages): (&Bookings, &PageTokens),
+    (deadline, caller): (Deadline, Caller),
+    message: &pb::ListHoldsRequest,
+) -> Result<pb::ListHoldsResponse, Fault> {
+    let mut violations = Violations::new();
+    let provider = optional(&message.provider, |text| {
+        violations.keep("provider", name(text, ProviderId::parse, PROVIDER_NAME))
+    });
+    let customer = optional(&message.customer, |text| {
+        violations.keep("customer", name(text, UserId::parse, CUSTOMER_NAME))
+    });
+    let from = message.start_time.as_ref();
+    let from = from.and_then(|at| violations.keep("start_time", start(Some(at))));
+    let until = message.end_time.as_ref();
+    let until = until.and_then(|at| violations.keep("end_time", end(Some(at))));
+    if from.is_some() {
+        ordered(from, until, &mut violations);
+    }
+    let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+    let query = format!(
+        "holds {} {:?} {:?} {from:?} {until:?}",
+        caller.user, message.provider, message.customer
+    );
+    let after = violations.keep("page_token", pages.read::<Cursor>(&query, &message.page_token));
+    violations.finish()?;
+    // Nobody looks through the holds of everybody: with no bounds they are the caller's own.
+    let own = (provider.is_none() && customer.is_none()).then_some(caller.user);
+    let bounds = permit::list_appointments(caller, provider, customer.or(own))?;
+    let filter = Filter { bounds, now: bookings.now(), from, until };
+    let limit = u64::from(size) + 1;
+    let found = bookings.list_holds(deadline, filter, after.flatten(), limit).await?;
+    let (found, next_page_token) =
+        cut(found, size, pages, &query, |last| Cursor { start: last.start, id: last.id.0 });
+    Ok(pb::ListHoldsResponse { holds: found.iter().map(wire_hold).collect(), next_page_token })
+}
