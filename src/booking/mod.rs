@@ -182,6 +182,9 @@ pub struct Agreed {
     /// sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer_by: Option<Instant>,
+    /// To where its customer asks to move it, until that is answered; see [`Appointment::asked_move`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asked_move: Option<AskedMove>,
     /// Its customer moved it when it was too late to cancel it.
     #[serde(skip_serializing_if = "is_false")]
     pub moved_late: bool,
@@ -200,6 +203,26 @@ pub struct Agreed {
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,
+}
+
+/// A move of a booked appointment that nobody has answered. What was agreed stays until it is approved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedMove {
+    /// The new start.
+    pub start: Instant,
+    /// The new end.
+    pub end: Instant,
+    /// The zone of the provider's hours then.
+    pub time_zone: Zone,
+    /// The wall-clock time that would be promised.
+    pub local_start: String,
+    /// By when it must be answered, however often another time is asked for.
+    pub answer_by: Instant,
+    /// When it ends by itself: at the latest at either start.
+    pub expires_at: Instant,
+    /// It was too late to cancel when it was asked for.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
 }
 
 /// The state of an appointment that its customer sees while later changes are for the provider's side alone.
@@ -264,14 +287,29 @@ impl Appointment {
         Ok((present != self.local_start).then_some(Drift { present }))
     }
 
+    /// The move that its customer asks for and nobody has answered.
+    pub fn asked_move(&self, now: Instant) -> Option<&AskedMove> {
+        let asked = self.terms.asked_move.as_ref();
+        asked.filter(|asked| self.state == State::Booked && asked.expires_at > now)
+    }
+
     /// The end of a request that nobody answered in time, where it was not written down yet. It has no
     /// number before that.
     pub fn expiry(&self, now: Instant) -> Option<Event> {
-        let at = self.expires_at.filter(|at| self.state == State::Pending && *at <= now)?;
+        let pending = self.expires_at.filter(|_| self.state == State::Pending);
+        let moved = self.terms.asked_move.as_ref().map(|asked| asked.expires_at);
+        let (kind, at) = match (pending, moved) {
+            (Some(at), _) => (Kind::AppointmentExpired, at),
+            (None, Some(at)) => (Kind::AppointmentMoveExpired, at),
+            (None, None) => return None,
+        };
+        if at > now {
+            return None;
+        }
         Some(Event {
             provider: self.provider,
             version: 0,
-            kind: Kind::AppointmentExpired,
+            kind,
             appointment: Some(self.id),
             actor: None,
             via: None,
@@ -283,7 +321,13 @@ impl Appointment {
     /// How it stands at this moment: a request that nobody answered in time is declined, whether or not
     /// that was written down yet.
     #[must_use]
-    pub fn as_of(self, now: Instant) -> Self {
+    pub fn as_of(mut self, now: Instant) -> Self {
+        let moved = self.terms.asked_move.as_ref().map(|asked| asked.expires_at);
+        if let Some(updated_at) = moved.filter(|at| *at <= now) {
+            self.terms.asked_move = None;
+            self.terms.shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
+            self.updated_at = updated_at;
+        }
         let ended = self.state == State::Pending && self.expires_at.is_some_and(|at| at <= now);
         if !ended {
             return self;

@@ -52,8 +52,15 @@ pub enum Kind {
     AppointmentExpired,
     /// An appointment was moved.
     AppointmentRescheduled,
-    /// An appointment was moved, and is a request again.
+    /// Another time was asked for. Before moves waited for their answer beside what was agreed, the
+    /// appointment was moved and a request again.
     AppointmentMoveRequested,
+    /// The move that was asked for was refused: what was agreed stays.
+    AppointmentMoveDeclined,
+    /// The move that was asked for was not answered in time.
+    AppointmentMoveExpired,
+    /// The move that was asked for was taken back.
+    AppointmentMoveWithdrawn,
     /// An appointment was given to another provider; its time is free here.
     AppointmentReassigned,
     /// An appointment was missed by its customer.
@@ -96,6 +103,9 @@ impl Kind {
         Self::AppointmentExpired,
         Self::AppointmentRescheduled,
         Self::AppointmentMoveRequested,
+        Self::AppointmentMoveDeclined,
+        Self::AppointmentMoveExpired,
+        Self::AppointmentMoveWithdrawn,
         Self::AppointmentReassigned,
         Self::AppointmentNoShow,
         Self::AppointmentCorrected,
@@ -134,6 +144,9 @@ impl Kind {
             Self::AppointmentExpired => "appointment_expired",
             Self::AppointmentRescheduled => "appointment_rescheduled",
             Self::AppointmentMoveRequested => "appointment_move_requested",
+            Self::AppointmentMoveDeclined => "appointment_move_declined",
+            Self::AppointmentMoveExpired => "appointment_move_expired",
+            Self::AppointmentMoveWithdrawn => "appointment_move_withdrawn",
             Self::AppointmentReassigned => "appointment_reassigned",
             Self::AppointmentNoShow => "appointment_no_show",
             Self::AppointmentCorrected => "appointment_corrected",

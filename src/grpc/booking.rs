@@ -3,11 +3,12 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    booking_answers::{corrected, wire_warning},
     booking_list::{Narrowed, appointment_names, narrowed},
     booking_wire::{
-        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, corrected, hold_duration, ordered,
+        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
         override_reason, question, read_booking, read_hold, states, typed_fields,
-        typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval, wire_warning,
+        typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
     },
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
@@ -59,7 +60,7 @@ impl BookingApi {
         &self,
         deadline: Deadline,
         caller: Caller,
-        (change, free_rest, mut message): (Change, bool, M),
+        (change, [free_rest, only_move], mut message): (Change, [bool; 2], M),
         said: impl Fn(&M) -> (&str, &str, &str),
     ) -> Result<(Option<pb::Appointment>, Vec<pb::Warning>), Status> {
         let mut violations = Violations::new();
@@ -70,7 +71,7 @@ impl BookingApi {
         let expected = violations.keep("etag", read_etag(etag)).flatten();
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
-        let decision = Decision { provider, id, change, reason, free_rest, expected };
+        let decision = Decision { provider, id, change, reason, free_rest, only_move, expected };
         let decide = |once| self.bookings.decide(deadline, caller, decision, once);
         let changed = once.carry_out(deadline, decide).await?;
         let warnings = changed.warnings.iter().map(wire_warning).collect();
@@ -198,7 +199,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::CancelAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Cancel, false, message);
+        let asked = (Change::Cancel, [false, message.only_move], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
@@ -210,7 +211,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::CompleteAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Complete, message.free_rest, message);
+        let asked = (Change::Complete, [message.free_rest, false], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
@@ -242,7 +243,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Approve, false, message);
+        let asked = (Change::Approve, [false; 2], message);
         let (appointment, warnings) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::ApproveAppointmentResponse { appointment, warnings }))
@@ -254,7 +255,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Decline, false, message);
+        let asked = (Change::Decline, [false; 2], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
@@ -266,7 +267,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::NoShow, message.free_rest, message);
+        let asked = (Change::NoShow, [message.free_rest, false], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::MarkNoShowResponse { appointment }))

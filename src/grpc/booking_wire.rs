@@ -18,10 +18,7 @@ use crate::{
     availability::service::{LONGEST_SPAN, Question},
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON, State,
-        commands::{
-            book::{Asker, OfType, Wish},
-            decide::Warning,
-        },
+        commands::book::{Asker, OfType, Wish},
         service::{self, TypedFields},
     },
     catalogue::{Answer, AnswerValue, check::MOST_QUESTIONS, questions::Reply},
@@ -135,16 +132,6 @@ fn wire_state(state: State) -> WireState {
     }
 }
 
-/// The state to which an outcome is corrected.
-pub(super) fn corrected(wire: i32) -> Result<State, &'static str> {
-    match WireState::try_from(wire) {
-        Ok(WireState::Booked) => Ok(State::Booked),
-        Ok(WireState::Completed) => Ok(State::Completed),
-        Ok(WireState::NoShow) => Ok(State::NoShow),
-        _ => Err("must be STATE_BOOKED, STATE_COMPLETED or STATE_NO_SHOW"),
-    }
-}
-
 /// An appointment as this caller may see it.
 pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
     let terms = &a.terms;
@@ -184,17 +171,10 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         successor: elsewhere(terms.successor),
         predecessor: elsewhere(terms.predecessor),
         late_cancellation: is_staff && terms.late_cancellation,
+        move_start_time: terms.asked_move.as_ref().map(|asked| timestamp(asked.start)),
+        move_end_time: terms.asked_move.as_ref().map(|asked| timestamp(asked.end)),
+        move_expire_time: terms.asked_move.as_ref().map(|asked| timestamp(asked.expires_at)),
         agreed_end_time: terms.freed.map(|freed| timestamp(freed.end)),
-    }
-}
-
-/// What did not keep a request from being approved.
-pub(super) fn wire_warning(warning: &Warning) -> pb::Warning {
-    pb::Warning {
-        reason: warning.reason.clone(),
-        message: warning.message.clone(),
-        start_time: warning.between.map(|(start, _)| timestamp(start)),
-        end_time: warning.between.map(|(_, end)| timestamp(end)),
     }
 }
 
@@ -240,6 +220,9 @@ pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::Appointmen
         Kind::AppointmentExpired => WireKind::Expired,
         Kind::AppointmentRescheduled => WireKind::Rescheduled,
         Kind::AppointmentMoveRequested => WireKind::MoveRequested,
+        Kind::AppointmentMoveDeclined => WireKind::MoveDeclined,
+        Kind::AppointmentMoveExpired => WireKind::MoveExpired,
+        Kind::AppointmentMoveWithdrawn => WireKind::MoveWithdrawn,
         Kind::AppointmentReassigned => WireKind::Reassigned,
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,

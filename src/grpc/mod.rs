@@ -10,6 +10,7 @@ mod auth_wire;
 mod availability;
 mod body;
 mod booking;
+mod booking_answers;
 mod booking_list;
 mod booking_wire;
 mod budgets;

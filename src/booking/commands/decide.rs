@@ -44,6 +44,8 @@ pub struct Decide {
     pub reason: String,
     /// Whether the rest of what is completed or missed is free from now on.
     pub free_rest: bool,
+    /// Whether no more is cancelled than the move that is asked for.
+    pub only_move: bool,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
@@ -107,7 +109,8 @@ pub(super) async fn settled(
     now: Instant,
 ) -> Result<Appointment, Fault> {
     settle(tx, provider, now).await?;
-    if found.expires_at.is_none_or(|at| at > now) {
+    let moved = found.terms.asked_move.as_ref().map(|asked| asked.expires_at);
+    if [found.expires_at, moved].into_iter().flatten().all(|at| at > now) {
         return Ok(found);
     }
     let again = store::find(tx, found.provider, found.id).await?;
@@ -153,6 +156,21 @@ impl UnitOfWork for Decide {
         let (before, _) = found.seen(is_staff);
         let found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, is_staff)?;
+        if found.terms.asked_move.is_some() {
+            match self.change {
+                Change::Approve | Change::Decline => {
+                    return self.answer_move(tx, &provider, found, &mut elsewhere).await;
+                }
+                Change::Cancel if self.only_move => {
+                    return self.answer_move(tx, &provider, found, &mut elsewhere).await;
+                }
+                Change::Cancel | Change::Complete | Change::NoShow => {}
+            }
+        }
+        if self.only_move {
+            let text = "no move of this appointment is asked for and unanswered";
+            return Err(policy::wrong_state(found.state).log(text));
+        }
         let state = self.state(&found)?;
         if self.change == Change::Cancel && !is_staff {
             policy::may_cancel(&found, self.now)?;
@@ -170,6 +188,7 @@ impl UnitOfWork for Decide {
             expires_at: None,
             ..found.clone()
         };
+        appointment.terms.asked_move = None;
         let mut detail = json!({});
         if !self.reason.is_empty() {
             set(&mut detail, "reason", json!(self.reason));
@@ -200,15 +219,72 @@ impl UnitOfWork for Decide {
             _ => Vec::new(),
         };
         let act = Act { kind, actor: caller.user, via: caller.service, detail };
+        self.keep(tx, appointment, act, warnings).await
+    }
+}
+
+impl Decide {
+    /// Approves, declines or takes back the move that is asked for of a booked appointment.
+    async fn answer_move(
+        &self,
+        tx: &Tx,
+        provider: &Provider,
+        found: Appointment,
+        elsewhere: &mut Option<Elsewhere>,
+    ) -> Result<Decided, Fault> {
+        let mut appointment = Appointment {
+            version: provider.version + 1,
+            stamp: tx.stamp(),
+            updated_at: self.now,
+            ..found.clone()
+        };
+        let asked = appointment.terms.asked_move.take().ok_or_else(Fault::unchecked)?;
+        let mut detail = json!({});
+        if !self.reason.is_empty() {
+            set(&mut detail, "reason", json!(self.reason));
+        }
+        let mut told = Vec::new();
+        let kind = match self.change {
+            Change::Approve => {
+                bookable(provider)?;
+                is_present(tx, found.customer).await?;
+                appointment.start = asked.start;
+                appointment.end = asked.end;
+                appointment.time_zone = asked.time_zone;
+                appointment.local_start = asked.local_start;
+                appointment.terms.moved_late |= asked.late;
+                told = warnings(tx, provider, &appointment).await?;
+                set(&mut detail, "start", json!(appointment.start));
+                set(&mut detail, "end", json!(appointment.end));
+                set(&mut detail, "previous_start", json!(found.start));
+                set(&mut detail, "previous_end", json!(found.end));
+                Kind::AppointmentApproved
+            }
+            Change::Decline => Kind::AppointmentMoveDeclined,
+            Change::Cancel | Change::Complete | Change::NoShow => Kind::AppointmentMoveWithdrawn,
+        };
+        if let Some(overlap) = write_live(tx, &appointment, elsewhere, self.now).await? {
+            return Err(refused(overlap));
+        }
+        let act = Act { kind, actor: self.caller.user, via: self.caller.service, detail };
+        self.keep(tx, appointment, act, told).await
+    }
+
+    /// Records the change and keeps the answer.
+    async fn keep(
+        &self,
+        tx: &Tx,
+        appointment: Appointment,
+        act: Act,
+        warnings: Vec<Warning>,
+    ) -> Result<Decided, Fault> {
         record(tx, &appointment, act, self.now).await?;
         let (owner, version) = (appointment.provider.0, appointment.version);
         let decided = Decided { appointment, warnings };
         self.once.keep(tx, owner, version, &decided, self.now).await?;
         Ok(decided)
     }
-}
 
-impl Decide {
     /// The state after the change. The rest of what was marked before can be freed later.
     fn state(&self, found: &Appointment) -> Result<State, Fault> {
         let marked = match self.change {

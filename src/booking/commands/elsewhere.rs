@@ -101,7 +101,7 @@ impl Elsewhere {
         now: Instant,
     ) -> Result<bool, Fault> {
         let wanted = attendance::attended(a);
-        if store::attended::of(tx, self.provider, a.id).await? == wanted {
+        if store::attended::is(tx, self.provider, a.id, &wanted).await? {
             return Ok(true);
         }
         // What has expired there is in nobody's way.
@@ -109,7 +109,7 @@ impl Elsewhere {
         store::attended::release(tx, self.provider, a.id).await?;
         self.version += 1;
         for further in &wanted {
-            if !store::attended::claim(tx, further, a, self.version).await? {
+            if store::attended::claim(tx, further, a, self.version).await?.is_some() {
                 return Ok(false);
             }
         }

@@ -113,6 +113,8 @@ impl Anonymise {
             changed.state = State::Cancelled;
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
+            changed.terms.asked_move = None;
+            store::attended::release(tx, changed.provider, changed.id).await?;
             (kind, detail) = (Kind::AppointmentCancelled, json!({ "reason": reason }));
         }
         // What ends a claim or keeps it is never in the way of anything.

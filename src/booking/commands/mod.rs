@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use elsewhere::{Elsewhere, lock_customer};
 
 use super::{
-    Appointment, EXPIRED,
+    Appointment, EXPIRED, attendance,
     store::{self, Expiring, Overlap},
 };
 use crate::{
@@ -77,8 +77,13 @@ pub(super) async fn settle_at(
                 (Kind::AppointmentExpired, Some(id))
             }
             Expiring::Attended => {
-                store::attended::release(tx, provider, id).await?;
+                store::attended::remove(tx, provider, id).await?;
                 (Kind::AttendanceChanged, None)
+            }
+            Expiring::Move(of) => {
+                store::attended::remove(tx, provider, id).await?;
+                store::attended::end_move(tx, (provider, of), at, *version).await?;
+                (Kind::AppointmentMoveExpired, Some(of))
             }
         };
         schedule::store::set_version(tx, provider, *version).await?;
@@ -110,10 +115,22 @@ async fn write_live(
     now: Instant,
 ) -> Result<Option<Overlap>, Fault> {
     lock_customer(tx, a.customer, elsewhere.as_ref()).await?;
-    match store::update(tx, a).await? {
-        None => follow(tx, a, elsewhere, now).await,
-        overlap => Ok(overlap),
+    // Its own further time is in nobody's way.
+    let asked = attendance::asked_for(a);
+    let wanted = asked.as_slice();
+    let is_same = store::attended::is(tx, a.provider, a.id, wanted).await?;
+    if !is_same {
+        store::attended::release(tx, a.provider, a.id).await?;
     }
+    if let Some(overlap) = store::update(tx, a).await? {
+        return Ok(Some(overlap));
+    }
+    if let Some(asked) = asked.filter(|_| !is_same)
+        && let Some(overlap) = store::attended::claim(tx, &asked, a, a.version).await?
+    {
+        return Ok(Some(overlap));
+    }
+    follow(tx, a, elsewhere, now).await
 }
 
 /// Lets the own time of a customer who is a provider too follow an appointment that was written, or tells that

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     availability::practice::Practice,
     booking::{
-        Agreed, Appointment, State,
+        Agreed, Appointment, AskedMove, State,
         policy::{self, Bound},
         promised, store,
     },
@@ -119,12 +119,11 @@ impl UnitOfWork for Reschedule {
             ..found.clone()
         };
         moved.terms.moved_late |= !is_staff && policy::is_late(&found, self.now);
+        moved.terms.asked_move = None;
         let mut kind = Kind::AppointmentRescheduled;
         if let Some(answer_by) = asks_again {
             kind = Kind::AppointmentMoveRequested;
-            moved.state = State::Pending;
-            moved.terms.answer_by = Some(answer_by);
-            moved.expires_at = Some(answer_by.min(moved.start));
+            moved = asking(&found, moved, answer_by);
         }
         if !self.override_reason.is_empty() {
             moved.terms.override_reason.clone_from(&self.override_reason);
@@ -133,13 +132,38 @@ impl UnitOfWork for Reschedule {
             return Err(refused(overlap));
         }
         let detail = json!({
-            "start": moved.start, "end": moved.end,
+            "start": interval.start(), "end": interval.end(),
             "previous_start": found.start, "previous_end": found.end,
             "reason": self.reason, "override": self.override_reason,
         });
         let act = Act { kind, actor: caller.user, via: caller.service, detail };
         finish(tx, &moved, act, &self.once, self.now).await?;
         Ok(moved)
+    }
+}
+
+/// An appointment that stays where it is, with the move to the place of `moved` asked for.
+fn asking(found: &Appointment, moved: Appointment, answer_by: Instant) -> Appointment {
+    // Whoever asks for yet another time waits no longer for it.
+    let answer_by = found.terms.asked_move.as_ref().map_or(answer_by, |asked| asked.answer_by);
+    let asked = AskedMove {
+        start: moved.start,
+        end: moved.end,
+        time_zone: moved.time_zone,
+        local_start: moved.local_start,
+        answer_by,
+        expires_at: answer_by.min(moved.start).min(found.start),
+        late: moved.terms.moved_late,
+    };
+    let terms =
+        Agreed { asked_move: Some(asked), moved_late: found.terms.moved_late, ..moved.terms };
+    Appointment {
+        start: found.start,
+        end: found.end,
+        time_zone: found.time_zone,
+        local_start: found.local_start.clone(),
+        terms,
+        ..moved
     }
 }
 
@@ -152,6 +176,11 @@ impl Reschedule {
         let end = self.end.or_else(|| self.start.checked_add_signed(found.end - found.start));
         if (Some(self.start), end) == (Some(found.start), Some(found.end)) {
             violations.add("start_time", "must not be where the appointment is already");
+        }
+        let asked = found.terms.asked_move.as_ref().map(|asked| (asked.start, Some(asked.end)));
+        if Some((self.start, end)) == asked {
+            violations
+                .add("start_time", "must not be where the appointment is asked to be already");
         }
         let end = end.filter(|end| crate::kernel::time::is_accepted_end(*end));
         let interval = end.and_then(|end| Interval::new(self.start, end));
@@ -300,9 +329,14 @@ impl UnitOfWork for Reassign {
             version: from.version + 1,
             stamp: tx.stamp(),
             updated_at: self.now,
-            terms: Agreed { successor: Some((self.to, self.new_id)), ..found.terms.clone() },
+            terms: Agreed {
+                successor: Some((self.to, self.new_id)),
+                asked_move: None,
+                ..found.terms.clone()
+            },
             ..found.clone()
         };
+        store::attended::release(tx, self.provider, self.id).await?;
         store::update(tx, &left).await?;
         follow(tx, &left, &mut elsewhere, self.now).await?;
         let detail = json!({
@@ -327,6 +361,8 @@ impl UnitOfWork for Reassign {
         };
         taken.terms.predecessor = Some((self.provider, self.id));
         taken.terms.successor = None;
+        // It was for who had it to answer.
+        taken.terms.asked_move = None;
         // It was for whoever had the appointment, and stays with it.
         taken.terms.private_note.clear();
         if !self.override_reason.is_empty() {

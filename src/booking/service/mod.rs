@@ -96,6 +96,8 @@ pub struct Decision {
     pub reason: String,
     /// Whether the rest of what is completed or missed is free from now on.
     pub free_rest: bool,
+    /// Whether no more is cancelled than the move that is asked for.
+    pub only_move: bool,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
 }
@@ -406,9 +408,19 @@ impl Bookings {
         decision: Decision,
         once: Once,
     ) -> Result<Decided, Fault> {
-        let Decision { provider, id, change, reason, free_rest, expected } = decision;
-        let now: Instant = self.ambient.now();
-        let unit = Decide { caller, provider, id, change, reason, free_rest, expected, once, now };
+        let Decision { provider, id, change, reason, free_rest, only_move, expected } = decision;
+        let unit = Decide {
+            caller,
+            provider,
+            id,
+            change,
+            reason,
+            free_rest,
+            only_move,
+            expected,
+            once,
+            now: self.ambient.now(),
+        };
         self.store.run(deadline, unit).await
     }
 

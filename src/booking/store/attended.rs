@@ -1,21 +1,23 @@
 //! Time that appointments claim beside their own rows, as rows.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement,
+    ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter, QuerySelect, Statement,
 };
 use uuid::Uuid;
 
-use super::backend;
+use super::{Overlap, backend};
 use crate::{
-    booking::{Appointment, State, attendance::Further},
+    booking::{
+        Appointment, State,
+        attendance::{Further, ids},
+    },
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId},
         time::Instant,
     },
     storage::{
-        Session, Tx,
-        engine::{self, Constraint},
+        Session, Tx, engine,
         entity::appointments::{Column, Entity},
     },
 };
@@ -27,8 +29,10 @@ pub enum Expiring {
     Hold,
     /// A request.
     Request,
-    /// Time that a request with somebody else claims.
+    /// Time that something with somebody else claims.
     Attended,
+    /// The move that is asked for of this appointment.
+    Move(AppointmentId),
 }
 
 /// The customer of an appointment as a provider, if they are or were one: read without a lock, to know whom to
@@ -48,33 +52,29 @@ pub async fn attends(
     Ok(id.map_err(|e| engine::fault(&e))?.map(ProviderId))
 }
 
-/// What an appointment claims of a locked provider's time beside its own row, by start.
-pub async fn of(
+/// Whether an appointment claims just this of a locked provider's time beside its own row.
+pub async fn is(
     tx: &Tx,
     provider: ProviderId,
     appointment: AppointmentId,
-) -> Result<Vec<Further>, Fault> {
-    // One of the customer's has the same id, so that it is found by its key.
+    wanted: &[Further],
+) -> Result<bool, Fault> {
+    // Their ids follow from the appointment's, so that they are found by their keys.
     let rows: Vec<(Uuid, Instant, Instant, Option<Instant>)> = Entity::find()
         .select_only()
         .columns([Column::AppointmentId, Column::StartsAt, Column::EndsAt, Column::ExpiresAt])
         .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::AppointmentId.eq(appointment.0))
+        .filter(Column::AppointmentId.is_in(ids(appointment).map(|id| id.0)))
         .filter(Column::ClaimOf.eq(appointment.0))
-        .order_by_asc(Column::StartsAt)
         .into_tuple()
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let further =
-        |(id, start, end, expires_at): (Uuid, Instant, Instant, Option<Instant>)| Further {
-            provider,
-            id: AppointmentId(id),
-            start,
-            end,
-            expires_at: expires_at.filter(|at| *at < never()),
-        };
-    Ok(rows.into_iter().map(further).collect())
+    let there = |each: &Further| {
+        let expires_at = Some(each.expires_at.unwrap_or(never()));
+        rows.contains(&(each.id.0, each.interval.0, each.interval.1, expires_at))
+    };
+    Ok(rows.len() == wanted.len() && wanted.iter().all(there))
 }
 
 /// After everything: a held row needs an expiry.
@@ -82,7 +82,7 @@ fn never() -> Instant {
     Instant::from_timestamp(10_413_792_000, 0).unwrap_or(Instant::UNIX_EPOCH)
 }
 
-/// Takes away time of a locked provider that an appointment claims beside its own row.
+/// Takes away the time of a locked provider that an appointment claims beside its own row.
 pub async fn release(
     tx: &Tx,
     provider: ProviderId,
@@ -90,8 +90,43 @@ pub async fn release(
 ) -> Result<(), Fault> {
     Entity::delete_many()
         .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::AppointmentId.eq(appointment.0))
+        .filter(Column::AppointmentId.is_in(ids(appointment).map(|id| id.0)))
         .filter(Column::ClaimOf.eq(appointment.0))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Takes away one such row.
+pub async fn remove(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Result<(), Fault> {
+    Entity::delete_many()
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(id.0))
+        .filter(Column::ClaimOf.is_not_null())
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
+/// Ends the move that is asked for of an appointment of a locked provider at this time, as a version of the
+/// provider. One that cannot be read stays as it is: its move has ended for readers too.
+pub async fn end_move(
+    tx: &Tx,
+    (provider, id): (ProviderId, AppointmentId),
+    at: Instant,
+    version: i64,
+) -> Result<(), Fault> {
+    let Ok(Some(mut found)) = super::find(tx, provider, id).await else { return Ok(()) };
+    found.terms.asked_move = None;
+    Entity::update_many()
+        .col_expr(Column::Terms, super::terms(&found)?.into())
+        .col_expr(Column::Version, version.into())
+        .col_expr(Column::Stamp, tx.stamp().0.into())
+        .col_expr(Column::UpdatedAt, at.into())
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(id.0))
         .exec(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
@@ -100,35 +135,43 @@ pub async fn release(
 
 const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, claim_starts_at, claim_ends_at, expires_at, stamp, claim_of) \
-    VALUES ($1, $2, $3, '', $4, $5, $6, '', $7, $8, '', $9, $10, $10, $4, $5, $11, $12, $13) \
+    version, created_at, updated_at, claim_starts_at, claim_ends_at, expires_at, stamp, claim_of, type_id) \
+    VALUES ($1, $2, $3, '', $4, $5, $6, '', $7, $8, '', $9, $10, $10, $11, $12, $13, $14, $15, $16) \
     ON CONFLICT DO NOTHING";
 
-/// Claims time of a locked provider for an appointment of another one's; whether it was free.
+/// Claims time of a locked provider for an appointment, beside its own row, or tells what stands in the way.
 pub async fn claim(
     tx: &Tx,
     further: &Further,
     of: &Appointment,
     version: i64,
-) -> Result<bool, Fault> {
+) -> Result<Option<Overlap>, Fault> {
+    let state = if further.is_customers { State::Pending } else { State::Held };
     let values = [
         further.provider.0.into(),
         further.id.0.into(),
         of.customer.0.into(),
-        further.start.into(),
-        further.end.into(),
-        State::Held.word().into(),
+        further.interval.0.into(),
+        further.interval.1.into(),
+        state.word().into(),
         of.time_zone.name().into(),
         of.local_start.clone().into(),
         version.into(),
         of.updated_at.into(),
+        further.claim.0.into(),
+        further.claim.1.into(),
         further.expires_at.unwrap_or(never()).into(),
         tx.stamp().0.into(),
         of.id.0.into(),
+        further.type_id.map(|id| id.0).into(),
     ];
+    let provider = further.provider;
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
-        Ok(done) => Ok(done.rows_affected() == 1),
-        Err(e) if engine::violated(&e) == Some(Constraint::ProviderOverlap) => Ok(false),
-        Err(e) => Err(engine::fault(&e)),
+        Ok(done) if done.rows_affected() == 1 => Ok(None),
+        Ok(_) => Ok(Some(super::in_the_way(tx, (provider, further.id), further.claim).await?)),
+        Err(e) => match super::overlap(&e) {
+            Some(overlap) => Ok(Some(overlap)),
+            None => Err(engine::fault(&e)),
+        },
     }
 }

@@ -9,6 +9,7 @@ pub mod holds;
 pub mod load;
 mod names;
 pub mod order;
+mod states;
 
 use chrono::TimeDelta;
 use sea_orm::{
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 pub use attended::Expiring;
 
-use self::order::Order;
+use self::{order::Order, states::in_states};
 use super::{Appointment, EXPIRED, State};
 use crate::{
     identity::permit::ListAppointments,
@@ -105,7 +106,7 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
     ];
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => Ok(Some(in_the_way(tx, a).await?)),
+        Ok(_) => Ok(Some(in_the_way(tx, (a.provider, a.id), a.claim()).await?)),
         Err(e) => refused(tx, a, &e).await.map(Some),
     }
 }
@@ -114,7 +115,9 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
 async fn refused(tx: &Tx, a: &Appointment, error: &DbErr) -> Result<Overlap, Fault> {
     match overlap(error) {
         // SQLite fires the triggers in an order of its own, and its transaction goes on.
-        Some(Overlap::Customer) if tx.engine() == Engine::Sqlite => in_the_way(tx, a).await,
+        Some(Overlap::Customer) if tx.engine() == Engine::Sqlite => {
+            in_the_way(tx, (a.provider, a.id), a.claim()).await
+        }
         Some(overlap) => Ok(overlap),
         None => Err(engine::fault(error)),
     }
@@ -131,13 +134,16 @@ fn overlap(error: &DbErr) -> Option<Overlap> {
 
 /// Nothing was written, so one of the two constraints holds against it. The provider's is told
 /// first: it is what another slot would cure.
-async fn in_the_way(tx: &Tx, a: &Appointment) -> Result<Overlap, Fault> {
-    let (start, end) = a.claim();
+async fn in_the_way(
+    tx: &Tx,
+    (provider, id): (ProviderId, AppointmentId),
+    (start, end): (Instant, Instant),
+) -> Result<Overlap, Fault> {
     let taken: Option<Uuid> = appointments::Entity::find()
         .select_only()
         .column(Column::AppointmentId)
-        .filter(Column::ProviderId.eq(a.provider.0))
-        .filter(Column::AppointmentId.ne(a.id.0))
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.ne(id.0))
         .filter(Column::State.is_in(CLAIMING.map(State::word)))
         .filter(Column::ClaimStartsAt.lt(end))
         .filter(Column::ClaimEndsAt.gt(start))
@@ -207,9 +213,10 @@ pub async fn expired(
     provider: ProviderId,
     now: Instant,
 ) -> Result<Vec<(AppointmentId, Instant, Expiring)>, Fault> {
-    let rows: Vec<(Uuid, Instant, String, Option<Uuid>)> = appointments::Entity::find()
+    let rows: Vec<(Uuid, Uuid, Instant, String, Option<Uuid>)> = appointments::Entity::find()
         .select_only()
-        .columns([Column::AppointmentId, Column::ExpiresAt, Column::State, Column::ClaimOf])
+        .columns([Column::AppointmentId, Column::CustomerId])
+        .columns([Column::ExpiresAt, Column::State, Column::ClaimOf])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::ExpiresAt.lte(now))
         .order_by_asc(Column::ExpiresAt)
@@ -218,9 +225,11 @@ pub async fn expired(
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let expired = |(id, at, state, claim_of): (Uuid, Instant, String, Option<Uuid>)| {
+    let expired = |(id, customer, at, state, claim_of): (Uuid, Uuid, Instant, String, _)| {
         let what = match claim_of {
-            Some(_) => Expiring::Attended,
+            // Of what somebody attends with another provider.
+            Some(_) if customer == provider.0 => Expiring::Attended,
+            Some(of) => Expiring::Move(AppointmentId(of)),
             None if state == State::Held.word() => Expiring::Hold,
             None => Expiring::Request,
         };
@@ -293,9 +302,9 @@ pub async fn counted(
     range: Interval,
     except: &[AppointmentId],
 ) -> Result<Vec<Interval>, Fault> {
-    let rows: Vec<(Uuid, Instant, Instant)> = appointments::Entity::find()
+    let rows: Vec<(Uuid, Option<Uuid>, Instant, Instant)> = appointments::Entity::find()
         .select_only()
-        .columns([Column::AppointmentId, Column::StartsAt, Column::EndsAt])
+        .columns([Column::AppointmentId, Column::ClaimOf, Column::StartsAt, Column::EndsAt])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::TypeId.eq(type_id.0))
         .filter(Column::State.is_in(CLAIMING.map(State::word)))
@@ -306,8 +315,9 @@ pub async fn counted(
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let others = rows.into_iter().filter(|(id, ..)| !except.contains(&AppointmentId(*id)));
-    Ok(others.filter_map(|(_, start, end)| Interval::new(start, end)).collect())
+    let others =
+        rows.into_iter().filter(|(id, of, ..)| !except.contains(&AppointmentId(of.unwrap_or(*id))));
+    Ok(others.filter_map(|(_, _, start, end)| Interval::new(start, end)).collect())
 }
 
 /// How many appointments of a type a customer has requested or booked and not yet begun. Exact while the
@@ -381,8 +391,10 @@ pub async fn list(
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
-    // A hold is no appointment yet.
-    let mut query = appointments::Entity::find().filter(Column::State.ne(State::Held.word()));
+    // A hold is no appointment yet, and further time of one is none.
+    let mut query = appointments::Entity::find()
+        .filter(Column::State.ne(State::Held.word()))
+        .filter(Column::ClaimOf.is_null());
     if let Some(provider) = filter.bounds.provider {
         query = query.filter(Column::ProviderId.eq(provider.0));
     }
@@ -413,6 +425,7 @@ pub async fn of_customer(
 ) -> Result<Vec<Appointment>, Fault> {
     let query = appointments::Entity::find()
         .filter(Column::CustomerId.eq(customer.0))
+        .filter(Column::ClaimOf.is_null())
         .filter(Column::State.ne(State::Held.word()));
     page(at, query, after, limit).await
 }
@@ -444,20 +457,6 @@ fn later(after: Cursor) -> Condition {
         .add(Column::StartsAt.eq(after.start))
         .add(Column::AppointmentId.gt(after.id));
     Condition::any().add(Column::StartsAt.gt(after.start)).add(same_start)
-}
-
-/// In one of these states as of now: an expired request is declined, whatever the row still says.
-fn in_states(states: &[State], now: Instant) -> Condition {
-    let expired = || {
-        Condition::all()
-            .add(Column::State.eq(State::Pending.word()))
-            .add(Column::ExpiresAt.lte(now))
-    };
-    let named = Condition::all()
-        .add(Column::State.is_in(states.iter().map(|state| state.word())))
-        .add(expired().not());
-    let all = Condition::any().add(named);
-    if states.contains(&State::Declined) { all.add(expired()) } else { all }
 }
 
 fn terms(a: &Appointment) -> Result<serde_json::Value, Fault> {

@@ -1,7 +1,7 @@
 //! Cut-offs are not evaded by moving far ahead and cancelling.
 
 use daybook::grpc::proto::booking::{
-    AppointmentType, ReassignAppointmentRequest, appointment::State,
+    AppointmentType, ApproveAppointmentRequest, ReassignAppointmentRequest, appointment::State,
 };
 
 use super::behaviours;
@@ -86,6 +86,19 @@ async fn who_moves_in_time_does_not(world: World) {
     world.reschedule(&customer, &name, "2026-11-26 10:00").await.unwrap();
     world.cancel(&customer, &name).await.unwrap();
     assert!(!world.get(&provider, &name).await.unwrap().late_cancellation);
+    // What was, and is moved late with approval, is late from then on.
+    let approve = async |name: &str| {
+        let request = ApproveAppointmentRequest { name: name.to_owned(), ..Default::default() };
+        world.booking().approve_appointment(provider.asks(request)).await.unwrap();
+    };
+    let name =
+        world.book_type(&customer, &provider, &asked, "2026-11-23 10:00").await.unwrap().name;
+    approve(&name).await;
+    world.reschedule(&customer, &name, "2026-11-26 10:00").await.unwrap();
+    refused(world.cancel(&customer, &name).await, "TOO_LATE");
+    approve(&name).await;
+    world.cancel(&customer, &name).await.unwrap();
+    assert!(world.get(&provider, &name).await.unwrap().late_cancellation);
     books::check(&world.sql().await).await;
 }
 

@@ -6,6 +6,7 @@ mod admins;
 mod agreed_terms;
 mod agreement;
 mod anybody;
+mod asked_moves;
 mod at_once;
 mod audiences;
 mod audit;

@@ -32,7 +32,6 @@ behaviours!(
     answers_are_retried_by_request_id,
     what_staff_book_needs_no_approval,
     a_missed_appointment_is_marked,
-    a_customer_who_moves_what_was_approved_asks_again,
 );
 
 /// A type of the provider's that takes approval, within so many minutes.
@@ -424,56 +423,5 @@ async fn a_missed_appointment_is_marked(world: World) {
     // It still claims its time.
     let taken = world.book(&other, &provider, berlin("2026-11-23 10:15"), end).await;
     refused(taken, "SLOT_TAKEN");
-    books::check(&world.sql().await).await;
-}
-
-async fn a_customer_who_moves_what_was_approved_asks_again(world: World) {
-    let (provider, customer, other) =
-        (world.provider().await, world.customer().await, world.customer().await);
-    let asked = asked(&world, &provider, 60).await;
-    let name =
-        world.book_type(&customer, &provider, &asked, "2026-11-23 10:00").await.unwrap().name;
-    approve(&world, &provider, &name).await.unwrap();
-    // To staff it is agreed wherever they move it.
-    let moved = world.reschedule(&provider, &name, "2026-11-23 11:00").await.unwrap();
-    assert_eq!((moved.state(), moved.expire_time), (State::Booked, None));
-    world.move_to("2026-11-22 15:00", "Europe/Berlin");
-    let moved = world.reschedule(&customer, &name, "2026-11-23 12:00").await.unwrap();
-    assert_eq!((moved.state(), &*local(moved.expire_time)), (State::Pending, "2026-11-22 16:00"));
-    let events = world.events_of(&customer, &name).await.unwrap();
-    let event = events.last().unwrap();
-    assert_eq!((event.kind(), &event.actor), (Kind::MoveRequested, &customer.user.name));
-    assert_eq!((event.start_time, event.end_time), (moved.start_time, moved.end_time));
-    assert_eq!(local(event.previous_start_time), "2026-11-23 11:00");
-    // The old time is free, the new one claimed.
-    world.book_type(&other, &provider, &asked, "2026-11-23 11:00").await.unwrap();
-    let taken = world.book_type(&other, &provider, &asked, "2026-11-23 12:00").await;
-    refused(taken, "SLOT_TAKEN");
-    // Moved once more it waits no longer than before, and the answer is for the last time.
-    world.move_to("2026-11-22 15:30", "Europe/Berlin");
-    let moved = world.reschedule(&customer, &name, "2026-11-23 13:00").await.unwrap();
-    assert_eq!((moved.state(), &*local(moved.expire_time)), (State::Pending, "2026-11-22 16:00"));
-    assert_eq!(approve(&world, &provider, &name).await.unwrap().state(), State::Booked);
-    world.reschedule(&customer, &name, "2026-11-23 14:00").await.unwrap();
-    decline(&world, &provider, &name, "no time then").await.unwrap();
-    let expected = [
-        Kind::Requested,
-        Kind::Approved,
-        Kind::Rescheduled,
-        Kind::MoveRequested,
-        Kind::Rescheduled,
-        Kind::Approved,
-        Kind::MoveRequested,
-        Kind::Declined,
-    ];
-    assert_eq!(kinds(&world, &customer, &name).await, expected);
-    // What asks for no approval any more is moved as it is.
-    let name =
-        world.book_type(&customer, &provider, &asked, "2026-11-24 10:00").await.unwrap().name;
-    approve(&world, &provider, &name).await.unwrap();
-    let free = AppointmentType { requires_approval: false, ..asked };
-    world.change_type(&provider, free, &["requires_approval"]).await;
-    let moved = world.reschedule(&customer, &name, "2026-11-24 11:00").await.unwrap();
-    assert_eq!(moved.state(), State::Booked);
     books::check(&world.sql().await).await;
 }

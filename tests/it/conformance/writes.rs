@@ -226,11 +226,13 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
         reason: "a cold".to_owned(),
         etag: String::new(),
         request_id: request_id(),
+        only_move: false,
     };
     let cancels = vec![
         ("name", CancelAppointmentRequest { name: cast.appointments[1].clone(), ..cancel.clone() }),
         ("reason", CancelAppointmentRequest { reason: String::new(), ..cancel.clone() }),
         ("etag", CancelAppointmentRequest { etag: "\"2\"".to_owned(), ..cancel.clone() }),
+        ("only_move", CancelAppointmentRequest { only_move: true, ..cancel.clone() }),
     ];
     let complete = CompleteAppointmentRequest {
         name: cast.appointments[2].clone(),

@@ -154,6 +154,7 @@ impl Model {
             state,
             expires,
             answer_by: self.now + request.unwrap_or(0),
+            asked: None,
             extended: false,
             cancel_reason: String::new(),
             override_reason: override_reason.to_owned(),
@@ -216,6 +217,22 @@ impl Model {
         if stale {
             return Err("ETAG_STALE");
         }
+        if let Some((start, ..)) = found.asked {
+            // It is the move that is answered; what is agreed stays or is moved.
+            match change {
+                Change::Approve => {
+                    (found.start, found.end) = (start, start + found.end - found.start);
+                    found.events.push(Kind::Approved);
+                }
+                Change::Decline => found.events.push(Kind::MoveDeclined),
+                Change::Cancel | Change::Complete | Change::NoShow => {}
+            }
+            if matches!(change, Change::Approve | Change::Decline) {
+                found.asked = None;
+                found.changes += 1;
+                return Ok(Done::Claim(claim));
+            }
+        }
         let (allowed, state, event) = match change {
             Change::Cancel => (found.is_open(), State::Cancelled, Kind::Cancelled),
             Change::Complete => (found.state == State::Booked, State::Completed, Kind::Completed),
@@ -233,6 +250,7 @@ impl Model {
             in_time(found.start, cutoff, now)?;
         }
         (found.state, found.expires) = (state, None);
+        found.asked = None;
         if matches!(change, Change::Cancel | Change::Decline) {
             "so it is".clone_into(&mut found.cancel_reason);
         }
@@ -257,7 +275,7 @@ impl Model {
         if by == By::Customer {
             in_time(found.start, cutoff, now)?;
         }
-        if start == found.start {
+        if start == found.start || found.asked.is_some_and(|(asked, ..)| asked == start) {
             return Err("INVALID_FIELDS");
         }
         let interval = (start, start + found.end - found.start);
@@ -274,16 +292,20 @@ impl Model {
         let request = found.of_type.and_then(|of| self.types[of].request);
         let request = request.filter(|_| by == By::Customer && found.state == State::Booked);
         let found = &mut self.claims[claim];
-        (found.start, found.end) = interval;
         if let Some(expiry) = request {
-            found.state = State::Pending;
-            found.answer_by = now + expiry;
+            let answer_by = found.asked.map_or(now + expiry, |(_, by, _)| by);
+            found.asked = Some((start, answer_by, answer_by.min(start).min(found.start)));
+            found.events.push(Kind::MoveRequested);
+            found.changes += 1;
+            return Ok(Done::Claim(claim));
         }
+        found.asked = None;
+        (found.start, found.end) = interval;
         found.expires = (found.state == State::Pending).then_some(found.answer_by.min(start));
         if overriding {
             "must be".clone_into(&mut found.override_reason);
         }
-        found.events.push(if request.is_some() { Kind::MoveRequested } else { Kind::Rescheduled });
+        found.events.push(Kind::Rescheduled);
         found.changes += 1;
         Ok(Done::Claim(claim))
     }
@@ -341,7 +363,8 @@ impl Model {
         left.events.push(Kind::Reassigned);
         left.changes += 1;
         let pending = found.state == State::Pending;
-        let mut taken = Claim { provider: to, predecessor: Some(claim), ..found };
+        self.claims[claim].asked = None;
+        let mut taken = Claim { provider: to, predecessor: Some(claim), asked: None, ..found };
         taken.private.clear();
         taken.events = vec![if pending { Kind::Requested } else { Kind::Booked }];
         taken.changes = 1;

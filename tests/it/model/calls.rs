@@ -242,7 +242,13 @@ impl Practice {
         let reason = "so it is".to_owned();
         let changed = match change {
             Change::Cancel => {
-                let request = CancelAppointmentRequest { name, reason, etag, request_id };
+                let request = CancelAppointmentRequest {
+                    name,
+                    reason,
+                    etag,
+                    request_id,
+                    ..Default::default()
+                };
                 let answer = client.cancel_appointment(caller.asks(request)).await?;
                 answer.into_inner().appointment
             }

@@ -65,6 +65,8 @@ pub struct Claim {
     pub expires: Option<i64>,
     /// By when a request must be answered, wherever it is moved.
     pub answer_by: i64,
+    /// The start to which it is asked to be moved, by when that must be answered, and when it ends by itself.
+    pub asked: Option<(i64, i64, i64)>,
     pub extended: bool,
     pub cancel_reason: String,
     pub override_reason: String,
@@ -199,6 +201,11 @@ pub struct Model {
 impl Claim {
     /// How it stands, whether or not anybody wrote it down.
     pub(super) fn settle(&mut self, now: i64) {
+        if self.asked.is_some_and(|(_, _, at)| at <= now) {
+            self.asked = None;
+            self.changes += 1;
+            self.events.push(Kind::MoveExpired);
+        }
         if self.expires.is_some_and(|at| at <= now) {
             self.expires = None;
             self.changes += 1;
@@ -218,6 +225,12 @@ impl Claim {
 
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Pending | State::Booked)
+    }
+
+    /// The intervals that it takes: of itself, and of the move that is asked for.
+    fn takes(&self) -> impl Iterator<Item = (i64, i64)> {
+        let moved = self.asked.map(|(start, ..)| (start, start + self.end - self.start));
+        std::iter::once((self.start, self.end)).chain(moved)
     }
 
     /// Whether it keeps its customer busy.
@@ -338,6 +351,7 @@ impl Model {
                 && claim.claims()
                 && (from..until).contains(&claim.start)
         });
+
         counted.count()
     }
 
@@ -402,8 +416,9 @@ impl Model {
             *id != but
                 && claim.provider == p
                 && claim.claims()
-                && claim.start - theirs.0 < end + after
-                && start - before < claim.end + theirs.1
+                && claim.takes().any(|(from, until)| {
+                    from - theirs.0 < end + after && start - before < until + theirs.1
+                })
         });
         in_the_way.count()
     }
@@ -413,8 +428,7 @@ impl Model {
             id != but
                 && claim.customer == customer
                 && claim.is_live()
-                && claim.start < end
-                && start < claim.end
+                && claim.takes().any(|(from, until)| from < end && start < until)
         })
     }
 

@@ -328,6 +328,11 @@ impl Practice {
             buffer_before: of.and_then(|(_, of)| length(of.before)),
             buffer_after: of.and_then(|(_, of)| length(of.after)),
             expire_time: claim.expires.and_then(wire),
+            move_start_time: claim.asked.and_then(|(start, ..)| wire(start)),
+            move_end_time: claim
+                .asked
+                .and_then(|(start, ..)| wire(start + claim.end - claim.start)),
+            move_expire_time: claim.asked.and_then(|(_, _, at)| wire(at)),
             override_reason: for_staff(&claim.override_reason),
             customer_message: claim.message.clone(),
             private_note: for_staff(&claim.private),

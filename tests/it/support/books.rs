@@ -35,7 +35,8 @@ const WRONGS: &[(&str, &str)] = &[
         "SELECT count(*) FROM (
             SELECT a.appointment_id FROM appointments a
             JOIN providers p ON p.provider_id = a.customer_id
-            LEFT JOIN appointments c ON c.provider_id = a.customer_id AND c.claim_of = a.appointment_id
+            LEFT JOIN appointments c ON c.provider_id = a.customer_id
+                AND c.claim_of = a.appointment_id AND c.appointment_id = a.appointment_id
                 AND c.starts_at = a.starts_at AND c.ends_at = a.ends_at
             WHERE a.claim_of IS NULL AND c.appointment_id IS NULL
                 AND a.state IN ('booked', 'completed', 'no_show')
@@ -45,7 +46,21 @@ const WRONGS: &[(&str, &str)] = &[
                 AND (a.state IN ('booked', 'completed', 'no_show') OR a.state = 'pending'
                     OR a.updated_at >= c.expires_at)
                 AND a.starts_at = c.starts_at AND a.ends_at = c.ends_at
-            WHERE c.claim_of IS NOT NULL AND a.appointment_id IS NULL) each",
+            WHERE c.claim_of = c.appointment_id AND a.appointment_id IS NULL) each",
+    ),
+    (
+        "moves that are asked for and do not claim their time, and the reverse",
+        "SELECT count(*) FROM (
+            SELECT a.appointment_id FROM appointments a
+            LEFT JOIN appointments c ON c.provider_id = a.provider_id AND c.claim_of = a.appointment_id
+            WHERE a.claim_of IS NULL AND c.appointment_id IS NULL
+                AND a.terms ->> 'asked_move' IS NOT NULL
+            UNION ALL
+            SELECT c.appointment_id FROM appointments c
+            LEFT JOIN appointments a ON a.appointment_id = c.claim_of AND a.state = 'booked'
+                AND a.terms ->> 'asked_move' IS NOT NULL AND a.provider_id = c.provider_id
+            WHERE c.claim_of <> c.appointment_id AND c.customer_id <> c.provider_id
+                AND a.appointment_id IS NULL) each",
     ),
     (
         "providers whose events have gaps or do not end at their version",
@@ -79,6 +94,8 @@ const WRONGS: &[(&str, &str)] = &[
                 PARTITION BY provider_id, appointment_id ORDER BY version DESC) AS place
             FROM events WHERE kind NOT IN
                 ('appointment_rescheduled', 'appointment_updated', 'appointment_noted',
+                 'appointment_move_requested', 'appointment_move_declined', 'appointment_move_expired',
+                 'appointment_move_withdrawn',
                  'hold_extended')) e
             ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
             AND e.place = 1
@@ -86,7 +103,6 @@ const WRONGS: &[(&str, &str)] = &[
             WHEN 'hold_placed' THEN 'held'
             WHEN 'appointment_requested' THEN 'pending'
             WHEN 'appointment_booked' THEN 'booked'
-            WHEN 'appointment_move_requested' THEN 'pending'
             WHEN 'appointment_approved' THEN 'booked'
             WHEN 'appointment_completed' THEN 'completed'
             WHEN 'appointment_no_show' THEN 'no_show'
