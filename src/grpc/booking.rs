@@ -485,17 +485,9 @@ impl BookingService for BookingApi {
         request: Request<pb::ExtendHoldRequest>,
     ) -> Result<Response<pb::ExtendHoldResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
-        let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
-        let length = hold_duration(message.hold_duration.as_ref());
-        let length = violations.keep("hold_duration", length);
-        violations.finish()?;
-        let (of, length) = parsed.zip(length).ok_or_else(Fault::unchecked)?;
-        let what = What::Extend(length);
-        let extend = |once| self.bookings.use_hold(deadline, caller, of, what, once);
-        let held = once.carry_out(deadline, extend).await?;
+        let call = (deadline, caller);
+        let held =
+            holds::extend((&self.bookings, &self.requests), call, request.into_inner()).await?;
         Ok(Response::new(pb::ExtendHoldResponse { hold: Some(wire_hold(&held)) }))
     }
 
@@ -504,14 +496,8 @@ impl BookingService for BookingApi {
         request: Request<pb::ReleaseHoldRequest>,
     ) -> Result<Response<pb::ReleaseHoldResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
-        let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
-        violations.finish()?;
-        let of = parsed.ok_or_else(Fault::unchecked)?;
-        let release = |once| self.bookings.use_hold(deadline, caller, of, What::Release, once);
-        once.carry_out(deadline, release).await?;
+        let call = (deadline, caller);
+        holds::release((&self.bookings, &self.requests), call, request.into_inner()).await?;
         Ok(Response::new(pb::ReleaseHoldResponse {}))
     }
 }

@@ -1,23 +1,26 @@
-//! Lists of holds.
+//! Holds: lists, and what becomes of one.
 
 use super::{
-    booking_wire::{CUSTOMER_NAME, appointment_name, hold_duration, ordered, type_name, wire_hold},
+    booking_wire::{
+        CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered, type_name, wire_hold,
+    },
     convert::{end, name, optional, start},
     page::cut,
     proto::booking as pb,
-    requests::Attempt,
+    requests::{Attempt, Requests},
     schedule::PROVIDER_NAME,
 };
 use crate::{
     booking::{
-        commands::{hold_to_move::HoldToMove, relocate::Reschedule},
+        Appointment,
+        commands::{hold::What, hold_to_move::HoldToMove, relocate::Reschedule},
         service::Bookings,
         store::{Cursor, holds::Filter},
     },
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
-        id::{ProviderId, UserId},
+        id::{HoldId, ProviderId, UserId},
         page::{PageTokens, page_size},
     },
     storage::Deadline,
@@ -114,4 +117,35 @@ pub(super) async fn list(
     let (found, next_page_token) =
         cut(found, size, pages, &query, |last| Cursor { start: last.start, id: last.id.0 });
     Ok(pb::ListHoldsResponse { holds: found.iter().map(wire_hold).collect(), next_page_token })
+}
+
+/// Lets a hold go on for longer.
+pub(super) async fn extend(
+    (bookings, requests): (&Bookings, &Requests),
+    (deadline, caller): (Deadline, Caller),
+    mut message: pb::ExtendHoldRequest,
+) -> Result<Appointment, Fault> {
+    let mut violations = Violations::new();
+    let once = requests.once(Some(caller), &mut message, &mut violations);
+    let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
+    let length = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
+    violations.finish()?;
+    let (of, length) = parsed.zip(length).ok_or_else(Fault::unchecked)?;
+    let what = What::Extend(length);
+    once.carry_out(deadline, |once| bookings.use_hold(deadline, caller, of, what, once)).await
+}
+
+/// Gives a hold up.
+pub(super) async fn release(
+    (bookings, requests): (&Bookings, &Requests),
+    (deadline, caller): (Deadline, Caller),
+    mut message: pb::ReleaseHoldRequest,
+) -> Result<Appointment, Fault> {
+    let mut violations = Violations::new();
+    let once = requests.once(Some(caller), &mut message, &mut violations);
+    let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
+    violations.finish()?;
+    let of = parsed.ok_or_else(Fault::unchecked)?;
+    let release = |once| bookings.use_hold(deadline, caller, of, What::Release, once);
+    once.carry_out(deadline, release).await
 }

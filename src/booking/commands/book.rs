@@ -15,7 +15,7 @@ use crate::{
     availability::{Asked, practice::Practice},
     booking::{
         Agreed, Appointment, State,
-        fairness::{self, Load},
+        fairness::Load,
         policy::{self, Bound},
         promised, store,
     },
@@ -460,36 +460,6 @@ impl Book {
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
         Ok(Made::Booked(appointment))
-    }
-
-    /// What a locked provider who was chosen from those who are free has to do by now, if that is more than the
-    /// next one had: others were assigned since that was read. The others can only have got more, so that who
-    /// has not is still first.
-    async fn gives_way(
-        &self,
-        tx: &Tx,
-        provider: &Provider,
-        a: &Appointment,
-        own: &OwnHolds,
-    ) -> Result<Option<Load>, Fault> {
-        let Some(Assigned { next: Some(next) }) = self.assigned else { return Ok(None) };
-        // What the customer holds is the customer's before anybody else's.
-        if !own.is_empty() {
-            return Ok(None);
-        }
-        let interval = Interval::new(a.start, a.end).ok_or_else(Fault::unchecked)?;
-        let days =
-            self.practice.days(provider.schedule.hours(), &self.zones, interval, self.now)?;
-        let booked = match days.around_week(a.start) {
-            Some(week) => store::load::booked(tx, provider.id, week).await?,
-            None => Vec::new(),
-        };
-        let load = Load {
-            minutes: fairness::minutes_of_week(&booked, a.start, &days),
-            last_assigned_at: provider.last_assigned_at,
-            provider: provider.id,
-        };
-        Ok((load > next).then_some(load))
     }
 
     fn act(&self, a: &Appointment) -> Act {

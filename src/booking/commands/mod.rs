@@ -1,6 +1,7 @@
 //! Units of work on appointments and holds. Each locks the provider's row first, which puts the changes
 //! of one provider's time into one order, and then settles what has expired.
 
+mod assigned;
 pub mod book;
 pub mod decide;
 pub mod drift;
