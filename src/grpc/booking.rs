@@ -6,9 +6,9 @@ use super::{
     booking_answers::{corrected, wire_warning},
     booking_list::{Narrowed, appointment_names, narrowed},
     booking_wire::{
-        Booking, CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered,
-        override_reason, question, read_booking, read_hold, states, typed_fields,
-        typed_fields_of_hold, wire, wire_event, wire_hold, wire_interval,
+        Booking, CUSTOMER_NAME, appointment_name, ordered, override_reason, question, read_booking,
+        read_hold, states, typed_fields, typed_fields_of_hold, wire, wire_event, wire_hold,
+        wire_interval,
     },
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
@@ -34,7 +34,7 @@ use crate::{
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
-        id::{HoldId, ProviderId, UserId},
+        id::{ProviderId, UserId},
         page::{PageTokens, page_size},
         text,
         time::Interval,

@@ -83,7 +83,7 @@ const POSTGRES: &str = "SELECT q.place, b.busy, h.holds, o.open
             || ' ' || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS holds
         FROM appointments a
         WHERE a.customer_id = q.customer_id AND a.starts_at > q.now - interval '1 day'
-          AND a.state = 'held' AND a.expires_at > q.now) h
+          AND a.state = 'held' AND a.claim_of IS NULL AND a.expires_at > q.now) h
     CROSS JOIN LATERAL (
         SELECT count(*) AS open FROM appointments a
         WHERE a.customer_id = q.customer_id AND a.type_id = q.type_id AND a.starts_at > q.now
@@ -104,7 +104,7 @@ const SQLITE: &str = "SELECT $6 AS place, (
         FROM appointments a
         WHERE a.customer_id = $1
           AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $5, '-1 day')
-          AND a.state = 'held' AND a.expires_at > $5) AS holds, (
+          AND a.state = 'held' AND a.claim_of IS NULL AND a.expires_at > $5) AS holds, (
         SELECT count(*) FROM appointments a
         WHERE a.customer_id = $1 AND a.type_id = $2 AND a.starts_at > $5
           AND a.state IN ('pending', 'booked')

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{
     Act, Moment,
     book::{MOST_HOLDS, too_many_holds},
+    bookable,
     decide::{find_locked, settled},
     finish,
     own_holds::OwnHolds,
@@ -14,7 +15,11 @@ use super::{
 };
 use crate::{
     accounts,
-    booking::{Agreed, Appointment, State, policy, promised, store},
+    booking::{
+        Agreed, Appointment, State,
+        policy::{self, Bound},
+        promised, store,
+    },
     events::Kind,
     identity::permit,
     kernel::{
@@ -45,7 +50,7 @@ impl UnitOfWork for HoldToMove {
 
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let Reschedule { caller, provider, id, now, .. } = self.to;
-        let (mut provider, found) = find_locked(tx, provider, id).await?;
+        let (mut provider, found, _) = find_locked(tx, provider, id).await?;
         permit::cancel_appointment(caller, provider.id, id, found.customer)?;
         if let Some((earlier, _)) = self.to.once.earlier(tx).await? {
             return Ok(earlier);
@@ -57,6 +62,7 @@ impl UnitOfWork for HoldToMove {
             return Err(violations.into_fault());
         }
         policy::may_move(&found)?;
+        bookable(&provider)?;
         if !permit::is_staff(caller, provider.id) {
             policy::in_time(&found, found.terms.reschedule_cutoff, now)?;
         }
@@ -69,7 +75,7 @@ impl UnitOfWork for HoldToMove {
             return Ok(held.clone());
         }
         let moment = Moment { now, zones: &self.to.zones, practice: &self.to.practice };
-        way.check(tx, &provider, &found, interval, (moment, &own)).await?;
+        way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
         let zone = way.hours.zone_at(&self.to.zones, interval.start())?;
         own.give_up(tx, &mut provider, (caller, self.hold), now).await?;
         let terms = &found.terms;

@@ -32,6 +32,7 @@ pub async fn with(
 ) -> Result<Vec<Appointment>, Fault> {
     let rows = appointments::Entity::find()
         .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::ClaimOf.is_null())
         .filter(Column::ExpiresAt.gt(now))
         .filter(Column::State.eq(State::Held.word()))
         .filter(Column::CustomerId.eq(customer.0))
@@ -92,6 +93,7 @@ pub async fn list(
 ) -> Result<Vec<Appointment>, Fault> {
     let mut query = appointments::Entity::find()
         .filter(Column::State.eq(State::Held.word()))
+        .filter(Column::ClaimOf.is_null())
         .filter(Column::ExpiresAt.gt(filter.now));
     if let Some(provider) = filter.bounds.provider {
         query = query.filter(Column::ProviderId.eq(provider.0));
