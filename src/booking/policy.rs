@@ -25,7 +25,7 @@ pub const CORRECTABLE: TimeDelta = TimeDelta::days(7);
 pub enum Bound {
     /// By all of them.
     Whole,
-    /// Who works for the provider records also what has begun, up to the length of it ago.
+    /// Who works for the provider records also what has begun, up to the length of it ago, at any time.
     Recording,
     /// Who gives what was agreed to another provider keeps the time: neither the notice nor the horizon of
     /// customers is asked, and it may have begun.
@@ -40,6 +40,8 @@ impl Bound {
                 is_recorded_no_more(interval, now)
             }
             (Self::Keeping, Reason::NoticeTooShort | Reason::BeyondHorizon) => false,
+            // Who has walked in gave no notice, and came at no round time.
+            (Self::Recording, Reason::NoticeTooShort | Reason::OffGrid) => interval.start() > now,
             _ => true,
         }
     }
@@ -113,6 +115,15 @@ pub fn may_override(interval: Interval, now: Instant) -> Result<(), Fault> {
     }
     if interval.duration() > *LONGEST_RANGE.end() {
         return Err(Fault::new(Reason::TooLong, "no appointment is longer than 24 hours"));
+    }
+    Ok(())
+}
+
+/// Refuses to move a request to where it would have ended unanswered: at its start.
+pub fn may_still_be_answered(a: &Appointment, to: Interval, now: Instant) -> Result<(), Fault> {
+    if a.state == State::Pending && to.start() <= now {
+        let text = "a request is moved to the future; approve it first";
+        return Err(Fault::new(Reason::InThePast, text));
     }
     Ok(())
 }

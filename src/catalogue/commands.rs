@@ -93,7 +93,7 @@ impl UnitOfWork for Update {
             violations.add("appointment_type.owner", "cannot be changed; leave it out");
             return Err(violations.into_fault());
         }
-        if self.draft.is_empty() {
+        if self.draft.is_empty() && self.random.is_none() {
             self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
             return Ok(changed);
         }

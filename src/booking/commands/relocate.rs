@@ -93,6 +93,7 @@ impl UnitOfWork for Reschedule {
             way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
         } else {
             policy::may_override(interval, self.now)?;
+            policy::may_still_be_answered(&found, interval, self.now)?;
         }
         let zone = way.hours.zone_at(&self.zones, interval.start())?;
         let asks_again = match &way.kind {

@@ -4,8 +4,8 @@
 use daybook::grpc::proto::booking::{
     Answer, Appointment, AppointmentType, ApproveAppointmentRequest, ApproveAppointmentResponse,
     BookAppointmentRequest, CompleteAppointmentRequest, CorrectAppointmentRequest, IntakeQuestion,
-    MarkNoShowRequest, ReassignAppointmentRequest, answer::Value, appointment::State,
-    appointment_event::Kind, appointment_type::Horizon, intake_question,
+    MarkNoShowRequest, ReassignAppointmentRequest, RescheduleAppointmentRequest, answer::Value,
+    appointment::State, appointment_event::Kind, appointment_type::Horizon, intake_question,
 };
 use tonic::Status;
 
@@ -25,6 +25,7 @@ behaviours!(
     the_rest_of_a_shortened_one_is_free_after_its_buffer,
     who_walked_in_is_recorded_up_to_the_length_ago,
     a_colleague_takes_over_without_the_customers_notice,
+    a_request_is_not_moved_to_where_it_would_have_ended,
     approving_into_time_off_or_a_closure_warns,
     staff_leave_questions_open,
 );
@@ -269,7 +270,7 @@ async fn who_walked_in_is_recorded_up_to_the_length_ago(world: World) {
         world.hold(&admin, holding(&provider, &plain, "2026-11-23 10:30")).await,
         "IN_THE_PAST",
     );
-    refused(world.send(&provider, of(&noticed, "2026-11-23 10:30", "")).await, "NOTICE_TOO_SHORT");
+    refused(world.send(&provider, of(&noticed, "2026-11-23 11:00", "")).await, "NOTICE_TOO_SHORT");
     assert_eq!(world.state().await, before);
     world.move_to("2026-11-23 10:30", "Europe/Berlin");
     let booked = world.send(&provider, of(&plain, "2026-11-23 10:00", "")).await.unwrap();
@@ -290,6 +291,10 @@ async fn who_walked_in_is_recorded_up_to_the_length_ago(world: World) {
     let early = bare("2026-11-23 11:30", "2026-11-23 11:59:59");
     refused(world.send(&provider, early).await, "IN_THE_PAST");
     world.send(&provider, bare("2026-11-23 11:30", "2026-11-23 12:00")).await.unwrap();
+    // Neither the notice nor the grid is for somebody who is there.
+    world.move_to("2026-11-23 13:07", "Europe/Berlin");
+    world.send(&provider, of(&noticed, "2026-11-23 13:05", "")).await.unwrap();
+    refused(world.send(&provider, of(&noticed, "2026-11-23 14:05", "")).await, "OFF_GRID");
     books::check(&world.sql().await).await;
 }
 
@@ -339,6 +344,26 @@ async fn a_colleague_takes_over_without_the_customers_notice(world: World) {
     world.move_to("2026-11-24 12:30:01", "Europe/Berlin");
     refused(give(&names[3]).await, "IN_THE_PAST");
     books::check(&world.sql().await).await;
+}
+
+async fn a_request_is_not_moved_to_where_it_would_have_ended(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let asked = AppointmentType { requires_approval: true, ..kind(&[30]) };
+    let asked = world.own_type(&provider, asked).await;
+    let booked = world.book_type(&customer, &provider, &asked, "2026-11-23 12:00").await.unwrap();
+    world.move_to("2026-11-23 10:05", "Europe/Berlin");
+    let request = |start: &str| RescheduleAppointmentRequest {
+        name: booked.name.clone(),
+        start_time: Some(berlin(start)),
+        override_reason: "sooner".to_owned(),
+        ..Default::default()
+    };
+    let call = async |start: &str| {
+        world.booking().reschedule_appointment(provider.asks(request(start))).await
+    };
+    refused(call("2026-11-23 10:00").await, "IN_THE_PAST");
+    assert_eq!(world.get(&customer, &booked.name).await.unwrap().state(), State::Pending);
+    call("2026-11-23 11:00").await.unwrap();
 }
 
 async fn approving_into_time_off_or_a_closure_warns(world: World) {

@@ -3,8 +3,8 @@
 use daybook::grpc::proto::{
     auth::{Role, SetUserRoleRequest},
     booking::{
-        Appointment, AppointmentType, BookAppointmentRequest, DeclineAppointmentRequest,
-        ReassignAppointmentRequest,
+        Appointment, AppointmentType, BookAppointmentRequest, CompleteAppointmentRequest,
+        DeclineAppointmentRequest, ReassignAppointmentRequest, appointment::State,
     },
 };
 use futures_util::future::join_all;
@@ -25,6 +25,7 @@ behaviours!(
     what_is_moved_and_called_off_frees_both,
     a_request_claims_the_customers_own_time_until_it_ends,
     holds_keep_their_promise,
+    who_was_in_two_places_before_is_marked,
     who_becomes_a_provider_keeps_what_they_attend,
     colleagues_who_book_each_other_at_once,
     colleagues_who_book_each_other_at_two_servers,
@@ -78,6 +79,19 @@ async fn who_treats_somebody_is_nobodys_customer(world: World) {
     world.cancel(&carl, &one.name).await.unwrap();
     world.book_hold(&ada, &hold).await.unwrap();
     books::check(&world.sql().await).await;
+}
+
+/// From before a person was in one place, or by a process of that time.
+async fn who_was_in_two_places_before_is_marked(world: World) {
+    let (ada, ben, carl) = (world.provider().await, world.provider().await, world.customer().await);
+    let attended = book(&world, &ada, &ben, ("10:00", "10:30")).await.unwrap();
+    let forget = "DELETE FROM appointments WHERE claim_of IS NOT NULL";
+    world.execute(forget, forget).await;
+    book(&world, &carl, &ada, ("10:00", "10:30")).await.unwrap();
+    world.move_to("2026-11-23 10:30", "Europe/Berlin");
+    let request = CompleteAppointmentRequest { name: attended.name, ..Default::default() };
+    let done = world.booking().complete_appointment(ben.asks(request)).await.unwrap();
+    assert_eq!(done.into_inner().appointment.unwrap().state(), State::Completed);
 }
 
 async fn who_is_a_customer_treats_nobody(world: World) {
