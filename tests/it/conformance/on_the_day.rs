@@ -420,7 +420,7 @@ async fn staff_leave_questions_open(world: World) {
     };
     invalid(
         world.booking().book_appointment(customer.asks(of("2026-11-23 10:00"))).await,
-        &["answers"],
+        &["answers[why]"],
     );
     world.send(&provider, of("2026-11-23 10:00")).await.unwrap();
     world.send(&admin, of("2026-11-23 11:00")).await.unwrap();
@@ -444,14 +444,17 @@ async fn staff_leave_questions_open(world: World) {
     invalid(call(&provider, bad.clone()).await, &["answers[0].question"]);
     let long = BookAppointmentRequest { note: "x".repeat(2001), ..bad };
     invalid(call(&provider, long.clone()).await, &["note", "answers[0].question"]);
-    invalid(call(&customer, long).await, &["note", "answers", "answers[0].question"]);
+    invalid(call(&customer, long).await, &["note", "answers[0].question", "answers[why]"]);
     // A colleague's customer is a customer.
     let colleague = world.provider().await;
-    invalid(call(&colleague, typed(&provider, &asked, "2026-11-23 15:00")).await, &["answers"]);
+    invalid(
+        call(&colleague, typed(&provider, &asked, "2026-11-23 15:00")).await,
+        &["answers[why]"],
+    );
     let hold = world.hold(&admin, holding(&provider, &asked, "2026-11-23 16:00")).await.unwrap();
     world.book_hold(&admin, &hold).await.unwrap();
     let hold = world.hold(&customer, holding(&provider, &asked, "2026-11-24 16:00")).await.unwrap();
     let request = BookAppointmentRequest { hold: hold.name, ..Default::default() };
-    invalid(call(&customer, request).await, &["answers"]);
+    invalid(call(&customer, request).await, &["answers[why]"]);
     books::check(&world.sql().await).await;
 }
