@@ -37,13 +37,12 @@ impl LongSchedules {
     /// A turn, where the provider's schedules are long. Faults: those of [`Bulkhead::turn`].
     pub async fn turn(&self, deadline: Deadline, id: ProviderId) -> Result<Option<Turn>, Fault> {
         let fresh = self.known.get(&id).filter(|(_, asked)| asked.elapsed() < FRESH);
-        let is_long = match fresh {
-            Some((is_long, _)) => is_long,
-            None => {
-                let is_long = self.store.read(deadline, IsLong(id)).await?;
-                self.known.insert(id, (is_long, Moment::now()));
-                is_long
-            }
+        let is_long = if let Some((is_long, _)) = fresh {
+            is_long
+        } else {
+            let is_long = self.store.read(deadline, IsLong(id)).await?;
+            self.known.insert(id, (is_long, Moment::now()));
+            is_long
         };
         if is_long { self.bulkhead.turn(deadline).await.map(Some) } else { Ok(None) }
     }

@@ -5,6 +5,7 @@
 //! 200 a second, and a table is printed. `TEST_METHODS` names the methods to try, where not all.
 
 mod limits;
+mod resources;
 
 use std::{
     sync::{
@@ -221,6 +222,7 @@ const SMALL: &[&str] = &[
     "RevokeApiKey",
     "DeleteMyAccount",
     "EraseUser",
+    "BatchGetAppointments",
     "CancelAppointment",
     "CompleteAppointment",
     "ArchiveAppointmentType",
@@ -232,6 +234,7 @@ const SMALL: &[&str] = &[
     "ApproveAppointment",
     "DeclineAppointment",
     "MarkNoShow",
+    "CorrectAppointment",
     "ReassignAppointment",
     "ExtendHold",
     "ReleaseHold",
