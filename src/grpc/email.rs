@@ -34,7 +34,7 @@ impl EmailService for EmailApi {
         let once = self.requests.once(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         let password = SecretString::from(std::mem::take(&mut message.password));
-        violations.keep("password", password::check(&password, 0));
+        violations.keep("password", password::check_given(&password, 0));
         violations.finish()?;
         let shown = (&*message.code, password);
         let verify = |once| self.accounts.verify_email(deadline, shown, once, origin);
@@ -101,7 +101,7 @@ impl EmailService for EmailApi {
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
         let new = violations.keep("new_email", Email::parse(&message.new_email));
         let current = SecretString::from(message.current_password);
-        violations.keep("current_password", password::check(&current, 1));
+        violations.keep("current_password", password::check_given(&current, 1));
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
         let asked = (new, current);

@@ -2,8 +2,9 @@
 //!
 //! Two spellings of one mailbox must not make two accounts, and two mailboxes must not look like one.
 //! So: compatible characters are unified (NFKC), the local part is lower-cased and must then be plain
-//! ASCII (RFC 5321 `Dot-string`), and the domain goes through IDNA (UTS 46) to its ASCII form. Quoted
-//! local parts, address literals and mailboxes outside ASCII are refused.
+//! ASCII (RFC 5321 `Dot-string`), and the domain goes through IDNA (UTS 46) to its ASCII form. Blanks
+//! around it, which keyboards and pasted lines bring, are not part of it. Quoted local parts, address literals
+//! and mailboxes outside ASCII are refused.
 
 use std::fmt;
 
@@ -31,7 +32,7 @@ impl Email {
         if text.len() > 4 * LONGEST {
             return Err("must have at most 254 characters");
         }
-        let text: String = text.nfkc().collect();
+        let text: String = text.trim().nfkc().collect();
         let (local, domain) = text.rsplit_once('@').ok_or(FORM)?;
         let local = local.to_ascii_lowercase();
         if local.is_empty() || local.len() > LONGEST_LOCAL || !is_dot_string(&local) {
@@ -94,6 +95,8 @@ mod tests {
             ("ada@bu\u{308}cher.example", "ada@xn--bcher-kva.example"),
             ("ａｄａ@example.org", "ada@example.org"),
             ("ada@example\u{3002}org", "ada@example.org"),
+            (" ada@example.org", "ada@example.org"),
+            ("\u{a0}\tada@example.org \r\n\u{3000}", "ada@example.org"),
         ] {
             assert_eq!(Email::parse(spelling).unwrap().as_str(), normal, "{spelling}");
         }
@@ -116,13 +119,15 @@ mod tests {
             "a.@example.org",
             "\"a b\"@example.org",
             "a b@example.org",
-            " ada@example.org",
+            " ",
+            "ada @example.org",
+            "ada@ example.org",
+            "\u{200b}ada@example.org",
             "ada@example.org\0",
             "ada@exam ple.org",
             "аda@example.org",
             "ada\u{202E}@example.org",
             "ada\u{200B}@example.org",
-            "ada@example.org\n",
             "ada@-example.org",
         ] {
             assert!(Email::parse(odd).is_err(), "{odd:?}");

@@ -13,6 +13,7 @@ pub mod email;
 pub mod key_life;
 pub mod key_ring;
 pub mod master_key;
+mod opaque;
 pub mod password;
 pub mod pepper;
 pub mod permit;

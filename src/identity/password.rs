@@ -1,4 +1,8 @@
 //! Passwords: argon2id in PHC strings, on a bounded pool.
+//!
+//! A password is hashed as [`prepare`] makes it. Hashes from before there was a preparation are of the text
+//! as it was sent. Which one a hash is stands in the length of its salt, see [`SALT`], so that an attempt
+//! costs one hash.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -10,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{
+    opaque::{prepare, refused},
     pepper::Pepper,
     workers::{Job, Memory, Workers},
 };
@@ -17,8 +22,14 @@ use crate::kernel::{demand::Demand, fault::Fault};
 
 /// The longest password, in characters.
 pub const LONGEST: usize = 256;
-/// The longest password, in bytes: told before anything is hashed.
+/// The longest password, in bytes as it was sent: told before anything is hashed.
 pub const LONGEST_BYTES: usize = 1024;
+/// The length of the salt of a hash of a prepared password, in bytes: 16 random ones and [`OPAQUE_STRING`].
+/// Salts of unprepared ones have 16. In the salt, because that is a part of every PHC string: also older
+/// versions of this server read such a hash, and the number cannot be changed without the hash.
+const SALT: usize = Salt::RECOMMENDED_LENGTH + 1;
+/// The number of the preparation: `OpaqueString` of RFC 8265.
+const OPAQUE_STRING: u8 = 1;
 
 /// How hashes are computed.
 #[derive(Debug, Clone)]
@@ -40,17 +51,39 @@ pub struct Settings {
     pub demand: Demand,
 }
 
-/// Checks a new password: `shortest..=256` characters of any kind, at most 1024 bytes.
+/// Checks a new password: `shortest..=256` characters once it is prepared, at most 1024 bytes before, none
+/// that the profile disallows.
 pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
     let text = password.expose_secret();
     if text.len() > LONGEST_BYTES {
         return Err(format!("must have at most {LONGEST_BYTES} bytes"));
     }
-    let length = text.chars().count();
-    if length < shortest || length > LONGEST {
+    let prepared = prepare(text);
+    if !(shortest..=LONGEST).contains(&prepared.chars().count()) {
         return Err(format!("must have {shortest} to {LONGEST} characters"));
     }
+    if let Some(bad) = refused(&prepared) {
+        return Err(format!(
+            "must not have control characters, unassigned ones or others that cannot be seen; it has \
+             U+{:04X}",
+            u32::from(bad)
+        ));
+    }
     Ok(())
+}
+
+/// Checks a password that is to be verified: `shortest..=256` characters as it was sent or prepared, at most
+/// 1024 bytes. Characters of any kind: older hashes are of such.
+pub fn check_given(password: &SecretString, shortest: usize) -> Result<(), String> {
+    let text = password.expose_secret();
+    if text.len() > LONGEST_BYTES {
+        return Err(format!("must have at most {LONGEST_BYTES} bytes"));
+    }
+    let fits = |text: &str| (shortest..=LONGEST).contains(&text.chars().count());
+    if fits(text) || fits(&prepare(text)) {
+        return Ok(());
+    }
+    Err(format!("must have {shortest} to {LONGEST} characters"))
 }
 
 /// What is against a new password that is easily guessed; nothing if it is good enough.
@@ -60,6 +93,7 @@ pub fn check(password: &SecretString, shortest: usize) -> Result<(), String> {
 /// would try first for this person. They make no password strong by being many: what is left without them
 /// has to be worth one step less at least.
 pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
+    let password = &*prepare(password);
     let found = zxcvbn::zxcvbn(password, own);
     if u8::from(found.score()) >= least {
         let rest = without(password, own)?;
@@ -137,10 +171,10 @@ impl Hasher {
             params.keyid(KeyId::new(pepper.id.as_bytes()).map_err(unfit)?);
         }
         let params = params.build().map_err(unfit)?;
-        // Of no password at all. Put together and not computed, which would cost a start its time and
-        // its memory.
+        // Of no password at all, with the salt of a prepared one: sixteen zeros and a one. Put together and
+        // not computed, which would cost a start its time and its memory.
         let decoy = format!(
-            "$argon2id$v=19$m={},t={},p={}${}${}",
+            "$argon2id$v=19$m={},t={},p={}${}E${}",
             settings.memory_kib,
             settings.iterations,
             settings.parallelism,
@@ -160,12 +194,13 @@ impl Hasher {
         })))
     }
 
-    /// The PHC string of a password, with a fresh salt.
+    /// The PHC string of a password, prepared, with a fresh salt.
     pub async fn hash(&self, password: SecretString) -> Result<String, Fault> {
         let inner = Arc::clone(&self.0);
         self.work(move |memory| {
-            let salt = Salt::generate();
-            let output = inner.compute(&inner.params, password.expose_secret(), &salt, memory)?;
+            let salt = salt()?;
+            let prepared = SecretString::from(prepare(password.expose_secret()).into_owned());
+            let output = inner.compute(&inner.params, prepared.expose_secret(), &salt, memory)?;
             phc(&inner.params, salt, output)
         })
         .await
@@ -191,7 +226,10 @@ impl Hasher {
             let (Some(salt), Some(expected)) = (parsed.salt, parsed.hash) else {
                 return Err(unfit(&"without salt or hash"));
             };
-            let output = inner.compute(&params, password.expose_secret(), &salt, memory)?;
+            // Prepared in any case, so that it takes the same time.
+            let prepared = SecretString::from(prepare(password.expose_secret()).into_owned());
+            let hashed = if is_prepared(&salt) { &prepared } else { &password };
+            let output = inner.compute(&params, hashed.expose_secret(), &salt, memory)?;
             // In a time that does not depend on what is compared (`phc::Output`).
             Ok(output == expected && stored.is_some())
         })
@@ -212,9 +250,13 @@ impl Hasher {
         .await
     }
 
-    /// Whether `stored` was made with other parameters, or another pepper, than are set now.
+    /// Whether `stored` was made with other parameters, or another pepper, than are set now, or of a
+    /// password that was not prepared.
     pub fn is_outdated(&self, stored: &str) -> bool {
         let Ok(parsed) = phc::PasswordHash::new(stored) else { return true };
+        if !parsed.salt.as_ref().is_some_and(is_prepared) {
+            return true;
+        }
         Params::try_from(&parsed).is_ok_and(|params| {
             let told = |params: &Params| {
                 (params.m_cost(), params.t_cost(), params.p_cost(), params.keyid().to_vec())
@@ -278,6 +320,19 @@ impl Inner {
     }
 }
 
+/// A fresh salt of a hash of a prepared password.
+fn salt() -> Result<Salt, Fault> {
+    let random = Salt::generate();
+    let mut bytes = random.to_vec();
+    bytes.push(OPAQUE_STRING);
+    Salt::new(&bytes).map_err(|e| Fault::internal(format!("a salt: {e}")))
+}
+
+/// Whether a hash with this salt is of a prepared password.
+fn is_prepared(salt: &Salt) -> bool {
+    salt.len() == SALT && salt.last() == Some(&OPAQUE_STRING)
+}
+
 /// The PHC string of a hash.
 fn phc(params: &Params, salt: Salt, output: Output) -> Result<String, Fault> {
     let algorithm = Algorithm::Argon2id.ident();
@@ -290,167 +345,5 @@ fn phc(params: &Params, salt: Salt, output: Output) -> Result<String, Fault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{super::pepper, *};
-
-    fn quick() -> Settings {
-        Settings {
-            memory_kib: 19456,
-            iterations: 2,
-            parallelism: 1,
-            workers: 1,
-            queue: 1,
-            peppers: Vec::new(),
-            demand: Demand::default(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_password_verifies_exactly() {
-        let hasher = Hasher::new(quick()).unwrap();
-        let stored = hasher.hash("pass wörd\0".into()).await.unwrap();
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(hasher.verify("pass wörd\0".into(), Some(stored.clone())).await.unwrap());
-        for other in ["pass wörd", "Pass wörd\0", "pass wörd\0 ", ""] {
-            assert!(!hasher.verify(other.into(), Some(stored.clone())).await.unwrap());
-        }
-        assert!(!hasher.verify("decoy".into(), None).await.unwrap());
-        assert!(!hasher.is_outdated(&hasher.0.decoy), "the decoy costs as much");
-        assert!(!hasher.is_outdated(&stored));
-        let dearer = Hasher::new(Settings { iterations: 3, ..quick() }).unwrap();
-        assert!(dearer.is_outdated(&stored));
-    }
-
-    /// The crate's own way, with memory of its own.
-    #[tokio::test]
-    async fn hashes_are_those_of_the_crate_whatever_the_memory_held() {
-        use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-        let hasher = Hasher::new(quick()).unwrap();
-        let theirs = |iterations| {
-            let params = Params::new(19456, iterations, 1, None).unwrap();
-            Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        };
-        for iterations in [2, 3, 2] {
-            let argon2 = theirs(iterations);
-            let stored = argon2.hash_password(b"secret").unwrap().to_string();
-            let (one, other) = tokio::join!(
-                hasher.verify("secret".into(), Some(stored.clone())),
-                hasher.verify("Secret".into(), Some(stored)),
-            );
-            assert!(one.unwrap() && !other.unwrap());
-            let ours = hasher.hash("secret".into()).await.unwrap();
-            theirs(2).verify_password(b"secret", ours.as_str()).unwrap();
-        }
-        let foreign = Argon2::new(
-            Algorithm::Argon2i,
-            Version::V0x13,
-            Params::new(19456, 2, 1, None).unwrap(),
-        );
-        let foreign = foreign.hash_password(b"secret").unwrap().to_string();
-        assert!(hasher.verify("secret".into(), Some(foreign)).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_pepper_is_needed_to_verify_and_can_be_changed() {
-        let peppers = |text: &str| pepper::read(text).unwrap();
-        let first = "2026a AAECAwQFBgcICQoLDA0ODw==\n";
-        let both = format!("2026b EBESExQVFhcYGRobHB0eHw==\n{first}");
-        let with =
-            |text: &str| Hasher::new(Settings { peppers: peppers(text), ..quick() }).unwrap();
-        let (none, old, new) = (Hasher::new(quick()).unwrap(), with(first), with(&both));
-        let plain = none.hash("secret".into()).await.unwrap();
-        let stored = old.hash("secret".into()).await.unwrap();
-        assert!(stored.contains("keyid="), "{stored}");
-        // Hashes from before there was a pepper, and with the one before, still verify.
-        for hasher in [&old, &new] {
-            assert!(hasher.verify("secret".into(), Some(plain.clone())).await.unwrap());
-            assert!(hasher.verify("secret".into(), Some(stored.clone())).await.unwrap());
-            assert!(!hasher.verify("other".into(), Some(stored.clone())).await.unwrap());
-        }
-        assert!(old.is_outdated(&plain) && new.is_outdated(&stored) && !old.is_outdated(&stored));
-        // Without the pepper nobody can even try.
-        assert!(none.verify("secret".into(), Some(stored.clone())).await.is_err());
-        let forged = with("2026a EBESExQVFhcYGRobHB0eHw==");
-        assert!(!forged.verify("secret".into(), Some(stored)).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn more_than_the_queue_holds_is_refused() {
-        let hasher = Hasher::new(quick()).unwrap();
-        let all = futures_util::future::join_all((0..8).map(|_| hasher.hash("x".into()))).await;
-        let done = all.iter().filter(|r| r.is_ok()).count();
-        // One worker and one waiting, and those that come when one of these is done.
-        assert!((2..8).contains(&done), "{done}");
-    }
-
-    #[test]
-    fn what_is_common_or_near_is_weak() {
-        let own = ["Ada Lovelace", "ada.lovelace@example.org", "daybook"];
-        let weak = [
-            "password",
-            "12345678",
-            "123456789",
-            "qwertyuiop",
-            "iloveyou",
-            "sunshine",
-            "princess1",
-            "football",
-            "baseball1",
-            "welcome1",
-            "passw0rd",
-            "p@ssword",
-            "Password1!",
-            "letmein123",
-            "trustno1!",
-            "superman",
-            "michael1",
-            "starwars",
-            "whatever",
-            "computer",
-            "jennifer",
-            "1qaz2wsx",
-            "zaq12wsx",
-            "asdfghjkl",
-            "q1w2e3r4t5",
-            "aaaaaaaa",
-            "abcabcabc",
-            "abcdefgh",
-            "11111111",
-            "19841984",
-            "20261123",
-            "dragon123",
-            "monkey123",
-            "changeme",
-            "administrator",
-            "adalovelace",
-            "lovelace1",
-            "ada.lovelace",
-            "daybook1",
-            "Daybook!",
-            "ecnalevol",
-            "L0velace",
-        ];
-        for weak in weak {
-            assert!(weakness(weak, &own, 3).is_some(), "{weak}");
-        }
-        let good = [
-            "correct horse battery",
-            "vB7#mQ9!xZ2k",
-            "wenn der Regen fällt",
-            "日本語のパスワード長い",
-            "tulip-anvil-moss",
-        ];
-        for good in good {
-            assert_eq!(weakness(good, &own, 3), None, "{good}");
-        }
-    }
-
-    #[test]
-    fn lengths_are_told_before_hashing() {
-        assert!(check(&"1234567".into(), 8).is_err());
-        assert!(check(&"éééééééé".into(), 8).is_ok());
-        assert!(check(&"a".repeat(256).into(), 8).is_ok());
-        assert!(check(&"a".repeat(257).into(), 8).is_err());
-        assert!(check(&"a".repeat(1 << 20).into(), 8).is_err());
-    }
-}
+#[path = "password_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use argon2::{Algorithm, Argon2, Params, Version, password_hash::PasswordHasher as _};
 use daybook::grpc::proto::auth::{ChangePasswordRequest, LogInRequest, Role, SignUpRequest};
 use tonic::Status;
 
@@ -16,9 +17,18 @@ behaviours!(
     what_is_easily_guessed_is_refused,
     a_hash_is_renewed_with_the_pepper_of_the_day,
     every_hash_costs_what_it_should,
+    a_password_is_one_however_it_is_typed,
+    a_hash_of_what_was_sent_goes_on_and_is_renewed,
+    blanks_around_an_address_do_not_matter,
 );
 
 const HASH: &str = "SELECT password_hash FROM users ORDER BY created_at LIMIT 1";
+
+async fn log_in(world: &World, email: &str, password: &str) -> Result<(), Status> {
+    let (email, password) = (email.to_owned(), password.to_owned());
+    let request = LogInRequest { email, password, ..LogInRequest::default() };
+    world.auth().log_in(request).await.map(drop)
+}
 
 async fn what_is_easily_guessed_is_refused(world: World) {
     let person = world.customer().await;
@@ -68,12 +78,7 @@ async fn a_hash_is_renewed_with_the_pepper_of_the_day(world: World) {
     let settings = [("auth.password_peppers_file", path.to_str().unwrap())];
     let peppered = world.beside_with(&settings).await;
     let log_in = async |world: &World, password: &str| -> Result<(), Status> {
-        let request = LogInRequest {
-            email: person.user.email.clone(),
-            password: password.to_owned(),
-            ..LogInRequest::default()
-        };
-        world.auth().log_in(request).await.map(drop)
+        log_in(world, &person.user.email, password).await
     };
     refused(log_in(&peppered, "not the password").await, "LOG_IN_FAILED");
     assert_eq!(world.text(HASH).await, plain);
@@ -95,4 +100,77 @@ async fn every_hash_costs_what_it_should(world: World) {
     let strong =
         "SELECT count(*) FROM users WHERE password_hash LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
     assert_eq!((all, world.count(strong).await), (3, 3));
+}
+
+/// As it comes from Linux, from macOS (accents apart) and from an input method (wide spaces).
+const TYPED: [&str; 3] = [
+    "Z\u{fc}rcher Br\u{fc}cke 17",
+    "Zu\u{308}rcher Bru\u{308}cke 17",
+    "Z\u{fc}rcher\u{3000}Br\u{fc}cke\u{a0}17",
+];
+
+async fn a_password_is_one_however_it_is_typed(world: World) {
+    for typed in TYPED {
+        let request = SignUpRequest { password: typed.to_owned(), ..sign_up(Role::Customer) };
+        let email = request.email.clone();
+        world.auth().sign_up(request).await.unwrap();
+        for again in TYPED {
+            log_in(&world, &email, again).await.unwrap();
+        }
+        // Case, width and other words are others.
+        for other in [
+            "Z\u{fc}rcher Br\u{fc}cke\u{ff11}7",
+            "z\u{fc}rcher Br\u{fc}cke 17",
+            "Zurcher Brucke 17",
+        ] {
+            refused(log_in(&world, &email, other).await, "LOG_IN_FAILED");
+        }
+    }
+    // What asks for the present password, and for a new one, goes by the same.
+    let person = world.customer().await;
+    let change = |current: &str, new: &str| {
+        let (current_password, new_password) = (current.to_owned(), new.to_owned());
+        let request =
+            ChangePasswordRequest { current_password, new_password, ..Default::default() };
+        person.asks(request)
+    };
+    world.auth().change_password(change(PASSWORD, TYPED[1])).await.unwrap();
+    world.auth().change_password(change(TYPED[2], TYPED[0])).await.unwrap();
+    log_in(&world, &person.user.email, TYPED[1]).await.unwrap();
+}
+
+async fn a_hash_of_what_was_sent_goes_on_and_is_renewed(world: World) {
+    let argon2 =
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19456, 2, 1, None).unwrap());
+    let person = world.customer().await;
+    let email = &person.user.email;
+    // Also what is no new password any more.
+    for (sent, alike) in
+        [(TYPED[1], TYPED[0]), ("\0\u{202e}\n\t\u{3000}x\u{301}qab", "\0\u{202e}\n\t x\u{301}qab")]
+    {
+        let old = argon2.hash_password(sent.as_bytes()).unwrap().to_string();
+        let update = format!("UPDATE users SET password_hash = '{old}'");
+        world.execute(&update, &update).await;
+        // It was never hashed in this form, and a second form would be a second hash.
+        refused(log_in(&world, email, alike).await, "LOG_IN_FAILED");
+        assert_eq!(world.text(HASH).await, old);
+        log_in(&world, email, sent).await.unwrap();
+        let renewed = world.text(HASH).await;
+        assert_ne!(renewed, old);
+        log_in(&world, email, alike).await.unwrap();
+        log_in(&world, email, sent).await.unwrap();
+        assert_eq!(world.text(HASH).await, renewed, "one write");
+    }
+}
+
+async fn blanks_around_an_address_do_not_matter(world: World) {
+    let plain = sign_up(Role::Customer);
+    let request = SignUpRequest { email: format!(" {}\u{3000}", plain.email), ..plain.clone() };
+    let user = world.auth().sign_up(request).await.unwrap().into_inner().user.unwrap();
+    assert_eq!(user.email, plain.email);
+    for spelling in [format!("{}\r\n", plain.email), format!("\u{a0}\t {}", plain.email)] {
+        log_in(&world, &spelling, PASSWORD).await.unwrap();
+    }
+    let again = SignUpRequest { email: format!("{} ", plain.email), ..sign_up(Role::Customer) };
+    refused(world.auth().sign_up(again).await, "EMAIL_TAKEN");
 }
