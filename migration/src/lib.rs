@@ -29,6 +29,7 @@ mod m0017_zone_data;
 mod m0018_stamps;
 mod m0019_forgetting;
 mod m0020_requests_by_age;
+mod m0023_refresh_retries;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -58,6 +59,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_stamps::Migration),
             Box::new(m0019_forgetting::Migration),
             Box::new(m0020_requests_by_age::Migration),
+            Box::new(m0023_refresh_retries::Migration),
         ]
     }
 }

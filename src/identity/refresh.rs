@@ -2,8 +2,8 @@
 //!
 //! A token is `user · session · secret · tag` in base64url. The first secret of a session is 256 random
 //! bits. The next one is HMAC-SHA-256 of the one before under a salt of 256 random bits, made at that
-//! rotation: whoever repeats a rotation gets the same successor, and whoever has an old token alone, or the
-//! database alone, cannot make one. The tag proves that a token was once given out, so that a guess with
+//! rotation: whoever repeats a rotation is led to the present token by the salts since, and whoever has an old
+//! token alone, or the database alone, cannot make one. The tag proves that a token was once given out, so that a guess with
 //! somebody's session id ends nobody's session.
 
 use std::fmt;
@@ -15,8 +15,11 @@ use uuid::Uuid;
 
 use crate::kernel::{id::UserId, time::Instant};
 
-/// How long a retry whose answer was lost gets the same successor again.
+/// For how long after its own first use a token may be used again, by a client whose answer was lost.
 pub const RETRY: TimeDelta = TimeDelta::seconds(30);
+/// How many tokens of a session are used up in [`RETRY`] at most. One more use of the present token gives the
+/// present token again.
+pub const MOST_USED: usize = 256;
 
 const ID: usize = 16;
 const SECRET: usize = 32;
@@ -110,42 +113,65 @@ impl RefreshTokens {
     }
 }
 
-/// What is known of a session when a token is presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// The hash of the present token.
-    pub present: Hash,
-    /// The hash of the one before, if there was one.
-    pub previous: Option<Hash>,
-    /// When the present one was made.
-    pub since: Instant,
+/// A salt of a rotation.
+pub type Salt = [u8; 32];
+
+/// A token that was used up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// Its hash.
+    pub hash: Hash,
+    /// The salt by which its successor follows from it.
+    pub salt: Salt,
+    /// When it was first used.
+    pub at: Instant,
+}
+
+impl Used {
+    /// Whether it may be used again at this time.
+    pub fn may_be_retried(&self, now: Instant) -> bool {
+        now < self.at + RETRY
+    }
 }
 
 /// What follows from presenting a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the present one: it is used up now and gets a successor.
     Rotate,
-    /// It was just used up, by somebody whose answer may have been lost: the same successor again.
-    Again,
+    /// It was used up not long ago, by somebody whose answer may have been lost: the present token again.
+    Again(RefreshToken),
     /// It was used up before: two hold it, and one of them is a thief.
     Reused,
     /// It was never given out.
     Foreign,
 }
 
-/// Judges a token of a live session.
-pub fn judge(standing: &Standing, token: &RefreshToken, given_out: bool, now: Instant) -> Verdict {
+/// Judges a token of a live session by the hash of the present token and by those that were used up, oldest
+/// first.
+pub fn judge(
+    present: &Hash,
+    used: &[Used],
+    token: &RefreshToken,
+    given_out: bool,
+    now: Instant,
+) -> Verdict {
     let hash = token.hash();
     let is = |other: &Hash| constant_time::verify_slices_are_equal(other, &hash).is_ok();
-    if is(&standing.present) {
-        Verdict::Rotate
-    } else if standing.previous.as_ref().is_some_and(is) {
-        if now < standing.since + RETRY { Verdict::Again } else { Verdict::Reused }
-    } else if given_out {
-        Verdict::Reused
-    } else {
-        Verdict::Foreign
+    if is(present) {
+        return Verdict::Rotate;
+    }
+    let place = used.iter().position(|used| is(&used.hash));
+    let since = place.and_then(|place| used.get(place..)).unwrap_or_default();
+    match since.first() {
+        Some(first) if first.may_be_retried(now) => {
+            let last = since.iter().fold(token.clone(), |token, used| token.successor(&used.salt));
+            // Where a rotation between is missing, the salts lead nowhere.
+            if last.hash() == *present { Verdict::Again(last) } else { Verdict::Reused }
+        }
+        Some(_) => Verdict::Reused,
+        None if given_out => Verdict::Reused,
+        None => Verdict::Foreign,
     }
 }
 

@@ -33,18 +33,43 @@ fn a_repeated_rotation_gives_the_same_successor_and_another_salt_another() {
     assert_eq!(old.successor(&[1; 32]).session, old.session);
 }
 
+/// The tokens of a session that was refreshed at these times, and what is kept of those that were used up.
+fn chain(times: &[i64]) -> (Vec<RefreshToken>, Vec<Used>) {
+    let (mut tokens, mut used) = (vec![token(7)], Vec::new());
+    for (number, time) in (1..).zip(times) {
+        let last = tokens.last().unwrap().clone();
+        used.push(Used { hash: last.hash(), salt: [number; 32], at: at(*time) });
+        tokens.push(last.successor(&[number; 32]));
+    }
+    (tokens, used)
+}
+
 #[test]
 fn the_verdicts() {
-    let (first, salt) = (token(7), [3; 32]);
-    let second = first.successor(&salt);
-    let standing = Standing { present: second.hash(), previous: Some(first.hash()), since: at(0) };
-    assert_eq!(judge(&standing, &second, true, at(0)), Verdict::Rotate);
+    let (tokens, used) = chain(&[0, 1, 20]);
+    let present = tokens[3].hash();
+    let judge =
+        |token: &RefreshToken, given_out, now| judge(&present, &used, token, given_out, now);
+    assert_eq!(judge(&tokens[3], true, at(20)), Verdict::Rotate);
     // Its hash is enough, so that a change of the tags' key logs nobody out.
-    assert_eq!(judge(&standing, &second, false, at(9_999)), Verdict::Rotate);
-    assert_eq!(judge(&standing, &first, true, at(29)), Verdict::Again);
-    assert_eq!(judge(&standing, &first, true, at(30)), Verdict::Reused);
-    assert_eq!(judge(&standing, &token(9), true, at(0)), Verdict::Reused);
-    assert_eq!(judge(&standing, &token(9), false, at(0)), Verdict::Foreign);
+    assert_eq!(judge(&tokens[3], false, at(9_999)), Verdict::Rotate);
+    // Each for thirty seconds from its own first use, and each leads to the present one.
+    for (token, first_use) in tokens.iter().zip([0, 1, 20]) {
+        let again = Verdict::Again(tokens[3].clone());
+        assert_eq!(judge(token, true, at(first_use + 29)), again);
+        assert_eq!(judge(token, true, at(first_use + 30)), Verdict::Reused);
+    }
+    assert_eq!(judge(&token(9), true, at(0)), Verdict::Reused);
+    assert_eq!(judge(&token(9), false, at(0)), Verdict::Foreign);
+}
+
+#[test]
+fn a_gap_between_used_tokens_leads_nowhere() {
+    let (tokens, mut used) = chain(&[0, 1, 2]);
+    used.remove(1);
+    let present = tokens[3].hash();
+    assert_eq!(judge(&present, &used, &tokens[0], true, at(3)), Verdict::Reused);
+    assert_eq!(judge(&present, &used, &tokens[2], true, at(3)), Verdict::Again(tokens[3].clone()));
 }
 
 proptest! {

@@ -17,7 +17,7 @@ use crate::{
     identity::{
         Caller, Ended,
         challenge::Challenge,
-        refresh::{RefreshToken, Verdict, judge},
+        refresh::{MOST_USED, RefreshToken, Salt, Used, Verdict, judge},
         second_factor::{Need, Passed, go_on},
     },
     kernel::{fault::Fault, id::UserId},
@@ -118,7 +118,7 @@ pub struct Refresh {
     /// Whether it was once given out by this server, if it is not the present one.
     pub given_out: bool,
     /// Randomness for the rotation.
-    pub salt: [u8; 32],
+    pub salt: Salt,
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// What says who must have a second factor.
@@ -172,30 +172,36 @@ impl UnitOfWork for Refresh {
         let required = self.factors.required(account.user.role);
         let is_on = required && second_factor::store::is_on(tx, user).await?;
         let Some(passed) = go_on(is_on, required) else { return Ok(Refreshed::Refused) };
-        let token = match judge(&session.standing(), &self.token, self.given_out, now) {
-            Verdict::Foreign => return Ok(Refreshed::Refused),
-            Verdict::Reused => {
-                session.ended = Some((now, End::Reused));
-                store::update(tx, &session).await?;
-                let detail = json!({ "rotated_at": session.used_at });
-                let entry = self.witness.of(Act::RefreshTokenReused, Some(user), Some(id), detail);
-                audit::store::record(tx, entry).await?;
-                return Ok(Refreshed::Ended);
-            }
-            Verdict::Again => {
-                let salt = session.previous.as_ref().map(|(_, salt)| salt.as_slice());
-                self.token.successor(salt.unwrap_or_default())
-            }
-            Verdict::Rotate => {
-                let next = self.token.successor(&self.salt);
-                session.previous = Some((session.token_hash, self.salt.to_vec()));
-                session.token_hash = next.hash();
-                session.used_at = now;
-                session.address = self.witness.origin.address_text();
-                store::update(tx, &session).await?;
-                next
-            }
-        };
+        let token =
+            match judge(&session.token_hash, &session.used, &self.token, self.given_out, now) {
+                Verdict::Foreign => return Ok(Refreshed::Refused),
+                Verdict::Reused => {
+                    session.ended = Some((now, End::Reused));
+                    store::update(tx, &session).await?;
+                    let detail = json!({ "rotated_at": session.used_at });
+                    let entry =
+                        self.witness.of(Act::RefreshTokenReused, Some(user), Some(id), detail);
+                    audit::store::record(tx, entry).await?;
+                    return Ok(Refreshed::Ended);
+                }
+                Verdict::Again(present) => present,
+                Verdict::Rotate => {
+                    session.used.retain(|used| used.may_be_retried(now));
+                    if session.used.len() >= MOST_USED {
+                        let (generation, token) = (account.token_generation, self.token.clone());
+                        let going =
+                            Going { user: account.user, generation, session, token, passed };
+                        return Ok(Refreshed::Next(Box::new(going)));
+                    }
+                    let next = self.token.successor(&self.salt);
+                    session.used.push(Used { hash: session.token_hash, salt: self.salt, at: now });
+                    session.token_hash = next.hash();
+                    session.used_at = now;
+                    session.address = self.witness.origin.address_text();
+                    store::update(tx, &session).await?;
+                    next
+                }
+            };
         let generation = account.token_generation;
         let user = account.user;
         Ok(Refreshed::Next(Box::new(Going { user, generation, session, token, passed })))

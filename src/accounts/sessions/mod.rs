@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::{
-    identity::refresh::{Hash, Standing},
+    identity::refresh::{Hash, Used},
     kernel::{id::UserId, time::Instant},
 };
 
@@ -36,8 +36,9 @@ pub struct Session {
     pub id: Uuid,
     /// What is stored of the present refresh token.
     pub token_hash: Hash,
-    /// The same of the one before, and the salt by which the present one follows from it.
-    pub previous: Option<(Hash, Vec<u8>)>,
+    /// The tokens that were used up: the last one, and before it those that could be used again when it was
+    /// used, oldest first.
+    pub used: Vec<Used>,
     /// When the log-in was.
     pub created_at: Instant,
     /// When it was last refreshed; at first, when it began.
@@ -96,14 +97,5 @@ impl Session {
     /// Whether it goes on at this time.
     pub fn is_live(&self, lifetimes: Lifetimes, now: Instant) -> bool {
         self.ended.is_none() && now < self.due(lifetimes)
-    }
-
-    /// What a presented token is judged by.
-    pub fn standing(&self) -> Standing {
-        Standing {
-            present: self.token_hash,
-            previous: self.previous.as_ref().map(|(hash, _)| *hash),
-            since: self.used_at,
-        }
     }
 }

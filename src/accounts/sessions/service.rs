@@ -97,7 +97,7 @@ impl Accounts {
             user,
             id: token.session,
             token_hash: token.hash(),
-            previous: None,
+            used: Vec::new(),
             created_at: now,
             used_at: now,
             expires_at: now + self.lifetimes.absolute,
@@ -138,7 +138,7 @@ impl Accounts {
     }
 
     /// Public: exchanges a refresh token for the next one and an access token. Each is good once; a
-    /// retry within 30 seconds gets the same answer, a later one ends the session.
+    /// retry within 30 seconds of its first use gets the session's present one, a later one ends the session.
     pub async fn refresh(
         &self,
         deadline: Deadline,

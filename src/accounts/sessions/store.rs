@@ -1,6 +1,6 @@
 //! Sessions as rows.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -11,7 +11,10 @@ use uuid::Uuid;
 use super::{End, Lifetimes, MOST, Session};
 use crate::{
     accounts::User,
-    identity::{refresh::Hash, second_factor::Passed},
+    identity::{
+        refresh::{Hash, Used},
+        second_factor::Passed,
+    },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
         Engine, Session as _, Tx, engine,
@@ -170,16 +173,17 @@ fn live(user: UserId, lifetimes: Lifetimes, now: Instant) -> Select<Entity> {
 }
 
 fn active(session: &Session) -> ActiveModel {
-    let (previous, salt) = match &session.previous {
-        Some((hash, salt)) => (Some(hash.to_vec()), Some(salt.clone())),
-        None => (None, None),
+    // The last one was used when the session was, and stands in columns that older versions know.
+    let (last, former) = match session.used.split_last() {
+        Some((last, former)) => (Some(last), former),
+        None => (None, [].as_slice()),
     };
     ActiveModel {
         user_id: Set(session.user.0),
         session_id: Set(session.id),
         token_hash: Set(session.token_hash.to_vec()),
-        previous_hash: Set(previous),
-        salt: Set(salt),
+        previous_hash: Set(last.map(|last| last.hash.to_vec())),
+        salt: Set(last.map(|last| last.salt.to_vec())),
         created_at: Set(session.created_at),
         used_at: Set(session.used_at),
         expires_at: Set(session.expires_at),
@@ -187,13 +191,39 @@ fn active(session: &Session) -> ActiveModel {
         ended_by: Set(session.ended.map(|(_, end)| end.word().to_owned())),
         address: Set(session.address.clone()),
         user_agent: Set(session.user_agent.clone()),
+        former: Set((!former.is_empty()).then(|| former.iter().flat_map(written).collect())),
     }
+}
+
+/// How long a used token is in the form in which it is stored, in bytes.
+const USED: usize = 72;
+
+/// The stored form of a used token: hash, salt, and the microseconds of its first use, big-endian.
+fn written(used: &Used) -> Vec<u8> {
+    let at = used.at.timestamp_micros().to_be_bytes();
+    [used.hash.as_slice(), used.salt.as_slice(), &at].concat()
+}
+
+fn read(stored: &[u8]) -> Option<Used> {
+    let (hash, rest) = stored.split_first_chunk()?;
+    let (salt, at) = rest.split_first_chunk()?;
+    let at = DateTime::from_timestamp_micros(i64::from_be_bytes(at.try_into().ok()?))?;
+    Some(Used { hash: *hash, salt: *salt, at })
 }
 
 fn session(row: Model) -> Result<Session, Fault> {
     let id = row.session_id;
     let senseless = |what: &str| Fault::internal(format!("sessions row {id}: {what}"));
     let hash = |bytes: Vec<u8>| Hash::try_from(bytes).map_err(|_| senseless("a hash"));
+    let former = row.former.unwrap_or_default();
+    let mut used = former
+        .chunks(USED)
+        .map(|stored| read(stored).ok_or_else(|| senseless("a used token")))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some((previous, salt)) = row.previous_hash.zip(row.salt) {
+        let salt = salt.try_into().map_err(|_| senseless("a salt"))?;
+        used.push(Used { hash: hash(previous)?, salt, at: row.used_at });
+    }
     let ended = match (row.ended_at, row.ended_by) {
         (Some(at), Some(word)) => {
             Some((at, End::parse(&word).ok_or_else(|| senseless("unknown end"))?))
@@ -204,10 +234,7 @@ fn session(row: Model) -> Result<Session, Fault> {
         user: UserId(row.user_id),
         id,
         token_hash: hash(row.token_hash)?,
-        previous: match row.previous_hash.zip(row.salt) {
-            Some((previous, salt)) => Some((hash(previous)?, salt)),
-            None => None,
-        },
+        used,
         created_at: row.created_at,
         used_at: row.used_at,
         expires_at: row.expires_at,

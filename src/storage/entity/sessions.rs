@@ -17,6 +17,7 @@ pub struct Model {
     pub ended_by: Option<String>,
     pub address: String,
     pub user_agent: String,
+    pub former: Option<Vec<u8>>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

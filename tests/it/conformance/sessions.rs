@@ -22,7 +22,9 @@ behaviours!(
     sixty_four_uses_of_one_token_get_one_successor,
     an_answer_that_was_lost_is_given_again_for_thirty_seconds,
     a_token_that_comes_late_ends_the_session,
-    an_older_token_ends_the_session_at_once,
+    each_older_token_leads_to_the_present_one_for_thirty_seconds,
+    an_older_token_that_comes_late_ends_the_session,
+    what_is_kept_of_used_tokens_is_bounded,
     tokens_that_were_never_given_out_end_nothing,
     logging_out_ends_the_session_and_no_other,
     sessions_are_listed_and_revoked,
@@ -133,12 +135,71 @@ async fn a_token_that_comes_late_ends_the_session(world: World) {
     assert_eq!(reused.actor, "");
 }
 
-async fn an_older_token_ends_the_session_at_once(world: World) {
+async fn each_older_token_leads_to_the_present_one_for_thirty_seconds(world: World) {
+    let (_, first) = somebody(&world).await;
+    let other = world.beside().await;
+    // Used for the first time at 0, 10 and 20 seconds, on two servers.
+    let mut tokens = vec![first.refresh_token];
+    for (number, server) in [&world, &other, &world].into_iter().enumerate() {
+        if number > 0 {
+            world.forward(TimeDelta::seconds(10));
+            other.forward(TimeDelta::seconds(10));
+        }
+        tokens.push(refresh(server, &tokens[number]).await.unwrap().refresh_token);
+    }
+    let present = tokens.pop().unwrap();
+    world.forward(TimeDelta::seconds(10) - TimeDelta::microseconds(1));
+    other.forward(TimeDelta::seconds(10) - TimeDelta::microseconds(1));
+    for token in &tokens {
+        for server in [&world, &other] {
+            let again = refresh(server, token).await.unwrap();
+            assert_eq!(again.refresh_token, present);
+            assert!(works(server, &again.access_token).await);
+        }
+    }
+    // The second one has ten seconds more than the first, whatever the first was used for meanwhile.
+    world.forward(TimeDelta::seconds(10));
+    assert_eq!(refresh(&world, &tokens[1]).await.unwrap().refresh_token, present);
+    refresh(&world, &present).await.unwrap();
+}
+
+async fn an_older_token_that_comes_late_ends_the_session(world: World) {
     let (_, first) = somebody(&world).await;
     let second = refresh(&world, &first.refresh_token).await.unwrap();
+    world.forward(TimeDelta::seconds(20));
     let third = refresh(&world, &second.refresh_token).await.unwrap();
+    world.forward(TimeDelta::seconds(10));
+    // The second one would still be good, the first one is not.
     refused(refresh(&world, &first.refresh_token).await, "REFRESH_REFUSED");
-    refused(refresh(&world, &third.refresh_token).await, "REFRESH_REFUSED");
+    for token in [&second.refresh_token, &third.refresh_token] {
+        refused(refresh(&world, token).await, "REFRESH_REFUSED");
+    }
+    assert!(!works(&world, &third.access_token).await);
+    // So does one of which nothing is kept any more.
+    let (_, first) = somebody(&world).await;
+    let mut token = first.refresh_token.clone();
+    for _ in 0..3 {
+        world.forward(TimeDelta::minutes(1));
+        token = refresh(&world, &token).await.unwrap().refresh_token;
+    }
+    refused(refresh(&world, &first.refresh_token).await, "REFRESH_REFUSED");
+    refused(refresh(&world, &token).await, "REFRESH_REFUSED");
+}
+
+async fn what_is_kept_of_used_tokens_is_bounded(world: World) {
+    let (_, first) = somebody(&world).await;
+    let mut token = first.refresh_token.clone();
+    for _ in 0..256 {
+        let next = refresh(&world, &token).await.unwrap().refresh_token;
+        assert_ne!(next, token);
+        token = next;
+    }
+    assert_eq!(refresh(&world, &token).await.unwrap().refresh_token, token);
+    assert_eq!(refresh(&world, &first.refresh_token).await.unwrap().refresh_token, token);
+    world.forward(TimeDelta::seconds(30));
+    assert_ne!(refresh(&world, &token).await.unwrap().refresh_token, token);
+    let kept = "SELECT CAST(max(coalesce(length(former), 0)) AS bigint) FROM sessions";
+    assert_eq!(world.count(kept).await, 0);
 }
 
 async fn tokens_that_were_never_given_out_end_nothing(world: World) {
