@@ -5,8 +5,8 @@ use chrono::{NaiveDate, TimeDelta};
 use super::{
     HoursViolation, LONGEST_RANGE, MAX_WINDOWS, SLOT_RANGE, Schedule, WeeklyHours, Window,
     dates::{
-        DateOverride, DateOverrides, MAX_DATE_WINDOWS, MAX_OVERRIDES, MAX_STAYS, OverrideViolation,
-        Stay, StayViolation, Stays, TimeWindow,
+        DateOverride, DateOverrides, MAX_DATE_WINDOWS, MAX_OVERRIDES, MAX_STAYS, MOST_GIVEN,
+        OverrideViolation, Stay, StayViolation, Stays, TimeWindow,
     },
     expand,
     hours::Hours,
@@ -51,12 +51,12 @@ impl Changes {
                 add_hours_violation(violations, violation);
             }
         }
-        if let Some(Err(all)) = self.overrides.clone().map(DateOverrides::new) {
+        if let Some(Err(all)) = self.overrides.clone().map(DateOverrides::latest) {
             for violation in all {
                 add_override_violation(violations, violation);
             }
         }
-        if let Some(Err(all)) = self.stays.clone().map(Stays::new) {
+        if let Some(Err(all)) = self.stays.clone().map(Stays::latest) {
             for violation in all {
                 add_stay_violation(violations, violation);
             }
@@ -79,13 +79,14 @@ impl Changes {
         violations: &mut Violations,
     ) {
         let hours = stored.hours();
-        if let Some(given) = &self.overrides
-            && let Some(zone) = self.zone.or_else(|| hours.map(Hours::zone))
-        {
+        if let Some(zone) = self.zone.or_else(|| hours.map(Hours::zone)) {
             // A zone that is not known any more is told when it is used.
             let rules = zones.rules(zone).ok();
             let today = rules.and_then(|rules| expand::local_date(&rules, now));
-            check_past(given, hours.map(Hours::overrides), today, violations);
+            if let Some(given) = &self.overrides {
+                check_past(given, hours.map(Hours::overrides), today, violations);
+            }
+            self.check_counts(today, violations);
         }
         // Both together were checked before.
         if let Stored::Default(stored) = stored
@@ -111,6 +112,21 @@ impl Changes {
     }
 
     /// The named hours with these changes, which were checked by themselves before; or new ones, for which
+    /// Notes where there are too many of those that are not over on this date.
+    fn check_counts(&self, today: Option<NaiveDate>, violations: &mut Violations) {
+        let lasts = |last: NaiveDate| today.is_none_or(|today| last >= today);
+        let overrides = self.overrides.iter().flatten().filter(|each| lasts(each.date)).count();
+        if overrides > MAX_OVERRIDES {
+            let text = format!("must have at most {MAX_OVERRIDES} dates that are not over");
+            violations.add("schedule.date_overrides", text);
+        }
+        let stays = self.stays.iter().flatten().filter(|stay| lasts(stay.last)).count();
+        if stays > MAX_STAYS {
+            let text = format!("must have at most {MAX_STAYS} stays that are not over");
+            violations.add("schedule.stays", text);
+        }
+    }
+
     /// there must be a zone.
     pub fn apply_named(
         &self,
@@ -131,12 +147,12 @@ impl Changes {
             None => to.map(|hours| hours.weekly().clone()).unwrap_or_default(),
         };
         let overrides = match &self.overrides {
-            Some(given) => DateOverrides::new(given.clone())
+            Some(given) => DateOverrides::latest(given.clone())
                 .map_err(|v| Fault::internal(format!("unchecked overrides: {v:?}")))?,
             None => to.map(|hours| hours.overrides().clone()).unwrap_or_default(),
         };
         let stays = match &self.stays {
-            Some(stays) => Stays::new(stays.clone())
+            Some(stays) => Stays::latest(stays.clone())
                 .map_err(|v| Fault::internal(format!("unchecked stays: {v:?}")))?,
             None => to.map(|hours| hours.stays().clone()).unwrap_or_default(),
         };
@@ -212,7 +228,7 @@ fn add_override_violation(violations: &mut Violations, violation: OverrideViolat
     const FIELD: &str = "schedule.date_overrides";
     let (field, text) = match violation {
         OverrideViolation::TooMany { .. } => {
-            (FIELD.to_owned(), format!("must have at most {MAX_OVERRIDES} dates"))
+            (FIELD.to_owned(), format!("must have at most {MOST_GIVEN} dates"))
         }
         OverrideViolation::Twice { index, with } => (
             format!("{FIELD}[{index}].date"),
@@ -237,7 +253,7 @@ fn add_stay_violation(violations: &mut Violations, violation: StayViolation) {
     const FIELD: &str = "schedule.stays";
     let (field, text) = match violation {
         StayViolation::TooMany { .. } => {
-            (FIELD.to_owned(), format!("must have at most {MAX_STAYS} stays"))
+            (FIELD.to_owned(), format!("must have at most {MOST_GIVEN} stays"))
         }
         StayViolation::Reversed { index } => {
             (format!("{FIELD}[{index}].end_date"), "must not be before start_date".to_owned())

@@ -6,11 +6,14 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use super::TimeOfDay;
 use crate::kernel::zone::Zone;
 
-/// The most dates that may have windows of their own.
+/// The most dates that may have windows of their own, of those that are not over; and in all. Of those that
+/// are over the latest stay.
 pub const MAX_OVERRIDES: usize = 1000;
+/// The most dates that are looked at when they are given, those that are over included.
+pub const MOST_GIVEN: usize = 4000;
 /// The most windows that one date may have.
 pub const MAX_DATE_WINDOWS: usize = 24;
-/// The most stays that hours may have.
+/// The most stays that hours may have, of those that are not over; and in all, like the dates.
 pub const MAX_STAYS: usize = 100;
 
 /// One opening of a date, `[start, end)` in wall-clock time.
@@ -89,9 +92,18 @@ pub struct DateOverrides(Vec<DateOverride>);
 impl DateOverrides {
     /// Checks and sorts; reports every violation, sorted by place. If there are too many, that alone is
     /// reported.
-    pub fn new(mut overrides: Vec<DateOverride>) -> Result<Self, Vec<OverrideViolation>> {
+    pub fn new(overrides: Vec<DateOverride>) -> Result<Self, Vec<OverrideViolation>> {
         let count = overrides.len();
         if count > MAX_OVERRIDES {
+            return Err(vec![OverrideViolation::TooMany { count }]);
+        }
+        Self::latest(overrides)
+    }
+
+    /// Of those that were given the latest [`MAX_OVERRIDES`]; checked like by [`DateOverrides::new`].
+    pub fn latest(mut overrides: Vec<DateOverride>) -> Result<Self, Vec<OverrideViolation>> {
+        let count = overrides.len();
+        if count > MOST_GIVEN {
             return Err(vec![OverrideViolation::TooMany { count }]);
         }
         let mut violations = Vec::new();
@@ -107,6 +119,7 @@ impl DateOverrides {
         }
         if violations.is_empty() {
             overrides.sort_unstable_by_key(|o| o.date);
+            overrides.drain(..count.saturating_sub(MAX_OVERRIDES));
             return Ok(Self(overrides));
         }
         violations.sort_unstable_by_key(|violation| violation.place());
@@ -127,6 +140,12 @@ impl DateOverrides {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Those of this date and later ones.
+    #[must_use]
+    pub fn since(&self, date: NaiveDate) -> Self {
+        Self(self.0.iter().filter(|each| each.date >= date).cloned().collect())
     }
 }
 
@@ -225,6 +244,15 @@ impl Stays {
         if stays.len() > MAX_STAYS {
             return Err(vec![StayViolation::TooMany { count: stays.len() }]);
         }
+        Self::latest(stays)
+    }
+
+    /// Of those that were given the latest [`MAX_STAYS`]; checked like by [`Stays::new`].
+    pub fn latest(stays: Vec<Stay>) -> Result<Self, Vec<StayViolation>> {
+        let count = stays.len();
+        if count > MOST_GIVEN {
+            return Err(vec![StayViolation::TooMany { count }]);
+        }
         let mut sorted: Vec<(usize, Stay)> = stays.into_iter().enumerate().collect();
         sorted.sort_by_key(|(index, stay)| (stay.first, stay.last, *index));
         let mut violations = Vec::new();
@@ -244,7 +272,8 @@ impl Stays {
             }
         }
         if violations.is_empty() {
-            return Ok(Self(sorted.into_iter().map(|(_, stay)| stay).collect()));
+            let over = count.saturating_sub(MAX_STAYS);
+            return Ok(Self(sorted.into_iter().skip(over).map(|(_, stay)| stay).collect()));
         }
         violations.sort_unstable_by_key(|(index, _)| *index);
         Err(violations.into_iter().map(|(_, violation)| violation).collect())
@@ -264,6 +293,12 @@ impl Stays {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Those that end on this date or a later one.
+    #[must_use]
+    pub fn since(&self, date: NaiveDate) -> Self {
+        Self(self.0.iter().filter(|stay| stay.last >= date).copied().collect())
     }
 }
 

@@ -87,6 +87,13 @@ impl Hours {
         &self.stays
     }
 
+    /// The same hours without what is over on this date: overrides and stays.
+    #[must_use]
+    pub fn since(&self, date: NaiveDate) -> Self {
+        let (overrides, stays) = (self.overrides.since(date), self.stays.since(date));
+        Self { overrides, stays, ..self.clone() }
+    }
+
     /// The windows of a date in wall-clock time, sorted.
     pub fn on(&self, date: NaiveDate) -> impl Iterator<Item = (TimeOfDay, TimeOfDay)> {
         let own = self.overrides.on(date);

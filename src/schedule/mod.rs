@@ -295,6 +295,12 @@ impl Schedule {
         Self { hours: self.hours.in_zone(zone), ..self.clone() }
     }
 
+    /// The same schedule without what is over on this date; see [`Hours::since`].
+    #[must_use]
+    pub fn since(&self, date: NaiveDate) -> Self {
+        Self { hours: self.hours.since(date), ..self.clone() }
+    }
+
     /// The zone of the dates outside stays.
     pub fn zone(&self) -> Zone {
         self.hours.zone()

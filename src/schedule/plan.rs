@@ -17,12 +17,12 @@ use crate::kernel::{
 
 /// The most named schedules that a provider may have.
 pub const MAX_NAMED: usize = 20;
-/// The most stretches of time off that a provider may have.
+/// The most stretches of time off that a provider may have, of those that are not over; and of those that are.
 pub const MAX_TIME_OFF: usize = 500;
 /// How long a plan may be in the form in which it is stored, in bytes: some two thousand dates with windows of
 /// their own, in all schedules together.
 pub const MAX_PLAN_BYTES: usize = 256 * 1024;
-/// How long time off is kept after its end, at least.
+/// How long time off is kept after its end, unless there is much of it.
 const KEPT: TimeDelta = TimeDelta::days(400);
 
 /// A stretch of time in which a provider cannot be booked.
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for TimeOff {
 pub struct Plan {
     /// The named schedules, by name; at most [`MAX_NAMED`].
     pub named: BTreeMap<String, Hours>,
-    /// The time off, sorted by start and then by id; at most [`MAX_TIME_OFF`].
+    /// The time off, sorted by start and then by id; at most [`MAX_TIME_OFF`] to come, and as many that are over.
     pub time_off: Vec<TimeOff>,
     /// Whether intervals can be booked without an appointment type.
     pub accepts_intervals: bool,
@@ -85,15 +85,38 @@ impl Default for Plan {
 pub struct Full;
 
 impl Plan {
-    /// Adds time off, and forgets what ended long ago.
+    /// Adds time off, and forgets what ended long ago. What is over counts for nothing.
     pub fn add_time_off(&mut self, new: TimeOff, now: Instant) -> Result<(), Full> {
         self.time_off.retain(|old| old.interval.end() > now - KEPT);
-        if self.time_off.len() >= MAX_TIME_OFF {
+        let over = self.over(now).len();
+        if self.time_off.len() - over >= MAX_TIME_OFF {
             return Err(Full);
         }
+        self.forget(over.saturating_sub(MAX_TIME_OFF), now);
         self.time_off.push(new);
         self.time_off.sort_by_key(|each| (each.interval.start(), each.id));
         Ok(())
+    }
+
+    /// The ends of the time off that is over, the earliest first.
+    fn over(&self, now: Instant) -> Vec<Instant> {
+        let ends = self.time_off.iter().map(|each| each.interval.end());
+        let mut over: Vec<Instant> = ends.filter(|end| *end <= now).collect();
+        over.sort_unstable();
+        over
+    }
+
+    /// Forgets so much of the time off that is over, what ended first, and what ended with the last of it.
+    fn forget(&mut self, count: usize, now: Instant) {
+        let last = count.checked_sub(1).and_then(|place| self.over(now).get(place).copied());
+        self.time_off.retain(|each| last.is_none_or(|last| each.interval.end() > last));
+    }
+
+    /// Forgets the older half of the time off that is over; whether there was any.
+    pub fn forget_half(&mut self, now: Instant) -> bool {
+        let over = self.over(now).len();
+        self.forget(over.div_ceil(2), now);
+        over > 0
     }
 
     /// Takes time off out of the plan.

@@ -172,8 +172,33 @@ fn time_off_has_a_limit() {
     let one_more = time_off(500, "2028-02-01T00:00Z", "2028-02-02T00:00Z");
     assert_eq!(plan.add_time_off(one_more.clone(), now), Err(Full));
     assert_eq!(plan.time_off.len(), 500);
+    // What is over counts for nothing, from its end on, and is kept for a while.
+    let end = at("2026-12-02T00:00Z");
+    let before = end - TimeDelta::microseconds(1);
+    assert_eq!(plan.add_time_off(one_more.clone(), before), Err(Full));
+    let mut later = plan.clone();
+    later.add_time_off(one_more.clone(), end).unwrap();
+    assert_eq!(later.time_off.len(), 501);
     plan.add_time_off(one_more, at("2028-01-20T00:00Z")).unwrap();
-    assert_eq!(plan.time_off.len(), 1, "the old ones are forgotten first");
+    assert_eq!(plan.time_off.len(), 1, "what ended long ago is forgotten");
+}
+
+#[test]
+fn of_time_off_that_is_over_the_latest_is_kept() {
+    let mut plan = Plan::default();
+    let mut now = at("2026-11-22T12:00Z");
+    for number in 0..600 {
+        let interval = Interval::new(now, now + TimeDelta::hours(1)).unwrap();
+        let id = TimeOffId(Uuid::from_u128(number));
+        plan.add_time_off(TimeOff { id, interval, reason: String::new() }, now).unwrap();
+        now += TimeDelta::hours(1);
+    }
+    assert_eq!(plan.time_off.len(), 501);
+    assert_eq!(plan.time_off[0].id.0.as_u128(), 99);
+    assert!(plan.forget_half(now));
+    assert_eq!(plan.time_off[0].id.0.as_u128(), 99 + 251);
+    while plan.forget_half(now) {}
+    assert_eq!(plan.time_off, []);
 }
 
 #[test]

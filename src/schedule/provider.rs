@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{NaiveDate, TimeDelta};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -86,6 +86,14 @@ impl Provider {
         let bytes = serde_json::to_vec(&stored);
         let failed = |e| Fault::internal(format!("a schedule does not encode: {e}"));
         bytes.map(|bytes| bytes.len()).map_err(failed)
+    }
+
+    /// Forgets the overrides and the stays of all schedules that are over on this date.
+    pub fn forget_dates(&mut self, today: NaiveDate) {
+        self.schedule = Arc::new(self.schedule.since(today));
+        for hours in Arc::make_mut(&mut self.plan).named.values_mut() {
+            *hours = hours.since(today);
+        }
     }
 
     /// Whether intervals can be booked without an appointment type.

@@ -44,12 +44,7 @@ impl UnitOfWork for Create {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        if store::lock_all(tx).await? >= MOST {
-            return Err(Fault::new(
-                Reason::TooMany,
-                format!("there are {MOST} service accounts, which is the most; change one of them"),
-            ));
-        }
+        there_is_room(tx).await?;
         let account = ServiceAccount { stamp: tx.stamp(), ..self.account.clone() };
         store::insert(tx, &account).await?;
         let detail = json!({ "role": account.role, "act_for": account.act_for });
@@ -103,6 +98,9 @@ impl UnitOfWork for ChangeService {
         }
         if self.expected.is_some_and(|seen| seen != found.revision()) {
             return Err(Fault::stale());
+        }
+        if found.disabled && matches!(self.change, Change::Disabled(false)) {
+            there_is_room(tx).await?;
         }
         let now = self.witness.now;
         let mut account = found.clone();
@@ -235,6 +233,15 @@ impl UnitOfWork for NoteUse {
         let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
         record(tx, &witness, Act::ApiKeyRefused, self.account, detail).await
     }
+}
+
+/// Refuses one more enabled service account where there are as many as are allowed.
+async fn there_is_room(tx: &Tx) -> Result<(), Fault> {
+    if store::lock_all(tx).await? < MOST {
+        return Ok(());
+    }
+    let text = format!("there are {MOST} enabled service accounts, which is the most; disable one");
+    Err(Fault::new(Reason::TooMany, text))
 }
 
 /// The permit was given by a token, before this transaction: who was an admin then must be one now, or a key

@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// How many service accounts there are at most.
+/// How many enabled service accounts there are at most.
 pub const MOST: usize = 100;
 /// How many keys of a service account are good at the same time at most.
 pub const MOST_KEYS: usize = 10;

@@ -27,13 +27,15 @@ use crate::{
     },
 };
 
-/// How many service accounts there are. Nobody else makes one until the transaction ends.
+/// How many service accounts are enabled: disabled ones cannot be deleted, and count for nothing. Nobody else
+/// makes or enables one until the transaction ends.
 pub async fn lock_all(tx: &Tx) -> Result<usize, Fault> {
     if tx.engine() == Engine::Postgres {
         let locked = "LOCK TABLE service_accounts IN SHARE ROW EXCLUSIVE MODE";
         tx.db().execute_unprepared(locked).await.map_err(|e| engine::fault(&e))?;
     }
-    let count = service_accounts::Entity::find().count(tx.db()).await;
+    let enabled = service_accounts::Column::Disabled.eq(false);
+    let count = service_accounts::Entity::find().filter(enabled).count(tx.db()).await;
     Ok(usize::try_from(count.map_err(|e| engine::fault(&e))?).unwrap_or(usize::MAX))
 }
 

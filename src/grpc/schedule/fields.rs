@@ -20,7 +20,7 @@ use crate::{
         MAX_WINDOWS, Window,
         changes::Changes,
         commands::{OVER, is_over},
-        dates::{DateOverride, MAX_DATE_WINDOWS, MAX_OVERRIDES, MAX_STAYS, Stay, TimeWindow},
+        dates::{DateOverride, MAX_DATE_WINDOWS, MOST_GIVEN, Stay, TimeWindow},
     },
 };
 
@@ -160,7 +160,7 @@ fn time_window(
 
 fn overrides(wire: &[pb::DateOverride], violations: &mut Violations) -> Option<Vec<DateOverride>> {
     const FIELD: &str = "schedule.date_overrides";
-    if !is_short(wire, MAX_OVERRIDES, FIELD, violations) {
+    if !is_short(wire, MOST_GIVEN, FIELD, violations) {
         return None;
     }
     let read: Vec<Option<DateOverride>> = wire
@@ -191,7 +191,7 @@ fn overrides(wire: &[pb::DateOverride], violations: &mut Violations) -> Option<V
 
 fn stays(wire: &[pb::Stay], zones: &ZoneData, violations: &mut Violations) -> Option<Vec<Stay>> {
     const FIELD: &str = "schedule.stays";
-    if !is_short(wire, MAX_STAYS, FIELD, violations) {
+    if !is_short(wire, MOST_GIVEN, FIELD, violations) {
         return None;
     }
     let read: Vec<Option<Stay>> = wire

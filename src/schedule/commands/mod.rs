@@ -6,6 +6,7 @@ mod time_off;
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -119,16 +120,26 @@ pub async fn close(
 }
 
 /// Refuses a change by which the schedules and the time off of a provider would be too long in all: they are
-/// one document, which every change of them reads and writes, and so do most bookings.
-fn is_not_too_long(before: &Provider, after: &Provider) -> Result<(), Fault> {
+/// one document, which every change of them reads and writes, and so do most bookings. What is over counts
+/// for nothing: where it is in the way it is forgotten, time off before dates and stays.
+fn make_fit(before: &Provider, after: &mut Provider, now: Instant) -> Result<(), Fault> {
     let size = after.plan_bytes()?;
     if size <= MAX_PLAN_BYTES || size <= before.plan_bytes()? {
         return Ok(());
     }
     Err(Fault::new(
+    while Arc::make_mut(&mut after.plan).forget_half(now) {
+        if after.plan_bytes()? <= MAX_PLAN_BYTES {
+            return Ok(());
+        }
+    }
+    // The dates before this one are over in every zone.
+    after.forget_dates(now.date_naive() - TimeDelta::days(1));
+    if after.plan_bytes()? <= MAX_PLAN_BYTES {
+        return Ok(());
+    }
         Reason::TooMany,
-        "the provider's schedules and time off are too long in all; delete some that are over, or write \
-         shorter reasons",
+        "the provider's schedules and time off are too long in all; delete some, or write shorter reasons",
     ))
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Act, is_not_too_long, reschedule};
+use super::{Act, make_fit, reschedule};
 use crate::{
     events::Kind,
     identity::permit::EditSchedule,
@@ -78,7 +78,7 @@ impl UnitOfWork for Update {
                 detail
             }
         };
-        is_not_too_long(&before, &provider)?;
+        make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
         answer(tx, provider, self.id.as_deref(), &self.once, self.now).await
     }
@@ -130,7 +130,7 @@ impl UnitOfWork for Create {
         let detail = named_detail(&self.id, "created", &hours);
         let before = provider.clone();
         Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
-        is_not_too_long(&before, &provider)?;
+        make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
         answer(tx, provider, Some(&self.id), &self.once, self.now).await
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Act, Touched, is_not_too_long, not_over, reschedule};
+use super::{Act, Touched, make_fit, not_over, reschedule};
 use crate::{
     events::Kind,
     identity::permit::EditSchedule,
@@ -51,10 +51,13 @@ impl UnitOfWork for Take {
         plan.add_time_off(self.time_off.clone(), self.now).map_err(|_| {
             Fault::new(
                 Reason::TooMany,
-                format!("a provider has at most {MAX_TIME_OFF} stretches of time off; delete one"),
+                format!(
+                    "a provider has at most {MAX_TIME_OFF} stretches of time off that are not over; delete \
+                     one"
+                ),
             )
         })?;
-        is_not_too_long(&before, &provider)?;
+        make_fit(&before, &mut provider, self.now)?;
         // The reason is the provider's own business, and events are for everybody who follows them.
         let detail = json!({
             "time_off": self.time_off.id, "start": interval.start(), "end": interval.end(),

@@ -31,6 +31,7 @@ behaviours!(
     bad_stays_are_told_by_path,
     violations_of_all_parts_are_told_at_once,
     there_are_limits,
+    what_is_over_does_not_count,
     exceptions_are_changed_once_and_as_they_were_seen,
 );
 
@@ -411,6 +412,43 @@ async fn there_are_limits(world: World) {
     let all = schedule_of(&world, &provider).await;
     assert_eq!((all.date_overrides.len(), all.stays.len()), (1000, 100));
     assert_eq!(all.date_overrides[0].windows.len(), 24);
+}
+
+async fn what_is_over_does_not_count(world: World) {
+    let provider = world.provider().await;
+    let first = chrono::NaiveDate::from_ymd_opt(2026, 12, 1).unwrap();
+    let day = |date: chrono::NaiveDate| {
+        use chrono::Datelike;
+        (date.year(), i32::try_from(date.month()).unwrap(), i32::try_from(date.day()).unwrap())
+    };
+    let days = |from: u64, count: usize| {
+        let first = first.checked_add_days(chrono::Days::new(from)).unwrap();
+        first.iter_days().take(count).map(day)
+    };
+    let closed = |from, count| days(from, count).map(|date| own(date, &[]));
+    let away = |from, count| days(from, count).map(|date| stay(date, date, "UTC"));
+    let mut all = closed(0, 1000).collect::<Vec<_>>();
+    let mut stays = away(0, 100).collect::<Vec<_>>();
+    change(&world, &provider, |s| s.date_overrides.clone_from(&all)).await.unwrap();
+    change(&world, &provider, |s| s.stays.clone_from(&stays)).await.unwrap();
+    // Ten days are over, so ten more are taken, and one more is not.
+    world.move_to("2026-12-11 12:00", "Europe/Berlin");
+    let provider = world.log_in(&provider.user.email).await;
+    all.extend(closed(1000, 11));
+    stays.extend(away(100, 11));
+    let before = world.state().await;
+    let many = change(&world, &provider, |s| s.date_overrides.clone_from(&all)).await;
+    invalid(many, &["schedule.date_overrides"]);
+    let many = change(&world, &provider, |s| s.stays.clone_from(&stays)).await;
+    invalid(many, &["schedule.stays"]);
+    assert_eq!(world.state().await, before);
+    all.pop();
+    stays.pop();
+    change(&world, &provider, |s| s.date_overrides.clone_from(&all)).await.unwrap();
+    change(&world, &provider, |s| s.stays.clone_from(&stays)).await.unwrap();
+    // What is over and would be too much is forgotten.
+    let found = schedule_of(&world, &provider).await;
+    assert_eq!((&found.date_overrides[..], &found.stays[..]), (&all[10..], &stays[10..]));
 }
 
 async fn exceptions_are_changed_once_and_as_they_were_seen(world: World) {

@@ -27,6 +27,7 @@ behaviours!(
     bad_time_off_is_told_by_field,
     what_is_over_is_not_taken,
     there_are_five_hundred,
+    reasons_of_what_is_over_take_no_room,
     writes_of_time_off_can_be_retried,
 );
 
@@ -357,6 +358,35 @@ async fn there_are_five_hundred(world: World) {
     let first = all(&world, &provider).await[0].name.clone();
     give(&world, &provider, &first).await.unwrap();
     take(&world, &provider, from, until).await;
+    // Of what is over, which nobody can see, none counts.
+    world.move_to("2026-11-24 10:00", "Europe/Berlin");
+    let provider = world.log_in(&provider.user.email).await;
+    assert_eq!(all(&world, &provider).await, []);
+    let new = take(&world, &provider, "2026-11-25 09:00", "2026-11-25 10:00").await;
+    assert_eq!(all(&world, &provider).await, [new.time_off.unwrap()]);
+}
+
+async fn reasons_of_what_is_over_take_no_room(world: World) {
+    let provider = world.provider().await;
+    let day = |number: i64| {
+        let start = berlin("2026-11-24 09:00").seconds + number * 86_400;
+        let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+        let reason = "\u{1d11e}".repeat(500);
+        TimeOff { start_time: at(start), end_time: at(start + 3600), reason, ..TimeOff::default() }
+    };
+    let mut taken = 0;
+    let refusal = loop {
+        match send(&world, &provider, new(&provider, day(taken))).await {
+            Ok(_) => taken += 1,
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(reason_of(&refusal), "TOO_MANY");
+    // As soon as one is over there is room for one.
+    world.move_to("2026-11-24 10:00", "Europe/Berlin");
+    let provider = world.log_in(&provider.user.email).await;
+    send(&world, &provider, new(&provider, day(taken))).await.unwrap();
+    refused(send(&world, &provider, new(&provider, day(taken + 1))).await, "TOO_MANY");
 }
 
 async fn writes_of_time_off_can_be_retried(world: World) {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use daybook::{
     grpc::proto::auth::{
-        ApiKey, AuditEvent, DisableServiceAccountRequest, EnableServiceAccountRequest,
-        ListApiKeysRequest, ListAuditEventsRequest, ListServiceAccountsRequest, ListUsersRequest,
-        RevokeApiKeyRequest, Role, audit_event::Kind,
+        ApiKey, AuditEvent, CreateServiceAccountRequest, DisableServiceAccountRequest,
+        EnableServiceAccountRequest, ListApiKeysRequest, ListAuditEventsRequest,
+        ListServiceAccountsRequest, ListUsersRequest, RevokeApiKeyRequest, Role, ServiceAccount,
+        audit_event::Kind,
     },
     identity::api_key,
     kernel::id::ApiKeyId,
@@ -37,6 +38,7 @@ behaviours!(
     the_use_of_a_key_is_written_down,
     the_trail_tells_what_happened_to_keys,
     a_service_account_has_at_most_ten_good_keys,
+    a_hundred_service_accounts_are_enabled_at_most,
     who_is_an_admin_no_more_makes_no_key,
 );
 
@@ -303,6 +305,11 @@ async fn a_service_account_has_at_most_ten_good_keys(world: World) {
     refused(world.api_key(&admin, &account, &[BOOKING]).await, "TOO_MANY");
     revoke(&world, &admin, &first.api_key.unwrap().name).await.unwrap();
     world.api_key(&admin, &account, &[BOOKING]).await.unwrap();
+    // Nor do those count that have expired.
+    refused(world.api_key(&admin, &account, &[BOOKING]).await, "TOO_MANY");
+    world.forward(TimeDelta::days(10));
+    let admin = world.log_in(&admin.user.email).await;
+    world.api_key(&admin, &account, &[BOOKING]).await.unwrap();
     // In pages, oldest first.
     let mut found = Vec::new();
     let mut request = ListApiKeysRequest { parent: account, page_size: 4, ..Default::default() };
@@ -315,8 +322,39 @@ async fn a_service_account_has_at_most_ten_good_keys(world: World) {
         }
         request.page_token = answer.next_page_token;
     }
-    assert_eq!(found.len(), 11);
+    assert_eq!(found.len(), 12);
     assert!(found.is_sorted());
+}
+
+async fn a_hundred_service_accounts_are_enabled_at_most(world: World) {
+    let admin = world.admin().await;
+    let mut names = Vec::new();
+    for _ in 0..100 {
+        names.push(world.service_account(&admin, Role::Admin, None).await.name);
+    }
+    let create = async || {
+        let account = ServiceAccount {
+            display_name: "One more".to_owned(),
+            role: Role::Admin.into(),
+            ..Default::default()
+        };
+        let service_account = Some(account);
+        let request = CreateServiceAccountRequest { service_account, ..Default::default() };
+        world.services().create_service_account(admin.asks(request)).await
+    };
+    let enable = async |name: &str| {
+        let request = EnableServiceAccountRequest { name: name.to_owned(), ..Default::default() };
+        world.services().enable_service_account(admin.asks(request)).await
+    };
+    refused(create().await, "TOO_MANY");
+    // Nobody can delete a disabled one, so it takes no room.
+    let request = DisableServiceAccountRequest { name: names[0].clone(), ..Default::default() };
+    world.services().disable_service_account(admin.asks(request)).await.unwrap();
+    create().await.unwrap();
+    refused(create().await, "TOO_MANY");
+    refused(enable(&names[0]).await, "TOO_MANY");
+    // One that is enabled already stays so.
+    enable(&names[1]).await.unwrap();
 }
 
 async fn who_is_an_admin_no_more_makes_no_key(world: World) {
