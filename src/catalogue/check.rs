@@ -72,6 +72,8 @@ pub struct Draft {
     pub minimum_notice: Option<TimeDelta>,
     pub horizon: Option<Given<Horizon>>,
     pub limits: Option<LimitsDraft>,
+    /// Whether limits that are none stay as they are.
+    pub keeps_limits: bool,
     pub cancel_cutoff: Option<TimeDelta>,
     pub reschedule_cutoff: Option<TimeDelta>,
     pub requires_approval: Option<bool>,
@@ -139,6 +141,7 @@ impl Draft {
                 time_per_week: time(limits.minutes_per_week),
                 open_per_customer: count(limits.open_per_customer),
             }),
+            keeps_limits: false,
             cancel_cutoff: Some(minutes(terms.cancel_cutoff)),
             reschedule_cutoff: Some(minutes(terms.reschedule_cutoff)),
             requires_approval: Some(terms.requires_approval),
@@ -148,6 +151,11 @@ impl Draft {
             questions: Some(terms.questions.iter().map(QuestionDraft::of).collect()),
             private: Some(terms.private),
         }
+    }
+
+    /// Whether nothing is named.
+    pub fn is_empty(&self) -> bool {
+        *self == Self { keeps_limits: self.keeps_limits, ..Self::default() }
     }
 
     /// This draft, and what it does not name from another one.
@@ -163,7 +171,11 @@ impl Draft {
             grid_offset: self.grid_offset.or(base.grid_offset),
             minimum_notice: self.minimum_notice.or(base.minimum_notice),
             horizon: self.horizon.or(base.horizon),
-            limits: self.limits.or(base.limits),
+            limits: match (self.limits, base.limits) {
+                (Some(limits), Some(base)) if self.keeps_limits => Some(limits.over(base)),
+                (limits, base) => limits.or(base),
+            },
+            keeps_limits: base.keeps_limits,
             cancel_cutoff: self.cancel_cutoff.or(base.cancel_cutoff),
             reschedule_cutoff: self.reschedule_cutoff.or(base.reschedule_cutoff),
             requires_approval: self.requires_approval.or(base.requires_approval),
@@ -302,6 +314,19 @@ impl Draft {
 }
 
 impl LimitsDraft {
+    /// These limits, and from others those that are none here.
+    fn over(self, base: Self) -> Self {
+        let count = |limit: i32, base: i32| if limit == 0 { base } else { limit };
+        let time = |limit: TimeDelta, base: TimeDelta| if limit.is_zero() { base } else { limit };
+        Self {
+            per_day: count(self.per_day, base.per_day),
+            per_week: count(self.per_week, base.per_week),
+            time_per_day: time(self.time_per_day, base.time_per_day),
+            time_per_week: time(self.time_per_week, base.time_per_week),
+            open_per_customer: count(self.open_per_customer, base.open_per_customer),
+        }
+    }
+
     fn check(&self, told: &mut Told<'_>) {
         for (limit, field) in [
             (self.per_day, "per_provider_day"),

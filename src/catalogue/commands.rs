@@ -91,6 +91,10 @@ impl UnitOfWork for Update {
             violations.add("appointment_type.owner", "cannot be changed; leave it out");
             return Err(violations.into_fault());
         }
+        if self.draft.is_empty() {
+            self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
+            return Ok(changed);
+        }
         let terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
         reach::check_terms(&terms, Some(&changed.terms), self.now)?;
         changed.terms = terms;

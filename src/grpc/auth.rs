@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
-    convert::{end, mask, name, read_etag, start, timestamp, zone},
+    convert::{Mask, end, mask, name, read_etag, start, timestamp, zone},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
     requests::{Attempt, Requests},
@@ -258,10 +258,8 @@ impl AuthService for Auth {
             violations.add("user", "must be set");
             return Err(violations.into_fault().into());
         };
-        let wants = |field: &str, value: &str| match &named {
-            Some(Some(paths)) => paths.contains(&field),
-            Some(None) => !value.is_empty(),
-            None => false,
+        let wants = |field: &str, value: &str| {
+            named.as_ref().is_some_and(|mask| mask.wants(field, !value.is_empty()))
         };
         let display_name = wants("display_name", &user.display_name)
             .then(|| {
@@ -278,7 +276,7 @@ impl AuthService for Auth {
         if !user.name.is_empty() && user.name != caller.user.name() {
             violations.add("user.name", "must be empty or the caller's own name");
         }
-        if named == Some(None) && user.display_name.is_empty() && user.time_zone.is_empty() {
+        if named == Some(Mask::Set) && user.display_name.is_empty() && user.time_zone.is_empty() {
             violations
                 .add("user", "must set display_name or time_zone, or name them in update_mask");
         }

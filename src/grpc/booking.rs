@@ -341,7 +341,7 @@ impl BookingService for BookingApi {
         let parsed = violations.keep("appointment.name", appointment_name(&new.name));
         let expected = violations.keep("appointment.etag", read_etag(&new.etag)).flatten();
         let mut note = |field: &str, value: &str| {
-            let wanted = named.as_ref()?.as_ref().is_none_or(|paths| paths.contains(&field));
+            let wanted = named.as_ref()?.wants(field, !value.is_empty());
             let path = format!("appointment.{field}");
             if wanted { violations.keep(&path, text::lines(value, LONGEST_NOTE)) } else { None }
         };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
-    convert::{TYPE_NAME, name, optional, read_etag},
+    convert::{Mask, TYPE_NAME, name, optional, read_etag},
     page::{cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     requests::Requests,
@@ -53,7 +53,7 @@ impl CatalogueService for CatalogueApi {
             return Err(violations.into_fault().into());
         };
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
-        let draft = draft(asked, None, &mut violations);
+        let draft = draft(asked, &Mask::All, &mut violations);
         if !violations.is_empty() {
             // What the time is against is told beside what else is wrong; where nothing is, later.
             let horizon = draft.horizon.and_then(|horizon| horizon.0);
@@ -138,7 +138,7 @@ impl CatalogueService for CatalogueApi {
         let id = type_id("appointment_type.name", &asked.name, &mut violations);
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
         let expected = violations.keep("appointment_type.etag", read_etag(&asked.etag));
-        let draft = named.map(|named| draft(asked, named.as_ref(), &mut violations));
+        let draft = named.map(|named| draft(asked, &named, &mut violations));
         violations.finish()?;
         let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
         let change = Change { id, draft, owner, expected: expected.flatten() };

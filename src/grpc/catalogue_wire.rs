@@ -1,12 +1,10 @@
 //! Appointment types as messages, and what messages wish types to be.
 
-use std::collections::HashSet;
-
 use chrono::TimeDelta;
 use prost_types::{Duration, FieldMask};
 
 use super::{
-    convert::{date, duration, etag, mask, timestamp},
+    convert::{Mask, date, duration, etag, mask, timestamp},
     proto::{
         booking::{
             self as pb,
@@ -50,43 +48,55 @@ const FIELDS: [&str; 18] = [
 ];
 
 /// The paths of a mask, each one of a field that can be changed.
-pub(super) fn named(given: Option<&FieldMask>) -> Result<Option<HashSet<&str>>, String> {
-    Ok(mask(given, &FIELDS)?.map(|paths| paths.into_iter().collect()))
+pub(super) fn named(given: Option<&FieldMask>) -> Result<Mask<'_>, String> {
+    mask(given, &FIELDS)
 }
 
-/// What a message wishes a type to be, in the fields that are named; all, when none are. Everything that
-/// is wrong with them is noted.
+/// What a message wishes a type to be, in the fields that the mask wants. Everything that is wrong with them
+/// is noted.
 pub(super) fn draft(
     wire: &pb::AppointmentType,
-    named: Option<&HashSet<&str>>,
+    mask: &Mask<'_>,
     violations: &mut Violations,
 ) -> Draft {
-    let wants = |field: &str| named.is_none_or(|named| named.contains(field));
+    let wants = |field: &str, is_set: bool| mask.wants(field, is_set);
     let length = |field: &str, given: Option<&Duration>| {
-        wants(field).then(|| given.map_or(TimeDelta::zero(), exact))
+        let given = given.map_or(TimeDelta::zero(), exact);
+        wants(field, !given.is_zero()).then_some(given)
     };
-    let text = |field: &str, given: &String| wants(field).then(|| given.clone());
-    let horizon = wants("horizon").then(|| horizon(wire.horizon.as_ref(), violations)).flatten();
-    let private = wants("visibility").then(|| private(wire.visibility, violations)).flatten();
+    let text = |field: &str, given: &String| wants(field, !given.is_empty()).then(|| given.clone());
+    let horizon = wants("horizon", wire.horizon.is_some())
+        .then(|| horizon(wire.horizon.as_ref(), violations))
+        .flatten();
+    let private = wants("visibility", wire.visibility != 0)
+        .then(|| private(wire.visibility, violations))
+        .flatten();
+    let limited =
+        wire.limits.as_ref().is_some_and(|limits| *limits != pb::BookingLimits::default());
     let draft = Draft {
         display_name: text("display_name", &wire.display_name),
         description: text("description", &wire.description),
-        durations: wants("durations").then(|| wire.durations.iter().map(exact).collect()),
+        durations: wants("durations", !wire.durations.is_empty())
+            .then(|| wire.durations.iter().map(exact).collect()),
         buffer_before: length("buffer_before", wire.buffer_before.as_ref()),
         buffer_after: length("buffer_after", wire.buffer_after.as_ref()),
-        slot_step: wants("slot_step").then(|| Given(wire.slot_step.as_ref().map(exact))),
+        slot_step: wants("slot_step", wire.slot_step.is_some())
+            .then(|| Given(wire.slot_step.as_ref().map(exact))),
         grid_offset: length("grid_offset", wire.grid_offset.as_ref()),
         minimum_notice: length("minimum_notice", wire.minimum_notice.as_ref()),
         horizon,
-        limits: wants("limits").then(|| limits(wire.limits.as_ref())),
+        limits: wants("limits", limited).then(|| limits(wire.limits.as_ref())),
+        keeps_limits: *mask == Mask::Set,
         cancel_cutoff: length("cancel_cutoff", wire.cancel_cutoff.as_ref()),
         reschedule_cutoff: length("reschedule_cutoff", wire.reschedule_cutoff.as_ref()),
-        requires_approval: wants("requires_approval").then_some(wire.requires_approval),
-        request_expiry: wants("request_expiry")
+        requires_approval: wants("requires_approval", wire.requires_approval)
+            .then_some(wire.requires_approval),
+        request_expiry: wants("request_expiry", wire.request_expiry.is_some())
             .then(|| wire.request_expiry.as_ref().map_or(minutes(REQUEST_EXPIRY), exact)),
         price: text("price", &wire.price),
         place: text("place", &wire.place),
-        questions: wants("questions").then(|| wire.questions.iter().map(question).collect()),
+        questions: wants("questions", !wire.questions.is_empty())
+            .then(|| wire.questions.iter().map(question).collect()),
         private,
     };
     draft.check(violations);
@@ -272,14 +282,14 @@ mod tests {
     fn every_field_of_a_mask_names_a_field_of_the_draft() {
         let wire = pb::AppointmentType::default();
         for field in FIELDS {
-            let one = HashSet::from([field]);
-            let drawn = draft(&wire, Some(&one), &mut Violations::new());
-            assert_ne!(drawn, Draft::default(), "{field}");
+            let one = Mask::Paths(vec![field]);
+            let drawn = draft(&wire, &one, &mut Violations::new());
+            assert!(!drawn.is_empty(), "{field}");
         }
-        let all = draft(&wire, None, &mut Violations::new());
+        assert!(draft(&wire, &Mask::Set, &mut Violations::new()).is_empty());
+        let all = draft(&wire, &Mask::All, &mut Violations::new());
         let each = FIELDS.iter().fold(Draft::default(), |sum, field| {
-            let one = HashSet::from([*field]);
-            sum.over(draft(&wire, Some(&one), &mut Violations::new()))
+            sum.over(draft(&wire, &Mask::Paths(vec![field]), &mut Violations::new()))
         });
         assert_eq!(each, all);
     }

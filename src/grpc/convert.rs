@@ -164,18 +164,40 @@ pub(super) fn etag(of: Revision) -> String {
     format!("\"{}-{:016x}\"", of.version, of.stamp.0)
 }
 
-/// The paths of a mask, each one of `known`; none when there is no mask.
-pub(super) fn mask<'m>(
-    mask: Option<&'m FieldMask>,
-    known: &[&str],
-) -> Result<Option<Vec<&'m str>>, String> {
-    let Some(mask) = mask else { return Ok(None) };
+/// Which fields of a message an update changes (AIP-134).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mask<'m> {
+    /// Those that are set: not false, zero or empty. Without a mask.
+    Set,
+    /// All that can be changed: what is not set is cleared. `*`, and what makes something new.
+    All,
+    /// These.
+    Paths(Vec<&'m str>),
+}
+
+impl Mask<'_> {
+    /// Whether a field is changed, which is set in the message or not.
+    pub(super) fn wants(&self, field: &str, is_set: bool) -> bool {
+        match self {
+            Self::Set => is_set,
+            Self::All => true,
+            Self::Paths(paths) => paths.contains(&field),
+        }
+    }
+}
+
+/// Reads a mask. Each path is one of `known`.
+pub(super) fn mask<'m>(mask: Option<&'m FieldMask>, known: &[&str]) -> Result<Mask<'m>, String> {
+    let Some(mask) = mask else { return Ok(Mask::Set) };
     let paths: Vec<&str> = mask.paths.iter().map(String::as_str).collect();
     if paths.is_empty() {
         return Err("must name at least one field, or be absent".to_owned());
     }
     if paths.iter().any(|path| !known.contains(path)) {
-        return Err(format!("must name only: {}", known.join(", ")));
+        return Err(format!("must name only: {}; or * alone, for all of them", known.join(", ")));
     }
-    Ok(Some(paths))
+    Ok(Mask::Paths(paths))
 }
+    if paths == ["*"] {
+        return Ok(Mask::All);
+    }

@@ -7,7 +7,7 @@ use super::{
     auth::USER_NAME,
     auth_wire,
     caller::{caller, deadline, origin},
-    convert::{end, etag, mask, name, read_etag, timestamp},
+    convert::{Mask, end, etag, mask, name, read_etag, timestamp},
     page::cut,
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
@@ -128,12 +128,12 @@ impl ServiceAccountService for ServiceAccountApi {
             violations.add("service_account", "must be set");
             return Err(violations.into_fault().into());
         };
-        let wants = |field: &str, is_set: bool| match &named {
-            Some(Some(paths)) => paths.contains(&field),
-            Some(None) => is_set,
-            None => false,
+        let wants = |field: &str, is_set: bool| {
+            named.as_ref().is_some_and(|mask| mask.wants(field, is_set))
         };
-        let (names, acts) = (!wanted.display_name.is_empty(), wanted.act_for.is_some());
+        let names = !wanted.display_name.is_empty();
+        // Also an empty one: a grant that is taken back must not go on.
+        let acts = wanted.act_for.is_some();
         let display_name = wants("display_name", names)
             .then(|| {
                 let line = text::line(&wanted.display_name, LONGEST_NAME);
@@ -142,7 +142,7 @@ impl ServiceAccountService for ServiceAccountApi {
             .flatten();
         let act_for =
             wants("act_for", acts).then(|| act_for(wanted.act_for.as_ref(), &mut violations));
-        if named == Some(None) && !names && !acts {
+        if named == Some(Mask::Set) && !names && !acts {
             violations.add(
                 "service_account",
                 "must set display_name or act_for, or name them in update_mask",

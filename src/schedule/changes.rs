@@ -37,6 +37,18 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Whether nothing is to change.
+    pub fn is_empty(&self) -> bool {
+        let Self { zone, windows, overrides, stays, slot, longest, accepts_intervals } = self;
+        zone.is_none()
+            && windows.is_none()
+            && overrides.is_none()
+            && stays.is_none()
+            && slot.is_none()
+            && longest.is_none()
+            && accepts_intervals.is_none()
+    }
+
     /// Notes what is wrong with these values whatever the schedule is that they change, and whenever.
     pub fn check(&self, violations: &mut Violations) {
         const LENGTH: &str = "must be 5 minutes to 24 hours in whole minutes";
@@ -100,18 +112,6 @@ impl Changes {
         }
     }
 
-    /// The default schedule with these changes, which were checked by themselves before.
-    pub fn apply(&self, to: &Schedule, at: (Instant, &ZoneData)) -> Result<Schedule, Fault> {
-        let mut violations = Violations::new();
-        self.check_against(&Stored::Default(to), at, &mut violations);
-        violations.finish()?;
-        let slot = self.slot.unwrap_or_else(|| to.slot());
-        let longest = self.longest.unwrap_or_else(|| to.longest());
-        Schedule::of(self.hours(Some(to.hours()))?, slot, longest)
-            .map_err(|all| Fault::internal(format!("an unchecked schedule: {all:?}")))
-    }
-
-    /// The named hours with these changes, which were checked by themselves before; or new ones, for which
     /// Notes where there are too many of those that are not over on this date.
     fn check_counts(&self, today: Option<NaiveDate>, violations: &mut Violations) {
         let lasts = |last: NaiveDate| today.is_none_or(|today| last >= today);
@@ -127,6 +127,18 @@ impl Changes {
         }
     }
 
+    /// The default schedule with these changes, which were checked by themselves before.
+    pub fn apply(&self, to: &Schedule, at: (Instant, &ZoneData)) -> Result<Schedule, Fault> {
+        let mut violations = Violations::new();
+        self.check_against(&Stored::Default(to), at, &mut violations);
+        violations.finish()?;
+        let slot = self.slot.unwrap_or_else(|| to.slot());
+        let longest = self.longest.unwrap_or_else(|| to.longest());
+        Schedule::of(self.hours(Some(to.hours()))?, slot, longest)
+            .map_err(|all| Fault::internal(format!("an unchecked schedule: {all:?}")))
+    }
+
+    /// The named hours with these changes, which were checked by themselves before; or new ones, for which
     /// there must be a zone.
     pub fn apply_named(
         &self,

@@ -157,6 +157,10 @@ impl UnitOfWork for Annotate {
         let before = found.revision();
         let mut found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before)?;
+        if self.customer_message.is_none() && self.private_note.is_none() {
+            self.once.keep(tx, self.provider.0, found.version, &found, self.now).await?;
+            return Ok(found);
+        }
         if let Some(message) = &self.customer_message {
             found.terms.customer_message.clone_from(message);
         }

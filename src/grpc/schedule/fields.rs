@@ -3,11 +3,11 @@
 use std::fmt::Display;
 
 use chrono::Months;
-use prost_types::{FieldMask, Timestamp};
+use prost_types::Timestamp;
 
 use crate::{
     grpc::{
-        convert::{date, end, mask, minutes, start, time_of_day, weekday, zone},
+        convert::{Mask, date, end, minutes, start, time_of_day, weekday, zone},
         proto::booking as pb,
     },
     kernel::{
@@ -57,38 +57,37 @@ pub(super) fn known_fields(kind: Kind) -> &'static [&'static str] {
     }
 }
 
-/// What a message changes in a schedule: what its mask names, or without one what must be there and
-/// whatever else holds something.
+/// What a message changes in a schedule: what its mask wants.
 pub(super) fn changes(
     schedule: &pb::Schedule,
     kind: Kind,
-    update_mask: Option<&FieldMask>,
+    mask: &Mask<'_>,
     zones: &ZoneData,
     violations: &mut Violations,
 ) -> Changes {
-    let named = violations.keep("update_mask", mask(update_mask, known_fields(kind)));
-    let Some(named) = named else { return Changes::default() };
-    let wants = |field: &str, otherwise: bool| {
-        named.as_ref().map_or(otherwise, |paths| paths.contains(&field))
-    };
     let is_default = kind == Kind::Default;
+    let wants = |field: &str, is_set: bool| {
+        known_fields(kind).contains(&field) && mask.wants(field, is_set)
+    };
     let mut changes = Changes::default();
-    if wants("time_zone", true) {
+    if wants("time_zone", !schedule.time_zone.is_empty()) {
         changes.zone = violations.keep("schedule.time_zone", zone(zones, &schedule.time_zone));
     }
-    if wants("slot_duration", is_default) {
+    if wants("slot_duration", schedule.slot_duration.is_some()) {
         let length = minutes(schedule.slot_duration.as_ref());
         changes.slot = violations.keep("schedule.slot_duration", length);
     }
-    if wants("longest_booking", is_default) {
+    if wants("longest_booking", schedule.longest_booking.is_some()) {
         let length = minutes(schedule.longest_booking.as_ref());
         changes.longest = violations.keep("schedule.longest_booking", length);
     }
-    if wants("accepts_intervals", is_default && schedule.accepts_intervals.is_some()) {
-        let accepts = schedule.accepts_intervals.ok_or("must be set");
+    if wants("accepts_intervals", schedule.accepts_intervals.is_some()) {
+        // What is true of a new provider.
+        let otherwise = (*mask == Mask::All).then_some(true);
+        let accepts = schedule.accepts_intervals.or(otherwise).ok_or("must be set");
         changes.accepts_intervals = violations.keep("schedule.accepts_intervals", accepts);
     }
-    if wants("weekly_windows", true) {
+    if wants("weekly_windows", !schedule.weekly_windows.is_empty()) {
         changes.windows = windows(&schedule.weekly_windows, violations);
     }
     if wants("date_overrides", !schedule.date_overrides.is_empty()) {
@@ -97,7 +96,7 @@ pub(super) fn changes(
     if wants("stays", !schedule.stays.is_empty()) {
         changes.stays = stays(&schedule.stays, zones, violations);
     }
-    if !is_default && named.is_none() {
+    if !is_default && !matches!(mask, Mask::Paths(_)) {
         only_in_the_default(schedule, violations);
     }
     changes.check(violations);

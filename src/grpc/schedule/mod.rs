@@ -107,7 +107,9 @@ impl ScheduleService for ScheduleApi {
         let kind = if is_named { Kind::Named } else { Kind::Default };
         let expected = violations.keep("schedule.etag", read_etag(&schedule.etag)).flatten();
         let zones = self.schedules.ambient.zones();
-        let changes = changes(schedule, kind, update_mask, &zones, &mut violations);
+        let mask = violations.keep("update_mask", mask(update_mask, known_fields(kind)));
+        let changes = mask.map(|mask| changes(schedule, kind, &mask, &zones, &mut violations));
+        let changes = changes.unwrap_or_default();
         if let Some(name) = name.as_ref().filter(|_| !violations.is_empty())
             && let Ok(permit) = permit::edit_plan(caller, name.provider, || name.to_string())
         {
@@ -147,7 +149,7 @@ impl ScheduleService for ScheduleApi {
             violations.add("schedule.name", "must be empty; schedule_id names it");
         }
         let zones = self.schedules.ambient.zones();
-        let changes = changes(schedule, Kind::Named, None, &zones, &mut violations);
+        let changes = changes(schedule, Kind::Named, &Mask::All, &zones, &mut violations);
         if let Some(provider) = parent.filter(|_| !violations.is_empty())
             && let Ok(permit) = permit::edit_plan(caller, provider, || provider.name())
         {

@@ -60,6 +60,9 @@ impl UnitOfWork for Update {
         if self.expected.is_some_and(|seen| seen != provider.schedule_revision()) {
             return Err(Fault::stale());
         }
+        if self.changes.is_empty() {
+            return answer(tx, provider, self.id.as_deref(), &self.once, self.now).await;
+        }
         let before = provider.clone();
         let detail = match &self.id {
             None => {

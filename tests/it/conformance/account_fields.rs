@@ -302,7 +302,8 @@ async fn bad_masks_are_told(world: World) {
     for bad in [
         &[][..],
         &[""],
-        &["*"],
+        &["*", "display_name"],
+        &["display_name.*"],
         &["role"],
         &["email"],
         &["disabled"],

@@ -418,13 +418,13 @@ async fn only_what_the_mask_of_a_type_names_changes(world: World) {
         assert_eq!(changed, expected, "{field}");
     }
     assert!(!expected.link_code.is_empty());
-    // Without a mask, everything: back to plain, by rolling days this time.
+    // With a star everything: back to plain, by rolling days this time.
     let back = AppointmentType {
         name: expected.name.clone(),
         horizon: Some(Horizon::RollingDays(0)),
         ..plain()
     };
-    let changed = update(&world, &admin, back.clone(), &[]).await.unwrap();
+    let changed = update(&world, &admin, back.clone(), &["*"]).await.unwrap();
     let told = AppointmentType {
         create_time: expected.create_time,
         update_time: changed.update_time,

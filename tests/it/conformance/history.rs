@@ -131,7 +131,7 @@ async fn notes_are_written_as_the_mask_says(world: World) {
     world.cancel(&customer, &name).await.unwrap();
     let request = UpdateAppointmentRequest {
         appointment: Some(notes(&name, "", "")),
-        update_mask: None,
+        update_mask: Some(FieldMask { paths: vec!["*".to_owned()] }),
         request_id: uuid(),
     };
     let first = world.booking().update_appointment(provider.asks(request.clone())).await.unwrap();

@@ -24,6 +24,7 @@ mod holds;
 mod large_pages;
 mod limits;
 mod listing;
+mod masks;
 mod master_key;
 mod meanwhile;
 mod moving;

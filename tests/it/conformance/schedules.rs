@@ -199,8 +199,8 @@ async fn only_what_the_mask_names_changes(world: World) {
         Schedule { name: provider.schedule(), time_zone: "UTC".to_owned(), ..Default::default() };
     let changed = update(&world, &provider, odd.clone(), &["time_zone"]).await.unwrap();
     assert_eq!(changed.time_zone, "UTC");
-    // Without a mask, everything.
-    let refusal = update(&world, &provider, odd, &[]).await.unwrap_err();
+    // With a star everything, and without a mask what is set.
+    let refusal = update(&world, &provider, odd, &["*"]).await.unwrap_err();
     assert_eq!(
         crate::support::refusal::fields_of(&refusal),
         ["schedule.longest_booking", "schedule.slot_duration"]
