@@ -193,11 +193,11 @@ pub(super) fn mask<'m>(mask: Option<&'m FieldMask>, known: &[&str]) -> Result<Ma
     if paths.is_empty() {
         return Err("must name at least one field, or be absent".to_owned());
     }
+    if paths == ["*"] {
+        return Ok(Mask::All);
+    }
     if paths.iter().any(|path| !known.contains(path)) {
         return Err(format!("must name only: {}; or * alone, for all of them", known.join(", ")));
     }
     Ok(Mask::Paths(paths))
 }
-    if paths == ["*"] {
-        return Ok(Mask::All);
-    }

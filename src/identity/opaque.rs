@@ -43,11 +43,13 @@ fn is_allowed(c: char) -> bool {
         | '\u{3164}'
         | '\u{FE00}'..='\u{FE0E}'
         | '\u{FFA0}'
-        | '\u{E0100}'..='\u{E01EF}' => false,
+        | '\u{E0100}'..='\u{E01EF}'
         // OldHangulJamo, what NFC has not composed to syllables.
-        '\u{1100}'..='\u{11FF}' | '\u{A960}'..='\u{A97C}' | '\u{D7B0}'..='\u{D7FB}' => false,
+        | '\u{1100}'..='\u{11FF}'
+        | '\u{A960}'..='\u{A97C}'
+        | '\u{D7B0}'..='\u{D7FB}'
         // Exceptions (RFC 5892, 2.6).
-        '\u{0640}'
+        | '\u{0640}'
         | '\u{07FA}'
         | '\u{302E}'
         | '\u{302F}'

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use self::fields::{Kind, changes, known_fields, off};
 use super::{
     caller::{caller, deadline},
-    convert::{mask, name, read_etag},
+    convert::{Mask, mask, name, read_etag},
     page::cut,
     proto::booking::{self as pb, schedule_service_server::ScheduleService},
     requests::Requests,

@@ -127,7 +127,6 @@ fn make_fit(before: &Provider, after: &mut Provider, now: Instant) -> Result<(),
     if size <= MAX_PLAN_BYTES || size <= before.plan_bytes()? {
         return Ok(());
     }
-    Err(Fault::new(
     while Arc::make_mut(&mut after.plan).forget_half(now) {
         if after.plan_bytes()? <= MAX_PLAN_BYTES {
             return Ok(());
@@ -138,6 +137,7 @@ fn make_fit(before: &Provider, after: &mut Provider, now: Instant) -> Result<(),
     if after.plan_bytes()? <= MAX_PLAN_BYTES {
         return Ok(());
     }
+    Err(Fault::new(
         Reason::TooMany,
         "the provider's schedules and time off are too long in all; delete some, or write shorter reasons",
     ))

@@ -65,7 +65,8 @@ async fn one_field_of_a_type_changes_alone(world: World) {
     let admin = world.admin().await;
     let mut present = a_type(&world, &admin).await;
     let name = || AppointmentType { name: present.name.clone(), ..Default::default() };
-    let changes: Vec<(AppointmentType, fn(&mut AppointmentType))> = vec![
+    type Change = (AppointmentType, fn(&mut AppointmentType));
+    let changes: Vec<Change> = vec![
         (AppointmentType { display_name: "New".to_owned(), ..name() }, |t| {
             t.display_name = "New".to_owned();
         }),
