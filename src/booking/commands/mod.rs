@@ -100,7 +100,7 @@ pub(super) async fn write_live(tx: &Tx, a: &Appointment) -> Result<Option<store:
 /// Settles one provider's expired requests, for a customer whom one of them still keeps busy.
 #[derive(Debug, Clone, Copy)]
 pub struct Settle {
-    /// Whose.
+    /// The id of the provider whose requests are settled.
     pub provider: ProviderId,
     /// The present.
     pub now: Instant,
