@@ -29,8 +29,8 @@ mod m0017_zone_data;
 mod m0018_stamps;
 mod m0019_forgetting;
 mod m0020_requests_by_age;
-mod m0022_one_place;
 mod m0023_refresh_retries;
+mod m0024_one_place;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -60,8 +60,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0018_stamps::Migration),
             Box::new(m0019_forgetting::Migration),
             Box::new(m0020_requests_by_age::Migration),
-            Box::new(m0022_one_place::Migration),
             Box::new(m0023_refresh_retries::Migration),
+            Box::new(m0024_one_place::Migration),
         ]
     }
 }

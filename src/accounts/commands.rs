@@ -90,7 +90,7 @@ pub(in crate::accounts) async fn open(
 /// Changes one's own name or zone.
 #[derive(Debug, Clone)]
 pub struct UpdateProfile {
-    /// Whose.
+    /// The id of the account that is changed, which is the caller's.
     pub user: UserId,
     /// The new name, if it changes.
     pub display_name: Option<String>,
@@ -132,7 +132,7 @@ impl UnitOfWork for UpdateProfile {
 /// of two changes at once the later one is refused.
 #[derive(Clone)]
 pub struct ChangePassword {
-    /// Whose.
+    /// The id of the account that is changed, which is the caller's.
     pub user: UserId,
     /// The hash that the present password was verified against.
     pub verified: String,
@@ -210,7 +210,7 @@ pub fn wrong_password() -> Fault {
 /// Stores a hash with better parameters, made while logging in.
 #[derive(Clone)]
 pub struct Rehash {
-    /// Whose.
+    /// The id of the account whose hash is replaced.
     pub user: UserId,
     /// The hash to replace.
     pub old: String,

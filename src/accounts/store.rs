@@ -326,7 +326,7 @@ pub struct Happened {
     pub kind: String,
     /// Who did it, if that is known.
     pub actor: Option<UserId>,
-    /// When.
+    /// The time at which it happened, UTC.
     pub at: Instant,
     /// More about it.
     pub detail: Value,

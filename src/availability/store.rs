@@ -54,7 +54,7 @@ pub struct Offering {
 /// One provider's time.
 #[derive(Debug, Clone)]
 pub struct Offered {
-    /// Who.
+    /// The id of the provider.
     pub provider: ProviderId,
     /// Whether the type is offered. If not, the hours are the default ones.
     pub is_offered: bool,

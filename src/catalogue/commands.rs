@@ -62,7 +62,7 @@ pub async fn add(
 pub struct Update {
     /// Who changes it.
     pub caller: Caller,
-    /// Which.
+    /// The id of the type that is changed.
     pub id: TypeId,
     /// What to change; what is absent stays.
     pub draft: Draft,
@@ -117,7 +117,7 @@ impl UnitOfWork for Update {
 pub struct Archive {
     /// Who changes it.
     pub caller: Caller,
-    /// Which.
+    /// The id of the type that is archived, or taken back.
     pub id: TypeId,
     /// Whether it shall be archived.
     pub archived: bool,

@@ -146,7 +146,7 @@ pub struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuestionKind {
-    /// Text.
+    /// Free text.
     Text,
     /// A finite number.
     Number,

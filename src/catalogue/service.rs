@@ -38,7 +38,7 @@ pub struct Types {
 /// A change of a type that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// Which.
+    /// The id of the type that is to be changed.
     pub id: TypeId,
     /// What to change; what is absent stays.
     pub draft: Draft,

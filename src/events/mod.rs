@@ -163,7 +163,7 @@ impl Kind {
 /// One change of a provider's time.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Whose.
+    /// The id of the provider whose time changed.
     pub provider: ProviderId,
     /// The provider's version after the change.
     pub version: i64,
@@ -175,7 +175,7 @@ pub struct Event {
     pub actor: Option<UserId>,
     /// Through which service account. Where it acted as itself, the actor has its id.
     pub via: Option<ServiceAccountId>,
-    /// When.
+    /// The time of the change, UTC.
     pub at: Instant,
     /// What a listener needs to follow the change.
     pub detail: Value,

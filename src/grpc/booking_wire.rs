@@ -259,7 +259,7 @@ pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::Appointmen
 pub(super) enum Booking {
     /// The caller's hold shall be an appointment.
     Hold {
-        /// Which.
+        /// The provider and the id of the hold.
         hold: (ProviderId, HoldId),
         /// Of which type it is, if told.
         type_id: Option<TypeId>,

@@ -191,7 +191,7 @@ pub(super) enum Mask<'m> {
     Set,
     /// All that can be changed: what is not set is cleared. `*`, and what makes something new.
     All,
-    /// These.
+    /// The fields of these paths, which are all known; those that are not set are cleared.
     Paths(Vec<&'m str>),
 }
 

@@ -200,6 +200,29 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn only_a_large_page_waits_for_its_turn() {
+        let bulkhead = Bulkhead::start(1).unwrap();
+        let patient = Deadline::after(std::time::Duration::from_mins(1));
+        let turn = bulkhead.turn(patient).await.unwrap();
+        for (length, waits) in [(10, false), (64 * 1024, true)] {
+            // Nobody gives the turn back.
+            let deadline = Deadline::after(std::time::Duration::from_millis(20));
+            let page = fill(
+                (&bulkhead, deadline),
+                (500, None),
+                |after: Option<u64>, limit| {
+                    let from = after.map_or(0, |last| last + 1);
+                    async move { Ok((from..(from + limit).min(100)).collect()) }
+                },
+                |_| of(length),
+                |item| *item,
+            );
+            assert_eq!(page.await.is_err(), waits, "{length}");
+        }
+        drop(turn);
+    }
+
     #[test]
     fn the_next_page_begins_where_a_large_one_was_cut() {
         let tokens = PageTokens::new(&[[7; 32]]);

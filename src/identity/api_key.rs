@@ -105,7 +105,7 @@ fn sha256(parts: &[&[u8]]) -> Hash {
 pub struct ActFor {
     /// Every customer.
     pub any_customer: bool,
-    /// These.
+    /// The ids of these customers.
     pub customers: Vec<UserId>,
 }
 
@@ -119,7 +119,7 @@ impl ActFor {
 /// A key as the interceptor knows it.
 #[derive(Debug, Clone)]
 pub struct KnownKey {
-    /// Whose.
+    /// The id of the service account that has the key.
     pub account: ServiceAccountId,
     /// The hash of its secret.
     pub hash: Hash,

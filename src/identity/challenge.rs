@@ -22,7 +22,7 @@ const DEVICE: usize = 16;
 /// A log-in whose password was right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
-    /// Whose.
+    /// The id of the account that logs in.
     pub user: UserId,
     /// The session that will begin.
     pub session: Uuid,

@@ -155,7 +155,7 @@ impl RecoveryCode {
 /// What somebody shows beside the password. Does not print itself.
 #[derive(Clone)]
 pub enum Shown {
-    /// Nothing.
+    /// Nothing is shown beside the password.
     Nothing,
     /// A code of the app.
     Code(String),

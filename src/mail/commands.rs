@@ -39,7 +39,7 @@ pub enum Outcome {
 /// Notes what became of a letter.
 #[derive(Debug, Clone, Copy)]
 pub struct Settle {
-    /// Which.
+    /// The id of the letter.
     pub letter: Uuid,
     /// What became of it.
     pub outcome: Outcome,

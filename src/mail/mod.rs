@@ -134,7 +134,7 @@ impl std::fmt::Debug for Text {
 pub struct Contents {
     /// To whom.
     pub to: Email,
-    /// What.
+    /// The text of the letter.
     pub text: Text,
 }
 

@@ -20,7 +20,7 @@ pub fn is_schedule_id(text: &str) -> bool {
 /// Which schedule of which provider.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ScheduleName {
-    /// Whose.
+    /// The id of the provider that has the schedule.
     pub provider: ProviderId,
     /// The id of a named schedule; none means the default one.
     pub id: Option<String>,

@@ -30,7 +30,7 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 pub struct TimeOff {
     /// The id.
     pub id: TimeOffId,
-    /// When.
+    /// From when until when there are no bookings; the end is excluded.
     pub interval: Interval,
     /// Why; for the provider and for admins.
     pub reason: String,

@@ -195,9 +195,9 @@ impl Act {
 pub struct Entry {
     /// The id; ids ascend with time.
     pub id: Uuid,
-    /// When.
+    /// The time of the act, UTC.
     pub at: Instant,
-    /// What.
+    /// What was done, or refused.
     pub act: Act,
     /// To whose account.
     pub user: Option<UserId>,
@@ -235,7 +235,7 @@ pub struct Witness {
     pub actor: Option<UserId>,
     /// From where.
     pub origin: Origin,
-    /// When.
+    /// The time of the act, UTC.
     pub now: Instant,
 }
 

@@ -267,7 +267,7 @@ impl UnitOfWork for Reset {
 /// names its hash.
 #[derive(Clone)]
 pub struct BeginChange {
-    /// Whose.
+    /// The id of the account that is to have the address.
     pub user: UserId,
     /// The hash that the present password was verified against.
     pub verified: String,

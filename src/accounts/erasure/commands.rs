@@ -200,7 +200,7 @@ async fn wipe_provider(
 /// Notes that nothing is left to do of an erasure.
 #[derive(Debug, Clone, Copy)]
 pub struct Finish {
-    /// Whose.
+    /// The id of the erased account.
     pub user: UserId,
 }
 

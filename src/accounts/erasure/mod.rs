@@ -21,7 +21,7 @@ pub struct Erasure {
     pub user: UserId,
     /// By whom.
     pub actor: UserId,
-    /// When.
+    /// The time of the erasure, UTC.
     pub at: Instant,
 }
 

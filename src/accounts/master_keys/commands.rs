@@ -19,7 +19,7 @@ use crate::{
 /// last code stays what it is.
 #[derive(Debug, Clone)]
 pub struct SealAnew {
-    /// Whose.
+    /// The id of the account whose secrets are sealed.
     pub user: UserId,
     /// What seals.
     pub factors: SecondFactors,

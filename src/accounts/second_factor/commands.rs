@@ -180,7 +180,7 @@ async fn turn_on(
 /// What somebody shows who is logged in: the password, which the service has verified, and a code.
 #[derive(Clone)]
 pub struct Own {
-    /// Whose.
+    /// The id of the account, which is the caller's.
     pub user: UserId,
     /// The hash that the password was verified against.
     pub verified: String,

@@ -179,7 +179,7 @@ impl UnitOfWork for CreateKey {
 pub struct RevokeKey {
     /// The right to.
     pub permit: ManageUsers,
-    /// Whose.
+    /// The id of the service account that has the key.
     pub account: ServiceAccountId,
     /// Which one.
     pub id: ApiKeyId,
@@ -209,11 +209,11 @@ impl UnitOfWork for RevokeKey {
 /// Writes down what was done with a key.
 #[derive(Debug, Clone)]
 pub struct NoteUse {
-    /// Whose.
+    /// The id of the service account that has the key.
     pub account: ServiceAccountId,
     /// Which one.
     pub id: ApiKeyId,
-    /// What.
+    /// What was done with the key since that was last written down.
     pub what: Use,
     /// When; nobody in person.
     pub witness: Witness,

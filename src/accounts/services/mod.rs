@@ -71,7 +71,7 @@ impl ServiceAccount {
 pub struct StoredApiKey {
     /// The id.
     pub id: ApiKeyId,
-    /// Whose.
+    /// The id of the service account that has the key.
     pub account: ServiceAccountId,
     /// The hash of its secret.
     pub hash: Hash,

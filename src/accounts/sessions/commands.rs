@@ -213,11 +213,11 @@ impl UnitOfWork for Refresh {
 pub struct Revoke {
     /// Who asks.
     pub caller: Caller,
-    /// Whose.
+    /// The id of the account that has the session.
     pub user: UserId,
-    /// Which.
+    /// The id of the session.
     pub session: Uuid,
-    /// Why.
+    /// The reason for the end, as it is stored.
     pub end: End,
     /// How long sessions last.
     pub lifetimes: Lifetimes,
@@ -260,7 +260,7 @@ impl UnitOfWork for Revoke {
 pub struct RevokeAll {
     /// Who asks.
     pub caller: Caller,
-    /// Whose.
+    /// The id of the account whose sessions end.
     pub user: UserId,
     /// The one that stays, if one does.
     pub kept: Option<Uuid>,

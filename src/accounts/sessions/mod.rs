@@ -30,7 +30,7 @@ pub struct Lifetimes {
 /// A log-in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Whose.
+    /// The id of the account that is logged in.
     pub user: UserId,
     /// The id; access tokens have it as `sid`.
     pub id: Uuid,

@@ -75,7 +75,7 @@ pub struct Rotate {
     pub random: Random,
     /// When keys change.
     pub policy: Policy,
-    /// Why.
+    /// Why the next key takes over.
     pub cause: Cause,
     /// Who does it.
     pub witness: Witness,

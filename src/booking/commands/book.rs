@@ -54,7 +54,7 @@ pub enum Wish {
 /// An appointment of a type.
 #[derive(Debug, Clone)]
 pub struct OfType {
-    /// Which.
+    /// The id of the appointment type.
     pub id: TypeId,
     /// From when on.
     pub start: Instant,

@@ -150,7 +150,7 @@ async fn follow(
 /// Settles one provider's expired requests, for a customer whom one of them still keeps busy.
 #[derive(Debug, Clone, Copy)]
 pub struct Settle {
-    /// Whose.
+    /// The id of the provider whose requests are settled.
     pub provider: ProviderId,
     /// The present.
     pub now: Instant,

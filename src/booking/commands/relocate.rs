@@ -45,7 +45,7 @@ pub struct Reschedule {
     pub start: Instant,
     /// The new end of a bare interval; none keeps the length.
     pub end: Option<Instant>,
-    /// Why.
+    /// The reason, for the other party to read, at most 500 characters; may be empty.
     pub reason: String,
     /// Why staff act against the rules, if they do.
     pub override_reason: String,
@@ -269,7 +269,7 @@ pub struct Reassign {
     pub to: ProviderId,
     /// The id that it has there: it may have been there before.
     pub new_id: AppointmentId,
-    /// Why.
+    /// The reason, for the other party to read, at most 500 characters; may be empty.
     pub reason: String,
     /// Why staff act against the rules, if they do.
     pub override_reason: String,

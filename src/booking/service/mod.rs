@@ -71,7 +71,7 @@ pub struct Request {
     pub customer: Option<UserId>,
     /// Whose time; none for whoever is free.
     pub provider: Option<ProviderId>,
-    /// What.
+    /// What is to be booked: a bare interval, or an appointment of a type.
     pub wish: Wish,
     /// What the customer wrote.
     pub note: String,

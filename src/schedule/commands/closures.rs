@@ -21,7 +21,7 @@ use crate::{
 pub struct Closure {
     /// The id.
     pub id: ClosureId,
-    /// When.
+    /// From when until when it is closed; the end is excluded.
     pub interval: Interval,
     /// Why; for everybody to read.
     pub reason: String,

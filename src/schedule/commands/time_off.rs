@@ -77,7 +77,7 @@ impl UnitOfWork for Take {
 pub struct Give {
     /// The right to.
     pub permit: EditSchedule,
-    /// Which.
+    /// The id of the time off.
     pub id: TimeOffId,
     /// The request, for retries.
     pub once: Once,

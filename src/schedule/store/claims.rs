@@ -26,11 +26,11 @@ use crate::{
 /// A question for a provider and the claims that overlap a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Question {
-    /// Whose.
+    /// The id of the provider.
     pub provider: ProviderId,
     /// Whether the provider offers this type is asked for too.
     pub type_id: Option<TypeId>,
-    /// Which.
+    /// From when until when claims are looked for; the end is excluded.
     pub range: Interval,
     /// The present, in whole seconds, as expiries are: what expires until then claims nothing.
     pub now: Instant,

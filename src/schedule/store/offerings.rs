@@ -41,7 +41,7 @@ pub struct Cursor {
     pub at: Instant,
     /// Who offers.
     pub provider: Uuid,
-    /// What.
+    /// The id of the offered type.
     pub type_id: Uuid,
 }
 
