@@ -143,6 +143,7 @@ pub(crate) fn services(
         schedules: Schedules {
             store: store.clone(),
             ambient: ambient.clone(),
+            remembered: remembered.clone(),
             long: LongSchedules::new(store.clone(), bulkhead.clone()),
             closing: Closing::default(),
         },

@@ -1,4 +1,5 @@
-//! A person is in one place: what somebody attends as a customer claims their time as a provider as well.
+//! A person is in one place: what somebody attends as a customer claims their time as a provider as well. And when
+//! an appointment changed last, as its customer may know it, in columns that lists can be ordered by.
 
 use sea_orm_migration::prelude::*;
 
@@ -10,6 +11,8 @@ pub(crate) struct Migration;
 // that stays as it is. 2300 is after everything: a held row needs an expiry.
 const POSTGRES: &[&str] = &[
     "ALTER TABLE appointments ADD COLUMN claim_of uuid",
+    "ALTER TABLE appointments ADD COLUMN customer_updated_at timestamptz",
+    "ALTER TABLE appointments ADD COLUMN move_expires_at timestamptz",
     "INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name, starts_at,
         ends_at, state, note, time_zone, local_start, cancel_reason, version, created_at, updated_at,
         claim_starts_at, claim_ends_at, expires_at, stamp, claim_of)
@@ -23,6 +26,8 @@ const POSTGRES: &[&str] = &[
 
 const SQLITE: &[&str] = &[
     "ALTER TABLE appointments ADD COLUMN claim_of BLOB",
+    "ALTER TABLE appointments ADD COLUMN customer_updated_at TEXT",
+    "ALTER TABLE appointments ADD COLUMN move_expires_at TEXT",
     "INSERT INTO appointments (provider_id, appointment_id, customer_id, customer_display_name, starts_at,
         ends_at, state, note, time_zone, local_start, cancel_reason, version, created_at, updated_at,
         claim_starts_at, claim_ends_at, expires_at, stamp, claim_of)
@@ -40,6 +45,8 @@ const SQLITE: &[&str] = &[
 const DOWN: &[&str] = &[
     "DELETE FROM appointments WHERE claim_of IS NOT NULL",
     "ALTER TABLE appointments DROP COLUMN claim_of",
+    "ALTER TABLE appointments DROP COLUMN customer_updated_at",
+    "ALTER TABLE appointments DROP COLUMN move_expires_at",
 ];
 
 #[async_trait::async_trait]

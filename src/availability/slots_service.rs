@@ -372,10 +372,6 @@ impl Slots {
     ) -> Result<Arc<AppointmentType>, Fault> {
         let Question { caller, type_id, link_code, .. } = question;
         let found = self.types.get(deadline, *caller, *type_id, link_code).await?;
-        // Who has an appointment of it looks for where to move that.
-        if found.archived && self.types.is_agreed(deadline, *caller, *type_id).await? {
-            return Ok(Arc::new(AppointmentType { archived: false, ..found }));
-        }
         let found = Arc::new(found);
         if !found.terms.private && !found.archived {
             self.remembered.keep_type(Arc::clone(&found));

@@ -175,7 +175,7 @@ impl Bookings {
         after: &mut Option<Cursor>,
     ) -> Result<Option<Vec<Appointment>>, Fault> {
         let filter = Filter {
-            bounds: ListAppointments { provider: None, customer: None },
+            bounds: ListAppointments { provider: None, customer: None, is_staff: true },
             states: vec![State::Pending, State::Booked],
             now,
             from: Some(now),

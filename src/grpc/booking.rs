@@ -7,8 +7,7 @@ use super::{
     booking_list::{Narrowed, appointment_names, narrowed},
     booking_wire::{
         Booking, CUSTOMER_NAME, appointment_name, ordered, override_reason, question, read_booking,
-        read_hold, states, typed_fields, typed_fields_of_hold, wire, wire_event, wire_hold,
-        wire_interval,
+        states, typed_fields, wire, wire_event, wire_hold, wire_interval,
     },
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
@@ -182,7 +181,7 @@ impl BookingService for BookingApi {
             (size, after),
             |after, limit| self.bookings.list(deadline, filter.clone(), after, limit),
             |each| wire(each, caller),
-            |last| Cursor { start: order.of(last), id: last.id.0 },
+            |last| Cursor { start: order.of(last, bounds.is_staff), id: last.id.0 },
         );
         let page = page.await?;
         let next_page_token = page.next.map(|next| self.pages.make(&query, &next));
@@ -459,25 +458,9 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::HoldSlotRequest>,
     ) -> Result<Response<pb::HoldSlotResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
-        if !message.rescheduling.is_empty() {
-            let held =
-                holds::to_move(&self.bookings, (deadline, caller), &message, once, violations);
-            return Ok(Response::new(pb::HoldSlotResponse { hold: Some(held.await?) }));
-        }
-        let request = read_hold(&message, caller, &mut violations);
-        if !violations.is_empty() {
-            let fields = typed_fields_of_hold(&message);
-            self.bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
-        }
-        violations.finish()?;
-        let request = request.ok_or_else(Fault::unchecked)?;
-        let hold = |once| self.bookings.book(deadline, request, once);
-        let held = once.carry_out(deadline, hold).await?;
-        Ok(Response::new(pb::HoldSlotResponse { hold: Some(wire_hold(&held)) }))
+        let call = (deadline(&request)?, caller(&request)?);
+        let held = holds::hold((&self.bookings, &self.requests), call, request.into_inner());
+        Ok(Response::new(pb::HoldSlotResponse { hold: Some(held.await?) }))
     }
 
     async fn extend_hold(

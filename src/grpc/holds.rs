@@ -2,7 +2,8 @@
 
 use super::{
     booking_wire::{
-        CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered, type_name, wire_hold,
+        CUSTOMER_NAME, HOLD_NAME, appointment_name, hold_duration, ordered, read_hold, type_name,
+        typed_fields_of_hold, wire_hold,
     },
     convert::{end, name, optional, start},
     page::cut,
@@ -26,8 +27,30 @@ use crate::{
     storage::Deadline,
 };
 
+/// Holds a slot, for something new or for what shall be moved.
+pub(super) async fn hold(
+    (bookings, requests): (&Bookings, &Requests),
+    (deadline, caller): (Deadline, Caller),
+    mut message: pb::HoldSlotRequest,
+) -> Result<pb::Hold, Fault> {
+    let mut violations = Violations::new();
+    let once = requests.once(Some(caller), &mut message, &mut violations);
+    if !message.rescheduling.is_empty() {
+        return to_move(bookings, (deadline, caller), &message, once, violations).await;
+    }
+    let request = read_hold(&message, caller, &mut violations);
+    if !violations.is_empty() {
+        let fields = typed_fields_of_hold(&message);
+        bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
+    }
+    violations.finish()?;
+    let request = request.ok_or_else(Fault::unchecked)?;
+    let hold = |once| bookings.book(deadline, request, once);
+    Ok(wire_hold(&once.carry_out(deadline, hold).await?))
+}
+
 /// Holds a slot to which an appointment shall be moved.
-pub(super) async fn to_move(
+async fn to_move(
     bookings: &Bookings,
     (deadline, caller): (Deadline, Caller),
     message: &pb::HoldSlotRequest,

@@ -93,6 +93,8 @@ pub struct ListAppointments {
     pub provider: Option<ProviderId>,
     /// Only this customer's, if set.
     pub customer: Option<UserId>,
+    /// The caller sees all of them as the provider's side does, and not as their customer.
+    pub is_staff: bool,
 }
 
 /// What decides who may do what with an appointment type.
@@ -431,10 +433,13 @@ pub fn list_appointments(
     let own_provider = provider.is_some_and(|provider| is_staff(caller, provider));
     let own_customer = customer == Some(caller.user);
     if caller.role == Role::Admin || own_customer || own_provider {
-        return Ok(ListAppointments { provider, customer });
+        let is_staff = caller.role == Role::Admin || own_provider;
+        return Ok(ListAppointments { provider, customer, is_staff });
     }
     match (provider, customer) {
-        (None, None) => Ok(ListAppointments { provider: None, customer: Some(caller.user) }),
+        (None, None) => {
+            Ok(ListAppointments { provider, customer: Some(caller.user), is_staff: false })
+        }
         (Some(other), None) => Err(Fault::not_found(other.name())),
         (_, Some(other)) => Err(Fault::not_found(other.name())),
     }

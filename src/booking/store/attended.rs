@@ -125,6 +125,8 @@ pub async fn end_move(
         .col_expr(Column::Version, version.into())
         .col_expr(Column::Stamp, tx.stamp().0.into())
         .col_expr(Column::UpdatedAt, at.into())
+        .col_expr(Column::CustomerUpdatedAt, None::<Instant>.into())
+        .col_expr(Column::MoveExpiresAt, None::<Instant>.into())
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::AppointmentId.eq(id.0))
         .exec(tx.db())

@@ -16,11 +16,11 @@ use sea_orm::{
     ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _, PaginatorTrait,
     QueryFilter, QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::Expr,
 };
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use attended::Expiring;
 
+pub use self::order::Cursor;
 use self::{order::Order, states::in_states};
 use super::{Appointment, EXPIRED, State};
 use crate::{
@@ -71,8 +71,9 @@ pub enum Overlap {
 
 const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
+    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp, \
+    customer_updated_at, move_expires_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
     ON CONFLICT DO NOTHING";
 
 /// Claims the time of a new appointment or hold, or tells what stands in the way.
@@ -103,6 +104,8 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
         a.expires_at.into(),
         terms(a)?.into(),
         tx.stamp().0.into(),
+        order::customer_updated_at(a).into(),
+        order::move_expires_at(a).into(),
     ];
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
@@ -181,6 +184,8 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         // A hold that is booked begins anew.
         .col_expr(Column::CreatedAt, a.created_at.into())
         .col_expr(Column::UpdatedAt, a.updated_at.into())
+        .col_expr(Column::CustomerUpdatedAt, order::customer_updated_at(a).into())
+        .col_expr(Column::MoveExpiresAt, order::move_expires_at(a).into())
         .filter(Column::ProviderId.eq(a.provider.0))
         .filter(Column::AppointmentId.eq(a.id.0))
         .exec(tx.db())
@@ -252,6 +257,7 @@ pub async fn decline_expired(
         .col_expr(Column::Version, version.into())
         .col_expr(Column::Stamp, tx.stamp().0.into())
         .col_expr(Column::UpdatedAt, at.into())
+        .col_expr(Column::CustomerUpdatedAt, None::<Instant>.into())
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::AppointmentId.eq(id.0))
         .exec(tx.db())
@@ -373,15 +379,6 @@ pub struct Filter {
     pub changed_until: Option<Instant>,
     /// In which order.
     pub order: Order,
-}
-
-/// Where a page ended: the keys of its last appointment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Its start, or by which time else the page is ordered.
-    pub start: Instant,
-    /// Its id.
-    pub id: Uuid,
 }
 
 /// A page of appointments, in the order of the filter and then by id.

@@ -3,10 +3,13 @@
 use sea_orm::{
     ColumnTrait as _, Condition, IdenStatic as _, Order as Direction, QueryFilter as _,
     QueryOrder as _, QueryResult, QuerySelect as _, Select,
-    sea_query::{CaseStatement, Expr, ExprTrait as _, SimpleExpr},
+    sea_query::{CaseStatement, Expr, ExprTrait as _, Func, SimpleExpr},
 };
 
-use super::{Cursor, Filter, appointment, names};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Filter, appointment, names};
 use crate::{
     booking::{Appointment, State},
     kernel::{fault::Fault, time::Instant},
@@ -16,6 +19,15 @@ use crate::{
         readable::{self, Place},
     },
 };
+
+/// Where a page ended: the keys of its last appointment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Its start, or by which time else the page is ordered.
+    pub start: Instant,
+    /// Its id.
+    pub id: Uuid,
+}
 
 /// By which time appointments are ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,23 +52,45 @@ pub struct Order {
 
 impl Order {
     /// The time by which this appointment is ordered.
-    pub fn of(self, a: &Appointment) -> Instant {
+    pub fn of(self, a: &Appointment, is_staff: bool) -> Instant {
         match self.key {
             Key::Start => a.start,
             Key::Created => a.created_at,
-            Key::Changed => a.updated_at,
+            Key::Changed => a.seen(is_staff).1,
         }
     }
 }
 
-/// When an appointment was last changed, as of now: a request that nobody answered in time was declined when
-/// it expired, whatever the row still says.
-pub(super) fn changed_at(now: Instant) -> SimpleExpr {
+/// When an appointment was last changed for its customer, where that is not when the row was.
+pub(super) fn customer_updated_at(a: &Appointment) -> Option<Instant> {
+    let since = a.seen(false).1;
+    (since != a.updated_at).then_some(since)
+}
+
+/// When the move that its customer asks for ends by itself.
+pub(super) fn move_expires_at(a: &Appointment) -> Option<Instant> {
+    a.terms.asked_move.as_ref().map(|asked| asked.expires_at)
+}
+
+/// When an appointment was last changed, for the provider's side or for its customer, as of now: a request that
+/// nobody answered in time was declined when it expired, whatever the row still says.
+fn changed_at(is_staff: bool, now: Instant) -> SimpleExpr {
+    let column = |column| Expr::col((Entity, column));
     let expired = Condition::all()
         .add(Column::State.eq(State::Pending.word()))
         .add(Column::ExpiresAt.lte(now));
-    let case = CaseStatement::new().case(expired, Expr::col((Entity, Column::ExpiresAt)));
-    case.finally(Expr::col((Entity, Column::UpdatedAt))).into()
+    let written = if is_staff {
+        column(Column::UpdatedAt)
+    } else {
+        let coalesce =
+            Func::coalesce([column(Column::CustomerUpdatedAt), column(Column::UpdatedAt)]);
+        coalesce.into()
+    };
+    CaseStatement::new()
+        .case(expired, column(Column::ExpiresAt))
+        .case(Column::MoveExpiresAt.lte(now), column(Column::MoveExpiresAt))
+        .finally(written)
+        .into()
 }
 
 /// The name of the column that a page is ordered by.
@@ -70,7 +104,7 @@ pub(super) async fn list(
     after: Option<Cursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
-    let changed = || changed_at(filter.now);
+    let changed = || changed_at(filter.bounds.is_staff, filter.now);
     if let Some(type_id) = filter.type_id {
         query = query.filter(Column::TypeId.eq(type_id.0));
     }

@@ -12,7 +12,7 @@ use super::{
     commands::{Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
     plan::TimeOff,
     provider::Provider,
-    store::{self, closures::Cursor},
+    store::{self, closures::Cursor, remembered::Remembered},
 };
 use crate::{
     identity::{
@@ -39,6 +39,8 @@ pub struct Schedules {
     pub store: Store,
     /// The clock.
     pub ambient: Ambient,
+    /// What is known of schedules.
+    pub remembered: Remembered,
     /// Whose schedules are long.
     pub long: LongSchedules,
     /// Where closures wait for one another.
@@ -69,21 +71,33 @@ impl Schedules {
         if found.enabled {
             return Ok(found);
         }
+        // An erased provider has no name, and nobody knows them any more.
+        if found.display_name.is_empty() {
+            return Err(absent());
+        }
         let customer = caller.ok_or_else(absent)?.user;
         let knows = self.store.read(deadline, Knows { provider: id, customer }).await?;
         knows.then_some(found).ok_or_else(absent)
     }
 
-    /// Public: what customers see of these providers, as far as they are there.
+    /// Public: the display names of these providers, as far as they are there. Whoever found them by their
+    /// time has just met them; only those that are not remembered are read.
     pub async fn names(
         &self,
         deadline: Deadline,
         ids: BTreeSet<ProviderId>,
     ) -> Result<BTreeMap<ProviderId, String>, Fault> {
-        if ids.is_empty() {
-            return Ok(BTreeMap::new());
+        let (mut names, mut unknown) = (BTreeMap::new(), BTreeSet::new());
+        for id in ids {
+            match self.remembered.get(id) {
+                Some(provider) => drop(names.insert(id, provider.display_name.clone())),
+                None => drop(unknown.insert(id)),
+            }
         }
-        self.store.read(deadline, Names(ids)).await
+        if !unknown.is_empty() {
+            names.extend(self.store.read(deadline, Names(unknown)).await?);
+        }
+        Ok(names)
     }
 
     /// For logged-in callers: a provider with its schedules, also one that cannot be booked at present

@@ -26,6 +26,8 @@ pub struct Model {
     pub terms: Json,
     pub stamp: i64,
     pub claim_of: Option<Uuid>,
+    pub customer_updated_at: Option<DateTimeUtc>,
+    pub move_expires_at: Option<DateTimeUtc>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,9 +1,11 @@
 //! What became of a schedule or a type since freezes nothing that was agreed.
 
 use daybook::grpc::proto::booking::{
-    AppointmentType, BookAppointmentRequest, GetAppointmentTypeRequest, HoldSlotRequest,
-    ListSlotsRequest, RescheduleAppointmentRequest, Schedule, UpdateAppointmentTypeRequest,
+    AppointmentType, BookAppointmentRequest, Exclusion, ExplainSlotRequest,
+    GetAppointmentTypeRequest, HoldSlotRequest, ListSlotsRequest, RescheduleAppointmentRequest,
+    Schedule, UpdateAppointmentTypeRequest,
 };
+use prost_types::Timestamp;
 use tonic::Status;
 
 use super::{behaviours, catalogue::private, schedules::update};
@@ -34,8 +36,36 @@ async fn read(
 }
 
 async fn slots(world: &World, caller: &Person, of: &AppointmentType) -> Result<usize, Status> {
-    let request: ListSlotsRequest = on_day(of, "2026-11-24");
+    slots_to_move(world, caller, of, "").await
+}
+
+/// The slots for what is moved, by its name; for something new where that is empty.
+async fn slots_to_move(
+    world: &World,
+    caller: &Person,
+    of: &AppointmentType,
+    rescheduling: &str,
+) -> Result<usize, Status> {
+    let rescheduling = rescheduling.to_owned();
+    let request = ListSlotsRequest { rescheduling, ..on_day(of, "2026-11-24") };
     Ok(world.slots().list_slots(caller.asks(request)).await?.into_inner().slots.len())
+}
+
+/// What is against a start for what is moved, by its name.
+async fn explained(
+    world: &World,
+    (caller, rescheduling): (&Person, &str),
+    (provider, of): (&Person, &AppointmentType),
+    start: Timestamp,
+) -> Vec<Exclusion> {
+    let request = ExplainSlotRequest {
+        appointment_type: of.name.clone(),
+        provider: provider.provider(),
+        start_time: Some(start),
+        rescheduling: rescheduling.to_owned(),
+        ..Default::default()
+    };
+    world.slots().explain_slot(caller.asks(request)).await.unwrap().into_inner().exclusions
 }
 
 async fn a_longer_interval_is_moved_when_the_longest_sank(world: World) {
@@ -110,11 +140,16 @@ async fn an_archived_type_has_slots_for_who_moves_there(world: World) {
     let booked = world.book_type(&customer, &provider, &old, "2026-11-23 10:00").await.unwrap();
     world.archive(&provider, &old, true).await;
     assert!(read(&world, &customer, &old.name, "").await.unwrap().archived);
-    assert_eq!(slots(&world, &customer, &old).await.unwrap(), 16);
-    assert_eq!(slots(&world, &other, &old).await.unwrap(), 0);
+    assert_eq!(slots_to_move(&world, &customer, &old, &booked.name).await.unwrap(), 16);
     let start = berlin("2026-11-24 10:00");
-    assert_eq!(world.explain(&customer, &provider, &old, start).await, []);
-    assert_eq!(world.explain(&other, &provider, &old, start).await.len(), 1);
+    let explained = explained(&world, (&customer, &booked.name), (&provider, &old), start).await;
+    assert_eq!(explained, []);
+    // To nobody else, and not for something new.
+    refused(slots_to_move(&world, &other, &old, &booked.name).await, "NOT_FOUND");
+    for caller in [&customer, &other] {
+        assert_eq!(slots(&world, caller, &old).await.unwrap(), 0);
+        assert_eq!(world.explain(caller, &provider, &old, start).await.len(), 1);
+    }
     world.reschedule(&customer, &booked.name, "2026-11-24 10:00").await.unwrap();
     // Nothing new of it is booked.
     let before = world.state().await;

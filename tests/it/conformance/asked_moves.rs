@@ -2,7 +2,7 @@
 
 use daybook::grpc::proto::booking::{
     Appointment, AppointmentType, ApproveAppointmentRequest, CancelAppointmentRequest,
-    DeclineAppointmentRequest, ReassignAppointmentRequest, appointment::State,
+    DeclineAppointmentRequest, ListAppointmentsRequest, ReassignAppointmentRequest, appointment::State,
     appointment_event::Kind,
 };
 use tonic::Status;
@@ -167,6 +167,18 @@ async fn decline_silence_and_withdrawal_leave_what_was_agreed(world: World) {
     let seen = world.get(&customer, &name).await.unwrap();
     assert_eq!(local(seen.update_time), "2026-11-22 14:00");
     assert_eq!(last(&world, &customer, &name).await, Kind::MoveExpired);
+    for caller in [&customer, &provider] {
+        let request = ListAppointmentsRequest {
+            customer: customer.user.name.clone(),
+            provider: provider.provider(),
+            order_by: "update_time".to_owned(),
+            update_start_time: seen.update_time,
+            ..Default::default()
+        };
+        let page = world.booking().list_appointments(caller.asks(request)).await.unwrap();
+        let found = page.into_inner().appointments;
+        assert_eq!(found.iter().map(|each| &each.name).collect::<Vec<_>>(), [&name]);
+    }
     assert_eq!(world.list(&customer, &[State::Pending]).await, []);
     assert_eq!(world.state().await, before);
     is_agreed(&seen).await;

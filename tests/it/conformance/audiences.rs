@@ -7,8 +7,8 @@ use daybook::grpc::proto::{
     },
     booking::{
         Appointment, AppointmentEvent, AppointmentType, BookAppointmentRequest,
-        CancelAppointmentRequest, ListAppointmentEventsRequest, RescheduleAppointmentRequest,
-        UpdateAppointmentRequest, appointment::State, appointment_event::Kind,
+        CancelAppointmentRequest, ListAppointmentEventsRequest, ListAppointmentsRequest,
+        RescheduleAppointmentRequest, UpdateAppointmentRequest, appointment::State, appointment_event::Kind,
     },
 };
 use prost_types::FieldMask;
@@ -113,12 +113,26 @@ async fn a_private_note_leaves_no_trace_for_the_customer(world: World) {
     let page = world.booking().list_appointment_events(customer.asks(next)).await.unwrap();
     let page = page.into_inner();
     assert_eq!((page.events, page.next_page_token.as_str()), (events[1..].to_vec(), ""));
+    // Nor does the time of the last change: neither a filter nor an order tells of it.
+    let changed = async |caller: &Person| {
+        let (customer, order_by) = (customer.user.name.clone(), "update_time desc".to_owned());
+        let request = ListAppointmentsRequest {
+            customer,
+            order_by,
+            update_start_time: Some(berlin("2026-11-22 13:01")),
+            ..Default::default()
+        };
+        let page = world.booking().list_appointments(caller.asks(request)).await.unwrap();
+        page.into_inner().appointments.len()
+    };
+    assert_eq!((changed(&customer).await, changed(&admin).await), (0, 1));
     // What is for the customer too shows itself, as of its own time.
     world.move_to("2026-11-22 13:05", "Europe/Berlin");
     write(&world, &provider, &name, "customer_message", "and your card").await;
     let told = world.get(&customer, &name).await.unwrap();
     assert_ne!(told.etag, seen.etag);
     assert_eq!(local(told.update_time), "2026-11-22 13:05");
+    assert_eq!(changed(&customer).await, 1);
     assert_eq!(world.events_of(&customer, &name).await.unwrap().len(), 3);
     books::check(&world.sql().await).await;
 }

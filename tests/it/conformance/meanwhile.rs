@@ -243,9 +243,10 @@ async fn the_expiry_is_on_the_last_page(world: World) {
         AppointmentType { requires_approval: true, request_expiry: minutes(60), ..kind(&[30]) };
     let asked = world.own_type(&provider, asked).await;
     let pending = world.send(&customer, anybodys(&asked, "2026-11-23 10:00")).await.unwrap();
-    let appointment = Appointment { customer_message: "soon".to_owned(), ..pending.clone() };
-    for _ in 0..2 {
-        let appointment = Some(Appointment { etag: String::new(), ..appointment.clone() });
+    for message in ["soon", "sooner"] {
+        let customer_message = message.to_owned();
+        let etag = String::new();
+        let appointment = Some(Appointment { customer_message, etag, ..pending.clone() });
         let request = UpdateAppointmentRequest { appointment, ..Default::default() };
         world.booking().update_appointment(provider.asks(request)).await.unwrap();
     }

@@ -488,14 +488,10 @@ async fn a_slot_is_held_for_what_shall_be_moved(world: World) {
         duration: minutes(30),
         ..to_move("2026-11-23 12:00")
     };
-    invalid(
-        world.booking().hold_slot(customer.asks(bad)).await,
-        &["duration", "customer", "provider"],
-    );
-    world
-        .book(&customer, &two, berlin("2026-11-23 11:30"), berlin("2026-11-23 12:30"))
-        .await
-        .unwrap();
+    let answer = world.booking().hold_slot(customer.asks(bad)).await;
+    invalid(answer, &["duration", "customer", "provider"]);
+    let (start, end) = (berlin("2026-11-23 11:30"), berlin("2026-11-23 12:30"));
+    world.book(&customer, &two, start, end).await.unwrap();
     refused(world.hold(&customer, to_move("2026-11-23 12:00")).await, "CUSTOMER_BUSY");
     world.hold(&provider, to_move("2026-11-23 13:00")).await.unwrap();
     world.cancel(&customer, &booked.name).await.unwrap();
