@@ -161,6 +161,7 @@ async fn holds(world: &World, cast: &Cast, stage: &Stage) -> Vec<Case> {
         end_time: Some(berlin("2026-11-24 11:30")),
         ..hold.clone()
     };
+    let rescheduling = stage.booked(world, &stage.plain, "2026-11-24 13:00").await;
     let other: Timestamp = berlin("2026-11-24 11:30");
     let later: Timestamp = berlin("2026-11-24 11:45");
     let holds = vec![
@@ -171,6 +172,11 @@ async fn holds(world: &World, cast: &Cast, stage: &Stage) -> Vec<Case> {
         ("duration", HoldSlotRequest { duration: mins(30), ..hold.clone() }),
         ("link_code", HoldSlotRequest { link_code: "x".to_owned(), ..hold.clone() }),
         ("hold_duration", HoldSlotRequest { hold_duration: mins(7), ..hold.clone() }),
+        (
+            "customer",
+            HoldSlotRequest { customer: stage.customer.user.name.clone(), ..hold.clone() },
+        ),
+        ("rescheduling", HoldSlotRequest { rescheduling, ..hold.clone() }),
     ];
     let name = stage.held(world, "2026-11-24 12:00").await;
     let extend = ExtendHoldRequest { name, hold_duration: mins(10), request_id: uuid() };
