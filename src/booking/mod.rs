@@ -1,6 +1,7 @@
 //! The promise: appointments, their states, and that no two claims overlap.
 
 pub mod attendance;
+pub mod calendar;
 pub mod commands;
 pub mod drift_service;
 pub mod erasure_service;

@@ -10,6 +10,7 @@ use super::{
         read_hold, states, typed_fields, typed_fields_of_hold, wire, wire_event, wire_hold,
         wire_interval,
     },
+    calendar,
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     holds,
@@ -444,6 +445,14 @@ impl BookingService for BookingApi {
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| last.version);
         let events = found.iter().filter_map(|event| wire_event(event, is_staff)).collect();
         Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
+    }
+
+    async fn get_calendar(
+        &self,
+        request: Request<pb::GetCalendarRequest>,
+    ) -> Result<Response<pb::GetCalendarResponse>, Status> {
+        let call = (deadline(&request)?, caller(&request)?);
+        Ok(Response::new(calendar::get(&self.bookings, call, request.get_ref()).await?))
     }
 
     async fn list_holds(

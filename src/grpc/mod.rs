@@ -14,6 +14,7 @@ mod booking_answers;
 mod booking_list;
 mod booking_wire;
 mod budgets;
+mod calendar;
 mod caller;
 mod catalogue;
 mod catalogue_wire;

@@ -1,6 +1,7 @@
 //! What callers can do with appointments.
 
 mod anybody;
+mod calendar;
 mod fields;
 mod history;
 mod holds;

@@ -1,6 +1,7 @@
 //! Appointments as rows.
 
 pub mod attended;
+pub mod calendar;
 pub mod drifts;
 pub mod erased;
 pub mod folded;

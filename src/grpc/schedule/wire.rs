@@ -90,7 +90,7 @@ fn hours_of(provider: &Provider, hours: &Hours, name: String) -> pb::Schedule {
     }
 }
 
-fn date(date: NaiveDate) -> Date {
+pub(in crate::grpc) fn date(date: NaiveDate) -> Date {
     let part = |value: u32| i32::try_from(value).unwrap_or_default();
     Date { year: date.year(), month: part(date.month()), day: part(date.day()) }
 }
@@ -104,7 +104,7 @@ pub(in crate::grpc) fn time_off(provider: ProviderId, time_off: TimeOff) -> pb::
     }
 }
 
-pub(super) fn closure(closure: Closure) -> pb::Closure {
+pub(in crate::grpc) fn closure(closure: Closure) -> pb::Closure {
     pb::Closure {
         name: closure.id.name(),
         start_time: Some(timestamp(closure.interval.start())),

@@ -14,6 +14,8 @@ mod authority;
 mod booking;
 mod booking_fields;
 mod booking_writes;
+mod calendar;
+mod calendar_bounds;
 mod catalogue;
 mod catalogue_changes;
 mod catalogue_fields;
