@@ -11,6 +11,7 @@ mod availability;
 mod body;
 mod booking;
 mod booking_answers;
+mod booking_events;
 mod booking_list;
 mod booking_wire;
 mod budgets;

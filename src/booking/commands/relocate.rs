@@ -15,6 +15,7 @@ use crate::{
     availability::practice::Practice,
     booking::{
         Agreed, Appointment, AskedMove, State,
+        actors::Ended,
         policy::{self, Bound},
         promised, store,
     },
@@ -332,6 +333,7 @@ impl UnitOfWork for Reassign {
             updated_at: self.now,
             terms: Agreed {
                 successor: Some((self.to, self.new_id)),
+                ended: Some(Ended::by(self.caller, &found, self.now)),
                 asked_move: None,
                 ..found.terms.clone()
             },

@@ -3,7 +3,7 @@
 mod anybody;
 mod calendar;
 mod fields;
-mod history;
+pub(super) mod history;
 mod holds;
 mod whom;
 

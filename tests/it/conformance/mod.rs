@@ -67,6 +67,7 @@ mod twins;
 mod typed;
 mod unreadable;
 mod upkeep;
+mod who_acted;
 mod writes;
 mod zone_rules;
 
