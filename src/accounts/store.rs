@@ -1,5 +1,7 @@
 //! Accounts as rows.
 
+pub mod renamed;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{
@@ -87,6 +89,12 @@ pub async fn lock(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
 /// else from happening to it: after an erasure nobody books with what was read before it.
 pub async fn find_to_book(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
     lock_with(tx, id, LockType::KeyShare).await
+}
+
+/// Finds an account whose name is to be corrected, and locks it until the transaction ends. Waits for bookings that
+/// are under way, which have read the name, so that none is made with the old one afterwards.
+pub async fn lock_to_rename(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
+    lock_with(tx, id, LockType::Update).await
 }
 
 /// Finds an account that is to be erased, and locks it until the transaction ends. Waits for bookings that

@@ -12,6 +12,7 @@ use super::{
     record, refused, settle, time, write_live,
 };
 use crate::{
+    accounts,
     availability::practice::Practice,
     booking::{
         Agreed, Appointment, AskedMove, State,
@@ -323,6 +324,7 @@ impl UnitOfWork for Reassign {
         settle(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
         lock_customer(tx, customer, elsewhere.as_ref()).await?;
+        let account = accounts::store::find_to_book(tx, customer).await?;
 
         let left = Appointment {
             state: State::Cancelled,
@@ -362,6 +364,10 @@ impl UnitOfWork for Reassign {
             updated_at: self.now,
             ..found
         };
+        // As it is now: it may have been corrected since the appointment was read.
+        if let Some(account) = account {
+            taken.customer_display_name = account.user.display_name;
+        }
         taken.terms.predecessor = Some((self.provider, self.id));
         taken.terms.successor = None;
         // It was for who had it to answer.

@@ -21,6 +21,7 @@ mod catalogue_changes;
 mod catalogue_fields;
 mod catalogue_writes;
 mod closures;
+mod corrected_names;
 mod days;
 mod emails;
 mod forgetting;
