@@ -102,7 +102,13 @@ async fn providers_and_admins_see_it(world: World) {
 }
 
 /// Appointments of ten minutes, every twenty, past the server.
-async fn book_many(world: &World, provider: &Person, customer: &Person, count: usize, note: &str) {
+pub(super) async fn book_many(
+    world: &World,
+    provider: &Person,
+    customer: &Person,
+    count: usize,
+    note: &str,
+) {
     let id = |person: &Person| person.user.name.trim_start_matches("users/").to_owned();
     let (provider, customer) = (id(provider), id(customer));
     let first = berlin("2026-11-24 00:00").seconds;

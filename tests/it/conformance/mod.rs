@@ -31,6 +31,7 @@ mod holds;
 mod intervals;
 mod large_pages;
 mod late_cancellations;
+mod left_outside;
 mod limits;
 mod listing;
 mod masks;
