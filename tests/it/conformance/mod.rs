@@ -47,6 +47,7 @@ mod overrides;
 mod own_holds;
 mod own_part;
 mod own_property;
+mod own_time;
 mod passwords;
 mod personal_data;
 mod requests;

@@ -78,7 +78,7 @@ async fn practice(world: &World, chance: &mut Chance) -> Practice {
     }
     let mut callers = vec![world.customer().await, world.customer().await, world.customer().await];
     // Providers are customers of their colleagues.
-    callers.push(providers[1].clone());
+    callers.extend(providers.iter().cloned());
     Practice { providers, callers, types }
 }
 
