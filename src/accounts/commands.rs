@@ -109,7 +109,12 @@ impl UnitOfWork for UpdateProfile {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
-        let (mut account, earlier) = begin(tx, self.user, &self.once, self.expected).await?;
+        let account = match self.display_name {
+            Some(_) => store::lock_to_rename(tx, self.user).await?,
+            None => store::lock(tx, self.user).await?,
+        };
+        let (mut account, earlier) =
+            resume(tx, account, self.user, &self.once, self.expected).await?;
         if let Some(earlier) = earlier {
             return Ok(earlier);
         }
@@ -124,7 +129,12 @@ impl UnitOfWork for UpdateProfile {
             json!({ "display_name": user.display_name, "time_zone": user.time_zone.name() });
         let kind = Kind::ProfileChanged;
         let act = Act { kind, actor: self.user, detail, ended: None, audited: None };
-        finish(tx, account, act, &self.once, self.now).await
+        let user = finish(tx, account, act, &self.once, self.now).await?;
+        if self.display_name.is_some() {
+            // After the provider that the account may be was locked, as those do who change its appointments.
+            store::renamed::appointments(tx, &user, self.now).await?;
+        }
+        Ok(user)
     }
 }
 

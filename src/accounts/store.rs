@@ -1,6 +1,8 @@
 //! Accounts as rows.
 
-use std::collections::HashMap;
+pub mod renamed;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait, IdenStatic as _, QueryFilter,
@@ -89,6 +91,12 @@ pub async fn find_to_book(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault>
     lock_with(tx, id, LockType::KeyShare).await
 }
 
+/// Finds an account whose name is to be corrected, and locks it until the transaction ends. Waits for bookings that
+/// are under way, which have read the name, so that none is made with the old one afterwards.
+pub async fn lock_to_rename(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
+    lock_with(tx, id, LockType::Update).await
+}
+
 /// Finds an account that is to be erased, and locks it until the transaction ends. Waits for bookings that
 /// are under way.
 pub async fn lock_to_erase(tx: &Tx, id: UserId) -> Result<Option<Account>, Fault> {
@@ -102,6 +110,29 @@ async fn lock_with(tx: &Tx, id: UserId, lock: LockType) -> Result<Option<Account
     }
     let row = query.one(tx.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+}
+
+/// How many names one statement reads at most.
+const NAMES_AT_ONCE: usize = 500;
+
+/// The names of these accounts, as far as they are there.
+pub async fn names(
+    at: &impl Session,
+    ids: &BTreeSet<UserId>,
+) -> Result<BTreeMap<UserId, String>, Fault> {
+    let (ids, mut names) = (ids.iter().map(|id| id.0).collect::<Vec<_>>(), BTreeMap::new());
+    for some in ids.chunks(NAMES_AT_ONCE) {
+        let found: Vec<(Uuid, String)> = users::Entity::find()
+            .select_only()
+            .columns([users::Column::UserId, users::Column::DisplayName])
+            .filter(users::Column::UserId.is_in(some.iter().copied()))
+            .into_tuple()
+            .all(at.db())
+            .await
+            .map_err(|e| engine::fault(&e))?;
+        names.extend(found.into_iter().map(|(id, name)| (UserId(id), name)));
+    }
+    Ok(names)
 }
 
 /// The accounts that were not erased.

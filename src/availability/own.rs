@@ -58,6 +58,9 @@ pub struct Own {
     pub whom: Option<Whom>,
     /// When the customer has appointments, sorted; without the one that shall be moved. No two overlap.
     pub busy: Vec<Interval>,
+    /// What claims the customer's own time, where they are or were a provider, buffers included, sorted. No two
+    /// overlap.
+    pub treats: Vec<Interval>,
     /// What the customer holds.
     pub holds: Vec<Held>,
     /// The most open appointments of the type, where the customer has as many.
@@ -65,7 +68,8 @@ pub struct Own {
 }
 
 /// The part of nobody in particular.
-pub static NOBODY: Own = Own { whom: None, busy: Vec::new(), holds: Vec::new(), full: None };
+pub static NOBODY: Own =
+    Own { whom: None, busy: Vec::new(), treats: Vec::new(), holds: Vec::new(), full: None };
 
 impl Whom {
     /// Somebody who would come, and no more.
@@ -157,14 +161,15 @@ impl Own {
     pub fn against(&self, provider: ProviderId, interval: Interval) -> Vec<Exclusion> {
         let mut against = self.against_all(provider);
         let sees = self.whom.as_ref().is_some_and(|whom| whom.sees_appointments);
-        let busy = self.busy.iter().filter(|busy| busy.overlaps(&interval));
-        against.extend(busy.map(|busy| Exclusion {
-            interval: sees.then_some(*busy),
-            ..Exclusion::new(
-                Reason::CustomerBusy,
-                "the customer has another appointment that overlaps this time",
-            )
-        }));
+        let attends = "the customer has another appointment that overlaps this time";
+        let treats = "the customer is a provider, and somebody has this time or a buffer of it";
+        for (all, text) in [(&self.busy, attends), (&self.treats, treats)] {
+            let busy = all.iter().filter(|busy| busy.overlaps(&interval));
+            against.extend(busy.map(|busy| Exclusion {
+                interval: sees.then_some(*busy),
+                ..Exclusion::new(Reason::CustomerBusy, text)
+            }));
+        }
         if self.stays(provider, interval) {
             let text = "the appointment is there already";
             against.push(Exclusion::new(Reason::InvalidFields, text));
@@ -178,11 +183,19 @@ impl Own {
         moving.is_some_and(|moving| moving.provider == provider && moving.interval == interval)
     }
 
-    /// The first of the customer's appointments in the way.
+    /// What keeps the customer busy: with others, and with their own customers.
+    pub fn busy_times(&self) -> impl Iterator<Item = Interval> {
+        self.busy.iter().chain(&self.treats).copied()
+    }
+
+    /// Of what keeps the customer busy and is in the way, what lasts longest.
     pub fn first_busy(&self, interval: &Interval) -> Option<Interval> {
-        // They do not overlap, so their ends ascend as their starts do.
-        let at = self.busy.partition_point(|busy| busy.end() <= interval.start());
-        self.busy.get(at).filter(|busy| busy.start() < interval.end()).copied()
+        let first = |all: &[Interval]| {
+            // They do not overlap, so their ends ascend as their starts do.
+            let at = all.partition_point(|busy| busy.end() <= interval.start());
+            all.get(at).filter(|busy| busy.start() < interval.end()).copied()
+        };
+        first(&self.busy).into_iter().chain(first(&self.treats)).max_by_key(Interval::end)
     }
 }
 

@@ -43,6 +43,12 @@ impl Owns {
             }
             None => most.filter(|most| found.open >= u64::from(*most)),
         };
-        Ok(Own { whom: Some(whom.clone()), busy: found.busy, holds: found.holds, full: most })
+        Ok(Own {
+            whom: Some(whom.clone()),
+            busy: found.busy,
+            treats: found.treats,
+            holds: found.holds,
+            full: most,
+        })
     }
 }

@@ -186,7 +186,7 @@ fn answer(
                 counted: Vec::new(),
             };
             own.clear(provider.id, &mut time);
-            let busy = own.busy.iter().copied().collect();
+            let busy = own.busy_times().collect();
             let free = compute::free(&time, range, now).subtract(&busy).into();
             // Slots are of bookings without a type, and there are none where those are refused; what was
             // agreed stays movable.

@@ -1,6 +1,8 @@
 //! The promise: appointments, their states, and that no two claims overlap.
 
+pub mod actors;
 pub mod attendance;
+pub mod calendar;
 pub mod commands;
 pub mod drift_service;
 pub mod erasure_service;
@@ -13,6 +15,7 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::actors::Ended;
 use crate::{
     catalogue::{Answer, minutes},
     events::{Event, Kind},
@@ -191,6 +194,9 @@ pub struct Agreed {
     /// Its customer cancelled it late: after such a move, which the cut-off is not evaded by.
     #[serde(skip_serializing_if = "is_false")]
     pub late_cancellation: bool,
+    /// By whom it was cancelled or declined, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
     /// What its customer sees, where what changed last is not for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,
@@ -291,6 +297,18 @@ impl Appointment {
     pub fn asked_move(&self, now: Instant) -> Option<&AskedMove> {
         let asked = self.terms.asked_move.as_ref();
         asked.filter(|asked| self.state == State::Booked && asked.expires_at > now)
+    }
+
+    /// When it was cancelled or declined, or was not answered in time; nothing where that was not kept.
+    pub fn ended_at(&self) -> Option<Instant> {
+        match self.terms.ended {
+            Some(ended) => Some(ended.at),
+            // As it was to end when it was asked for, wherever it was moved.
+            None if self.state == State::Declined && self.cancel_reason == EXPIRED => {
+                self.terms.answer_by.map(|at| at.min(self.start))
+            }
+            None => None,
+        }
     }
 
     /// The end of a request that nobody answered in time, where it was not written down yet. It has no

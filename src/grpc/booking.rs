@@ -4,15 +4,17 @@ use tonic::{Request, Response, Status};
 
 use super::{
     booking_answers::{corrected, wire_warning},
+    booking_events,
     booking_list::{Narrowed, appointment_names, narrowed},
     booking_wire::{
         Booking, CUSTOMER_NAME, appointment_name, ordered, override_reason, question, read_booking,
-        states, typed_fields, wire, wire_event, wire_hold, wire_interval,
+        states, typed_fields, wire, wire_hold, wire_interval,
     },
+    calendar,
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     holds,
-    page::{cut, fill},
+    page::fill,
     proto::booking::{self as pb, booking_service_server::BookingService},
     requests::{Requests, Retried},
     schedule::PROVIDER_NAME,
@@ -428,21 +430,17 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::ListAppointmentEventsRequest>,
     ) -> Result<Response<pb::ListAppointmentEventsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let mut violations = Violations::new();
-        let parsed = violations.keep("parent", appointment_name(&message.parent));
-        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
-        let query = format!("events {} {:?}", caller.user, message.parent);
-        let after = self.pages.read::<i64>(&query, &message.page_token);
-        let after = violations.keep("page_token", after).flatten();
-        violations.finish()?;
-        let of = parsed.ok_or_else(Fault::unchecked)?;
-        let limit = u64::from(size) + 1;
-        let (found, is_staff) = self.bookings.events(deadline, caller, of, after, limit).await?;
-        let (found, next_page_token) = cut(found, size, &self.pages, &query, |last| last.version);
-        let events = found.iter().filter_map(|event| wire_event(event, is_staff)).collect();
-        Ok(Response::new(pb::ListAppointmentEventsResponse { events, next_page_token }))
+        let call = (deadline(&request)?, caller(&request)?);
+        let through = (&self.bookings, &self.pages);
+        Ok(Response::new(booking_events::list(through, call, request.get_ref()).await?))
+    }
+
+    async fn get_calendar(
+        &self,
+        request: Request<pb::GetCalendarRequest>,
+    ) -> Result<Response<pb::GetCalendarResponse>, Status> {
+        let call = (deadline(&request)?, caller(&request)?);
+        Ok(Response::new(calendar::get(&self.bookings, call, request.get_ref()).await?))
     }
 
     async fn list_holds(

@@ -7,10 +7,7 @@ use super::{
     convert::{
         TYPE_NAME, date, duration, end, etag, minutes, name, optional, start, timestamp, zone,
     },
-    proto::booking::{
-        self as pb, answer::Value as WireValue, appointment::State as WireState,
-        appointment_event::Kind as WireKind,
-    },
+    proto::booking::{self as pb, answer::Value as WireValue, appointment::State as WireState},
     schedule::PROVIDER_NAME,
     whom::Named,
 };
@@ -18,15 +15,15 @@ use crate::{
     availability::service::{LONGEST_SPAN, Question},
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON, State,
+        actors::Party,
         commands::book::{Asker, OfType, Wish},
         service::{self, TypedFields},
     },
     catalogue::{Answer, AnswerValue, check::MOST_QUESTIONS, questions::Reply},
-    events::{Event, Kind},
     identity::{Caller, Role, permit},
     kernel::{
         fault::{Fault, Violations},
-        id::{AppointmentId, HoldId, ProviderId, ServiceAccountId, TypeId, UserId},
+        id::{AppointmentId, HoldId, ProviderId, TypeId, UserId},
         text,
         time::{Instant, Interval, is_accepted_end},
         zone::ZoneData,
@@ -120,7 +117,7 @@ pub(super) fn wire_interval(interval: Interval) -> pb::Interval {
     }
 }
 
-fn wire_state(state: State) -> WireState {
+pub(super) fn wire_state(state: State) -> WireState {
     match state {
         State::Pending => WireState::Pending,
         State::Booked => WireState::Booked,
@@ -175,6 +172,19 @@ pub(super) fn wire(a: &Appointment, caller: Caller) -> pb::Appointment {
         move_end_time: terms.asked_move.as_ref().map(|asked| timestamp(asked.end)),
         move_expire_time: terms.asked_move.as_ref().map(|asked| timestamp(asked.expires_at)),
         agreed_end_time: terms.freed.map(|freed| timestamp(freed.end)),
+        cancel_time: a.ended_at().map(timestamp),
+        cancelled_by: wire_party(terms.ended.map(|ended| ended.by)).into(),
+        cancel_cutoff: buffer(terms.cancel_cutoff),
+        reschedule_cutoff: buffer(terms.reschedule_cutoff),
+    }
+}
+
+pub(super) fn wire_party(party: Option<Party>) -> pb::Party {
+    match party {
+        None => pb::Party::Unspecified,
+        Some(Party::Customer) => pb::Party::Customer,
+        Some(Party::Provider) => pb::Party::Provider,
+        Some(Party::Practice) => pb::Party::Practice,
     }
 }
 
@@ -205,53 +215,6 @@ pub(super) fn wire_hold(held: &Appointment) -> pb::Hold {
         customer_display_name: held.customer_display_name.clone(),
         create_time: Some(timestamp(held.created_at)),
     }
-}
-
-/// An event of an appointment, as the provider's side or the customer may see it; those of the hold before it
-/// are not of the appointment.
-pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::AppointmentEvent> {
-    let kind = match event.kind {
-        Kind::AppointmentBooked => WireKind::Booked,
-        Kind::AppointmentCancelled => WireKind::Cancelled,
-        Kind::AppointmentCompleted => WireKind::Completed,
-        Kind::AppointmentRequested => WireKind::Requested,
-        Kind::AppointmentApproved => WireKind::Approved,
-        Kind::AppointmentDeclined => WireKind::Declined,
-        Kind::AppointmentExpired => WireKind::Expired,
-        Kind::AppointmentRescheduled => WireKind::Rescheduled,
-        Kind::AppointmentMoveRequested => WireKind::MoveRequested,
-        Kind::AppointmentMoveDeclined => WireKind::MoveDeclined,
-        Kind::AppointmentMoveExpired => WireKind::MoveExpired,
-        Kind::AppointmentMoveWithdrawn => WireKind::MoveWithdrawn,
-        Kind::AppointmentReassigned => WireKind::Reassigned,
-        Kind::AppointmentNoShow => WireKind::NoShow,
-        Kind::AppointmentUpdated => WireKind::Updated,
-        Kind::AppointmentCorrected => WireKind::Corrected,
-        Kind::AppointmentNoted if is_staff => WireKind::Noted,
-        _ => return None,
-    };
-    let text = |key: &str| event.detail.get(key).and_then(|value| value.as_str());
-    let owned = |key: &str| text(key).unwrap_or_default().to_owned();
-    let at = |key: &str| text(key).and_then(|at| at.parse::<Instant>().ok()).map(timestamp);
-    let state = text("state").and_then(State::parse).map_or(WireState::Unspecified, wire_state);
-    // A service account that acted as itself is no user.
-    let itself = event.via.map(ServiceAccountId::as_user);
-    let actor = event.actor.filter(|actor| Some(*actor) != itself);
-    Some(pb::AppointmentEvent {
-        version: event.version,
-        kind: kind.into(),
-        actor: actor.map(UserId::name).unwrap_or_default(),
-        occur_time: Some(timestamp(event.at)),
-        reason: owned("reason"),
-        start_time: at("start"),
-        end_time: at("end"),
-        previous_start_time: at("previous_start"),
-        previous_end_time: at("previous_end"),
-        override_reason: if is_staff { owned("override") } else { String::new() },
-        service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
-        state: state.into(),
-        late_cancellation: is_staff && event.detail.get("late").is_some(),
-    })
 }
 
 /// What a call to book asks for.

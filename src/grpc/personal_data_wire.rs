@@ -1,7 +1,7 @@
 //! What is stored about somebody as messages, which are those of the other services.
 
 use super::{
-    auth_wire, booking_wire, catalogue_wire,
+    auth_wire, booking_events, booking_wire, catalogue_wire,
     convert::timestamp,
     proto::auth::{self as pb, personal_record::Record as Wire},
     schedule::wire as schedule_wire,
@@ -40,7 +40,7 @@ pub(super) fn records(
         Record::Type(found) => Wire::AppointmentType(catalogue_wire::wire(&found, Some(caller))),
         Record::Appointment(appointment, events) => {
             let appointment = Some(booking_wire::wire(&appointment, caller));
-            let events = events.iter().filter_map(|event| booking_wire::wire_event(event, false));
+            let events = events.iter().filter_map(|told| booking_events::wire_event(told, false));
             let events = events.collect();
             Wire::Appointment(pb::OwnAppointment { appointment, events })
         }

@@ -119,6 +119,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF, Class::Write),
     ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL, Class::Write),
     ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL, Class::Read),
+    ("/daybook.booking.v1.BookingService/GetCalendar", STAFF, Class::Read),
     ("/daybook.booking.v1.BookingService/ListHolds", ALL, Class::Read),
     ("/daybook.booking.v1.BookingService/HoldSlot", ALL, Class::Write),
     ("/daybook.booking.v1.BookingService/ExtendHold", ALL, Class::Write),

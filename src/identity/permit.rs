@@ -54,6 +54,13 @@ pub struct SeeTimeOff {
     pub provider: ProviderId,
 }
 
+/// May see this provider's calendar: hours, appointments, holds and time off.
+#[derive(Debug, Clone, Copy)]
+pub struct SeeCalendar {
+    /// Whose it is.
+    pub provider: ProviderId,
+}
+
 /// May close the whole practice.
 #[derive(Debug, Clone, Copy)]
 pub struct ClosePractice {
@@ -295,6 +302,11 @@ pub fn begin_offering(permit: Offer, owner: Option<ProviderId>) -> Result<(), Fa
 /// Providers see their own time off, admins anybody's.
 pub fn see_time_off(caller: Caller, provider: ProviderId) -> Result<SeeTimeOff, Fault> {
     edit_plan(caller, provider, || provider.name()).map(|_| SeeTimeOff { provider })
+}
+
+/// Providers see their own calendar, admins anybody's.
+pub fn see_calendar(caller: Caller, provider: ProviderId) -> Result<SeeCalendar, Fault> {
+    edit_plan(caller, provider, || provider.name()).map(|_| SeeCalendar { provider })
 }
 
 /// Admins close the practice.

@@ -49,6 +49,12 @@ impl Changes {
             && accepts_intervals.is_none()
     }
 
+    /// Whether the hours are to change.
+    pub fn hours_change(&self) -> bool {
+        let Self { zone, windows, overrides, stays, .. } = self;
+        zone.is_some() || windows.is_some() || overrides.is_some() || stays.is_some()
+    }
+
     /// Notes what is wrong with these values whatever the schedule is that they change, and whenever.
     pub fn check(&self, violations: &mut Violations) {
         const LENGTH: &str = "must be 5 minutes to 24 hours in whole minutes";

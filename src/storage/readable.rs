@@ -32,7 +32,12 @@ pub async fn rows<E: EntityTrait>(
 /// What a row says. The decoder of an instant far beyond the calendar panics (sqlx 0.9), as PostgreSQL's
 /// `infinity` makes it do; that is an error of this row too.
 pub fn decoded<T: FromQueryResult>(row: &QueryResult) -> Result<T, Fault> {
-    match catch_unwind(AssertUnwindSafe(|| T::from_query_result(row, ""))) {
+    decoded_with(row, "")
+}
+
+/// The same of columns whose names begin with a prefix.
+pub fn decoded_with<T: FromQueryResult>(row: &QueryResult, prefix: &str) -> Result<T, Fault> {
+    match catch_unwind(AssertUnwindSafe(|| T::from_query_result(row, prefix))) {
         Ok(decoded) => decoded.map_err(|e| Fault::internal(e.to_string())),
         Err(_) => Err(Fault::internal("a value that cannot be decoded")),
     }

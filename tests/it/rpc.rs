@@ -162,6 +162,19 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa SecondFactorService/DisableTotp
     ngcpa SecondFactorService/EnrolTotpAtLogIn
     ----a SecondFactorService/ResetSecondFactor
+    --cpa ScheduleService/ListProviders
+    --cpa ScheduleService/GetProvider
+    --cpa ScheduleService/GetSchedule
+    ---pa ScheduleService/UpdateSchedule
+    ---pa ScheduleService/CreateSchedule
+    ---pa ScheduleService/DeleteSchedule
+    --cpa ScheduleService/ListSchedules
+    ---pa ScheduleService/CreateTimeOff
+    ---pa ScheduleService/DeleteTimeOff
+    ---pa ScheduleService/ListTimeOff
+    ----a ScheduleService/CreateClosure
+    ----a ScheduleService/DeleteClosure
+    --cpa ScheduleService/ListClosures
     --cpa BookingService/BookAppointment
     --cpa BookingService/GetAppointment
     --cpa BookingService/BatchGetAppointments
@@ -177,6 +190,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ---pa BookingService/ReassignAppointment
     ---pa BookingService/UpdateAppointment
     --cpa BookingService/ListAppointmentEvents
+    ---pa BookingService/GetCalendar
     --cpa BookingService/ListHolds
     --cpa BookingService/HoldSlot
     --cpa BookingService/ExtendHold
@@ -189,19 +203,6 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     ---pa CatalogueService/OfferAppointmentType
     ---pa CatalogueService/WithdrawAppointmentType
     --cpa CatalogueService/ListOfferings
-    --cpa ScheduleService/ListProviders
-    --cpa ScheduleService/GetProvider
-    --cpa ScheduleService/GetSchedule
-    ---pa ScheduleService/UpdateSchedule
-    ---pa ScheduleService/CreateSchedule
-    ---pa ScheduleService/DeleteSchedule
-    --cpa ScheduleService/ListSchedules
-    ---pa ScheduleService/CreateTimeOff
-    ---pa ScheduleService/DeleteTimeOff
-    ---pa ScheduleService/ListTimeOff
-    ----a ScheduleService/CreateClosure
-    ----a ScheduleService/DeleteClosure
-    --cpa ScheduleService/ListClosures
     --cpa PersonalDataService/ExportMyData
     --cpa PersonalDataService/DeleteMyAccount
     ----a PersonalDataService/EraseUser
@@ -388,6 +389,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("ReassignAppointment", &appointment, [NOT_ALLOWED, NOT_FOUND, Some("WRONG_STATE")]),
         ("ListSlots", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("FindFirstSlot", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
+        ("GetCalendar", &bob.provider(), [NOT_ALLOWED, NOT_FOUND, None]),
+        ("GetCalendar", &ada.provider(), [NOT_ALLOWED, NOT_FOUND, NOT_FOUND]),
         ("ListHolds", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
         ("ListHolds", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("HoldSlot", &ada.provider(), [NOT_FOUND; 3]),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use daybook::grpc::proto::booking::{
-    BookAppointmentRequest, FindFirstSlotRequest, ListSlotsRequest,
+    BookAppointmentRequest, FindFirstSlotRequest, GetCalendarRequest, ListSlotsRequest,
 };
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
 use tokio::{
@@ -199,6 +199,35 @@ async fn slots_take_as_many_statements_for_many_providers_and_days_as_for_one() 
     // question about more than a week looks at that week first, because nobody knows yet how many they are. Beside
     // each of them, at the same time, what the customer has of their own.
     assert_eq!(counts, [(4, 2, 2), (7, 2, 2)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_calendar_takes_one_statement_however_much_is_in_it() {
+    let (world, executed) = tapped().await;
+    let (admin, provider) = (world.admin().await, world.provider().await);
+    let request = GetCalendarRequest {
+        provider: provider.provider(),
+        start_time: Some(berlin("2026-11-23 00:00")),
+        end_time: Some(berlin("2027-01-20 00:00")),
+    };
+    let mut counts = Vec::new();
+    for days in [0, 1, 20] {
+        for day in 0..days {
+            let customer = world.customer().await;
+            let at = |minute: u32| {
+                let at = berlin(&format!("2026-11-30 09:{minute:02}"));
+                prost_types::Timestamp { seconds: at.seconds + day * 7 * 86_400, nanos: 0 }
+            };
+            // Some are refused: they lie there already.
+            drop(world.book(&customer, &provider, at(0), at(30)).await);
+            world.time_off(&provider, "2026-12-24 00:00", "2026-12-25 00:00").await;
+            world.closure(&admin, "2026-12-31 00:00", "2027-01-01 00:00").await;
+        }
+        taken(&executed);
+        let answer = world.booking().get_calendar(provider.asks(request.clone())).await.unwrap();
+        counts.push((taken(&executed), answer.into_inner().time_off.len()));
+    }
+    assert_eq!(counts, [(1, 0), (1, 1), (1, 21)]);
 }
 
 /// How many statements a booking takes with this deadline, and how many of them hand the deadline on.

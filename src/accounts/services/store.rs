@@ -1,6 +1,6 @@
 //! Service accounts and API keys as rows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use sea_orm::{
     ActiveValue::Set,
@@ -46,6 +46,28 @@ pub async fn find(
 ) -> Result<Option<ServiceAccount>, Fault> {
     let row = service_accounts::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
+}
+
+/// The names of these service accounts, as far as they are there; there are few.
+pub async fn names(
+    at: &impl Session,
+    ids: &BTreeSet<ServiceAccountId>,
+) -> Result<BTreeMap<ServiceAccountId, String>, Fault> {
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found: Vec<(Uuid, String)> = service_accounts::Entity::find()
+        .select_only()
+        .columns([
+            service_accounts::Column::ServiceAccountId,
+            service_accounts::Column::DisplayName,
+        ])
+        .filter(service_accounts::Column::ServiceAccountId.is_in(ids.iter().map(|id| id.0)))
+        .into_tuple()
+        .all(at.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(found.into_iter().map(|(id, name)| (ServiceAccountId(id), name)).collect())
 }
 
 /// Finds a service account and locks it until the transaction ends.

@@ -34,6 +34,9 @@ pub struct Question {
 pub struct Found {
     /// The appointments that overlap the range, with any provider, sorted.
     pub busy: Vec<Interval>,
+    /// What is claimed of the customer's own time that overlaps the range, where they are or were a provider, buffers
+    /// included, sorted. What they attend is in `busy`.
+    pub treats: Vec<Interval>,
     /// All holds.
     pub holds: Vec<Held>,
     /// How many appointments of the type are requested or booked and not yet begun.
@@ -59,10 +62,12 @@ impl Together for OfCustomers {
 #[derive(Debug)]
 pub struct Find(Arc<[Question]>);
 
+// A customer who is a provider too has their own claims in the way, as the constraint has it: with buffers, and also what
+// others hold of their time. What they attend claims it as well (`claim_of`), and is among their appointments.
 // Lists are texts, as in `schedule::store::claims`: of pairs of seconds, and of holds with blanks between their
 // parts. No appointment is longer than a day; the bound gives the index something to begin at. A hold is placed
 // ahead and lasts for minutes.
-const POSTGRES: &str = "SELECT q.place, b.busy, h.holds, o.open
+const POSTGRES: &str = "SELECT q.place, b.busy, t.treats, h.holds, o.open
     FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
         WITH ORDINALITY AS q (customer_id, type_id, starts_at, ends_at, now, place)
     JOIN users u ON u.user_id = q.customer_id AND NOT u.disabled AND u.erased_at IS NULL
@@ -75,6 +80,16 @@ const POSTGRES: &str = "SELECT q.place, b.busy, h.holds, o.open
           AND a.ends_at > q.starts_at
           AND a.state IN ('pending', 'booked', 'completed', 'no_show')
           AND (a.expires_at IS NULL OR a.expires_at > q.now)) b
+    CROSS JOIN LATERAL (
+        SELECT string_agg(extract(epoch FROM a.claim_starts_at)::bigint || ','
+            || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS treats
+        FROM appointments a
+        WHERE a.provider_id = q.customer_id
+          AND a.starts_at > q.starts_at - interval '28 hours' AND a.starts_at < q.ends_at + interval '4 hours'
+          AND a.claim_starts_at < q.ends_at AND a.claim_ends_at > q.starts_at
+          AND (a.claim_of IS NULL OR a.customer_id <> a.provider_id)
+          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
+          AND (a.expires_at IS NULL OR a.expires_at > q.now)) t
     CROSS JOIN LATERAL (
         SELECT string_agg(a.provider_id || ' ' || coalesce(a.type_id::text, '-')
             || ' ' || extract(epoch FROM a.starts_at)::bigint
@@ -98,6 +113,15 @@ const SQLITE: &str = "SELECT $6 AS place, (
           AND a.ends_at > $3
           AND a.state IN ('pending', 'booked', 'completed', 'no_show')
           AND (a.expires_at IS NULL OR a.expires_at > $5)) AS busy, (
+        SELECT group_concat(unixepoch(a.claim_starts_at) || ',' || unixepoch(a.claim_ends_at), ',')
+        FROM appointments a
+        WHERE a.provider_id = $1
+          AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $3, '-28 hours')
+          AND a.starts_at < strftime('%Y-%m-%dT%H:%M:%S+00:00', $4, '+4 hours')
+          AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
+          AND (a.claim_of IS NULL OR a.customer_id <> a.provider_id)
+          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
+          AND (a.expires_at IS NULL OR a.expires_at > $5)) AS treats, (
         SELECT group_concat(lower(hex(a.provider_id)) || ' ' || CASE WHEN a.type_id IS NULL THEN '-' ELSE lower(hex(a.type_id)) END
             || ' ' || unixepoch(a.starts_at) || ' ' || unixepoch(a.ends_at)
             || ' ' || unixepoch(a.claim_starts_at) || ' ' || unixepoch(a.claim_ends_at), ',')
@@ -114,6 +138,7 @@ const SQLITE: &str = "SELECT $6 AS place, (
 #[derive(FromQueryResult)]
 struct Row {
     busy: Option<String>,
+    treats: Option<String>,
     holds: Option<String>,
     open: i64,
 }
@@ -177,10 +202,11 @@ impl Find {
 fn found(asked: &Question, row: &Row) -> Result<Found, Fault> {
     let senseless = || Fault::internal(format!("time of {} does not read", asked.customer));
     let busy = intervals(row.busy.as_deref()).ok_or_else(senseless)?;
+    let treats = intervals(row.treats.as_deref()).ok_or_else(senseless)?;
     let holds = row.holds.as_deref().unwrap_or_default().split(',').filter(|text| !text.is_empty());
     let holds: Option<Vec<Held>> = holds.map(held).collect();
     let open = u64::try_from(row.open).unwrap_or_default();
-    Ok(Found { busy, holds: holds.ok_or_else(senseless)?, open })
+    Ok(Found { busy, treats, holds: holds.ok_or_else(senseless)?, open })
 }
 
 /// Reads a hold: provider, type, start, end, and the same with buffers.

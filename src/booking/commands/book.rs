@@ -333,17 +333,14 @@ pub fn archived() -> Fault {
     Fault::new(Reason::TypeArchived, "the appointment type is archived; choose another one")
 }
 
-/// Refuses a customer who has as many open appointments of a type as it allows. Locks the customer, so
+/// Refuses a customer who has as many open appointments of a type as it allows. The customer was locked, so
 /// that two bookings at two providers do not each count before the other.
 pub(super) async fn check_customer_limit(
     tx: &Tx,
     customer: UserId,
-    (type_id, most): (TypeId, Option<u32>),
-    elsewhere: Option<&Elsewhere>,
+    (type_id, most): (TypeId, u32),
     now: Instant,
 ) -> Result<(), Fault> {
-    let Some(most) = most else { return Ok(()) };
-    lock_customer(tx, customer, elsewhere).await?;
     if store::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
         return Ok(());
     }
@@ -435,15 +432,17 @@ impl Book {
         appointment.version = provider.version + 1;
         appointment.customer_display_name = account.user.display_name;
         appointment.stamp = tx.stamp();
-        if let Some((type_id, most)) = limit {
-            let bounds = (type_id, Some(most));
-            check_customer_limit(tx, customer, bounds, elsewhere.as_ref(), self.now).await?;
-        }
         if self.hold.is_some() {
+            // Whoever it is: a hold claims nothing of the customer's own time.
             accounts::store::lock(tx, customer).await?;
-            if store::held_by(tx, customer, self.now).await? >= MOST_HOLDS {
-                return Err(too_many_holds());
-            }
+        } else if limit.is_some() {
+            lock_customer(tx, customer, elsewhere.as_ref()).await?;
+        }
+        if let Some(bounds) = limit {
+            check_customer_limit(tx, customer, bounds, self.now).await?;
+        }
+        if self.hold.is_some() && store::held_by(tx, customer, self.now).await? >= MOST_HOLDS {
+            return Err(too_many_holds());
         }
         if let Some(overlap) = store::claim(tx, &appointment).await? {
             return Err(refused(overlap));

@@ -14,6 +14,7 @@ use crate::{
     },
     booking::{
         Appointment, Freed, Shown, State,
+        actors::Ended,
         policy::{self, Change},
         store::{self, Overlap},
     },
@@ -189,6 +190,9 @@ impl UnitOfWork for Decide {
             ..found.clone()
         };
         appointment.terms.asked_move = None;
+        if matches!(state, State::Cancelled | State::Declined) {
+            appointment.terms.ended = Some(Ended::by(caller, &found, self.now));
+        }
         let mut detail = json!({});
         if !self.reason.is_empty() {
             set(&mut detail, "reason", json!(self.reason));

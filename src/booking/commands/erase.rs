@@ -8,7 +8,11 @@ use serde_json::json;
 use super::{Act, elsewhere::Elsewhere, record, settle_at};
 use crate::{
     accounts::erasure::Erasure,
-    booking::{Appointment, State, policy, store},
+    booking::{
+        Appointment, State,
+        actors::{Ended, Party},
+        policy, store,
+    },
     events::Kind,
     kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
     schedule,
@@ -111,6 +115,8 @@ impl Anonymise {
             let late = changed.terms.moved_late || policy::is_late(&changed, now);
             changed.terms.late_cancellation |= is_customer && late;
             changed.state = State::Cancelled;
+            let by = Party::of(actor, changed.provider, changed.customer);
+            changed.terms.ended = Some(Ended { by, at: now });
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
             changed.terms.asked_move = None;

@@ -7,7 +7,7 @@ use super::{
     Act, Moment, Offered,
     book::{self, Asker},
     bookable,
-    elsewhere::Elsewhere,
+    elsewhere::{Elsewhere, lock_customer},
     finish, intervals_not_accepted, not_offered, offered, refused, settle, time, write_live,
 };
 use crate::{
@@ -186,8 +186,11 @@ impl Use {
         }
         if let Some(kind) = of_type {
             let most = kind.terms.limits.open_per_customer.filter(|_| !overriding);
-            let (customer, bounds) = (booked.customer, (kind.id, most));
-            book::check_customer_limit(tx, customer, bounds, elsewhere.as_ref(), self.now).await?;
+            if let Some(most) = most {
+                let (customer, bounds) = (booked.customer, (kind.id, most));
+                lock_customer(tx, customer, elsewhere.as_ref()).await?;
+                book::check_customer_limit(tx, customer, bounds, self.now).await?;
+            }
             if kind.terms.requires_approval && !permit::is_staff(self.caller, self.provider) {
                 let expiry = catalogue::minutes(kind.terms.request_expiry);
                 booked.state = State::Pending;

@@ -79,7 +79,7 @@ impl UnitOfWork for HoldToMove {
         let zone = way.hours.zone_at(&self.to.zones, interval.start())?;
         own.give_up(tx, &mut provider, (caller, self.hold), now).await?;
         let terms = &found.terms;
-        let held = Appointment {
+        let mut held = Appointment {
             id: self.hold,
             state: State::Held,
             note: String::new(),
@@ -102,7 +102,9 @@ impl UnitOfWork for HoldToMove {
             },
             ..wanted
         };
-        accounts::store::lock(tx, held.customer).await?;
+        if let Some(account) = accounts::store::lock(tx, held.customer).await? {
+            held.customer_display_name = account.user.display_name;
+        }
         if store::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
             return Err(too_many_holds());
         }

@@ -12,9 +12,11 @@ use super::{
     record, refused, settle, time, write_live,
 };
 use crate::{
+    accounts,
     availability::practice::Practice,
     booking::{
         Agreed, Appointment, AskedMove, State,
+        actors::Ended,
         policy::{self, Bound},
         promised, store,
     },
@@ -322,6 +324,7 @@ impl UnitOfWork for Reassign {
         settle(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
         lock_customer(tx, customer, elsewhere.as_ref()).await?;
+        let account = accounts::store::find_to_book(tx, customer).await?;
 
         let left = Appointment {
             state: State::Cancelled,
@@ -332,6 +335,7 @@ impl UnitOfWork for Reassign {
             updated_at: self.now,
             terms: Agreed {
                 successor: Some((self.to, self.new_id)),
+                ended: Some(Ended::by(self.caller, &found, self.now)),
                 asked_move: None,
                 ..found.terms.clone()
             },
@@ -360,6 +364,10 @@ impl UnitOfWork for Reassign {
             updated_at: self.now,
             ..found
         };
+        // As it is now: it may have been corrected since the appointment was read.
+        if let Some(account) = account {
+            taken.customer_display_name = account.user.display_name;
+        }
         taken.terms.predecessor = Some((self.provider, self.id));
         taken.terms.successor = None;
         // It was for who had it to answer.

@@ -5,11 +5,10 @@ pub mod service;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Appointment, store::Cursor as AppointmentCursor};
+use super::{Appointment, actors::Told, store::Cursor as AppointmentCursor};
 use crate::{
     accounts::{User, audit::Entry, second_factor::Seen, sessions::Session, store::Happened},
     catalogue::AppointmentType,
-    events::Event,
     schedule::{
         offering::Offering, provider::Provider, store::offerings::Cursor as OfferingCursor,
     },
@@ -35,7 +34,7 @@ pub enum Record {
     /// A type of the provider's own.
     Type(Box<AppointmentType>),
     /// An appointment as a customer, with what happened to it.
-    Appointment(Box<Appointment>, Vec<Event>),
+    Appointment(Box<Appointment>, Vec<Told>),
 }
 
 /// Where to go on: in a part, after what was told of it.

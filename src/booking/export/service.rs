@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Page, Place, Record};
 use crate::{
     accounts::{self, audit, service::Accounts, sessions},
-    booking::store,
+    booking::{service::history, store},
     catalogue, events,
     identity::{Caller, Origin, permit::ListTypes, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, time::Instant},
@@ -125,6 +125,7 @@ impl Query for Read {
                     let bounds = (MOST_EVENTS, false);
                     let told =
                         events::store::of_appointment(at, provider, id, None, bounds).await?;
+                    let told = history::told(at, told, user, false).await?;
                     let record = Record::Appointment(Box::new(each), told);
                     records.push((record, Place::Appointments(Some(place))));
                 }

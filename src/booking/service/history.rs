@@ -2,14 +2,20 @@
 
 use super::Bookings;
 use crate::{
-    booking::{Appointment, State, store},
+    accounts,
+    booking::{
+        Appointment, State,
+        actors::{Names, Told, Wanted},
+        store,
+    },
     events::{self, Event},
     identity::{Caller, permit},
     kernel::{
         fault::Fault,
-        id::{AppointmentId, ProviderId},
+        id::{AppointmentId, ProviderId, UserId},
         time::Instant,
     },
+    schedule,
     storage::{Deadline, Query, Snapshot},
 };
 
@@ -27,7 +33,7 @@ impl Bookings {
         (provider, id): (ProviderId, AppointmentId),
         after: Option<i64>,
         limit: u64,
-    ) -> Result<(Vec<Event>, bool), Fault> {
+    ) -> Result<(Vec<Told>, bool), Fault> {
         let absent = || Fault::not_found(id.name(provider));
         let found = self.found.ask(deadline, (provider, id)).await??;
         let found = found.filter(|found| found.state != State::Held).ok_or_else(absent)?;
@@ -35,7 +41,8 @@ impl Bookings {
         permit::see_events(caller, (provider, present), id, found.customer)?;
         let now = self.ambient.now();
         let is_staff = permit::is_staff(caller, provider) || permit::is_staff(caller, present);
-        let history = History { provider, id, after, limit, is_staff, now };
+        let customer = found.customer;
+        let history = History { provider, id, customer, after, limit, is_staff, now };
         Ok((self.store.read(deadline, history).await?, is_staff))
     }
 
@@ -60,6 +67,7 @@ impl Bookings {
 struct History {
     provider: ProviderId,
     id: AppointmentId,
+    customer: UserId,
     after: Option<i64>,
     limit: u64,
     is_staff: bool,
@@ -67,10 +75,10 @@ struct History {
 }
 
 impl Query for History {
-    type Output = Vec<Event>;
+    type Output = Vec<Told>;
 
     async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        let Self { provider, id, after, limit, is_staff, now } = *self;
+        let Self { provider, id, customer, after, limit, is_staff, now } = *self;
         let bounds = (limit, is_staff);
         let mut events = events::store::of_appointment(at, provider, id, after, bounds).await?;
         if u64::try_from(events.len()).is_ok_and(|count| count < limit)
@@ -79,6 +87,22 @@ impl Query for History {
         {
             events.extend(found.expiry(now));
         }
-        Ok(events)
+        told(at, events, customer, is_staff).await
     }
+}
+
+/// Events of one customer's appointments with who acted, for the provider's side or for the customer.
+pub(in crate::booking) async fn told(
+    at: &Snapshot,
+    events: Vec<Event>,
+    customer: UserId,
+    is_staff: bool,
+) -> Result<Vec<Told>, Fault> {
+    let wanted = Wanted::by(&events, customer, is_staff);
+    let names = Names {
+        users: accounts::store::names(at, &wanted.users).await?,
+        providers: schedule::store::names(at, &wanted.providers).await?,
+        services: accounts::services::store::names(at, &wanted.services).await?,
+    };
+    Ok(events.into_iter().map(|event| names.tell(event, customer, is_staff)).collect())
 }

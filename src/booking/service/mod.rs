@@ -1,8 +1,9 @@
 //! What callers can do with appointments.
 
 mod anybody;
+mod calendar;
 mod fields;
-mod history;
+pub(super) mod history;
 mod holds;
 mod whom;
 

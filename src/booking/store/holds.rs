@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::{Cursor, appointment, page};
+use super::{CLAIMING, Cursor, LONGEST_BUFFER, LONGEST_CLAIM, appointment, page};
 use crate::{
     booking::{Appointment, State},
     identity::permit::ListAppointments,
@@ -43,8 +43,8 @@ pub async fn with(
     rows.into_iter().map(appointment).collect()
 }
 
-/// Whether the customer of a hold has an appointment that overlaps it, with whatever provider, except one of the
-/// same provider.
+/// Whether the customer of a hold is busy when it is: has an appointment that overlaps it, with whatever provider,
+/// except one of the same provider; or is a provider, and something claims their own time.
 pub async fn is_busy(
     tx: &Tx,
     held: &Appointment,
@@ -52,16 +52,29 @@ pub async fn is_busy(
     now: Instant,
 ) -> Result<bool, Fault> {
     let live = [State::Pending, State::Booked, State::Completed, State::NoShow];
+    let attends = Condition::all()
+        .add(Column::CustomerId.eq(held.customer.0))
+        .add(Column::AppointmentId.ne(except.map_or(Uuid::nil(), |id| id.0)))
+        // None is longer than a day; it gives the index something to begin at.
+        .add(Column::StartsAt.gt(held.start - TimeDelta::days(1)))
+        .add(Column::StartsAt.lt(held.end))
+        .add(Column::EndsAt.gt(held.start))
+        .add(Column::State.is_in(live.map(State::word)));
+    // What they attend claims their own time too, and is looked at above.
+    let is_theirs =
+        Condition::any().add(Column::ClaimOf.is_null()).add(Column::CustomerId.ne(held.customer.0));
+    let treats = Condition::all()
+        .add(Column::ProviderId.eq(held.customer.0))
+        .add(Column::StartsAt.gt(held.start - LONGEST_CLAIM))
+        .add(Column::StartsAt.lt(held.end + LONGEST_BUFFER))
+        .add(Column::ClaimStartsAt.lt(held.end))
+        .add(Column::ClaimEndsAt.gt(held.start))
+        .add(Column::State.is_in(CLAIMING.map(State::word)))
+        .add(is_theirs);
     let found: Option<Uuid> = appointments::Entity::find()
         .select_only()
         .column(Column::AppointmentId)
-        .filter(Column::CustomerId.eq(held.customer.0))
-        .filter(Column::AppointmentId.ne(except.map_or(Uuid::nil(), |id| id.0)))
-        // None is longer than a day; it gives the index something to begin at.
-        .filter(Column::StartsAt.gt(held.start - TimeDelta::days(1)))
-        .filter(Column::StartsAt.lt(held.end))
-        .filter(Column::EndsAt.gt(held.start))
-        .filter(Column::State.is_in(live.map(State::word)))
+        .filter(Condition::any().add(attends).add(treats))
         .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
         .limit(1)
         .into_tuple()

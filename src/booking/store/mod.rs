@@ -1,6 +1,7 @@
 //! Appointments as rows.
 
 pub mod attended;
+pub mod calendar;
 pub mod drifts;
 pub mod erased;
 pub mod folded;
@@ -160,14 +161,15 @@ async fn in_the_way(
     Ok(if taken.is_some() { Overlap::Provider } else { Overlap::Customer })
 }
 
-/// Writes back everything that can change of an appointment whose provider was locked before, or tells
-/// what stands in the way of it.
-///
-/// On PostgreSQL the transaction is of no more use when something does.
+/// Writes back everything that can change of an appointment whose provider was locked before, or tells what stands
+/// in the way: on PostgreSQL the transaction is of no more use then. The customer's name is the account's to change,
+/// and only taken away here.
 pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
     let (claim_start, claim_end) = a.claim();
+    let name = Expr::col(Column::CustomerDisplayName);
+    let name = if a.customer_display_name.is_empty() { Expr::val("") } else { name };
     let done = appointments::Entity::update_many()
-        .col_expr(Column::CustomerDisplayName, a.customer_display_name.clone().into())
+        .col_expr(Column::CustomerDisplayName, name)
         .col_expr(Column::StartsAt, a.start.into())
         .col_expr(Column::EndsAt, a.end.into())
         .col_expr(Column::ClaimStartsAt, claim_start.into())

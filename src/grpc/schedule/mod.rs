@@ -123,8 +123,10 @@ impl ScheduleService for ScheduleApi {
         let id = name.id.clone();
         let update = |once| self.schedules.update(deadline, permit, id, change, once);
         let changed = once.carry_out(deadline, update).await?;
-        let schedule = Some(wire::schedule(&changed, &name)?);
-        Ok(Response::new(pb::UpdateScheduleResponse { schedule }))
+        let schedule = Some(wire::schedule(&changed.provider, &name)?);
+        let (outside_times, outside_count) = wire::times(&changed.outside);
+        let answer = pb::UpdateScheduleResponse { schedule, outside_times, outside_count };
+        Ok(Response::new(answer))
     }
 
     async fn create_schedule(
@@ -223,8 +225,14 @@ impl ScheduleService for ScheduleApi {
         let take = |once| self.schedules.take_time_off(deadline, permit, interval, reason, once);
         let taken = once.carry_out(deadline, take).await?;
         let (touched_appointments, touched_count) = wire::touched(&taken.1);
-        let time_off = Some(wire::time_off(id, taken.0));
-        let answer = pb::CreateTimeOffResponse { time_off, touched_appointments, touched_count };
+        let (touched_times, touched_time_count) = wire::times(&taken.1.times);
+        let answer = pb::CreateTimeOffResponse {
+            time_off: Some(wire::time_off(id, taken.0)),
+            touched_appointments,
+            touched_count,
+            touched_times,
+            touched_time_count,
+        };
         Ok(Response::new(answer))
     }
 
@@ -293,8 +301,14 @@ impl ScheduleService for ScheduleApi {
         let close = |once| self.schedules.close(deadline, permit, interval, reason, once);
         let closed = once.carry_out(deadline, close).await?;
         let (touched_appointments, touched_count) = wire::touched(&closed.touched);
-        let closure = Some(wire::closure(closed.closure()?));
-        let answer = pb::CreateClosureResponse { closure, touched_appointments, touched_count };
+        let (touched_times, touched_time_count) = wire::times(&closed.touched.times);
+        let answer = pb::CreateClosureResponse {
+            closure: Some(wire::closure(closed.closure()?)),
+            touched_appointments,
+            touched_count,
+            touched_times,
+            touched_time_count,
+        };
         Ok(Response::new(answer))
     }
 

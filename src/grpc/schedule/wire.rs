@@ -5,11 +5,17 @@ use chrono::{Datelike, NaiveDate};
 use crate::{
     grpc::{
         convert::{day_of_week, duration, etag, timestamp, wire_time_of_day},
-        proto::{booking as pb, google::r#type::Date},
+        proto::{
+            booking::{self as pb, touched_time::Kind as WireKind},
+            google::r#type::Date,
+        },
     },
-    kernel::{fault::Fault, id::ProviderId},
+    kernel::{
+        fault::Fault,
+        id::{HoldId, ProviderId},
+    },
     schedule::{
-        commands::{Closure, Touched},
+        commands::{Claim, ClaimedTime, Closure, Times, Touched},
         hours::Hours,
         name::ScheduleName,
         plan::TimeOff,
@@ -90,7 +96,7 @@ fn hours_of(provider: &Provider, hours: &Hours, name: String) -> pb::Schedule {
     }
 }
 
-fn date(date: NaiveDate) -> Date {
+pub(in crate::grpc) fn date(date: NaiveDate) -> Date {
     let part = |value: u32| i32::try_from(value).unwrap_or_default();
     Date { year: date.year(), month: part(date.month()), day: part(date.day()) }
 }
@@ -104,7 +110,7 @@ pub(in crate::grpc) fn time_off(provider: ProviderId, time_off: TimeOff) -> pb::
     }
 }
 
-pub(super) fn closure(closure: Closure) -> pb::Closure {
+pub(in crate::grpc) fn closure(closure: Closure) -> pb::Closure {
     pb::Closure {
         name: closure.id.name(),
         start_time: Some(timestamp(closure.interval.start())),
@@ -117,4 +123,33 @@ pub(super) fn closure(closure: Closure) -> pb::Closure {
 pub(super) fn touched(touched: &Touched) -> (Vec<String>, i32) {
     let names = touched.first.iter().map(|(provider, id)| id.name(*provider)).collect();
     (names, i32::try_from(touched.count).unwrap_or(i32::MAX))
+}
+
+/// Claimed time, the first of it, and how much there is.
+pub(super) fn times(times: &Times) -> (Vec<pb::TouchedTime>, i32) {
+    let first = times.first.iter().map(time).collect();
+    (first, i32::try_from(times.count).unwrap_or(i32::MAX))
+}
+
+fn time(time: &ClaimedTime) -> pb::TouchedTime {
+    let kind = match time.claim {
+        Claim::Appointment => WireKind::Appointment,
+        Claim::Request => WireKind::Request,
+        Claim::Move => WireKind::Move,
+        Claim::Hold => WireKind::Hold,
+    };
+    let (appointment, hold) = match time.claim {
+        Claim::Hold => (String::new(), HoldId(time.id.0).name(time.provider)),
+        Claim::Appointment | Claim::Request | Claim::Move => {
+            (time.id.name(time.provider), String::new())
+        }
+    };
+    pb::TouchedTime {
+        kind: kind.into(),
+        appointment,
+        hold,
+        start_time: Some(timestamp(time.start)),
+        end_time: Some(timestamp(time.end)),
+        expire_time: time.expires_at.map(timestamp),
+    }
 }

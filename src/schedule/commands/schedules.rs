@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Act, make_fit, reschedule};
+use super::{Act, Times, make_fit, reschedule};
 use crate::{
     events::Kind,
     identity::permit::EditSchedule,
@@ -44,12 +45,22 @@ pub struct Update {
     pub zones: ZoneData,
 }
 
-impl UnitOfWork for Update {
+/// A changed schedule.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Updated {
     /// The provider, with nothing but this schedule in its plan.
-    type Output = Provider;
+    #[serde(flatten)]
+    pub provider: Provider,
+    /// What goes by the schedule and lies outside its hours now.
+    #[serde(default)]
+    pub outside: Times,
+}
+
+impl UnitOfWork for Update {
+    type Output = Updated;
     const AUTHORITY: Authority = Authority::Caller;
 
-    async fn run(&self, tx: &Tx) -> Result<Provider, Fault> {
+    async fn run(&self, tx: &Tx) -> Result<Updated, Fault> {
         let name = ScheduleName { provider: self.permit.provider, id: self.id.clone() };
         let absent = || Fault::not_found(name.to_string());
         let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
@@ -61,7 +72,7 @@ impl UnitOfWork for Update {
             return Err(Fault::stale());
         }
         if self.changes.is_empty() {
-            return answer(tx, provider, self.id.as_deref(), &self.once, self.now).await;
+            return self.answer(tx, provider, Times::default()).await;
         }
         let before = provider.clone();
         let detail = match &self.id {
@@ -83,7 +94,23 @@ impl UnitOfWork for Update {
         };
         make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
-        answer(tx, provider, self.id.as_deref(), &self.once, self.now).await
+        let outside = match provider.hours(self.id.as_deref()) {
+            Some(hours) if self.changes.hours_change() => {
+                let (of, at) = ((self.id.as_deref(), hours), (self.now, &self.zones));
+                store::touched::outside(tx, provider.id, of, at).await?
+            }
+            _ => Times::default(),
+        };
+        self.answer(tx, provider, outside).await
+    }
+}
+
+impl Update {
+    async fn answer(&self, tx: &Tx, provider: Provider, outside: Times) -> Result<Updated, Fault> {
+        let updated = Updated { provider: with(provider, self.id.as_deref()), outside };
+        let (id, version) = (updated.provider.id.0, updated.provider.version);
+        self.once.keep(tx, id, version, &updated, self.now).await?;
+        Ok(updated)
     }
 }
 
@@ -135,7 +162,9 @@ impl UnitOfWork for Create {
         Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
         make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
-        answer(tx, provider, Some(&self.id), &self.once, self.now).await
+        let answer = with(provider, Some(&self.id));
+        self.once.keep(tx, answer.id.0, answer.version, &answer, self.now).await?;
+        Ok(answer)
     }
 }
 
@@ -189,20 +218,12 @@ fn act(detail: Value, permit: EditSchedule, now: Instant) -> Act {
 
 /// The answer that is kept: the provider with the one schedule that was asked for. Whatever else is in
 /// the plan is neither told nor copied into every stored answer.
-async fn answer(
-    tx: &Tx,
-    provider: Provider,
-    id: Option<&str>,
-    once: &Once,
-    now: Instant,
-) -> Result<Provider, Fault> {
+fn with(provider: Provider, id: Option<&str>) -> Provider {
     let named = provider.plan.named.iter().filter(|(name, _)| Some(name.as_str()) == id);
     let named: BTreeMap<_, _> = named.map(|(name, hours)| (name.clone(), hours.clone())).collect();
     let accepts_intervals = provider.accepts_intervals();
     let plan = Plan { named, time_off: Vec::new(), accepts_intervals };
-    let answer = Provider { plan: Arc::new(plan), ..provider };
-    once.keep(tx, answer.id.0, answer.version, &answer, now).await?;
-    Ok(answer)
+    Provider { plan: Arc::new(plan), ..provider }
 }
 
 fn default_detail(provider: &Provider) -> Value {

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::{
     changes::{Changes, Stored},
-    commands::{Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update},
+    commands::{
+        Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update, Updated,
+    },
     plan::TimeOff,
     provider::Provider,
     store::{self, closures::Cursor, remembered::Remembered},
@@ -114,7 +116,7 @@ impl Schedules {
         found.filter(|p| p.enabled || also_disabled).ok_or_else(|| Fault::not_found(resource()))
     }
 
-    /// Changes a schedule: the default one, or the one with this id.
+    /// Changes a schedule: the default one, or the one with this id; tells what lies outside its hours then.
     pub async fn update(
         &self,
         deadline: Deadline,
@@ -122,7 +124,7 @@ impl Schedules {
         id: Option<String>,
         change: (Changes, Option<Revision>),
         once: Once,
-    ) -> Result<Provider, Fault> {
+    ) -> Result<Updated, Fault> {
         let (changes, expected) = change;
         let _turn = self.long.turn_to_change(deadline, permit.provider, &changes).await?;
         let (now, zones) = (self.ambient.now(), self.ambient.zones());

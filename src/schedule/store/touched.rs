@@ -1,4 +1,4 @@
-//! The appointments in a stretch of time that was taken away.
+//! The appointments, requests and holds in a stretch of time that was taken away, or outside new hours.
 
 use chrono::TimeDelta;
 use sea_orm::{ConnectionTrait, DatabaseBackend, FromQueryResult, Statement, Value};
@@ -8,14 +8,20 @@ use crate::{
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId},
-        time::{Instant, Interval},
+        time::{Instant, Interval, IntervalSet},
+        zone::ZoneData,
     },
-    schedule::commands::Touched,
+    schedule::{
+        commands::{Claim, ClaimedTime, Times, Touched},
+        hours::Hours,
+    },
     storage::{Engine, Session, Tx, engine},
 };
 
 /// How many of them are told.
 const TOLD: i64 = 100;
+/// How much of what a provider has to come is looked at when the hours change.
+const LOOKED_AT: i64 = 10_000;
 
 // Counted before the limit cuts. No appointment is longer than a day, which gives the index something to
 // begin at. A request that nobody answered in time has ended, though nobody may have noted it yet.
@@ -25,6 +31,58 @@ const SQL: &str = "SELECT provider_id, appointment_id, count(*) OVER () AS total
       AND state IN ('pending', 'booked') AND claim_of IS NULL AND (expires_at IS NULL OR expires_at > $5)
     ORDER BY starts_at, provider_id, appointment_id LIMIT $6";
 
+// The same of all that claims time, requests to move and holds included; not what the provider attends with others.
+const TIMES: &str = "SELECT provider_id, appointment_id, claim_of, state, starts_at, ends_at, expires_at,
+        count(*) OVER () AS total
+    FROM appointments
+    WHERE WHOSE starts_at > $2 AND starts_at < $4 AND ends_at > $3
+      AND state IN ('held', 'pending', 'booked') AND (claim_of IS NULL OR customer_id <> provider_id)
+      AND (expires_at IS NULL OR expires_at > $5)
+    ORDER BY starts_at, provider_id, appointment_id LIMIT $6";
+
+// What a provider has to come by one schedule: that of the offering, and else the default one. A move that is asked
+// for goes by the type of its appointment.
+const BY_SCHEDULE: &str = "SELECT a.provider_id, a.appointment_id, a.claim_of, a.state, a.starts_at, a.ends_at,
+        a.expires_at, CAST(0 AS bigint) AS total
+    FROM appointments a
+    LEFT JOIN appointments m ON m.provider_id = a.provider_id AND m.appointment_id = a.claim_of
+    LEFT JOIN offerings o ON o.provider_id = a.provider_id AND o.type_id = coalesce(a.type_id, m.type_id)
+    WHERE a.provider_id = $1 AND a.starts_at > $2 AND a.ends_at > $3
+      AND a.state IN ('held', 'pending', 'booked') AND (a.claim_of IS NULL OR a.customer_id <> a.provider_id)
+      AND (a.expires_at IS NULL OR a.expires_at > $3) AND coalesce(o.schedule_id, '') = $4
+    ORDER BY a.starts_at, a.appointment_id LIMIT $5";
+
+#[derive(FromQueryResult)]
+struct TimeRow {
+    provider_id: Uuid,
+    appointment_id: Uuid,
+    claim_of: Option<Uuid>,
+    state: String,
+    starts_at: Instant,
+    ends_at: Instant,
+    expires_at: Option<Instant>,
+    total: i64,
+}
+
+impl TimeRow {
+    fn time(self) -> ClaimedTime {
+        let claim = match (self.claim_of, &*self.state) {
+            (Some(_), _) => Claim::Move,
+            (None, "held") => Claim::Hold,
+            (None, "pending") => Claim::Request,
+            (None, _) => Claim::Appointment,
+        };
+        ClaimedTime {
+            claim,
+            provider: ProviderId(self.provider_id),
+            id: AppointmentId(self.claim_of.unwrap_or(self.appointment_id)),
+            start: self.starts_at,
+            end: self.ends_at,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
 #[derive(FromQueryResult)]
 struct Row {
     provider_id: Uuid,
@@ -32,7 +90,8 @@ struct Row {
     total: i64,
 }
 
-/// The requested and booked appointments that overlap the interval: one provider's, or everybody's.
+/// What overlaps the interval: the requested and booked appointments, and all that claims time; one provider's, or
+/// everybody's.
 pub async fn find(
     tx: &Tx,
     provider: Option<ProviderId>,
@@ -48,17 +107,57 @@ pub async fn find(
         now.into(),
         TOLD.into(),
     ];
+    let mut touched = Touched::default();
+    for row in rows::<Row>(tx, &SQL.replace("WHOSE", whose), values.clone()).await? {
+        touched.count = row.total;
+        touched.first.push((ProviderId(row.provider_id), AppointmentId(row.appointment_id)));
+    }
+    for row in rows::<TimeRow>(tx, &TIMES.replace("WHOSE", whose), values).await? {
+        touched.times.count = row.total;
+        touched.times.first.push(row.time());
+    }
+    Ok(touched)
+}
+
+/// What a locked provider has to come by a named schedule, or by the default one, that lies outside these hours.
+pub async fn outside(
+    tx: &Tx,
+    provider: ProviderId,
+    (schedule, hours): (Option<&str>, &Hours),
+    (now, zones): (Instant, &ZoneData),
+) -> Result<Times, Fault> {
+    let values: [Value; 5] = [
+        provider.0.into(),
+        (now - TimeDelta::days(1)).into(),
+        now.into(),
+        schedule.unwrap_or_default().into(),
+        LOOKED_AT.into(),
+    ];
+    let mut outside = Times::default();
+    for row in rows::<TimeRow>(tx, BY_SCHEDULE, values).await? {
+        let Some(interval) = Interval::new(row.starts_at, row.ends_at) else { continue };
+        let open: IntervalSet = hours.windows(zones, interval)?.into_iter().collect();
+        if open.contains(&interval) {
+            continue;
+        }
+        if outside.count < TOLD {
+            outside.first.push(row.time());
+        }
+        outside.count += 1;
+    }
+    Ok(outside)
+}
+
+async fn rows<T: FromQueryResult>(
+    tx: &Tx,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<T>, Fault> {
     let backend = match tx.engine() {
         Engine::Postgres => DatabaseBackend::Postgres,
         Engine::Sqlite => DatabaseBackend::Sqlite,
     };
-    let statement = Statement::from_sql_and_values(backend, SQL.replace("WHOSE", whose), values);
+    let statement = Statement::from_sql_and_values(backend, sql, values);
     let rows = tx.db().query_all_raw(statement).await.map_err(|e| engine::fault(&e))?;
-    let mut touched = Touched::default();
-    for row in rows {
-        let row = Row::from_query_result(&row, "").map_err(|e| engine::fault(&e))?;
-        touched.count = row.total;
-        touched.first.push((ProviderId(row.provider_id), AppointmentId(row.appointment_id)));
-    }
-    Ok(touched)
+    rows.iter().map(|row| T::from_query_result(row, "").map_err(|e| engine::fault(&e))).collect()
 }

@@ -70,13 +70,20 @@ async fn who_treats_somebody_is_nobodys_customer(world: World) {
         ..typed(&ben, &plain, "2026-11-23 10:00")
     };
     refused(world.send(&ben, request).await, "CUSTOMER_BUSY");
+    // Nor is it held, which would keep others away for nothing.
+    refused(world.hold(&ada, holding(&ben, &plain, "2026-11-23 10:00")).await, "CUSTOMER_BUSY");
     assert_eq!(world.state().await, before);
-    let hold = world.hold(&ada, holding(&ben, &plain, "2026-11-23 10:00")).await.unwrap();
+    // What was held before is no promise against whoever comes first.
+    let hold = world.hold(&ada, holding(&ben, &plain, "2026-11-23 14:00")).await.unwrap();
+    let other = world.book_type(&carl, &ada, &buffered, "2026-11-23 14:00").await.unwrap();
     refused(world.book_hold(&ada, &hold).await, "CUSTOMER_BUSY");
+    world.cancel(&carl, &other.name).await.unwrap();
+    world.book_hold(&ada, &hold).await.unwrap();
     // What touches is no overlap. The buffers are the provider's own time, in which they prepare.
     refused(book(&world, &ada, &ben, ("10:30", "11:00")).await, "CUSTOMER_BUSY");
     book(&world, &ada, &ben, ("11:00", "11:30")).await.unwrap();
     world.cancel(&carl, &one.name).await.unwrap();
+    let hold = world.hold(&ada, holding(&ben, &plain, "2026-11-23 10:00")).await.unwrap();
     world.book_hold(&ada, &hold).await.unwrap();
     books::check(&world.sql().await).await;
 }

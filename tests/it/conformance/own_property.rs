@@ -21,16 +21,16 @@ use crate::support::{
 behaviours!(what_is_listed_is_accepted_at_once_and_what_is_refused_was_explained);
 
 /// Random numbers that come again with the same seed.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, most: usize) -> usize {
+    pub(super) fn below(&mut self, most: usize) -> usize {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % most
     }
 
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(super) fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         &all[self.below(all.len())]
     }
 }
@@ -78,7 +78,7 @@ async fn practice(world: &World, chance: &mut Chance) -> Practice {
     }
     let mut callers = vec![world.customer().await, world.customer().await, world.customer().await];
     // Providers are customers of their colleagues.
-    callers.push(providers[1].clone());
+    callers.extend(providers.iter().cloned());
     Practice { providers, callers, types }
 }
 

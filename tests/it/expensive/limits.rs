@@ -282,6 +282,12 @@ pub fn request<'a>(
             };
             (customer, request.encode_to_vec())
         }
+        "GetCalendar" => {
+            let (provider, start_time) = (practice.booked[0].provider(), at(299 * 1440));
+            let end_time = at((299 + 62) * 1440);
+            let request = booking::GetCalendarRequest { provider, start_time, end_time };
+            (practice.booked.first(), request.encode_to_vec())
+        }
         "ListAppointments" => {
             let request = ListAppointmentsRequest { page_size: ALL, ..Default::default() };
             (customer, request.encode_to_vec())

@@ -152,6 +152,7 @@ const LARGE_ONES: &[&str] = &[
     "FindFirstSlot",
     "ExplainSlot",
     "GetAvailability",
+    "GetCalendar",
     "ListAppointments",
     "ListAppointmentEvents",
     "GetAppointment",

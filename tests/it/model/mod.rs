@@ -1,6 +1,7 @@
 //! Any sequence of calls: the servers answer as a small obvious model does, and remember the same.
 
 mod acts;
+mod calendar;
 mod calls;
 mod chance;
 mod plain;

@@ -195,6 +195,7 @@ impl Practice {
             self.act(op, chance.uuid()).await;
         }
         self.compare_all().await;
+        self.compare_calendar().await;
     }
 
     /// Tokens last a day.
@@ -238,7 +239,7 @@ impl Practice {
     }
 
     /// Where this is, and how it came there.
-    fn tell(&self) -> String {
+    pub(super) fn tell(&self) -> String {
         let last: Vec<_> = self.last.iter().map(String::as_str).collect();
         format!("TEST_SEED={} step {}:\n{}\n", self.seed, self.steps, last.join("\n"))
     }

@@ -230,6 +230,12 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
             ..Default::default()
         }
         .encode_to_vec(),
+        "GetCalendar" => booking::GetCalendarRequest {
+            provider: name,
+            start_time,
+            end_time: Some(berlin("2026-11-30 15:00")),
+        }
+        .encode_to_vec(),
         "ListHolds" if name.starts_with("users/") => {
             booking::ListHoldsRequest { customer: name, ..Default::default() }.encode_to_vec()
         }

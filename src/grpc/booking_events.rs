@@ -1,0 +1,93 @@
+//! What happened to an appointment, as messages.
+
+use super::{
+    booking_wire::{appointment_name, wire_party, wire_state},
+    convert::timestamp,
+    page::cut,
+    proto::booking::{
+        self as pb, appointment::State as WireState, appointment_event::Kind as WireKind,
+    },
+};
+use crate::{
+    booking::{State, actors::Told, service::Bookings},
+    events::Kind,
+    identity::Caller,
+    kernel::{
+        fault::{Fault, Violations},
+        id::{ServiceAccountId, UserId},
+        page::{PageTokens, page_size},
+        time::Instant,
+    },
+    storage::Deadline,
+};
+
+/// A page of what happened to an appointment, for those who may see it.
+pub(super) async fn list(
+    (bookings, pages): (&Bookings, &PageTokens),
+    (deadline, caller): (Deadline, Caller),
+    message: &pb::ListAppointmentEventsRequest,
+) -> Result<pb::ListAppointmentEventsResponse, Fault> {
+    let mut violations = Violations::new();
+    let parsed = violations.keep("parent", appointment_name(&message.parent));
+    let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+    let query = format!("events {} {:?}", caller.user, message.parent);
+    let after = pages.read::<i64>(&query, &message.page_token);
+    let after = violations.keep("page_token", after).flatten();
+    violations.finish()?;
+    let of = parsed.ok_or_else(Fault::unchecked)?;
+    let limit = u64::from(size) + 1;
+    let (found, is_staff) = bookings.events(deadline, caller, of, after, limit).await?;
+    let (found, next_page_token) = cut(found, size, pages, &query, |last| last.event.version);
+    let events = found.iter().filter_map(|told| wire_event(told, is_staff)).collect();
+    Ok(pb::ListAppointmentEventsResponse { events, next_page_token })
+}
+
+/// An event of an appointment, as the provider's side or the customer may see it; those of the hold before it
+/// are not of the appointment.
+pub(super) fn wire_event(told: &Told, is_staff: bool) -> Option<pb::AppointmentEvent> {
+    let event = &told.event;
+    let kind = match event.kind {
+        Kind::AppointmentBooked => WireKind::Booked,
+        Kind::AppointmentCancelled => WireKind::Cancelled,
+        Kind::AppointmentCompleted => WireKind::Completed,
+        Kind::AppointmentRequested => WireKind::Requested,
+        Kind::AppointmentApproved => WireKind::Approved,
+        Kind::AppointmentDeclined => WireKind::Declined,
+        Kind::AppointmentExpired => WireKind::Expired,
+        Kind::AppointmentRescheduled => WireKind::Rescheduled,
+        Kind::AppointmentMoveRequested => WireKind::MoveRequested,
+        Kind::AppointmentMoveDeclined => WireKind::MoveDeclined,
+        Kind::AppointmentMoveExpired => WireKind::MoveExpired,
+        Kind::AppointmentMoveWithdrawn => WireKind::MoveWithdrawn,
+        Kind::AppointmentReassigned => WireKind::Reassigned,
+        Kind::AppointmentNoShow => WireKind::NoShow,
+        Kind::AppointmentUpdated => WireKind::Updated,
+        Kind::AppointmentCorrected => WireKind::Corrected,
+        Kind::AppointmentNoted if is_staff => WireKind::Noted,
+        _ => return None,
+    };
+    let text = |key: &str| event.detail.get(key).and_then(|value| value.as_str());
+    let owned = |key: &str| text(key).unwrap_or_default().to_owned();
+    let at = |key: &str| text(key).and_then(|at| at.parse::<Instant>().ok()).map(timestamp);
+    let state = text("state").and_then(State::parse).map_or(WireState::Unspecified, wire_state);
+    // A service account that acted as itself is no user.
+    let itself = event.via.map(ServiceAccountId::as_user);
+    let actor = event.actor.filter(|actor| Some(*actor) != itself);
+    Some(pb::AppointmentEvent {
+        version: event.version,
+        kind: kind.into(),
+        actor: actor.map(UserId::name).unwrap_or_default(),
+        occur_time: Some(timestamp(event.at)),
+        reason: owned("reason"),
+        start_time: at("start"),
+        end_time: at("end"),
+        previous_start_time: at("previous_start"),
+        previous_end_time: at("previous_end"),
+        override_reason: if is_staff { owned("override") } else { String::new() },
+        service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
+        state: state.into(),
+        late_cancellation: is_staff && event.detail.get("late").is_some(),
+        actor_party: wire_party(told.actor.as_ref().map(|actor| actor.party)).into(),
+        actor_display_name: told.actor.as_ref().map(|a| a.display_name.clone()).unwrap_or_default(),
+    })
+}
