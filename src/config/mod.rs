@@ -13,6 +13,7 @@ mod problem;
 mod reader;
 #[cfg(test)]
 mod secrets_tests;
+mod smtp_url;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -30,7 +31,7 @@ use crate::identity::Role;
 
 pub use hours::OpenHours;
 pub use layers::{Flag, Origin, Origins, SettingsFile, Sources};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Unusable};
 pub use url::{DatabaseUrl, Engine, NotADatabaseUrl};
 
 /// The embedded defaults, with a comment for every setting.
@@ -312,7 +313,7 @@ impl Config {
         let (settings, mut problems) = layers::merge(sources);
         let (config, origins, found) = validate::read(&settings);
         problems.extend(found);
-        match (config, Problems::into_result(problems)) {
+        match (config, Problems::none(problems)) {
             (_, Err(problems)) => Err(problems),
             (Some(config), Ok(())) => Ok((config, origins)),
             // `read` gives no configuration only together with a problem.

@@ -117,7 +117,7 @@ fn unknown_names_are_refused_with_the_nearest_one() {
     DAYBOOK_SERVR_LISTEN (environment): is not a setting; the nearest one is DAYBOOK_SERVER_LISTEN
     DAYBOOK_LISTEN (environment): is not a setting; the nearest one is DAYBOOK_SERVER_LISTEN
     databse.url (flag --set databse.url): is not a setting; the nearest one is database.url
-    auth.maximum (flag --set auth.maximum): is not a setting; the nearest one is auth.audience
+    auth.maximum (flag --set auth.maximum): is not a setting; remove it; `daybook config print` shows all settings
     "#);
 }
 

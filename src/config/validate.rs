@@ -93,6 +93,10 @@ fn server(reader: &mut Reader<'_>, profile: Profile) -> ServerConfig {
         public_booking_pages: reader.switch("server.public_booking_pages"),
     };
     reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");
+    if config.listen.port() != 0 && config.health_listen == Some(config.listen) {
+        let remedy = "give another port, or \"\" to serve health with everything else";
+        reader.problem("server.health_listen", "is the same as server.listen", remedy);
+    }
     // Half of TLS would be plaintext where somebody thinks otherwise.
     let has = |path: &Option<PathBuf>| path.is_some();
     let certificate = has(&config.tls_certificate_file);

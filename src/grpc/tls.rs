@@ -26,7 +26,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::config::{Config, Profile, key::open_to_others};
+use crate::config::{self, Config, Profile, Unusable, key::open_to_others};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -53,6 +53,29 @@ pub enum TlsError {
     /// The authorities for clients are none.
     #[error("{0} cannot be used as authorities for clients: {1}")]
     ClientAuthorities(String, String),
+}
+
+impl TlsError {
+    /// The same as a fault of the setting that names the file.
+    pub(crate) fn setting(&self, settings: &config::ServerConfig) -> Unusable {
+        const CERTIFICATE: &str = "server.tls_certificate_file";
+        let at = match self {
+            Self::Unfit(_) => None,
+            Self::Unreadable(path, _)
+            | Self::Lacks(path, _)
+            | Self::OpenToOthers(path, _)
+            | Self::ClientAuthorities(path, _) => Some(path),
+        };
+        let is = |path: &Option<PathBuf>| path.as_deref().map(shown).as_ref() == at;
+        let (key, remedy) = if at.is_some() && is(&settings.tls_key_file) {
+            ("server.tls_key_file", "give the certificate's private key in PEM, without a password")
+        } else if at.is_some() && is(&settings.tls_client_ca_file) {
+            ("server.tls_client_ca_file", "give the authorities of the clients in PEM")
+        } else {
+            (CERTIFICATE, "give the chain in PEM, the server's certificate first, and its key")
+        };
+        Unusable::new(key, self.to_string(), remedy)
+    }
 }
 
 /// Where certificate and key are.

@@ -38,7 +38,7 @@ use tokio::time::Instant as Moment;
 
 pub use authority::Authority;
 pub use engine::Engine;
-pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
+pub use schema::{MigrationState, migrate_down, migrate_up, migration_status, migrations};
 
 use crate::kernel::{
     fault::{Again, Fault, Reason},

@@ -64,6 +64,12 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
     })
 }
 
+/// Whether there is no such file, so that connecting would make it.
+pub(super) fn is_missing(url: &str) -> bool {
+    let options = url.parse::<SqliteConnectOptions>();
+    options.is_ok_and(|options| !options.get_filename().exists())
+}
+
 /// The files that connections may be made to, once they are known.
 type Known = Arc<OnceLock<Arc<Files>>>;
 
