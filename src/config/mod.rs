@@ -121,6 +121,8 @@ pub struct ServerConfig {
     /// Exact origins, `scheme://host[:port]` in lower case and without a default port, as
     /// browsers send them; no wildcard.
     pub cors_origins: Vec<String>,
+    /// Names of headers, in lower case, that pages may send beside the usual ones.
+    pub cors_headers: Vec<String>,
     /// Whether server reflection is offered.
     pub reflection: bool,
     /// Whether `ListProviders`, `GetProvider` and `GetAvailability` need no token.

@@ -398,6 +398,7 @@ fn the_defaults_are_printed_with_their_origin() {
     drain_delay_ms = 0  # from default
     drain_timeout_ms = 20000  # from default
     cors_origins = []  # from default
+    cors_headers = []  # from default
     reflection = true  # from default
     public_booking_pages = false  # from default
 

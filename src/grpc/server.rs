@@ -1,6 +1,6 @@
 //! The server: services, and what surrounds them.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, str::FromStr as _, time::Duration};
 
 use axum::{Router, extract::Request, middleware, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -323,24 +323,35 @@ async fn only_grpc(request: Request, next: middleware::Next) -> Response {
     response
 }
 
+/// What clients of gRPC-Web and of Connect send, and what tracing adds (W3C Trace Context and Baggage).
+const ALLOWED_HEADERS: [&str; 13] = [
+    "authorization",
+    "baggage",
+    "connect-accept-encoding",
+    "connect-content-encoding",
+    "connect-protocol-version",
+    "connect-timeout-ms",
+    "content-type",
+    "grpc-timeout",
+    "traceparent",
+    "tracestate",
+    "x-grpc-web",
+    "x-request-id",
+    "x-user-agent",
+];
+
 /// Browsers of the listed origins may call; others get no permission. `x-daybook-act-for` is not among the
 /// headers: it goes with API keys, which do not belong into browsers.
 fn cors(server: &ServerConfig) -> CorsLayer {
     let origins =
         server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"];
-    let allowed = [
-        "authorization",
-        "content-type",
-        "grpc-timeout",
-        "x-grpc-web",
-        "x-request-id",
-        "x-user-agent",
-    ];
+    let more = server.cors_headers.iter().filter_map(|name| HeaderName::from_str(name).ok());
+    let allowed = ALLOWED_HEADERS.map(HeaderName::from_static).into_iter().chain(more);
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::POST])
-        .allow_headers(allowed.map(HeaderName::from_static))
+        .allow_headers(allowed.collect::<Vec<_>>())
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(Duration::from_hours(1))
 }
