@@ -288,6 +288,12 @@ pub fn unusable(config: &Config) -> Vec<Unusable> {
     all.into_iter().flatten().collect()
 }
 
+/// What an operator should know of the certificate, where there is one: until when it is valid, and a warning.
+pub fn certificate(config: &Config, now: Instant) -> Option<(Instant, Option<String>)> {
+    let tls = tls(config).ok().flatten()?;
+    Some((tls.valid_until(), tls.warning(now)))
+}
+
 /// Brings the schema up.
 pub async fn migrate_up(config: &Config) -> Result<(), Error> {
     let store = Store::connect(&storage_settings(config)).await?;

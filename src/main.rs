@@ -288,8 +288,13 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
                 return Err(Failure::Other(problem.clone().into()));
             }
             let warnings = zones.warnings(now).into_iter().map(|text| format!("Warning: {text}\n"));
+            let mut warnings: Vec<_> = warnings.collect();
+            if let Some((until, warning)) = app::certificate(&config, now) {
+                print(&format!("TLS certificate: valid until {until}\n"))?;
+                warnings.extend(warning.map(|text| format!("Warning: {text}\n")));
+            }
             let zones = zone_sources::described(zones.serving.about(), now);
-            print(&format!("Time zone data: {zones}\n{}", warnings.collect::<String>()))?;
+            print(&format!("Time zone data: {zones}\n{}", warnings.concat()))?;
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }

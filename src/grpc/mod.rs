@@ -17,6 +17,7 @@ mod budgets;
 mod caller;
 mod catalogue;
 mod catalogue_wire;
+mod certificates;
 mod convert;
 pub(crate) mod descriptors;
 mod email;

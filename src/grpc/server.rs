@@ -111,12 +111,13 @@ pub async fn serve<H: HealthService>(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
+    let ambient = services.ambient.clone();
     let router = routes(services, health, config, stopping)?;
     let limits = Limits::new(&config.server);
     let served = (router, Protocol::new(&config.server, jitter));
     tokio::select! {
         () = accept(door.listener, limits, door.tls.clone(), served, stop) => Ok(()),
-        never = follow(door.tls.as_ref()) => match never {},
+        never = follow(door.tls.as_ref(), &ambient) => match never {},
     }
 }
 
@@ -137,9 +138,9 @@ pub async fn serve_health<H: HealthService>(
     Ok(())
 }
 
-async fn follow(tls: Option<&Tls>) -> Infallible {
+async fn follow(tls: Option<&Tls>, ambient: &Ambient) -> Infallible {
     match tls {
-        Some(tls) => tls.follow().await,
+        Some(tls) => tls.follow(ambient).await,
         None => std::future::pending().await,
     }
 }
