@@ -121,6 +121,8 @@ fn options(settings: &Settings, url: &str, connections: u32, known: &Known) -> C
                 // NORMAL may lose the last acknowledged commits when the power fails.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(BUSY)
+                // What is erased is written over, and not only let go of.
+                .pragma("secure_delete", "ON")
                 .foreign_keys(true)
                 .statement_cache_capacity(256)
         })
