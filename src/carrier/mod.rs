@@ -1,5 +1,7 @@
 //! The third porch: where letters leave the house. The only place that speaks to mail servers.
 
+mod trouble;
+
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use lettre::{
@@ -13,7 +15,6 @@ use lettre::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, Tls, TlsParameters},
         extension::ClientId,
-        response::Severity,
     },
 };
 use percent_encoding::percent_decode_str;
@@ -22,6 +23,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
+use trouble::refusal;
 
 /// How long a mail server that has taken a letter may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -304,30 +306,6 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Unfit> {
     }
     let each = found.into_iter().map(|der| Certificate::from_der(der.to_vec()));
     each.collect::<Result<_, _>>().map_err(|e| Unfit::Authorities(e.to_string()))
-}
-
-/// What a server says about the recipient is final, where it says so by an enhanced status code (RFC 3463: 5.1 is
-/// the address, 5.2 the mailbox). Any other refusal may be about us, such as a wrong password, a sender that it
-/// does not take or a server under maintenance, and is for an operator to mend.
-fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
-    let code = error.status();
-    let text = match code {
-        // The server's words may quote an address.
-        Some(code) => format!("the mail server answered {code}"),
-        None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
-        None => "the mail server cannot be reached".to_owned(),
-    };
-    let permanent = Severity::PermanentNegativeCompletion;
-    let words = error.to_string();
-    let about_recipient = words.split_whitespace().any(|word| {
-        ["5.1.", "5.2."].iter().any(|status| {
-            word.strip_prefix(status).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
-        })
-    });
-    if code.is_some_and(|code| code.severity == permanent) && about_recipient {
-        return Refusal::Never(text);
-    }
-    Refusal::Later(text)
 }
 
 /// Written beside and moved into place, so that nobody reads half a letter.
