@@ -18,6 +18,7 @@ mod catalogue;
 mod catalogue_changes;
 mod catalogue_fields;
 mod catalogue_writes;
+mod closing_races;
 mod closures;
 mod days;
 mod emails;
