@@ -60,7 +60,7 @@ fn cause(error: &smtp::Error) -> String {
 fn causes<'e>(
     error: &'e (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
-    iter::successors(Some(error), |error| {
+    iter::successors(Some(error), |&error| {
         let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| error.source())
     })

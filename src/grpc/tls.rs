@@ -42,7 +42,7 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// Why the files cannot be used. Holds nothing of the key.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, #[source] io::Error),

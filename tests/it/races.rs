@@ -241,8 +241,8 @@ async fn one_request_id_on_two_processes() {
 /// Book against cancel against complete, while the clock jumps over the starts and back.
 async fn life_and_death(worlds: &[World]) {
     const CLOCKS: [&str; 2] = ["2026-11-22 13:00", "2026-11-23 12:30"];
-    // 20 seconds each.
-    const SLOTS: usize = 600;
+    // A minute each, the last one before the later clock.
+    const SLOTS: usize = 205;
     let provider = worlds[0].provider().await;
     let mut customers = Vec::new();
     for _ in 0..16 {
@@ -278,7 +278,7 @@ async fn life_and_death(worlds: &[World]) {
                         return;
                     }
                     let at = |slot: usize| Timestamp {
-                        seconds: opens + 20 * i64::try_from(slot).unwrap(),
+                        seconds: opens + 60 * i64::try_from(slot).unwrap(),
                         nanos: 0,
                     };
                     let who = random(customers.len());

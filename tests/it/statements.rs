@@ -196,8 +196,9 @@ async fn slots_take_as_many_statements_for_many_providers_and_days_as_for_one() 
         counts.push((listing, listing_again, taken(&executed)));
     }
     // The type, who offers it, and everybody's time; where nothing changed since, only who it is. A first
-    // question about more than a week looks at that week first, because nobody knows yet how many they are.
-    assert_eq!(counts, [(3, 1, 1), (5, 1, 1)]);
+    // question about more than a week looks at that week first, because nobody knows yet how many they are. Beside
+    // each of them, at the same time, what the customer has of their own.
+    assert_eq!(counts, [(4, 2, 2), (7, 2, 2)]);
 }
 
 /// How many statements a booking takes with this deadline, and how many of them hand the deadline on.

@@ -1,6 +1,7 @@
 //! SQLite: one writer, many readers, durable at every commit.
 
 use std::{
+    num::NonZero,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -53,8 +54,8 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
     Ok(Pools {
         anchor: Some(anchor),
         engine: Engine::Sqlite,
-        reader: open(settings, url, settings.max_connections, &known).await?,
-        readers: Some(usize::try_from(settings.max_connections).unwrap_or(1)),
+        reader: open(settings, url, readers(settings), &known).await?,
+        readers: Some(usize::try_from(readers(settings)).unwrap_or(1)),
         control: open(settings, url, 1, &known).await?,
         // There is one writer at a time, also among processes; so the probe waits for its turn at that.
         probe: writer.clone(),
@@ -68,6 +69,13 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
 pub(super) fn is_missing(url: &str) -> bool {
     let options = url.parse::<SqliteConnectOptions>();
     options.is_ok_and(|options| !options.get_filename().exists())
+}
+
+/// How many connections read at the same time. Each has a thread of its own that works all the while: more than
+/// there are cores take their time from the thread that writes.
+fn readers(settings: &Settings) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    settings.max_connections.min(u32::try_from(cores).unwrap_or(u32::MAX).max(2))
 }
 
 /// The files that connections may be made to, once they are known.

@@ -291,7 +291,7 @@ async fn pages_have_fifty_unless_asked_and_at_most_five_hundred(world: World) {
     // 510 more of each, past the server.
     let appointments = "SELECT provider_id, ID, customer_id, customer_display_name, starts_at,
         ends_at, 'cancelled', note, time_zone, local_start, cancel_reason, version, created_at,
-        updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp, claim_of
+        updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp, claim_of, NULL, NULL
         FROM appointments, numbers";
     let providers = "SELECT ID, display_name, enabled, time_zone, weekly_hours, slot_minutes,
         longest_minutes, version, schedule_version, schedule_updated_at, plan, last_assigned_at,

@@ -292,9 +292,9 @@ async fn who_walked_in_is_recorded_up_to_the_length_ago(world: World) {
     refused(world.send(&provider, early).await, "IN_THE_PAST");
     world.send(&provider, bare("2026-11-23 11:30", "2026-11-23 12:00")).await.unwrap();
     // Neither the notice nor the grid is for somebody who is there.
-    world.move_to("2026-11-23 13:07", "Europe/Berlin");
-    world.send(&provider, of(&noticed, "2026-11-23 13:05", "")).await.unwrap();
-    refused(world.send(&provider, of(&noticed, "2026-11-23 14:05", "")).await, "OFF_GRID");
+    world.move_to("2026-11-23 12:37", "Europe/Berlin");
+    world.send(&provider, of(&noticed, "2026-11-23 12:35", "")).await.unwrap();
+    refused(world.send(&provider, of(&noticed, "2026-11-23 13:35", "")).await, "OFF_GRID");
     books::check(&world.sql().await).await;
 }
 
