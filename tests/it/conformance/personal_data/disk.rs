@@ -7,7 +7,10 @@ use daybook::grpc::proto::{
     booking::BookAppointmentRequest,
 };
 
-use crate::support::{Engine, World, berlin, booking, people::sign_up};
+use crate::support::{
+    Engine, World, berlin,
+    people::{booking, sign_up},
+};
 
 const NAME: &str = "Xylophila";
 const NOTE: &str = "quixotic-knee";
