@@ -15,14 +15,14 @@ use crate::{
     },
     assembly::{self, master_key, present_master_key, services, storage_settings},
     booking::drift_service::Drifted,
-    config::Config,
+    config::{Config, Unusable},
     greeting,
     grpc::{
         descriptors,
         health::Health,
         healthcheck,
         server::{self, Door, ServeError, Services},
-        tls::{Tls, TlsError},
+        tls::Tls,
     },
     identity::{
         Origin, Role,
@@ -57,20 +57,9 @@ pub enum Error {
     /// The master key cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The peppers cannot be used.
-    #[error("the peppers in {path}: {cause}")]
-    Peppers {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// The certificate cannot be used.
-    #[error("TLS: {0}")]
-    Tls(#[from] TlsError),
-    /// Mail cannot be sent so.
-    #[error("mail: {0}")]
-    Mail(String),
+    /// What a setting names cannot be used.
+    #[error(transparent)]
+    Setting(#[from] Unusable),
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
     Fault(Fault),
@@ -146,10 +135,10 @@ impl Running {
 /// Serves until a signal ends it: the command `daybook serve`. A second signal ends the drain.
 pub async fn serve(config: Config) -> Result<(), Error> {
     let database = format!("{:?}", config.database.url);
-    let has_tls = config.server.tls_certificate_file.is_some();
+    let flags = greeting::flags(&config.server);
     greeting::warn(&config);
     let running = start(config, Ambient::system()).await?;
-    greeting::greet(&running, has_tls, &database);
+    greeting::greet(&running, flags, &database);
     let mut signals = Signals::new().map_err(Error::Signals)?;
     let stop = running.stop.clone();
     let mut ended = std::pin::pin!(running.ended());
@@ -175,7 +164,7 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let zone_data = described(found.serving.about(), ambient.now());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), zone_data, "starting");
     let key = master_key(&config)?;
-    let tls = Tls::read(&config)?;
+    let tls = tls(&config)?;
     descriptors::raise(&config);
     let (listener, address) = listen(config.server.listen).await?;
     let (health_listener, health_address) = match config.server.health_listen {
@@ -288,20 +277,21 @@ async fn run(
     Ok(())
 }
 
-/// Whether the files that the settings name for TLS can be used.
-pub fn check_tls(config: &Config) -> Result<(), Error> {
-    Ok(Tls::read(config).map(drop)?)
+/// The certificate that the settings name.
+fn tls(config: &Config) -> Result<Option<Tls>, Unusable> {
+    Tls::read(config).map_err(|error| error.setting(&config.server))
 }
 
-/// Whether the file that the settings name for peppers can be used.
-pub fn check_peppers(config: &Config) -> Result<(), Error> {
-    assembly::peppers(config).map(drop)
+/// The settings whose files or texts cannot be used, as far as that can be told without calling anybody.
+pub fn unusable(config: &Config) -> Vec<Unusable> {
+    let all = [tls(config).err(), assembly::peppers(config).err(), assembly::carrier(config).err()];
+    all.into_iter().flatten().collect()
 }
 
-/// Whether mail can be sent so, as far as that can be told without sending any. Inside a runtime, which what
-/// sends it belongs to.
-pub fn check_mail(config: &Config) -> Result<(), Error> {
-    assembly::carrier(config).map(drop)
+/// What an operator should know of the certificate, where there is one: until when it is valid, and a warning.
+pub fn certificate(config: &Config, now: Instant) -> Option<(Instant, Option<String>)> {
+    let tls = tls(config).ok().flatten()?;
+    Some((tls.valid_until(), tls.warning(now)))
 }
 
 /// Brings the schema up.
@@ -322,7 +312,12 @@ pub async fn migrate_down(config: &Config, steps: u32) -> Result<(), Error> {
 
 /// The changes of the schema, and whether this database has them.
 pub async fn migrate_status(config: &Config) -> Result<Vec<(String, bool)>, Error> {
-    let store = Store::connect(&storage_settings(config)).await?;
+    let settings = storage_settings(config);
+    if storage::engine::is_missing(settings.url.expose_secret()) {
+        let all = storage::migrations().into_iter();
+        return Ok(all.map(|state| (state.name, state.applied)).collect());
+    }
+    let store = Store::connect(&settings).await?;
     let states = storage::migration_status(&store).await;
     store.close().await;
     Ok(states?.into_iter().map(|state| (state.name, state.applied)).collect())

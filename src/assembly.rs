@@ -21,9 +21,9 @@ use crate::{
     },
     booking::service::Bookings,
     bulkhead::Bulkhead,
-    carrier::{Carrier, Means, Smtp},
+    carrier::{Carrier, Means, Smtp, Unfit},
     catalogue::service::Types,
-    config::{Config, MailTransport, MasterKeySource, Profile, key::open_to_others},
+    config::{Config, MailTransport, MasterKeySource, Profile, Unusable, key::open_to_others},
     grpc::server::Services,
     identity::{
         api_key::ApiKeys,
@@ -210,30 +210,55 @@ fn mail(
 }
 
 /// How letters leave and what they say, if any do.
-pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Error> {
+pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Unusable> {
+    const TEMPLATES: &str = "mail.templates_folder";
     let settings = &config.mail;
     let means = match settings.transport {
         MailTransport::None => return Ok(None),
         MailTransport::Folder => Means::Folder(settings.folder.clone()),
         MailTransport::Smtp => Means::Smtp(Smtp {
             url: settings.smtp_url.expose_secret().to_owned(),
-            authorities: settings.smtp_ca_file.as_deref().map(read).transpose()?,
+            authorities: settings.smtp_ca_file.as_deref().map(authorities).transpose()?,
         }),
     };
-    let carrier = Carrier::new(&settings.from, means, settings.patience).map_err(Error::Mail)?;
-    let own = settings.templates_folder.as_deref().map(templates).transpose()?;
+    let carrier = Carrier::new(&settings.from, means, settings.patience);
+    let carrier = carrier.map_err(|unfit| unusable_mail(&unfit, config))?;
+    let own = settings.templates_folder.as_deref().map(templates).transpose();
+    let own = own.map_err(|fault| Unusable::new(TEMPLATES, fault, "give a folder of templates"))?;
     let texts = Texts::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
-    Ok(Some((carrier, texts.map_err(|e| Error::Mail(format!("the template {e}")))?)))
+    let remedy = "mend it, or remove the file to use the text that comes with Daybook";
+    let texts = texts.map_err(|e| Unusable::new(TEMPLATES, format!("the template {e}"), remedy))?;
+    Ok(Some((carrier, texts)))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|e| Error::Mail(format!("{}: {e}", path.display())))
+fn unusable_mail(unfit: &Unfit, config: &Config) -> Unusable {
+    const AUTHORITIES: &str = "mail.smtp_ca_file";
+    let fault = unfit.to_string();
+    match unfit {
+        Unfit::Sender(_) => {
+            let fault = format!("{:?} {fault}", config.mail.from);
+            let remedy = "give one address, with a name in quotes where that has a comma, such as \
+                 \"\\\"Practice, Ltd.\\\" <mail@example.org>\"";
+            Unusable::new("mail.from", fault, remedy)
+        }
+        Unfit::Url => Unusable::new("mail.smtp_url", fault, "give smtps://USER:PASSWORD@HOST"),
+        Unfit::Authorities(_) => {
+            Unusable::new(AUTHORITIES, fault, "give a file of certificates in PEM, or nothing")
+        }
+    }
 }
 
-/// The templates in an operator's folder, by name.
-fn templates(folder: &Path) -> Result<Vec<(String, String)>, Error> {
+fn authorities(path: &Path) -> Result<Vec<u8>, Unusable> {
+    std::fs::read(path).map_err(|e| {
+        let fault = format!("{} cannot be read: {e}", path.display());
+        Unusable::new("mail.smtp_ca_file", fault, "give a file of certificates in PEM, or nothing")
+    })
+}
+
+/// The templates in an operator's folder, by name; or what is wrong with it.
+fn templates(folder: &Path) -> Result<Vec<(String, String)>, String> {
     let wrong =
-        |path: &Path, e: &dyn std::fmt::Display| Error::Mail(format!("{}: {e}", path.display()));
+        |path: &Path, e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", path.display());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| wrong(folder, &e))? {
         let path = entry.map_err(|e| wrong(folder, &e))?.path();
@@ -283,24 +308,27 @@ fn practice(config: &Config) -> Practice {
 }
 
 /// The peppers, if there are any; in production from a file that its mode keeps from others.
-pub(crate) fn peppers(config: &Config) -> Result<Vec<Pepper>, Error> {
+pub(crate) fn peppers(config: &Config) -> Result<Vec<Pepper>, Unusable> {
+    const KEY: &str = "auth.password_peppers_file";
+    const VALID: &str = "give lines of an id, a space and a secret of 16 bytes or more in base64";
     let Some(path) = &config.auth.password_peppers_file else { return Ok(Vec::new()) };
     let name = path.display().to_string();
-    let refused = |cause: String| Error::Peppers { path: name.clone(), cause };
-    let unreadable = |error: std::io::Error| refused(error.to_string());
+    let told = |cause: &dyn std::fmt::Display| format!("the peppers in {name}: {cause}");
+    let unreadable = |error: std::io::Error| {
+        Unusable::new(KEY, told(&error), "give a file that the user Daybook runs as can read")
+    };
     // Mode and text come from the same open file, so that nobody can swap it in between.
     let mut file = std::fs::File::open(path).map_err(unreadable)?;
     if config.profile == Profile::Production
         && let Some(mode) = open_to_others(&file.metadata().map_err(unreadable)?)
     {
-        return Err(refused(format!(
-            "the file is open to others (mode {mode:03o}); chmod 600 {name} (as a Kubernetes secret: \
-             defaultMode 0440)"
-        )));
+        let fault = told(&format_args!("the file is open to others (mode {mode:03o})"));
+        let remedy = format!("chmod 600 {name} (as a Kubernetes secret: defaultMode 0440)");
+        return Err(Unusable::new(KEY, fault, remedy));
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(unreadable)?;
-    pepper::read(&text).map_err(refused)
+    pepper::read(&text).map_err(|cause| Unusable::new(KEY, told(&cause), VALID))
 }
 
 fn signing_policy(config: &Config) -> Policy {

@@ -5,24 +5,35 @@ use url::Url;
 
 use crate::{
     app::Running,
-    config::{Config, MailTransport, Profile},
+    config::{Config, MailTransport, Profile, ServerConfig},
 };
 
 /// Says on standard output where the server listens, and how to begin. What cannot be printed is no
 /// reason not to serve.
-pub(crate) fn greet(running: &Running, has_tls: bool, database: &str) {
+pub(crate) fn greet(running: &Running, flags: &str, database: &str) {
     use std::io::Write;
     let Running { address, health_address, zone_data, .. } = running;
     let health = health_address.map(|at| format!("Health alone, in plaintext: {at}\n"));
-    let (health, plain) = (health.unwrap_or_default(), if has_tls { "" } else { " -plaintext" });
+    let health = health.unwrap_or_default();
     let text = format!(
         "Daybook listens on {address}, database {database}\n{health}Time zone data: {zone_data}\n\
-         First call:\n  grpcurl{plain} -d \
+         First call:\n  grpcurl{flags} -d \
          '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
          \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \
          daybook.auth.v1.AuthService/SignUp\n"
     );
     drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+/// What `grpcurl` needs for the first call: a server without reflection does not tell it the methods, so it reads
+/// them from this repository.
+pub(crate) const fn flags(server: &ServerConfig) -> &'static str {
+    match (server.tls_certificate_file.is_some(), server.reflection) {
+        (true, true) => "",
+        (false, true) => " -plaintext",
+        (true, false) => " -import-path proto -proto daybook/auth/v1/auth.proto",
+        (false, false) => " -plaintext -import-path proto -proto daybook/auth/v1/auth.proto",
+    }
 }
 
 /// Tells the log what is allowed, and yet may not be meant.

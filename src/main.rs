@@ -120,8 +120,11 @@ enum Migrate {
         #[arg(long, value_name = "N", default_value_t = 1)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         steps: u32,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
-    /// List the changes and whether they are applied
+    /// List the changes and whether they are applied. Changes nothing, and makes no database
     Status,
 }
 
@@ -188,6 +191,8 @@ enum Settings {
 #[derive(Debug)]
 enum Failure {
     Settings(Problems),
+    /// The command line lacks something.
+    Usage(&'static str),
     Other(Box<dyn Error>),
     /// The server answered that it does not serve, which is no error of this program.
     NotServing,
@@ -202,6 +207,14 @@ impl From<Problems> for Failure {
 impl From<app::Error> for Failure {
     fn from(error: app::Error) -> Self {
         Self::Other(error.into())
+    }
+}
+
+/// What a setting names is told with where the setting was given.
+fn with_origin(origins: &Origins) -> impl Fn(app::Error) -> Failure {
+    |error| match error {
+        app::Error::Setting(unusable) => Failure::Settings(unusable.problem(origins).into()),
+        other => other.into(),
     }
 }
 
@@ -224,6 +237,7 @@ fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::NotServing) => return ExitCode::from(FAILURE),
         Err(Failure::Settings(problems)) => (USAGE, problems.to_string()),
+        Err(Failure::Usage(text)) => (USAGE, text.to_owned()),
         Err(Failure::Other(error)) => (FAILURE, chain(&*error)),
     };
     // Nothing is left to do when even this cannot be written.
@@ -242,7 +256,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let ended = runtime.block_on(app::serve(config));
             // What has not ended by now had its time; the process does not wait for it.
             runtime.shutdown_background();
-            Ok(ended?)
+            ended.map_err(with_origin(&origins))
         }
         Command::Migrate(command) => migrate(settings, &command),
         Command::Admin(Admin::Create { name, email }) => create_admin(settings, name, email),
@@ -266,19 +280,21 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
         Command::Config(Settings::Check) => {
             let (config, origins) = load(settings)?;
             let config = key::settle(config, &origins)?;
-            app::check_tls(&config)?;
-            app::check_peppers(&config)?;
-            let runtime = runtime()?;
-            let entered = runtime.enter();
-            app::check_mail(&config)?;
-            drop(entered);
+            let unusable = app::unusable(&config);
+            let problems: Vec<_> = unusable.iter().map(|it| it.problem(&origins)).collect();
+            Problems::none(problems)?;
             let (zones, now) = (zone_sources::look(&config), Ambient::system().now());
             if let Some(problem) = zones.problems.first() {
                 return Err(Failure::Other(problem.clone().into()));
             }
             let warnings = zones.warnings(now).into_iter().map(|text| format!("Warning: {text}\n"));
+            let mut warnings: Vec<_> = warnings.collect();
+            if let Some((until, warning)) = app::certificate(&config, now) {
+                print(&format!("TLS certificate: valid until {until}\n"))?;
+                warnings.extend(warning.map(|text| format!("Warning: {text}\n")));
+            }
             let zones = zone_sources::described(zones.serving.about(), now);
-            print(&format!("Time zone data: {zones}\n{}", warnings.collect::<String>()))?;
+            print(&format!("Time zone data: {zones}\n{}", warnings.concat()))?;
             print(&format!("The configuration is valid (profile {}).\n", config.profile.name()))
         }
     }
@@ -290,7 +306,14 @@ fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
     let runtime = runtime()?;
     match command {
         Migrate::Up => Ok(runtime.block_on(app::migrate_up(&config))?),
-        Migrate::Down { steps } => Ok(runtime.block_on(app::migrate_down(&config, *steps))?),
+        Migrate::Down { steps, yes } => {
+            if !yes {
+                confirm(&format!(
+                    "This takes back {steps} of the changes, with the data they hold."
+                ))?;
+            }
+            Ok(runtime.block_on(app::migrate_down(&config, *steps))?)
+        }
         Migrate::Status => {
             let changes = runtime.block_on(app::migrate_status(&config))?;
             let lines = changes.into_iter().map(|(name, applied)| {
@@ -299,6 +322,16 @@ fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
             print(&lines.collect::<String>())
         }
     }
+}
+
+/// Asks on the terminal whether to go on. Without a terminal nobody can answer.
+fn confirm(what: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("this removes data: give --yes where nobody can be asked"));
+    }
+    write!(std::io::stderr(), "{what} Type yes to go on: ")?;
+    let answer = first_line(std::io::stdin().lock())?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Other("nothing was changed".into())) }
 }
 
 fn create_admin(settings: SettingsArgs, name: String, email: String) -> Result<(), Failure> {

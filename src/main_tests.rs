@@ -24,7 +24,7 @@ fn flags_name_their_settings() {
         "--profile=production",
     ];
     let cli = Cli::try_parse_from(line).unwrap();
-    assert!(matches!(cli.command, Some(Command::Migrate(Migrate::Down { steps: 3 }))));
+    assert!(matches!(cli.command, Some(Command::Migrate(Migrate::Down { steps: 3, yes: false }))));
     let flags = cli.settings.into_flags();
     let flags: Vec<_> = flags
         .iter()

@@ -79,7 +79,10 @@ impl Accounts {
             let Some(provider) = self.store.read(deadline(), Next { user, after, now }).await?
             else {
                 return match left {
-                    None => self.store.run(deadline(), Finish { user }).await,
+                    None => {
+                        self.store.begin_log_anew(deadline()).await?;
+                        self.store.run(deadline(), Finish { user }).await
+                    }
                     Some(fault) => Err(fault),
                 };
             };

@@ -223,9 +223,16 @@ impl Names {
                     problems.push(Problem::new(key, &setting.origin, fault, remedy));
                 }
             } else if setting.value.is_table() {
-                let sections = self.keys.iter().filter_map(|key| Some(key.split_once('.')?.0));
-                let nearest = sections.min_by_key(|section| edits(&key, section));
-                let remedy = format!("the nearest one is [{}]", nearest.unwrap_or_default());
+                let sections: BTreeSet<_> =
+                    self.keys.iter().filter_map(|key| Some(key.split_once('.')?.0)).collect();
+                let nearest = sections.iter().filter_map(|it| Some((near(&key, it)?, *it))).min();
+                let remedy = match nearest {
+                    Some((_, section)) => format!("the nearest one is [{section}]"),
+                    None => {
+                        let all: Vec<_> = sections.iter().map(|it| format!("[{it}]")).collect();
+                        format!("there are {}", all.join(", "))
+                    }
+                };
                 problems.push(Problem::new(key, &setting.origin, "is not a section", remedy));
             } else {
                 problems.push(self.unknown(&key, &setting.origin));
@@ -302,13 +309,15 @@ impl Names {
     fn nearest(&self, wanted: &str, spelling: impl Fn(&str) -> String) -> String {
         let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
         let plain = |name: &str| name.replace('.', "_");
-        let distance = |key: &&String| {
-            let whole = edits(&plain(wanted), &plain(key));
-            whole.min(edits(&last(wanted), &last(key)) + 1)
+        let distance = |key: &String| {
+            let whole = near(&plain(wanted), &plain(key));
+            let in_another_section = near(&last(wanted), &last(key)).map(|edits| edits + 1);
+            [whole, in_another_section].into_iter().flatten().min()
         };
-        match self.keys.iter().min_by_key(distance) {
-            Some(key) => format!("the nearest one is {}", spelling(key)),
-            None => "remove it".to_owned(),
+        let near = self.keys.iter().filter_map(|key| Some((distance(key)?, key)));
+        match near.min_by_key(|(edits, _)| *edits) {
+            Some((_, key)) => format!("the nearest one is {}", spelling(key)),
+            None => "remove it; `daybook config print` shows all settings".to_owned(),
         }
     }
 }
@@ -371,18 +380,9 @@ fn flatten(prefix: &str, table: Table, origin: &Origin, layer: &mut Layer) {
     }
 }
 
-/// Levenshtein distance.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (done, letter) in from.chars().enumerate() {
-        let mut next = vec![done + 1];
-        let mut left = done + 1;
-        for ((&other, &diagonal), &above) in to.iter().zip(&row).zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(letter != other)).min(above + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
+/// By how many edits two names differ, where that is at most a third of the longer one.
+fn near(one: &str, other: &str) -> Option<usize> {
+    let edits = strsim::levenshtein(one, other);
+    let longer = one.chars().count().max(other.chars().count());
+    (edits * 3 <= longer).then_some(edits)
 }

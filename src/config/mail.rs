@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use secrecy::ExposeSecret as _;
 
-use super::{MailConfig, MailTransport, reader::Reader};
+use super::{MailConfig, MailTransport, reader::Reader, smtp_url};
 
 /// How long a letter may take to leave, well below the time that a process has for it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -22,10 +22,17 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
         reader.problem("auth.verify_email", "addresses cannot be verified without mail", remedy);
     }
     let url = reader.optional_secret(URL);
-    if transport == MailTransport::Smtp && url.expose_secret().is_empty() {
-        let remedy =
-            "give smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST:587?tls=required";
-        reader.problem(URL, "there is no mail server for mail.transport = \"smtp\"", remedy);
+    let authorities = reader.optional_path("mail.smtp_ca_file");
+    let fault = match url.expose_secret() {
+        "" if transport == MailTransport::Smtp => {
+            Some("there is no mail server for mail.transport = \"smtp\"".to_owned())
+        }
+        "" => None,
+        url => smtp_url::fault(url, authorities.is_some()),
+    };
+    if let Some(fault) = fault {
+        let key = if reader.is_path_form(URL) { "mail.smtp_url_file" } else { URL };
+        reader.problem(key, fault, smtp_url::VALID);
     }
     let pages = reader.optional_text("mail.pages_url", 500);
     if pages.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://"))
@@ -37,7 +44,7 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
         transport,
         folder: reader.optional_path("mail.folder").unwrap_or_else(|| PathBuf::from(".")),
         smtp_url: url,
-        smtp_ca_file: reader.optional_path("mail.smtp_ca_file"),
+        smtp_ca_file: authorities,
         from: reader.name("mail.from", 200),
         pages_url: pages,
         templates_folder: reader.optional_path("mail.templates_folder"),

@@ -13,6 +13,7 @@ mod problem;
 mod reader;
 #[cfg(test)]
 mod secrets_tests;
+mod smtp_url;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -30,7 +31,7 @@ use crate::identity::Role;
 
 pub use hours::OpenHours;
 pub use layers::{Flag, Origin, Origins, SettingsFile, Sources};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Unusable};
 pub use url::{DatabaseUrl, Engine, NotADatabaseUrl};
 
 /// The embedded defaults, with a comment for every setting.
@@ -120,6 +121,8 @@ pub struct ServerConfig {
     /// Exact origins, `scheme://host[:port]` in lower case and without a default port, as
     /// browsers send them; no wildcard.
     pub cors_origins: Vec<String>,
+    /// Names of headers, in lower case, that pages may send beside the usual ones.
+    pub cors_headers: Vec<String>,
     /// Whether server reflection is offered.
     pub reflection: bool,
     /// Whether `ListProviders`, `GetProvider` and `GetAvailability` need no token.
@@ -312,7 +315,7 @@ impl Config {
         let (settings, mut problems) = layers::merge(sources);
         let (config, origins, found) = validate::read(&settings);
         problems.extend(found);
-        match (config, Problems::into_result(problems)) {
+        match (config, Problems::none(problems)) {
             (_, Err(problems)) => Err(problems),
             (Some(config), Ok(())) => Ok((config, origins)),
             // `read` gives no configuration only together with a problem.

@@ -33,6 +33,7 @@ impl Config {
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
         let Self { profile, server, database, auth, mail, schedule, time_zones, log } = self;
         let origins = server.cors_origins.iter().map(String::as_str);
+        let headers = server.cors_headers.iter().map(String::as_str);
         let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
         let hours = schedule.default_hours.iter().map(|hours| hours.text.as_str());
         let required_for = auth.second_factor_required_for.iter().map(|role| role.word());
@@ -78,6 +79,7 @@ impl Config {
             ("server.drain_delay_ms", number(server.drain_delay_ms)),
             ("server.drain_timeout_ms", number(server.drain_timeout_ms)),
             ("server.cors_origins", list(origins)),
+            ("server.cors_headers", list(headers)),
             ("server.reflection", Value::Boolean(server.reflection)),
             ("server.public_booking_pages", Value::Boolean(server.public_booking_pages)),
             ("database.url", text(&database.url.to_string())),

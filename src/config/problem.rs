@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::{Origin, Origins};
+
 /// One thing that is wrong with one setting.
 ///
 /// Holds no secret: values of secret settings are never put into it.
@@ -40,13 +42,38 @@ impl fmt::Display for Problem {
     }
 }
 
+/// A setting that is valid by itself, but what it names cannot be used: a file, a mail server. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {fault}; {remedy}")]
+pub struct Unusable {
+    /// The setting: `mail.smtp_ca_file`.
+    pub key: &'static str,
+    /// What is wrong, as the rest of a sentence.
+    pub fault: String,
+    /// What to do instead.
+    pub remedy: String,
+}
+
+impl Unusable {
+    /// With these words.
+    pub fn new(key: &'static str, fault: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { key, fault: fault.into(), remedy: remedy.into() }
+    }
+
+    /// The same with where the setting was given.
+    pub fn problem(&self, origins: &Origins) -> Problem {
+        let origin = origins.get(self.key).unwrap_or(&Origin::Default);
+        Problem::new(self.key, origin, &self.fault, &self.remedy)
+    }
+}
+
 /// Everything that is wrong with the settings, never empty. `Display` has one line for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// `Ok` when there is no problem.
-    pub(super) fn into_result(problems: Vec<Problem>) -> Result<(), Self> {
+    pub fn none(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 

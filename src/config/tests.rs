@@ -117,7 +117,7 @@ fn unknown_names_are_refused_with_the_nearest_one() {
     DAYBOOK_SERVR_LISTEN (environment): is not a setting; the nearest one is DAYBOOK_SERVER_LISTEN
     DAYBOOK_LISTEN (environment): is not a setting; the nearest one is DAYBOOK_SERVER_LISTEN
     databse.url (flag --set databse.url): is not a setting; the nearest one is database.url
-    auth.maximum (flag --set auth.maximum): is not a setting; the nearest one is auth.audience
+    auth.maximum (flag --set auth.maximum): is not a setting; remove it; `daybook config print` shows all settings
     "#);
 }
 
@@ -398,6 +398,7 @@ fn the_defaults_are_printed_with_their_origin() {
     drain_delay_ms = 0  # from default
     drain_timeout_ms = 20000  # from default
     cors_origins = []  # from default
+    cors_headers = []  # from default
     reflection = true  # from default
     public_booking_pages = false  # from default
 

@@ -9,6 +9,36 @@ pub(super) const VALID: &str = "give sqlite:PATH, sqlite::memory:, \
      postgres://USER:PASSWORD@HOST:PORT/NAME or postgresql://…, with / ? # and @ in a password \
      percent-encoded";
 
+/// The query parameters that the drivers know, with the values of those that have only some. What else stands in a
+/// `PostgreSQL` URL the driver would pass over with a line in the log.
+const PARAMETERS_OF_POSTGRES: [(&str, &[&str]); 18] = [
+    ("sslmode", SSL_MODES),
+    ("ssl-mode", SSL_MODES),
+    ("sslrootcert", &[]),
+    ("ssl-root-cert", &[]),
+    ("ssl-ca", &[]),
+    ("sslcert", &[]),
+    ("ssl-cert", &[]),
+    ("sslkey", &[]),
+    ("ssl-key", &[]),
+    ("statement-cache-capacity", &[]),
+    ("host", &[]),
+    ("hostaddr", &[]),
+    ("port", &[]),
+    ("dbname", &[]),
+    ("user", &[]),
+    ("password", &[]),
+    ("application_name", &[]),
+    ("options", &[]),
+];
+const SSL_MODES: &[&str] = &["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+const PARAMETERS_OF_SQLITE: [(&str, &[&str]); 4] = [
+    ("mode", &["ro", "rw", "rwc", "memory"]),
+    ("cache", &["private", "shared"]),
+    ("immutable", &["true", "1", "false", "0"]),
+    ("vfs", &[]),
+];
+
 /// Query parameters of a `PostgreSQL` URL whose values tell nothing secret.
 const SHOWN_PARAMETERS: [&str; 5] = ["sslmode", "host", "port", "dbname", "application_name"];
 
@@ -30,10 +60,19 @@ pub struct DatabaseUrl {
     masked: String,
 }
 
-/// The text is no database URL that Daybook understands. Does not hold the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not a database URL")]
-pub struct NotADatabaseUrl;
+/// The text is no database URL that Daybook understands. Holds nothing of the text but a parameter's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotADatabaseUrl {
+    /// It is another kind of text, or a password in it is not percent-encoded.
+    #[error("is not a database URL")]
+    Text,
+    /// A parameter that no driver knows: it would be ignored, and with it what somebody meant.
+    #[error("has a parameter that is not known{}", .0.as_deref().map(|it| format!(": {it}")).unwrap_or_default())]
+    Parameter(Option<String>),
+    /// A parameter that is known with a value that is not.
+    #[error("has the parameter {0} with a value that is not valid; there are {1}")]
+    Value(String, String),
+}
 
 impl DatabaseUrl {
     /// Accepts `sqlite:PATH`, `sqlite::memory:`, `sqlite://PATH`, `postgres://…` and
@@ -43,18 +82,21 @@ impl DatabaseUrl {
         let (engine, masked) = if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             if path.is_empty() || path.starts_with('?') {
-                return Err(NotADatabaseUrl);
+                return Err(NotADatabaseUrl::Text);
             }
             (Engine::Sqlite, text.to_owned())
         } else {
-            let (scheme, rest) = text.split_once("://").ok_or(NotADatabaseUrl)?;
+            let (scheme, rest) = text.split_once("://").ok_or(NotADatabaseUrl::Text)?;
             if !matches!(scheme, "postgres" | "postgresql") {
-                return Err(NotADatabaseUrl);
+                return Err(NotADatabaseUrl::Text);
             }
             (Engine::Postgres, format!("{scheme}://{}", mask_postgres(rest)?))
         };
         if text.contains(char::is_control) {
-            return Err(NotADatabaseUrl);
+            return Err(NotADatabaseUrl::Text);
+        }
+        if let Some((_, query)) = text.split_once('?') {
+            check_parameters(engine, query)?;
         }
         Ok(Self { engine, url, masked })
     }
@@ -70,6 +112,30 @@ impl DatabaseUrl {
     }
 }
 
+fn check_parameters(engine: Engine, query: &str) -> Result<(), NotADatabaseUrl> {
+    let known: &[(&str, &[&str])] = match engine {
+        Engine::Sqlite => &PARAMETERS_OF_SQLITE,
+        Engine::Postgres => &PARAMETERS_OF_POSTGRES,
+    };
+    for part in query.split('&').filter(|part| !part.is_empty()) {
+        let (name, value) = part.split_once('=').map_or((part, None), |(n, v)| (n, Some(v)));
+        if engine == Engine::Postgres && name.starts_with("options[") {
+            continue;
+        }
+        let Some((_, values)) = known.iter().find(|(it, _)| *it == name) else {
+            // Without a = it may be part of a password.
+            let is_name = name.bytes().all(|it| it.is_ascii_alphabetic() || b"-_".contains(&it));
+            return Err(NotADatabaseUrl::Parameter(
+                value.filter(|_| is_name).map(|_| name.to_owned()),
+            ));
+        };
+        if !values.is_empty() && !value.is_some_and(|value| values.contains(&value)) {
+            return Err(NotADatabaseUrl::Value(name.to_owned(), values.join(", ")));
+        }
+    }
+    Ok(())
+}
+
 /// Everything after `://`, without its secrets.
 ///
 /// A password with a bare `/`, `?`, `#` or `@` moves the borders of the parts, and the mask would
@@ -77,10 +143,10 @@ impl DatabaseUrl {
 fn mask_postgres(rest: &str) -> Result<String, NotADatabaseUrl> {
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if tail.contains(['@', '#']) {
-        return Err(NotADatabaseUrl);
+        return Err(NotADatabaseUrl::Text);
     }
     let (user_info, host) = match authority.split_once('@') {
-        Some((_, host)) if host.contains('@') => return Err(NotADatabaseUrl),
+        Some((_, host)) if host.contains('@') => return Err(NotADatabaseUrl::Text),
         Some((user_info, host)) => (Some(user_info), host),
         None => (None, authority),
     };
@@ -89,7 +155,7 @@ fn mask_postgres(rest: &str) -> Result<String, NotADatabaseUrl> {
     if let Some((_, port)) = after_name.split_once(':')
         && (port.is_empty() || port.parse::<u16>().is_err())
     {
-        return Err(NotADatabaseUrl);
+        return Err(NotADatabaseUrl::Text);
     }
     let user_info = user_info.map(|user_info| match user_info.split_once(':') {
         Some((user, _)) => format!("{user}:***@"),
@@ -152,9 +218,9 @@ mod tests {
             ("postgres://u:hush@[::1]:5432/d", Engine::Postgres, "postgres://u:***@[::1]:5432/d"),
             ("postgres://u@db/d", Engine::Postgres, "postgres://u@db/d"),
             (
-                "postgres:///d?host=/run/pg&password=hush&sslmode=require&hush",
+                "postgres:///d?host=/run/pg&password=hush&sslmode=require&options[x]=hush",
                 Engine::Postgres,
-                "postgres:///d?host=/run/pg&password=***&sslmode=require&***",
+                "postgres:///d?host=/run/pg&password=***&sslmode=require&options[x]=***",
             ),
         ] {
             let url = parse(text).unwrap_or_else(|_| panic!("{text} is valid"));
@@ -184,6 +250,27 @@ mod tests {
             "postgres://u:p@h/d\n",
         ] {
             assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_no_driver_knows_are_told() {
+        for (text, told) in [
+            ("postgres://h/d?sslmod=require", "has a parameter that is not known: sslmod"),
+            ("postgres://h/d?SSLMODE=require", "has a parameter that is not known: SSLMODE"),
+            ("postgres://h/d?sslmode=require&hush", "has a parameter that is not known"),
+            ("postgres://h/d?hu:sh=x", "has a parameter that is not known"),
+            ("sqlite:x.db?sslmode=require", "has a parameter that is not known: sslmode"),
+            (
+                "sqlite:x.db?mode=rwx",
+                "has the parameter mode with a value that is not valid; there are ro, rw, rwc, memory",
+            ),
+            (
+                "postgres://h/d?sslmode=on",
+                "has the parameter sslmode with a value that is not valid; there are disable, allow, prefer, require, verify-ca, verify-full",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), told, "{text}");
         }
     }
 }

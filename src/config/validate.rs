@@ -89,10 +89,15 @@ fn server(reader: &mut Reader<'_>, profile: Profile) -> ServerConfig {
         drain_delay_ms: reader.number("server.drain_delay_ms", 0..=300_000),
         drain_timeout_ms: reader.number("server.drain_timeout_ms", 0..=600_000),
         cors_origins: cors_origins(reader),
+        cors_headers: cors_headers(reader),
         reflection: reader.switch_off_in_production("server.reflection", profile),
         public_booking_pages: reader.switch("server.public_booking_pages"),
     };
     reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");
+    if config.listen.port() != 0 && config.health_listen == Some(config.listen) {
+        let remedy = "give another port, or \"\" to serve health with everything else";
+        reader.problem("server.health_listen", "is the same as server.listen", remedy);
+    }
     // Half of TLS would be plaintext where somebody thinks otherwise.
     let has = |path: &Option<PathBuf>| path.is_some();
     let certificate = has(&config.tls_certificate_file);
@@ -298,6 +303,24 @@ fn cors_origins(reader: &mut Reader<'_>) -> Vec<String> {
         reader.problem(KEY, fault, remedy);
     }
     origins
+}
+
+fn cors_headers(reader: &mut Reader<'_>) -> Vec<String> {
+    const KEY: &str = "server.cors_headers";
+    let headers = reader.list(KEY);
+    let is_token = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+    for header in &headers {
+        let fault = if header.is_empty() || !header.bytes().all(is_token) {
+            format!("{} is not the name of a header", shown(header))
+        } else if header.starts_with("x-daybook-") {
+            format!("{} goes with API keys, which do not belong into browsers", shown(header))
+        } else {
+            continue;
+        };
+        let remedy = "give names in lower case, such as \"x-tenant\"";
+        reader.problem(KEY, fault, remedy);
+    }
+    headers
 }
 
 /// Whether a browser could send this `Origin`. One that no browser sends would never match, and

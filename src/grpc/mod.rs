@@ -19,6 +19,7 @@ mod calendar;
 mod caller;
 mod catalogue;
 mod catalogue_wire;
+mod certificates;
 mod convert;
 pub(crate) mod descriptors;
 mod email;

@@ -165,17 +165,27 @@ impl Arriving {
     /// Whether there is more than one message of the allowed length, or the first one says that it is longer.
     fn is_too_long(&self) -> bool {
         let so_far = self.so_far();
-        let told = match so_far {
-            [_, a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]),
-            _ => 0,
-        };
-        so_far.len() > HEAD + self.longest || usize::try_from(told).is_ok_and(|n| n > self.longest)
+        so_far.len() > HEAD + self.longest
+            || message_length(so_far).is_some_and(|length| length > self.longest)
     }
 
+    /// As long as the first message is; a call that is not a stream has no second one.
+    #[expect(clippy::disallowed_methods, reason = "the gate puts it right, as it does tonic's own")]
     fn whole(self) -> Whole {
         let data = if self.joined.is_empty() { self.one } else { self.joined.freeze() };
-        Whole { data, end: self.end }
+        let is_one = message_length(&data).is_none_or(|length| data.len() <= HEAD + length);
+        if is_one || matches!(self.end, Some(Err(_))) {
+            return Whole { data, end: self.end };
+        }
+        let second = Status::internal("there is more than one message");
+        Whole { data: Bytes::new(), end: Some(Err(axum::Error::new(second))) }
     }
+}
+
+/// How long the first message is, as its head tells.
+fn message_length(body: &[u8]) -> Option<usize> {
+    let [_, a, b, c, d, ..] = body else { return None };
+    Some(usize::try_from(u32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX - HEAD))
 }
 
 /// A body that has arrived.
@@ -284,6 +294,19 @@ mod tests {
         let (bytes, rest) = received(vec![data(&all[..7]), broken], false).await.unwrap();
         assert_eq!((bytes, rest.len()), (all[..7].to_vec(), 1));
         assert_eq!(code(&rest[0]), Code::Cancelled);
+    }
+
+    #[tokio::test]
+    async fn a_second_message_takes_the_first_one_with_it() {
+        for second in [message(0), message(3), vec![0]] {
+            let both = [message(2), second].concat();
+            for size in [1, 7, both.len()] {
+                let frames = both.chunks(size).map(data).collect();
+                let (bytes, rest) = received(frames, false).await.unwrap();
+                assert_eq!((bytes.len(), rest.len()), (0, 1));
+                assert_eq!(code(&rest[0]), Code::Internal);
+            }
+        }
     }
 
     #[tokio::test]

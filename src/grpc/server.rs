@@ -1,6 +1,6 @@
 //! The server: services, and what surrounds them.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, str::FromStr as _, time::Duration};
 
 use axum::{Router, extract::Request, middleware, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -111,12 +111,13 @@ pub async fn serve<H: HealthService>(
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let jitter = Duration::from_secs(u64::from(services.ambient.bytes::<1>()[0]));
+    let ambient = services.ambient.clone();
     let router = routes(services, health, config, stopping)?;
     let limits = Limits::new(&config.server);
     let served = (router, Protocol::new(&config.server, jitter));
     tokio::select! {
         () = accept(door.listener, limits, door.tls.clone(), served, stop) => Ok(()),
-        never = follow(door.tls.as_ref()) => match never {},
+        never = follow(door.tls.as_ref(), &ambient) => match never {},
     }
 }
 
@@ -137,9 +138,9 @@ pub async fn serve_health<H: HealthService>(
     Ok(())
 }
 
-async fn follow(tls: Option<&Tls>) -> Infallible {
+async fn follow(tls: Option<&Tls>, ambient: &Ambient) -> Infallible {
     match tls {
-        Some(tls) => tls.follow().await,
+        Some(tls) => tls.follow(ambient).await,
         None => std::future::pending().await,
     }
 }
@@ -323,24 +324,35 @@ async fn only_grpc(request: Request, next: middleware::Next) -> Response {
     response
 }
 
+/// What clients of gRPC-Web and of Connect send, and what tracing adds (W3C Trace Context and Baggage).
+const ALLOWED_HEADERS: [&str; 13] = [
+    "authorization",
+    "baggage",
+    "connect-accept-encoding",
+    "connect-content-encoding",
+    "connect-protocol-version",
+    "connect-timeout-ms",
+    "content-type",
+    "grpc-timeout",
+    "traceparent",
+    "tracestate",
+    "x-grpc-web",
+    "x-request-id",
+    "x-user-agent",
+];
+
 /// Browsers of the listed origins may call; others get no permission. `x-daybook-act-for` is not among the
 /// headers: it goes with API keys, which do not belong into browsers.
 fn cors(server: &ServerConfig) -> CorsLayer {
     let origins =
         server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
     let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"];
-    let allowed = [
-        "authorization",
-        "content-type",
-        "grpc-timeout",
-        "x-grpc-web",
-        "x-request-id",
-        "x-user-agent",
-    ];
+    let more = server.cors_headers.iter().filter_map(|name| HeaderName::from_str(name).ok());
+    let allowed = ALLOWED_HEADERS.map(HeaderName::from_static).into_iter().chain(more);
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::POST])
-        .allow_headers(allowed.map(HeaderName::from_static))
+        .allow_headers(allowed.collect::<Vec<_>>())
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(Duration::from_hours(1))
 }

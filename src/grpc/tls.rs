@@ -14,6 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use chrono::TimeDelta;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::{
     TlsAcceptor,
@@ -26,16 +27,22 @@ use tokio_rustls::{
     },
 };
 
-use crate::config::{Config, Profile, key::open_to_others};
+use super::certificates::{self, Validity};
+use crate::{
+    config::{self, Config, Profile, Unusable, key::open_to_others},
+    kernel::{ambient::Ambient, time::Instant},
+};
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(2);
+/// How often operators are warned of a certificate that ends soon.
+const EACH_DAY: TimeDelta = TimeDelta::days(1);
 /// More than any chain or list of authorities; a wrong path should not fill the memory.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
 /// Why the files cannot be used. Holds nothing of the key.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(crate) enum TlsError {
     /// A file cannot be read.
     #[error("{0} cannot be read: {1}")]
     Unreadable(String, #[source] io::Error),
@@ -50,9 +57,44 @@ pub enum TlsError {
     /// Certificate and key are not for each other, or of a kind that is not supported.
     #[error("the certificate and the key cannot be used: {0}")]
     Unfit(#[source] rustls::Error),
+    /// The private key is behind a password.
+    #[error("{0} is encrypted with a password")]
+    Encrypted(String),
+    /// The certificates are not a chain.
+    #[error("{0} {1}")]
+    NoChain(String, String),
+    /// At a renewal: the new certificate is not valid now, and the one in use is.
+    #[error("the new certificate in {0} {1}")]
+    NotValid(String, String),
     /// The authorities for clients are none.
     #[error("{0} cannot be used as authorities for clients: {1}")]
     ClientAuthorities(String, String),
+}
+
+impl TlsError {
+    /// The same as a fault of the setting that names the file.
+    pub(crate) fn setting(&self, settings: &config::ServerConfig) -> Unusable {
+        const CERTIFICATE: &str = "server.tls_certificate_file";
+        let at = match self {
+            Self::Unfit(_) => None,
+            Self::Unreadable(path, _)
+            | Self::Lacks(path, _)
+            | Self::OpenToOthers(path, _)
+            | Self::Encrypted(path)
+            | Self::NoChain(path, _)
+            | Self::NotValid(path, _)
+            | Self::ClientAuthorities(path, _) => Some(path),
+        };
+        let is = |path: &Option<PathBuf>| path.as_deref().map(shown).as_ref() == at;
+        let (key, remedy) = if at.is_some() && is(&settings.tls_key_file) {
+            ("server.tls_key_file", "give the certificate's private key in PEM, without a password")
+        } else if at.is_some() && is(&settings.tls_client_ca_file) {
+            ("server.tls_client_ca_file", "give the authorities of the clients in PEM")
+        } else {
+            (CERTIFICATE, "give the chain in PEM, the server's certificate first, and its key")
+        };
+        Unusable::new(key, self.to_string(), remedy)
+    }
 }
 
 /// Where certificate and key are.
@@ -77,9 +119,15 @@ struct Contents {
 #[derive(Clone)]
 pub(crate) struct Tls {
     files: Files,
-    current: Arc<ArcSwap<ServerConfig>>,
+    current: Arc<ArcSwap<InUse>>,
     /// What was read last, usable or not.
     seen: Arc<ArcSwap<Contents>>,
+}
+
+/// What new connections are greeted with, and when its chain is valid.
+struct InUse {
+    settings: Arc<ServerConfig>,
+    validity: Validity,
 }
 
 // The contents have the key among them.
@@ -104,29 +152,47 @@ impl Tls {
             key_is_private: config.profile == Profile::Production,
         };
         let contents = files.read()?;
-        let current = Arc::new(ArcSwap::from_pointee(files.settings(&contents)?));
+        let current = Arc::new(ArcSwap::from_pointee(files.in_use(&contents)?));
         Ok(Some(Self { files, current, seen: Arc::new(ArcSwap::from_pointee(contents)) }))
     }
 
     /// What a new connection is greeted with.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current.load_full())
+        TlsAcceptor::from(Arc::clone(&self.current.load().settings))
     }
 
-    /// Follows the files for ever.
-    pub(super) async fn follow(&self) -> Infallible {
+    /// What an operator should know of the certificate in use at this time.
+    pub(crate) fn warning(&self, now: Instant) -> Option<String> {
+        let warning = self.current.load().validity.warning(now)?;
+        Some(format!("the certificate in {} {warning}", shown(&self.files.certificate)))
+    }
+
+    /// Until when the certificate in use is valid.
+    pub(crate) fn valid_until(&self) -> Instant {
+        self.current.load().validity.until
+    }
+
+    /// Follows the files for ever, and warns once a day of a certificate that ends soon.
+    pub(super) async fn follow(&self, ambient: &Ambient) -> Infallible {
         let mut looks = interval(INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The same trouble is told once.
-        let mut told = None;
+        let (mut told, mut warned) = (None, None);
         loop {
             looks.tick().await;
+            let now = ambient.now();
+            if warned.is_none_or(|at| now - at >= EACH_DAY) {
+                warned = self.warning(now).map(|warning| {
+                    tracing::warn!("{warning}");
+                    now
+                });
+            }
             let this = self.clone();
-            let looked = tokio::task::spawn_blocking(move || this.look()).await;
+            let looked = tokio::task::spawn_blocking(move || this.look(now)).await;
             match looked {
                 Ok(Ok(false)) => {}
                 Ok(Ok(true)) => {
-                    told = None;
+                    (told, warned) = (None, None);
                     tracing::info!("the TLS files were read again; new connections get them");
                 }
                 Ok(Err(error)) => {
@@ -141,15 +207,23 @@ impl Tls {
         }
     }
 
-    /// Whether there was something new, which is now in use.
-    fn look(&self) -> Result<bool, TlsError> {
+    /// Whether there was something new, which is now in use. What is not valid now does not take the place of
+    /// what is; it is looked at again, since it may become valid.
+    fn look(&self, now: Instant) -> Result<bool, TlsError> {
         let contents = self.files.read()?;
         if contents == **self.seen.load() {
             return Ok(false);
         }
-        let settings = self.files.settings(&contents);
+        let found = self.files.in_use(&contents);
+        if let Ok(found) = &found
+            && let Some(fault) = found.validity.warning(now)
+            && !found.validity.is_valid(now)
+            && self.current.load().validity.is_valid(now)
+        {
+            return Err(TlsError::NotValid(shown(&self.files.certificate), fault));
+        }
         self.seen.store(Arc::new(contents));
-        self.current.store(Arc::new(settings?));
+        self.current.store(Arc::new(found?));
         Ok(true)
     }
 }
@@ -163,11 +237,28 @@ impl Files {
         })
     }
 
-    /// TLS 1.2 and 1.3 with this certificate, for gRPC and gRPC-Web.
-    fn settings(&self, contents: &Contents) -> Result<ServerConfig, TlsError> {
+    fn in_use(&self, contents: &Contents) -> Result<InUse, TlsError> {
         let chain = certificates(&self.certificate, &contents.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&contents.key)
-            .map_err(|_| TlsError::Lacks(shown(&self.key), "private key"))?;
+        let validity = certificates::validity(&chain);
+        let validity =
+            validity.map_err(|fault| TlsError::NoChain(shown(&self.certificate), fault))?;
+        Ok(InUse { settings: Arc::new(self.settings(chain, contents)?), validity })
+    }
+
+    /// TLS 1.2 and 1.3 with this certificate, for gRPC and gRPC-Web.
+    fn settings(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        contents: &Contents,
+    ) -> Result<ServerConfig, TlsError> {
+        let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|_| {
+            // "ENCRYPTED PRIVATE KEY" (RFC 5958), or the header of the older form (RFC 1421).
+            let is_encrypted = contents.key.windows(9).any(|part| part == b"ENCRYPTED");
+            match shown(&self.key) {
+                path if is_encrypted => TlsError::Encrypted(path),
+                path => TlsError::Lacks(path, "private key"),
+            }
+        })?;
         // Named, because the database's driver may bring another one into the process.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))

@@ -81,7 +81,16 @@ impl Texts {
         }
         let texts = Self { environment, practice, pages_url };
         for text in samples() {
-            texts.render(&text)?;
+            let made = texts.render(&text)?;
+            if let Some((code, _)) = text.code()
+                && !made.subject.contains(code)
+                && !made.body.contains(code)
+            {
+                let name = text.kind();
+                return Err(format!(
+                    "{name}: shows no code; write {{{{ code }}}}, or {{{{ link }}}} where there is a page"
+                ));
+            }
         }
         Ok(texts)
     }
@@ -126,7 +135,7 @@ impl Texts {
 /// One of each.
 fn samples() -> Vec<Text> {
     let [name, code, new_email, at, address, device, left] =
-        ["name", "code", "new_email", "at", "address", "device", "left"].map(str::to_owned);
+        ["name", "SAMPLE-C0DE", "new_email", "at", "address", "device", "left"].map(str::to_owned);
     let seen = || (name.clone(), at.clone(), address.clone());
     let with = |text: fn(String, String, String) -> Text| {
         let (name, at, address) = seen();
@@ -212,9 +221,13 @@ mod tests {
             ("new_log_in", "Subject: \n\nx", "must begin with"),
             ("new_log_in", "Subject: x\n\n{{ nmae }}", "undefined"),
             ("new_log_in", "Subject: x\n\n{% if %}", "new_log_in: "),
+            ("reset_password", "Subject: x\n\nYour code", "reset_password: shows no code"),
+            ("reset_password", "Subject: x\n\n{{ link }}", "reset_password: shows no code"),
         ] {
             let error = texts(None, &[(name, text)]).unwrap_err();
             assert!(error.contains(told), "{error}");
         }
+        let own = [("reset_password", "Subject: x\n\n{{ link }}")];
+        texts(Some("https://app.example.org"), &own).unwrap();
     }
 }

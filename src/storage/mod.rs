@@ -33,12 +33,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use sea_orm::{ConnectionTrait, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, ExecResult, QueryResult, Statement};
 use tokio::time::Instant as Moment;
 
 pub use authority::Authority;
 pub use engine::Engine;
-pub use schema::{MigrationState, migrate_down, migrate_up, migration_status};
+pub use schema::{MigrationState, migrate_down, migrate_up, migration_status, migrations};
 
 use crate::kernel::{
     fault::{Again, Fault, Reason},
@@ -304,6 +304,29 @@ impl Store {
         };
         let done = link.task(deadline, Turns::Write, work).await;
         done.unwrap_or_else(|_| Err(engine::away().again(Again::Connection)))
+    }
+
+    /// Takes what rows held before out of the files: SQLite's log keeps it until that is begun anew. An error while
+    /// a reader needs the log; to be tried again. On PostgreSQL nothing is done: its own log is the operator's.
+    pub async fn begin_log_anew(&self, deadline: Deadline) -> Result<(), Fault> {
+        if self.engine() != Engine::Sqlite {
+            return Ok(());
+        }
+        let link = self.link();
+        let on = Arc::clone(&link);
+        let work = async move {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let statement = Statement::from_string(DatabaseBackend::Sqlite, sql);
+            let row = on.writer.query_one_raw(statement).await.map_err(|e| engine::fault(&e))?;
+            // The first column tells whether somebody was in the way.
+            let busy = row.map(|row| row.try_get_by_index::<i32>(0)).transpose();
+            match busy.map_err(|e| engine::fault(&e))? {
+                Some(0) | None => Ok(()),
+                Some(_) => Err(Fault::internal("a reader needs the log that is to begin anew")),
+            }
+        };
+        let done = link.task(deadline, Turns::Write, work).await;
+        done.unwrap_or_else(|_| Err(engine::away()))
     }
 
     /// How long a statement may run when nobody says otherwise.

@@ -35,11 +35,15 @@ pub async fn migrate_down(store: &Store, steps: u32) -> Result<(), Fault> {
 /// All changes that this binary knows, oldest first. Changes nothing.
 pub async fn migration_status(store: &Store) -> Result<Vec<MigrationState>, Fault> {
     let applied = applied(&store.writer()).await?;
+    let of =
+        |state: MigrationState| MigrationState { applied: applied.contains(&state.name), ..state };
+    Ok(migrations().into_iter().map(of).collect())
+}
+
+/// All changes that this binary knows, oldest first, as a database has them that there is not yet.
+pub fn migrations() -> Vec<MigrationState> {
     let all = Migrator::migrations();
-    let states = all
-        .iter()
-        .map(|m| MigrationState { name: m.name().to_owned(), applied: applied.contains(m.name()) });
-    Ok(states.collect())
+    all.iter().map(|m| MigrationState { name: m.name().to_owned(), applied: false }).collect()
 }
 
 /// The names of the changes that this database has, also of those that only newer binaries know: an

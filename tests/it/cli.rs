@@ -127,13 +127,20 @@ async fn migrations_go_up_and_down(engine: Engine) {
     let count = |word: &str| migrate(&["status"]).lines().filter(|l| l.starts_with(word)).count();
     let all = count("pending");
     assert!(all >= 5);
+    // To look makes nothing.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     assert_eq!(count("applied"), 0);
     migrate(&["up"]);
     migrate(&["up"]);
     assert_eq!(count("applied"), all);
-    migrate(&["down"]);
+    // Where nobody can be asked it is not done.
+    let asked = run(folder.path(), &["--database-url", &url, "migrate", "down"]);
+    assert_eq!(asked.status.code(), Some(2));
+    assert!(err(&asked).contains("--yes"), "{}", err(&asked));
+    assert_eq!(count("applied"), all);
+    migrate(&["down", "--yes"]);
     assert_eq!(count("pending"), 1);
-    migrate(&["down", "--steps", "100"]);
+    migrate(&["down", "--yes", "--steps", "100"]);
     assert_eq!(count("pending"), all);
     migrate(&["up"]);
     assert_eq!(count("applied"), all);

@@ -76,7 +76,7 @@ async fn what_was_stored_before_is_there_after(engine: Engine) {
     assert_eq!(before.0.len(), 8);
     process.signal(Signal::TERM);
     within(25, "the end", process.ended()).await;
-    for args in [&["migrate", "down", "--steps", BACK][..], &["migrate", "up"]] {
+    for args in [&["migrate", "down", "--yes", "--steps", BACK][..], &["migrate", "up"]] {
         let done = process.run(args).await;
         assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
     }

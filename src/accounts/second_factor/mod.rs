@@ -179,10 +179,11 @@ pub enum Typed {
 }
 
 impl Typed {
-    /// Reads either.
+    /// Reads either. Apps show their codes in groups, so blanks do not count.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if is_code(text) {
-            return Ok(Self::Code(text.to_owned()));
+        let digits: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+        if is_code(&digits) {
+            return Ok(Self::Code(digits));
         }
         let recovery = RecoveryCode::parse(text).map(Self::Recovery);
         recovery.ok_or("must be the six digits of an app, or a recovery code")

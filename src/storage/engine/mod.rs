@@ -68,6 +68,11 @@ pub fn is_in_memory(url: &str) -> bool {
     path.trim_start_matches("//") == ":memory:" || query.contains("mode=memory")
 }
 
+/// Whether a URL names a file that is not there, so that connecting would make it.
+pub fn is_missing(url: &str) -> bool {
+    Engine::of(url) == Some(Engine::Sqlite) && !is_in_memory(url) && sqlite::is_missing(url)
+}
+
 /// The pools of a store.
 pub(super) struct Pools {
     pub(super) engine: Engine,

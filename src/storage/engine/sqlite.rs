@@ -65,6 +65,12 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
     })
 }
 
+/// Whether there is no such file, so that connecting would make it.
+pub(super) fn is_missing(url: &str) -> bool {
+    let options = url.parse::<SqliteConnectOptions>();
+    options.is_ok_and(|options| !options.get_filename().exists())
+}
+
 /// How many connections read at the same time. Each has a thread of its own that works all the while: more than
 /// there are cores take their time from the thread that writes.
 fn readers(settings: &Settings) -> u32 {
@@ -123,6 +129,8 @@ fn options(settings: &Settings, url: &str, connections: u32, known: &Known) -> C
                 // NORMAL may lose the last acknowledged commits when the power fails.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(BUSY)
+                // What is erased is written over, and not only let go of.
+                .pragma("secure_delete", "ON")
                 .foreign_keys(true)
                 .statement_cache_capacity(256)
         })

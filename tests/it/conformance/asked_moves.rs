@@ -2,8 +2,8 @@
 
 use daybook::grpc::proto::booking::{
     Appointment, AppointmentType, ApproveAppointmentRequest, CancelAppointmentRequest,
-    DeclineAppointmentRequest, ListAppointmentsRequest, ReassignAppointmentRequest, appointment::State,
-    appointment_event::Kind,
+    DeclineAppointmentRequest, ListAppointmentsRequest, ReassignAppointmentRequest,
+    appointment::State, appointment_event::Kind,
 };
 use tonic::Status;
 

@@ -8,7 +8,8 @@ use daybook::grpc::proto::{
     booking::{
         Appointment, AppointmentEvent, AppointmentType, BookAppointmentRequest,
         CancelAppointmentRequest, ListAppointmentEventsRequest, ListAppointmentsRequest,
-        RescheduleAppointmentRequest, UpdateAppointmentRequest, appointment::State, appointment_event::Kind,
+        RescheduleAppointmentRequest, UpdateAppointmentRequest, appointment::State,
+        appointment_event::Kind,
     },
 };
 use prost_types::FieldMask;

@@ -1,5 +1,6 @@
 //! Log-ins that go on: refreshing, retries, theft, ending.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use daybook::grpc::proto::auth::{
     AuditEvent, ChangePasswordRequest, DisableUserRequest, EnableUserRequest, GetMeRequest,
@@ -12,7 +13,8 @@ use tonic::{Code, Request, Status};
 
 use super::behaviours;
 use crate::support::{
-    World,
+    Engine, World,
+    dump::{digits, dump},
     people::{PASSWORD, Person, with_token},
     refusal::{invalid, refused},
 };
@@ -353,20 +355,27 @@ async fn a_session_ends_when_it_is_idle_and_when_it_is_old(world: World) {
 async fn nothing_that_is_stored_is_a_token(world: World) {
     let (_, first) = somebody(&world).await;
     let next = refresh(&world, &first.refresh_token).await.unwrap();
-    let stored = world.state().await;
-    for secret in [&first.refresh_token, &next.refresh_token, &next.access_token] {
-        assert!(!stored.contains(secret.as_str()));
+    let stored = dump(&world).await;
+    let hash = world.text(match world.engine {
+        Engine::Sqlite => "SELECT lower(hex(token_hash)) FROM sessions LIMIT 1",
+        Engine::Postgres => "SELECT encode(token_hash, 'hex') FROM sessions LIMIT 1",
+    });
+    let hash = hash.await;
+    // What is there is found.
+    assert!(stored.contains(&hash));
+    let is_stored = |bytes: &[u8]| stored.contains(&digits(bytes));
+    for token in [&first.refresh_token, &next.refresh_token] {
+        // Behind the ids of the account and the session.
+        let secret = &URL_SAFE_NO_PAD.decode(token).unwrap()[32..64];
+        assert!(!is_stored(token.as_bytes()) && !is_stored(secret), "{token}");
+    }
+    for token in [&first.access_token, &next.access_token] {
+        let signature = token.rsplit('.').next().unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        assert!(!is_stored(signature.as_bytes()) && !is_stored(&bytes), "{token}");
     }
     // Whoever reads the table and presents what is there gets nothing.
-    let hex = world.text("SELECT lower(hex(token_hash)) FROM sessions LIMIT 1");
-    let hex = match world.engine {
-        crate::support::Engine::Sqlite => hex.await,
-        crate::support::Engine::Postgres => {
-            drop(hex);
-            world.text("SELECT encode(token_hash, 'hex') FROM sessions LIMIT 1").await
-        }
-    };
-    refused(refresh(&world, &hex).await, "REFRESH_REFUSED");
+    refused(refresh(&world, &hash).await, "REFRESH_REFUSED");
 }
 
 async fn an_account_has_at_most_a_hundred_sessions(world: World) {

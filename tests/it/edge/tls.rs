@@ -221,6 +221,44 @@ async fn new_files_are_taken_over_and_bad_ones_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_not_valid_takes_the_place_of_none_that_is() {
+    let process = Process::start(&[]).await;
+    let (certificate, key) = (certificate(&process.folder), key(&process.folder));
+    let clients = || process.authority.clients(BOTH, None);
+    let first = process.shown(clients()).await.unwrap();
+    for (signed, told) in [
+        (process.authority.server_for(10, -1), "expired at"),
+        (process.authority.server_for(-2, 90), "is not valid before"),
+    ] {
+        signed.write(&certificate, &key);
+        until(20, "it is told", async || process.log().contains(told)).await;
+        assert_eq!(process.shown(clients()).await.as_ref(), Some(&first));
+    }
+    // One that ends soon is taken, with a warning.
+    let ending = process.authority.server_for(10, 3);
+    ending.write(&certificate, &key);
+    until(20, "it is told", async || process.log().contains("expires in")).await;
+    assert_eq!(process.shown(clients()).await.as_ref(), Some(ending.certificate.der()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_tells_until_when_the_certificate_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new("ours");
+    let (certificate, key) = (certificate(&folder), key(&folder));
+    for (days, told) in [(90, None), (3, Some("expires in")), (-1, Some("expired at"))] {
+        authority.server_for(100, days).write(&certificate, &key);
+        let output = command(folder.path(), &[]).args(["config", "check"]).output();
+        let output = within(20, "the end", output).await.unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("TLS certificate: valid until 20"));
+        let warning = text.lines().find(|line| line.starts_with("Warning: the certificate"));
+        assert_eq!(warning.is_some(), told.is_some(), "{days}: {text}");
+        assert!(warning.is_none_or(|line| line.contains(told.unwrap())), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_handshake_has_a_deadline_and_a_place() {
     let settings = ["server.first_bytes_timeout_ms=500", "server.max_connections_per_address=3"];
     let process = Process::start(&settings).await;
@@ -308,7 +346,8 @@ async fn files_that_cannot_be_used_stop_the_start() {
             let output = command(folder.path(), settings).args(act).output();
             let output = within(20, "the end", output).await.unwrap();
             let text = String::from_utf8(output.stderr).unwrap();
-            assert!(!output.status.success() && text.contains(expected), "{act:?}: {text}");
+            assert!(text.contains(expected) && text.contains("server.tls_"), "{act:?}: {text}");
+            assert_eq!(output.status.code(), Some(2), "{act:?}: {text}");
         }
     };
     says(&[], "tls.crt cannot be read").await;
@@ -322,6 +361,14 @@ async fn files_that_cannot_be_used_stop_the_start() {
     fs::write(&certificate, authority.server().certificate.pem()).unwrap();
     says(&[], "the certificate and the key cannot be used").await;
     says(&["server.tls_client_ca_file=tls.key"], "tls.key holds no certificate").await;
+    let signed = authority.server();
+    signed.write(&certificate, &key);
+    fs::write(&certificate, authority.pem() + &signed.certificate.pem()).unwrap();
+    says(&[], "tls.crt is no chain: certificate 2").await;
+    authority.server().write(&certificate, &key);
+    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    fs::write(&key, text).unwrap();
+    says(&[], "tls.key is encrypted with a password").await;
     says(&["server.tls_key_file="], "is given without server.tls_key_file").await;
     // Production keeps the key to itself.
     authority.server().write(&certificate, &key);

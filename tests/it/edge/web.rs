@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::Bytes;
-use daybook::grpc::proto::auth::Role;
+use daybook::grpc::proto::auth::{Role, SignUpRequest};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use prost::Message;
@@ -11,7 +11,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tonic::{body::Body, codegen::Service};
+use tonic::{Status, body::Body, codegen::Service};
 use tonic_types::StatusExt;
 
 use crate::support::{
@@ -40,7 +40,9 @@ async fn send(world: &World, method: &str, headers: &[(&str, &str)]) -> Response
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_listed_origins_are_let_in() {
     let listed = ["https://app.example.org", "http://localhost:3000"];
-    let world = World::with(Engine::Sqlite, &[("server.cors_origins", &listed.join(","))]).await;
+    let settings =
+        [("server.cors_origins", &*listed.join(",")), ("server.cors_headers", "x-tenant")];
+    let world = World::with(Engine::Sqlite, &settings).await;
     let foreign = [
         "null",
         "",
@@ -69,7 +71,7 @@ async fn only_listed_origins_are_let_in() {
         let ask = [
             ("origin", origin),
             ("access-control-request-method", "POST"),
-            ("access-control-request-headers", "authorization,content-type,x-grpc-web"),
+            ("access-control-request-headers", "authorization,traceparent,x-grpc-web,x-tenant"),
         ];
         let call = [("origin", origin), ("content-type", "application/grpc-web+proto")];
         for (method, headers) in [("OPTIONS", &ask[..]), ("POST", &call)] {
@@ -79,6 +81,16 @@ async fn only_listed_origins_are_let_in() {
             assert_eq!(allowed.map(|it| it.to_str().unwrap()), expected, "{method} {origin:?}");
             // No page gets what the browser keeps for somebody.
             assert!(!answer.headers().contains_key("access-control-allow-credentials"));
+            if is_listed && method == "OPTIONS" {
+                let headers = answer.headers()["access-control-allow-headers"].to_str().unwrap();
+                let headers: Vec<_> = headers.split(',').map(str::trim).collect();
+                let tracing = ["traceparent", "tracestate", "baggage", "x-user-agent"];
+                let connect = ["connect-protocol-version", "connect-timeout-ms"];
+                for header in tracing.iter().chain(&connect).chain(&["authorization", "x-tenant"]) {
+                    assert!(headers.contains(header), "{header} in {headers:?}");
+                }
+                assert!(!headers.contains(&"x-daybook-act-for"), "{headers:?}");
+            }
             if is_listed && method == "POST" {
                 let exposed = answer.headers()["access-control-expose-headers"].to_str().unwrap();
                 for header in ["grpc-status", "grpc-message", "grpc-status-details-bin"] {
@@ -132,6 +144,35 @@ async fn foreign_content_types_reach_no_handler() {
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{kind:?}: {answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_has_one_message() {
+    let world = World::new(Engine::Sqlite).await;
+    let framed = |request: SignUpRequest| {
+        let bytes = request.encode_to_vec();
+        let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&[0][..], &length, &bytes].concat()
+    };
+    let send = async |kind: &str, body: Vec<u8>| {
+        let request = Request::builder().method("POST").uri(SIGN_UP).header("content-type", kind);
+        let request = request.body(Body::new(Full::new(Bytes::from(body)))).unwrap();
+        let mut channel = world.channel.clone();
+        poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+        channel.call(request).await.unwrap()
+    };
+    let (one, other) = (sign_up(Role::Customer), sign_up(Role::Customer));
+    let before = world.state().await;
+    for kind in ["application/grpc", "application/grpc-web+proto"] {
+        let two = [framed(one.clone()), framed(other.clone())].concat();
+        let answer = send(kind, two).await;
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        refused(Err::<(), _>(status), "MALFORMED_REQUEST");
+    }
+    assert_eq!(world.state().await, before);
+    let answer = send("application/grpc-web+proto", framed(one)).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_ne!(world.state().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,9 @@
 //! Everything that is stored, to look for what should not be.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 
@@ -41,6 +44,56 @@ pub async fn dump(world: &World) -> String {
     }
     assert!(tables.contains("second_factors") && tables.contains("recovery_codes"));
     all
+}
+
+/// The tables of which every row counts when nothing may have changed.
+const WHOLE: [&str; 10] = [
+    "users",
+    "providers",
+    "appointments",
+    "events",
+    "closures",
+    "appointment_types",
+    "type_events",
+    "offerings",
+    "user_events",
+    "requests",
+];
+
+/// What changes when anything is written, as a text that is short enough to be read: of each table how many rows it
+/// has and a number that follows from all of their contents. Of service accounts and keys, of which the server notes
+/// when they were used, rows and versions alone.
+pub async fn state(world: &World) -> String {
+    let db = world.sql().await;
+    let backend = match world.engine {
+        Engine::Sqlite => DatabaseBackend::Sqlite,
+        Engine::Postgres => DatabaseBackend::Postgres,
+    };
+    let rows =
+        async |sql: &str| db.query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
+    let mut all = String::new();
+    for table in WHOLE {
+        let row = match world.engine {
+            Engine::Postgres => "t::text".to_owned(),
+            Engine::Sqlite => {
+                let columns = rows(&format!("SELECT name FROM pragma_table_info('{table}')")).await;
+                let columns = columns.iter().map(|row| row.try_get_by_index::<String>(0).unwrap());
+                columns.map(|name| format!("quote(\"{name}\")")).collect::<Vec<_>>().join(" || ")
+            }
+        };
+        let found = rows(&format!("SELECT {row} FROM {table} t")).await;
+        // Of the rows in whatever order they come.
+        let sum = found.iter().fold(0_u64, |sum, row| {
+            let mut hasher = DefaultHasher::new();
+            row.try_get_by_index::<String>(0).unwrap().hash(&mut hasher);
+            sum.wrapping_add(hasher.finish())
+        });
+        all.push_str(&format!("{table} {}/{sum:016x} ", found.len()));
+    }
+    let keys = "SELECT 'service_accounts ' || (SELECT count(*) || '/' || coalesce(sum(version), 0)
+        FROM service_accounts) || ' api_keys ' || (SELECT count(*) FROM api_keys)";
+    let keys = rows(keys).await;
+    all + &keys[0].try_get_by_index::<String>(0).unwrap()
 }
 
 /// The hexadecimal digits of bytes.

@@ -276,26 +276,9 @@ impl World {
         self.value(sql).await
     }
 
-    /// What changes when anything is written: rows and versions of every table.
+    /// What changes when anything is written: see [`dump::state`].
     pub async fn state(&self) -> String {
-        self.value(
-            "SELECT 'users ' || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM users)
-              || ' providers ' || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM providers)
-              || ' appointments '
-              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointments)
-              || ' events ' || (SELECT count(*) FROM events)
-              || ' closures ' || (SELECT count(*) FROM closures)
-              || ' types '
-              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM appointment_types)
-              || ' type_events ' || (SELECT count(*) FROM type_events)
-              || ' offerings ' || (SELECT count(*) FROM offerings)
-              || ' user_events ' || (SELECT count(*) FROM user_events)
-              || ' service_accounts '
-              || (SELECT count(*) || '/' || coalesce(sum(version), 0) FROM service_accounts)
-              || ' api_keys ' || (SELECT count(*) FROM api_keys)
-              || ' requests ' || (SELECT count(*) FROM requests)",
-        )
-        .await
+        dump::state(self).await
     }
 
     /// One value from the database, past the server.

@@ -2,6 +2,8 @@
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc};
 
+use chrono::Datelike as _;
+use daybook::kernel::ambient::Ambient;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rcgen::{
@@ -44,6 +46,26 @@ impl Authority {
     /// For a server called `localhost`.
     pub fn server(&self) -> Signed {
         self.sign(&["localhost"], ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// The same, valid from so many days ago until in so many days.
+    pub fn server_for(&self, days_ago: i64, days: i64) -> Signed {
+        let day = |days: i64| {
+            let day = Ambient::system().now() + chrono::TimeDelta::days(days);
+            let part = |number: u32| u8::try_from(number).unwrap();
+            rcgen::date_time_ymd(day.year(), part(day.month()), part(day.day()))
+        };
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = day(-days_ago);
+        params.not_after = day(days);
+        let key = KeyPair::generate().unwrap();
+        Signed { certificate: params.signed_by(&key, &self.0).unwrap(), key }
+    }
+
+    /// The authority's own certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
     }
 
     pub fn client(&self) -> Signed {

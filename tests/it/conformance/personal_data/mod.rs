@@ -1,5 +1,6 @@
 //! What people may ask for about themselves: to be told all of it, and to be forgotten.
 
+mod disk;
 mod erasure;
 mod export;
 mod meanwhile;

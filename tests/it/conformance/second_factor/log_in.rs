@@ -61,7 +61,10 @@ async fn with_a_second_factor_a_log_in_has_two_steps(world: World) {
     world.forward(TimeDelta::seconds(30));
     let first = world.first_step(email, &begun.device_token).await;
     let challenge = first.second_step.unwrap().challenge;
-    let again = world.complete(&challenge, &world.code(&app)).await.unwrap();
+    // In groups, as apps show them.
+    let code = world.code(&app);
+    let grouped = format!(" {} {}", &code[..3], &code[3..]);
+    let again = world.complete(&challenge, &grouped).await.unwrap();
     assert_eq!(again.device_token, begun.device_token);
     // Others are as before.
     let other = world.customer().await;

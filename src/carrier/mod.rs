@@ -1,5 +1,7 @@
 //! The third porch: where letters leave the house. The only place that speaks to mail servers.
 
+mod trouble;
+
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use lettre::{
@@ -13,7 +15,6 @@ use lettre::{
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, Certificate, Tls, TlsParameters},
         extension::ClientId,
-        response::Severity,
     },
 };
 use percent_encoding::percent_decode_str;
@@ -22,6 +23,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
+use trouble::refusal;
 
 /// How long a mail server that has taken a letter may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -110,11 +112,27 @@ pub enum Refusal {
     Never(String),
 }
 
+/// Why mail cannot be sent by these means. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// The sender is none.
+    #[error("is not a sender: {0}")]
+    Sender(String),
+    /// The URL is not that of a mail server.
+    #[error("is not the URL of a mail server")]
+    Url,
+    /// The authorities cannot be used.
+    #[error("cannot be used as authorities: {0}")]
+    Authorities(String),
+}
+
 impl Carrier {
     /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`. A letter
     /// that has not left after `patience` waits for another time.
-    pub fn new(from: &str, means: Means, patience: Duration) -> Result<Self, String> {
-        let from = from.parse().map_err(|e| format!("the sender: {e}"))?;
+    pub fn new(from: &str, means: Means, patience: Duration) -> Result<Self, Unfit> {
+        let from = from
+            .parse()
+            .map_err(|e: lettre::address::AddressError| Unfit::Sender(e.to_string()))?;
         let way = match means {
             Means::Folder(folder) => Way::Folder(folder),
             Means::Smtp(smtp) => Way::Smtp(Server::of(&smtp)?),
@@ -200,9 +218,9 @@ fn body(text: String) -> Body {
 
 impl Server {
     /// The server of a URL.
-    fn of(smtp: &Smtp) -> Result<Self, String> {
+    fn of(smtp: &Smtp) -> Result<Self, Unfit> {
         // The error's own text may hold the password.
-        let wrong = || "the URL is not that of a mail server".to_owned();
+        let wrong = || Unfit::Url;
         let url = Url::parse(&smtp.url).map_err(|_| wrong())?;
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?.to_owned();
         let tls = url.query_pairs().find(|(name, _)| name == "tls").map(|(_, value)| value);
@@ -211,7 +229,7 @@ impl Server {
             for certificate in smtp.authorities.as_deref().map_or(Ok(Vec::new()), certificates)? {
                 tls = tls.add_root_certificate(certificate);
             }
-            tls.build().map_err(|e| e.to_string())
+            tls.build().map_err(|e| Unfit::Authorities(e.to_string()))
         };
         let (usual, tls) = match (url.scheme(), tls.as_deref()) {
             ("smtps", _) => (SUBMISSIONS_PORT, Tls::Wrapper(parameters()?)),
@@ -228,10 +246,10 @@ impl Server {
         };
         let decoded = |text: &str| {
             let text = percent_decode_str(text).decode_utf8().map_err(|_| wrong())?;
-            Ok::<_, String>(text.into_owned())
+            Ok::<_, Unfit>(text.into_owned())
         };
         let log_in = url.password().map(|password| {
-            Ok::<_, String>(Credentials::new(decoded(url.username())?, decoded(password)?))
+            Ok::<_, Unfit>(Credentials::new(decoded(url.username())?, decoded(password)?))
         });
         let name = url.path().trim_matches('/');
         Ok(Self {
@@ -279,39 +297,15 @@ impl Server {
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, String> {
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Unfit> {
     use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let found = found.map_err(|e| format!("the authorities: {e}"))?;
+    let found = found.map_err(|e| Unfit::Authorities(e.to_string()))?;
     if found.is_empty() {
-        return Err("the authorities: there is no certificate in PEM".to_owned());
+        return Err(Unfit::Authorities("there is no certificate in PEM".to_owned()));
     }
     let each = found.into_iter().map(|der| Certificate::from_der(der.to_vec()));
-    each.collect::<Result<_, _>>().map_err(|e| format!("the authorities: {e}"))
-}
-
-/// What a server says about the recipient is final, where it says so by an enhanced status code (RFC 3463: 5.1 is
-/// the address, 5.2 the mailbox). Any other refusal may be about us, such as a wrong password, a sender that it
-/// does not take or a server under maintenance, and is for an operator to mend.
-fn refusal(error: &lettre::transport::smtp::Error) -> Refusal {
-    let code = error.status();
-    let text = match code {
-        // The server's words may quote an address.
-        Some(code) => format!("the mail server answered {code}"),
-        None if error.is_timeout() => "the mail server did not answer in time".to_owned(),
-        None => "the mail server cannot be reached".to_owned(),
-    };
-    let permanent = Severity::PermanentNegativeCompletion;
-    let words = error.to_string();
-    let about_recipient = words.split_whitespace().any(|word| {
-        ["5.1.", "5.2."].iter().any(|status| {
-            word.strip_prefix(status).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
-        })
-    });
-    if code.is_some_and(|code| code.severity == permanent) && about_recipient {
-        return Refusal::Never(text);
-    }
-    Refusal::Later(text)
+    each.collect::<Result<_, _>>().map_err(|e| Unfit::Authorities(e.to_string()))
 }
 
 /// Written beside and moved into place, so that nobody reads half a letter.
@@ -356,7 +350,7 @@ mod tests {
             ("smtp://mail.example.org?tls=secret", None),
             ("smtps://user:secret@mail.example.org", Some("secret")),
         ] {
-            let error = smtp(url, pem).unwrap_err();
+            let error = smtp(url, pem).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }
     }
