@@ -120,7 +120,7 @@ mod tests {
             ("smtps://us:hush@mail.example.org?tls=required", "not with smtps"),
             ("smtp://us:hush@mail.example.org", "without TLS"),
             ("smtp://us:hush@mail.example.org?tls=opportunistic", "without TLS"),
-            ("smtp://us:1?hush@mail.example.org", "is not a URL"),
+            ("smtp://us:1?hush@mail.example.org", "a parameter that is not known"),
         ] {
             let found = fault(url, false).unwrap_or_default();
             assert!(found.contains(told) && !found.contains("hush"), "{url}: {found}");

@@ -170,14 +170,14 @@ impl Arriving {
     }
 
     /// As long as the first message is; a call that is not a stream has no second one.
-    #[expect(clippy::disallowed_methods, reason = "the gate puts it right, as it does tonic's own")]
     fn whole(self) -> Whole {
         let data = if self.joined.is_empty() { self.one } else { self.joined.freeze() };
         let is_one = message_length(&data).is_none_or(|length| data.len() <= HEAD + length);
         if is_one || matches!(self.end, Some(Err(_))) {
             return Whole { data, end: self.end };
         }
-        let second = Status::internal("there is more than one message");
+        let text = "the request has more than one message";
+        let second = Status::from(Fault::new(Reason::MalformedRequest, text));
         Whole { data: Bytes::new(), end: Some(Err(axum::Error::new(second))) }
     }
 }
@@ -304,7 +304,7 @@ mod tests {
                 let frames = both.chunks(size).map(data).collect();
                 let (bytes, rest) = received(frames, false).await.unwrap();
                 assert_eq!((bytes.len(), rest.len()), (0, 1));
-                assert_eq!(code(&rest[0]), Code::Internal);
+                assert_eq!(code(&rest[0]), Code::InvalidArgument);
             }
         }
     }

@@ -78,7 +78,8 @@ const SQL: &str = "WITH claimed AS (
         s.provider_id, s.appointment_id, s.customer_id, s.customer_display_name, s.starts_at, s.ends_at,
         s.state, CASE WHEN {told} THEN s.note END AS note, s.time_zone, s.local_start, s.cancel_reason,
         s.version, s.created_at, s.updated_at, s.type_id, s.claim_starts_at, s.claim_ends_at, s.expires_at,
-        CASE WHEN {told} THEN s.terms END AS terms, s.stamp, s.claim_of
+        CASE WHEN {told} THEN s.terms END AS terms, s.stamp, s.claim_of,
+        s.customer_updated_at, s.move_expires_at
     FROM providers p LEFT JOIN sized s ON true
     WHERE p.provider_id = $1 ORDER BY s.place";
 
