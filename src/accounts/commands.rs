@@ -132,7 +132,7 @@ impl UnitOfWork for UpdateProfile {
         let user = finish(tx, account, act, &self.once, self.now).await?;
         if self.display_name.is_some() {
             // After the provider that the account may be was locked, as those do who change its appointments.
-            store::renamed::appointments(tx, &user, self.now).await?;
+            store::rename_appointments(tx, &user, self.now).await?;
         }
         Ok(user)
     }

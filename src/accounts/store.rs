@@ -1,12 +1,11 @@
 //! Accounts as rows.
 
-pub mod renamed;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::TimeDelta;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, Condition, DbErr, EntityTrait, IdenStatic as _, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect, Select, sea_query::LockType,
+    ActiveValue::Set, ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _,
+    QueryFilter, QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::LockType,
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -428,4 +427,32 @@ fn account(row: users::Model) -> Result<Account, Fault> {
         password_hash: row.password_hash,
         token_generation: row.token_generation,
     })
+}
+
+// Only what claims time: what was cancelled is over. Another stamp is another etag, for the customer too: what was
+// hidden from them before is no reason to show them an older state. No appointment is longer than a day; the bound
+// gives the index something to begin at.
+const RENAME: &str = "UPDATE appointments
+    SET customer_display_name = $1, stamp = $2, updated_at = $3, terms = {terms}
+    WHERE customer_id = $4 AND claim_of IS NULL AND starts_at > $5 AND ends_at > $3
+      AND state IN ('held', 'pending', 'booked', 'completed', 'no_show') AND customer_display_name <> $1";
+
+/// Writes the name of an account, which is locked with [`lock_to_rename`], into what it has booked, asked for or
+/// holds and has not ended. What is over keeps the name of that time.
+pub async fn rename_appointments(tx: &Tx, user: &User, now: Instant) -> Result<(), Fault> {
+    let (backend, terms) = match tx.engine() {
+        Engine::Postgres => (DatabaseBackend::Postgres, "terms - 'shown'"),
+        Engine::Sqlite => (DatabaseBackend::Sqlite, "json_remove(terms, '$.shown')"),
+    };
+    let values: [sea_orm::Value; 5] = [
+        user.display_name.clone().into(),
+        tx.stamp().0.into(),
+        now.into(),
+        user.id.0.into(),
+        (now - TimeDelta::days(1)).into(),
+    ];
+    let sql = RENAME.replace("{terms}", terms);
+    let statement = Statement::from_sql_and_values(backend, sql, values);
+    tx.execute(statement).await.map_err(|e| engine::fault(&e))?;
+    Ok(())
 }

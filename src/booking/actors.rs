@@ -105,11 +105,10 @@ impl Wanted {
         for event in events {
             let Some(actor) = event.actor else { continue };
             match (Party::of(actor, event.provider, customer), as_itself(event)) {
-                (Party::Provider, _) => wanted.providers.extend([event.provider]),
-                (Party::Customer, _) => wanted.users.extend([actor]),
                 (Party::Practice, _) if !is_staff => {}
+                (Party::Provider, _) => wanted.providers.extend([event.provider]),
                 (Party::Practice, Some(service)) => wanted.services.extend([service]),
-                (Party::Practice, None) => wanted.users.extend([actor]),
+                (Party::Customer, _) | (Party::Practice, None) => wanted.users.extend([actor]),
             }
         }
         wanted
@@ -122,10 +121,9 @@ impl Names {
         let actor = event.actor.map(|actor| {
             let party = Party::of(actor, event.provider, customer);
             let name = match (party, as_itself(&event)) {
-                (Party::Customer, _) => self.users.get(&actor),
                 (Party::Provider, _) => self.providers.get(&event.provider),
                 (Party::Practice, Some(service)) => self.services.get(&service),
-                (Party::Practice, None) => self.users.get(&actor),
+                (Party::Customer, _) | (Party::Practice, None) => self.users.get(&actor),
             };
             let display_name = if party == Party::Practice && !is_staff {
                 THE_PRACTICE.to_owned()

@@ -102,7 +102,7 @@ impl BookingService for BookingApi {
                 let what = What::Book { type_id, note, replies, override_reason };
                 self.bookings.use_hold(deadline, caller, hold, what, once).await
             }
-            Booking::New(request) => self.bookings.book(deadline, request, once).await,
+            Booking::New(request) => Box::pin(self.bookings.book(deadline, request, once)).await,
         };
         let booked = once.carry_out(deadline, book).await?;
         let appointment = Some(wire(&booked, caller));

@@ -122,7 +122,7 @@ pub enum Booked {
 /// The same while the provider is locked.
 pub(super) enum Made {
     /// It was made.
-    Booked(Appointment),
+    Booked(Box<Appointment>),
     /// Nothing was made.
     Passed(Load),
 }
@@ -378,7 +378,7 @@ impl UnitOfWork for Book {
             made => made,
         };
         Ok(match made? {
-            Made::Booked(appointment) => Booked::Made(Box::new((appointment, provider))),
+            Made::Booked(appointment) => Booked::Made(Box::new((*appointment, provider))),
             Made::Passed(load) => Booked::Passed(load),
         })
     }
@@ -458,7 +458,7 @@ impl Book {
         }
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
         finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
-        Ok(Made::Booked(appointment))
+        Ok(Made::Booked(Box::new(appointment)))
     }
 
     fn act(&self, a: &Appointment) -> Act {

@@ -119,7 +119,7 @@ impl Book {
             return self.make(tx, provider, &own, elsewhere).await;
         };
         if self.hold.is_some() {
-            return Ok(Made::Booked(held.clone()));
+            return Ok(Made::Booked(Box::new(held.clone())));
         }
         let unit = Use {
             caller: self.permit.caller,
@@ -141,7 +141,7 @@ impl Book {
             schedule::store::set_assigned(tx, provider.id, self.now).await?;
         }
         (provider.version, provider.stamp) = (booked.version, booked.stamp);
-        Ok(Made::Booked(booked))
+        Ok(Made::Booked(Box::new(booked)))
     }
 }
 

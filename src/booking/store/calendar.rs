@@ -167,7 +167,7 @@ impl Query for Ask {
                 Fault::internal(format!("a claim of {} does not read", self.provider))
             })?;
             if !claim.told {
-                let last = found.claims.last().map_or(claimed.start(), |last| last.end());
+                let last = found.claims.last().map_or(claimed.start(), Interval::end);
                 found.until = claimed.start().max(last).min(self.range.end());
                 break;
             }
