@@ -294,7 +294,7 @@ async fn who_walked_in_is_recorded_up_to_the_length_ago(world: World) {
     // Neither the notice nor the grid is for somebody who is there.
     world.move_to("2026-11-23 12:37", "Europe/Berlin");
     world.send(&provider, of(&noticed, "2026-11-23 12:35", "")).await.unwrap();
-    refused(world.send(&provider, of(&noticed, "2026-11-23 13:35", "")).await, "OFF_GRID");
+    refused(world.send(&provider, of(&noticed, "2026-11-23 13:45", "")).await, "OFF_GRID");
     books::check(&world.sql().await).await;
 }
 
