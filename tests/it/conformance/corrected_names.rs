@@ -8,11 +8,13 @@ use daybook::grpc::proto::{
     },
 };
 use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 
 use super::behaviours;
 use crate::support::{
-    World, berlin, books,
+    Engine, World, berlin, books,
     people::{Person, uuid},
+    process::until,
     refusal::refused,
     rounds,
     types::{holding, kind, typed},
@@ -23,6 +25,7 @@ behaviours!(
     a_corrected_name_reaches_what_has_not_ended,
     a_corrected_name_is_another_etag,
     names_are_corrected_while_others_book,
+    a_change_under_way_does_not_bring_the_old_name_back,
     a_correction_is_made_once,
 );
 
@@ -199,6 +202,43 @@ async fn names_are_corrected_while_others_book(world: World) {
         }
     }
     books::check(&world.sql().await).await;
+}
+
+/// A change that has read the appointment waits for the account, whose name is corrected meanwhile.
+#[expect(clippy::disallowed_methods, reason = "not the server's, which has one way to open them")]
+async fn a_change_under_way_does_not_bring_the_old_name_back(world: World) {
+    if world.engine == Engine::Sqlite {
+        // One writes after the other there.
+        return;
+    }
+    let (ada, carl) = (world.provider().await, world.customer().await);
+    let name = book(&world, &carl, &ada, "2026-11-24 10:00").await.name;
+    let sql = world.sql().await;
+    let id = carl.user.name.trim_start_matches("users/");
+    let correction = sql.begin().await.unwrap();
+    let lock = format!("SELECT 1 FROM users WHERE user_id = '{id}' FOR UPDATE");
+    correction.execute_unprepared(&lock).await.unwrap();
+    let moving = async { world.reschedule(&ada, &name, "2026-11-24 11:00").await.unwrap() };
+    let correcting = async {
+        until(20, "the move waits for the account", async || {
+            world
+                .count(
+                    "SELECT count(*) FROM pg_stat_activity
+                     WHERE wait_event_type = 'Lock' AND datname = current_database()",
+                )
+                .await
+                > 0
+        })
+        .await;
+        let set = format!(
+            "UPDATE users SET display_name = 'Carla' WHERE user_id = '{id}';
+             UPDATE appointments SET customer_display_name = 'Carla' WHERE customer_id = '{id}'"
+        );
+        correction.execute_unprepared(&set).await.unwrap();
+        correction.commit().await.unwrap();
+    };
+    tokio::join!(moving, correcting);
+    assert_eq!(name_in(&world, &ada, &name).await, "Carla");
 }
 
 async fn a_correction_is_made_once(world: World) {
