@@ -169,6 +169,8 @@ async fn an_etag_of_a_lost_history_is_stale(world: World) {
         (world.provider().await, world.admin().await, world.customer().await);
     let made = world.own_type(&provider, kind(&[30])).await;
     let booked = book(&world, &customer, &provider, "11").await.unwrap();
+    // Not the customer, whose name stands on the appointment.
+    let renamed = world.customer().await;
     let backend = world.service_account(&admin, Role::Customer, None).await;
     let dump = Dump::of(&world).await;
     let schedule =
@@ -204,7 +206,7 @@ async fn an_etag_of_a_lost_history_is_stale(world: World) {
             update_mask: mask("display_name"),
             ..Default::default()
         };
-        let user = world.auth().update_me(customer.asks(request)).await;
+        let user = world.auth().update_me(renamed.asks(request)).await;
         let request = UpdateServiceAccountRequest {
             service_account: Some(daybook::grpc::proto::auth::ServiceAccount {
                 etag: of_account,
