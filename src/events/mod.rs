@@ -71,6 +71,8 @@ pub enum Kind {
     AppointmentUpdated,
     /// The private note of an appointment changed: nothing for its customer.
     AppointmentNoted,
+    /// An appointment or a hold is another account's of the same customer.
+    AppointmentCustomerMerged,
     /// A slot is held.
     HoldPlaced,
     /// A hold ends later.
@@ -111,6 +113,7 @@ impl Kind {
         Self::AppointmentCorrected,
         Self::AppointmentUpdated,
         Self::AppointmentNoted,
+        Self::AppointmentCustomerMerged,
         Self::HoldPlaced,
         Self::HoldExtended,
         Self::HoldReleased,
@@ -152,6 +155,7 @@ impl Kind {
             Self::AppointmentCorrected => "appointment_corrected",
             Self::AppointmentUpdated => "appointment_updated",
             Self::AppointmentNoted => "appointment_noted",
+            Self::AppointmentCustomerMerged => "appointment_customer_merged",
             Self::HoldPlaced => "hold_placed",
             Self::HoldExtended => "hold_extended",
             Self::HoldReleased => "hold_released",

@@ -227,6 +227,7 @@ pub(super) fn wire_event(event: &Event, is_staff: bool) -> Option<pb::Appointmen
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,
         Kind::AppointmentCorrected => WireKind::Corrected,
+        Kind::AppointmentCustomerMerged => WireKind::CustomerMerged,
         Kind::AppointmentNoted if is_staff => WireKind::Noted,
         _ => return None,
     };

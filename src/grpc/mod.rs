@@ -18,6 +18,7 @@ mod caller;
 mod catalogue;
 mod catalogue_wire;
 mod convert;
+mod customer;
 pub(crate) mod descriptors;
 mod email;
 mod frames;

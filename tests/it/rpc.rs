@@ -409,6 +409,11 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("CreateApiKey", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("ListApiKeys", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("RevokeApiKey", &backend.key_name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("GetCustomer", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("EnrolCustomer", &ada.user.name, [NOT_ALLOWED, None, None]),
+        ("InviteCustomer", &ada.user.name, [NOT_ALLOWED, Some("MAIL_OFF"), Some("MAIL_OFF")]),
+        ("UpdateCustomer", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("MergeCustomers", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, NOT_FOUND]),
         ("EraseUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();

@@ -22,6 +22,7 @@ mod closures;
 mod days;
 mod emails;
 mod forgetting;
+mod front_desk;
 mod guessing;
 mod history;
 mod holds;
