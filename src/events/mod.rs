@@ -71,12 +71,14 @@ pub enum Kind {
     AppointmentUpdated,
     /// The private note of an appointment changed: nothing for its customer.
     AppointmentNoted,
-    /// An appointment or a hold is another account's of the same customer.
+    /// An appointment is another account's of the same customer.
     AppointmentCustomerMerged,
     /// A slot is held.
     HoldPlaced,
     /// A hold ends later.
     HoldExtended,
+    /// A hold is another account's of the same customer.
+    HoldCustomerMerged,
     /// A hold was given up.
     HoldReleased,
     /// A hold ended by itself.
@@ -116,6 +118,7 @@ impl Kind {
         Self::AppointmentCustomerMerged,
         Self::HoldPlaced,
         Self::HoldExtended,
+        Self::HoldCustomerMerged,
         Self::HoldReleased,
         Self::HoldExpired,
     ];
@@ -158,6 +161,7 @@ impl Kind {
             Self::AppointmentCustomerMerged => "appointment_customer_merged",
             Self::HoldPlaced => "hold_placed",
             Self::HoldExtended => "hold_extended",
+            Self::HoldCustomerMerged => "hold_customer_merged",
             Self::HoldReleased => "hold_released",
             Self::HoldExpired => "hold_expired",
         }

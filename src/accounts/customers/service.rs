@@ -175,8 +175,8 @@ impl Accounts {
         once: Once,
         origin: Origin,
     ) -> Result<(), Fault> {
-        self.mail_is_on()?;
         let user = self.customer(deadline, FindCustomers { reach: permit.reach }, id).await?;
+        self.mail_is_on()?;
         may_be_invited(&user)?;
         let invitation = self.invite_to(&user)?;
         let witness = self.witness(Some(permit.caller.user), origin, self.ambient.now());

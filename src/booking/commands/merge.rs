@@ -26,7 +26,7 @@ use crate::{
     identity::{Ended, desk_permit::MergeCustomers},
     kernel::{
         fault::{Again, Fault, Reason},
-        id::{AppointmentId, ProviderId},
+        id::ProviderId,
         stamp::Revision,
     },
     schedule,
@@ -148,7 +148,7 @@ impl Merge {
                     return Err(busy());
                 }
                 if !row.is_further {
-                    self.record(tx, *provider, *version, row.id).await?;
+                    self.record(tx, *provider, *version, row).await?;
                 }
             }
             schedule::store::set_version(tx, *provider, *version).await?;
@@ -165,14 +165,16 @@ impl Merge {
         tx: &Tx,
         provider: ProviderId,
         version: i64,
-        id: AppointmentId,
+        row: &merged::Row,
     ) -> Result<(), Fault> {
         let MergeCustomers { survivor, duplicate, caller } = self.permit;
+        let kind =
+            if row.is_held { Kind::HoldCustomerMerged } else { Kind::AppointmentCustomerMerged };
         let event = Event {
             provider,
             version,
-            kind: Kind::AppointmentCustomerMerged,
-            appointment: Some(id),
+            kind,
+            appointment: Some(row.id),
             actor: Some(caller.user),
             via: caller.service,
             at: self.witness.now,

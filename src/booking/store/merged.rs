@@ -27,6 +27,8 @@ use crate::{
 pub struct Row {
     /// Its id.
     pub id: AppointmentId,
+    /// Whether it is a hold.
+    pub is_held: bool,
     /// Whether it is still to come, or held, and so carries the name that its customer has now.
     pub is_open: bool,
     /// Whether it is further time of another row, and no appointment and no hold.
@@ -70,6 +72,7 @@ pub async fn rows(
     let open = [State::Held, State::Pending, State::Booked].map(State::word);
     let row = |(id, state, of): (Uuid, String, Option<Uuid>)| Row {
         id: AppointmentId(id),
+        is_held: state == State::Held.word(),
         is_open: open.contains(&&*state),
         is_further: of.is_some(),
     };

@@ -177,11 +177,9 @@ fn of_customers(method: &str, name: &str) -> Option<Vec<u8>> {
             auth::InviteCustomerRequest { name, ..Default::default() }.encode_to_vec()
         }
         "MergeCustomers" => {
-            let duplicate = "users/01980000-0000-7000-8000-000000000000".to_owned();
+            let duplicate = name;
+            let name = "users/01980000-0000-7000-8000-000000000001".to_owned();
             auth::MergeCustomersRequest { name, duplicate, ..Default::default() }.encode_to_vec()
-        }
-        "EnrolCustomer" => {
-            auth::EnrolCustomerRequest { customer, ..Default::default() }.encode_to_vec()
         }
         "UpdateCustomer" => {
             let customer = customer.map(|customer| auth::Customer { name, ..customer });

@@ -126,7 +126,8 @@ impl UnitOfWork for Invite {
         let act = audit::Act::CustomerInvited;
         let entry = self.witness.of(act, Some(self.user), None, json!({}));
         audit::store::record(tx, entry).await?;
-        self.once.keep(tx, self.user.0, user.version, &(), now).await
+        // It is no version of the account, and the answer says nothing about anybody.
+        self.once.keep(tx, self.witness.id, 0, &(), now).await
     }
 }
 

@@ -33,7 +33,7 @@ async fn sees(world: &World, by: &Person, name: &str, prefix: &str) -> bool {
         let absent = "users/01980000-0000-7000-8000-000000000000";
         let missing = get(world, by, absent).await.unwrap_err();
         assert_eq!((seen(&status).0, seen(&status).1), (seen(&missing).0, seen(&missing).1));
-        refused(invite(world, by, name).await, "MAIL_OFF");
+        refused(invite(world, by, name).await, "NOT_FOUND");
     }
     is_found
 }
