@@ -7,6 +7,7 @@ use prost_types::FileDescriptorSet;
 
 const FILES: &[&str] = &[
     "daybook/auth/v1/auth.proto",
+    "daybook/auth/v1/customer.proto",
     "daybook/auth/v1/email.proto",
     "daybook/auth/v1/error_reason.proto",
     "daybook/auth/v1/personal_data.proto",

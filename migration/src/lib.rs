@@ -31,6 +31,7 @@ mod m0019_forgetting;
 mod m0020_requests_by_age;
 mod m0023_refresh_retries;
 mod m0024_one_place;
+mod m0025_front_desk;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_requests_by_age::Migration),
             Box::new(m0023_refresh_retries::Migration),
             Box::new(m0024_one_place::Migration),
+            Box::new(m0025_front_desk::Migration),
         ]
     }
 }

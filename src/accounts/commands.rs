@@ -13,7 +13,7 @@ use super::{
     store::{self, Account},
 };
 use crate::{
-    identity::{Ended, Role, permit::ChangeUser, token::not_authenticated},
+    identity::{Ended, Role, permit::ChangeUser, phone::Phone, token::not_authenticated},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
@@ -64,9 +64,21 @@ impl UnitOfWork for SignUp {
 /// its address. Gives it as it is stored.
 pub(in crate::accounts) async fn open(
     tx: &Tx,
+    account: Account,
+    schedule: &Arc<Schedule>,
+    witness: &Witness,
+) -> Result<User, Fault> {
+    let recorded = (audit::Act::AccountCreated, Kind::SignedUp);
+    open_as(tx, account, schedule, witness, recorded).await
+}
+
+/// The same, recorded as one of several things.
+pub(in crate::accounts) async fn open_as(
+    tx: &Tx,
     mut account: Account,
     schedule: &Arc<Schedule>,
     witness: &Witness,
+    (act, kind): (audit::Act, Kind),
 ) -> Result<User, Fault> {
     let now = account.user.created_at;
     account.user.stamp = tx.stamp();
@@ -74,20 +86,16 @@ pub(in crate::accounts) async fn open(
     let user = account.user;
     // Nobody else can hold the new account: the address is what two sign-ups meet at.
     let detail = json!({ "role": user.role.word() });
-    audit::store::record(
-        tx,
-        witness.of(audit::Act::AccountCreated, Some(user.id), None, detail.clone()),
-    )
-    .await?;
-    store::record(tx, &user, Kind::SignedUp, witness.actor, now, detail).await?;
+    audit::store::record(tx, witness.of(act, Some(user.id), None, detail.clone())).await?;
+    store::record(tx, &user, kind, witness.actor, now, detail).await?;
     if let Some(provider) = user.provider() {
-        let name = &user.display_name;
-        schedule::commands::open(tx, provider, name, schedule, Some(user.id), now).await?;
+        let (name, actor) = (&user.display_name, witness.actor.unwrap_or(user.id));
+        schedule::commands::open(tx, provider, name, schedule, Some(actor), now).await?;
     }
     Ok(user)
 }
 
-/// Changes one's own name or zone.
+/// Changes one's own name, zone or phone number.
 #[derive(Debug, Clone)]
 pub struct UpdateProfile {
     /// The id of the account that is changed, which is the caller's.
@@ -96,6 +104,8 @@ pub struct UpdateProfile {
     pub display_name: Option<String>,
     /// The new zone, if it changes.
     pub time_zone: Option<Zone>,
+    /// The new phone number, or that there is none, if it changes.
+    pub phone: Option<Option<Phone>>,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
@@ -125,8 +135,13 @@ impl UnitOfWork for UpdateProfile {
         if let Some(zone) = self.time_zone {
             user.time_zone = zone;
         }
-        let detail =
-            json!({ "display_name": user.display_name, "time_zone": user.time_zone.name() });
+        if let Some(phone) = &self.phone {
+            user.phone.clone_from(phone);
+        }
+        let detail = json!({
+            "display_name": user.display_name, "time_zone": user.time_zone.name(),
+            "phone_changed": self.phone.is_some(),
+        });
         let kind = Kind::ProfileChanged;
         let act = Act { kind, actor: self.user, detail, ended: None, audited: None };
         let user = finish(tx, account, act, &self.once, self.now).await?;
@@ -378,6 +393,7 @@ pub(in crate::accounts) async fn finish(
     account.user.version += 1;
     account.user.stamp = tx.stamp();
     account.user.updated_at = now;
+    account.user.has_password = !account.password_hash.is_empty();
     store::update(tx, &account, act.ended.map(|ended| (ended, now))).await?;
     let user = account.user;
     if let Some(ended) = act.ended {

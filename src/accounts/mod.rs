@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod commands;
+pub mod customers;
 pub mod emails;
 pub mod erasure;
 pub mod guessing;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{
-    identity::{Role, email::Email},
+    identity::{Role, email::Email, phone::Phone},
     kernel::{
         id::{ProviderId, UserId},
         stamp::{Revision, Stamp},
@@ -39,17 +40,23 @@ pub struct User {
     pub id: UserId,
     /// What others see.
     pub display_name: String,
-    /// What logs in.
+    /// What logs in; [`Email::none`] where there is no address.
     pub email: Email,
     /// When it was shown that the address is its owner's, if it was.
     #[serde(default)]
     pub email_verified_at: Option<Instant>,
+    /// Where the person is called, if that is known. Families share one.
+    #[serde(default)]
+    pub phone: Option<Phone>,
     /// What it may do.
     pub role: Role,
     /// The zone in which this person reads times.
     pub time_zone: Zone,
     /// Whether it is shut out.
     pub disabled: bool,
+    /// Whether it has a password. One that somebody else made has none until its owner takes it over.
+    #[serde(default = "yes")]
+    pub has_password: bool,
     /// The number of the last event of this account.
     pub version: i64,
     /// Of the write that made this version.
@@ -61,6 +68,11 @@ pub struct User {
     pub updated_at: Instant,
 }
 
+/// Answers that were stored before there were accounts without a password.
+fn yes() -> bool {
+    true
+}
+
 impl User {
     /// Which state of it this is.
     pub const fn revision(&self) -> Revision {
@@ -70,6 +82,23 @@ impl User {
     /// The provider that this user is, if it is one now.
     pub fn provider(&self) -> Option<ProviderId> {
         (self.role == Role::Provider).then(|| self.id.as_provider())
+    }
+
+    /// What is left of it once it is closed for good: nothing about the person.
+    #[must_use]
+    pub fn closed(&self) -> Self {
+        Self {
+            display_name: String::new(),
+            // No address: nobody can sign up with it, before or after, and be in the way.
+            email: Email::stored(format!("erased {}", self.id.0)),
+            email_verified_at: None,
+            phone: None,
+            has_password: false,
+            role: Role::Customer,
+            time_zone: Zone::UTC,
+            disabled: true,
+            ..self.clone()
+        }
     }
 
     /// Whether its time can be booked.
@@ -95,7 +124,7 @@ impl Prefix {
 
     /// Whether an account's address, its name or a word of the name begins so.
     pub fn begins(&self, user: &User) -> bool {
-        if user.email.as_str().starts_with(&self.0) {
+        if user.email.address().starts_with(&self.0) {
             return true;
         }
         let name = folded(&user.display_name);
@@ -115,8 +144,14 @@ fn folded(text: &str) -> String {
 /// What happened to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It was made.
+    /// It was made, by its owner or at the command line.
     SignedUp,
+    /// It was made by somebody else.
+    Enrolled,
+    /// Its name, address, phone number or zone was corrected by an admin.
+    Corrected,
+    /// Another account of the same person went into it.
+    Merged,
     /// Its name or zone changed.
     ProfileChanged,
     /// Its password changed.
@@ -148,6 +183,9 @@ impl Kind {
     pub const fn word(self) -> &'static str {
         match self {
             Self::SignedUp => "signed_up",
+            Self::Enrolled => "enrolled",
+            Self::Corrected => "corrected",
+            Self::Merged => "merged",
             Self::ProfileChanged => "profile_changed",
             Self::PasswordChanged => "password_changed",
             Self::PasswordReset => "password_reset",

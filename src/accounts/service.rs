@@ -27,6 +27,7 @@ use crate::{
         email::Email,
         password::{Hasher, own_words},
         permit::{ChangeUser, ManageUsers},
+        phone::Phone,
         refresh::RefreshTokens,
         second_factor::Shown,
         token::{LEEWAY, Tokens},
@@ -104,6 +105,17 @@ pub struct NewUser {
     pub time_zone: Zone,
 }
 
+/// What somebody changes of their own account: what is set here.
+#[derive(Debug, Clone, Default)]
+pub struct Own {
+    /// The name.
+    pub display_name: Option<String>,
+    /// The zone.
+    pub time_zone: Option<Zone>,
+    /// The phone number, or that there is none.
+    pub phone: Option<Option<Phone>>,
+}
+
 impl Accounts {
     /// An id for a new account.
     pub fn new_id(&self) -> UserId {
@@ -128,7 +140,14 @@ impl Accounts {
             self.apply(deadline, new, once).await?;
             return Ok(None);
         }
-        self.make(deadline, new, None, once, origin).await.map(Some)
+        let email = new.email.clone();
+        let made = self.make(deadline, new, None, once, origin).await;
+        if self.mail.is_on()
+            && made.as_ref().is_err_and(|fault| fault.reason() == Reason::EmailTaken)
+        {
+            self.lead_to_take_over(email);
+        }
+        made.map(Some)
     }
 
     /// What is against a new password of somebody with this name and address, if anything is.
@@ -159,9 +178,11 @@ impl Accounts {
             display_name: new.display_name,
             email: new.email,
             email_verified_at: verified,
+            phone: None,
             role: new.role,
             time_zone: new.time_zone,
             disabled: false,
+            has_password: true,
             version: 1,
             stamp: Stamp::default(),
             created_at: now,
@@ -175,7 +196,7 @@ impl Accounts {
         } else {
             None
         };
-        let account = Account { user, password_hash, token_generation: 0 };
+        let account = Account { user, password_hash, token_generation: 0, enrolled_by: None };
         let witness = self.witness(None, origin, now);
         self.store.run(deadline, SignUp { account, schedule, verification, once, witness }).await
     }
@@ -269,19 +290,19 @@ impl Accounts {
         self.find(deadline, caller.user).await
     }
 
-    /// Changes the caller's own name or zone.
+    /// Changes the caller's own name, zone or phone number.
     pub async fn update_me(
         &self,
         deadline: Deadline,
         caller: Caller,
-        display_name: Option<String>,
-        time_zone: Option<Zone>,
+        own: Own,
         expected: Option<Revision>,
         once: Once,
     ) -> Result<User, Fault> {
         let now = self.ambient.now();
         let user = caller.user;
-        let unit = UpdateProfile { user, display_name, time_zone, expected, once, now };
+        let Own { display_name, time_zone, phone } = own;
+        let unit = UpdateProfile { user, display_name, time_zone, phone, expected, once, now };
         self.store.run(deadline, unit).await
     }
 

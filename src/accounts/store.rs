@@ -10,9 +10,9 @@ use sea_orm::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Kind, Prefix, User};
+use super::{Kind, Prefix, User, customers};
 use crate::{
-    identity::{Ended, Role, email::Email},
+    identity::{Ended, Role, email::Email, phone::Phone},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
@@ -33,10 +33,12 @@ use crate::{
 pub struct Account {
     /// What others may see.
     pub user: User,
-    /// The PHC string of the password.
+    /// The PHC string of the password; empty where there is none yet.
     pub password_hash: String,
     /// Tokens of an earlier generation are no longer accepted.
     pub token_generation: i64,
+    /// Who made it, where that was not its owner. Stays as it was when it was made.
+    pub enrolled_by: Option<UserId>,
 }
 
 impl Account {
@@ -196,6 +198,21 @@ pub async fn lock_both_to_erase(
     lock(tx, one).await
 }
 
+/// Locks two accounts, one of which goes into the other one, in the order of their ids: whoever books for either is
+/// waited for.
+pub async fn lock_both_to_merge(
+    tx: &Tx,
+    one: UserId,
+    other: UserId,
+) -> Result<(Option<Account>, Option<Account>), Fault> {
+    if one.0 < other.0 {
+        let found = lock_to_erase(tx, one).await?;
+        return Ok((found, lock_to_erase(tx, other).await?));
+    }
+    let other = lock_to_erase(tx, other).await?;
+    Ok((lock_to_erase(tx, one).await?, other))
+}
+
 /// Which accounts to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -286,11 +303,13 @@ pub async fn insert(tx: &Tx, account: &Account) -> Result<(), Fault> {
         kept_session: Set(None),
         tokens_ended_at: Set(None),
         erased_at: Set(None),
+        enrolled_by: Set(account.enrolled_by.map(|id| id.0)),
+        merged_into: Set(None),
         ..active(account)
     };
     let done = users::Entity::insert(row).exec_without_returning(tx.db()).await;
     done.map_err(|e| taken(&e))?;
-    Ok(())
+    customers::store::index(tx, user).await
 }
 
 /// Writes back an account that was locked before. With `ended`, its tokens of earlier generations
@@ -312,7 +331,7 @@ pub async fn update(
         .exec(tx.db())
         .await
         .map_err(|e| taken(&e))?;
-    Ok(())
+    customers::store::index(tx, &account.user).await
 }
 
 fn taken(error: &DbErr) -> Fault {
@@ -395,6 +414,7 @@ fn active(account: &Account) -> users::ActiveModel {
         email: Set(user.email.as_str().to_owned()),
         email_verified_at: Set(user.email_verified_at),
         display_name: Set(user.display_name.clone()),
+        phone: Set(user.phone.as_ref().map(|phone| phone.as_str().to_owned()).unwrap_or_default()),
         password_hash: Set(account.password_hash.clone()),
         role: Set(user.role.word().to_owned()),
         time_zone: Set(user.time_zone.name().to_owned()),
@@ -407,7 +427,7 @@ fn active(account: &Account) -> users::ActiveModel {
     }
 }
 
-fn account(row: users::Model) -> Result<Account, Fault> {
+pub(in crate::accounts) fn account(row: users::Model) -> Result<Account, Fault> {
     let id = row.user_id;
     let senseless = |what: &str| Fault::internal(format!("users row {id}: {what}"));
     Ok(Account {
@@ -416,9 +436,11 @@ fn account(row: users::Model) -> Result<Account, Fault> {
             display_name: row.display_name,
             email: Email::stored(row.email),
             email_verified_at: row.email_verified_at,
+            phone: (!row.phone.is_empty()).then(|| Phone::stored(row.phone)),
             role: Role::parse(&row.role).ok_or_else(|| senseless("unknown role"))?,
             time_zone: Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
             disabled: row.disabled,
+            has_password: !row.password_hash.is_empty(),
             version: row.version,
             stamp: Stamp(row.stamp),
             created_at: row.created_at,
@@ -426,6 +448,7 @@ fn account(row: users::Model) -> Result<Account, Fault> {
         },
         password_hash: row.password_hash,
         token_generation: row.token_generation,
+        enrolled_by: row.enrolled_by.map(UserId),
     })
 }
 
@@ -433,7 +456,7 @@ fn account(row: users::Model) -> Result<Account, Fault> {
 // hidden from them before is no reason to show them an older state. No appointment is longer than a day; the bound
 // gives the index something to begin at.
 const RENAME: &str = "UPDATE appointments
-    SET customer_display_name = $1, stamp = $2, updated_at = $3, terms = {terms}
+    SET customer_display_name = $1, stamp = $2, updated_at = $3, customer_updated_at = NULL, terms = {terms}
     WHERE customer_id = $4 AND claim_of IS NULL AND starts_at > $5 AND ends_at > $3
       AND state IN ('held', 'pending', 'booked', 'completed', 'no_show') AND customer_display_name <> $1";
 

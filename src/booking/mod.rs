@@ -8,6 +8,7 @@ pub mod drift_service;
 pub mod erasure_service;
 pub mod export;
 pub mod fairness;
+pub mod merge_service;
 pub mod policy;
 pub mod service;
 pub mod store;

@@ -71,10 +71,14 @@ pub enum Kind {
     AppointmentUpdated,
     /// The private note of an appointment changed: nothing for its customer.
     AppointmentNoted,
+    /// An appointment is another account's of the same customer.
+    AppointmentCustomerMerged,
     /// A slot is held.
     HoldPlaced,
     /// A hold ends later.
     HoldExtended,
+    /// A hold is another account's of the same customer.
+    HoldCustomerMerged,
     /// A hold was given up.
     HoldReleased,
     /// A hold ended by itself.
@@ -111,8 +115,10 @@ impl Kind {
         Self::AppointmentCorrected,
         Self::AppointmentUpdated,
         Self::AppointmentNoted,
+        Self::AppointmentCustomerMerged,
         Self::HoldPlaced,
         Self::HoldExtended,
+        Self::HoldCustomerMerged,
         Self::HoldReleased,
         Self::HoldExpired,
     ];
@@ -152,8 +158,10 @@ impl Kind {
             Self::AppointmentCorrected => "appointment_corrected",
             Self::AppointmentUpdated => "appointment_updated",
             Self::AppointmentNoted => "appointment_noted",
+            Self::AppointmentCustomerMerged => "appointment_customer_merged",
             Self::HoldPlaced => "hold_placed",
             Self::HoldExtended => "hold_extended",
+            Self::HoldCustomerMerged => "hold_customer_merged",
             Self::HoldReleased => "hold_released",
             Self::HoldExpired => "hold_expired",
         }

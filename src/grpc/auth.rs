@@ -8,6 +8,7 @@ use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
     convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
+    customer,
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
     requests::{Attempt, Requests},
@@ -18,11 +19,11 @@ use crate::{
         LONGEST_NAME, User,
         audit::Filter,
         commands::Change,
-        service::{Accounts, NewUser},
+        service::{Accounts, NewUser, Own},
         sessions::service::{LoggedIn, session_name},
     },
     identity::{
-        Caller, Origin, Role,
+        Caller, Origin, Role, desk_permit,
         email::Email,
         password,
         permit::{self, ChangeUser},
@@ -262,7 +263,7 @@ impl AuthService for Auth {
         let mut message = request.into_inner();
         let mut violations = Violations::new();
         let once = self.requests.once(Some(caller), &mut message, &mut violations);
-        let known = ["display_name", "time_zone"];
+        let known = ["display_name", "time_zone", "phone"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(user) = message.user else {
             violations.add("user", "must be set");
@@ -283,18 +284,21 @@ impl AuthService for Auth {
                     .keep("user.time_zone", zone(&self.accounts.ambient.zones(), &user.time_zone))
             })
             .flatten();
+        let phone = wants("phone", &user.phone)
+            .then(|| customer::phone("user.phone", &user.phone, &mut violations))
+            .flatten();
         if !user.name.is_empty() && user.name != caller.user.name() {
             violations.add("user.name", "must be empty or the caller's own name");
         }
-        if named == Some(Mask::Set) && user.display_name.is_empty() && user.time_zone.is_empty() {
-            violations
-                .add("user", "must set display_name or time_zone, or name them in update_mask");
+        let all = [&user.display_name, &user.time_zone, &user.phone];
+        if named == Some(Mask::Set) && all.iter().all(|field| field.is_empty()) {
+            let text = "must set display_name, time_zone or phone, or name them in update_mask";
+            violations.add("user", text);
         }
         let expected = violations.keep("user.etag", read_etag(&user.etag)).flatten();
         violations.finish()?;
-        let accounts = &self.accounts;
-        let update =
-            |once| accounts.update_me(deadline, caller, display_name, time_zone, expected, once);
+        let (accounts, own) = (&self.accounts, Own { display_name, time_zone, phone });
+        let update = |once| accounts.update_me(deadline, caller, own, expected, once);
         let user = once.carry_out(deadline, update).await?;
         Ok(Response::new(pb::UpdateMeResponse { user: Some(wire::user(&user)) }))
     }
@@ -352,6 +356,24 @@ impl AuthService for Auth {
         let id = user_id(&request.get_ref().name)?;
         let user = self.accounts.get(deadline, permit, id).await?;
         Ok(Response::new(pb::GetUserResponse { user: Some(wire::user(&user)) }))
+    }
+
+    async fn create_user(
+        &self,
+        request: Request<pb::CreateUserRequest>,
+    ) -> Result<Response<pb::CreateUserResponse>, Status> {
+        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
+        let permit = desk_permit::create_users(caller)?;
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let zones = self.accounts.ambient.zones();
+        let new = customer::created(&message, &zones, &mut violations);
+        violations.finish()?;
+        let new = new.ok_or_else(Fault::unchecked)?;
+        let create = |once| self.accounts.create_user(deadline, permit, new, once, origin);
+        let user = once.carry_out(deadline, create).await?;
+        Ok(Response::new(pb::CreateUserResponse { user: Some(wire::user(&user)) }))
     }
 
     async fn set_user_role(

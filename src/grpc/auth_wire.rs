@@ -42,7 +42,7 @@ pub(super) fn user(account: &User) -> pb::User {
     pb::User {
         name: account.id.name(),
         display_name: account.display_name.clone(),
-        email: account.email.as_str().to_owned(),
+        email: account.email.address().to_owned(),
         role: role.into(),
         time_zone: account.time_zone.name().to_owned(),
         disabled: account.disabled,
@@ -51,7 +51,13 @@ pub(super) fn user(account: &User) -> pb::User {
         update_time: Some(timestamp(account.updated_at)),
         etag: etag(account.revision()),
         email_verified: account.email_verified_at.is_some(),
+        phone: phone(account),
     }
+}
+
+/// Somebody's phone number; empty where it is not known.
+pub(super) fn phone(account: &User) -> String {
+    account.phone.as_ref().map(|phone| phone.as_str().to_owned()).unwrap_or_default()
 }
 
 /// The longest prefix that is looked for, in characters: that of an address.
@@ -157,6 +163,10 @@ fn kind(act: Act) -> audit_event::Kind {
         Act::SecondFactorEnrolled => audit_event::Kind::SecondFactorEnrolled,
         Act::SecretsResealed => audit_event::Kind::SecretsResealed,
         Act::AuditForgotten => audit_event::Kind::AuditForgotten,
+        Act::CustomerEnrolled => audit_event::Kind::CustomerEnrolled,
+        Act::CustomerInvited => audit_event::Kind::CustomerInvited,
+        Act::CustomerUpdated => audit_event::Kind::CustomerUpdated,
+        Act::CustomersMerged => audit_event::Kind::CustomersMerged,
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn wire_event(told: &Told, is_staff: bool) -> Option<pb::AppointmentE
         Kind::AppointmentMoveExpired => WireKind::MoveExpired,
         Kind::AppointmentMoveWithdrawn => WireKind::MoveWithdrawn,
         Kind::AppointmentReassigned => WireKind::Reassigned,
+        Kind::AppointmentCustomerMerged => WireKind::CustomerMerged,
         Kind::AppointmentNoShow => WireKind::NoShow,
         Kind::AppointmentUpdated => WireKind::Updated,
         Kind::AppointmentCorrected => WireKind::Corrected,

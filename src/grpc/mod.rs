@@ -21,6 +21,7 @@ mod catalogue;
 mod catalogue_wire;
 mod certificates;
 mod convert;
+mod customer;
 pub(crate) mod descriptors;
 mod email;
 mod frames;

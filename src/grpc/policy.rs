@@ -58,6 +58,7 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.auth.v1.AuthService/ChangePassword", ALL, Class::LogIn),
     ("/daybook.auth.v1.AuthService/ListUsers", ADMINS, Class::Read),
     ("/daybook.auth.v1.AuthService/GetUser", ADMINS, Class::Read),
+    ("/daybook.auth.v1.AuthService/CreateUser", ADMINS, Class::Write),
     ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS, Class::Write),
     ("/daybook.auth.v1.AuthService/DisableUser", ADMINS, Class::Write),
     ("/daybook.auth.v1.AuthService/EnableUser", ADMINS, Class::Write),
@@ -77,6 +78,12 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/daybook.auth.v1.ServiceAccountService/CreateApiKey", ADMINS, Class::Write),
     ("/daybook.auth.v1.ServiceAccountService/ListApiKeys", ADMINS, Class::Read),
     ("/daybook.auth.v1.ServiceAccountService/RevokeApiKey", ADMINS, Class::Write),
+    ("/daybook.auth.v1.CustomerService/SearchCustomers", STAFF, Class::Read),
+    ("/daybook.auth.v1.CustomerService/GetCustomer", STAFF, Class::Read),
+    ("/daybook.auth.v1.CustomerService/EnrolCustomer", STAFF, Class::Write),
+    ("/daybook.auth.v1.CustomerService/InviteCustomer", STAFF, Class::Write),
+    ("/daybook.auth.v1.CustomerService/UpdateCustomer", ADMINS, Class::Write),
+    ("/daybook.auth.v1.CustomerService/MergeCustomers", ADMINS, Class::Write),
     ("/daybook.auth.v1.PersonalDataService/ExportMyData", ALL, Class::LogIn),
     ("/daybook.auth.v1.PersonalDataService/DeleteMyAccount", ALL, Class::LogIn),
     ("/daybook.auth.v1.PersonalDataService/EraseUser", ADMINS, Class::Write),
@@ -131,10 +138,16 @@ pub const TABLE: &[(&str, Access, Class)] = &[
     ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open, Class::Stream),
 ];
 
-/// What API keys may be for beside the whole of `daybook.booking.v1`: to find the customers to act for.
-/// Whatever an account does about itself, its log-ins or other accounts is for people.
-const ALSO_IN_SCOPES: &[&str] =
-    &["/daybook.auth.v1.AuthService/GetUser", "/daybook.auth.v1.AuthService/ListUsers"];
+/// What API keys may be for beside the whole of `daybook.booking.v1`: to find the customers to act for, and to
+/// enrol them. Whatever an account does about itself, its log-ins or other accounts is for people.
+const ALSO_IN_SCOPES: &[&str] = &[
+    "/daybook.auth.v1.AuthService/GetUser",
+    "/daybook.auth.v1.AuthService/ListUsers",
+    "/daybook.auth.v1.CustomerService/SearchCustomers",
+    "/daybook.auth.v1.CustomerService/GetCustomer",
+    "/daybook.auth.v1.CustomerService/EnrolCustomer",
+    "/daybook.auth.v1.CustomerService/InviteCustomer",
+];
 
 /// The methods that answer with a stream. They have no deadline unless the caller sets one.
 const STREAMS: &[&str] = &[

@@ -48,6 +48,8 @@ macro_rules! retried {
 retried! {
     auth:
         SignUpRequest, UpdateMeRequest, ChangePasswordRequest,
+        CreateUserRequest, EnrolCustomerRequest, InviteCustomerRequest, UpdateCustomerRequest,
+        MergeCustomersRequest,
         SetUserRoleRequest, DisableUserRequest, EnableUserRequest, EraseUserRequest,
         VerifyEmailRequest, RequestEmailVerificationRequest,
         RequestPasswordResetRequest, ResetPasswordRequest,

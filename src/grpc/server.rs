@@ -22,13 +22,15 @@ use super::{
     budgets::Budgets,
     caller::Authenticate,
     catalogue::CatalogueApi,
+    customer::CustomerApi,
     email::EmailApi,
     gate::{Gate, gate, panicked},
     incoming::{Limits, accept},
     personal_data::PersonalDataApi,
     proto::{
         auth::{
-            auth_service_server::AuthServiceServer, email_service_server::EmailServiceServer,
+            auth_service_server::AuthServiceServer, customer_service_server::CustomerServiceServer,
+            email_service_server::EmailServiceServer,
             personal_data_service_server::PersonalDataServiceServer,
             second_factor_service_server::SecondFactorServiceServer,
             service_account_service_server::ServiceAccountServiceServer,
@@ -185,6 +187,11 @@ fn routes<H: HealthService>(
         requests: requests.clone(),
         pages: pages.clone(),
     });
+    let customer = CustomerServiceServer::new(CustomerApi {
+        accounts: services.accounts.clone(),
+        requests: requests.clone(),
+        pages: pages.clone(),
+    });
     let around = (services.ambient, services.demand);
     let gate_state = gate_of(server, around, stopping);
     let auth = AuthServiceServer::new(Auth {
@@ -233,6 +240,9 @@ fn routes<H: HealthService>(
             service_account
                 .max_decoding_message_size(longest)
                 .max_encoding_message_size(LONGEST_ANSWER),
+        )
+        .add_service(
+            customer.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
         )
         .add_service(
             personal_data

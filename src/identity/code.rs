@@ -61,12 +61,15 @@ pub enum Purpose {
     Reset,
     /// Gives an account this address.
     Change,
+    /// Sets the first password of an account that somebody else made.
+    Invite,
     /// Nothing: where there is no such account, so that as much is done as where there is one.
     Nothing,
 }
 
 impl Purpose {
-    const ALL: [Self; 5] = [Self::SignUp, Self::Verify, Self::Reset, Self::Change, Self::Nothing];
+    const ALL: [Self; 6] =
+        [Self::SignUp, Self::Verify, Self::Reset, Self::Change, Self::Invite, Self::Nothing];
 
     /// The word used in the table.
     pub const fn word(self) -> &'static str {
@@ -75,6 +78,7 @@ impl Purpose {
             Self::Verify => "verify",
             Self::Reset => "reset",
             Self::Change => "change",
+            Self::Invite => "invite",
             Self::Nothing => "nothing",
         }
     }
@@ -90,6 +94,8 @@ impl Purpose {
             Self::SignUp | Self::Verify => TimeDelta::hours(24),
             Self::Reset | Self::Nothing => TimeDelta::minutes(30),
             Self::Change => TimeDelta::hours(1),
+            // Its owner did not ask for it just now.
+            Self::Invite => TimeDelta::days(7),
         }
     }
 }

@@ -11,6 +11,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::kernel::id::UserId;
+
 /// The longest address, in bytes of the normal form (RFC 5321, 4.5.3.1.3).
 const LONGEST: usize = 254;
 /// The longest local part (RFC 5321, 4.5.3.1.1).
@@ -59,6 +61,22 @@ impl Email {
     /// The normal form.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The address; empty for an account that has none.
+    pub fn address(&self) -> &str {
+        if self.is_address() { &self.0 } else { "" }
+    }
+
+    /// Whether it is an address, and not what stands in the place of one.
+    pub fn is_address(&self) -> bool {
+        self.0.contains('@')
+    }
+
+    /// What stands in the place of an address for an account that has none: nobody can give it, and no two
+    /// accounts have the same.
+    pub fn none(account: UserId) -> Self {
+        Self(format!("none {}", account.0))
     }
 
     /// An address that was stored in its normal form.

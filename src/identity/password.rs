@@ -206,14 +206,15 @@ impl Hasher {
         .await
     }
 
-    /// Whether the password is the one behind `stored`. With no `stored` the same work is done and the
-    /// answer is no.
+    /// Whether the password is the one behind `stored`. With no `stored`, or an empty one, which is that of an
+    /// account without a password, the same work is done and the answer is no.
     pub async fn verify(
         &self,
         password: SecretString,
         stored: Option<String>,
     ) -> Result<bool, Fault> {
         let inner = Arc::clone(&self.0);
+        let stored = stored.filter(|stored| !stored.is_empty());
         self.work(move |memory| {
             let unfit =
                 |e: &dyn fmt::Display| Fault::internal(format!("a stored password hash: {e}"));

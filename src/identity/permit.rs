@@ -461,6 +461,6 @@ fn is_party(caller: Caller, provider: ProviderId, customer: UserId) -> bool {
     caller.user == customer || is_staff(caller, provider)
 }
 
-fn role_not_allowed() -> Fault {
+pub(super) fn role_not_allowed() -> Fault {
     Fault::new(Reason::RoleNotAllowed, "the caller's role does not allow this")
 }

@@ -68,6 +68,11 @@ pub enum Text {
     AccountErased { name: String, at: String },
     /// Told to a provider: so many appointments are no longer at the time of day that was promised.
     AppointmentsDrifted { name: String, count: String, list: String, zone_data: String },
+    /// Staff made an account for whoever reads this; the code sets its first password. Without the name, which
+    /// staff typed, since nobody knows yet whose address it is.
+    Invitation { code: String },
+    /// Told to the address of an account that went into another one of the same person.
+    AccountMerged { name: String, at: String },
     /// Nothing, to nobody: where there is no such account, so that as much is done as where there is one.
     Nothing,
 }
@@ -95,6 +100,8 @@ impl Text {
             Self::AccountDeleted { .. } => "account_deleted",
             Self::AccountErased { .. } => "account_erased",
             Self::AppointmentsDrifted { .. } => "appointments_drifted",
+            Self::Invitation { .. } => "invitation",
+            Self::AccountMerged { .. } => "account_merged",
             Self::Nothing => "nothing",
         }
     }
@@ -102,7 +109,9 @@ impl Text {
     /// How long it is worth sending, if it only tells something.
     pub const fn lifetime(&self) -> TimeDelta {
         match self {
-            Self::AccountDeleted { .. } | Self::AccountErased { .. } => FAREWELL,
+            Self::AccountDeleted { .. }
+            | Self::AccountErased { .. }
+            | Self::AccountMerged { .. } => FAREWELL,
             _ => NOTICE,
         }
     }
@@ -113,9 +122,9 @@ impl Text {
             Self::ConfirmSignUp { code } | Self::VerifyEmail { code, .. } => {
                 Some((code, "verify-email"))
             }
-            Self::AccountExists { code, .. } | Self::ResetPassword { code, .. } => {
-                Some((code, "reset-password"))
-            }
+            Self::AccountExists { code, .. }
+            | Self::ResetPassword { code, .. }
+            | Self::Invitation { code } => Some((code, "reset-password")),
             Self::ConfirmEmailChange { code } => Some((code, "change-email")),
             _ => None,
         }

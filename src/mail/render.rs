@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::{Contents, Text};
 
 /// The texts that come with Daybook, by the names of their templates.
-pub const TEMPLATES: [(&str, &str); 19] = [
+pub const TEMPLATES: [(&str, &str); 21] = [
     ("confirm_sign_up", include_str!("templates/confirm_sign_up.txt")),
     ("verify_email", include_str!("templates/verify_email.txt")),
     ("account_exists", include_str!("templates/account_exists.txt")),
@@ -29,6 +29,8 @@ pub const TEMPLATES: [(&str, &str); 19] = [
     ("account_deleted", include_str!("templates/account_deleted.txt")),
     ("account_erased", include_str!("templates/account_erased.txt")),
     ("appointments_drifted", include_str!("templates/appointments_drifted.txt")),
+    ("invitation", include_str!("templates/invitation.txt")),
+    ("account_merged", include_str!("templates/account_merged.txt")),
 ];
 
 const SUBJECT: &str = "Subject: ";
@@ -167,6 +169,8 @@ fn samples() -> Vec<Text> {
     all.append(&mut notices);
     let [count, list, zone_data] = ["count", "list", "zone_data"].map(str::to_owned);
     all.push(Text::AppointmentsDrifted { name: "name".to_owned(), count, list, zone_data });
+    all.push(Text::Invitation { code: "code".to_owned() });
+    all.push(Text::AccountMerged { name: "name".to_owned(), at: "at".to_owned() });
     all
 }
 

@@ -159,7 +159,7 @@ impl Sheet {
         self.0.as_ref().map_or_else(String::new, |blank| told(&blank.zones, at, zone))
     }
 
-    /// The letter; none where no mail is sent. A sheet is good for one.
+    /// The letter; none where no mail is sent, or to an account without an address. A sheet is good for one.
     pub fn letter(
         &self,
         to: &Email,
@@ -168,6 +168,9 @@ impl Sheet {
         lifetime: TimeDelta,
     ) -> Result<Option<Letter>, Fault> {
         let Some(Blank { inner, id, nonce, .. }) = &self.0 else { return Ok(None) };
+        if !to.is_address() {
+            return Ok(None);
+        }
         let (id, kind) = (*id, text.kind());
         let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
             .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;

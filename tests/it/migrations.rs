@@ -1,7 +1,10 @@
 //! A database that is filled, set back to an older schema and brought up again: what is in it stays.
 
 use daybook::grpc::proto::{
-    auth::{GetMeRequest, auth_service_client::AuthServiceClient},
+    auth::{
+        Customer, EnrolCustomerRequest, GetMeRequest, auth_service_client::AuthServiceClient,
+        customer_service_client::CustomerServiceClient,
+    },
     booking::{
         Appointment, AppointmentType, GetScheduleRequest, ListAppointmentEventsRequest,
         ListAppointmentsRequest, ListSlotsRequest, Schedule,
@@ -9,10 +12,12 @@ use daybook::grpc::proto::{
         schedule_service_client::ScheduleServiceClient,
     },
 };
+use migration::{Migrator, MigratorTrait as _};
 use rustix::process::Signal;
+use sea_orm::{ConnectionTrait as _, Statement};
 
 use crate::support::{
-    Engine, books,
+    Engine, World, books,
     people::Person,
     practice::offered_by,
     process::{Process, day, minutes, within},
@@ -20,7 +25,7 @@ use crate::support::{
 };
 
 /// How many migrations are taken back: those that came after the schema of accounts, mail and audit was done.
-const BACK: &str = "5";
+const BACK: &str = "6";
 
 /// What a customer sees: appointments, each with its number of events, a schedule, and slots.
 async fn seen(
@@ -99,4 +104,54 @@ async fn what_was_stored_before_is_there_after_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_before_is_there_after_on_postgres() {
     what_was_stored_before_is_there_after(Engine::Postgres).await;
+}
+
+/// The words that the migration writes for accounts that are there are those that the server writes.
+async fn who_was_there_before_is_found(engine: Engine) {
+    let world = World::new(engine).await;
+    let admin = world.admin().await;
+    for (number, name) in [
+        "\u{d6}zlem Stra\u{df}er-Kaya",
+        "\u{130}brahim O\u{2019}Brien",
+        "\u{738b}\u{5c0f}\u{660e}",
+        "\u{ae40}\u{bbfc}\u{c900} (Jr.)",
+        "Dr.  \u{141}ukasz \u{de}\u{f3}r \u{c6}sir",
+        &"a b ".repeat(24),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let customer = Customer {
+            display_name: name.to_owned(),
+            email: format!("kunde{number}@example.org"),
+            ..Default::default()
+        };
+        let request = EnrolCustomerRequest { customer: Some(customer), ..Default::default() };
+        let mut desk = CustomerServiceClient::new(world.channel.clone());
+        desk.enrol_customer(admin.asks(request)).await.unwrap();
+    }
+    let db = world.sql().await;
+    let words = async || {
+        let sql = "SELECT word FROM user_words ORDER BY word, user_id";
+        let statement = Statement::from_string(db.get_database_backend(), sql);
+        let rows = db.query_all_raw(statement).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect::<Vec<String>>()
+    };
+    let before = words().await;
+    assert!(before.len() > 40, "{before:?}");
+    let all = Migrator::migrations();
+    let back = all.iter().rev().position(|each| each.name().starts_with("m0025")).unwrap() + 1;
+    Migrator::down(&db, Some(back.try_into().unwrap())).await.unwrap();
+    Migrator::up(&db, None).await.unwrap();
+    assert_eq!(words().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_there_before_is_found_on_sqlite() {
+    who_was_there_before_is_found(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_there_before_is_found_on_postgres() {
+    who_was_there_before_is_found(Engine::Postgres).await;
 }

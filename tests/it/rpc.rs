@@ -144,11 +144,18 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa AuthService/ChangePassword
     ----a AuthService/ListUsers
     ----a AuthService/GetUser
+    ----a AuthService/CreateUser
     ----a AuthService/SetUserRole
     ----a AuthService/DisableUser
     ----a AuthService/EnableUser
     ----a AuthService/ListAuditEvents
     ngcpa AuthService/GetJwks
+    ---pa CustomerService/SearchCustomers
+    ---pa CustomerService/GetCustomer
+    ---pa CustomerService/EnrolCustomer
+    ---pa CustomerService/InviteCustomer
+    ----a CustomerService/UpdateCustomer
+    ----a CustomerService/MergeCustomers
     ngcpa EmailService/VerifyEmail
     --cpa EmailService/RequestEmailVerification
     ngcpa EmailService/RequestPasswordReset
@@ -412,12 +419,18 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("CreateApiKey", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("ListApiKeys", service, [NOT_ALLOWED, NOT_ALLOWED, None]),
         ("RevokeApiKey", &backend.key_name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("GetCustomer", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, None]),
+        ("InviteCustomer", &ada.user.name, [NOT_ALLOWED, NOT_FOUND, Some("MAIL_OFF")]),
+        ("UpdateCustomer", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
+        ("MergeCustomers", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, NOT_FOUND]),
         ("EraseUser", &ada.user.name, [NOT_ALLOWED, NOT_ALLOWED, None]),
     ];
     let covered: BTreeSet<&str> = rows.iter().map(|(method, _, _)| *method).collect();
     let naming = methods().into_iter().filter(|(path, method)| {
         let names = ["name", "names", "parent", "provider", "customer", "schedule"];
+        // Who is enrolled has no name yet.
         path.starts_with("/daybook.")
+            && method.name() != "EnrolCustomer"
             && names.iter().any(|name| method.input().get_field_by_name(name).is_some())
     });
     let naming: Vec<(String, MethodDescriptor)> = naming.collect();

@@ -372,7 +372,7 @@ fn writes_can_be_retried() {
             assert_eq!(id.unwrap().kind(), Kind::String, "{}", method.full_name());
         }
     }
-    assert_eq!((writes, reads), (44, 29));
+    assert_eq!((writes, reads), (49, 31));
 }
 
 #[test]

@@ -93,11 +93,19 @@ pub enum Act {
     SecretsResealed,
     /// An operator's command removed old entries.
     AuditForgotten,
+    /// Staff made an account for a customer.
+    CustomerEnrolled,
+    /// The owner of an account without a password was invited to take it over.
+    CustomerInvited,
+    /// An admin corrected an account.
+    CustomerUpdated,
+    /// An account went into another one of the same person.
+    CustomersMerged,
 }
 
 impl Act {
     /// Every act.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 43] = [
         Self::LoggedIn,
         Self::LogInFailed,
         Self::LoggedOut,
@@ -137,6 +145,10 @@ impl Act {
         Self::SecondFactorEnrolled,
         Self::SecretsResealed,
         Self::AuditForgotten,
+        Self::CustomerEnrolled,
+        Self::CustomerInvited,
+        Self::CustomerUpdated,
+        Self::CustomersMerged,
     ];
 
     /// The word used in the table.
@@ -181,6 +193,10 @@ impl Act {
             Self::SecondFactorEnrolled => "second_factor_enrolled",
             Self::SecretsResealed => "secrets_resealed",
             Self::AuditForgotten => "audit_forgotten",
+            Self::CustomerEnrolled => "customer_enrolled",
+            Self::CustomerInvited => "customer_invited",
+            Self::CustomerUpdated => "customer_updated",
+            Self::CustomersMerged => "customers_merged",
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Stored, store};
+use super::{Applicant, Stored, store};
 use crate::{
     accounts::{
         Kind, User,
@@ -95,7 +95,7 @@ impl UnitOfWork for Post {
 }
 
 /// Whether it was posted.
-async fn post(
+pub(in crate::accounts) async fn post(
     tx: &Tx,
     code: &Stored,
     letters: &[Letter],
@@ -104,6 +104,16 @@ async fn post(
     if let Reserved::Wait(_) = counted.reserve(tx, code.created_at).await? {
         return Ok(false);
     }
+    put(tx, code, letters).await?;
+    Ok(true)
+}
+
+/// Puts a code in the place of the one before, with the letters that it is in.
+pub(in crate::accounts) async fn put(
+    tx: &Tx,
+    code: &Stored,
+    letters: &[Letter],
+) -> Result<(), Fault> {
     // Only the newest is good. Sign-ups and changes of several people to one address wait side by side; then
     // nothing goes, in the same time, and nobody waits for another's rows in a circle.
     let former = match code.purpose {
@@ -112,8 +122,7 @@ async fn post(
     };
     store::remove_to(tx, &code.email, former).await?;
     store::insert(tx, code).await?;
-    mail::store::insert(tx, letters).await?;
-    Ok(true)
+    mail::store::insert(tx, letters).await
 }
 
 /// Shows that an address is its owner's: makes the account of a sign-up, or notes it in the account.
@@ -147,6 +156,9 @@ impl UnitOfWork for Verify {
         };
         match (found.purpose, &found.applicant, found.user) {
             (Purpose::SignUp, Some(applicant), None) => {
+                if let Some(account) = enrolled(tx, &found).await? {
+                    return self.take_over(tx, account, (&found, applicant)).await;
+                }
                 let purpose = Purpose::SignUp;
                 if !store::remove_to(tx, &found.email, purpose).await?.contains(&self.code) {
                     return self.earlier(tx).await;
@@ -156,16 +168,19 @@ impl UnitOfWork for Verify {
                     display_name: applicant.display_name.clone(),
                     email: found.email.clone(),
                     email_verified_at: Some(now),
+                    phone: None,
                     role: applicant.role,
                     time_zone: applicant.zone(),
                     disabled: false,
+                    has_password: true,
                     version: 1,
                     stamp: tx.stamp(),
                     created_at: now,
                     updated_at: now,
                 };
                 let password_hash = applicant.password_hash.clone();
-                let account = Account { user, password_hash, token_generation: 0 };
+                let account =
+                    Account { user, password_hash, token_generation: 0, enrolled_by: None };
                 let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
                 let made = Witness { id: self.also, ..self.witness.clone() };
                 let made = open(tx, account, &zoned, &made).await;
@@ -205,6 +220,30 @@ impl Verify {
         earlier.map(|(user, _)| user).ok_or_else(refused)
     }
 
+    /// Gives the password of a sign-up to the account that staff made for the address meanwhile.
+    async fn take_over(
+        &self,
+        tx: &Tx,
+        mut account: Account,
+        (found, applicant): (&Stored, &Applicant),
+    ) -> Result<User, Fault> {
+        let used = store::remove_to(tx, &found.email, Purpose::SignUp).await?;
+        if !used.contains(&self.code) {
+            return self.earlier(tx).await;
+        }
+        store::remove_of(tx, account.user.id, None).await?;
+        account.password_hash.clone_from(&applicant.password_hash);
+        account.user.email_verified_at = Some(self.witness.now);
+        let act = Act {
+            kind: Kind::EmailVerified,
+            actor: account.user.id,
+            detail: json!({}),
+            ended: None,
+            audited: Some((audit::Act::EmailVerified, &self.witness)),
+        };
+        finish(tx, account, act, &self.once, self.witness.now).await
+    }
+
     async fn record(&self, tx: &Tx, user: UserId) -> Result<(), Fault> {
         let entry = self.witness.of(audit::Act::EmailVerified, Some(user), None, json!({}));
         audit::store::record(tx, entry).await
@@ -241,7 +280,8 @@ impl UnitOfWork for Reset {
         }
         let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
         let mut account = fitting(account, &found)?;
-        if found.purpose != Purpose::Reset {
+        let invites = found.purpose == Purpose::Invite && account.password_hash.is_empty();
+        if found.purpose != Purpose::Reset && !invites {
             return Err(refused());
         }
         use_up(tx, &self.code).await?;
@@ -356,6 +396,17 @@ impl UnitOfWork for Change {
             _ => fault,
         })
     }
+}
+
+/// The account that somebody else made for the address of a sign-up, locked, if there is one without a password.
+async fn enrolled(tx: &Tx, code: &Stored) -> Result<Option<Account>, Fault> {
+    let waits = |account: &Account| {
+        let user = &account.user;
+        user.email == code.email && account.password_hash.is_empty() && !user.disabled
+    };
+    let found = accounts::find_by_email(tx, &code.email).await?;
+    let Some(found) = found.filter(&waits) else { return Ok(None) };
+    Ok(accounts::lock(tx, found.user.id).await?.filter(waits))
 }
 
 /// The account that a code is for, locked; only while it has the address that the code went to.

@@ -1,6 +1,6 @@
 //! What callers can do with addresses.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use serde_json::json;
@@ -36,6 +36,9 @@ use crate::{
     },
 };
 
+/// For letters that no caller waits for.
+const BACKGROUND: Duration = Duration::from_secs(5);
+
 impl Accounts {
     /// Public, where addresses are verified: a stranger signs up, and the account is made when the code
     /// comes back. Whether there is an account with the address makes no difference that anybody but its
@@ -65,12 +68,42 @@ impl Accounts {
             Some(Account { user, .. }) if user.disabled => {
                 (stored(&code, Purpose::Nothing, None, &new.email, now), Text::Nothing)
             }
+            Some(Account { user, .. }) if !user.has_password => {
+                let stored = stored(&code, Purpose::Invite, Some(user.id), &new.email, now);
+                (stored, Text::Invitation { code: text })
+            }
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &new.email, now);
                 (stored, Text::AccountExists { name: known(&user), code: text })
             }
         };
         self.post(deadline, (stored, text), None, once).await
+    }
+
+    /// Writes to the owner of an address with which somebody wanted to sign up, where staff made the account: the
+    /// code in the letter takes it over. In a task of its own, so that the refusal takes no longer for it.
+    pub(in crate::accounts) fn lead_to_take_over(&self, email: Email) {
+        let accounts = self.clone();
+        tokio::spawn(async move {
+            if let Err(fault) = accounts.tell_of_account(email).await {
+                tracing::warn!(%fault, "telling the owner of an address of the account");
+            }
+        });
+    }
+
+    async fn tell_of_account(&self, email: Email) -> Result<(), Fault> {
+        let deadline = Deadline::after(BACKGROUND);
+        let account = self.store.read(deadline, ByEmail(email.clone())).await?;
+        let waits = |account: &Account| !account.user.has_password && !account.user.disabled;
+        let Some(Account { user, .. }) = account.filter(waits) else { return Ok(()) };
+        self.post(deadline, self.invitation(&user), None, Once::NEVER).await
+    }
+
+    /// A code by which the owner of an account that somebody else made takes it over, and what its letter says.
+    pub(in crate::accounts) fn invitation(&self, user: &User) -> (Stored, Text) {
+        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
+        let stored = stored(&code, Purpose::Invite, Some(user.id), &user.email, now);
+        (stored, Text::Invitation { code: code.text() })
     }
 
     /// Sends the caller a code by which the address is verified.
@@ -173,7 +206,7 @@ impl Accounts {
         }
         let counted = self.code_attempt(deadline, &origin).await?;
         // Before anything is hashed: a guess costs a look.
-        let (code, account) = self.behind(deadline, code, Purpose::Reset).await?;
+        let (code, account) = self.behind(deadline, code).await?;
         let user = &account.user;
         let (name, email) = (&user.display_name, user.email.as_str());
         if let Some(weak) = self.weakness(new.clone(), name, email).await? {
@@ -339,18 +372,23 @@ impl Accounts {
 
     /// A letter that only tells something: to addresses alone that are known to be their owners', or anybody
     /// could have letters sent to anybody.
-    fn notice(&self, user: &User, text: Text, now: Instant) -> Result<Option<Letter>, Fault> {
+    pub(in crate::accounts) fn notice(
+        &self,
+        user: &User,
+        text: Text,
+        now: Instant,
+    ) -> Result<Option<Letter>, Fault> {
         if user.email_verified_at.is_none() {
             return Ok(None);
         }
         self.mail.letter(&user.email, text, now, NOTICE)
     }
 
-    fn mail_to(&self, email: &Email) -> Counted {
+    pub(in crate::accounts) fn mail_to(&self, email: &Email) -> Counted {
         Counted::by(vec![(self.keys.mail(email), self.policies.mail)])
     }
 
-    fn mail_is_on(&self) -> Result<(), Fault> {
+    pub(in crate::accounts) fn mail_is_on(&self) -> Result<(), Fault> {
         if self.mail.is_on() {
             return Ok(());
         }
@@ -374,17 +412,13 @@ impl Accounts {
         Ok(counted)
     }
 
-    /// The account behind a code.
-    async fn behind(
-        &self,
-        deadline: Deadline,
-        text: &str,
-        purpose: Purpose,
-    ) -> Result<(Code, Account), Fault> {
+    /// The account behind a code that sets a password.
+    async fn behind(&self, deadline: Deadline, text: &str) -> Result<(Code, Account), Fault> {
         let code = Code::parse(text).ok_or_else(refused)?;
         let (hash, now) = (code.hash(), self.ambient.now());
         let found = self.store.read(deadline, ByCode { hash, now }).await?;
-        let found = found.filter(|found| found.purpose == purpose).ok_or_else(refused)?;
+        let sets = |found: &Stored| matches!(found.purpose, Purpose::Reset | Purpose::Invite);
+        let found = found.filter(sets).ok_or_else(refused)?;
         let user = found.user.ok_or_else(refused)?;
         let account = self.store.read(deadline, ById(user)).await?.ok_or_else(refused)?;
         Ok((code, account))

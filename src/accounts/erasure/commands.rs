@@ -139,17 +139,10 @@ async fn wipe(
     tell(tx, &blank.sheet, &account.user, witness, text).await?;
     let ended = Ended { least: account.next_generation(now), kept: None };
     let user = User {
-        display_name: String::new(),
-        // No address: nobody can sign up with it, before or after, and be in the way.
-        email: Email::stored(format!("erased {}", id.0)),
-        email_verified_at: None,
-        role: Role::Customer,
-        time_zone: Zone::UTC,
-        disabled: true,
         version: account.user.version + 1,
         stamp: tx.stamp(),
         updated_at: now,
-        ..account.user.clone()
+        ..account.user.closed()
     };
     let erased = Account { user, password_hash: String::new(), ..account.clone() };
     accounts::update(tx, &erased, Some((ended, now))).await?;

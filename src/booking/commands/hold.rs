@@ -18,7 +18,7 @@ use crate::{
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason, Violations},
-        id::{HoldId, ProviderId, TypeId},
+        id::{HoldId, ProviderId, TypeId, UserId},
         time::{Instant, Interval, ceil_to_second},
         zone::ZoneData,
     },
@@ -46,7 +46,7 @@ pub enum What {
     Release,
 }
 
-/// Books, extends or gives up the caller's own hold.
+/// Books, extends or gives up the caller's own hold, or one that the provider's side placed for a customer.
 #[derive(Debug, Clone)]
 pub struct Use {
     /// Who asks.
@@ -76,7 +76,8 @@ impl UnitOfWork for Use {
         let id = self.id.as_appointment();
         let mut elsewhere = match &self.what {
             What::Book { .. } => {
-                Elsewhere::of_customer(tx, self.provider, self.caller.user).await?
+                let customer = self.customer(tx).await?;
+                Elsewhere::of_customer(tx, self.provider, customer).await?
             }
             What::Extend(_) | What::Release => None,
         };
@@ -84,8 +85,10 @@ impl UnitOfWork for Use {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let found = store::find(tx, self.provider, id).await?;
-        let found = found.filter(|found| found.customer == self.caller.user);
+        let found = match store::find(tx, self.provider, id).await? {
+            Some(found) if self.may_use(tx, &found).await? => Some(found),
+            _ => None,
+        };
         let Some(found) = found else {
             // Whoever had it is told that it has ended; to others it was never there.
             return match events::store::first_actor(tx, self.provider, id).await? {
@@ -122,6 +125,29 @@ impl UnitOfWork for Use {
 }
 
 impl Use {
+    /// For whom the hold is: read without a lock, to know whom to lock. Only for the provider's side is it
+    /// somebody else's.
+    async fn customer(&self, tx: &Tx) -> Result<UserId, Fault> {
+        if !permit::is_staff(self.caller, self.provider) {
+            return Ok(self.caller.user);
+        }
+        let held = store::find(tx, self.provider, self.id.as_appointment()).await?;
+        Ok(held.map_or(self.caller.user, |held| held.customer))
+    }
+
+    /// Whether the caller may do something with a hold: it is theirs, or the provider's side placed it for its
+    /// customer. What a customer holds is nobody else's to use.
+    async fn may_use(&self, tx: &Tx, held: &Appointment) -> Result<bool, Fault> {
+        if held.customer == self.caller.user {
+            return Ok(true);
+        }
+        if held.state != State::Held || !permit::is_staff(self.caller, self.provider) {
+            return Ok(false);
+        }
+        let placed_by = events::store::first_actor(tx, self.provider, held.id).await?;
+        Ok(placed_by.is_some_and(|actor| actor != held.customer))
+    }
+
     /// The slot was checked when it was held, and is kept since. What is new is asked now, and what may
     /// have come since: an archived type, an offering withdrawn, time off, a closure.
     pub(super) async fn book(

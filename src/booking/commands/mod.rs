@@ -9,6 +9,7 @@ mod elsewhere;
 pub mod erase;
 pub mod hold;
 pub mod hold_to_move;
+pub mod merge;
 mod own_holds;
 pub mod relocate;
 

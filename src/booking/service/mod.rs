@@ -233,7 +233,7 @@ impl Bookings {
         Ok(!providers.is_empty())
     }
 
-    /// Books, extends or gives up the caller's own hold.
+    /// Books, extends or gives up the caller's own hold, or one that the provider's side placed.
     pub async fn use_hold(
         &self,
         deadline: Deadline,
@@ -253,7 +253,7 @@ impl Bookings {
         let Some(held) = self.found.ask(deadline, (provider, id.as_appointment())).await?? else {
             return Err(busy);
         };
-        if !self.settle_elsewhere(deadline, caller.user, held.start, now).await? {
+        if !self.settle_elsewhere(deadline, held.customer, held.start, now).await? {
             return Err(busy);
         }
         self.store.run(deadline, unit).await

@@ -8,6 +8,7 @@ pub mod folded;
 pub mod found;
 pub mod holds;
 pub mod load;
+pub mod merged;
 mod names;
 pub mod order;
 mod states;

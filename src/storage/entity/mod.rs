@@ -22,6 +22,7 @@ pub mod sessions;
 pub mod signing_keys;
 pub mod type_events;
 pub mod user_events;
+pub mod user_words;
 pub mod users;
 pub mod zone_data_looks;
 pub mod zone_data_processes;

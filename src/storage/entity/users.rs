@@ -20,6 +20,9 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     pub erased_at: Option<DateTimeUtc>,
     pub stamp: i64,
+    pub phone: String,
+    pub enrolled_by: Option<Uuid>,
+    pub merged_into: Option<Uuid>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

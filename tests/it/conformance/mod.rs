@@ -26,6 +26,7 @@ mod corrected_names;
 mod days;
 mod emails;
 mod forgetting;
+mod front_desk;
 mod guessing;
 mod history;
 mod holds;

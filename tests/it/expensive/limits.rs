@@ -396,6 +396,13 @@ pub fn request<'a>(
             let request = ListUsersRequest { page_size: ALL, ..Default::default() };
             (admin, request.encode_to_vec())
         }
+        "SearchCustomers" => {
+            let prefix = "person".to_owned();
+            let request =
+                auth::SearchCustomersRequest { prefix, page_size: ALL, ..Default::default() };
+            // Those whom a provider knows are more work than all.
+            (if number % 2 == 0 { admin } else { Some(provider) }, request.encode_to_vec())
+        }
         "ListAuditEvents" => {
             let request = ListAuditEventsRequest { page_size: ALL, ..Default::default() };
             (admin, request.encode_to_vec())

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 use daybook::{
+    accounts::customers::words::Needle,
     config::{Config, DatabaseUrl, OpenHours, SettingsFile, Sources},
     identity::{
         Caller, Credential, Grant, Role,
@@ -16,6 +17,7 @@ use daybook::{
         key_ring::KeyRing,
         master_key::MasterKey,
         password, pepper,
+        phone::Phone,
         refresh::{RefreshToken, RefreshTokens},
         second_factor::{RecoveryCode, is_code},
         signing_key::{Kid, SigningKey},
@@ -184,6 +186,14 @@ fn texts(bytes: &[u8]) {
         let again = Email::parse(email.as_str()).unwrap();
         assert_eq!(again.as_str(), email.as_str());
         assert!(email.as_str().is_ascii() && email.as_str().len() <= 254);
+    }
+    if let Ok(phone) = Phone::parse(text) {
+        assert_eq!(Phone::parse(phone.as_str()).as_ref(), Ok(&phone));
+        assert!(phone.as_str().len() <= 16 && phone.national_digits().len() <= 17);
+    }
+    if let Some(needle) = Needle::new(text) {
+        let (least, after) = needle.bounds();
+        assert!(least < after && !least.is_empty());
     }
     if let Some(zone) = Zone::named(text) {
         assert_eq!(Zone::named(zone.name()), Some(zone));

@@ -96,7 +96,7 @@ const WRONGS: &[(&str, &str)] = &[
                 ('appointment_rescheduled', 'appointment_updated', 'appointment_noted',
                  'appointment_move_requested', 'appointment_move_declined', 'appointment_move_expired',
                  'appointment_move_withdrawn',
-                 'hold_extended')) e
+                 'appointment_customer_merged', 'hold_customer_merged', 'hold_extended')) e
             ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
             AND e.place = 1
          WHERE a.claim_of IS NULL AND (e.kind IS NULL OR a.state <> CASE e.kind
@@ -118,7 +118,7 @@ const WRONGS: &[(&str, &str)] = &[
         "SELECT count(*) FROM events e LEFT JOIN appointments a
             ON a.provider_id = e.provider_id AND a.appointment_id = e.appointment_id
          WHERE e.appointment_id IS NOT NULL AND a.appointment_id IS NULL
-            AND e.kind NOT IN ('hold_placed', 'hold_extended', 'hold_released', 'hold_expired')",
+            AND e.kind NOT IN ('hold_placed', 'hold_extended', 'hold_customer_merged', 'hold_released', 'hold_expired')",
     ),
     (
         "changes that two requests claim",

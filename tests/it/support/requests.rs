@@ -156,10 +156,37 @@ pub fn of(method: &str, name: &str) -> Vec<u8> {
         other => {
             let request = of_schedules(other, &name)
                 .or_else(|| of_bookings(other, &name))
-                .or_else(|| of_services(other, &name));
+                .or_else(|| of_services(other, &name))
+                .or_else(|| of_customers(other, &name));
             request.unwrap_or_else(|| panic!("no request for {other}"))
         }
     }
+}
+
+/// The same of the front desk.
+fn of_customers(method: &str, name: &str) -> Option<Vec<u8>> {
+    let name = name.to_owned();
+    let customer = Some(auth::Customer {
+        display_name: "Kim".to_owned(),
+        phone: "+493012345678".to_owned(),
+        ..Default::default()
+    });
+    Some(match method {
+        "GetCustomer" => auth::GetCustomerRequest { name }.encode_to_vec(),
+        "InviteCustomer" => {
+            auth::InviteCustomerRequest { name, ..Default::default() }.encode_to_vec()
+        }
+        "MergeCustomers" => {
+            let duplicate = name;
+            let name = "users/01980000-0000-7000-8000-000000000001".to_owned();
+            auth::MergeCustomersRequest { name, duplicate, ..Default::default() }.encode_to_vec()
+        }
+        "UpdateCustomer" => {
+            let customer = customer.map(|customer| auth::Customer { name, ..customer });
+            auth::UpdateCustomerRequest { customer, ..Default::default() }.encode_to_vec()
+        }
+        _ => return None,
+    })
 }
 
 /// The same of service accounts.

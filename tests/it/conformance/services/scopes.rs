@@ -51,6 +51,10 @@ async fn a_key_is_for_its_scopes_and_for_nothing_else(world: World) {
     scopes.extend([
         "daybook.auth.v1.AuthService/GetUser",
         "daybook.auth.v1.AuthService/ListUsers",
+        "daybook.auth.v1.CustomerService/SearchCustomers",
+        "daybook.auth.v1.CustomerService/GetCustomer",
+        "daybook.auth.v1.CustomerService/EnrolCustomer",
+        "daybook.auth.v1.CustomerService/InviteCustomer",
         "daybook.booking.v1.BookingService/BookAppointment",
     ]);
     let mut passed = 0;
@@ -70,10 +74,10 @@ async fn a_key_is_for_its_scopes_and_for_nothing_else(world: World) {
             }
         }
     }
-    // Every method of bookings once, one of them twice, and the two of accounts.
+    // Every method of bookings once, one of them twice, and the six of accounts.
     let all = everything();
     let of_bookings = all.iter().filter(|(m, _)| m.scope().starts_with("daybook.booking."));
-    assert_eq!(passed, of_bookings.count() + 3);
+    assert_eq!(passed, of_bookings.count() + 7);
 }
 
 async fn what_is_for_people_is_in_no_scope(world: World) {
@@ -100,6 +104,7 @@ async fn what_is_for_people_is_in_no_scope(world: World) {
         "daybook.booking.v1.BookingService/Nothing",
         "daybook.booking.v1.Booking",
         "daybook.auth.v1.AuthService",
+        "daybook.auth.v1.CustomerService",
         "daybook.auth.v1.EmailService",
         "daybook.auth.v1.SecondFactorService",
         "daybook.auth.v1.ServiceAccountService",

@@ -1,0 +1,115 @@
+//! Closing the account of a duplicate, and what the account that stays takes from it. What it has booked moves in the
+//! booking room, in the same transaction.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    accounts::{
+        Kind, User,
+        audit::{self, Witness},
+        commands::{Act, finish},
+        customers::store,
+        emails::commands::{Said, tell},
+        erasure::{self, Erasure},
+        store::{self as accounts, Account},
+    },
+    identity::{Ended, Role, email::Email},
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+    },
+    mail::{self, Recipient, Text, service::Sheet},
+    storage::{Tx, request::Once},
+};
+
+/// What a closed account's owner is told, and what letters to it are found by.
+#[derive(Debug, Clone)]
+pub struct Blank {
+    /// The address that the account had when the caller was asked, and what letters to it are found by.
+    pub letters: (Email, Vec<Recipient>),
+    /// For the last letter.
+    pub sheet: Sheet,
+}
+
+/// Refuses to merge who is no customer, or was a provider: whose time is booked is not taken for somebody else.
+pub fn may_be_merged(user: &User, was_provider: bool) -> Result<(), Fault> {
+    if user.role == Role::Customer && !was_provider {
+        return Ok(());
+    }
+    let text = "only accounts of customers who never were providers are merged";
+    Err(Fault::new(Reason::WrongState, text).with("user", user.id.name()))
+}
+
+/// Whether the account that stays takes the address of the duplicate, having none.
+fn takes_address(kept: &User, gone: &User) -> bool {
+    !kept.email.is_address() && gone.email.is_address()
+}
+
+/// Closes the locked account of a duplicate for good, as an erasure does: nobody logs in with it, and its name finds
+/// nobody. Gives which of its tokens are still accepted.
+pub async fn close(
+    tx: &Tx,
+    gone: &Account,
+    (blank, kept): (&Blank, &User),
+    (actor, also): (UserId, Uuid),
+    witness: &Witness,
+) -> Result<Ended, Fault> {
+    let (id, now) = (gone.user.id, witness.now);
+    let (address, recipients) = &blank.letters;
+    if gone.user.email != *address {
+        // The address changed meanwhile: the letters to it were looked for in vain.
+        return Err(Fault::stale());
+    }
+    mail::store::remove_to(tx, recipients).await?;
+    if !takes_address(kept, &gone.user) {
+        let text = |Said { name, at, .. }| Text::AccountMerged { name, at };
+        tell(tx, &blank.sheet, &gone.user, witness, text).await?;
+    }
+    let ended = Ended { least: gone.next_generation(now), kept: None };
+    let version = gone.user.version + 1;
+    let (stamp, closed) = (tx.stamp(), gone.user.closed());
+    let user = User { version, stamp, updated_at: now, ..closed };
+    let closed = Account { user, password_hash: String::new(), ..gone.clone() };
+    accounts::update(tx, &closed, Some((ended, now))).await?;
+    erasure::store::erase(tx, &gone.user, now).await?;
+    store::set_merged_into(tx, id, kept.id).await?;
+    let detail = json!({ "merged_into": kept.id });
+    let told = Witness { id: also, ..witness.clone() };
+    let entry = told.of(audit::Act::AccountErased, Some(id), None, detail.clone());
+    audit::store::record(tx, entry).await?;
+    accounts::record(tx, &closed.user, Kind::Erased, Some(actor), now, detail).await?;
+    // What calls under way write meanwhile is taken as after any other erasure.
+    erasure::store::insert(tx, Erasure { user: id, actor, at: now }).await?;
+    Ok(ended)
+}
+
+/// Notes in the locked account that stays what went into it. It takes the address and the phone number where it has
+/// none; and with the address the password that is used with it, where it has none.
+pub async fn take_in(
+    tx: &Tx,
+    mut kept: Account,
+    gone: &Account,
+    once: &Once,
+    witness: &Witness,
+) -> Result<User, Fault> {
+    if takes_address(&kept.user, &gone.user) {
+        kept.user.email.clone_from(&gone.user.email);
+        kept.user.email_verified_at = gone.user.email_verified_at;
+        if kept.password_hash.is_empty() {
+            kept.password_hash.clone_from(&gone.password_hash);
+        }
+    }
+    if kept.user.phone.is_none() {
+        kept.user.phone.clone_from(&gone.user.phone);
+    }
+    let actor = witness.actor.unwrap_or(kept.user.id);
+    let act = Act {
+        kind: Kind::Merged,
+        actor,
+        detail: json!({ "duplicate": gone.user.id }),
+        ended: None,
+        audited: Some((audit::Act::CustomersMerged, witness)),
+    };
+    finish(tx, kept, act, once, witness.now).await
+}

@@ -1,0 +1,39 @@
+//! The front desk: staff find people, make accounts for those who call, and invite them to take these over.
+//!
+//! An account that somebody else made has no password. Its owner takes it over by a code that goes to its
+//! address: the first password is set, and the address is shown to be theirs. What was booked before stays.
+
+pub mod commands;
+pub mod service;
+pub mod store;
+pub mod words;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    identity::{email::Email, phone::Phone},
+    kernel::zone::Zone,
+};
+
+/// Where a page of a search ended: the word by which its last person was found, and that person.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The word.
+    pub word: String,
+    /// The person.
+    pub id: Uuid,
+}
+
+/// What an admin corrects of an account: what is set here.
+#[derive(Debug, Clone, Default)]
+pub struct Correction {
+    /// The name.
+    pub display_name: Option<String>,
+    /// The address, or that there is none.
+    pub email: Option<Option<Email>>,
+    /// The phone number, or that there is none.
+    pub phone: Option<Option<Phone>>,
+    /// The zone.
+    pub time_zone: Option<Zone>,
+}
