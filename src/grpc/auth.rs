@@ -285,7 +285,7 @@ impl AuthService for Auth {
             })
             .flatten();
         let phone = wants("phone", &user.phone)
-            .then(|| customer::phone("user.phone", &user.phone, &mut violations))
+            .then(|| customer::phone("user.phone", &user.phone, &mut violations).ok())
             .flatten();
         if !user.name.is_empty() && user.name != caller.user.name() {
             violations.add("user.name", "must be empty or the caller's own name");

@@ -181,12 +181,16 @@ fn customer(user: &User) -> pb::Customer {
     }
 }
 
-/// A phone number that is set, or empty for none; nothing where it is wrong.
-pub(super) fn phone(field: &str, text: &str, violations: &mut Violations) -> Option<Option<Phone>> {
+/// A phone number that is set, or empty for none; an error where it is wrong, which is noted.
+pub(super) fn phone(
+    field: &str,
+    text: &str,
+    violations: &mut Violations,
+) -> Result<Option<Phone>, ()> {
     if text.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    violations.keep(field, Phone::parse(text)).map(Some)
+    violations.keep(field, Phone::parse(text)).map(Some).ok_or(())
 }
 
 /// Who is enrolled.
@@ -214,7 +218,14 @@ fn enrolled(
         violations.add("invite", "must be false where there is no email");
     }
     let (role, invite) = (Role::Customer, message.invite);
-    Some(Newcomer { display_name: display_name?, email, phone: phone?, role, time_zone, invite })
+    Some(Newcomer {
+        display_name: display_name?,
+        email,
+        phone: phone.ok()?,
+        role,
+        time_zone,
+        invite,
+    })
 }
 
 /// Whose account an admin makes.
@@ -234,7 +245,7 @@ pub(super) fn created(
     Some(Newcomer {
         display_name: display_name?,
         email: Some(email?),
-        phone: phone?,
+        phone: phone.ok()?,
         role: role?,
         time_zone,
         invite: message.invite,
@@ -262,7 +273,7 @@ fn corrected(
         };
     }
     if wants("phone", &wanted.phone) {
-        correction.phone = phone("customer.phone", &wanted.phone, violations);
+        correction.phone = phone("customer.phone", &wanted.phone, violations).ok();
     }
     if wants("time_zone", &wanted.time_zone) {
         let zone = zone(zones, &wanted.time_zone);

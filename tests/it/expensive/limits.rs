@@ -401,7 +401,7 @@ pub fn request<'a>(
             let request =
                 auth::SearchCustomersRequest { prefix, page_size: ALL, ..Default::default() };
             // Those whom a provider knows are more work than all.
-            (if number % 2 == 0 { admin } else { Some(provider) }, request.encode_to_vec())
+            (if number.is_multiple_of(2) { admin } else { Some(provider) }, request.encode_to_vec())
         }
         "ListAuditEvents" => {
             let request = ListAuditEventsRequest { page_size: ALL, ..Default::default() };

@@ -190,7 +190,7 @@ async fn an_api_key_enrols_within_its_scopes(world: World) {
     assert_eq!(details.error_info().unwrap().metadata.get("user"), Some(&made.name));
     let request = super::searching("kim", 0, String::new());
     let page = desk(world).search_customers(by_key(&backend.key, request)).await.unwrap();
-    assert_eq!(page.into_inner().customers, [made.clone()]);
+    assert_eq!(page.into_inner().customers, std::slice::from_ref(&made));
     let request = daybook::grpc::proto::auth::GetCustomerRequest { name: made.name.clone() };
     refused(desk(world).get_customer(by_key(&backend.key, request)).await, "SCOPE_MISSING");
     // For a customer it is that customer, who may nothing of this.
