@@ -42,6 +42,16 @@ const SQLITE: &[&str] = &[
           AND b.state IN ('held', 'pending', 'booked', 'completed', 'no_show'))",
 ];
 
+// What only this version reads of what was agreed: the one before refuses rows with it.
+const POSTGRES_DOWN: &[&str] = &[
+    "UPDATE appointments SET terms = terms - '{asked_move,moved_late,late_cancellation,ended,shown,outcome_at,freed}'::text[]
+    WHERE jsonb_typeof(terms) = 'object'",
+];
+const SQLITE_DOWN: &[&str] = &[
+    "UPDATE appointments SET terms = json_remove(terms, '$.asked_move', '$.moved_late', '$.late_cancellation',
+        '$.ended', '$.shown', '$.outcome_at', '$.freed') WHERE json_valid(terms)",
+];
+
 const DOWN: &[&str] = &[
     "DELETE FROM appointments WHERE claim_of IS NOT NULL",
     "ALTER TABLE appointments DROP COLUMN claim_of",
@@ -56,6 +66,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        crate::run(manager, POSTGRES_DOWN, SQLITE_DOWN).await?;
         crate::run(manager, DOWN, DOWN).await
     }
 }

@@ -120,7 +120,11 @@ impl UnitOfWork for UpdateProfile {
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let account = match self.display_name {
-            Some(_) => store::lock_to_rename(tx, self.user).await?,
+            Some(_) => {
+                // In the order of those who change appointments: providers, then customers.
+                schedule::store::lock_version(tx, self.user.as_provider()).await?;
+                store::lock_to_rename(tx, self.user).await?
+            }
             None => store::lock(tx, self.user).await?,
         };
         let (mut account, earlier) =

@@ -464,8 +464,14 @@ const RENAME: &str = "UPDATE appointments
 /// holds and has not ended. What is over keeps the name of that time.
 pub async fn rename_appointments(tx: &Tx, user: &User, now: Instant) -> Result<(), Fault> {
     let (backend, terms) = match tx.engine() {
-        Engine::Postgres => (DatabaseBackend::Postgres, "terms - 'shown'"),
-        Engine::Sqlite => (DatabaseBackend::Sqlite, "json_remove(terms, '$.shown')"),
+        Engine::Postgres => (
+            DatabaseBackend::Postgres,
+            "CASE WHEN jsonb_typeof(terms) = 'object' THEN terms - 'shown' ELSE terms END",
+        ),
+        Engine::Sqlite => (
+            DatabaseBackend::Sqlite,
+            "CASE WHEN json_valid(terms) THEN json_remove(terms, '$.shown') ELSE terms END",
+        ),
     };
     let values: [sea_orm::Value; 5] = [
         user.display_name.clone().into(),

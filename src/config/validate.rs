@@ -1,6 +1,6 @@
 //! From untyped settings to [`Config`], collecting everything that is not valid.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::Weekday;
 use ipnet::IpNet;
@@ -94,7 +94,14 @@ fn server(reader: &mut Reader<'_>, profile: Profile) -> ServerConfig {
         public_booking_pages: reader.switch("server.public_booking_pages"),
     };
     reader.not_above("server.default_deadline_ms", "server.max_deadline_ms");
-    if config.listen.port() != 0 && config.health_listen == Some(config.listen) {
+    let is_taken = |health: SocketAddr| {
+        let listen = config.listen;
+        let meet = health.ip() == listen.ip()
+            || health.ip().is_unspecified()
+            || listen.ip().is_unspecified();
+        listen.port() != 0 && health.port() == listen.port() && meet
+    };
+    if config.health_listen.is_some_and(is_taken) {
         let remedy = "give another port, or \"\" to serve health with everything else";
         reader.problem("server.health_listen", "is the same as server.listen", remedy);
     }

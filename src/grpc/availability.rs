@@ -167,7 +167,7 @@ impl AvailabilityApi {
         deadline: Deadline,
         by: BTreeSet<ProviderId>,
     ) -> Result<HashMap<String, String>, Fault> {
-        let names = self.schedules.names(deadline, by).await?;
+        let names = self.schedules.names_of_those_met(deadline, by).await?;
         Ok(names.into_iter().map(|(id, name)| (id.name(), name)).collect())
     }
 

@@ -9,7 +9,7 @@ use crate::kernel::time::Instant;
 /// How long before the end of a certificate operators are warned.
 const SOON: TimeDelta = TimeDelta::days(21);
 
-/// When a chain of certificates is valid, both instants included: when all of its certificates are.
+/// When a certificate is valid, both instants included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) from: Instant,
@@ -54,26 +54,29 @@ impl Validity {
     }
 }
 
-/// When a chain is valid, or what keeps it from being one: the server's certificate comes first, and each other
-/// one is that of the issuer of the one before.
+/// When the first certificate of a chain is valid, or what keeps it from being one: the server's certificate comes
+/// first, and then that of its issuer. What follows is not judged, since clients look for a way of their own
+/// (RFC 8446, 4.4.2).
 pub(super) fn validity(chain: &[CertificateDer<'_>]) -> Result<Validity, String> {
-    let parse = |der| X509Certificate::from_der(der).map(|(_, found)| found);
-    let all: Result<Vec<_>, _> = chain.iter().map(|der| parse(der.as_ref())).collect();
-    let all = all.map_err(|_| "holds a certificate that cannot be read".to_owned())?;
-    for (number, pair) in (2..).zip(all.windows(2)) {
-        if let [one, issuer] = pair
-            && one.issuer() != issuer.subject()
-        {
-            return Err(format!(
-                "is no chain: certificate {number} is not that of the issuer of the one before; the \
-                 server's comes first, then its issuer's, and so on"
-            ));
-        }
+    let parse = |der: &CertificateDer<'_>| match X509Certificate::from_der(der) {
+        Ok((_, found)) => Ok((
+            found.subject().as_raw().to_vec(),
+            found.issuer().as_raw().to_vec(),
+            found.validity().clone(),
+        )),
+        Err(_) => Err("holds a certificate that cannot be read".to_owned()),
+    };
+    let own = chain.first().ok_or_else(|| "holds no certificate".to_owned())?;
+    let (_, issuer, validity) = parse(own)?;
+    if let Some(next) = chain.get(1)
+        && parse(next)?.0 != issuer
+    {
+        return Err("is no chain: certificate 2 is not that of the issuer of the first one; the \
+                    server's comes first, then its issuer's, and so on"
+            .to_owned());
     }
     let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
-    let from = all.iter().map(|it| it.validity().not_before.timestamp()).max();
-    let until = all.iter().map(|it| it.validity().not_after.timestamp()).min();
-    let (from, until) = from.zip(until).ok_or_else(|| "holds no certificate".to_owned())?;
+    let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
     Ok(Validity { from: instant(from), until: instant(until) })
 }
 

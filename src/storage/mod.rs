@@ -33,7 +33,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbErr, ExecResult, QueryResult, Statement};
 use tokio::time::Instant as Moment;
 
 pub use authority::Authority;
@@ -315,15 +315,12 @@ impl Store {
         let link = self.link();
         let on = Arc::clone(&link);
         let work = async move {
-            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-            let statement = Statement::from_string(DatabaseBackend::Sqlite, sql);
-            let row = on.writer.query_one_raw(statement).await.map_err(|e| engine::fault(&e))?;
-            // The first column tells whether somebody was in the way.
-            let busy = row.map(|row| row.try_get_by_index::<i32>(0)).transpose();
-            match busy.map_err(|e| engine::fault(&e))? {
-                Some(0) | None => Ok(()),
-                Some(_) => Err(Fault::internal("a reader needs the log that is to begin anew")),
-            }
+            let held = on.writer.acquire().await.map_err(|e| engine::fault(&e))?;
+            engine::begin_log_anew(&held)
+                .await
+                .map_err(|e| engine::fault(&e))?
+                .then_some(())
+                .ok_or_else(|| Fault::internal("a reader needs the log that is to begin anew"))
         };
         let done = link.task(deadline, Turns::Write, work).await;
         done.unwrap_or_else(|_| Err(engine::away()))

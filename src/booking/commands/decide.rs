@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Act, Elsewhere, bookable, check_version, finish, is_present, record, refused, settle,
-    write_live,
+    Act, Elsewhere, bookable, check_version, finish, is_present, lock_customer, record, refused,
+    settle, write_live,
 };
 use crate::{
     availability::{
@@ -434,6 +434,10 @@ impl UnitOfWork for Annotate {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
+        // A name that is corrected meanwhile makes another state of it, and is waited for.
+        lock_customer(tx, found.customer, elsewhere.as_ref()).await?;
+        let found = store::find(tx, self.provider, self.id).await?;
+        let found = found.ok_or_else(|| Fault::not_found(self.id.name(self.provider)))?;
         let before = found.revision();
         let mut found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, true)?;

@@ -372,6 +372,8 @@ impl UnitOfWork for Reassign {
         taken.terms.successor = None;
         // It was for who had it to answer.
         taken.terms.asked_move = None;
+        // It is about versions of the provider before.
+        taken.terms.shown = None;
         // It was for whoever had the appointment, and stays with it.
         taken.terms.private_note.clear();
         if !self.override_reason.is_empty() {

@@ -82,9 +82,21 @@ impl Schedules {
         knows.then_some(found).ok_or_else(absent)
     }
 
-    /// Public: the display names of these providers, as far as they are there. Whoever found them by their
-    /// time has just met them; only those that are not remembered are read.
+    /// Public: the display names of these providers, as far as they are there.
     pub async fn names(
+        &self,
+        deadline: Deadline,
+        ids: BTreeSet<ProviderId>,
+    ) -> Result<BTreeMap<ProviderId, String>, Fault> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.store.read(deadline, Names(ids)).await
+    }
+
+    /// The same of providers whose time the caller has just read, and whose versions with it: they are remembered
+    /// as they were met then. Only those that are not are read.
+    pub async fn names_of_those_met(
         &self,
         deadline: Deadline,
         ids: BTreeSet<ProviderId>,

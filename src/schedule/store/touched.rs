@@ -15,7 +15,7 @@ use crate::{
         commands::{Claim, ClaimedTime, Times, Touched},
         hours::Hours,
     },
-    storage::{Engine, Session, Tx, engine},
+    storage::{Engine, Session, Tx, engine, readable},
 };
 
 /// How many of them are told.
@@ -159,5 +159,13 @@ async fn rows<T: FromQueryResult>(
     };
     let statement = Statement::from_sql_and_values(backend, sql, values);
     let rows = tx.db().query_all_raw(statement).await.map_err(|e| engine::fault(&e))?;
-    rows.iter().map(|row| T::from_query_result(row, "").map_err(|e| engine::fault(&e))).collect()
+    // One that cannot be read is left out, and keeps nobody from closing time.
+    let read = |row| match readable::decoded::<T>(row) {
+        Ok(found) => Some(found),
+        Err(fault) => {
+            readable::left_out("appointments", "of a stretch of time", &fault);
+            None
+        }
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }

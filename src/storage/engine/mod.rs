@@ -73,6 +73,8 @@ pub fn is_missing(url: &str) -> bool {
     Engine::of(url) == Some(Engine::Sqlite) && !is_in_memory(url) && sqlite::is_missing(url)
 }
 
+pub(super) use sqlite::begin_log_anew;
+
 /// The pools of a store.
 pub(super) struct Pools {
     pub(super) engine: Engine,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DbErr, RuntimeErr,
+    ConnectOptions, ConnectionTrait, Database, DbBackend, DbErr, RuntimeErr, Statement,
     sqlx::{
         self, Connection as _,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
@@ -69,6 +69,34 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
 pub(super) fn is_missing(url: &str) -> bool {
     let options = url.parse::<SqliteConnectOptions>();
     options.is_ok_and(|options| !options.get_filename().exists())
+}
+
+/// How long the one who writes waits for readers before the log begins anew: others wait behind it.
+const LOG_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Writes the log into the database file and cuts it to nothing, if no reader needs it any more. Whether it did.
+pub(in crate::storage) async fn begin_log_anew(held: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let checkpoint = async |mode: &str| {
+        let sql = format!("PRAGMA wal_checkpoint({mode})");
+        let row = held.query_one_raw(Statement::from_string(DbBackend::Sqlite, sql)).await?;
+        let Some(row) = row else { return Ok((0, 0, 0)) };
+        // Whether somebody was in the way, how long the log is, and how much of it is in the file.
+        let number = |place| row.try_get_by_index::<i32>(place);
+        Ok::<_, DbErr>((number(0)?, number(1)?, number(2)?))
+    };
+    // This one waits for nobody, and does nearly all of the work.
+    let (busy, length, done) = checkpoint("PASSIVE").await?;
+    if busy != 0 || length != done {
+        return Ok(false);
+    }
+    let patience = async |time: Duration| {
+        let sql = format!("PRAGMA busy_timeout = {}", time.as_millis());
+        held.execute_unprepared(&sql).await
+    };
+    patience(LOG_PATIENCE).await?;
+    let cut = checkpoint("TRUNCATE").await;
+    patience(BUSY).await?;
+    Ok(cut?.0 == 0)
 }
 
 /// How many connections read at the same time. Each has a thread of its own that works all the while: more than

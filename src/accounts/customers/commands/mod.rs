@@ -27,7 +27,7 @@ use crate::{
         stamp::Revision,
     },
     mail::{self, Letter},
-    schedule::Schedule,
+    schedule::{self, Schedule},
     storage::{Authority, Tx, UnitOfWork, request::Once},
 };
 
@@ -173,7 +173,11 @@ impl UnitOfWork for Correct {
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
         let (id, now) = (self.permit.subject, self.witness.now);
         let account = match self.correction.display_name {
-            Some(_) => accounts::lock_to_rename(tx, id).await?,
+            Some(_) => {
+                // In the order of those who change appointments: providers, then customers.
+                schedule::store::lock_version(tx, id.as_provider()).await?;
+                accounts::lock_to_rename(tx, id).await?
+            }
             None => accounts::lock(tx, id).await?,
         };
         let (mut account, earlier) = resume(tx, account, id, &self.once, self.expected).await?;
