@@ -226,12 +226,11 @@ impl Names {
                 let sections: BTreeSet<_> =
                     self.keys.iter().filter_map(|key| Some(key.split_once('.')?.0)).collect();
                 let nearest = sections.iter().filter_map(|it| Some((near(&key, it)?, *it))).min();
-                let remedy = match nearest {
-                    Some((_, section)) => format!("the nearest one is [{section}]"),
-                    None => {
-                        let all: Vec<_> = sections.iter().map(|it| format!("[{it}]")).collect();
-                        format!("there are {}", all.join(", "))
-                    }
+                let remedy = if let Some((_, section)) = nearest {
+                    format!("the nearest one is [{section}]")
+                } else {
+                    let all: Vec<_> = sections.iter().map(|it| format!("[{it}]")).collect();
+                    format!("there are {}", all.join(", "))
                 };
                 problems.push(Problem::new(key, &setting.origin, "is not a section", remedy));
             } else {

@@ -28,14 +28,12 @@ behaviours!(
     a_week_begins_on_the_day_of_the_settings,
 );
 
+/// From when until when, in hours and minutes.
+type Hours = ((i32, i32), (i32, i32));
+
 /// The same windows on every day of the week, in a zone.
-async fn every_day(
-    world: &World,
-    provider: &Person,
-    zone: &str,
-    windows: &[((i32, i32), (i32, i32))],
-) {
-    let of = |day: i32, (from, until): ((i32, i32), (i32, i32))| WeeklyWindow {
+async fn every_day(world: &World, provider: &Person, zone: &str, windows: &[Hours]) {
+    let of = |day: i32, (from, until): Hours| WeeklyWindow {
         day,
         start_time: time(from),
         end_time: time(until),

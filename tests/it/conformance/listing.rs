@@ -299,7 +299,7 @@ async fn pages_have_fifty_unless_asked_and_at_most_five_hundred(world: World) {
         FROM providers, numbers";
     let users = "SELECT ID, n || email, display_name, password_hash, role, time_zone, disabled,
         token_generation, tokens_ended_at, kept_session, version, created_at, updated_at,
-        email_verified_at, erased_at, stamp
+        email_verified_at, erased_at, stamp, '', NULL, NULL
         FROM users, numbers WHERE role = 'customer'";
     for (table, rows) in
         [("appointments", appointments), ("providers", providers), ("users", users)]

@@ -154,7 +154,10 @@ async fn a_hold_gives_way_to_what_overlaps_it(world: World) {
     let first = world.hold(&customer, of("2026-11-23 10:00")).await.unwrap();
     let second = world.hold(&customer, of("2026-11-23 10:15")).await.unwrap();
     assert_ne!(first.name, second.name);
-    assert_eq!(listed(&world, &customer, ListHoldsRequest::default()).await, [second.clone()]);
+    assert_eq!(
+        listed(&world, &customer, ListHoldsRequest::default()).await,
+        std::slice::from_ref(&second)
+    );
     refused(release(&world, &customer, &first).await, "HOLD_ENDED");
     // The day has room for two of this type; a hold that gives way does not count.
     let third = world.hold(&customer, of("2026-11-23 11:00")).await.unwrap();
@@ -162,7 +165,10 @@ async fn a_hold_gives_way_to_what_overlaps_it(world: World) {
     let long = HoldSlotRequest { duration: minutes(60), ..of("2026-11-23 10:15") };
     let long = world.hold(&customer, long).await.unwrap();
     // It overlaps both.
-    assert_eq!(listed(&world, &customer, ListHoldsRequest::default()).await, [long.clone()]);
+    assert_eq!(
+        listed(&world, &customer, ListHoldsRequest::default()).await,
+        std::slice::from_ref(&long)
+    );
     refused(release(&world, &customer, &third).await, "HOLD_ENDED");
     // Of another type as well.
     let booked = world.book_type(&customer, &provider, &other_type, "2026-11-23 10:30").await;
@@ -249,7 +255,7 @@ async fn holds_are_listed_for_those_whom_they_concern(world: World) {
         end_time: Some(berlin("2026-11-24 00:00")),
         ..of_provider(&one)
     };
-    assert_eq!(listed(&world, &one, day).await, [second.clone()]);
+    assert_eq!(listed(&world, &one, day).await, std::slice::from_ref(&second));
     // Those of others are as if they were not there.
     for (caller, request) in [
         (&other, of_customer(&customer)),

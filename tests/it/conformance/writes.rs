@@ -19,7 +19,7 @@ use prost_types::FieldMask;
 use tonic::Status;
 
 use super::{
-    booking_writes, catalogue_writes, emails,
+    booking_writes, catalogue_writes, emails, front_desk,
     overrides::{own, stay},
     personal_data, schedule_writes,
     schedules::{minutes, schedule_of},
@@ -287,6 +287,7 @@ pub(super) async fn cases(world: &World, cast: &Cast) -> Vec<Case> {
     all.extend(second_factor::writes::cases(world, cast).await);
     all.extend(services::writes::cases(world, cast).await);
     all.extend(personal_data::cases(cast));
+    all.extend(front_desk::writes::cases(world, cast).await);
     covers_every_write(&all);
     all
 }

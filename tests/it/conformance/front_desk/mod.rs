@@ -11,6 +11,7 @@ mod phone;
 mod search;
 mod sign_up;
 mod take_over;
+pub(super) mod writes;
 
 use daybook::grpc::proto::auth::{
     Customer, EnrolCustomerRequest, GetCustomerRequest, InviteCustomerRequest, LogInRequest,
