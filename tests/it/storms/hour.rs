@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use daybook::grpc::proto::booking::{
     AppointmentType, ApproveAppointmentRequest, BookAppointmentRequest, CancelAppointmentRequest,
-    DeclineAppointmentRequest, HoldSlotRequest, ReleaseHoldRequest,
+    DeclineAppointmentRequest, HoldSlotRequest, ListHoldsRequest, ReleaseHoldRequest,
 };
 use futures_util::future::join_all;
 
@@ -65,14 +65,16 @@ pub async fn one_hour(storm: &Storm) -> usize {
                 2 if !holds.is_empty() => {
                     let hold = holds.swap_remove(0);
                     if random(3) == 0 {
+                        // It gave way to what the same customer held or booked over it since.
                         let request = ReleaseHoldRequest { name: hold, ..Default::default() };
-                        storm.hear(&[], client.release_hold(customer.asks(request))).await.unwrap();
+                        let call = client.release_hold(customer.asks(request));
+                        storm.hear(&["HOLD_ENDED"], call).await;
                         None
                     } else {
                         let request =
                             BookAppointmentRequest { hold: hold.clone(), ..Default::default() };
-                        let booked =
-                            storm.book(caller, customer, request, &["CUSTOMER_BUSY"]).await;
+                        let allowed = ["CUSTOMER_BUSY", "HOLD_ENDED"];
+                        let booked = storm.book(caller, customer, request, &allowed).await;
                         holds.extend(booked.is_none().then_some(hold));
                         booked
                     }
@@ -120,7 +122,13 @@ pub async fn one_hour(storm: &Storm) -> usize {
             };
             known.lock().unwrap().extend(booked.map(|booked| (booked.name, caller)));
         }
-        holds.len()
     };
-    join_all((0..CALLERS).map(act)).await.into_iter().sum()
+    join_all((0..CALLERS).map(act)).await;
+    let mut left = 0;
+    for customer in &customers {
+        let request = ListHoldsRequest { page_size: 500, ..Default::default() };
+        let page = storm.client(0).list_holds(customer.asks(request)).await.unwrap();
+        left += page.into_inner().holds.len();
+    }
+    left
 }
