@@ -51,7 +51,7 @@ use crate::{
 /// How far apart the clocks of several processes may be, when they tell each other of ended tokens.
 const SKEW: TimeDelta = TimeDelta::seconds(120);
 
-/// Accounts.
+/// What callers can ask about accounts, log-ins and the audit trail.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     /// The database.
@@ -76,7 +76,7 @@ pub struct Accounts {
     pub default_schedule: Arc<Schedule>,
     /// Whether strangers may become providers.
     pub provider_sign_up: bool,
-    /// Letters.
+    /// Sends emails, or none where mail is off.
     pub mail: Mail,
     /// Whether whoever signs up must show that the address is theirs.
     pub verify_email: bool,

@@ -136,7 +136,7 @@ impl Asked {
 pub enum Reach {
     /// At any time.
     Endless,
-    /// Never.
+    /// At no time: nothing can be booked.
     Nothing,
     /// In these instants, and on these dates if they are told.
     Within {

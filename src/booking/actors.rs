@@ -45,9 +45,9 @@ impl Party {
 /// That an appointment was cancelled or declined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// By whom.
+    /// The side that ended it.
     pub by: Party,
-    /// When.
+    /// When that side ended it.
     pub at: Instant,
 }
 

@@ -67,7 +67,7 @@ impl Types {
 
     /// Whether the caller has an appointment of a type that is requested or booked and not over: what was agreed
     /// can be moved, whatever became of the type.
-    pub async fn is_agreed(
+    async fn is_agreed(
         &self,
         deadline: Deadline,
         caller: Option<Caller>,

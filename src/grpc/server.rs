@@ -69,7 +69,7 @@ const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 /// The rooms' services, and the keys that requests and pages are bound to.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Accounts.
+    /// Log-ins, accounts and what guards them.
     pub accounts: Accounts,
     /// Providers and schedules.
     pub schedules: Schedules,
@@ -81,7 +81,7 @@ pub struct Services {
     pub types: Types,
     /// Who offers them.
     pub offerings: Offerings,
-    /// Appointments.
+    /// Appointments, requests and holds.
     pub bookings: Bookings,
     /// Clock and ids.
     pub ambient: Ambient,

@@ -19,7 +19,7 @@ use crate::{
 /// A question for a customer's appointments and holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Question {
-    /// Whose.
+    /// The id of the customer whose time is asked for.
     pub customer: UserId,
     /// Of which type open appointments are counted.
     pub type_id: Option<TypeId>,

@@ -349,7 +349,7 @@ pub struct Correct {
     pub id: AppointmentId,
     /// The right state: booked, completed or missed.
     pub to: State,
-    /// Why.
+    /// Why the state was wrong, for the other party to read: at most 500 characters, not blank.
     pub reason: String,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,

@@ -47,7 +47,7 @@ use crate::{
     },
 };
 
-/// Appointments.
+/// What callers can ask about appointments, requests and holds.
 #[derive(Debug, Clone)]
 pub struct Bookings {
     pub(super) store: Store,

@@ -35,9 +35,9 @@ const MOST_CLOSURES: i64 = 500;
 /// Asks for the calendar of a provider.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask {
-    /// Whose.
+    /// The id of the provider whose calendar it is.
     pub provider: ProviderId,
-    /// From when until when.
+    /// The first instant that is told, and the first one after it: at most 62 days.
     pub range: Interval,
     /// The present: what has expired claims nothing.
     pub now: Instant,
