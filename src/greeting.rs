@@ -1,8 +1,5 @@
 //! What a server says of itself when it starts, to the operator.
 
-use secrecy::ExposeSecret as _;
-use url::Url;
-
 use crate::{
     app::Running,
     config::{Config, MailTransport, Profile, ServerConfig},
@@ -61,7 +58,7 @@ fn warnings(config: &Config) -> Vec<&'static str> {
              machine ends it; otherwise set server.tls_certificate_file and server.tls_key_file",
         );
     }
-    if is_production && config.mail.transport == MailTransport::Smtp && !is_mail_kept(config) {
+    if is_production && config.mail.transport == MailTransport::Smtp && !config.mail.has_tls() {
         told.push(
             "mail may go to its server without TLS, with the codes in it and the server's password: give \
              smtps://, or ?tls=required, unless the server is on this machine",
@@ -73,16 +70,6 @@ fn warnings(config: &Config) -> Vec<&'static str> {
         );
     }
     told
-}
-
-/// Whether mail goes to its server with TLS or not at all.
-fn is_mail_kept(config: &Config) -> bool {
-    let smtp = config.mail.smtp_url.expose_secret();
-    // Whoever names authorities has TLS asked for.
-    let Ok(url) = Url::parse(smtp) else { return true };
-    url.scheme() != "smtp"
-        || config.mail.smtp_ca_file.is_some()
-        || url.query_pairs().any(|(name, value)| name == "tls" && value == "required")
 }
 
 #[cfg(test)]

@@ -282,7 +282,7 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let config = key::settle(config, &origins)?;
             let unusable = app::unusable(&config);
             let problems: Vec<_> = unusable.iter().map(|it| it.problem(&origins)).collect();
-            Problems::none(problems)?;
+            Problems::into_result(problems)?;
             let (zones, now) = (zone_sources::look(&config), Ambient::system().now());
             if let Some(problem) = zones.problems.first() {
                 return Err(Failure::Other(problem.clone().into()));

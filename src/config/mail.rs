@@ -53,6 +53,13 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
     }
 }
 
+impl MailConfig {
+    /// Whether letters go to the mail server with TLS or not at all.
+    pub(crate) fn has_tls(&self) -> bool {
+        smtp_url::has_tls(self.smtp_url.expose_secret(), self.smtp_ca_file.is_some())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Config, Flag, Sources};

@@ -315,7 +315,7 @@ impl Config {
         let (settings, mut problems) = layers::merge(sources);
         let (config, origins, found) = validate::read(&settings);
         problems.extend(found);
-        match (config, Problems::none(problems)) {
+        match (config, Problems::into_result(problems)) {
             (_, Err(problems)) => Err(problems),
             (Some(config), Ok(())) => Ok((config, origins)),
             // `read` gives no configuration only together with a problem.

@@ -73,7 +73,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Problems {
     /// `Ok` when there is no problem.
-    pub fn none(problems: Vec<Problem>) -> Result<(), Self> {
+    pub fn into_result(problems: Vec<Problem>) -> Result<(), Self> {
         if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
     }
 
