@@ -3,7 +3,7 @@
 //! letters, end erasures, forget what is old, follow the zone data. Each in a
 //! loop of its own, so that none waits for another.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -92,17 +92,23 @@ async fn follow_readiness(
     established.cancel();
     let tokens = &accounts.tokens;
     let (mut was_ready, mut was_ever_ready) = (false, false);
+    // Why it is not ready. Each cause is told once: the first one seen may be a consequence of another.
+    let mut told = BTreeSet::new();
     loop {
         let looked = store.probe().await;
         let signs = tokens.keys().signing.is_some();
         let ready = looked.is_ok() && tokens.is_trusted() && signs;
+        match &looked {
+            Ok(()) if ready != was_ready => tracing::info!(ready, "readiness changed"),
+            Err(fault) if told.insert(fault.to_string()) => tracing::error!(%fault, "not ready"),
+            _ => {}
+        }
         if ready != was_ready {
-            match &looked {
-                Ok(()) => tracing::info!(ready, "readiness changed"),
-                Err(fault) => tracing::error!(%fault, "not ready"),
-            }
             health.set(ready).await;
             was_ready = ready;
+        }
+        if ready {
+            told.clear();
         }
         was_ever_ready |= ready;
         // At the start only what was ended is not known yet, which takes milliseconds.

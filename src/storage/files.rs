@@ -27,7 +27,8 @@ pub(super) struct Files {
     real: PathBuf,
     /// None where SQLite cannot keep one.
     log: Option<(Watched, File)>,
-    index: Option<Watched>,
+    /// Kept open: closing it would drop the locks that SQLite holds on it.
+    index: Option<(Watched, File)>,
     /// Whether the log ever began as one. SQLite writes over one that does not.
     has_log_begun: AtomicBool,
     /// The size of the database, in bytes. SQLite makes it smaller in a `VACUUM` only.
@@ -48,7 +49,7 @@ pub(super) enum Trouble {
     Away,
     /// The log or its index is not where it was opened. What is in them can be saved while they are open.
     LogAway,
-    /// The beginning of the log was overwritten.
+    /// The log was overwritten or cut short.
     LogDamaged,
     /// The database became smaller. It has so many bytes now.
     Shrunk(u64),
@@ -65,16 +66,12 @@ impl Files {
             let mut name = real.clone().into_os_string();
             name.push(suffix);
             match Watched::now(name.into()) {
-                Ok((watched, _)) => Ok(Some(watched)),
+                Ok((watched, _)) => File::open(&watched.path).map(|file| Some((watched, file))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        let log = match beside("-wal")? {
-            // Nothing is locked on this one.
-            Some(watched) => Some(File::open(&watched.path).map(|file| (watched, file))?),
-            None => None,
-        };
+        let log = beside("-wal")?;
         let size = AtomicU64::new(metadata.len());
         let has_log_begun = AtomicBool::new(false);
         let index = beside("-shm")?;
@@ -92,6 +89,7 @@ impl Files {
         if !is_there {
             return Err(Trouble::Away);
         }
+        let in_use = self.index.as_ref().and_then(|(_, file)| bytes_in_use(file));
         if let Some((log, file)) = &self.log {
             let metadata = log.look().ok_or(Trouble::LogAway)?;
             if metadata.len() > 0 {
@@ -101,8 +99,13 @@ impl Files {
                     return Err(Trouble::LogDamaged);
                 }
             }
+            // SQLite makes the log shorter in a checkpoint only, and says so in the index before.
+            let is_cut = |(_, index): &(Watched, File)| bytes_in_use(index) == in_use;
+            if in_use > Some(metadata.len()) && self.index.as_ref().is_some_and(is_cut) {
+                return Err(Trouble::LogDamaged);
+            }
         }
-        if let Some(index) = &self.index {
+        if let Some((index, _)) = &self.index {
             index.look().ok_or(Trouble::LogAway)?;
         }
         let size = database.len();
@@ -146,6 +149,25 @@ fn begins_as_a_log(file: &File) -> bool {
     }
 }
 
+/// How many bytes of the log are in use, by its index. None while nothing is, and while the index is written.
+///
+/// The index begins with two copies of a header, in the byte order of the machine: the page size is at byte 14,
+/// the number of frames at byte 16 (<https://www.sqlite.org/walformat.html>, section 2.1).
+fn bytes_in_use(index: &File) -> Option<u64> {
+    const HEADER: usize = 48;
+    /// The header of the log, and that of each frame.
+    const LOG_HEADER: u64 = 32;
+    const FRAME_HEADER: u64 = 24;
+    let mut both = [0; 2 * HEADER];
+    index.read_exact_at(&mut both, 0).ok()?;
+    let (first, second) = both.split_at(HEADER);
+    let page = u16::from_ne_bytes(first.get(14..16)?.try_into().ok()?);
+    let frames = u32::from_ne_bytes(first.get(16..20)?.try_into().ok()?);
+    // As in the header of the database, 1 stands for 65,536.
+    let page = if page == 1 { 65_536 } else { u64::from(page) };
+    (first == second && frames > 0).then(|| LOG_HEADER + u64::from(frames) * (FRAME_HEADER + page))
+}
+
 impl Trouble {
     /// What a call is told that changed nothing.
     pub(super) fn fault(self) -> Fault {
@@ -164,8 +186,8 @@ impl Trouble {
                 "the -wal or -shm file of the database was removed or replaced while the server has it open"
             }
             Self::LogDamaged => {
-                "the -wal file of the database was overwritten while the server has it open; stop the server and \
-                 restore the database from a backup"
+                "the -wal file of the database was overwritten or cut short while the server has it open; stop the \
+                 server and restore the database from a backup"
             }
             Self::Shrunk(_) => {
                 "the database file became smaller while the server has it open; unless that was a VACUUM, stop \

@@ -36,7 +36,10 @@ impl Store {
         let Some(files) = &link.files else { return Ok(()) };
         match trouble {
             Trouble::Shrunk(size) => {
-                link.reader.check_whole().await.map_err(|e| trouble.fault().log(e.to_string()))?;
+                link.reader
+                    .check_whole()
+                    .await
+                    .map_err(|error| trouble.fault().log(format!("{}: {error}", trouble.text())))?;
                 files.is_whole_with(size);
             }
             Trouble::LogAway => {

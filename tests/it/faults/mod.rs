@@ -85,9 +85,15 @@ impl Bookings {
 
     /// Puts again what is not known, until it is.
     async fn settle(&mut self, process: &Process) {
+        let began = tokio::time::Instant::now();
         for request in std::mem::take(&mut self.unknown) {
-            while self.put(process, request.clone()).await.is_err() {
-                self.unknown.pop();
+            while let Err(reason) = self.put(process, request.clone()).await {
+                let waited = began.elapsed();
+                assert!(waited < std::time::Duration::from_secs(30), "{reason}: {}", process.log());
+                if reason != "DATABASE_UNAVAILABLE" {
+                    // It is put again here.
+                    self.unknown.pop();
+                }
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         }

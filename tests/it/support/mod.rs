@@ -305,15 +305,16 @@ impl World {
 /// Connects to a server on this machine.
 pub async fn connect(address: &str) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    endpoint.connect().await.unwrap()
+    // Longer than any deadline of the server's: a call that is never answered fails its test.
+    endpoint.timeout(Duration::from_secs(60)).connect().await.unwrap()
 }
 
 /// Waits until the server says that it is serving.
 pub async fn serving(channel: &Channel) {
     let mut health = HealthClient::new(channel.clone());
     let request = HealthCheckRequest { service: String::new() };
-    let mut states = health.watch(request).await.unwrap().into_inner();
     let wait = async {
+        let mut states = health.watch(request).await.unwrap().into_inner();
         while let Some(state) = states.message().await.unwrap() {
             if state.status() == ServingStatus::Serving {
                 return;

@@ -324,12 +324,20 @@ pub async fn within<T>(seconds: u64, what: &str, future: impl Future<Output = T>
 
 /// Looks again and again until it is so, and fails after so many seconds. Returns how long it took.
 pub async fn until(seconds: u64, what: &str, is_so: impl AsyncFn() -> bool) -> Duration {
+    let took = until_or(seconds, is_so).await;
+    took.unwrap_or_else(|| panic!("not within {seconds} s: {what}"))
+}
+
+/// Looks again and again until it is so. Returns how long it took; none when it took more seconds than these.
+pub async fn until_or(seconds: u64, is_so: impl AsyncFn() -> bool) -> Option<Duration> {
     let began = Instant::now();
     while !is_so().await {
-        assert!(began.elapsed() < Duration::from_secs(seconds), "not within {seconds} s: {what}");
+        if began.elapsed() >= Duration::from_secs(seconds) {
+            return None;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    began.elapsed()
+    Some(began.elapsed())
 }
 
 /// Whether the other side closed it.
