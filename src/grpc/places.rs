@@ -2,16 +2,19 @@
 //!
 //! There are so many in all and so many for one address. When all are taken, a newcomer gets the place of
 //! somebody else, in this order: of an address that has more than a quarter; of a connection that is idle,
-//! the oldest first; and, when all are busy, of the address that has most, if the newcomer's has clearly
-//! fewer. Idle is a connection without a call in progress, whatever pings it answers.
+//! the oldest first, of an address that has more than the newcomer's; and, when all are busy, of the address
+//! that has most, if the newcomer's has clearly fewer. Idle is a connection without a call in progress,
+//! whatever pings it answers. One that has just come is not idle: its first call is on the way, and where a
+//! crowd keeps all other connections busy it would be the only one to give way.
 
 use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::{Duration, Instant as Moment},
 };
 
 use ipnet::IpNet;
@@ -25,6 +28,8 @@ const PART: usize = 4;
 const LEAVING_PART: usize = 8;
 /// and not fewer than these. They have no place any more and take their time to end.
 const LEAVING: usize = 64;
+/// How long a connection has for its first call before it counts as idle.
+const FIRST_CALL: Duration = Duration::from_secs(2);
 
 /// The places there are. Clones share them.
 #[derive(Debug, Clone)]
@@ -65,6 +70,9 @@ struct Seat {
     id: u64,
     address: IpAddr,
     is_trusted: bool,
+    came: Moment,
+    /// Whether it ever had a call.
+    has_called: AtomicBool,
     /// Calls in progress.
     calls: AtomicUsize,
     /// The change since which it is idle or busy.
@@ -76,6 +84,11 @@ struct Seat {
 impl Seat {
     fn is_idle(&self) -> bool {
         self.calls.load(Ordering::Acquire) == 0
+    }
+
+    /// Whether it had its first call, or the time for it.
+    fn is_settled(&self, now: Moment) -> bool {
+        self.has_called.load(Ordering::Acquire) || now.duration_since(self.came) >= FIRST_CALL
     }
 }
 
@@ -99,6 +112,10 @@ impl Places {
     /// Gives a new connection a place, if there is one for its address or somebody gives way. Addresses of
     /// one network of 64 bits of IPv6 count together: whoever has one of them has them all.
     pub(super) fn take(&self, address: IpAddr) -> Option<Place> {
+        self.take_at(address, Moment::now())
+    }
+
+    fn take_at(&self, address: IpAddr, now: Moment) -> Option<Place> {
         let is_trusted = self.trusts(address);
         let address = network(address);
         let mut open = self.0.lock();
@@ -108,7 +125,7 @@ impl Places {
         }
         if open.seated.len() >= self.0.in_all {
             let newcomer =
-                Newcomer { address, mine: if is_trusted { 0 } else { mine }, is_trusted };
+                Newcomer { address, mine: if is_trusted { 0 } else { mine }, is_trusted, now };
             let victim = open.who_gives_way(&self.0, newcomer)?;
             open.dismiss(&self.0, victim);
         }
@@ -117,6 +134,8 @@ impl Places {
             id: open.last,
             address,
             is_trusted,
+            came: now,
+            has_called: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             since: AtomicU64::new(self.0.change()),
             leave: CancellationToken::new(),
@@ -137,7 +156,8 @@ impl Places {
             leaving.cut.cancel();
             return true;
         }
-        let newcomer = Newcomer { address: IpAddr::from([0; 16]), mine: 0, is_trusted: false };
+        let (address, now) = (IpAddr::from([0; 16]), Moment::now());
+        let newcomer = Newcomer { address, mine: 0, is_trusted: false, now };
         let Some(victim) = open.who_gives_way(&self.0, newcomer) else { return false };
         open.remove(&victim);
         victim.cut.cancel();
@@ -167,24 +187,28 @@ struct Newcomer {
     address: IpAddr,
     mine: usize,
     is_trusted: bool,
+    now: Moment,
 }
 
 /// The oldest connections of those that were seen.
 #[derive(Debug, Default)]
 struct Oldest<'a> {
     idle: Option<&'a Arc<Seat>>,
+    /// Of those that had no call yet, and no time for one.
+    new: Option<&'a Arc<Seat>>,
     any: Option<&'a Arc<Seat>>,
 }
 
 impl<'a> Oldest<'a> {
-    fn see(&mut self, seat: &'a Arc<Seat>) {
+    fn see(&mut self, seat: &'a Arc<Seat>, now: Moment) {
         let since = |seat: &Arc<Seat>| seat.since.load(Ordering::Acquire);
         let is_older = |than: Option<&Arc<Seat>>| than.is_none_or(|than| since(seat) < since(than));
         if is_older(self.any) {
             self.any = Some(seat);
         }
-        if is_older(self.idle) && seat.is_idle() {
-            self.idle = Some(seat);
+        let idle = if seat.is_settled(now) { &mut self.idle } else { &mut self.new };
+        if is_older(*idle) && seat.is_idle() {
+            *idle = Some(seat);
         }
     }
 }
@@ -196,35 +220,41 @@ impl Open {
 
     fn who_gives_way(&self, shared: &Shared, newcomer: Newcomer) -> Option<Arc<Seat>> {
         let quarter = (shared.in_all / PART).max(1);
-        let Newcomer { address, mine, is_trusted } = newcomer;
+        let Newcomer { address, mine, is_trusted, now } = newcomer;
         if mine >= quarter && !is_trusted {
             let own = self.seated.values().filter(|seat| seat.address == address);
             let mut oldest = Oldest::default();
-            own.for_each(|seat| oldest.see(seat));
-            return oldest.idle.or(oldest.any.filter(|_| shared.is_fleeting)).cloned();
+            own.for_each(|seat| oldest.see(seat, now));
+            let idle = oldest.idle.or(oldest.new);
+            return idle.or(oldest.any.filter(|_| shared.is_fleeting)).cloned();
         }
         let addresses = self.held.len() + usize::from(!self.held.contains_key(&address));
         let share = (shared.in_all / addresses.max(1)).max(1);
         let most = self.held.values().filter(|held| !held.is_trusted);
         let most = most.map(|held| held.count).max().unwrap_or_default();
-        let (mut of_most, mut of_many, mut of_all) =
-            (Oldest::default(), Oldest::default(), Oldest::default());
+        let mut of_most = Oldest::default();
+        let (mut of_many, mut of_more) = (Oldest::default(), Oldest::default());
+        let mut of_all = Oldest::default();
         for seat in self.seated.values() {
             let held = self.held.get(&seat.address).map_or(0, |held| held.count);
-            of_all.see(seat);
+            of_all.see(seat, now);
             if held > share {
-                of_many.see(seat);
+                of_many.see(seat, now);
+            }
+            if held > mine && mine < share {
+                of_more.see(seat, now);
             }
             if held == most && !seat.is_trusted {
-                of_most.see(seat);
+                of_most.see(seat, now);
             }
         }
         let greedy = of_most.idle.or(of_most.any).filter(|_| most > quarter);
         greedy
             .or(of_many.idle)
-            .or(of_all.idle.filter(|_| mine < share))
+            .or(of_more.idle)
             // One more than the newcomer's would have then, or the two would take turns for ever.
             .or(of_most.any.filter(|_| most >= mine + 2))
+            .or(of_more.new)
             .or(of_all.any.filter(|_| shared.is_fleeting))
             .cloned()
     }
@@ -267,6 +297,7 @@ impl Place {
     /// Counts a call until what is returned is dropped.
     pub(super) fn call(&self) -> Call {
         let shared = Arc::clone(&self.places.0);
+        self.seat.has_called.store(true, Ordering::Release);
         if self.seat.calls.fetch_add(1, Ordering::AcqRel) == 0 {
             self.seat.since.store(shared.change(), Ordering::Release);
         }
@@ -316,176 +347,5 @@ impl Drop for Call {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn take(places: &Places, address: &str) -> Option<Place> {
-        places.take(address.parse().unwrap())
-    }
-
-    fn several(places: &Places, address: &str, count: usize) -> Vec<Place> {
-        (0..count).map(|_| take(places, address).unwrap()).collect()
-    }
-
-    fn calls(places: &[Place]) -> Vec<Call> {
-        places.iter().map(Place::call).collect()
-    }
-
-    /// Which of these were asked to leave.
-    fn gone(places: &[Place]) -> Vec<usize> {
-        let all = places.iter().enumerate();
-        all.filter(|(_, place)| place.leave().is_cancelled()).map(|(number, _)| number).collect()
-    }
-
-    #[test]
-    fn places_end_for_each_address_and_come_back() {
-        let places = Places::new(3, 2, &[]);
-        let first = take(&places, "192.0.2.1").unwrap();
-        let _second = take(&places, "192.0.2.1").unwrap();
-        assert!(take(&places, "192.0.2.1").is_none());
-        drop(first);
-        let again = take(&places, "192.0.2.1").unwrap();
-        drop(again);
-        // Who has no place is not remembered.
-        let open = places.0.lock();
-        assert_eq!((open.held.len(), open.seated.len(), open.leaving.len()), (1, 1, 0));
-    }
-
-    #[test]
-    fn what_one_customer_has_counts_as_one_address() {
-        for (one, same, other) in [
-            ("2001:db8:1:2::1", "2001:db8:1:2:3:4:5:6", "2001:db8:1:3::1"),
-            ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
-            ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
-        ] {
-            let places = Places::new(9, 1, &[]);
-            let _place = take(&places, one).unwrap();
-            assert!(take(&places, same).is_none(), "{same} has a place of its own beside {one}");
-            assert!(take(&places, other).is_some(), "{other} counts as {one}");
-        }
-    }
-
-    #[test]
-    fn the_oldest_idle_connection_gives_way() {
-        let places = Places::new(4, 4, &[]);
-        let all: Vec<_> =
-            (1..5).map(|host| take(&places, &format!("192.0.2.{host}")).unwrap()).collect();
-        // The first is busy, and the second was until a moment ago.
-        let _busy = all[0].call();
-        drop(all[1].call());
-        let _new = take(&places, "192.0.2.9").unwrap();
-        assert_eq!(gone(&all), [2]);
-        let _new = take(&places, "192.0.2.10").unwrap();
-        assert_eq!(gone(&all), [2, 3]);
-        let _new = take(&places, "192.0.2.11").unwrap();
-        assert_eq!(gone(&all), [1, 2, 3]);
-    }
-
-    #[test]
-    fn over_a_quarter_somebody_gives_way_even_if_it_is_busy() {
-        let places = Places::new(8, 8, &[]);
-        let greedy = several(&places, "192.0.2.1", 7);
-        let _calls = calls(&greedy[..6]);
-        let other = take(&places, "192.0.2.2").unwrap();
-        let mut kept = Vec::new();
-        for host in 3..8 {
-            kept.push(take(&places, &format!("192.0.2.{host}")).unwrap());
-        }
-        // First the idle one, and then the oldest calls, until two are left.
-        assert_eq!(gone(&greedy), [0, 1, 2, 3, 6]);
-        assert!(!other.leave().is_cancelled());
-        // Now the others' idle ones give way, and who has a quarter takes nobody's but its own.
-        assert!(take(&places, "192.0.2.1").is_none());
-        let _new = take(&places, "192.0.2.8").unwrap();
-        assert!(other.leave().is_cancelled());
-    }
-
-    #[test]
-    fn where_all_are_busy_whoever_has_most_gives_way() {
-        let places = Places::new(16, 16, &[]);
-        let mut all = Vec::new();
-        for host in 1..5 {
-            all.push(several(&places, &format!("192.0.2.{host}"), 4));
-        }
-        let _calls: Vec<_> = all.iter().map(|places| calls(places)).collect();
-        let mut new = vec![take(&places, "192.0.2.9").unwrap()];
-        let _call = new[0].call();
-        // The oldest call of those who have most, whoever it is.
-        assert_eq!(gone(&all[0]), [0]);
-        new.push(take(&places, "192.0.2.9").unwrap());
-        assert_eq!(gone(&all[1]), [0]);
-        let _call = new[1].call();
-        // Four, four, three, three and two: no more than one less than the others.
-        new.push(take(&places, "192.0.2.9").unwrap());
-        let _call = new[2].call();
-        assert_eq!(gone(&all[2]), [0]);
-        assert!(take(&places, "192.0.2.9").is_none());
-    }
-
-    #[test]
-    fn a_crowd_takes_no_place_of_those_who_have_few() {
-        let places = Places::new(64, 64, &[]);
-        let honest = take(&places, "192.0.2.200").unwrap();
-        let mut crowd = Vec::new();
-        for round in 0..100 {
-            let host = round % 9 + 1;
-            crowd.extend(take(&places, &format!("192.0.2.{host}")));
-        }
-        assert!(!honest.leave().is_cancelled());
-        // And it was the oldest all the while.
-        assert!(honest.is_idle() && !gone(&crowd).is_empty());
-    }
-
-    #[test]
-    fn proxies_have_more_than_a_quarter_and_are_not_cut_off() {
-        let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let places = Places::new(8, 8, &trusted);
-        let proxy = several(&places, "10.0.0.1", 8);
-        let _calls = calls(&proxy[..7]);
-        let new = take(&places, "192.0.2.1").unwrap();
-        assert_eq!(gone(&proxy), [7], "an idle one may go");
-        let _call = new.call();
-        assert!(take(&places, "192.0.2.2").is_none());
-        assert_eq!(gone(&proxy), [7]);
-    }
-
-    #[test]
-    fn those_on_their_way_out_are_cut_off_when_they_become_many() {
-        let places = Places::new(4, 4, &[]);
-        let mut all = Vec::new();
-        for host in 0..LEAVING + 5 {
-            all.push(take(&places, &format!("192.0.2.{host}")).unwrap());
-        }
-        assert_eq!(gone(&all).len(), LEAVING + 1);
-        let cut: Vec<_> = all.iter().filter(|place| place.cut().is_cancelled()).collect();
-        assert_eq!(cut.len(), 1);
-        drop(all);
-        let open = places.0.lock();
-        assert_eq!((open.held.len(), open.seated.len(), open.leaving.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_fleeting_place_goes_from_hand_to_hand() {
-        let places = Places::fleeting(4);
-        let mut all = Vec::new();
-        let mut busy = Vec::new();
-        for host in 0..6 {
-            let place = take(&places, &format!("192.0.2.{host}")).unwrap();
-            busy.push(place.call());
-            all.push(place);
-        }
-        assert_eq!(gone(&all), [0, 1]);
-        // One's own goes first where one has a quarter.
-        all.push(take(&places, "192.0.2.5").unwrap());
-        assert_eq!(gone(&all), [0, 1, 5]);
-    }
-
-    #[test]
-    fn without_file_descriptors_one_is_cut_off_at_once() {
-        let places = Places::new(8, 8, &[]);
-        assert!(!places.shed());
-        let all = several(&places, "192.0.2.1", 2);
-        assert!(places.shed());
-        assert!(all[0].cut().is_cancelled() && !all[1].cut().is_cancelled());
-    }
-}
+#[path = "places_tests.rs"]
+mod tests;
