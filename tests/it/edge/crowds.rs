@@ -87,10 +87,15 @@ impl Way {
 
 /// Keeps a connection as a client does until the server ends it, and tells by which frames.
 async fn keep(mut stream: TcpStream, way: Way) -> Vec<u8> {
-    let mut kinds = Vec::new();
     if stream.write_all(&way.opening()).await.is_err() {
-        return kinds;
+        return Vec::new();
     }
+    follow(stream, way).await
+}
+
+/// The same after the first bytes were sent.
+async fn follow(stream: TcpStream, way: Way) -> Vec<u8> {
+    let mut kinds = Vec::new();
     let (mut from, mut to) = stream.into_split();
     let mut next = 3;
     while let Ok(Some(got)) = frames::next(&mut from).await {
@@ -223,25 +228,39 @@ fn kept(stream: TcpStream, way: Way) -> JoinHandle<Vec<u8>> {
     tokio::spawn(keep(stream, way))
 }
 
+/// A connection that had its first call, and makes no other.
+async fn idle(from: IpAddr, to: SocketAddr) -> JoinHandle<Vec<u8>> {
+    let mut stream = dial(from, to).await.unwrap();
+    stream.write_all(&Way::Busy.opening()).await.unwrap();
+    let answered = async {
+        while let Some(got) = frames::next(&mut stream).await.unwrap() {
+            if got.kind == HEADERS && got.flags & END_STREAM != 0 {
+                return;
+            }
+        }
+        panic!("the connection ended before its first answer");
+    };
+    within(10, "the first answer", answered).await;
+    tokio::spawn(follow(stream, Way::Idle))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_give_way_oldest_first_and_are_told_so() {
     let settings = [("server.max_connections", "9"), ("server.max_connections_per_address", "9")];
     let process = Process::start(Engine::Sqlite, &settings).await;
     // The process's own channel is one of nine; its call is over, and it is the oldest.
     let own = HealthClient::new(process.channel.clone());
-    let mut idle = Vec::new();
+    let mut all = Vec::new();
     for number in 0..8 {
-        let stream = dial(hostile(number), process.address).await.unwrap();
-        idle.push(kept(stream, Way::Idle));
-        // Each is there before the next one comes.
+        all.push(idle(hostile(number), process.address).await);
         own.clone().check(HealthCheckRequest::default()).await.unwrap();
     }
-    for (number, task) in idle.into_iter().enumerate().take(4) {
+    for (number, task) in all.into_iter().enumerate().take(4) {
         // The own channel is not idle for long: it was used last.
         own.clone().check(HealthCheckRequest::default()).await.unwrap();
         assert!(!task.is_finished(), "{number}");
-        let stream = dial(hostile(100 + number), process.address).await.unwrap();
-        let _kept = kept(stream, Way::Idle);
+        let newcomer = idle(hostile(100 + number), process.address);
+        let _newcomer = within(10, "a newcomer's answer", newcomer).await;
         let frames = within(5, "the oldest gives way", task).await.unwrap();
         assert!(frames.contains(&GOAWAY), "{frames:?}");
     }
