@@ -4,7 +4,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -40,6 +40,9 @@ use crate::{
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
+/// How many connections may wait to be accepted; the system may have a lower limit. When there are more, the kernel drops
+/// the first packets of others, and they try again after one second, then two, then four.
+const BACKLOG: u32 = 4096;
 /// For operators, who wait as long as it takes.
 const OPERATOR: Duration = Duration::from_mins(1);
 
@@ -166,9 +169,9 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let key = master_key(&config)?;
     let tls = tls(&config)?;
     descriptors::raise(&config);
-    let (listener, address) = listen(config.server.listen).await?;
+    let (listener, address) = listen(config.server.listen)?;
     let (health_listener, health_address) = match config.server.health_listen {
-        Some(address) => listen(address).await.map(|(at, address)| (Some(at), Some(address)))?,
+        Some(address) => listen(address).map(|(at, address)| (Some(at), Some(address)))?,
         None => (None, None),
     };
     let store = Store::connect(&storage_settings(&config)).await?;
@@ -181,11 +184,17 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     Ok(Running { address, health_address, zone_data, stop, ended })
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |source| Error::Listen { address: address.to_string(), source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // Otherwise a restart would wait until the kernel forgets the connections of before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound().map_err(|source| Error::Listen { address: address.to_string(), source })
 }
 
 async fn run(
