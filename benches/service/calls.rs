@@ -76,8 +76,19 @@ impl Callers {
         wish: Wish,
         random: &mut Random,
     ) -> impl Future<Output = Result<(), Status>> + use<> {
+        let request = self.booking_of(caller, wish, random);
+        let mut client = self.client(caller);
+        async move { client.book_appointment(request).await.map(drop) }
+    }
+
+    fn booking_of(
+        &self,
+        caller: usize,
+        wish: Wish,
+        random: &mut Random,
+    ) -> Request<BookAppointmentRequest> {
         let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
-        let request = self.request(
+        self.request(
             caller,
             BookAppointmentRequest {
                 provider: format!("providers/{}", Kind::Provider.id(wish.provider)),
@@ -86,9 +97,7 @@ impl Callers {
                 request_id: random.uuid().to_string(),
                 ..BookAppointmentRequest::default()
             },
-        );
-        let mut client = self.client(caller);
-        async move { client.book_appointment(request).await.map(drop) }
+        )
     }
 
     /// A booking of any half-hour of any provider who is open round the clock.
@@ -97,9 +106,28 @@ impl Callers {
         caller: usize,
         random: &mut Random,
     ) -> impl Future<Output = Result<(), Status>> + use<> {
+        let wish = self.any_wish(random);
+        self.book(caller, wish, random)
+    }
+
+    /// The same with this deadline.
+    pub(crate) fn book_within(
+        &self,
+        caller: usize,
+        deadline: Duration,
+        random: &mut Random,
+    ) -> impl Future<Output = Result<(), Status>> + use<> {
+        let wish = self.any_wish(random);
+        let mut request = self.booking_of(caller, wish, random);
+        request.set_timeout(deadline);
+        let mut client = self.client(caller);
+        async move { client.book_appointment(request).await.map(drop) }
+    }
+
+    fn any_wish(&self, random: &mut Random) -> Wish {
         let provider = ASKED + random.below(PROVIDERS - ASKED);
         let start = self.calendar.first_slot() + i64::from(random.below(SLOTS)) * 1800;
-        self.book(caller, Wish { provider, start, minutes: 30 }, random)
+        Wish { provider, start, minutes: 30 }
     }
 
     /// One booking with each provider.

@@ -7,7 +7,7 @@
 //!
 //! `cargo bench -- --quick` only shows that everything works; `TEST_BENCH_SECONDS` sets the length of
 //! one measurement; names of parts (`rates`, `growth`, `crowd`, `slots`, `overload`,
-//! `logins`, `timing`, `hostile`, `tokens`, `start`) leave out the others.
+//! `logins`, `deadlines`, `timing`, `hostile`, `tokens`, `start`) leave out the others.
 
 #![expect(
     clippy::pedantic,
@@ -20,6 +20,7 @@ mod apart;
 mod bed;
 mod calls;
 mod crowd;
+mod deadlines;
 #[path = "../../tests/it/support/frames.rs"]
 #[expect(
     dead_code,
@@ -54,8 +55,17 @@ use report::Report;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
-const PARTS: [&str; 10] = [
-    "rates", "growth", "crowd", "slots", "overload", "logins", "timing", "hostile", "tokens",
+const PARTS: [&str; 11] = [
+    "rates",
+    "growth",
+    "crowd",
+    "slots",
+    "overload",
+    "logins",
+    "deadlines",
+    "timing",
+    "hostile",
+    "tokens",
     "start",
 ];
 
@@ -147,6 +157,9 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
         }
         if wanted("logins") {
             logins::measure(&bed, &mut report).await?;
+        }
+        if wanted("deadlines") {
+            deadlines::measure(&bed, &mut report).await?;
         }
         // Minutes of it: only when it is named.
         if parts.contains(&"timing") {

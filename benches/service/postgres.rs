@@ -99,6 +99,11 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where it listens, on this machine.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The version, as the server tells it.
     pub(crate) async fn version(&self) -> Outcome<String> {
         Ok(self.sql("postgres", "SHOW server_version").await?.trim().to_owned())
