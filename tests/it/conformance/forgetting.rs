@@ -99,7 +99,9 @@ async fn old_rows_go_in_batches_while_others_book(world: World) {
     let took = began.elapsed();
     let figures = of(&backlog, "requests");
     let removed = u64::try_from(count).unwrap();
-    assert_eq!(figures, Figures { removed, left: Some(0), failed: 0 });
+    assert_eq!((figures.left, figures.failed), (Some(0), 0));
+    // The full count takes minutes, in which the server forgets too.
+    assert!((1..=removed).contains(&figures.removed), "{figures:?}");
     assert_eq!(world.count(COUNT).await, 0);
     let bookings = i64::try_from(200 + beside.len()).unwrap();
     let kept = world.count("SELECT count(*) FROM requests WHERE response <> 'old'").await;

@@ -18,6 +18,21 @@ const OF_HOLDS: [&str; 8] = [
     "TOO_MANY_HOLDS",
 ];
 
+impl Claim {
+    /// Frees what is left of its time; whether anything was.
+    fn free(&mut self, outcome: State, now: i64) -> bool {
+        let end = now.max(self.start + 1).min(self.end);
+        let after = if outcome == State::NoShow { 0 } else { self.after };
+        let claimed = self.end + self.after;
+        if now >= claimed || end + after >= claimed {
+            return false;
+        }
+        self.agreed = self.agreed.or(Some(self.end));
+        (self.end, self.after) = (end, after);
+        true
+    }
+}
+
 impl Model {
     pub(super) fn book(
         &mut self,
@@ -151,6 +166,8 @@ impl Model {
             start: interval.0,
             end: interval.1,
             of_type,
+            after: self.buffers(of_type).1,
+            agreed: None,
             state,
             expires,
             answer_by: self.now + request.unwrap_or(0),
@@ -184,6 +201,9 @@ impl Model {
         if is_off && !overriding {
             return Err("TIME_OFF");
         }
+        if self.is_closed((held.start, held.end)) && !overriding {
+            return Err("PRACTICE_CLOSED");
+        }
         if let Some(of) = held.of_type.filter(|_| !overriding) {
             self.has_room(held.customer, of)?;
         }
@@ -206,7 +226,13 @@ impl Model {
         Ok(Done::Claim(claim))
     }
 
-    pub(super) fn decide(&mut self, claim: usize, by: By, change: Change, stale: bool) -> Answer {
+    pub(super) fn decide(
+        &mut self,
+        claim: usize,
+        by: By,
+        (change, free): (Change, bool),
+        stale: bool,
+    ) -> Answer {
         let now = self.now;
         let of_type = self.claims[claim].of_type;
         let cutoff = of_type.map_or(0, |of| self.types[of].cancel_cutoff);
@@ -240,11 +266,16 @@ impl Model {
             Change::Approve => (found.state == State::Pending, State::Booked, Kind::Approved),
             Change::Decline => (found.state == State::Pending, State::Declined, Kind::Declined),
         };
-        if !allowed {
+        let is_outcome = matches!(change, Change::Complete | Change::NoShow);
+        let is_marked = free && is_outcome && found.state == state;
+        if !allowed && !is_marked {
             return Err("WRONG_STATE");
         }
-        if matches!(change, Change::Complete | Change::NoShow) && now < found.start {
+        if is_outcome && now < found.start {
             return Err("NOT_STARTED");
+        }
+        if free && is_outcome && !found.free(state, now) && is_marked {
+            return Err("TOO_LATE");
         }
         if change == Change::Cancel && by == By::Customer && found.state == State::Booked {
             in_time(found.start, cutoff, now)?;
@@ -256,6 +287,31 @@ impl Model {
         }
         found.events.push(event);
         found.changes += 1;
+        Ok(Done::Claim(claim))
+    }
+
+    pub(super) fn correct(&mut self, claim: usize, by: By, to: State) -> Answer {
+        not_the_customer(by)?;
+        let found = self.appointment(claim)?;
+        if !matches!(found.state, State::Completed | State::NoShow) || found.state == to {
+            return Err("WRONG_STATE");
+        }
+        found.state = to;
+        found.events.push(Kind::Corrected);
+        found.changes += 1;
+        if to == State::Booked {
+            // It is to take place as it was agreed.
+            found.end = found.agreed.take().unwrap_or(found.end);
+            let found = self.claims[claim].clone();
+            self.claims[claim].after = self.buffers(found.of_type).1;
+            let interval = (found.start, found.end);
+            if self.taken(found.provider, found.of_type, interval, claim) > 0 {
+                return Err("SLOT_TAKEN");
+            }
+            if self.busy(found.customer, interval, claim) {
+                return Err("CUSTOMER_BUSY");
+            }
+        }
         Ok(Done::Claim(claim))
     }
 

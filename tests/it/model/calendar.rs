@@ -76,9 +76,10 @@ impl Practice {
         }
         let mut taken: Vec<(i64, i64)> =
             of.time_off.iter().map(|(_, from, until)| (*from, *until)).collect();
+        taken.extend(self.model.closures.iter().flatten());
         let claims = self.model.claims.iter().filter(|claim| claim.provider == provider);
         for claim in claims.filter(|claim| is_live(claim) || claim.state == State::Held) {
-            let (before, after) = self.model.buffers(claim.of_type);
+            let (before, after) = (self.model.buffers(claim.of_type).0, claim.after);
             let times = [Some((claim.start, claim.end)), asked_for(claim)];
             taken.extend(times.into_iter().flatten().map(|(a, b)| (a - before, b + after)));
         }

@@ -2,10 +2,11 @@
 
 use daybook::grpc::proto::booking::{
     Appointment, ApproveAppointmentRequest, BookAppointmentRequest, CancelAppointmentRequest,
-    CompleteAppointmentRequest, CreateTimeOffRequest, DeclineAppointmentRequest,
-    DeleteTimeOffRequest, ExtendHoldRequest, Hold, HoldSlotRequest, MarkNoShowRequest,
-    ReassignAppointmentRequest, ReleaseHoldRequest, RescheduleAppointmentRequest, TimeOff,
-    UpdateAppointmentRequest, appointment::State as WireState,
+    Closure, CompleteAppointmentRequest, CorrectAppointmentRequest, CreateClosureRequest,
+    CreateTimeOffRequest, DeclineAppointmentRequest, DeleteClosureRequest, DeleteTimeOffRequest,
+    ExtendHoldRequest, Hold, HoldSlotRequest, MarkNoShowRequest, ReassignAppointmentRequest,
+    ReleaseHoldRequest, RescheduleAppointmentRequest, TimeOff, UpdateAppointmentRequest,
+    appointment::State as WireState,
 };
 use prost_types::{Duration, Timestamp};
 use tonic::Status;
@@ -23,6 +24,8 @@ pub enum Reply {
     Hold(Hold),
     /// The name, and the appointments in it.
     TimeOff(String, Vec<String>),
+    /// The same.
+    Closure(String, Vec<String>),
     Nothing,
 }
 
@@ -41,6 +44,7 @@ pub fn seen_by(op: &Op) -> By {
         Op::Reassign { by: By::Provider, .. } => By::Customer,
         Op::Book { by, .. }
         | Op::Decide { by, .. }
+        | Op::Correct { by, .. }
         | Op::Reschedule { by, .. }
         | Op::Reassign { by, .. }
         | Op::Write { by, .. } => by,
@@ -164,9 +168,21 @@ impl Practice {
                 client.release_hold(self.customers[by].asks(request)).await?;
                 Ok(Reply::Nothing)
             }
-            Op::Decide { claim, by, change, stale } => {
+            Op::Decide { claim, by, change, stale, free } => {
                 let etag = if stale { self.names[claim].1.clone() } else { String::new() };
-                self.decide(claim, by, change, etag, request_id).await
+                self.decide(claim, by, (change, free), etag, request_id).await
+            }
+            Op::Correct { claim, by, to } => {
+                let request = CorrectAppointmentRequest {
+                    name: self.names[claim].0.clone(),
+                    state: wire_state(to).into(),
+                    reason: "so it is".to_owned(),
+                    request_id,
+                    ..Default::default()
+                };
+                let asked = self.caller(claim, by).asks(request);
+                let answer = client.correct_appointment(asked).await?;
+                Ok(booked(answer.into_inner().appointment))
             }
             Op::Reschedule { claim, by, start, overriding } => {
                 let request = RescheduleAppointmentRequest {
@@ -225,6 +241,20 @@ impl Practice {
                 world.schedule().delete_time_off(asked).await?;
                 Ok(Reply::Nothing)
             }
+            Op::Close { start, end } => {
+                let (start_time, end_time) = (wire(start), wire(end));
+                let closure = Some(Closure { start_time, end_time, ..Default::default() });
+                let request = CreateClosureRequest { closure, request_id };
+                let answer = world.schedule().create_closure(self.admin.asks(request)).await?;
+                let answer = answer.into_inner();
+                let name = answer.closure.unwrap().name;
+                Ok(Reply::Closure(name, answer.touched_appointments))
+            }
+            Op::Reopen { id } => {
+                let request = DeleteClosureRequest { name: self.closures[id].clone(), request_id };
+                world.schedule().delete_closure(self.admin.asks(request)).await?;
+                Ok(Reply::Nothing)
+            }
             Op::Clock { .. } => Ok(Reply::Nothing),
         }
     }
@@ -233,7 +263,7 @@ impl Practice {
         &self,
         claim: usize,
         by: By,
-        change: Change,
+        (change, free_rest): (Change, bool),
         etag: String,
         request_id: String,
     ) -> Result<Reply, Status> {
@@ -253,13 +283,12 @@ impl Practice {
                 answer.into_inner().appointment
             }
             Change::Complete => {
-                let request =
-                    CompleteAppointmentRequest { name, etag, request_id, ..Default::default() };
+                let request = CompleteAppointmentRequest { name, etag, request_id, free_rest };
                 let answer = client.complete_appointment(caller.asks(request)).await?;
                 answer.into_inner().appointment
             }
             Change::NoShow => {
-                let request = MarkNoShowRequest { name, etag, request_id, ..Default::default() };
+                let request = MarkNoShowRequest { name, etag, request_id, free_rest };
                 client.mark_no_show(caller.asks(request)).await?.into_inner().appointment
             }
             Change::Approve => {

@@ -76,7 +76,7 @@ impl Chance {
         let by = self.of(&[By::Customer, By::Customer, By::Provider, By::Admin]);
         let staff = if self.one_in(10) { by } else { self.of(&[By::Provider, By::Admin]) };
         let overriding = by != By::Customer && self.one_in(3);
-        Some(match self.below(34) {
+        Some(match self.below(38) {
             0..=7 => {
                 let wish = self.wish(model);
                 let anybodys = wish.provider.is_none();
@@ -119,7 +119,7 @@ impl Chance {
                 }
                 let by = if change == Change::Cancel { by } else { staff };
                 let stale = model.claims[claim].changes > 1 && self.one_in(10);
-                Op::Decide { claim, by, change, stale }
+                Op::Decide { claim, by, change, stale, free: self.one_in(3) }
             }
             22..=25 => {
                 let claim = self.claim(model, &[Pending, Booked])?;
@@ -149,6 +149,19 @@ impl Chance {
             30 => {
                 let id = (!model.time_off.is_empty()).then(|| self.below(model.time_off.len()))?;
                 Op::GiveBack { provider: model.time_off[id], id }
+            }
+            31..=32 => {
+                let claim = self.claim(model, &[State::Completed, State::NoShow])?;
+                let to = self.of(&[Booked, Booked, State::Completed, State::NoShow]);
+                Op::Correct { claim, by: staff, to }
+            }
+            33 if self.one_in(4) => {
+                let start = self.start(model) - HOUR;
+                Op::Close { start, end: start + self.of(&[15, 30, 60]) * MINUTE }
+            }
+            33 => {
+                let id = (!model.closures.is_empty()).then(|| self.below(model.closures.len()))?;
+                Op::Reopen { id }
             }
             _ => Op::Clock { by: self.of(&[1, 7, 60, 180, 400, 900, 1_800, 3_600]) },
         })

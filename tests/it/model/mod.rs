@@ -6,6 +6,8 @@ mod calls;
 mod chance;
 mod plain;
 mod practice;
+mod rules;
+mod slots;
 
 use chance::Chance;
 use practice::Practice;

@@ -61,6 +61,10 @@ pub struct Claim {
     pub start: i64,
     pub end: i64,
     pub of_type: Option<usize>,
+    /// How long is kept free after it.
+    pub after: i64,
+    /// The end that was agreed, where the rest was freed.
+    pub agreed: Option<i64>,
     pub state: State,
     pub expires: Option<i64>,
     /// By when a request must be answered, wherever it is moved.
@@ -144,6 +148,13 @@ pub enum Op {
         by: By,
         change: Change,
         stale: bool,
+        /// Whether the rest of what is completed or missed is free.
+        free: bool,
+    },
+    Correct {
+        claim: usize,
+        by: By,
+        to: State,
     },
     Reschedule {
         claim: usize,
@@ -171,6 +182,13 @@ pub enum Op {
         provider: usize,
         id: usize,
     },
+    Close {
+        start: i64,
+        end: i64,
+    },
+    Reopen {
+        id: usize,
+    },
     Clock {
         by: i64,
     },
@@ -183,6 +201,8 @@ pub enum Done {
     Claim(usize),
     /// Time off, and the appointments in it.
     TimeOff(usize, Vec<usize>),
+    /// A closure, and the appointments in it.
+    Closure(usize, Vec<usize>),
     Nothing,
 }
 
@@ -196,6 +216,8 @@ pub struct Model {
     pub claims: Vec<Claim>,
     /// Whose each time off was.
     pub time_off: Vec<usize>,
+    /// The closures of the practice; none in the place of one that was taken back.
+    pub closures: Vec<Option<(i64, i64)>>,
 }
 
 impl Claim {
@@ -228,18 +250,18 @@ impl Claim {
     }
 
     /// The intervals that it takes: of itself, and of the move that is asked for.
-    fn takes(&self) -> impl Iterator<Item = (i64, i64)> {
+    pub(super) fn takes(&self) -> impl Iterator<Item = (i64, i64)> {
         let moved = self.asked.map(|(start, ..)| (start, start + self.end - self.start));
         std::iter::once((self.start, self.end)).chain(moved)
     }
 
     /// Whether it keeps its customer busy.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         self.is_open() || matches!(self.state, State::Completed | State::NoShow)
     }
 
     /// Whether it takes its provider's time.
-    fn claims(&self) -> bool {
+    pub(super) fn claims(&self) -> bool {
         self.is_live() || self.state == State::Held
     }
 }
@@ -277,7 +299,10 @@ impl Model {
                 (held.state, held.expires) = (State::Released, None);
                 Ok(Done::Nothing)
             }
-            Op::Decide { claim, by, change, stale } => self.decide(claim, by, change, stale),
+            Op::Decide { claim, by, change, stale, free } => {
+                self.decide(claim, by, (change, free), stale)
+            }
+            Op::Correct { claim, by, to } => self.correct(claim, by, to),
             Op::Reschedule { claim, by, start, overriding } => {
                 self.reschedule(claim, by, start, overriding)
             }
@@ -301,14 +326,18 @@ impl Model {
                 let id = self.time_off.len();
                 self.time_off.push(provider);
                 self.providers[provider].time_off.push((id, start, end));
-                let touched = (0..self.claims.len()).filter(|each| {
-                    let claim = &self.claims[*each];
-                    claim.provider == provider
-                        && claim.is_open()
-                        && claim.start < end
-                        && start < claim.end
-                });
-                Ok(Done::TimeOff(id, touched.collect()))
+                Ok(Done::TimeOff(id, self.touched(Some(provider), (start, end))))
+            }
+            Op::Close { start, end } => {
+                if end <= self.now {
+                    return Err("INVALID_FIELDS");
+                }
+                self.closures.push(Some((start, end)));
+                Ok(Done::Closure(self.closures.len() - 1, self.touched(None, (start, end))))
+            }
+            Op::Reopen { id } => {
+                self.closures[id].take().ok_or("NOT_FOUND")?;
+                Ok(Done::Nothing)
             }
             Op::GiveBack { provider, id } => {
                 let all = &mut self.providers[provider].time_off;
@@ -323,6 +352,23 @@ impl Model {
         }
     }
 
+    /// The open appointments of a provider, or of all, that overlap a stretch.
+    fn touched(&self, provider: Option<usize>, (start, end): (i64, i64)) -> Vec<usize> {
+        let touched = (0..self.claims.len()).filter(|each| {
+            let claim = &self.claims[*each];
+            provider.is_none_or(|provider| claim.provider == provider)
+                && claim.is_open()
+                && claim.start < end
+                && start < claim.end
+        });
+        touched.collect()
+    }
+
+    /// Whether the practice is closed in an interval.
+    pub(super) fn is_closed(&self, (start, end): (i64, i64)) -> bool {
+        self.closures.iter().flatten().any(|(from, until)| *from < end && start < *until)
+    }
+
     pub(super) fn appointment(&mut self, claim: usize) -> Result<&mut Claim, &'static str> {
         Some(&mut self.claims[claim]).filter(|found| found.is_appointment()).ok_or("NOT_FOUND")
     }
@@ -334,151 +380,6 @@ impl Model {
             (true, State::Held) => Ok(found),
             (true, _) => Err("HOLD_ENDED"),
         }
-    }
-
-    /// How many of a type start in a stretch with a provider.
-    pub(super) fn counted(
-        &self,
-        (of, provider): (usize, usize),
-        from: i64,
-        until: i64,
-        but: usize,
-    ) -> usize {
-        let counted = self.claims.iter().enumerate().filter(|(id, claim)| {
-            *id != but
-                && claim.of_type == Some(of)
-                && claim.provider == provider
-                && claim.claims()
-                && (from..until).contains(&claim.start)
-        });
-
-        counted.count()
-    }
-
-    /// Every rule against an interval, in the order in which they are told.
-    pub(super) fn rules(
-        &self,
-        p: usize,
-        what: What,
-        (start, end): (i64, i64),
-        but: usize,
-    ) -> Vec<&'static str> {
-        let provider = &self.providers[p];
-        let mut against = Vec::new();
-        let mut rule = |holds: bool, reason| {
-            if !holds {
-                against.push(reason);
-            }
-        };
-        rule(start > self.now, "IN_THE_PAST");
-        match what {
-            What::Interval(length) => rule(length <= provider.longest, "TOO_LONG"),
-            What::Type(of) => {
-                let notice = self.types[of].notice;
-                rule(notice == 0 || start >= self.now + notice, "NOTICE_TOO_SHORT");
-            }
-        }
-        let (from, until) = (start.rem_euclid(DAY), start.rem_euclid(DAY) + end - start);
-        let around_the_clock = provider.closes - provider.opens == DAY;
-        let opens = from >= provider.opens && from < provider.closes;
-        rule(around_the_clock || opens && until <= provider.closes, "OUTSIDE_HOURS");
-        for (_, off_from, off_until) in &provider.time_off {
-            rule(*off_from >= end || *off_until <= start, "TIME_OFF");
-        }
-        if let What::Type(of) = what {
-            let kind = &self.types[of];
-            rule(!opens || (from - provider.opens) % kind.step == 0, "OFF_GRID");
-            let day = start.div_euclid(DAY) * DAY;
-            let week = start.div_euclid(7 * DAY) * 7 * DAY;
-            let today = self.counted((of, p), day, day + DAY, but);
-            rule(kind.per_day.is_none_or(|most| today < most), "DAY_LIMIT");
-            let in_week = self.counted((of, p), week, week + 7 * DAY, but);
-            rule(kind.per_week.is_none_or(|most| in_week < most), "WEEK_LIMIT");
-        }
-        against
-    }
-
-    pub(super) fn buffers(&self, of_type: Option<usize>) -> (i64, i64) {
-        of_type.map_or((0, 0), |of| (self.types[of].before, self.types[of].after))
-    }
-
-    /// How many claims of a provider are in the way of an interval with its buffers.
-    pub(super) fn taken(
-        &self,
-        p: usize,
-        of: Option<usize>,
-        (start, end): (i64, i64),
-        but: usize,
-    ) -> usize {
-        let (before, after) = self.buffers(of);
-        let in_the_way = self.claims.iter().enumerate().filter(|(id, claim)| {
-            let theirs = self.buffers(claim.of_type);
-            *id != but
-                && claim.provider == p
-                && claim.claims()
-                && claim.takes().any(|(from, until)| {
-                    from - theirs.0 < end + after && start - before < until + theirs.1
-                })
-        });
-        in_the_way.count()
-    }
-
-    pub(super) fn busy(&self, customer: usize, (start, end): (i64, i64), but: usize) -> bool {
-        self.claims.iter().enumerate().any(|(id, claim)| {
-            id != but
-                && claim.customer == customer
-                && claim.is_live()
-                && claim.takes().any(|(from, until)| from < end && start < until)
-        })
-    }
-
-    pub(super) fn has_room(&self, customer: usize, of: usize) -> Result<(), &'static str> {
-        let open = self.claims.iter().filter(|claim| {
-            claim.customer == customer
-                && claim.of_type == Some(of)
-                && claim.is_open()
-                && claim.start > self.now
-        });
-        let most = self.types[of].per_customer;
-        if most.is_some_and(|most| open.count() >= most) { Err("CUSTOMER_LIMIT") } else { Ok(()) }
-    }
-
-    /// Whoever of those who offer a type is free and has the least to do.
-    /// The customer's own holds are in nobody's way, and whoever is held exactly comes first.
-    pub(super) fn anybody(
-        &self,
-        (of, customer): (usize, usize),
-        interval: (i64, i64),
-    ) -> Result<usize, &'static str> {
-        let nothing = usize::MAX;
-        let offering = (0..self.providers.len()).filter(|p| self.types[of].offered[*p]);
-        let against = |p: usize| {
-            let mut without = self.clone();
-            without.give_up(&self.own_holds(customer, p, Some(of), interval));
-            let rules = without.rules(p, What::Type(of), interval, nothing);
-            (rules, without.taken(p, Some(of), interval, nothing))
-        };
-        let week = |start: i64| start.div_euclid(7 * DAY);
-        let load = |p: usize| -> i64 {
-            let booked = self.claims.iter().filter(|claim| {
-                claim.provider == p && claim.claims() && week(claim.start) == week(interval.0)
-            });
-            booked.map(|claim| (claim.end - claim.start) / MINUTE).sum()
-        };
-        let free = offering.clone().filter(|p| against(*p) == (Vec::new(), 0));
-        let holds = |p: usize| {
-            self.own_holds(customer, p, Some(of), interval).iter().any(|id| {
-                let held = &self.claims[*id];
-                held.of_type == Some(of) && (held.start, held.end) == interval
-            })
-        };
-        let order = |p: &usize| (!holds(*p), load(*p), self.providers[*p].last_assigned, *p);
-        if let Some(p) = free.min_by_key(order) {
-            return Ok(p);
-        }
-        let fewest = offering.map(against).min_by_key(|(rules, taken)| (rules.len(), *taken));
-        let (rules, _) = fewest.ok_or("NOT_OFFERED")?;
-        Err(rules.first().copied().unwrap_or("SLOT_TAKEN"))
     }
 }
 

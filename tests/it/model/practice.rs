@@ -1,6 +1,6 @@
 //! The real practice beside the model: the same calls, compared after each.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use daybook::grpc::proto::{
@@ -42,6 +42,7 @@ pub struct Practice {
     /// The appointment's name of each claim, and its first etag.
     pub(super) names: Vec<(String, String)>,
     pub(super) time_off: Vec<String>,
+    pub(super) closures: Vec<String>,
     past: Vec<Past>,
     /// How often what was answered.
     pub heard: BTreeMap<String, usize>,
@@ -156,6 +157,7 @@ impl Practice {
             providers: hours.map(of).into(),
             claims: Vec::new(),
             time_off: Vec::new(),
+            closures: Vec::new(),
         };
         Self {
             worlds,
@@ -166,6 +168,7 @@ impl Practice {
             model,
             names: Vec::new(),
             time_off: Vec::new(),
+            closures: Vec::new(),
             past: Vec::new(),
             heard: BTreeMap::new(),
             logged_in: now,
@@ -196,6 +199,7 @@ impl Practice {
         }
         self.compare_all().await;
         self.compare_calendar().await;
+        self.compare_slots(chance).await;
     }
 
     /// Tokens last a day.
@@ -278,17 +282,29 @@ impl Practice {
                 let held = self.hold(id, got);
                 assert!(held == *got, "{}: {held:?}, but {got:?}", self.tell());
             }
-            (Done::TimeOff(id, mut touched), Reply::TimeOff(name, told)) => {
+            (Done::TimeOff(id, touched), Reply::TimeOff(name, told)) => {
                 assert_eq!(id, self.time_off.len());
                 self.time_off.push(name.clone());
-                touched.sort_by_key(|id| self.model.claims[*id].start);
-                let touched: Vec<_> = touched.iter().map(|id| &self.names[*id].0).collect();
-                assert_eq!(touched, told.iter().collect::<Vec<_>>(), "{}", self.tell());
+                self.compare_touched(&touched, told);
+            }
+            (Done::Closure(id, touched), Reply::Closure(name, told)) => {
+                assert_eq!(id, self.closures.len());
+                self.closures.push(name.clone());
+                self.compare_touched(&touched, told);
             }
             (Done::Nothing, Reply::Nothing) => {}
             (done, reply) => panic!("{}: {done:?}, but {reply:?}", self.tell()),
         }
         Some(reply)
+    }
+
+    /// The appointments in time off or a closure are told by start.
+    fn compare_touched(&self, touched: &[usize], told: &[String]) {
+        let starts: BTreeMap<&String, i64> =
+            touched.iter().map(|id| (&self.names[*id].0, self.model.claims[*id].start)).collect();
+        assert!(told.is_sorted_by_key(|name| starts.get(name)), "{}", self.tell());
+        let told: BTreeSet<&String> = told.iter().collect();
+        assert_eq!(told, starts.into_keys().collect(), "{}", self.tell());
     }
 
     fn hold(&self, id: usize, got: &Hold) -> Hold {
@@ -327,7 +343,8 @@ impl Practice {
             cancel_reason: claim.cancel_reason.clone(),
             appointment_type: of.map(|(name, _)| name.clone()).unwrap_or_default(),
             buffer_before: of.and_then(|(_, of)| length(of.before)),
-            buffer_after: of.and_then(|(_, of)| length(of.after)),
+            buffer_after: length(claim.after),
+            agreed_end_time: claim.agreed.and_then(wire),
             expire_time: claim.expires.and_then(wire),
             move_start_time: claim.asked.and_then(|(start, ..)| wire(start)),
             move_end_time: claim
@@ -374,6 +391,7 @@ impl Practice {
         let (Op::BookHold { claim, .. }
         | Op::Release { claim, .. }
         | Op::Decide { claim, .. }
+        | Op::Correct { claim, .. }
         | Op::Reschedule { claim, .. }
         | Op::Reassign { claim, .. }) = *op
         else {
