@@ -32,6 +32,8 @@ pub struct Moving {
     pub interval: Interval,
     /// The same with its buffers.
     pub claim: Interval,
+    /// The time to which its customer has asked to move it already, without and with its buffers.
+    pub asked: Option<(Interval, Interval)>,
     /// Its type with what was agreed, unless it is a bare interval.
     pub kind: Option<Kind>,
     /// Why the caller may not move it any more, if so.
@@ -56,7 +58,8 @@ pub struct Held {
 pub struct Own {
     /// For whom; nobody in particular where nobody is known.
     pub whom: Option<Whom>,
-    /// When the customer has appointments, sorted; without the one that shall be moved. No two overlap.
+    /// When the customer has appointments, or has asked to have them, sorted; without the one that shall be moved. No
+    /// two overlap.
     pub busy: Vec<Interval>,
     /// What claims the customer's own time, where they are or were a provider, buffers included, sorted. No two
     /// overlap.
@@ -70,6 +73,24 @@ pub struct Own {
 /// The part of nobody in particular.
 pub static NOBODY: Own =
     Own { whom: None, busy: Vec::new(), treats: Vec::new(), holds: Vec::new(), full: None };
+
+impl Moving {
+    /// Whether it is at this time, or is asked to be moved there.
+    fn is_at(&self, interval: Interval) -> bool {
+        self.interval == interval || self.asked.is_some_and(|(asked, _)| asked == interval)
+    }
+
+    /// Whether it is what keeps its customer busy then. What is asked for is stored without what it has already, in up
+    /// to two pieces, and nothing else overlaps it.
+    pub fn keeps_busy(&self, busy: Interval) -> bool {
+        self.interval == busy || self.asked.is_some_and(|(asked, _)| asked.overlaps(&busy))
+    }
+
+    /// Whether this claim of its provider's time is its own.
+    fn claims(&self, claim: Interval) -> bool {
+        self.claim == claim || self.asked.is_some_and(|(_, asked)| asked.overlaps(&claim))
+    }
+}
 
 impl Whom {
     /// Somebody who would come, and no more.
@@ -93,7 +114,7 @@ impl Own {
         }
         time.claims.retain(|claim| {
             holds().all(|held| held.claim != *claim)
-                && moving.is_none_or(|moving| moving.claim != *claim)
+                && moving.is_none_or(|moving| !moving.claims(*claim))
         });
         if let Some(moving) = moving {
             remove_one(&mut time.counted, moving.interval);
@@ -171,16 +192,16 @@ impl Own {
             }));
         }
         if self.stays(provider, interval) {
-            let text = "the appointment is there already";
+            let text = "the appointment is there already, or is asked to be moved there";
             against.push(Exclusion::new(Reason::InvalidFields, text));
         }
         against
     }
 
-    /// Whether an interval is where the appointment that shall be moved is already.
+    /// Whether an interval is where the appointment that shall be moved is already, or is asked to be.
     pub fn stays(&self, provider: ProviderId, interval: Interval) -> bool {
         let moving = self.moving();
-        moving.is_some_and(|moving| moving.provider == provider && moving.interval == interval)
+        moving.is_some_and(|moving| moving.provider == provider && moving.is_at(interval))
     }
 
     /// What keeps the customer busy: with others, and with their own customers.

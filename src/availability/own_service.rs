@@ -38,7 +38,7 @@ impl Owns {
         let most = match &whom.moving {
             // It has its place among the open ones already.
             Some(moving) => {
-                found.busy.retain(|busy| *busy != moving.interval);
+                found.busy.retain(|busy| !moving.keeps_busy(*busy));
                 None
             }
             None => most.filter(|most| found.open >= u64::from(*most)),

@@ -76,7 +76,12 @@ impl Bookings {
         let in_time = policy::in_time(&found, found.terms.reschedule_cutoff, self.ambient.now());
         let too_late = in_time.err().filter(|_| !is_staff).map(|fault| fault.message().to_owned());
         let (interval, claim) = intervals(&found).ok_or_else(Fault::unchecked)?;
-        let moving = Moving { provider, interval, claim, kind, too_late };
+        let asked = found.terms.asked_move.as_ref().map(|asked| {
+            let there = Appointment { start: asked.start, end: asked.end, ..found.clone() };
+            intervals(&there).ok_or_else(Fault::unchecked)
+        });
+        let moving =
+            Moving { provider, interval, claim, asked: asked.transpose()?, kind, too_late };
         Ok(Whom {
             customer: found.customer,
             moving: Some(Arc::new(moving)),
