@@ -50,6 +50,7 @@ use super::{
     second_factor::SecondFactorApi,
     service_account::ServiceAccountApi,
     serving::Protocol,
+    status::REASON_HEADER,
     tls::Tls,
     unread::Unread,
 };
@@ -356,7 +357,8 @@ const ALLOWED_HEADERS: [&str; 13] = [
 fn cors(server: &ServerConfig) -> CorsLayer {
     let origins =
         server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
-    let exposed = ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id"];
+    let exposed =
+        ["grpc-status", "grpc-message", "grpc-status-details-bin", "x-request-id", REASON_HEADER];
     let more = server.cors_headers.iter().filter_map(|name| HeaderName::from_str(name).ok());
     let allowed = ALLOWED_HEADERS.map(HeaderName::from_static).into_iter().chain(more);
     CorsLayer::new()
@@ -365,4 +367,58 @@ fn cors(server: &ServerConfig) -> CorsLayer {
         .allow_headers(allowed.collect::<Vec<_>>())
         .expose_headers(exposed.map(HeaderName::from_static))
         .max_age(Duration::from_hours(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tonic::Status;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{config::Sources, grpc::policy};
+
+    /// What is around a handler of every method, and one place of each class.
+    fn served() -> Router {
+        let mut server = Config::load(Sources::default()).unwrap().0.server;
+        server.max_in_flight = 1;
+        server.max_log_ins_in_flight = 1;
+        server.max_writes_in_flight = 1;
+        server.max_reads_in_flight = 1;
+        server.max_streams = 1;
+        let around = (Ambient::system(), Demand::default());
+        let answer = async |request: Request| {
+            assert!(!request.headers().contains_key("panics"), "the table users has no row");
+            Response::<Body>::default()
+        };
+        surround(Router::new().fallback(answer), gate_of(&server, around, CancellationToken::new()))
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_gives_its_place_back_whatever_the_method() {
+        let router = served();
+        for (path, ..) in policy::TABLE {
+            let call = async |panics: bool| {
+                let request = http::Request::builder().method(Method::POST).uri(*path);
+                let request = request.version(http::Version::HTTP_2);
+                let request = request.header(header::CONTENT_TYPE, "application/grpc");
+                let request = if panics { request.header("panics", "yes") } else { request };
+                let request = request.body(Body::from(vec![0; 5])).unwrap();
+                let response = router.clone().oneshot(request).await.unwrap();
+                let id = response.headers().get("x-request-id").cloned();
+                (Status::from_header_map(response.headers()), format!("{response:?}"), id)
+            };
+            for _ in 0..3 {
+                let (status, all, id) = call(true).await;
+                let status = status.unwrap();
+                assert_eq!(status.code(), tonic::Code::Internal, "{path}: {status:?}");
+                let all = format!("{all}{:?}", String::from_utf8_lossy(status.details()));
+                assert!(all.contains("INTERNAL") && !all.contains("users"), "{all}");
+                assert!(id.is_some(), "{path}");
+            }
+            // It is the only place of its class, and of all.
+            let (status, ..) = call(false).await;
+            assert!(status.is_none(), "{path}: {status:?}");
+        }
+    }
 }

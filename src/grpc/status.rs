@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use tonic::{Code, Status};
+use tonic::{
+    Code, Status,
+    metadata::{MetadataMap, MetadataValue},
+};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::kernel::{
@@ -12,6 +15,9 @@ use crate::kernel::{
 
 /// The domain of `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "daybook";
+
+/// The header with the reason of a refusal, for clients and proxies that read no `google.rpc.ErrorInfo`.
+pub const REASON_HEADER: &str = "x-daybook-reason";
 
 /// How much is told of what is wrong with a request, in bytes. Details travel in a header, in base64, and some
 /// clients take no more than 8 KiB of these; beyond that they see a broken connection and no reason.
@@ -49,7 +55,10 @@ pub fn status(fault: &Fault) -> Status {
         }
         (_, None) => {}
     }
-    Status::with_error_details(code(reason.kind()), fault.message(), details(fault))
+    let mut metadata = MetadataMap::with_capacity(1);
+    metadata.insert(REASON_HEADER, MetadataValue::from_static(reason.name()));
+    let (code, details) = (code(reason.kind()), details(fault));
+    Status::with_error_details_and_metadata(code, fault.message(), details, metadata)
 }
 
 fn details(fault: &Fault) -> ErrorDetails {

@@ -1,7 +1,8 @@
 # What the shell clients share: the server in a folder of its own, the story that each client plays,
 # and the counting. To be sourced. The client defines two functions:
-#   call METHOD JSON [TOKEN]   sends one call; the answer goes to stdout, what was refused to stderr
-#   reason                     reads such a refusal and prints the reason of its google.rpc.ErrorInfo
+#   call METHOD JSON [TOKEN]   sends one call; the answer goes to stdout, what was refused to stderr. With
+#                              `details=yes` also what else the client tells of a refusal
+#   reason                     reads all that and prints the reason of the refusal
 # shellcheck shell=bash
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -21,6 +22,12 @@ trap finish EXIT
 die() {
   echo "$*" >&2
   exit 1
+}
+
+# Sets `grpcurl`: TEST_GRPCURL, the one that tests/run installs, or the one in PATH.
+find_grpcurl() {
+  grpcurl=${TEST_GRPCURL:-$root/target/clients/bin/grpcurl}
+  [ -x "$grpcurl" ] || grpcurl=$(command -v grpcurl) || die "there is no grpcurl: tests/run installs it"
 }
 
 # Starts the binary on a free port and waits until it serves. Sets `address`.
@@ -87,11 +94,11 @@ case_() {
 refused() {
   local wanted=$1 told
   shift
-  if call "$@" >"$work/answer" 2>"$work/refusal"; then
+  if details=yes call "$@" >"$work/answer" 2>"$work/refusal"; then
     echo "was not refused: $(cat "$work/answer")"
     return 1
   fi
-  told=$(reason <"$work/refusal")
+  told=$(cat "$work/answer" "$work/refusal" | reason)
   [ "$told" = "$wanted" ] || {
     echo "refused for '$told', not '$wanted': $(cat "$work/refusal")"
     return 1

@@ -5,11 +5,8 @@ set -uo pipefail
 # shellcheck source=tests/clients/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-grpcurl=${TEST_GRPCURL:-$(command -v grpcurl || echo "$root/target/clients/bin/grpcurl")}
-if [ ! -x "$grpcurl" ] || ! command -v jq >/dev/null; then
-  echo "no grpcurl or no jq here: left to 'tests/run --full', which installs them"
-  exit 0
-fi
+find_grpcurl
+command -v jq >/dev/null || die "there is no jq: tests/run installs it"
 
 # The blocks become files: 01.sh, and 01.json with the answers shown before the next one. Each script is
 # told from its answers by a line, so that all of them can run in one shell and share its variables.
@@ -28,24 +25,28 @@ for block in "$work"/blocks/*.sh; do
   echo "echo done >'${block%.sh}.done'"
 done >"$work/all.sh"
 
-# Whether a block ran to its end, and said every line that is shown, as far as its first `…`.
+# Whether a block ran to its end, and said every line that is shown, in that order, as far as its first `…`.
 block() { # NUMBER
-  local line said="$work/blocks/$1.out"
+  local said="$work/blocks/$1.out"
   [ -e "$work/blocks/$1.done" ] || {
     cat "$said" 2>/dev/null
     return 1
   }
   [ -e "$work/blocks/$1.json" ] || return 0
-  while IFS= read -r line; do
-    line=${line%%…*}
-    line=$(tr -d ' ' <<<"${line%,}")
-    [ -n "$line" ] || continue
-    tr -d ' ' <"$said" | grep -qF -- "$line" || {
-      echo "does not say: $line"
-      cat "$said"
-      return 1
-    }
-  done <"$work/blocks/$1.json"
+  python3 - "$work/blocks/$1.json" "$said" <<'PYTHON'
+import sys
+
+shown, said = (open(path, encoding="utf-8").read().splitlines() for path in sys.argv[1:])
+rest = ["".join(line.split()) for line in said]
+for line in shown:
+    wanted = "".join(line.rstrip(",").split("…")[0].split())
+    if not wanted:
+        continue
+    at = next((number for number, line in enumerate(rest) if wanted in line), None)
+    if at is None:
+        sys.exit("\n".join([f"does not say, after what is shown before: {line}", *said]))
+    rest = rest[at + 1 :]
+PYTHON
 }
 
 start_server

@@ -1,5 +1,7 @@
 //! Closures: the whole practice closed, and open again.
 
+use std::collections::BTreeSet;
+
 use daybook::grpc::proto::{
     auth::{DisableUserRequest, Role},
     booking::{
@@ -303,8 +305,19 @@ async fn writes_of_closures_can_be_retried(world: World) {
     books::check(&world.sql().await).await;
 }
 
-/// Closures take every provider's lock; nobody waits in a circle and no version is lost, also with
-/// providers who come meanwhile.
+/// What the closures of the day that is booked left in the events: they begin at this instant.
+const CLOSED: &str = "SELECT count(*) FROM events WHERE kind = 'closure_created'
+    AND CAST(detail AS TEXT) LIKE '%2026-11-22T23:00:00Z%'";
+
+/// Bookings that came after a closure of their day and before it was open again, in the order of their provider's
+/// events.
+const INTO_CLOSED: &str = "SELECT count(*) FROM events b WHERE b.kind = 'appointment_booked' AND 0 < (
+    SELECT coalesce(sum(CASE c.kind WHEN 'closure_created' THEN 1 WHEN 'closure_deleted' THEN -1 ELSE 0 END), 0)
+    FROM events c WHERE c.provider_id = b.provider_id AND c.version < b.version
+        AND CAST(c.detail AS TEXT) LIKE '%2026-11-22T23:00:00Z%')";
+
+/// Closures take every provider's lock, from another process, some of the very day that is booked; nobody waits in a
+/// circle, no version is lost, also with providers who come meanwhile, and nobody is booked into what is closed.
 async fn closures_and_bookings_at_a_time_leave_no_gap(world: World) {
     let (admin, customers) =
         (world.admin().await, join_all((0..4).map(|_| world.customer())).await);
@@ -312,29 +325,68 @@ async fn closures_and_bookings_at_a_time_leave_no_gap(world: World) {
     for provider in &providers {
         starts(&world, provider, (2026, 11, 23)).await;
     }
-    let booked = customers.iter().zip(0..).map(async |(customer, shift): (_, usize)| {
+    let beside = world.beside().await;
+    let book = async |(customer, shift): (&Person, usize), hour: usize| {
+        let provider = &providers[(hour + shift) % 4];
+        let from = berlin(&format!("2026-11-23 {:02}:00", 9 + hour));
+        let until = berlin(&format!("2026-11-23 {:02}:30", 9 + hour));
+        world.book(customer, provider, from, until).await
+    };
+    let booked = customers.iter().zip(0..).map(async |each| {
+        let (mut names, mut kept_out) = (BTreeSet::new(), Vec::new());
         for hour in 0..8 {
-            let provider = &providers[(hour + shift) % 4];
-            let from = berlin(&format!("2026-11-23 {:02}:00", 9 + hour));
-            let until = berlin(&format!("2026-11-23 {:02}:30", 9 + hour));
-            world.book(customer, provider, from, until).await.unwrap();
+            match book(each, hour).await {
+                Ok(made) => drop(names.insert(made.name)),
+                Err(status) => {
+                    refused(Err::<(), _>(status), "PRACTICE_CLOSED");
+                    kept_out.push((each, hour));
+                }
+            }
         }
+        (names, kept_out)
     });
-    let closed = (0..4).map(async |_| {
+    // One of them closes the day and opens it again; the others close a week later.
+    let closed = (0..4).map(async |number| {
+        let (from, until) = match number {
+            0 => ("2026-11-23 00:00", "2026-11-24 00:00"),
+            _ => ("2026-11-30 00:00", "2026-12-01 00:00"),
+        };
+        let mut told = BTreeSet::new();
         for _ in 0..4 {
-            let made = close(&world, &admin, "2026-12-24 00:00", "2026-12-27 00:00").await;
-            reopen(&world, &admin, &made.closure.unwrap().name).await.unwrap();
+            let made = close(&beside, &admin, from, until).await;
+            assert_eq!(made.touched_count, i32::try_from(made.touched_appointments.len()).unwrap());
+            told.extend(made.touched_appointments);
+            reopen(&beside, &admin, &made.closure.unwrap().name).await.unwrap();
         }
+        told
     });
     let opened = async {
         for _ in 0..4 {
             world.provider().await;
         }
     };
-    tokio::join!(join_all(booked), join_all(closed), opened);
+    let (booked, told, ()) = tokio::join!(join_all(booked), join_all(closed), opened);
+    let names: BTreeSet<_> = booked.iter().flat_map(|(names, _)| names.clone()).collect();
+    let kept_out: Vec<_> = booked.into_iter().flat_map(|(_, kept_out)| kept_out).collect();
+    println!("{} booked, {} kept out", names.len(), kept_out.len());
+    assert!(told.iter().flatten().all(|name| names.contains(name)), "{told:?}");
+    assert_eq!(names.len() + kept_out.len(), 32);
+    assert_eq!(books::check(&world.sql().await).await.into_keys().collect::<BTreeSet<_>>(), names);
+    // Four closures for each of the first providers, and each booking: the last count would see them.
+    assert!(world.count(CLOSED).await >= 16);
+    let events = "SELECT count(*) FROM events WHERE kind = 'appointment_booked'";
+    assert_eq!(world.count(events).await, i64::try_from(names.len()).unwrap());
+    assert_eq!(world.count(INTO_CLOSED).await, 0);
+    // All is open again, for those who were kept out too.
+    assert_eq!(all(&world, &admin).await, []);
+    for (each, hour) in kept_out {
+        book(each, hour).await.unwrap();
+    }
+    // Closed once more before anything else, the last closure tells of all of them.
+    let last = close(&beside, &admin, "2026-11-23 00:00", "2026-11-24 00:00").await;
+    assert_eq!(last.touched_count, 32);
     let books = books::check(&world.sql().await).await;
     assert_eq!(books.len(), 32);
-    assert_eq!(all(&world, &admin).await, []);
 }
 
 async fn twins_close_once(world: World) {

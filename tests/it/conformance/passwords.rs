@@ -16,6 +16,8 @@ use crate::support::{
 behaviours!(
     what_is_easily_guessed_is_refused,
     a_hash_is_renewed_with_the_pepper_of_the_day,
+    a_hash_is_renewed_with_the_parameters_of_the_day,
+    no_password_is_cut,
     every_hash_costs_what_it_should,
     a_password_is_one_however_it_is_typed,
     a_hash_of_what_was_sent_goes_on_and_is_renewed,
@@ -90,6 +92,57 @@ async fn a_hash_is_renewed_with_the_pepper_of_the_day(world: World) {
     assert_eq!(world.text(HASH).await, renewed, "one write");
     // A server that lacks the pepper cannot tell, and says so to the log and not to the caller.
     refused(log_in(&world, PASSWORD).await, "INTERNAL");
+}
+
+async fn a_hash_is_renewed_with_the_parameters_of_the_day(world: World) {
+    let person = world.customer().await;
+    let email = &person.user.email;
+    let mut stored = world.text(HASH).await;
+    assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+    for (name, value, shown) in [
+        ("auth.hash_iterations", "3", "$argon2id$v=19$m=19456,t=3,p=1$"),
+        ("auth.hash_memory_kib", "20480", "$argon2id$v=19$m=20480,t=2,p=1$"),
+        ("auth.hash_parallelism", "2", "$argon2id$v=19$m=19456,t=2,p=2$"),
+    ] {
+        let beside = world.beside_with(&[(name, value)]).await;
+        refused(log_in(&beside, email, "not the password").await, "LOG_IN_FAILED");
+        assert_eq!(world.text(HASH).await, stored, "{name}");
+        log_in(&beside, email, PASSWORD).await.unwrap();
+        let renewed = world.text(HASH).await;
+        assert!(renewed.starts_with(shown), "{name}: {renewed}");
+        log_in(&beside, email, PASSWORD).await.unwrap();
+        refused(log_in(&beside, email, "not the password").await, "LOG_IN_FAILED");
+        assert_eq!(world.text(HASH).await, renewed, "one write");
+        stored = renewed;
+    }
+}
+
+/// Every character counts, wherever others cut: at 8 bytes (crypt), 72 (bcrypt), 55 and 56 (its own key), at powers
+/// of two, and one before the end.
+async fn no_password_is_cut(world: World) {
+    // Wrong ones are many here.
+    let settings = [("auth.attempts_per_account", "100"), ("auth.attempts_per_address", "1000")];
+    let world = World::with(world.engine, &settings).await;
+    let plain = |number: u32| char::from_u32(u32::from('a') + number * 7 % 26).unwrap();
+    let wide = |number: u32| char::from_u32(0x1_f300 + number * 37 % 251).unwrap();
+    let places = |cuts: &[usize]| cuts.to_vec();
+    for (password, places) in [
+        ((0..256).map(plain).collect::<Vec<_>>(), places(&[8, 55, 56, 64, 71, 72, 128, 254, 255])),
+        // Four bytes each: what lies behind 72, 128, 255, 256 and 512 bytes, and the last.
+        ((0..256).map(wide).collect(), places(&[18, 32, 63, 64, 128, 255])),
+    ] {
+        let said = password.iter().collect::<String>();
+        let request = SignUpRequest { password: said.clone(), ..sign_up(Role::Customer) };
+        let email = request.email.clone();
+        world.auth().sign_up(request).await.unwrap();
+        for place in places {
+            let mut other = password.clone();
+            other[place] = if other[place] == 'x' { 'y' } else { 'x' };
+            let other: String = other.into_iter().collect();
+            refused(log_in(&world, &email, &other).await, "LOG_IN_FAILED");
+        }
+        log_in(&world, &email, &said).await.unwrap();
+    }
 }
 
 async fn every_hash_costs_what_it_should(world: World) {

@@ -14,7 +14,7 @@ use tonic::{Code, Request, Status};
 use super::behaviours;
 use crate::support::{
     Engine, World,
-    dump::{digits, dump},
+    dump::{digits, dump, from_digits},
     people::{PASSWORD, Person, with_token},
     refusal::{invalid, refused},
 };
@@ -374,8 +374,16 @@ async fn nothing_that_is_stored_is_a_token(world: World) {
         let bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
         assert!(!is_stored(signature.as_bytes()) && !is_stored(&bytes), "{token}");
     }
-    // Whoever reads the table and presents what is there gets nothing.
+    // Whoever reads the table and presents what is there gets nothing: neither as it stands there nor in the place of the
+    // secret in a token.
     refused(refresh(&world, &hash).await, "REFRESH_REFUSED");
+    let mut token = URL_SAFE_NO_PAD.decode(&next.refresh_token).unwrap();
+    token.splice(32..64, from_digits(&hash));
+    let forged = URL_SAFE_NO_PAD.encode(token);
+    assert_eq!(forged.len(), next.refresh_token.len());
+    refused(refresh(&world, &forged).await, "REFRESH_REFUSED");
+    // What is not stored is good all the same.
+    refresh(&world, &next.refresh_token).await.unwrap();
 }
 
 async fn an_account_has_at_most_a_hundred_sessions(world: World) {

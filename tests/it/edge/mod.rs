@@ -4,6 +4,7 @@ mod bodies;
 mod budgets;
 mod crowds;
 mod floods;
+mod panics;
 mod rates;
 mod siege;
 mod sockets;

@@ -4,6 +4,7 @@
 mod disk;
 mod files;
 mod health;
+mod panics;
 mod random;
 mod units;
 

@@ -32,7 +32,7 @@ impl UnitOfWork for Heedless {
     }
 }
 
-struct One;
+pub(super) struct One;
 
 impl UnitOfWork for One {
     type Output = ();
@@ -59,7 +59,7 @@ impl Query for LeftOpen {
     }
 }
 
-fn soon() -> Deadline {
+pub(super) fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(10))
 }
 

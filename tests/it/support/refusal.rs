@@ -15,6 +15,9 @@ pub fn reason_of(status: &Status) -> String {
     let expected = daybook::kernel::fault::Reason::ALL.iter().find(|r| r.name() == info.reason);
     let expected = expected.expect("a reason of the API");
     assert_eq!(status.code(), daybook::grpc::status::code(expected.kind()));
+    // Clients that read no details have the reason too.
+    let header = status.metadata().get(daybook::grpc::status::REASON_HEADER);
+    assert_eq!(header.unwrap(), expected.name());
     info.reason.clone()
 }
 

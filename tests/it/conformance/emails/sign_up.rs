@@ -11,8 +11,8 @@ use daybook::grpc::proto::{
 use futures_util::future::{join, join_all};
 
 use super::{
-    NEW_PASSWORD, RESET, VERIFIED, confirm_change, forgotten, log_in, reset, rows, verify,
-    verify_with, vouched,
+    NEW_PASSWORD, RESET, VERIFIED, confirm_change, forgotten, log_in, reset, verify, verify_with,
+    vouched,
 };
 use crate::{
     conformance::behaviours,
@@ -46,7 +46,11 @@ async fn the_code_makes_the_account(world: World) {
     assert_eq!(letter.subject, "Confirm your address for Daybook");
     assert!(!letter.raw.contains(&request.display_name), "strangers' words go to nobody");
     for wrong in ["", "nonsense", &letter.code()[1..], &letter.code().to_lowercase()] {
-        assert!(verify(&world, wrong).await.is_err(), "{wrong}");
+        let status = verify(&world, wrong).await.unwrap_err();
+        assert!(
+            ["CODE_REFUSED", "INVALID_FIELDS"].contains(&&*reason_of(&status)),
+            "{wrong}: {status:?}"
+        );
     }
     // Good for this alone.
     refused(reset(&world, &letter.code(), "a brand new staple").await, "CODE_REFUSED");
@@ -70,26 +74,72 @@ async fn a_sign_up_does_not_tell_who_has_an_account(world: World) {
     world.auth().disable_user(admin.asks(request)).await.unwrap();
     vouched(&world, &known).await;
     let (world, mail) = world.mailing(VERIFIED).await;
+    let (users, state) = ("SELECT count(*) || '/' || sum(version) FROM users", world.state().await);
     let mut answers = Vec::new();
-    for email in ["nobody@example.org", &known.user.email, &disabled.user.email] {
-        let before = rows(&world).await;
+    let mut waiting = Vec::new();
+    for (email, purpose, owner) in [
+        ("nobody@example.org", "sign_up", None),
+        (&*known.user.email, "reset", Some(&known)),
+        (&disabled.user.email, "nothing", None),
+    ] {
+        let before = (world.text(users).await, world.count(CODES).await);
         let request = SignUpRequest { email: email.to_owned(), ..sign_up(Role::Customer) };
-        let answer = world.auth().sign_up(request).await.unwrap();
+        let answer = world.auth().sign_up(request.clone()).await.unwrap();
         answers.push(format!("{:?}", answer.get_ref()));
-        assert_ne!(rows(&world).await, before, "each leaves as much behind");
+        // One code each, for that address and of its own purpose, and nothing of an account.
+        let after = (world.text(users).await, world.count(CODES).await);
+        assert_eq!(after, (before.0, before.1 + 1), "{email}");
+        assert_eq!(left_behind(&world, email).await, (purpose.to_owned(), owner.is_some()));
+        let detail = world.text(&of(email, "CAST(detail AS TEXT)")).await;
+        // What was signed up with waits with the code, and nowhere else; the password as its hash.
+        if purpose == "sign_up" {
+            let kept: serde_json::Value = serde_json::from_str(&detail).unwrap();
+            assert_eq!(kept["display_name"], *request.display_name);
+            assert_eq!(
+                (&kept["role"], &kept["time_zone"]),
+                (&"customer".into(), &"Europe/Berlin".into())
+            );
+            assert!(kept["password_hash"].as_str().unwrap().starts_with("$argon2id$"), "{kept}");
+        }
+        assert_eq!(detail.contains(&request.display_name), purpose == "sign_up", "{detail}");
+        assert!(!detail.contains(PASSWORD), "{detail}");
+        waiting.push(request);
     }
     assert_eq!(answers[0], answers[1]);
     assert_eq!(answers[0], answers[2]);
-    mail.letter("nobody@example.org").await;
+    let told = mail.letter("nobody@example.org").await;
+    assert_eq!(told.subject, "Confirm your address for Daybook");
+    assert!(!told.raw.contains(&waiting[0].display_name) && !told.raw.contains(PASSWORD));
     let told = mail.letter(&known.user.email).await;
     assert_eq!(told.subject, "You have an account at Daybook already");
+    assert!(!told.raw.contains(&waiting[1].display_name) && !told.raw.contains(PASSWORD));
     world.nothing_waits().await;
     assert_eq!(mail.all().len(), 2, "who is shut out gets none");
+    // Retries are kept, and nothing else of what counts.
+    let others = |state: &str| state.split("requests ").next().unwrap().to_owned();
+    assert_eq!(others(&world.state().await), others(&state));
     // It lets the owner in, and changes nothing else.
     log_in(&world, &known.user.email, PASSWORD).await.unwrap();
     refused(verify(&world, &told.code()).await, "CODE_REFUSED");
     reset(&world, &told.code(), "a brand new staple").await.unwrap();
     log_in(&world, &known.user.email, "a brand new staple").await.unwrap();
+}
+
+const CODES: &str = "SELECT count(*) FROM email_codes";
+
+/// Of the codes that went to an address, which is one.
+fn of(email: &str, what: &str) -> String {
+    format!(
+        "SELECT {what} FROM email_codes c LEFT JOIN users u ON u.user_id = c.user_id WHERE c.email = '{email}'"
+    )
+}
+
+/// The purpose of that code, and whether it is for the account with that address.
+async fn left_behind(world: &World, email: &str) -> (String, bool) {
+    assert_eq!(world.count(&of(email, "count(*)")).await, 1, "{email}");
+    let owner = world.text(&of(email, "coalesce(u.email, 'nobody')")).await;
+    assert!([email, "nobody"].contains(&&*owner), "{owner}");
+    (world.text(&of(email, "purpose")).await, owner == email)
 }
 
 async fn nobody_keeps_an_address_from_its_owner(world: World) {

@@ -11,7 +11,7 @@ use crate::{
     support::{
         World, berlin,
         people::{PASSWORD, Person},
-        refusal::reason_of,
+        refusal::{reason_of, refused},
         rounds,
     },
 };
@@ -97,7 +97,7 @@ async fn nobody_logs_in_or_is_renamed_past_a_deletion(world: World) {
             let person = Person { user: answer.user.unwrap(), token: answer.access_token };
             assert!(!world.is_logged_in(&person).await);
             let refresh = RefreshTokensRequest { refresh_token: answer.refresh_token };
-            assert!(world.auth().refresh_tokens(refresh).await.is_err());
+            refused(world.auth().refresh_tokens(refresh).await, "REFRESH_REFUSED");
         }
     }
     let named = "SELECT count(*) FROM users WHERE display_name <> ''";
