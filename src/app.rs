@@ -38,6 +38,8 @@ use crate::{
     zone_sources::{Sources, described, watch::Watch},
 };
 
+pub use greeting::reachable;
+
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
 /// For operators, who wait as long as it takes.
@@ -113,6 +115,8 @@ pub struct Running {
     pub health_address: Option<SocketAddr>,
     /// Which zone data it began with, and how old they were.
     pub zone_data: String,
+    /// Cancelled when it serves for the first time.
+    started: CancellationToken,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -134,17 +138,23 @@ impl Running {
 
 /// Serves until a signal ends it: the command `daybook serve`. A second signal ends the drain.
 pub async fn serve(config: Config) -> Result<(), Error> {
-    let database = format!("{:?}", config.database.url);
-    let flags = greeting::flags(&config.server);
+    let first_call = greeting::FirstCall::of(&config);
     greeting::warn(&config);
-    let running = start(config, Ambient::system()).await?;
-    greeting::greet(&running, flags, &database);
     let mut signals = Signals::new().map_err(Error::Signals)?;
-    let stop = running.stop.clone();
+    let running = start(config, Ambient::system()).await?;
+    let greeting = greeting::text(&running, &first_call);
+    let (stop, started) = (running.stop.clone(), running.started.clone());
     let mut ended = std::pin::pin!(running.ended());
     tokio::select! {
         ended = &mut ended => return ended,
         () = signals.next() => stop.cancel(),
+        () = started.cancelled() => {
+            greeting::say(&greeting);
+            tokio::select! {
+                ended = &mut ended => return ended,
+                () = signals.next() => stop.cancel(),
+            }
+        }
     }
     tokio::select! {
         ended = &mut ended => ended,
@@ -167,6 +177,7 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let tls = tls(&config)?;
     descriptors::raise(&config);
     let (listener, address) = listen(config.server.listen).await?;
+    tracing::info!(%address, "listening");
     let (health_listener, health_address) = match config.server.health_listen {
         Some(address) => listen(address).await.map(|(at, address)| (Some(at), Some(address)))?,
         None => (None, None),
@@ -174,11 +185,12 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let store = Store::connect(&storage_settings(&config)).await?;
     let services = services(&config, &store, &ambient, &key)?;
     services.accounts.tokens.set_trusted(false);
-    let stop = CancellationToken::new();
+    let (stop, started) = (CancellationToken::new(), CancellationToken::new());
     let doors = (Door { listener, tls }, health_listener);
     let watch = assembly::watch(&config, &store, &ambient, &services, (sources, found));
-    let ended = tokio::spawn(run(config, doors, store, services, watch, stop.clone()));
-    Ok(Running { address, health_address, zone_data, stop, ended })
+    let until = (started.clone(), stop.clone());
+    let ended = tokio::spawn(run(config, doors, store, services, watch, until));
+    Ok(Running { address, health_address, zone_data, started, stop, ended })
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -194,7 +206,7 @@ async fn run(
     store: Store,
     services: Services,
     watch: Watch,
-    stop: CancellationToken,
+    (started, stop): (CancellationToken, CancellationToken),
 ) -> Result<(), Error> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::starting(reporter).await;
@@ -227,7 +239,7 @@ async fn run(
         health.clone(),
         watch,
         config.database.migrate_on_start,
-        stop.clone(),
+        (started, stop.clone()),
     ));
     let mut following = std::pin::pin!(following);
 
@@ -292,6 +304,46 @@ pub fn unusable(config: &Config) -> Vec<Unusable> {
 pub fn certificate(config: &Config, now: Instant) -> Option<(Instant, Option<String>)> {
     let tls = tls(config).ok().flatten()?;
     Some((tls.valid_until(), tls.warning(now)))
+}
+
+/// Tries the master key on what the database holds, where there is a database. An error where it is the wrong one; what
+/// an operator should know where that could not be found out.
+pub async fn try_master_key(config: &Config) -> Result<Option<String>, Error> {
+    let settings = storage_settings(config);
+    let url = settings.url.expose_secret();
+    if storage::engine::is_missing(url) || storage::engine::is_in_memory(url) {
+        return Ok(None);
+    }
+    let ambient = Ambient::system();
+    // In development one is made where there is none; then it is another one than was used before.
+    let master = match present_master_key(config) {
+        Err(Error::Key(KeyError::File { source, .. }))
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            MasterKey::of(&ambient.bytes())
+        }
+        master => master?,
+    };
+    let untried = |fault: &Fault| {
+        let cause = operator_text(fault);
+        Ok(Some(format!("whether the master key is the right one was not found out: {cause}")))
+    };
+    let store = match Store::connect(&settings).await {
+        Ok(store) => store,
+        Err(fault) => return untried(&fault),
+    };
+    let ready = store.ready().await;
+    let tried = match services(config, &store, &ambient, &master) {
+        Ok(services) => services.accounts.signing.try_master_key().await,
+        Err(error) => return Err(error),
+    };
+    store.close().await;
+    match (tried, ready) {
+        (Ok(opened), _) => Ok(opened.map(|()| None)?),
+        // There are no keys where there are no tables yet.
+        (Err(_), Err(fault)) if storage::is_behind(&fault) => Ok(None),
+        (Err(fault), _) => untried(&fault),
+    }
 }
 
 /// Brings the schema up.

@@ -2,15 +2,19 @@
 
 use std::error::Error;
 use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use clap::{Args, Parser, Subcommand};
 use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
-use daybook::{app, kernel::ambient::Ambient, telemetry, zone_sources};
+use daybook::{
+    app::{self, reachable},
+    kernel::ambient::Ambient,
+    telemetry, zone_sources,
+};
 use secrecy::SecretString;
 
 /// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
@@ -23,6 +27,8 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 /// More than any password; a wrong redirection should not fill the memory.
 const LONGEST_PASSWORD_LINE: u64 = 4096;
+/// How long nothing may come on standard input until it is told what is waited for, and until it is waited no more.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
 
 /// An appointment-booking backend that speaks gRPC and gRPC-Web.
 ///
@@ -283,12 +289,14 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let unusable = app::unusable(&config);
             let problems: Vec<_> = unusable.iter().map(|it| it.problem(&origins)).collect();
             Problems::into_result(problems)?;
+            let untried = runtime()?.block_on(app::try_master_key(&config))?;
             let (zones, now) = (zone_sources::look(&config), Ambient::system().now());
             if let Some(problem) = zones.problems.first() {
                 return Err(Failure::Other(problem.clone().into()));
             }
             let warnings = zones.warnings(now).into_iter().map(|text| format!("Warning: {text}\n"));
             let mut warnings: Vec<_> = warnings.collect();
+            warnings.extend(untried.map(|text| format!("Warning: {text}\n")));
             if let Some((until, warning)) = app::certificate(&config, now) {
                 print(&format!("TLS certificate: valid until {until}\n"))?;
                 warnings.extend(warning.map(|text| format!("Warning: {text}\n")));
@@ -419,32 +427,54 @@ fn local_url(server: &ServerConfig) -> String {
     }
 }
 
-/// "Every address" is one to listen on, not to call.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
-    match listen {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    listen
-}
-
 /// The new password: typed twice at a terminal, else one line of standard input. Never an
 /// argument, which every user of the machine could see.
 fn password() -> Result<SecretString, Failure> {
     let password = if std::io::stdin().is_terminal() {
-        let password = rpassword::prompt_password("Password: ")?;
-        if rpassword::prompt_password("The same again: ")? != password {
+        let ask = |prompt| {
+            rpassword::prompt_password(prompt).map_err(|error| {
+                let text = format!(
+                    "the password cannot be asked for: {error}; give it as one line on standard input"
+                );
+                Failure::Other(text.into())
+            })
+        };
+        let password = ask("Password: ")?;
+        if ask("The same again: ")? != password {
             return Err(Failure::Other("the two passwords differ".into()));
         }
         password
     } else {
-        first_line(std::io::stdin().lock())?
+        piped_line()?
     };
     if password.is_empty() {
         return Err(Failure::Other("no password was given".into()));
     }
     Ok(SecretString::from(password))
+}
+
+/// The first line of standard input where that is no terminal. Nobody who forgot to give one waits for ever.
+fn piped_line() -> Result<String, Failure> {
+    let (send, receive) = mpsc::channel();
+    // Ends with the process, if nothing ever comes.
+    std::thread::spawn(move || send.send(first_line(std::io::stdin().lock())));
+    let [soon, late] = PATIENCE;
+    let mut line = receive.recv_timeout(soon);
+    if line.is_err() {
+        // Nothing is left to do when even this cannot be written.
+        let _ = writeln!(
+            std::io::stderr(),
+            "daybook: waiting for the password, as one line on standard input"
+        );
+        line = receive.recv_timeout(late);
+    }
+    match line {
+        Ok(Ok(line)) => Ok(line),
+        Ok(Err(error)) => Err(Failure::Other(
+            format!("the password cannot be read from standard input: {error}").into(),
+        )),
+        Err(_) => Err(Failure::Usage("no password came on standard input: give it as one line")),
+    }
 }
 
 /// The first line without its end.

@@ -5,6 +5,7 @@ mod disk;
 mod files;
 mod health;
 mod random;
+mod silent;
 mod units;
 
 use std::collections::BTreeSet;
