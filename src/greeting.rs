@@ -47,8 +47,11 @@ pub(crate) fn text(running: &Running, first: &FirstCall) -> String {
     let health = health.unwrap_or_default();
     let (flags, role, database) = (first.flags(), first.role, &first.database);
     let to = reachable(*address);
-    let place =
-        if first.has_reflection { "" } else { " (in a checkout of Daybook, whose folder proto has the methods)" };
+    let place = if first.has_reflection {
+        ""
+    } else {
+        " (in a checkout of Daybook, whose folder proto has the methods)"
+    };
     format!(
         "Daybook listens on {address}, database {database}\n{health}Time zone data: {zone_data}\n\
          First call{place}:\n  grpcurl{flags} -d \

@@ -1,10 +1,9 @@
 //! The command line of Daybook, and nothing else.
 
 use std::error::Error;
-use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
@@ -15,7 +14,6 @@ use daybook::{
     kernel::ambient::Ambient,
     telemetry, zone_sources,
 };
-use secrecy::SecretString;
 
 /// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
 #[global_allocator]
@@ -25,10 +23,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; the same number that clap uses.
 const USAGE: u8 = 2;
-/// More than any password; a wrong redirection should not fill the memory.
-const LONGEST_PASSWORD_LINE: u64 = 4096;
-/// How long nothing may come on standard input until it is told what is waited for, and until it is waited no more.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
 
 /// An appointment-booking backend that speaks gRPC and gRPC-Web.
 ///
@@ -316,7 +310,7 @@ fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
         Migrate::Up => Ok(runtime.block_on(app::migrate_up(&config))?),
         Migrate::Down { steps, yes } => {
             if !yes {
-                confirm(&format!(
+                input::confirm(&format!(
                     "This takes back {steps} of the changes, with the data they hold."
                 ))?;
             }
@@ -332,20 +326,10 @@ fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
     }
 }
 
-/// Asks on the terminal whether to go on. Without a terminal nobody can answer.
-fn confirm(what: &str) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage("this removes data: give --yes where nobody can be asked"));
-    }
-    write!(std::io::stderr(), "{what} Type yes to go on: ")?;
-    let answer = first_line(std::io::stdin().lock())?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Other("nothing was changed".into())) }
-}
-
 fn create_admin(settings: SettingsArgs, name: String, email: String) -> Result<(), Failure> {
     let (config, _) = load(settings)?;
     telemetry::init(&config.log)?;
-    let password = password()?;
+    let password = input::password()?;
     let user = runtime()?.block_on(app::create_admin(&config, name, email, password))?;
     print(&format!("{user}\n"))
 }
@@ -427,67 +411,6 @@ fn local_url(server: &ServerConfig) -> String {
     }
 }
 
-/// The new password: typed twice at a terminal, else one line of standard input. Never an
-/// argument, which every user of the machine could see.
-fn password() -> Result<SecretString, Failure> {
-    let password = if std::io::stdin().is_terminal() {
-        let ask = |prompt| {
-            rpassword::prompt_password(prompt).map_err(|error| {
-                let text = format!(
-                    "the password cannot be asked for: {error}; give it as one line on standard input"
-                );
-                Failure::Other(text.into())
-            })
-        };
-        let password = ask("Password: ")?;
-        if ask("The same again: ")? != password {
-            return Err(Failure::Other("the two passwords differ".into()));
-        }
-        password
-    } else {
-        piped_line()?
-    };
-    if password.is_empty() {
-        return Err(Failure::Other("no password was given".into()));
-    }
-    Ok(SecretString::from(password))
-}
-
-/// The first line of standard input where that is no terminal. Nobody who forgot to give one waits for ever.
-fn piped_line() -> Result<String, Failure> {
-    let (send, receive) = mpsc::channel();
-    // Ends with the process, if nothing ever comes.
-    std::thread::spawn(move || send.send(first_line(std::io::stdin().lock())));
-    let [soon, late] = PATIENCE;
-    let mut line = receive.recv_timeout(soon);
-    if line.is_err() {
-        // Nothing is left to do when even this cannot be written.
-        let _ = writeln!(
-            std::io::stderr(),
-            "daybook: waiting for the password, as one line on standard input"
-        );
-        line = receive.recv_timeout(late);
-    }
-    match line {
-        Ok(Ok(line)) => Ok(line),
-        Ok(Err(error)) => Err(Failure::Other(
-            format!("the password cannot be read from standard input: {error}").into(),
-        )),
-        Err(_) => Err(Failure::Usage("no password came on standard input: give it as one line")),
-    }
-}
-
-/// The first line without its end.
-fn first_line(input: impl std::io::BufRead) -> std::io::Result<String> {
-    let mut line = String::new();
-    let length = input.take(LONGEST_PASSWORD_LINE).read_line(&mut line)?;
-    if length as u64 == LONGEST_PASSWORD_LINE {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "the password is too long"));
-    }
-    line.truncate(line.trim_end_matches(['\r', '\n']).len());
-    Ok(line)
-}
-
 /// Writes to standard output. A reader who has seen enough (`| head`) is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
@@ -513,6 +436,9 @@ fn chain(error: &dyn Error) -> String {
 
 #[path = "main_keys.rs"]
 mod keys_command;
+
+#[path = "main_input.rs"]
+mod input;
 
 #[cfg(test)]
 #[path = "main_tests.rs"]

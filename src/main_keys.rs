@@ -57,7 +57,8 @@ const WRONG: &str = "the master key is the wrong one: it opens none of the signi
 fn is_wrong(uses: &[KeyUse]) -> bool {
     let needed = |one: &&KeyUse| one.needed.signing_keys > 0;
     let mut needed = uses.iter().filter(needed).peekable();
-    needed.peek().is_some() && needed.all(|one| matches!(one.place, Place::Missing | Place::Unknown))
+    needed.peek().is_some()
+        && needed.all(|one| matches!(one.place, Place::Missing | Place::Unknown))
 }
 
 /// A key with the last instant of its life so far.

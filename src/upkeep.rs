@@ -116,10 +116,7 @@ async fn follow_readiness(
 /// Learns every second which tokens other processes ended, and which keys there are. When that fails for
 /// long, no token is accepted. Half of what a key is shown before it signs is too long as well, so nobody
 /// is refused for a key that this process has not seen yet.
-async fn follow_tokens(
-    accounts: &Accounts,
-    established: &CancellationToken,
-) -> Result<(), Error> {
+async fn follow_tokens(accounts: &Accounts, established: &CancellationToken) -> Result<(), Error> {
     // With the wrong master key the start fails, and says so; each key that it does not know would say it again.
     established.cancelled().await;
     let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);

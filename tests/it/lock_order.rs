@@ -125,8 +125,7 @@ async fn meets_a_new_name(process: &Process, act: Act) {
                 let name = moved.clone();
                 let request =
                     RescheduleAppointmentRequest { name, start_time, ..Default::default() };
-                let answer =
-                    process.booking().reschedule_appointment(customer.asks(request)).await;
+                let answer = process.booking().reschedule_appointment(customer.asks(request)).await;
                 drop(answer.unwrap());
             }
         }

@@ -40,7 +40,10 @@ pub enum Record {
 
 /// Where to go on: in a part, after what was told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is a part of what is told, in this order; Events is within Appointments")]
+#[expect(
+    missing_docs,
+    reason = "each is a part of what is told, in this order; Events is within Appointments"
+)]
 pub enum Place {
     Account,
     Sessions(Option<Uuid>),

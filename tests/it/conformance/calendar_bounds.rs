@@ -211,7 +211,9 @@ async fn every_closure_is_told_however_many_there_are(world: World) {
     };
     let sqlite = |count: i64, from: &str, step: i64, length: i64| {
         let at = |seconds: &str| {
-            format!("strftime('%Y-%m-%dT%H:%M:%S+00:00', '{from}', '+' || ({seconds}) || ' seconds')")
+            format!(
+                "strftime('%Y-%m-%dT%H:%M:%S+00:00', '{from}', '+' || ({seconds}) || ' seconds')"
+            )
         };
         let (start, end) = (at(&format!("n * {step}")), at(&format!("n * {step} + {length}")));
         format!(
@@ -222,7 +224,8 @@ async fn every_closure_is_told_however_many_there_are(world: World) {
     };
     // As a subquery on SQLite, whose INSERT takes no WITH in the middle.
     let postgres = |count: i64, from: &str, step: i64, length: i64| {
-        let at = |seconds: &str| format!("'{from}'::timestamptz + ({seconds}) * interval '1 second'");
+        let at =
+            |seconds: &str| format!("'{from}'::timestamptz + ({seconds}) * interval '1 second'");
         let (start, end) = (at(&format!("n * {step}")), at(&format!("n * {step} + {length}")));
         many("gen_random_uuid()", &start, &end, "now()")
             .replace("FROM n", &format!("FROM generate_series(0, {count} - 1) AS n(n)"))

@@ -3,8 +3,8 @@
 use daybook::grpc::proto::{
     booking::{
         Appointment, AppointmentType, ApproveAppointmentRequest, Closure, CreateClosureRequest,
-        CreateTimeOffRequest, Hold, OfferAppointmentTypeRequest, Schedule, TimeOff, TouchedTime, UpdateScheduleRequest,
-        UpdateScheduleResponse, touched_time::Kind,
+        CreateTimeOffRequest, Hold, OfferAppointmentTypeRequest, Schedule, TimeOff, TouchedTime,
+        UpdateScheduleRequest, UpdateScheduleResponse, touched_time::Kind,
     },
     google::r#type::DayOfWeek,
 };
@@ -247,9 +247,9 @@ async fn time_off_and_closures_tell_requests_moves_and_holds(world: World) {
 
 async fn an_offering_by_another_schedule_tells_what_it_leaves_outside(world: World) {
     let (ada, carl) = (world.provider().await, world.customer().await);
-    // Mondays from nine to five.
+    // In UTC, where it is an hour earlier.
     let mondays = world.schedule_for(&ada, "mondays").await;
-    change(&world, &ada, hours(&mondays, 12, 16), &["weekly_windows"], "").await;
+    change(&world, &ada, hours(&mondays, 11, 15), &["weekly_windows"], "").await;
     let of_type = world.own_type(&ada, kind(&[30])).await;
     let another = world.own_type(&ada, kind(&[30])).await;
     let at = async |kind: &AppointmentType, start: &str| {

@@ -306,8 +306,10 @@ async fn a_slot_over_an_appointments_own_time_is_held_to_move_it(world: World) {
     let booked = world.book_type(&customer, &provider, &of, "2026-11-23 12:00").await.unwrap();
     let hold = async |start: &str| {
         let start = format!("2026-11-23 {start}");
-        let request =
-            HoldSlotRequest { rescheduling: booked.name.clone(), ..holding(&provider, &of, &start) };
+        let request = HoldSlotRequest {
+            rescheduling: booked.name.clone(),
+            ..holding(&provider, &of, &start)
+        };
         world.hold(&customer, request).await
     };
     let take = async |start: &str| {

@@ -210,13 +210,14 @@ async fn a_token_alone_is_told_nothing(world: World) {
 
 /// The events of each record of an appointment, in the order of the records.
 async fn events_in_records(world: &World, person: &Person, size: i32) -> Vec<(String, Vec<i64>)> {
-    let told = all(world, person, size).await.into_iter().filter_map(|record| match record.record {
-        Some(Record::Appointment(own)) => {
-            let versions = own.events.iter().map(|event| event.version).collect();
-            Some((own.appointment.unwrap().name, versions))
-        }
-        _ => None,
-    });
+    let told =
+        all(world, person, size).await.into_iter().filter_map(|record| match record.record {
+            Some(Record::Appointment(own)) => {
+                let versions = own.events.iter().map(|event| event.version).collect();
+                Some((own.appointment.unwrap().name, versions))
+            }
+            _ => None,
+        });
     told.collect()
 }
 
@@ -242,7 +243,9 @@ async fn every_event_of_an_appointment_is_told(world: World) {
         }
     };
     // The booking is the first event.
-    for (more, parts) in [(98, vec![99]), (1, vec![100]), (1, vec![100, 1]), (104, vec![100, 100, 5])] {
+    for (more, parts) in
+        [(98, vec![99]), (1, vec![100]), (1, vec![100, 1]), (104, vec![100, 100, 5])]
+    {
         write(more).await;
         for size in [0, 1, 2] {
             let told = events_in_records(&world, &customer, size).await;
