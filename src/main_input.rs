@@ -11,7 +11,7 @@ use super::Failure;
 /// More than any password; a wrong redirection should not fill the memory.
 const LONGEST_PASSWORD_LINE: u64 = 4096;
 /// How long nothing may come on standard input until it is told what is waited for, and until it is waited no more.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
+const PATIENCE: [Duration; 2] = [Duration::from_secs(2), Duration::from_mins(1)];
 
 /// Asks on the terminal whether to go on. Without a terminal nobody can answer.
 pub(super) fn confirm(what: &str) -> Result<(), Failure> {

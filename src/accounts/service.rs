@@ -249,7 +249,8 @@ impl Accounts {
         let challenge = self.challenge(account, device);
         let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
         let begun = self.begin_session(deadline, challenge, Shown::Nothing, attempt, origin);
-        match begun.await? {
+        // Boxed, because it is a large future that others hold.
+        match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(LogIn::In(logged_in)),
             Log::Needs(need) => {
                 Ok(LogIn::SecondStep(SecondStep { challenge: written, expires_at, need }))
@@ -414,7 +415,9 @@ fn both(account: Option<Account>, attempt: Option<Attempt>) -> Option<(Account, 
     match (account, attempt) {
         (Some(account), Some(attempt)) => Some((account, attempt)),
         (_, attempt) => {
-            attempt.map(Attempt::settle);
+            if let Some(attempt) = attempt {
+                attempt.settle();
+            }
             None
         }
     }

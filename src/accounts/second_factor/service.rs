@@ -221,7 +221,9 @@ impl Accounts {
         let counted = self.counted_by(by, &origin);
         let attempt = self.reserve(deadline, counted, &origin).await?;
         let shown = typed.shown(&self.second_factors, user);
-        match self.begin_session(deadline, challenge, shown, attempt, origin).await? {
+        let begun = self.begin_session(deadline, challenge, shown, attempt, origin);
+        // Boxed, because it is a large future that others hold.
+        match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(*logged_in),
             Log::Wrong => Err(code_wrong(match typed {
                 Typed::Code(_) => "code",

@@ -51,7 +51,8 @@ impl Accounts {
         let limit = limit.min(AT_ONCE);
         loop {
             let read = Read { user: caller.user, place, limit, now: self.ambient.now() };
-            let page = self.store.read(deadline, read).await?;
+            // Boxed, because it is a large future that others hold.
+            let page = Box::pin(self.store.read(deadline, read)).await?;
             if !page.records.is_empty() || page.next == Place::End {
                 return Ok(page);
             }
