@@ -8,12 +8,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{
-        master_keys::{KeyUse, Resealed},
-        service::NewUser,
-        signing::{StoredKey, commands::Rotated},
-    },
-    assembly::{self, master_key, present_master_key, services, storage_settings},
+    accounts::service::NewUser,
+    assembly::{self, master_key, services, storage_settings},
     booking::drift_service::Drifted,
     config::{Config, Unusable},
     greeting,
@@ -27,7 +23,6 @@ use crate::{
     identity::{
         Origin, Role,
         email::Email,
-        key_life::State,
         master_key::{KeyError, MasterKey},
         password,
     },
@@ -37,6 +32,11 @@ use crate::{
     upkeep,
     zone_sources::{Sources, described, watch::Watch},
 };
+
+pub use crate::key_commands::{
+    Rotation, master_keys, reseal, rotate_signing_key, signing_keys, try_master_key,
+};
+pub use greeting::reachable;
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -116,6 +116,8 @@ pub struct Running {
     pub health_address: Option<SocketAddr>,
     /// Which zone data it began with, and how old they were.
     pub zone_data: String,
+    /// Cancelled when it serves for the first time.
+    started: CancellationToken,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -137,17 +139,23 @@ impl Running {
 
 /// Serves until a signal ends it: the command `daybook serve`. A second signal ends the drain.
 pub async fn serve(config: Config) -> Result<(), Error> {
-    let database = format!("{:?}", config.database.url);
-    let flags = greeting::flags(&config.server);
+    let first_call = greeting::FirstCall::of(&config);
     greeting::warn(&config);
-    let running = start(config, Ambient::system()).await?;
-    greeting::greet(&running, flags, &database);
     let mut signals = Signals::new().map_err(Error::Signals)?;
-    let stop = running.stop.clone();
+    let running = start(config, Ambient::system()).await?;
+    let greeting = greeting::text(&running, &first_call);
+    let (stop, started) = (running.stop.clone(), running.started.clone());
     let mut ended = std::pin::pin!(running.ended());
     tokio::select! {
         ended = &mut ended => return ended,
         () = signals.next() => stop.cancel(),
+        () = started.cancelled() => {
+            greeting::say(&greeting);
+            tokio::select! {
+                ended = &mut ended => return ended,
+                () = signals.next() => stop.cancel(),
+            }
+        }
     }
     tokio::select! {
         ended = &mut ended => ended,
@@ -170,6 +178,7 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let tls = tls(&config)?;
     descriptors::raise(&config);
     let (listener, address) = listen(config.server.listen)?;
+    tracing::info!(%address, "listening");
     let (health_listener, health_address) = match config.server.health_listen {
         Some(address) => listen(address).map(|(at, address)| (Some(at), Some(address)))?,
         None => (None, None),
@@ -177,11 +186,12 @@ pub async fn start(config: Config, ambient: Ambient) -> Result<Running, Error> {
     let store = Store::connect(&storage_settings(&config)).await?;
     let services = services(&config, &store, &ambient, &key)?;
     services.accounts.tokens.set_trusted(false);
-    let stop = CancellationToken::new();
+    let (stop, started) = (CancellationToken::new(), CancellationToken::new());
     let doors = (Door { listener, tls }, health_listener);
     let watch = assembly::watch(&config, &store, &ambient, &services, (sources, found));
-    let ended = tokio::spawn(run(config, doors, store, services, watch, stop.clone()));
-    Ok(Running { address, health_address, zone_data, stop, ended })
+    let until = (started.clone(), stop.clone());
+    let ended = tokio::spawn(run(config, doors, store, services, watch, until));
+    Ok(Running { address, health_address, zone_data, started, stop, ended })
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -203,7 +213,7 @@ async fn run(
     store: Store,
     services: Services,
     watch: Watch,
-    stop: CancellationToken,
+    (started, stop): (CancellationToken, CancellationToken),
 ) -> Result<(), Error> {
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::starting(reporter).await;
@@ -236,7 +246,7 @@ async fn run(
         health.clone(),
         watch,
         config.database.migrate_on_start,
-        stop.clone(),
+        (started, stop.clone()),
     ));
     let mut following = std::pin::pin!(following);
 
@@ -405,79 +415,6 @@ pub async fn forget_audit(
     let removed = accounts.forget_audit(before, || Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(removed?)
-}
-
-/// How to replace the signing key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotation {
-    /// The next one takes over, and what the present one signed is accepted for a while.
-    Usual,
-    /// A key has leaked: all of them are gone at once, and all access tokens with them.
-    AtOnce {
-        /// The master key is lost as well, and another one took its place.
-        master_key_lost: bool,
-    },
-}
-
-/// The signing keys, each with what it is now and whether an older master key sealed it.
-pub async fn signing_keys(
-    config: &Config,
-    ambient: Ambient,
-) -> Result<Vec<(StoredKey, State, bool)>, Error> {
-    let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let services = services(config, &store, &ambient, &master)?;
-    let keys = services.accounts.signing.list(Deadline::after(OPERATOR)).await;
-    store.close().await;
-    let older = |(key, state): (StoredKey, State)| {
-        let older = state != State::Gone && key.is_outdated(&master);
-        (key, state, older)
-    };
-    Ok(keys?.into_iter().map(older).collect())
-}
-
-/// The master keys of the settings and those that are missing, each with what still needs it.
-pub async fn master_keys(config: &Config, ambient: Ambient) -> Result<Vec<KeyUse>, Error> {
-    let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let accounts = services(config, &store, &ambient, &master)?.accounts;
-    let uses = accounts.key_uses(Deadline::after(OPERATOR)).await;
-    store.close().await;
-    Ok(uses?)
-}
-
-/// Seals with the present master key what older ones sealed and is to stay.
-pub async fn reseal(config: &Config, ambient: Ambient) -> Result<Resealed, Error> {
-    let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let accounts = services(config, &store, &ambient, &master)?.accounts;
-    let resealed = accounts.reseal(|| Deadline::after(OPERATOR)).await;
-    store.close().await;
-    Ok(resealed?)
-}
-
-/// Replaces the signing key.
-pub async fn rotate_signing_key(
-    config: &Config,
-    ambient: Ambient,
-    rotation: Rotation,
-) -> Result<Rotated, Error> {
-    let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let signing = services(config, &store, &ambient, &master)?.accounts.signing;
-    let deadline = Deadline::after(OPERATOR);
-    let rotated = match rotation {
-        Rotation::Usual => signing.rotate(deadline).await,
-        Rotation::AtOnce { master_key_lost } => {
-            signing.replace(deadline, master_key_lost).await.map(Rotated::Done)
-        }
-    };
-    store.close().await;
-    Ok(rotated?)
 }
 
 /// Asks a server's health; `true` is SERVING.

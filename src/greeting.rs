@@ -1,36 +1,81 @@
-//! What a server says of itself when it starts, to the operator.
+//! What a server says of itself to the operator: when it starts, and when it serves.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::{
     app::Running,
-    config::{Config, MailTransport, Profile, ServerConfig},
+    config::{Config, MailTransport, Profile},
 };
 
-/// Says on standard output where the server listens, and how to begin. What cannot be printed is no
-/// reason not to serve.
-pub(crate) fn greet(running: &Running, flags: &str, database: &str) {
-    use std::io::Write;
+/// What the settings say about the first call that somebody makes.
+#[derive(Debug)]
+pub(crate) struct FirstCall {
+    database: String,
+    has_tls: bool,
+    has_reflection: bool,
+    /// As whom strangers may sign up.
+    role: &'static str,
+}
+
+impl FirstCall {
+    /// By these settings.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            database: format!("{:?}", config.database.url),
+            has_tls: config.server.tls_certificate_file.is_some(),
+            has_reflection: config.server.reflection,
+            role: if config.auth.provider_sign_up { "ROLE_PROVIDER" } else { "ROLE_CUSTOMER" },
+        }
+    }
+
+    /// What `grpcurl` needs: a server without reflection does not tell it the methods, so it reads them from this
+    /// repository.
+    const fn flags(&self) -> &'static str {
+        match (self.has_tls, self.has_reflection) {
+            (true, true) => "",
+            (false, true) => " -plaintext",
+            (true, false) => " -import-path proto -proto daybook/auth/v1/auth.proto",
+            (false, false) => " -plaintext -import-path proto -proto daybook/auth/v1/auth.proto",
+        }
+    }
+}
+
+/// Where a server that serves listens, and how to begin.
+pub(crate) fn text(running: &Running, first: &FirstCall) -> String {
     let Running { address, health_address, zone_data, .. } = running;
     let health = health_address.map(|at| format!("Health alone, in plaintext: {at}\n"));
     let health = health.unwrap_or_default();
-    let text = format!(
+    let (flags, role, database) = (first.flags(), first.role, &first.database);
+    let to = reachable(*address);
+    let place = if first.has_reflection {
+        ""
+    } else {
+        " (in a checkout of Daybook, whose folder proto has the methods)"
+    };
+    format!(
         "Daybook listens on {address}, database {database}\n{health}Time zone data: {zone_data}\n\
-         First call:\n  grpcurl{flags} -d \
+         First call{place}:\n  grpcurl{flags} -d \
          '{{\"display_name\":\"Dr. Ada\",\"email\":\"ada@example.org\",\"password\":\"correct horse\",\
-         \"role\":\"ROLE_PROVIDER\",\"time_zone\":\"Europe/Berlin\"}}' {address} \
+         \"role\":\"{role}\",\"time_zone\":\"Europe/Berlin\"}}' {to} \
          daybook.auth.v1.AuthService/SignUp\n"
-    );
-    drop(std::io::stdout().write_all(text.as_bytes()));
+    )
 }
 
-/// What `grpcurl` needs for the first call: a server without reflection does not tell it the methods, so it reads
-/// them from this repository.
-pub(crate) const fn flags(server: &ServerConfig) -> &'static str {
-    match (server.tls_certificate_file.is_some(), server.reflection) {
-        (true, true) => "",
-        (false, true) => " -plaintext",
-        (true, false) => " -import-path proto -proto daybook/auth/v1/auth.proto",
-        (false, false) => " -plaintext -import-path proto -proto daybook/auth/v1/auth.proto",
+/// Says it on standard output. What cannot be printed is no reason not to serve.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// "Every address" is one to listen on, not to call.
+pub fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    match listen {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
     }
+    listen
 }
 
 /// Tells the log what is allowed, and yet may not be meant.

@@ -52,6 +52,8 @@ pub mod forgetting;
 
 mod greeting;
 
+mod key_commands;
+
 mod signals;
 
 mod upkeep;

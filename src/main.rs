@@ -1,8 +1,7 @@
 //! The command line of Daybook, and nothing else.
 
 use std::error::Error;
-use std::io::{BufRead as _, ErrorKind, IsTerminal as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,8 +9,11 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use clap::{Args, Parser, Subcommand};
 use daybook::config::{Config, Flag, Origins, Problems, ServerConfig, SettingsFile, Sources, key};
-use daybook::{app, kernel::ambient::Ambient, telemetry, zone_sources};
-use secrecy::SecretString;
+use daybook::{
+    app::{self, reachable},
+    kernel::ambient::Ambient,
+    telemetry, zone_sources,
+};
 
 /// Cheaper than the C library's for many small and short-lived pieces; `docs/benchmarks.md` has by how much.
 #[global_allocator]
@@ -21,8 +23,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; the same number that clap uses.
 const USAGE: u8 = 2;
-/// More than any password; a wrong redirection should not fill the memory.
-const LONGEST_PASSWORD_LINE: u64 = 4096;
 
 /// An appointment-booking backend that speaks gRPC and gRPC-Web.
 ///
@@ -283,12 +283,14 @@ fn run(settings: SettingsArgs, command: Command) -> Result<(), Failure> {
             let unusable = app::unusable(&config);
             let problems: Vec<_> = unusable.iter().map(|it| it.problem(&origins)).collect();
             Problems::into_result(problems)?;
+            let untried = runtime()?.block_on(app::try_master_key(&config))?;
             let (zones, now) = (zone_sources::look(&config), Ambient::system().now());
             if let Some(problem) = zones.problems.first() {
                 return Err(Failure::Other(problem.clone().into()));
             }
             let warnings = zones.warnings(now).into_iter().map(|text| format!("Warning: {text}\n"));
             let mut warnings: Vec<_> = warnings.collect();
+            warnings.extend(untried.map(|text| format!("Warning: {text}\n")));
             if let Some((until, warning)) = app::certificate(&config, now) {
                 print(&format!("TLS certificate: valid until {until}\n"))?;
                 warnings.extend(warning.map(|text| format!("Warning: {text}\n")));
@@ -308,7 +310,7 @@ fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
         Migrate::Up => Ok(runtime.block_on(app::migrate_up(&config))?),
         Migrate::Down { steps, yes } => {
             if !yes {
-                confirm(&format!(
+                input::confirm(&format!(
                     "This takes back {steps} of the changes, with the data they hold."
                 ))?;
             }
@@ -324,20 +326,10 @@ fn migrate(settings: SettingsArgs, command: &Migrate) -> Result<(), Failure> {
     }
 }
 
-/// Asks on the terminal whether to go on. Without a terminal nobody can answer.
-fn confirm(what: &str) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage("this removes data: give --yes where nobody can be asked"));
-    }
-    write!(std::io::stderr(), "{what} Type yes to go on: ")?;
-    let answer = first_line(std::io::stdin().lock())?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::Other("nothing was changed".into())) }
-}
-
 fn create_admin(settings: SettingsArgs, name: String, email: String) -> Result<(), Failure> {
     let (config, _) = load(settings)?;
     telemetry::init(&config.log)?;
-    let password = password()?;
+    let password = input::password()?;
     let user = runtime()?.block_on(app::create_admin(&config, name, email, password))?;
     print(&format!("{user}\n"))
 }
@@ -419,45 +411,6 @@ fn local_url(server: &ServerConfig) -> String {
     }
 }
 
-/// "Every address" is one to listen on, not to call.
-fn reachable(mut listen: SocketAddr) -> SocketAddr {
-    match listen {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    listen
-}
-
-/// The new password: typed twice at a terminal, else one line of standard input. Never an
-/// argument, which every user of the machine could see.
-fn password() -> Result<SecretString, Failure> {
-    let password = if std::io::stdin().is_terminal() {
-        let password = rpassword::prompt_password("Password: ")?;
-        if rpassword::prompt_password("The same again: ")? != password {
-            return Err(Failure::Other("the two passwords differ".into()));
-        }
-        password
-    } else {
-        first_line(std::io::stdin().lock())?
-    };
-    if password.is_empty() {
-        return Err(Failure::Other("no password was given".into()));
-    }
-    Ok(SecretString::from(password))
-}
-
-/// The first line without its end.
-fn first_line(input: impl std::io::BufRead) -> std::io::Result<String> {
-    let mut line = String::new();
-    let length = input.take(LONGEST_PASSWORD_LINE).read_line(&mut line)?;
-    if length as u64 == LONGEST_PASSWORD_LINE {
-        return Err(std::io::Error::new(ErrorKind::InvalidData, "the password is too long"));
-    }
-    line.truncate(line.trim_end_matches(['\r', '\n']).len());
-    Ok(line)
-}
-
 /// Writes to standard output. A reader who has seen enough (`| head`) is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
@@ -483,6 +436,9 @@ fn chain(error: &dyn Error) -> String {
 
 #[path = "main_keys.rs"]
 mod keys_command;
+
+#[path = "main_input.rs"]
+mod input;
 
 #[cfg(test)]
 #[path = "main_tests.rs"]

@@ -26,9 +26,8 @@ pub(super) fn run(settings: SettingsArgs, command: &Keys) -> Result<(), Failure>
             let all = runtime.block_on(app::signing_keys(&config, ambient))?;
             let lines = all.iter().map(|(key, state, older)| key_line(key, *state, *older));
             let uses = runtime.block_on(app::master_keys(&config, Ambient::system()))?;
-            return print(
-                &(lines.collect::<String>() + &uses.iter().map(use_line).collect::<String>()),
-            );
+            let lines = lines.collect::<String>() + &uses.iter().map(use_line).collect::<String>();
+            return print(&(lines + if is_wrong(&uses) { WRONG } else { "" }));
         }
         Keys::Reseal => return reseal(runtime.block_on(app::reseal(&config, ambient))?),
         Keys::Rotate { at_once: true, master_key_lost } => Rotation::AtOnce { master_key_lost },
@@ -50,6 +49,16 @@ pub(super) fn run(settings: SettingsArgs, command: &Keys) -> Result<(), Failure>
         )),
         Rotated::NotDue => Ok(()),
     }
+}
+
+const WRONG: &str = "the master key is the wrong one: it opens none of the signing keys; give the one that is missing\n";
+
+/// Whether the master key of the settings opens none of the keys that there are.
+fn is_wrong(uses: &[KeyUse]) -> bool {
+    let needed = |one: &&KeyUse| one.needed.signing_keys > 0;
+    let mut needed = uses.iter().filter(needed).peekable();
+    needed.peek().is_some()
+        && needed.all(|one| matches!(one.place, Place::Missing | Place::Unknown))
 }
 
 /// A key with the last instant of its life so far.

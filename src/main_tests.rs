@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 
-use super::*;
+use super::{input::first_line, *};
 
 #[test]
 fn the_command_line_is_well_formed() {

@@ -55,14 +55,14 @@ pub(crate) async fn follow(
     health: Health,
     watch: Watch,
     migrate: bool,
-    stop: CancellationToken,
+    (started, stop): (CancellationToken, CancellationToken),
 ) -> Result<(), Error> {
     // Until it is known that the master key is the right one nothing that it sealed is touched.
     let established = CancellationToken::new();
     let followed = async {
         tokio::try_join!(
-            follow_readiness(&store, &accounts, &health, migrate, &established),
-            follow_tokens(&accounts),
+            follow_readiness(&store, &accounts, &health, migrate, (&established, &started)),
+            follow_tokens(&accounts, &established),
             rotate_keys(&accounts.signing),
             forget_old(&store, &accounts, &stop),
             send_mail(&accounts.mail, &established),
@@ -85,7 +85,7 @@ async fn follow_readiness(
     accounts: &Accounts,
     health: &Health,
     migrate: bool,
-    established: &CancellationToken,
+    (established, started): (&CancellationToken, &CancellationToken),
 ) -> Result<(), Error> {
     bring_up(store, migrate).await?;
     patiently(|| accounts.signing.establish(Deadline::after(BACKGROUND))).await?;
@@ -109,6 +109,7 @@ async fn follow_readiness(
         }
         if ready {
             told.clear();
+            started.cancel();
         }
         was_ever_ready |= ready;
         // At the start only what was ended is not known yet, which takes milliseconds.
@@ -119,7 +120,9 @@ async fn follow_readiness(
 /// Learns every second which tokens other processes ended, and which keys there are. When that fails for
 /// long, no token is accepted. Half of what a key is shown before it signs is too long as well, so nobody
 /// is refused for a key that this process has not seen yet.
-async fn follow_tokens(accounts: &Accounts) -> Result<(), Error> {
+async fn follow_tokens(accounts: &Accounts, established: &CancellationToken) -> Result<(), Error> {
+    // With the wrong master key the start fails, and says so; each key that it does not know would say it again.
+    established.cancelled().await;
     let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);
     let stale = STALE.min(lead / 2);
     let (mut known, mut under_way, mut asked) = (None, None, Seldom::default());
@@ -213,7 +216,7 @@ async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
     let mut noting = Seldom::default();
     loop {
         tokio::time::sleep(FOLLOW).await;
-        match services.note_uses(Deadline::after(BACKGROUND)).await {
+        match services.note_uses(BACKGROUND).await {
             Ok(()) => noting.worked(),
             Err(fault) => noting.failed(&fault, "writing down the use of API keys"),
         }

@@ -296,6 +296,10 @@ impl UnitOfWork for ChangeAccount {
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;
         let now = self.witness.now;
+        if matches!(self.change, Change::Role(Role::Provider) | Change::Disabled(false)) {
+            // It may make a provider.
+            schedule::store::closures::wait_for_closures(tx).await?;
+        }
         // The permit was given by a token, before this transaction. With both rows locked the one who
         // acts is an admin now and stays one, so an installation is never left without.
         let (actor, account) = match self.change {

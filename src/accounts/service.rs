@@ -10,7 +10,7 @@ use super::{
     User,
     audit::Act,
     commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
-    guessing::store::Counted,
+    guessing::service::Attempt,
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
@@ -217,12 +217,13 @@ impl Accounts {
         let by_device = account.as_ref().filter(|_| known.is_some()).map(|a| (device, a.user.id));
         let counted = self.counted(&email, by_device, &origin);
         let stored = account.as_ref().map(|account| account.password_hash.clone());
-        let right = self.guess(deadline, &counted, (password.clone(), stored), &origin).await?;
+        let attempt = self.guess(deadline, counted, (password.clone(), stored), &origin).await?;
         let user = account.as_ref().map(|account| account.user.id);
         let may = |user: &User| {
             !user.disabled && (user.email_verified_at.is_some() || !self.verify_email)
         };
-        let Some(account) = account.filter(|account| right && may(&account.user)) else {
+        let account = account.filter(|account| may(&account.user));
+        let Some((account, attempt)) = both(account, attempt) else {
             let witness = self.witness(None, origin, self.ambient.now());
             let (act, session) = (Act::LogInFailed, None);
             self.store.run(deadline, Failed { act, user, session, witness }).await?;
@@ -233,7 +234,7 @@ impl Accounts {
         }
         let stranger = || Device { random: self.ambient.bytes(), known: false };
         let device = known.unwrap_or_else(stranger);
-        self.begin_log_in(deadline, &account, device, counted, origin).await
+        self.begin_log_in(deadline, &account, device, attempt, origin).await
     }
 
     /// Begins the log-in of an account whose password is known to be right.
@@ -242,13 +243,14 @@ impl Accounts {
         deadline: Deadline,
         account: &Account,
         device: Device,
-        counted: Counted,
+        attempt: Attempt,
         origin: Origin,
     ) -> Result<LogIn, Fault> {
         let challenge = self.challenge(account, device);
         let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
-        let begun = self.begin_session(deadline, challenge, Shown::Nothing, counted, origin);
-        match begun.await? {
+        let begun = self.begin_session(deadline, challenge, Shown::Nothing, attempt, origin);
+        // Boxed, because it is a large future that others hold.
+        match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(LogIn::In(logged_in)),
             Log::Needs(need) => {
                 Ok(LogIn::SecondStep(SecondStep { challenge: written, expires_at, need }))
@@ -271,7 +273,7 @@ impl Accounts {
         }
         let account = self.store.read(deadline, ById(user.id)).await?.ok_or_else(log_in_failed)?;
         let device = Device { random: self.ambient.bytes(), known: false };
-        self.begin_log_in(deadline, &account, device, Counted::by(Vec::new()), origin).await
+        self.begin_log_in(deadline, &account, device, self.uncounted(), origin).await
     }
 
     /// A failed rehash is not the caller's concern: the old hash still works.
@@ -330,17 +332,18 @@ impl Accounts {
         let letter = self.password_notice(&account.user, now, &origin)?;
         let verified = account.password_hash;
         let counted = self.own_attempt(caller.user, &origin);
-        self.own_guess(deadline, caller, &counted, (current, verified.clone()), &origin).await?;
+        let password = (current, verified.clone());
+        let attempt = self.own_guess(deadline, caller, counted, password, &origin).await?;
         let unit = ChangePassword {
             user: caller.user,
             verified,
-            new_hash: self.hash_after(deadline, &counted, new).await?,
+            new_hash: self.hasher.hash(new).await?,
             session: caller.session,
             letter,
             once,
             witness: self.witness(Some(caller.user), origin, now),
         };
-        let (user, ended) = self.attempted(deadline, counted, unit, |_| true).await?;
+        let (user, ended) = self.attempted(deadline, attempt, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }
@@ -403,6 +406,20 @@ impl Accounts {
     async fn find(&self, deadline: Deadline, id: UserId) -> Result<User, Fault> {
         let found = self.store.read(deadline, ById(id)).await?;
         found.map(|account| account.user).ok_or_else(|| Fault::not_found(id.name()))
+    }
+}
+
+/// The account with the attempt that was right. Where the account may not log in the attempt counts, or somebody would
+/// learn by it that the password was right.
+fn both(account: Option<Account>, attempt: Option<Attempt>) -> Option<(Account, Attempt)> {
+    match (account, attempt) {
+        (Some(account), Some(attempt)) => Some((account, attempt)),
+        (_, attempt) => {
+            if let Some(attempt) = attempt {
+                attempt.settle();
+            }
+            None
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Appointment, State};
+use super::{Appointment, Beyond, State};
 use crate::{
     catalogue::minutes,
     kernel::{
@@ -81,6 +81,21 @@ pub fn asked_for(a: &Appointment) -> Option<Further> {
         type_id: a.type_id.filter(|_| claim == whole),
         expires_at: Some(asked.expires_at),
     })
+}
+
+/// What a hold for a move of an appointment claims, where the two overlap on one side. Nothing where they do not
+/// overlap, or where what is held lies within the appointment, or around it.
+pub fn beyond_own(a: &Appointment, held: &Appointment) -> Option<Beyond> {
+    let (old, new) = (a.claim(), held.claim());
+    let claim = match (new.0 < old.0, new.1 > old.1) {
+        (false, true) if new.0 < old.1 => (old.1, new.1),
+        (true, false) if new.1 > old.0 => (new.0, old.0),
+        _ => return None,
+    };
+    let part = (held.start.max(claim.0), held.end.min(claim.1));
+    // No more than a buffer may be new.
+    let part = if part.0 < part.1 { part } else { claim };
+    Some(Beyond { of: a.id, whole: (held.start, held.end), part, claim })
 }
 
 /// The part of a stretch that an equally long one does not have.

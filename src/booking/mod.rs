@@ -210,6 +210,23 @@ pub struct Agreed {
     /// Of a hold: it was extended.
     #[serde(skip_serializing_if = "is_false")]
     pub extended: bool,
+    /// Of a hold for a move that overlaps the time of its own appointment: what it claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beyond: Option<Beyond>,
+}
+
+/// What a hold claims for a move that overlaps the time of its own appointment: the part that the appointment does not
+/// claim already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beyond {
+    /// The appointment that shall be moved.
+    pub of: AppointmentId,
+    /// The whole of what is held.
+    pub whole: (Instant, Instant),
+    /// What stands in the row: the part of it.
+    pub part: (Instant, Instant),
+    /// The same with buffers.
+    pub claim: (Instant, Instant),
 }
 
 /// A move of a booked appointment that nobody has answered. What was agreed stays until it is approved.
@@ -285,6 +302,14 @@ impl Appointment {
             self.start - minutes(self.terms.buffer_before),
             self.end + minutes(self.terms.buffer_after),
         )
+    }
+
+    /// What stands in its row: the interval, and the claim.
+    pub fn row(&self) -> ((Instant, Instant), (Instant, Instant)) {
+        match &self.terms.beyond {
+            Some(beyond) => (beyond.part, beyond.claim),
+            None => ((self.start, self.end), self.claim()),
+        }
     }
 
     /// What the start is on the wall now, if that is not what was promised. It happens when the rules of a

@@ -189,6 +189,7 @@ pub fn may_correct(appointment: &Appointment, to: State, now: Instant) -> Result
     if !outcomes.contains(&appointment.state) || appointment.state == to {
         return Err(wrong_state(appointment.state));
     }
+    // What was marked before this was kept counts from its last change on: nobody is refused for what is not known.
     let marked = appointment.terms.outcome_at.unwrap_or(appointment.updated_at);
     if marked.checked_add_signed(CORRECTABLE).is_some_and(|last| now <= last) {
         return Ok(());

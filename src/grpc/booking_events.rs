@@ -9,7 +9,11 @@ use super::{
     },
 };
 use crate::{
-    booking::{State, actors::Told, service::Bookings},
+    booking::{
+        State,
+        actors::{Party, Told},
+        service::Bookings,
+    },
     events::Kind,
     identity::Caller,
     kernel::{
@@ -71,9 +75,13 @@ pub(super) fn wire_event(told: &Told, is_staff: bool) -> Option<pb::AppointmentE
     let owned = |key: &str| text(key).unwrap_or_default().to_owned();
     let at = |key: &str| text(key).and_then(|at| at.parse::<Instant>().ok()).map(timestamp);
     let state = text("state").and_then(State::parse).map_or(WireState::Unspecified, wire_state);
-    // A service account that acted as itself is no user.
+    // A service account that acted as itself is no user. Who of the practice acted is told to the provider's side by
+    // id, and to the customer as a party alone.
     let itself = event.via.map(ServiceAccountId::as_user);
-    let actor = event.actor.filter(|actor| Some(*actor) != itself);
+    let party = told.actor.as_ref().map(|actor| actor.party);
+    let is_told = is_staff || party != Some(Party::Practice);
+    let actor = event.actor.filter(|actor| is_told && Some(*actor) != itself);
+    let service = event.via.filter(|_| is_told);
     Some(pb::AppointmentEvent {
         version: event.version,
         kind: kind.into(),
@@ -85,10 +93,10 @@ pub(super) fn wire_event(told: &Told, is_staff: bool) -> Option<pb::AppointmentE
         previous_start_time: at("previous_start"),
         previous_end_time: at("previous_end"),
         override_reason: if is_staff { owned("override") } else { String::new() },
-        service_account: event.via.map(ServiceAccountId::name).unwrap_or_default(),
+        service_account: service.map(ServiceAccountId::name).unwrap_or_default(),
         state: state.into(),
         late_cancellation: is_staff && event.detail.get("late").is_some(),
-        actor_party: wire_party(told.actor.as_ref().map(|actor| actor.party)).into(),
+        actor_party: wire_party(party).into(),
         actor_display_name: told.actor.as_ref().map(|a| a.display_name.clone()).unwrap_or_default(),
     })
 }

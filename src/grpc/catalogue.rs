@@ -10,7 +10,7 @@ use super::{
     page::{cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     requests::Requests,
-    schedule::PROVIDER_NAME,
+    schedule::{PROVIDER_NAME, wire::times},
 };
 use crate::{
     catalogue::{
@@ -25,7 +25,7 @@ use crate::{
     },
     schedule::{
         name::ScheduleName,
-        offering::{Offering, service::Offerings},
+        offering::{Offering, commands::Offered, service::Offerings},
         service::Schedules,
         store::offerings::{self, Cursor},
     },
@@ -186,10 +186,12 @@ impl CatalogueService for CatalogueApi {
         let (id, schedule) = id.zip(schedule).ok_or_else(Fault::unchecked)?;
         let permit = permit::offer(caller, schedule.provider)?;
         let offer = |once| self.offerings.offer(deadline, permit, id, schedule.id, once);
-        let offering = once.carry_out(deadline, offer).await?;
+        let Offered { offering, outside } = once.carry_out(deadline, offer).await?;
         let names = self.schedules.names(deadline, [offering.provider].into()).await?;
         let offering = Some(wire_offering(&offering, names.get(&offering.provider)));
-        Ok(Response::new(pb::OfferAppointmentTypeResponse { offering }))
+        let (outside_times, outside_count) = times(&outside);
+        let answer = pb::OfferAppointmentTypeResponse { offering, outside_times, outside_count };
+        Ok(Response::new(answer))
     }
 
     async fn withdraw_appointment_type(

@@ -138,7 +138,7 @@ pub(super) async fn list(
     let limit = u64::from(size) + 1;
     let found = bookings.list_holds(deadline, filter, after.flatten(), limit).await?;
     let (found, next_page_token) =
-        cut(found, size, pages, &query, |last| Cursor { start: last.start, id: last.id.0 });
+        cut(found, size, pages, &query, |last| Cursor { start: last.row().0.0, id: last.id.0 });
     Ok(pb::ListHoldsResponse { holds: found.iter().map(wire_hold).collect(), next_page_token })
 }
 

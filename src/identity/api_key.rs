@@ -346,6 +346,25 @@ impl ApiKeys {
         due
     }
 
+    /// Puts back what was taken and could not be written down, so that it is taken again. What was done since
+    /// then counts as well.
+    pub fn put_back(&self, id: ApiKeyId, what: Use) {
+        let mut uses = self.0.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.0.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let (found, last) = (uses.entry(id).or_default(), noted.get_mut(&id));
+        if let Some(last) = last {
+            last.used = last.used.filter(|_| what.used.is_none());
+            last.refused = last.refused.filter(|_| what.refused.is_none());
+        }
+        found.used = found.used.max(what.used);
+        found.refused = match (found.refused.take(), what.refused) {
+            (Some(later), Some(earlier)) => {
+                Some(Refused { count: later.count + earlier.count, ..later })
+            }
+            (later, earlier) => later.or(earlier),
+        };
+    }
+
     fn refuse(&self, id: ApiKeyId, why: Refusal, by: Call<'_>, at: Instant) {
         self.note(id, |noted| {
             let count = noted.refused.as_ref().map_or(0, |refused| refused.count) + 1;

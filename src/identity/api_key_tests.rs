@@ -133,3 +133,23 @@ fn what_is_written_down_of_a_key_is_bounded() {
     );
     assert!(keys.0.uses.lock().unwrap().len() <= 1);
 }
+
+#[test]
+fn what_could_not_be_written_down_is_taken_again_with_what_came_since() {
+    let keys = keys(&[METHOD], ActFor::default());
+    let (good, bad) = (key().text(), ApiKey::new(key().id, [8; SECRET]).text());
+    let use_both = |second| {
+        keys.check(&good, NOBODY, at(second)).unwrap();
+        assert!(keys.check(&bad, NOBODY, at(second)).is_err());
+    };
+    use_both(1);
+    let (id, _, what) = keys.take_uses(at(1)).remove(0);
+    use_both(2);
+    assert!(keys.take_uses(at(2)).is_empty(), "it was taken within the minute");
+    keys.put_back(id, what);
+    let (_, _, what) = keys.take_uses(at(3)).remove(0);
+    assert_eq!(what.used, Some((at(2), None)));
+    let refused = what.refused.unwrap();
+    assert_eq!((refused.at, refused.count), (at(2), 2));
+    assert!(keys.take_uses(at(4)).is_empty());
+}

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -24,6 +24,8 @@ use super::{
     engine,
     files::Files,
     late, schema,
+    sessions::Sessions,
+    silence::{Silence, TooLong},
     single::Single,
 };
 use crate::kernel::{
@@ -36,10 +38,6 @@ use crate::kernel::{
 const ATTEMPTS: u32 = 8;
 /// The part of the connections that is kept for units which many wait with: one in so many.
 const ASIDE: usize = 4;
-/// How long the database may say nothing before its connections are given up: longer than one that is only
-/// busy lets such a small question wait, and much shorter than the quarter of an hour after which TCP notices
-/// that nobody is there any more, as after a failover.
-const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +49,9 @@ pub(super) enum Turns {
     /// To read.
     Read,
 }
+
+/// What the database answered to a look: how many changes the schema lacks, or an error of its own.
+pub(super) type Answer = Result<usize, Fault>;
 
 /// These connections were given up. What became of the work is not known.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub(super) struct Link {
     /// A connection to these files that is used for nothing else, so that it is never closed before the others.
     pub(super) anchor: tokio::sync::Mutex<Option<Anchor>>,
     pub(super) commits: Commits,
-    look: Single<usize>,
+    look: Single<Answer>,
     pub(super) mending: Single<()>,
     /// What was in the log of a SQLite database was saved, and the connections closed.
     pub(super) is_saved: AtomicBool,
@@ -87,13 +88,17 @@ pub(super) struct Link {
     write_turns: Arc<Semaphore>,
     aside_turns: Arc<Semaphore>,
     read_turns: Arc<Semaphore>,
-    /// When it answered last; nothing before it ever did, or when these were given up.
-    heard: Mutex<Option<Moment>>,
+    silence: Silence,
+    /// The sessions of these connections.
+    sessions: Sessions,
+    /// Those of connections that were given up before, until they are ended.
+    former: Sessions,
     lost: CancellationToken,
 }
 
 impl Link {
-    pub(super) async fn connect(settings: &Settings) -> Result<Self, Fault> {
+    /// Opens none yet. Before anything is done on them the sessions of `former` ones are ended.
+    pub(super) async fn connect(settings: &Settings, former: Sessions) -> Result<Self, Fault> {
         let pools = engine::connect(settings).await?;
         let aside = pools.writers / ASIDE;
         let write_turns = Arc::new(Semaphore::new(pools.writers - aside));
@@ -121,20 +126,24 @@ impl Link {
             write_turns,
             aside_turns,
             read_turns,
-            heard: Mutex::default(),
+            silence: Silence::default(),
+            sessions: pools.sessions,
+            former,
             lost: CancellationToken::new(),
         })
     }
 
-    /// Notes whether the database answered, and says whether it is time to give these connections up: once,
-    /// and only if they ever worked. A file does not fall silent, and one in memory has no other connection.
-    pub(super) fn is_lost_after(&self, answered: bool, now: Moment) -> bool {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if answered {
-            *heard = Some(now);
-        }
-        let is_silent = |last: &mut Moment| now.duration_since(*last) >= SILENCE;
-        self.engine == Engine::Postgres && heard.take_if(is_silent).is_some()
+    /// Notes whether the database answered, and tells when it is time to give these connections up. A file does
+    /// not fall silent, and one in memory has no other connection.
+    pub(super) fn silence_after(&self, is_answered: bool, now: Moment) -> Option<TooLong> {
+        let silence = self.silence.after(is_answered, now);
+        silence.filter(|_| self.engine == Engine::Postgres)
+    }
+
+    /// The sessions of these connections and of those before that are not ended yet.
+    pub(super) fn all_sessions(&self) -> Sessions {
+        self.former.add_all(&self.sessions);
+        self.former.clone()
     }
 
     /// Nobody waits for these connections any more. What is under way on them is not stopped: each goes when
@@ -153,10 +162,21 @@ impl Link {
         }
     }
 
-    /// How many changes the schema lacks. None when the database did not say so in time.
-    pub(super) async fn pending(&self, patience: Duration) -> Option<Result<usize, Fault>> {
-        let control = self.control.clone();
-        self.look.within(patience, async move { schema::pending(&control).await }).await
+    /// How many changes the schema lacks, after the sessions of former connections were ended. None when the
+    /// database did not say so in time, and an error when it said nothing at all.
+    pub(super) async fn pending(&self, patience: Duration) -> Option<Result<Answer, Fault>> {
+        let (control, former) = (self.control.clone(), self.former.clone());
+        let look = async move {
+            former.end(&control).await?;
+            schema::pending(&control).await
+        };
+        let answer = async move {
+            match look.await {
+                Err(error) if engine::is_silence(&error) => Err(engine::fault(&error)),
+                answered => Ok(answered.map_err(|e| engine::fault(&e))),
+            }
+        };
+        self.look.within(patience, answer).await
     }
 
     /// Whether commits are acknowledged. Begins the write that shows it when it is time for that.
@@ -343,6 +363,8 @@ impl Link {
             Ok(_) if !tx.inner.is_open().await => {
                 Err(Fault::internal("a unit of work went on after a statement of it had failed"))
             }
+            // Not after its caller was told that nobody knows. Dropping the connection rolls back.
+            Ok(_) if self.lost.is_cancelled() => Err(engine::away()),
             Ok(output) => {
                 tx.inner.commit().await.map_err(|e| engine::commit_fault(&e))?;
                 self.acknowledge()?;

@@ -21,6 +21,8 @@ pub mod readable;
 pub mod request;
 mod salvage;
 mod schema;
+mod sessions;
+mod silence;
 mod single;
 
 use std::{
@@ -38,7 +40,9 @@ use tokio::time::Instant as Moment;
 
 pub use authority::Authority;
 pub use engine::Engine;
-pub use schema::{MigrationState, migrate_down, migrate_up, migration_status, migrations};
+pub use schema::{
+    MigrationState, is_behind, migrate_down, migrate_up, migration_status, migrations,
+};
 
 use crate::kernel::{
     fault::{Again, Fault, Reason},
@@ -46,6 +50,8 @@ use crate::kernel::{
 };
 use connection::{Held, Pool};
 use link::{Link, Turns};
+use sessions::Sessions;
+use silence::TooLong;
 
 /// How long the database may take to answer when it is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -200,7 +206,7 @@ pub trait Query: Send + Sync + 'static {
 impl Store {
     /// Connects. For SQLite the file is made when it does not exist. The schema is left as it is.
     pub async fn connect(settings: &Settings) -> Result<Self, Fault> {
-        let link = Link::connect(settings).await?;
+        let link = Link::connect(settings, Sessions::default()).await?;
         Ok(Self(Arc::new(Inner {
             settings: settings.clone(),
             engine: link.engine,
@@ -334,16 +340,17 @@ impl Store {
     /// Whether the database answers and its schema is the one that this binary knows.
     pub async fn ready(&self) -> Result<(), Fault> {
         let link = self.link();
-        let pending = match self.check_files(&link).await {
-            Ok(()) => link
-                .pending(LOOK)
-                .await
-                .unwrap_or_else(|| Err(engine::away().log("the database does not answer"))),
-            Err(fault) => Err(fault),
+        let (is_answered, pending) = match self.check_files(&link).await {
+            Ok(()) => match link.pending(LOOK).await {
+                Some(Ok(answer)) => (true, answer),
+                Some(Err(fault)) => (false, Err(fault)),
+                None => (false, Err(engine::away().log("the database does not answer"))),
+            },
+            Err(fault) => (true, Err(fault)),
         };
         self.0.reachable.store(pending.is_ok(), Ordering::SeqCst);
-        if link.is_lost_after(pending.is_ok(), Moment::now()) {
-            self.link_anew(&link).await?;
+        if let Some(silence) = link.silence_after(is_answered, Moment::now()) {
+            self.link_anew(&link, silence).await?;
         }
         match pending? {
             0 => Ok(()),
@@ -360,10 +367,16 @@ impl Store {
         committing
     }
 
-    /// Other connections instead of these, which are left to end by themselves.
-    async fn link_anew(&self, lost: &Link) -> Result<(), Fault> {
-        tracing::warn!("the database fell silent: its connections are given up");
-        self.0.link.store(Arc::new(Link::connect(&self.0.settings).await?));
+    /// Other connections instead of these, which are left to end by themselves. Their sessions are ended by the
+    /// first look on the others; calls are refused until then.
+    async fn link_anew(&self, lost: &Link, silence: TooLong) -> Result<(), Fault> {
+        if silence.has_answered {
+            tracing::warn!("the database fell silent: its connections are given up");
+        } else {
+            tracing::debug!("the database still says nothing: its connections are given up");
+        }
+        let link = Link::connect(&self.0.settings, lost.all_sessions()).await?;
+        self.0.link.store(Arc::new(link));
         lost.give_up();
         Ok(())
     }

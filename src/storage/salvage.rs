@@ -7,7 +7,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::{LOOK, Store, engine, files::Trouble, link::Link};
+use super::{LOOK, Store, engine, files::Trouble, link::Link, sessions::Sessions};
 use crate::kernel::fault::Fault;
 
 /// How long the work under way may take before its connections are closed.
@@ -47,7 +47,7 @@ impl Store {
                     tracing::warn!("{}; it is saved and made anew", trouble.text());
                     link.save_log().await?;
                 }
-                let anew = Link::connect(&self.0.settings).await?;
+                let anew = Link::connect(&self.0.settings, Sessions::default()).await?;
                 if !anew.files.as_ref().is_some_and(|now| now.is_same_database(files)) {
                     return Err(Trouble::Away.fault());
                 }

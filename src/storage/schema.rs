@@ -13,6 +13,8 @@ use crate::kernel::fault::{Fault, Reason};
 /// Any number that no other user of the database takes as an advisory lock ("daybook" in ASCII).
 const LOCK: i64 = 0x0064_6179_626f_6f6b;
 
+const BEHIND: &str = "the schema is not up to date";
+
 /// One change of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationState {
@@ -34,7 +36,7 @@ pub async fn migrate_down(store: &Store, steps: u32) -> Result<(), Fault> {
 
 /// All changes that this binary knows, oldest first. Changes nothing.
 pub async fn migration_status(store: &Store) -> Result<Vec<MigrationState>, Fault> {
-    let applied = applied(&store.writer()).await?;
+    let applied = applied(&store.writer()).await.map_err(|e| engine::fault(&e))?;
     let of =
         |state: MigrationState| MigrationState { applied: applied.contains(&state.name), ..state };
     Ok(migrations().into_iter().map(of).collect())
@@ -48,29 +50,33 @@ pub fn migrations() -> Vec<MigrationState> {
 
 /// The names of the changes that this database has, also of those that only newer binaries know: an
 /// older process goes on serving beside a newer one.
-async fn applied(db: &impl ConnectionTrait) -> Result<HashSet<String>, Fault> {
+async fn applied(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbErr> {
     let table = Migrator::migration_table_name().to_string();
     let sql = format!("SELECT version FROM {table}");
     let statement = Statement::from_string(db.get_database_backend(), sql);
     let rows = match db.query_all_raw(statement).await {
         Ok(rows) => rows,
         Err(e) if engine::is_missing_table(&e) => return Ok(HashSet::new()),
-        Err(e) => return Err(engine::fault(&e)),
+        Err(e) => return Err(e),
     };
-    let names = rows.iter().map(|row| row.try_get("", "version"));
-    names.collect::<Result<_, DbErr>>().map_err(|e| engine::fault(&e))
+    rows.iter().map(|row| row.try_get("", "version")).collect()
 }
 
 /// How many changes this database lacks. An error when it does not answer.
-pub(super) async fn pending(db: &Pool) -> Result<usize, Fault> {
+pub(super) async fn pending(db: &Pool) -> Result<usize, DbErr> {
     let applied = applied(db).await?;
     Ok(Migrator::migrations().iter().filter(|m| !applied.contains(m.name())).count())
 }
 
 /// The schema lacks so many changes.
 pub(super) fn behind(pending: usize) -> Fault {
-    Fault::new(Reason::DatabaseUnavailable, "the schema is not up to date")
+    Fault::new(Reason::DatabaseUnavailable, BEHIND)
         .log(format!("{pending} migrations are pending; run `daybook migrate up`"))
+}
+
+/// Whether a fault is that the schema lacks changes, and not that the database is away.
+pub fn is_behind(fault: &Fault) -> bool {
+    fault.message() == BEHIND
 }
 
 /// The write lock of SQLite at once.
@@ -82,8 +88,11 @@ fn write_mode() -> TransactionOptions {
 }
 
 async fn in_turn(store: &Store, down: Option<u32>) -> Result<(), Fault> {
-    if down.is_none() && pending(&store.writer()).await? == 0 {
-        return Ok(());
+    if down.is_none() {
+        let pending = pending(&store.writer()).await.map_err(|e| engine::fault(&e))?;
+        if pending == 0 {
+            return Ok(());
+        }
     }
     let work = async {
         #[expect(clippy::disallowed_methods, reason = "migrations are not units of work")]

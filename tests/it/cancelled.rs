@@ -50,7 +50,7 @@ const SESSIONS: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'daybook'";
 
 /// A process whose PostgreSQL is behind a proxy.
-async fn far_away(delay: Duration, connections: &str) -> (Process, Proxy) {
+pub async fn far_away(delay: Duration, connections: &str) -> (Process, Proxy) {
     let url = postgres::database().await;
     let (before, rest) = url.split_once("127.0.0.1:").unwrap();
     let (port, name) = rest.split_once('/').unwrap();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -101,11 +102,24 @@ pub(in crate::accounts) async fn post(
     letters: &[Letter],
     counted: &Counted,
 ) -> Result<bool, Fault> {
-    if let Reserved::Wait(_) = counted.reserve(tx, code.created_at).await? {
+    if let Reserved::Wait(wait) = counted.reserve(tx, code.created_at).await? {
+        held_back(code, wait);
         return Ok(false);
     }
     put(tx, code, letters).await?;
     Ok(true)
+}
+
+/// Tells the log of a letter that is not written, because there were too many to its address. No address: that stands
+/// nowhere in the log.
+pub(in crate::accounts) fn held_back(code: &Stored, wait: TimeDelta) {
+    let (purpose, wait_seconds) = (code.purpose.word(), wait.num_seconds());
+    tracing::warn!(
+        purpose,
+        wait_seconds,
+        "a letter was held back: there were too many to one address lately; the next one may be asked for after this \
+         time, with another request_id"
+    );
 }
 
 /// Puts a code in the place of the one before, with the letters that it is in.

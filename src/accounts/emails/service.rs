@@ -14,7 +14,7 @@ use crate::{
     accounts::{
         User,
         audit::{Act, Entry},
-        guessing::store::Counted,
+        guessing::{service::Attempt, store::Counted},
         service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
     },
@@ -140,20 +140,19 @@ impl Accounts {
         if let Some(earlier) = self.store.read(deadline, earlier).await? {
             return Ok(earlier);
         }
-        let counted = self.code_attempt(deadline, &origin).await?;
-        let code = Code::parse(code).ok_or_else(refused)?;
+        let mut attempt = self.code_attempt(deadline, &origin).await?;
+        let code = attempt.judge(Code::parse(code).ok_or_else(refused))?;
         let now = self.ambient.now();
         let found = self.store.read(deadline, ByCode { hash: code.hash(), now }).await?;
-        let found = found.ok_or_else(refused)?;
+        let found = attempt.judge(found.ok_or_else(refused))?;
         if let Some(applicant) = found.applicant {
             // Whoever reads the mail of an address must not make the account of somebody else's sign-up.
             let account = vec![(self.keys.account(&found.email), self.policies.account)];
             let guesses = Counted::by(account);
             let stored = Some(applicant.password_hash);
-            if !self.guess(deadline, &guesses, (password, stored), &origin).await? {
-                return Err(wrong_sign_up());
-            }
-            self.give_back(deadline, &guesses).await?;
+            let guess = self.guess(deadline, guesses, (password, stored), &origin).await;
+            let guess = guess.and_then(|guess| guess.ok_or_else(wrong_sign_up));
+            attempt.judge(guess)?.give_back().await;
         }
         let unit = Verify {
             code: code.hash(),
@@ -163,7 +162,7 @@ impl Accounts {
             once,
             witness: self.witness(None, origin, now),
         };
-        self.attempted(deadline, counted, unit, |_| true).await
+        self.attempted(deadline, attempt, unit, |_| true).await
     }
 
     /// Public: sends a code for a new password to an address that has an account. Answers the same, after
@@ -204,13 +203,13 @@ impl Accounts {
         if self.store.read(deadline, Earlier::<User>::new(once.clone())).await?.is_some() {
             return Ok(());
         }
-        let counted = self.code_attempt(deadline, &origin).await?;
+        let mut attempt = self.code_attempt(deadline, &origin).await?;
         // Before anything is hashed: a guess costs a look.
-        let (code, account) = self.behind(deadline, code).await?;
+        let (code, account) = attempt.judge(self.behind(deadline, code).await)?;
         let user = &account.user;
         let (name, email) = (&user.display_name, user.email.as_str());
         if let Some(weak) = self.weakness(new.clone(), name, email).await? {
-            self.give_back(deadline, &counted).await?;
+            attempt.give_back().await;
             let mut violations = Violations::new();
             violations.add("new_password", weak);
             return Err(violations.into_fault());
@@ -221,12 +220,12 @@ impl Accounts {
         let unit = Reset {
             code: code.hash(),
             user: user.id,
-            new_hash: self.hash_after(deadline, &counted, new).await?,
+            new_hash: self.hasher.hash(new).await?,
             letter: self.password_notice(&reader, now, &origin)?,
             once,
             witness: self.witness(Some(user.id), origin, now),
         };
-        let (user, ended) = self.attempted(deadline, counted, unit, |_| true).await?;
+        let (user, ended) = self.attempted(deadline, attempt, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }
@@ -250,7 +249,8 @@ impl Accounts {
         let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
         let counted = self.own_attempt(caller.user, &origin);
         let verified = account.password_hash;
-        self.own_guess(deadline, caller, &counted, (password, verified.clone()), &origin).await?;
+        let shown = (password, verified.clone());
+        let attempt = self.own_guess(deadline, caller, counted, shown, &origin).await?;
         let user = account.user;
         let taken = self.store.read(deadline, ByEmail(new.clone())).await?;
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
@@ -282,7 +282,7 @@ impl Accounts {
             once,
             witness: self.witness(Some(user.id), origin, now),
         };
-        self.attempted(deadline, counted, unit, |()| true).await?;
+        self.attempted(deadline, attempt, unit, |()| true).await?;
         Ok(())
     }
 
@@ -298,14 +298,15 @@ impl Accounts {
         if let Some(earlier) = self.store.read(deadline, earlier).await? {
             return Ok(earlier);
         }
-        let counted = self.code_attempt(deadline, &origin).await?;
+        let mut attempt = self.code_attempt(deadline, &origin).await?;
         let now = self.ambient.now();
-        let hash = Code::parse(code).ok_or_else(refused)?.hash();
-        let found = self.store.read(deadline, ByCode { hash, now }).await?.ok_or_else(refused)?;
-        let (Purpose::Change, Some(id)) = (found.purpose, found.user) else {
-            return Err(refused());
-        };
-        let account = self.store.read(deadline, ById(id)).await?.ok_or_else(refused)?;
+        let hash = attempt.judge(Code::parse(code).ok_or_else(refused))?.hash();
+        let found = self.store.read(deadline, ByCode { hash, now }).await?;
+        let found = found.filter(|found| found.purpose == Purpose::Change);
+        let found = attempt.judge(found.ok_or_else(refused))?;
+        let id = attempt.judge(found.user.ok_or_else(refused))?;
+        let account = self.store.read(deadline, ById(id)).await?;
+        let account = attempt.judge(account.ok_or_else(refused))?;
         let new_email = found.email.as_str().to_owned();
         let text = Text::EmailChanged { name: known(&account.user), new_email };
         let unit = Change {
@@ -315,7 +316,7 @@ impl Accounts {
             once,
             witness: self.witness(Some(id), origin, now),
         };
-        self.attempted(deadline, counted, unit, |_| true).await
+        self.attempted(deadline, attempt, unit, |_| true).await
     }
 
     /// What tells the owner of an account that its password is another one now.
@@ -400,16 +401,16 @@ impl Accounts {
     pub async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
         let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
-        self.reserve(deadline, &counted, origin).await
+        self.reserve(deadline, counted, origin).await?.settle();
+        Ok(())
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
     /// was right.
-    async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Counted, Fault> {
+    async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Attempt, Fault> {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let counted = Counted::by(address.into_iter().collect());
-        self.reserve(deadline, &counted, origin).await?;
-        Ok(counted)
+        self.reserve(deadline, counted, origin).await
     }
 
     /// The account behind a code that sets a password.

@@ -31,9 +31,9 @@ impl Accounts {
     ) -> Result<(), Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (blank, role) = (self.blank(&account.user), account.user.role);
-        let (own, counted, _) = self.own(deadline, caller, account, shows, origin).await?;
+        let (own, attempt, _) = self.own(deadline, caller, account, shows, origin).await?;
         let unit = Delete { own, role, blank };
-        let ended = self.attempted(deadline, counted, unit, is_right).await??;
+        let ended = self.attempted(deadline, attempt, unit, is_right).await??;
         self.tokens.end(caller.user, ended, self.ambient.now());
         self.services.know(caller.user).await;
         Ok(())
@@ -87,8 +87,8 @@ impl Accounts {
         let account = account.ok_or_else(not_authenticated)?;
         let counted = self.own_attempt(caller.user, origin);
         let password = (password, account.password_hash);
-        self.own_guess(deadline, caller, &counted, password, origin).await?;
-        self.give_back(deadline, &counted).await
+        self.own_guess(deadline, caller, counted, password, origin).await?.give_back().await;
+        Ok(())
     }
 
     /// Writes down that somebody asks for what is stored about them.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::sync::oneshot;
 
 use super::{
     commands::{Attempted, Refund, Reserve},
@@ -61,38 +60,32 @@ impl Accounts {
     }
 
     /// The gate of every password that is given to us: an attempt is reserved before anything is
-    /// hashed. Whoever was right gives it back.
+    /// hashed. Nothing where the password is wrong, and the attempt counts; else the attempt, to be given back.
     pub(in crate::accounts) async fn guess(
         &self,
         deadline: Deadline,
-        counted: &Counted,
+        counted: Counted,
         (password, stored): (SecretString, Option<String>),
         origin: &Origin,
-    ) -> Result<bool, Fault> {
-        let (accounts, counted, origin) = (self.clone(), counted.clone(), origin.clone());
-        let (tell, told) = oneshot::channel();
+    ) -> Result<Option<Attempt>, Fault> {
+        let (accounts, origin) = (self.clone(), origin.clone());
         // In a task of its own: whoever leaves while it is hashed was not wrong by that.
-        tokio::spawn(async move {
-            let verified = match accounts.reserve(deadline, &counted, &origin).await {
-                Ok(()) => accounts.hasher.verify(password, stored).await,
-                refused => return drop(tell.send(refused.map(|()| false))),
-            };
-            if verified.is_err() {
-                // Nothing was looked at.
-                accounts.give_back_anyway(&counted).await;
-            }
-            if let Err(Ok(true)) = tell.send(verified) {
-                accounts.give_back_anyway(&counted).await;
+        let task = tokio::spawn(async move {
+            let attempt = accounts.reserve(deadline, counted, &origin).await?;
+            match accounts.hasher.verify(password, stored).await {
+                Ok(true) => Ok(Some(attempt)),
+                Ok(false) => {
+                    attempt.settle();
+                    Ok(None)
+                }
+                Err(fault) => {
+                    // Nothing was looked at.
+                    attempt.give_back().await;
+                    Err(fault)
+                }
             }
         });
-        told.await.unwrap_or_else(|_| Err(Fault::internal("a guess was dropped")))
-    }
-
-    /// Gives an attempt back, whether or not anybody waits for it.
-    async fn give_back_anyway(&self, counted: &Counted) {
-        if let Err(fault) = self.give_back(Deadline::after(BACKGROUND), counted).await {
-            tracing::warn!(%fault, "giving an attempt back");
-        }
+        task.await.unwrap_or_else(|error| Err(Fault::internal(format!("a guess: {error}"))))
     }
 
     /// The same for somebody who is logged in and is asked for the password again: `CURRENT_PASSWORD_WRONG`
@@ -102,12 +95,13 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        counted: &Counted,
+        counted: Counted,
         (password, stored): (SecretString, String),
         origin: &Origin,
-    ) -> Result<(), Fault> {
-        if self.guess(deadline, counted, (password, Some(stored)), origin).await? {
-            return Ok(());
+    ) -> Result<Attempt, Fault> {
+        let password = (password, Some(stored));
+        if let Some(attempt) = self.guess(deadline, counted, password, origin).await? {
+            return Ok(attempt);
         }
         let (user, session) = (Some(caller.user), Some(caller.session));
         let witness = self.witness(user, origin.clone(), self.ambient.now());
@@ -116,24 +110,34 @@ impl Accounts {
         Err(wrong_password())
     }
 
-    /// Reserves an attempt at something that is secret, or needs as few callers.
+    /// Reserves an attempt at something that is secret, or needs as few callers. In a task of its own, so that it
+    /// is given back as well where its caller leaves before it is there.
     pub(in crate::accounts) async fn reserve(
         &self,
         deadline: Deadline,
-        counted: &Counted,
+        counted: Counted,
         origin: &Origin,
-    ) -> Result<(), Fault> {
+    ) -> Result<Attempt, Fault> {
         // Of the many calls that delays begin with the last one is told, as no more than that.
         let origin = Origin { call_id: origin.call_id.clone(), ..Origin::default() };
         let witness = self.witness(None, origin, self.ambient.now());
-        let reserve = Reserve { counted: counted.clone(), witness };
-        if self.store.run_aside(deadline, reserve).await? {
-            tracing::error!(
-                "secrets of many accounts are being guessed: attempts reached auth.attempts_in_all, \
-                 and log-ins from devices that are not known are delayed"
-            );
-        }
-        Ok(())
+        let accounts = self.clone();
+        let task = tokio::spawn(async move {
+            let reserve = Reserve { counted: counted.clone(), witness };
+            if accounts.store.run_aside(deadline, reserve).await? {
+                tracing::error!(
+                    "secrets of many accounts are being guessed: attempts reached auth.attempts_in_all, \
+                     and log-ins from devices that are not known are delayed"
+                );
+            }
+            Ok(Attempt { accounts, counted, is_open: true })
+        });
+        task.await.unwrap_or_else(|error| Err(Fault::internal(format!("an attempt: {error}"))))
+    }
+
+    /// An attempt that is counted nowhere: what was shown was looked at already.
+    pub(in crate::accounts) fn uncounted(&self) -> Attempt {
+        Attempt { accounts: self.clone(), counted: Counted::by(Vec::new()), is_open: false }
     }
 
     /// Does what an attempt was taken for, and gives the attempt back in the same transaction if nothing
@@ -141,45 +145,84 @@ impl Accounts {
     pub(in crate::accounts) async fn attempted<U: UnitOfWork>(
         &self,
         deadline: Deadline,
-        counted: Counted,
+        attempt: Attempt,
         unit: U,
         is_right: fn(&U::Output) -> bool,
     ) -> Result<U::Output, Fault> {
         let now = self.ambient.now();
-        let unit = Attempted { unit, counted: counted.clone(), is_right, now };
-        let accounts = self.clone();
+        let unit = Attempted { unit, counted: attempt.counted.clone(), is_right, now };
+        let store = self.store.clone();
         // In a task of its own: a call whose deadline has passed is left in the middle.
         let task = tokio::spawn(async move {
-            let done = accounts.store.run_aside(deadline, unit).await;
+            let done = store.run_aside(deadline, unit).await;
             if done.as_ref().is_err_and(nothing_was_wrong) {
-                accounts.give_back_anyway(&counted).await;
+                attempt.give_back().await;
+            } else {
+                attempt.settle();
             }
             done
         });
         task.await.unwrap_or_else(|error| Err(Fault::internal(format!("an attempt: {error}"))))
     }
+}
 
-    /// Hashes a new password after an attempt that was right.
-    pub(in crate::accounts) async fn hash_after(
-        &self,
-        deadline: Deadline,
-        counted: &Counted,
-        new: SecretString,
-    ) -> Result<String, Fault> {
-        let hashed = self.hasher.hash(new).await;
-        if hashed.is_err() {
-            self.give_back(deadline, counted).await?;
-        }
-        hashed
+/// An attempt at something secret that was reserved. When it is dropped it is given back, whoever left and wherever:
+/// only what was looked at and found wrong counts, and has to be said by [`Attempt::settle`].
+#[derive(Debug)]
+#[must_use = "it is given back at once"]
+pub(in crate::accounts) struct Attempt {
+    accounts: Accounts,
+    /// What it is counted by.
+    counted: Counted,
+    /// Whether it still has to be given back.
+    is_open: bool,
+}
+
+impl Attempt {
+    /// It stays as it is: what was shown was wrong, or it was given back.
+    pub(in crate::accounts) fn settle(mut self) {
+        self.is_open = false;
     }
 
-    /// Gives back an attempt at which nothing was wrong.
-    pub(in crate::accounts) async fn give_back(
-        &self,
-        deadline: Deadline,
-        counted: &Counted,
-    ) -> Result<(), Fault> {
-        let refund = Refund { counted: counted.clone(), now: self.ambient.now() };
-        self.store.run_aside(deadline, refund).await
+    /// Settles it where a result tells that what was shown was wrong. What the server could not do costs nothing.
+    pub(in crate::accounts) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        if result.as_ref().is_err_and(|fault| !nothing_was_wrong(fault)) {
+            self.is_open = false;
+        }
+        result
+    }
+
+    /// Gives it back, and returns when that is done, whether or not anybody waits for it.
+    pub(in crate::accounts) async fn give_back(mut self) {
+        if let Some(giving) = self.giving_back()
+            && let Err(error) = tokio::spawn(giving).await
+        {
+            tracing::error!(%error, "giving an attempt back");
+        }
+    }
+
+    /// What gives it back, if that is still to be done.
+    fn giving_back(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        if !std::mem::take(&mut self.is_open) {
+            return None;
+        }
+        let (accounts, counted) = (self.accounts.clone(), self.counted.clone());
+        Some(async move {
+            let refund = Refund { counted, now: accounts.ambient.now() };
+            if let Err(fault) = accounts.store.run_aside(Deadline::after(BACKGROUND), refund).await
+            {
+                tracing::warn!(%fault, "giving an attempt back");
+            }
+        })
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(giving) = self.giving_back()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(giving);
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     accounts::{
         User,
-        guessing::store::Counted,
+        guessing::{service::Attempt, store::Counted},
         service::{Accounts, ById},
         sessions::service::{Log, LoggedIn},
         store::Account,
@@ -105,8 +105,8 @@ impl Accounts {
     ) -> Result<Enrolled, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
-        let (own, counted, _) = self.own(deadline, caller, account, shows, origin).await?;
-        self.attempted(deadline, counted, Enrol { own, sealed }, is_right).await??;
+        let (own, attempt, _) = self.own(deadline, caller, account, shows, origin).await?;
+        self.attempted(deadline, attempt, Enrol { own, sealed }, is_right).await??;
         Ok(enrolled)
     }
 
@@ -139,11 +139,11 @@ impl Accounts {
         let user = caller.user;
         let by = vec![(self.keys.own_code(user), self.policies.code)];
         let counted = self.counted_by(by, &origin);
-        self.reserve(deadline, &counted, &origin).await?;
+        let attempt = self.reserve(deadline, counted, &origin).await?;
         let (second, codes) = self.second(user, Shown::Nothing);
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let unit = Confirm { caller, code, second, witness };
-        let ended = self.attempted(deadline, counted, unit, is_right).await??;
+        let ended = self.attempted(deadline, attempt, unit, is_right).await??;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)
     }
@@ -157,8 +157,8 @@ impl Accounts {
         origin: Origin,
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
-        let (own, counted, codes) = self.own(deadline, caller, account, shows, origin).await?;
-        self.attempted(deadline, counted, Regenerate { own }, is_right).await??;
+        let (own, attempt, codes) = self.own(deadline, caller, account, shows, origin).await?;
+        self.attempted(deadline, attempt, Regenerate { own }, is_right).await??;
         Ok(codes)
     }
 
@@ -177,9 +177,9 @@ impl Accounts {
             return Err(required());
         }
         let account = self.own_account(deadline, caller.user).await?;
-        let (own, counted, _) = self.own(deadline, caller, account, shows, origin).await?;
+        let (own, attempt, _) = self.own(deadline, caller, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
-        if let Some(ended) = self.attempted(deadline, counted, unit, is_right).await?? {
+        if let Some(ended) = self.attempted(deadline, attempt, unit, is_right).await?? {
             self.tokens.end(caller.user, ended, self.ambient.now());
         }
         Ok(())
@@ -219,9 +219,11 @@ impl Accounts {
             (self.keys.in_all(), self.policies.in_all)
         });
         let counted = self.counted_by(by, &origin);
-        self.reserve(deadline, &counted, &origin).await?;
+        let attempt = self.reserve(deadline, counted, &origin).await?;
         let shown = typed.shown(&self.second_factors, user);
-        match self.begin_session(deadline, challenge, shown, counted, origin).await? {
+        let begun = self.begin_session(deadline, challenge, shown, attempt, origin);
+        // Boxed, because it is a large future that others hold.
+        match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(*logged_in),
             Log::Wrong => Err(code_wrong(match typed {
                 Typed::Code(_) => "code",
@@ -287,7 +289,7 @@ impl Accounts {
     }
 
     /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
-    /// password. What it was counted by comes back, to be given to [`Self::attempted`].
+    /// password. The attempt comes back, to be given to [`Self::attempted`].
     pub(in crate::accounts) async fn own(
         &self,
         deadline: Deadline,
@@ -295,18 +297,18 @@ impl Accounts {
         account: Account,
         shows: Shows,
         origin: Origin,
-    ) -> Result<(Own, Counted, Vec<RecoveryCode>), Fault> {
+    ) -> Result<(Own, Attempt, Vec<RecoveryCode>), Fault> {
         let (user, verified) = (account.user.id, account.password_hash);
         let mut by = vec![(self.keys.own(user), self.policies.account)];
         by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
         let counted = self.counted_by(by, &origin);
         let password = (shows.password, verified.clone());
-        self.own_guess(deadline, caller, &counted, password, &origin).await?;
+        let attempt = self.own_guess(deadline, caller, counted, password, &origin).await?;
         let shown = shows.code.map(|code| code.shown(&self.second_factors, user));
         let (second, codes) = self.second(user, shown.unwrap_or(Shown::Nothing));
         let witness = self.witness(Some(user), origin, self.ambient.now());
         let once = shows.once;
-        Ok((Own { user, verified, second, once, witness }, counted, codes))
+        Ok((Own { user, verified, second, once, witness }, attempt, codes))
     }
 
     fn counted_by(

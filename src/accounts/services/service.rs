@@ -1,6 +1,6 @@
 //! What admins can do with service accounts, and what the server does with their keys.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -180,9 +180,9 @@ impl ServiceAccounts {
         Ok(())
     }
 
-    /// Writes down which keys were used and refused, each at most once a minute. One that fails does not keep
-    /// the others from it; the first that did is told.
-    pub async fn note_uses(&self, deadline: Deadline) -> Result<(), Fault> {
+    /// Writes down which keys were used and refused, each at most once a minute, and within so much time. One
+    /// that fails does not keep the others from it, and is tried again at the next time; the first that did is told.
+    pub async fn note_uses(&self, patience: Duration) -> Result<(), Fault> {
         let now = self.ambient.now();
         let mut failed = Ok(());
         for (id, account, what) in self.keys.take_uses(now) {
@@ -193,7 +193,11 @@ impl ServiceAccounts {
             });
             let origin = origin.unwrap_or_default();
             let witness = Witness { id: self.ambient.id(now), actor: None, origin, now };
-            let noted = self.store.run(deadline, NoteUse { account, id, what, witness }).await;
+            let unit = NoteUse { account, id, what: what.clone(), witness };
+            let noted = self.store.run(Deadline::after(patience), unit).await;
+            if noted.is_err() {
+                self.keys.put_back(id, what);
+            }
             failed = failed.and(noted);
         }
         failed

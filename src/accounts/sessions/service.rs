@@ -11,7 +11,7 @@ use crate::{
     accounts::{
         User,
         audit::{self, Entry, Filter, Witness},
-        guessing::store::Counted,
+        guessing::service::Attempt,
         service::Accounts,
         store as accounts,
     },
@@ -87,7 +87,7 @@ impl Accounts {
         deadline: Deadline,
         challenge: Challenge,
         shown: Shown,
-        counted: Counted,
+        attempt: Attempt,
         origin: Origin,
     ) -> Result<Log, Fault> {
         let now = self.ambient.now();
@@ -114,7 +114,7 @@ impl Accounts {
         let unit = Begin { session: session_of, challenge, second, notice, lifetimes, witness };
         // Where it is refused nobody looked at what was shown, or the password was right.
         let is_right = |begun: &Begun| !matches!(begun, Begun::Wrong);
-        let begun = self.attempted(deadline, counted, unit, is_right).await?;
+        let begun = self.attempted(deadline, attempt, unit, is_right).await?;
         let started = match begun {
             Begun::Begun(started) => *started,
             Begun::Needs(need) => return Ok(Log::Needs(need)),

@@ -124,8 +124,8 @@ pub fn in_state(keys: &[StoredKey], state: State, now: Instant) -> Option<&Store
 pub fn not_opened(kid: Kid, error: OpenError) -> Fault {
     let remedy = match error {
         OpenError::OtherKey => {
-            "give the master key that this database was used with (auth.master_key_file), as a further \
-             line if it was replaced; if it is lost, `daybook keys rotate --at-once --master-key-lost` \
+            "give the master key that this database was used with (auth.master_key_file or auth.master_key), as a \
+             further line if it was replaced; if it is lost, `daybook keys rotate --at-once --master-key-lost` \
              makes new signing keys. Nothing was changed"
         }
         OpenError::Damaged => {
@@ -133,7 +133,11 @@ pub fn not_opened(kid: Kid, error: OpenError) -> Fault {
              `daybook keys rotate --at-once --master-key-lost`. Nothing was changed"
         }
     };
+    let is = match error {
+        OpenError::OtherKey => "the master key is the wrong one: ",
+        OpenError::Damaged => "",
+    };
     Fault::internal(format!(
-        "the signing key {kid} in the database does not open: {error}; {remedy}"
+        "{is}the signing key {kid} in the database does not open: {error}; {remedy}"
     ))
 }

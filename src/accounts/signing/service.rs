@@ -50,11 +50,9 @@ impl SigningKeys {
     pub async fn establish(&self, deadline: Deadline) -> Result<(), Fault> {
         let now = self.ambient.now();
         let keys = self.store.look(NotGone(now)).await?;
+        self.opens(&keys, now)?;
         let (active, next) =
             (in_state(&keys, State::Active, now), in_state(&keys, State::Next, now));
-        for key in active.into_iter().chain(next) {
-            key.open(&self.master).map_err(|error| not_opened(key.kid, error))?;
-        }
         let is_outdated =
             |key: &StoredKey| key.is_ours(&self.master) && key.is_outdated(&self.master);
         if active.is_some() && next.is_some() && !keys.iter().any(is_outdated) {
@@ -76,6 +74,23 @@ impl SigningKeys {
                 self.take_over(&keys, now);
             }
             Err(fault) => return Err(fault),
+        }
+        Ok(())
+    }
+
+    /// Tries the master key on the keys that there are. The inner error where it is the wrong one; the outer one where
+    /// they cannot be read.
+    pub async fn try_master_key(&self) -> Result<Result<(), Fault>, Fault> {
+        let now = self.ambient.now();
+        let keys = self.store.look(NotGone(now)).await?;
+        Ok(self.opens(&keys, now))
+    }
+
+    /// An error where the master key does not open the keys that sign, now and next.
+    fn opens(&self, keys: &[StoredKey], now: Instant) -> Result<(), Fault> {
+        let (active, next) = (in_state(keys, State::Active, now), in_state(keys, State::Next, now));
+        for key in active.into_iter().chain(next) {
+            key.open(&self.master).map_err(|error| not_opened(key.kid, error))?;
         }
         Ok(())
     }

@@ -174,6 +174,7 @@ impl Use {
             expires_at: None,
             ..held
         };
+        booked.terms.beyond = None;
         booked.terms.override_reason.clone_from(override_reason);
         let overriding = !override_reason.is_empty();
         let mut violations = Violations::new();

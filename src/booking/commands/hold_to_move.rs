@@ -17,6 +17,7 @@ use crate::{
     accounts,
     booking::{
         Agreed, Appointment, State,
+        attendance::beyond_own,
         policy::{self, Bound},
         promised, store,
     },
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// Holds a slot for an appointment that shall be moved to it: by the rules of the move, as if the appointment were
-/// absent. Its own time is claimed until it is moved, so that the two may not overlap.
+/// absent. Its own time is claimed until it is moved, so that of a slot that overlaps it only what lies beyond is.
 #[derive(Debug, Clone)]
 pub struct HoldToMove {
     /// The move.
@@ -71,12 +72,14 @@ impl UnitOfWork for HoldToMove {
         let wanted = Appointment { start: interval.start(), end: interval.end(), ..found.clone() };
         let whose = (provider.id, found.customer);
         let own = OwnHolds::overlapping(tx, whose, wanted.claim(), now).await?;
-        if let Some(held) = own.exactly(found.type_id, interval) {
+        if let Some(held) = own.exactly(found.type_id, interval, Some(id)) {
             return Ok(held.clone());
         }
         let moment = Moment { now, zones: &self.to.zones, practice: &self.to.practice };
         way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
         let zone = way.hours.zone_at(&self.to.zones, interval.start())?;
+        // Before any row of theirs is written.
+        let account = accounts::store::lock(tx, found.customer).await?;
         own.give_up(tx, &mut provider, (caller, self.hold), now).await?;
         let terms = &found.terms;
         let mut held = Appointment {
@@ -102,7 +105,8 @@ impl UnitOfWork for HoldToMove {
             },
             ..wanted
         };
-        if let Some(account) = accounts::store::lock(tx, held.customer).await? {
+        held.terms.beyond = beyond_own(&found, &held);
+        if let Some(account) = account {
             held.customer_display_name = account.user.display_name;
         }
         if store::held_by(tx, held.customer, now).await? >= MOST_HOLDS {

@@ -54,7 +54,8 @@ pub(super) fn refused(overlap: Overlap) -> Fault {
     }
 }
 
-/// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Nothing
+/// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Locks its customers, as
+/// all do who write what somebody has booked: first the provider, then the customers, then the rows. Nothing
 /// depends on this being done soon, only the claims on its having been done before the next one.
 pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Result<(), Fault> {
     settle_at(tx, provider.id, &mut provider.version, now).await
@@ -67,7 +68,10 @@ pub(super) async fn settle_at(
     version: &mut i64,
     now: Instant,
 ) -> Result<(), Fault> {
-    for (id, at, what) in store::expired(tx, provider, now).await? {
+    let expired = store::expired(tx, provider, now).await?;
+    let ids: Vec<_> = expired.iter().map(|(id, ..)| *id).collect();
+    store::states::lock_customers(tx, provider, &ids).await?;
+    for (id, at, what) in expired {
         *version += 1;
         let (kind, appointment) = match what {
             Expiring::Hold => {

@@ -30,14 +30,26 @@ impl OwnHolds {
     /// Those that overlap a claim, of a provider who was locked before.
     pub(super) async fn overlapping(
         tx: &Tx,
+        whose: (ProviderId, UserId),
+        claim: (Instant, Instant),
+        now: Instant,
+    ) -> Result<Self, Fault> {
+        Self::for_move(tx, whose, claim, None, now).await
+    }
+
+    /// The same, and what is held beside an appointment that is moved: where that is elsewhere, it would be a part alone.
+    pub(super) async fn for_move(
+        tx: &Tx,
         (provider, customer): (ProviderId, UserId),
         claim: (Instant, Instant),
+        moving: Option<AppointmentId>,
         now: Instant,
     ) -> Result<Self, Fault> {
         let mut all = store::holds::with(tx, provider, customer, now).await?;
         all.retain(|held| {
             let (start, end) = held.claim();
-            start < claim.1 && claim.0 < end
+            let is_beside = held.terms.beyond.is_some_and(|beyond| Some(beyond.of) == moving);
+            is_beside || (start < claim.1 && claim.0 < end)
         });
         Ok(Self(all))
     }
@@ -51,14 +63,17 @@ impl OwnHolds {
         self.0.iter().map(|held| held.id)
     }
 
-    /// The one that holds exactly this.
+    /// The one that holds exactly this, be it for the move of an appointment.
     pub(super) fn exactly(
         &self,
         type_id: Option<TypeId>,
         interval: Interval,
+        moving: Option<AppointmentId>,
     ) -> Option<&Appointment> {
         let is_same = |held: &&Appointment| {
-            held.type_id == type_id && (held.start, held.end) == (interval.start(), interval.end())
+            held.type_id == type_id
+                && (held.start, held.end) == (interval.start(), interval.end())
+                && held.terms.beyond.is_none_or(|beyond| Some(beyond.of) == moving)
         };
         self.0.iter().find(is_same)
     }
@@ -115,7 +130,7 @@ impl Book {
         if own.is_empty() {
             return Err(refused);
         }
-        let Some(held) = own.exactly(type_id, interval) else {
+        let Some(held) = own.exactly(type_id, interval, None) else {
             return self.make(tx, provider, &own, elsewhere).await;
         };
         if self.hold.is_some() {

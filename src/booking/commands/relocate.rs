@@ -88,7 +88,8 @@ impl UnitOfWork for Reschedule {
         let way = Way::of(tx, &provider, &found).await?;
         let wanted = Appointment { start: interval.start(), end: interval.end(), ..found.clone() };
         let whose = (provider.id, customer);
-        let own = OwnHolds::overlapping(tx, whose, wanted.claim(), self.now).await?;
+        let claim = wanted.claim();
+        let own = OwnHolds::for_move(tx, whose, claim, Some(self.id), self.now).await?;
         if self.override_reason.is_empty() {
             let (zones, practice) = (&self.zones, &self.practice);
             let moment = Moment { now: self.now, zones, practice };
@@ -106,6 +107,7 @@ impl UnitOfWork for Reschedule {
             }
             _ => None,
         };
+        lock_customer(tx, customer, elsewhere.as_ref()).await?;
         own.give_up(tx, &mut provider, (caller, self.id), self.now).await?;
         let mut moved = Appointment {
             start: interval.start(),

@@ -9,6 +9,7 @@ use super::{Appointment, actors::Told, store::Cursor as AppointmentCursor};
 use crate::{
     accounts::{User, audit::Entry, second_factor::Seen, sessions::Session, store::Happened},
     catalogue::AppointmentType,
+    kernel::id::ProviderId,
     schedule::{
         offering::Offering, provider::Provider, store::offerings::Cursor as OfferingCursor,
     },
@@ -33,13 +34,16 @@ pub enum Record {
     Offering(Offering),
     /// A type of the provider's own.
     Type(Box<AppointmentType>),
-    /// An appointment as a customer, with what happened to it.
+    /// An appointment as a customer, with what happened to it, or with the next part of that.
     Appointment(Box<Appointment>, Vec<Told>),
 }
 
 /// Where to go on: in a part, after what was told of it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "each is a part of what is told, in this order")]
+#[expect(
+    missing_docs,
+    reason = "each is a part of what is told, in this order; Events is within Appointments"
+)]
 pub enum Place {
     Account,
     Sessions(Option<Uuid>),
@@ -48,6 +52,7 @@ pub enum Place {
     Offerings(Option<OfferingCursor>),
     Types(Option<Uuid>),
     Appointments(Option<AppointmentCursor>),
+    Events { of: AppointmentCursor, provider: ProviderId, after: i64 },
     End,
 }
 

@@ -5,17 +5,21 @@ use secrecy::SecretString;
 use super::{Page, Place, Record};
 use crate::{
     accounts::{self, audit, service::Accounts, sessions},
-    booking::{service::history, store},
+    booking::{Appointment, service::history, store},
     catalogue, events,
     identity::{Caller, Origin, permit::ListTypes, token::not_authenticated},
-    kernel::{fault::Fault, id::UserId, time::Instant},
+    kernel::{
+        fault::Fault,
+        id::{AppointmentId, UserId},
+        time::Instant,
+    },
     schedule::{self, store::offerings},
     storage::{Deadline, Query, Snapshot},
 };
 
 /// How many records are read at once.
 const AT_ONCE: u64 = 16;
-/// How many events of an appointment are told.
+/// How many events of an appointment are told with it; its next ones are told with it once more.
 const MOST_EVENTS: u64 = 100;
 
 impl Accounts {
@@ -47,7 +51,8 @@ impl Accounts {
         let limit = limit.min(AT_ONCE);
         loop {
             let read = Read { user: caller.user, place, limit, now: self.ambient.now() };
-            let page = self.store.read(deadline, read).await?;
+            // Boxed, because it is a large future that others hold.
+            let page = Box::pin(self.store.read(deadline, read)).await?;
             if !page.records.is_empty() || page.next == Place::End {
                 return Ok(page);
             }
@@ -120,16 +125,25 @@ impl Query for Read {
             Place::Appointments(after) => {
                 let mut records = Vec::new();
                 for each in store::of_customer(at, user, after, limit).await? {
-                    let place = store::Cursor { start: each.start, id: each.id.0 };
-                    let (provider, id) = (each.provider, each.id);
-                    let bounds = (MOST_EVENTS, false);
-                    let told =
-                        events::store::of_appointment(at, provider, id, None, bounds).await?;
-                    let told = history::told(at, told, user, false).await?;
-                    let record = Record::Appointment(Box::new(each), told);
-                    records.push((record, Place::Appointments(Some(place))));
+                    let (record, next) = appointment(at, each, user, None).await?;
+                    records.push((record, next));
+                    if matches!(next, Place::Events { .. }) {
+                        return Ok(Page { records, next });
+                    }
                 }
                 (records, Place::End)
+            }
+            Place::Events { of, provider, after } => {
+                let rest = Place::Appointments(Some(of));
+                let found = store::find(at, provider, AppointmentId(of.id)).await?;
+                let Some(found) = found.filter(|found| found.customer == user) else {
+                    return Ok(Page { records: Vec::new(), next: rest });
+                };
+                let (record, next) = appointment(at, found, user, Some(after)).await?;
+                // There may have been none after them.
+                let is_empty = matches!(&record, Record::Appointment(_, told) if told.is_empty());
+                let records = if is_empty { Vec::new() } else { vec![(record, next)] };
+                return Ok(Page { records, next });
             }
             Place::End => (Vec::new(), Place::End),
         };
@@ -138,6 +152,27 @@ impl Query for Read {
         let last = records.last().map(|(_, place)| *place).filter(|_| full);
         Ok(Page { records, next: last.unwrap_or(after) })
     }
+}
+
+/// An appointment with what happened to it after a version, and where to go on.
+async fn appointment(
+    at: &Snapshot,
+    found: Appointment,
+    user: UserId,
+    after: Option<i64>,
+) -> Result<(Record, Place), Fault> {
+    let (provider, id) = (found.provider, found.id);
+    let of = store::Cursor { start: found.start, id: id.0 };
+    let bounds = (MOST_EVENTS, false);
+    let events = events::store::of_appointment(at, provider, id, after, bounds).await?;
+    let is_full = u64::try_from(events.len()).is_ok_and(|count| count == MOST_EVENTS);
+    let last = events.last().map(|event| event.version).filter(|_| is_full);
+    let next = match last {
+        Some(after) => Place::Events { of, provider, after },
+        None => Place::Appointments(Some(of)),
+    };
+    let told = history::told(at, events, user, false).await?;
+    Ok((Record::Appointment(Box::new(found), told), next))
 }
 
 /// What there is one of: the account, the second factor, and the provider.

@@ -142,7 +142,7 @@ impl Bookings {
         once: Once,
     ) -> Result<Appointment, Fault> {
         let Some(provider) = request.provider else {
-            return self.book_with_anybody(deadline, request, once).await;
+            return Box::pin(self.book_with_anybody(deadline, request, once)).await;
         };
         let permit = permit::book(request.caller, provider, request.customer)?;
         permit::override_rules(request.caller, provider, &request.override_reason)?;

@@ -29,7 +29,7 @@ const MOST: i64 = 500;
 /// How long their texts are in all at most, in bytes: a quarter of what clients read unless told otherwise. Closures
 /// and the hours of many schedules take as much each.
 const MOST_BYTES: i64 = 1024 * 1024;
-/// How many closures are told at most.
+/// How many closures are told at once at most, apart from those in which the range begins.
 const MOST_CLOSURES: i64 = 500;
 
 /// Asks for the calendar of a provider.
@@ -102,9 +102,9 @@ const POSTGRES_PARTS: [(&str, &str); 7] = [
         "(SELECT json_agg(json_build_object('id', c.closure_id, 'start', extract(epoch FROM c.starts_at)::bigint,
                 'end', extract(epoch FROM c.ends_at)::bigint, 'reason', c.reason)
                 ORDER BY c.starts_at, c.closure_id)::text
-            FROM (SELECT * FROM closures
-                WHERE ends_at > $4 AND starts_at < $5 AND isfinite(starts_at) AND isfinite(ends_at)
-                ORDER BY starts_at, closure_id LIMIT $9) c)",
+            FROM (SELECT *, row_number() OVER (PARTITION BY starts_at > $4 ORDER BY starts_at, closure_id) AS place
+                FROM closures WHERE ends_at > $4 AND starts_at < $5 AND isfinite(starts_at) AND isfinite(ends_at)) c
+            WHERE c.place <= $9 OR c.starts_at <= $4)",
     ),
     ("{first}", FIRST),
     ("{told}", TOLD),
@@ -124,9 +124,11 @@ const SQLITE_PARTS: [(&str, &str); 7] = [
         "{closures}",
         "(SELECT json_group_array(json_object('id', lower(hex(closure_id)), 'start', unixepoch(starts_at),
                 'end', unixepoch(ends_at), 'reason', CAST(reason AS TEXT)))
-            FROM (SELECT * FROM closures WHERE ends_at > $4 AND starts_at < $5
+            FROM (SELECT *, row_number() OVER (PARTITION BY starts_at > $4 ORDER BY starts_at, closure_id) AS place
+                FROM closures WHERE ends_at > $4 AND starts_at < $5
                 AND unixepoch(starts_at) IS NOT NULL AND unixepoch(ends_at) IS NOT NULL
-                ORDER BY starts_at, closure_id LIMIT $9))",
+                ORDER BY starts_at, closure_id)
+            WHERE place <= $9 OR starts_at <= $4)",
     ),
     ("{first}", FIRST),
     ("{told}", TOLD),
@@ -169,7 +171,7 @@ impl Query for Ask {
             })?;
             if !claim.told {
                 let last = found.claims.last().map_or(claimed.start(), Interval::end);
-                found.until = claimed.start().max(last).min(self.range.end());
+                found.until = claimed.start().max(last).min(found.until);
                 break;
             }
             found.claims.push(claimed);
@@ -222,14 +224,24 @@ impl Ask {
         let closure = |Plain { id, start, end, reason }: Plain| {
             Some(Closure { id: ClosureId(id), interval: interval(start, end)?, reason })
         };
+        let closures: Vec<_> = plain.into_iter().filter_map(closure).collect();
+        let until = self.until_closure(&closures);
         Ok(Found {
             provider: schedule::store::provider(model)?,
-            closures: plain.into_iter().filter_map(closure).collect(),
+            closures,
             closed,
             claims: Vec::new(),
             claimed: Vec::new(),
-            until: self.range.end(),
+            until,
         })
+    }
+
+    /// Until when closures are told: until the first one starts that is too many, and after the beginning, so that
+    /// whoever goes on from there gets on.
+    fn until_closure(&self, closures: &[Closure]) -> Instant {
+        let most = usize::try_from(MOST_CLOSURES).unwrap_or(usize::MAX);
+        let starts = closures.iter().map(|each| each.interval.start());
+        starts.filter(|start| *start > self.range.start()).nth(most).unwrap_or(self.range.end())
     }
 
     fn statement(&self, engine: Engine) -> Statement {
@@ -248,7 +260,7 @@ impl Ask {
             self.now.into(),
             (MOST + 1).into(),
             MOST_BYTES.into(),
-            MOST_CLOSURES.into(),
+            (MOST_CLOSURES + 1).into(),
         ];
         Statement::from_sql_and_values(backend, sql, values)
     }

@@ -11,7 +11,7 @@ pub mod load;
 pub mod merged;
 mod names;
 pub mod order;
-mod states;
+pub mod states;
 
 use chrono::TimeDelta;
 use sea_orm::{
@@ -24,7 +24,7 @@ pub use attended::Expiring;
 
 pub use self::order::Cursor;
 use self::{order::Order, states::in_states};
-use super::{Appointment, EXPIRED, State};
+use super::{Agreed, Appointment, EXPIRED, State};
 use crate::{
     identity::permit::ListAppointments,
     kernel::{
@@ -84,14 +84,14 @@ const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, cus
 /// the deadlock detector picks a victim, and `ON CONFLICT DO NOTHING` does not. On SQLite a trigger
 /// refuses.
 pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
-    let (claim_start, claim_end) = a.claim();
+    let ((start, end), (claim_start, claim_end)) = a.row();
     let values = [
         a.provider.0.into(),
         a.id.0.into(),
         a.customer.0.into(),
         a.customer_display_name.clone().into(),
-        a.start.into(),
-        a.end.into(),
+        start.into(),
+        end.into(),
         a.state.word().into(),
         a.note.clone().into(),
         a.time_zone.name().into(),
@@ -111,7 +111,7 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
     ];
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => Ok(Some(in_the_way(tx, (a.provider, a.id), a.claim()).await?)),
+        Ok(_) => Ok(Some(in_the_way(tx, (a.provider, a.id), a.row().1).await?)),
         Err(e) => refused(tx, a, &e).await.map(Some),
     }
 }
@@ -166,13 +166,13 @@ async fn in_the_way(
 /// in the way: on PostgreSQL the transaction is of no more use then. The customer's name is the account's to change,
 /// and only taken away here.
 pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
-    let (claim_start, claim_end) = a.claim();
+    let ((start, end), (claim_start, claim_end)) = a.row();
     let name = Expr::col(Column::CustomerDisplayName);
     let name = if a.customer_display_name.is_empty() { Expr::val("") } else { name };
     let done = appointments::Entity::update_many()
         .col_expr(Column::CustomerDisplayName, name)
-        .col_expr(Column::StartsAt, a.start.into())
-        .col_expr(Column::EndsAt, a.end.into())
+        .col_expr(Column::StartsAt, start.into())
+        .col_expr(Column::EndsAt, end.into())
         .col_expr(Column::ClaimStartsAt, claim_start.into())
         .col_expr(Column::ClaimEndsAt, claim_end.into())
         .col_expr(Column::State, a.state.word().into())
@@ -473,6 +473,8 @@ fn backend(engine: Engine) -> DatabaseBackend {
 fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
     let id = row.appointment_id;
     let senseless = |what: &str| Fault::internal(format!("appointments row {id}: {what}"));
+    let terms: Agreed = serde_json::from_value(row.terms).map_err(|e| senseless(&e.to_string()))?;
+    let (start, end) = terms.beyond.map_or((row.starts_at, row.ends_at), |beyond| beyond.whole);
     Ok(Appointment {
         provider: ProviderId(row.provider_id),
         id: AppointmentId(id),
@@ -480,8 +482,8 @@ fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
         customer_display_name: row.customer_display_name,
         // Whoever tells it reads it beside the row.
         provider_display_name: String::new(),
-        start: row.starts_at,
-        end: row.ends_at,
+        start,
+        end,
         state: State::parse(&row.state).ok_or_else(|| senseless("unknown state"))?,
         note: row.note,
         time_zone: Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?,
@@ -493,6 +495,6 @@ fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
         updated_at: row.updated_at,
         type_id: row.type_id.map(TypeId),
         expires_at: row.expires_at,
-        terms: serde_json::from_value(row.terms).map_err(|e| senseless(&e.to_string()))?,
+        terms,
     })
 }

@@ -126,7 +126,7 @@ pub(super) fn touched(touched: &Touched) -> (Vec<String>, i32) {
 }
 
 /// Claimed time, the first of it, and how much there is.
-pub(super) fn times(times: &Times) -> (Vec<pb::TouchedTime>, i32) {
+pub(in crate::grpc) fn times(times: &Times) -> (Vec<pb::TouchedTime>, i32) {
     let first = times.first.iter().map(time).collect();
     (first, i32::try_from(times.count).unwrap_or(i32::MAX))
 }

@@ -108,6 +108,7 @@ pub async fn open(
         schedule_updated_at: now,
         last_assigned_at: None,
     };
+    store::closures::wait_for_closures(tx).await?;
     store::insert(tx, &provider).await?;
     store::attended::claim(tx, id).await?;
     let detail = json!({ "display_name": display_name });

@@ -96,7 +96,7 @@ impl UnitOfWork for Update {
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
         let outside = match provider.hours(self.id.as_deref()) {
             Some(hours) if self.changes.hours_change() => {
-                let (of, at) = ((self.id.as_deref(), hours), (self.now, &self.zones));
+                let (of, at) = ((self.id.as_deref(), hours, None), (self.now, &self.zones));
                 store::touched::outside(tx, provider.id, of, at).await?
             }
             _ => Times::default(),

@@ -1,5 +1,6 @@
 //! Units of work on offerings. Each locks the provider first, and makes a version of its schedule.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Offering;
@@ -14,7 +15,7 @@ use crate::{
         zone::{UnknownZone, ZoneData},
     },
     schedule::{
-        commands::record,
+        commands::{Times, record},
         expand::local_date,
         hours::Hours,
         provider::Provider,
@@ -72,6 +73,17 @@ impl UnitOfWork for CreateOwn {
     }
 }
 
+/// What came of offering a type, as it is stored for retries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Offered {
+    /// The offering.
+    #[serde(flatten)]
+    pub offering: Offering,
+    /// What is of the type and lies outside the hours by which it is offered now.
+    #[serde(default)]
+    pub outside: Times,
+}
+
 /// Lets a provider be booked for a type, or changes by which schedule.
 #[derive(Debug, Clone)]
 pub struct Offer {
@@ -90,10 +102,10 @@ pub struct Offer {
 }
 
 impl UnitOfWork for Offer {
-    type Output = Offering;
+    type Output = Offered;
     const AUTHORITY: Authority = Authority::Caller;
 
-    async fn run(&self, tx: &Tx) -> Result<Offering, Fault> {
+    async fn run(&self, tx: &Tx) -> Result<Offered, Fault> {
         let permit::Offer { provider: id, editor, everything } = self.permit;
         let provider = store::lock(tx, id).await?;
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
@@ -130,19 +142,21 @@ impl UnitOfWork for Offer {
             violations.add("schedule", text);
             return Err(violations.into_fault());
         }
-        let version = match &before {
-            Some(before) if *before == offering => provider.version,
-            Some(_) => {
-                offerings::update(tx, &offering).await?;
-                changed(tx, provider, &offering, editor, self.now).await?
-            }
-            None => {
-                offerings::insert(tx, &offering, self.now).await?;
-                changed(tx, provider, &offering, editor, self.now).await?
-            }
-        };
-        self.once.keep(tx, id.0, version, &offering, self.now).await?;
-        Ok(offering)
+        if before.as_ref() == Some(&offering) {
+            let offered = Offered { offering, outside: Times::default() };
+            self.once.keep(tx, id.0, provider.version, &offered, self.now).await?;
+            return Ok(offered);
+        }
+        match &before {
+            Some(_) => offerings::update(tx, &offering).await?,
+            None => offerings::insert(tx, &offering, self.now).await?,
+        }
+        let of = (offering.schedule.as_deref(), hours, Some(self.type_id));
+        let outside = store::touched::outside(tx, id, of, (self.now, &self.zones)).await?;
+        let version = changed(tx, provider, &offering, editor, self.now).await?;
+        let offered = Offered { offering, outside };
+        self.once.keep(tx, id.0, version, &offered, self.now).await?;
+        Ok(offered)
     }
 }
 

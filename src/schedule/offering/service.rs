@@ -2,7 +2,7 @@
 
 use super::{
     Offering,
-    commands::{CreateOwn, Offer, Withdraw},
+    commands::{CreateOwn, Offer, Offered, Withdraw},
 };
 use crate::{
     catalogue::{AppointmentType, Terms},
@@ -55,7 +55,7 @@ impl Offerings {
         type_id: TypeId,
         schedule: Option<String>,
         once: Once,
-    ) -> Result<Offering, Fault> {
+    ) -> Result<Offered, Fault> {
         let (now, zones) = (self.ambient.now(), self.ambient.zones());
         let unit = Offer { permit, type_id, schedule, once, now, zones };
         self.store.run(deadline, unit).await

@@ -114,23 +114,27 @@ pub async fn delete(tx: &Tx, id: ClosureId) -> Result<bool, Fault> {
     Ok(done.map_err(|e| engine::fault(&e))?.rows_affected == 1)
 }
 
+/// Any number that no other user of the database takes as an advisory lock ("daycover" in ASCII).
+const CLOSING: i64 = 0x6461_7963_6f76_6572;
+
 // In the order of the ids, as everybody does who locks more than one, so that nobody waits for each other
 // in a circle.
 const LOCK: &str = "SELECT provider_id FROM providers ORDER BY provider_id FOR NO KEY UPDATE";
 
 /// Locks every provider until the transaction ends, so that the bookings under way are ordered before
-/// or after it; who they are. On SQLite the transaction is the only writer anyway, and means all.
+/// or after it; who they are. Nobody becomes one until then. On SQLite the transaction is the only writer anyway,
+/// and means all.
 pub async fn lock_all_providers(tx: &Tx) -> Result<Vec<Uuid>, Fault> {
     if tx.engine() != Engine::Postgres {
         return Ok(Vec::new());
     }
+    advisory(tx, "pg_advisory_xact_lock").await?;
     let statement = Statement::from_string(DatabaseBackend::Postgres, LOCK);
     let rows = tx.db().query_all_raw(statement).await.map_err(|e| engine::fault(&e))?;
     rows.iter().map(|row| row.try_get_by_index(0).map_err(|e| engine::fault(&e))).collect()
 }
 
-// Only of those who are locked: one who came since would be locked out of order, and meets the closure in
-// the statement that books. One statement, so that nobody is given an event without a version.
+// Of those who are locked, who are all. One statement, so that nobody is given an event without a version.
 const POSTGRES: &str = "WITH bumped AS (
         UPDATE providers SET version = version + 1, schedule_version = version + 1,
             schedule_updated_at = $1, stamp = $6, schedule_stamp = $6
@@ -145,6 +149,23 @@ const SQLITE_BUMP: &str = "UPDATE providers SET version = version + 1,
 const SQLITE_EVENTS: &str = "INSERT INTO events
         (provider_id, version, kind, actor_id, occurred_at, detail)
     SELECT provider_id, version, $2, $3, $1, $4 FROM providers";
+
+/// Waits for closures that are under way, and keeps others from beginning until the transaction ends: for who
+/// becomes a provider, whom a closure that is under way would miss. Before anything is locked that a booking may
+/// wait for, because the closure waits for bookings.
+pub async fn wait_for_closures(tx: &Tx) -> Result<(), Fault> {
+    if tx.engine() != Engine::Postgres {
+        return Ok(());
+    }
+    advisory(tx, "pg_advisory_xact_lock_shared").await
+}
+
+async fn advisory(tx: &Tx, lock: &str) -> Result<(), Fault> {
+    let sql = format!("SELECT {lock}({CLOSING})");
+    let statement = Statement::from_string(DatabaseBackend::Postgres, sql);
+    tx.execute(statement).await.map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
 
 /// Takes a version of the schedules of those who were locked, and records this event of each.
 pub async fn bump(

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::{
     kernel::{
         fault::Fault,
-        id::{AppointmentId, ProviderId},
+        id::{AppointmentId, ProviderId, TypeId},
         time::{Instant, Interval, IntervalSet},
         zone::ZoneData,
     },
@@ -23,33 +23,37 @@ const TOLD: i64 = 100;
 /// How much of what a provider has to come is looked at when the hours change.
 const LOOKED_AT: i64 = 10_000;
 
-// Counted before the limit cuts. No appointment is longer than a day, which gives the index something to
-// begin at. A request that nobody answered in time has ended, though nobody may have noted it yet.
-const SQL: &str = "SELECT provider_id, appointment_id, count(*) OVER () AS total
-    FROM appointments
-    WHERE WHOSE starts_at > $2 AND starts_at < $4 AND ends_at > $3
-      AND state IN ('pending', 'booked') AND claim_of IS NULL AND (expires_at IS NULL OR expires_at > $5)
-    ORDER BY starts_at, provider_id, appointment_id LIMIT $6";
-
-// The same of all that claims time, requests to move and holds included; not what the provider attends with others.
-const TIMES: &str = "SELECT provider_id, appointment_id, claim_of, state, starts_at, ends_at, expires_at,
-        count(*) OVER () AS total
-    FROM appointments
-    WHERE WHOSE starts_at > $2 AND starts_at < $4 AND ends_at > $3
-      AND state IN ('held', 'pending', 'booked') AND (claim_of IS NULL OR customer_id <> provider_id)
-      AND (expires_at IS NULL OR expires_at > $5)
-    ORDER BY starts_at, provider_id, appointment_id LIMIT $6";
+// Requested and booked appointments by the time that is agreed, and all that claims time: requests to move and holds
+// as well; not what the provider attends with others. Both are counted before the limit cuts, and the first of each
+// are told. No appointment is longer than a day, which gives the index something to begin at. A request that nobody
+// answered in time has ended, though nobody may have noted it yet.
+const SQL: &str = "WITH touched AS (
+        SELECT provider_id, appointment_id, claim_of, state, starts_at, ends_at, expires_at,
+            CASE WHEN claim_of IS NULL AND state IN ('pending', 'booked') THEN 1 END AS agreed
+        FROM appointments
+        WHERE WHOSE starts_at > $2 AND starts_at < $4 AND ends_at > $3
+          AND state IN ('held', 'pending', 'booked') AND (claim_of IS NULL OR customer_id <> provider_id)
+          AND (expires_at IS NULL OR expires_at > $5)
+    ), placed AS (
+        SELECT touched.*, count(*) OVER () AS total, count(agreed) OVER () AS appointments,
+            count(*) OVER in_order AS place, count(agreed) OVER in_order AS agreed_place
+        FROM touched WINDOW in_order AS (ORDER BY starts_at, provider_id, appointment_id ROWS UNBOUNDED PRECEDING)
+    )
+    SELECT provider_id, appointment_id, claim_of, state, starts_at, ends_at, expires_at, total, appointments
+    FROM placed WHERE place <= $6 OR (agreed = 1 AND agreed_place <= $6)
+    ORDER BY starts_at, provider_id, appointment_id";
 
 // What a provider has to come by one schedule: that of the offering, and else the default one. A move that is asked
 // for goes by the type of its appointment.
 const BY_SCHEDULE: &str = "SELECT a.provider_id, a.appointment_id, a.claim_of, a.state, a.starts_at, a.ends_at,
-        a.expires_at, CAST(0 AS bigint) AS total
+        a.expires_at, CAST(0 AS bigint) AS total, CAST(0 AS bigint) AS appointments
     FROM appointments a
     LEFT JOIN appointments m ON m.provider_id = a.provider_id AND m.appointment_id = a.claim_of
     LEFT JOIN offerings o ON o.provider_id = a.provider_id AND o.type_id = coalesce(a.type_id, m.type_id)
     WHERE a.provider_id = $1 AND a.starts_at > $2 AND a.ends_at > $3
       AND a.state IN ('held', 'pending', 'booked') AND (a.claim_of IS NULL OR a.customer_id <> a.provider_id)
       AND (a.expires_at IS NULL OR a.expires_at > $3) AND coalesce(o.schedule_id, '') = $4
+      OF_TYPE
     ORDER BY a.starts_at, a.appointment_id LIMIT $5";
 
 #[derive(FromQueryResult)]
@@ -62,6 +66,7 @@ struct TimeRow {
     ends_at: Instant,
     expires_at: Option<Instant>,
     total: i64,
+    appointments: i64,
 }
 
 impl TimeRow {
@@ -83,13 +88,6 @@ impl TimeRow {
     }
 }
 
-#[derive(FromQueryResult)]
-struct Row {
-    provider_id: Uuid,
-    appointment_id: Uuid,
-    total: i64,
-}
-
 /// What overlaps the interval: the requested and booked appointments, and all that claims time; one provider's, or
 /// everybody's.
 pub async fn find(
@@ -108,22 +106,26 @@ pub async fn find(
         TOLD.into(),
     ];
     let mut touched = Touched::default();
-    for row in rows::<Row>(tx, &SQL.replace("WHOSE", whose), values.clone()).await? {
-        touched.count = row.total;
-        touched.first.push((ProviderId(row.provider_id), AppointmentId(row.appointment_id)));
-    }
-    for row in rows::<TimeRow>(tx, &TIMES.replace("WHOSE", whose), values).await? {
-        touched.times.count = row.total;
-        touched.times.first.push(row.time());
+    let most = usize::try_from(TOLD).unwrap_or(usize::MAX);
+    for row in rows::<TimeRow>(tx, &SQL.replace("WHOSE", whose), values).await? {
+        (touched.count, touched.times.count) = (row.appointments, row.total);
+        let time = row.time();
+        if matches!(time.claim, Claim::Appointment | Claim::Request) && touched.first.len() < most {
+            touched.first.push((time.provider, time.id));
+        }
+        if touched.times.first.len() < most {
+            touched.times.first.push(time);
+        }
     }
     Ok(touched)
 }
 
-/// What a locked provider has to come by a named schedule, or by the default one, that lies outside these hours.
+/// What a locked provider has to come by a named schedule, or by the default one, that lies outside these hours: of
+/// all that goes by it, or of one type.
 pub async fn outside(
     tx: &Tx,
     provider: ProviderId,
-    (schedule, hours): (Option<&str>, &Hours),
+    (schedule, hours, only): (Option<&str>, &Hours, Option<TypeId>),
     (now, zones): (Instant, &ZoneData),
 ) -> Result<Times, Fault> {
     let values: [Value; 5] = [
@@ -133,8 +135,11 @@ pub async fn outside(
         schedule.unwrap_or_default().into(),
         LOOKED_AT.into(),
     ];
+    let only = only.map(|id| Value::from(id.0));
+    let of = if only.is_some() { "AND coalesce(a.type_id, m.type_id) = $6" } else { "" };
+    let sql = BY_SCHEDULE.replace("OF_TYPE", of);
     let mut outside = Times::default();
-    for row in rows::<TimeRow>(tx, BY_SCHEDULE, values).await? {
+    for row in rows::<TimeRow>(tx, &sql, values.into_iter().chain(only)).await? {
         let Some(interval) = Interval::new(row.starts_at, row.ends_at) else { continue };
         let open: IntervalSet = hours.windows(zones, interval)?.into_iter().collect();
         if open.contains(&interval) {

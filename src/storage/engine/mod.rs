@@ -15,6 +15,7 @@ use super::{
     Settings,
     connection::{Anchor, Pool},
     files::Files,
+    sessions::Sessions,
 };
 use crate::kernel::fault::{Again, Fault, Reason};
 
@@ -94,6 +95,8 @@ pub(super) struct Pools {
     pub(super) files: Option<Arc<Files>>,
     /// A connection to them that is used for nothing else.
     pub(super) anchor: Option<Anchor>,
+    /// The sessions of PostgreSQL that they have.
+    pub(super) sessions: Sessions,
 }
 
 pub(super) async fn connect(settings: &Settings) -> Result<Pools, Fault> {
@@ -118,6 +121,20 @@ pub(super) fn begin(backend: DbBackend) -> &'static str {
 /// Whether an error is that somebody else holds the lock: nothing happened.
 pub(super) fn is_contention(error: &sqlx::Error) -> bool {
     sqlite_code(error).is_some_and(sqlite::is_busy)
+}
+
+/// Whether an error is that nothing was answered in time. Any other one was told by somebody: by the database, or
+/// by a machine that says that there is none.
+pub(super) fn is_silence(error: &DbErr) -> bool {
+    let is_late = |e: &std::io::Error| e.kind() == std::io::ErrorKind::TimedOut;
+    match error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => true,
+        _ => match sqlx_error(error) {
+            Some(sqlx::Error::PoolTimedOut) => true,
+            Some(sqlx::Error::Io(e)) => is_late(e),
+            _ => false,
+        },
+    }
 }
 
 /// Whether it is not known after an error what became of the transaction, or whether the connection works.

@@ -5,26 +5,43 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Connection as _};
 
 use super::{Class, Engine, Pools, Settings};
-use crate::storage::connection::Pool;
+use crate::storage::{connection::Pool, sessions::Sessions};
 
 pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbErr> {
-    let pool = open(settings, url, settings.max_connections).await?;
+    let sessions = Sessions::default();
+    let open = |connections| open(settings, url, connections, &sessions);
+    let pool = open(settings.max_connections).await?;
     Ok(Pools {
         engine: Engine::Postgres,
         writer: pool.clone(),
         writers: usize::try_from(settings.max_connections).unwrap_or(1),
         reader: pool,
         readers: None,
-        control: open(settings, url, 1).await?,
+        control: open(1).await?,
         // Of its own, because a commit that hangs keeps its connection.
-        probe: open(settings, url, 1).await?,
+        probe: open(1).await?,
         files: None,
         anchor: None,
+        sessions: sessions.clone(),
     })
 }
 
-async fn open(settings: &Settings, url: &str, connections: u32) -> Result<Pool, DbErr> {
-    let db = Database::connect(options(settings, url, connections)).await?;
+async fn open(
+    settings: &Settings,
+    url: &str,
+    connections: u32,
+    sessions: &Sessions,
+) -> Result<Pool, DbErr> {
+    let mut options = options(settings, url, connections);
+    let sessions = sessions.clone();
+    options.map_sqlx_postgres_pool_opts(move |pool| {
+        let sessions = sessions.clone();
+        pool.after_connect(move |connection, _| {
+            let sessions = sessions.clone();
+            Box::pin(async move { sessions.add(connection).await })
+        })
+    });
+    let db = Database::connect(options).await?;
     Ok(Pool::Postgres(db.get_postgres_connection_pool().clone()))
 }
 

@@ -18,6 +18,7 @@ use super::{Class, Engine, Pools, Settings};
 use crate::storage::{
     connection::{Anchor, Pool},
     files::Files,
+    sessions::Sessions,
 };
 
 /// How long a writer waits for another process's write.
@@ -42,6 +43,7 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
             readers: None,
             files: None,
             anchor: None,
+            sessions: Sessions::default(),
         });
     }
     let path = url.parse::<SqliteConnectOptions>().map_err(unopened)?.get_filename().to_owned();
@@ -53,6 +55,7 @@ pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbE
     let anchor = Anchor::take(open(settings, url, 1, &known).await?).await?;
     Ok(Pools {
         anchor: Some(anchor),
+        sessions: Sessions::default(),
         engine: Engine::Sqlite,
         reader: open(settings, url, readers(settings), &known).await?,
         readers: Some(usize::try_from(readers(settings)).unwrap_or(1)),

@@ -28,6 +28,7 @@ behaviours!(
     providers_and_admins_see_it,
     what_is_much_is_told_in_parts,
     bad_questions_are_told_by_field,
+    every_closure_is_told_however_many_there_are,
 );
 
 async fn a_week_that_is_over_is_told(world: World) {
@@ -197,4 +198,60 @@ async fn bad_questions_are_told_by_field(world: World) {
     let now = Timestamp { nanos: 123_456_789, ..from };
     let request = GetCalendarRequest { start_time: Some(now), ..asked(after(60)) };
     assert_eq!(send(request).await.unwrap().into_inner().end_time, Some(after(60)));
+}
+
+async fn every_closure_is_told_however_many_there_are(world: World) {
+    let ada = world.provider().await;
+    // 520 of half an hour each hour, 510 from before the range on, and ten that start with it.
+    let many = |id: &str, start: &str, length: &str, now: &str| {
+        format!(
+            "INSERT INTO closures (closure_id, starts_at, ends_at, reason, created_at)
+             SELECT {id}, {start}, {length}, 'n' || n, {now} FROM n"
+        )
+    };
+    let sqlite = |count: i64, from: &str, step: i64, length: i64| {
+        let at = |seconds: &str| {
+            format!(
+                "strftime('%Y-%m-%dT%H:%M:%S+00:00', '{from}', '+' || ({seconds}) || ' seconds')"
+            )
+        };
+        let (start, end) = (at(&format!("n * {step}")), at(&format!("n * {step} + {length}")));
+        format!(
+            "WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {} - 1) {}",
+            count,
+            many("randomblob(16)", &start, &end, "'2026-11-22T12:00:00+00:00'")
+        )
+    };
+    // As a subquery on SQLite, whose INSERT takes no WITH in the middle.
+    let postgres = |count: i64, from: &str, step: i64, length: i64| {
+        let at =
+            |seconds: &str| format!("'{from}'::timestamptz + ({seconds}) * interval '1 second'");
+        let (start, end) = (at(&format!("n * {step}")), at(&format!("n * {step} + {length}")));
+        many("gen_random_uuid()", &start, &end, "now()")
+            .replace("FROM n", &format!("FROM generate_series(0, {count} - 1) AS n(n)"))
+    };
+    let hour = 3600;
+    let long = 30 * 86_400;
+    for (count, from, step, length) in [
+        (510, "2026-11-01T00:00:00+00:00", 1, long),
+        (10, "2026-11-23T00:00:00+00:00", 0, 600),
+        (520, "2026-11-23T00:30:00+00:00", hour, 1800),
+    ] {
+        world
+            .execute(&sqlite(count, from, step, length), &postgres(count, from, step, length))
+            .await;
+    }
+    let start = Timestamp { seconds: 1_795_392_000, nanos: 0 };
+    let until = Timestamp { seconds: start.seconds + 60 * 86_400, nanos: 0 };
+    let (mut from, mut names, mut parts) = (start, std::collections::BTreeSet::new(), 0);
+    while from.seconds < until.seconds {
+        let told = ask(&world, &ada, &ada, (from, until)).await.unwrap();
+        assert!(seconds(told.end_time) > from.seconds, "it gets on");
+        assert!(told.closures.len() <= 1040);
+        names.extend(told.closures.into_iter().map(|each| each.name));
+        from = told.end_time.unwrap();
+        parts += 1;
+        assert!(parts <= 5, "in few parts");
+    }
+    assert_eq!((names.len(), parts > 1), (1040, true));
 }

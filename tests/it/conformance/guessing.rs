@@ -12,6 +12,7 @@ use super::behaviours;
 use crate::support::{
     World,
     people::{PASSWORD, Person, sign_up},
+    process::until,
     refusal::{reason_of, refused},
     rounds,
 };
@@ -26,6 +27,7 @@ behaviours!(
     who_makes_many_accounts_is_delayed,
     right_passwords_are_never_counted,
     ones_own_password_is_guessed_by_the_same_rule,
+    who_leaves_in_the_middle_loses_no_attempt,
 );
 
 const WRONG: &str = "not the password";
@@ -221,4 +223,29 @@ async fn ones_own_password_is_guessed_by_the_same_rule(world: World) {
     log_in(&world, &person.user.email, PASSWORD, "").await.unwrap();
     world.forward(TimeDelta::seconds(1));
     change(&person, PASSWORD).await.unwrap();
+}
+
+async fn who_leaves_in_the_middle_loses_no_attempt(world: World) {
+    // There the hash of a log-in is renewed, which takes much longer than to verify the one that is stored.
+    let costly = [("auth.hash_memory_kib", "65536"), ("auth.hash_iterations", "4")];
+    let server = world.beside_with(&costly).await;
+    let (first, customer) = (world.customer().await, world.customer().await);
+    let began = std::time::Instant::now();
+    log_in(&server, &first.user.email, PASSWORD, "").await.unwrap();
+    let whole = began.elapsed();
+    let open = "SELECT count(*) FROM attempts WHERE count > 0";
+    let before = world.count(open).await;
+    // Each leaves a little later than the one before.
+    let mut left = 0;
+    for part in 0..24 {
+        let leaving = log_in(&server, &customer.user.email, PASSWORD, "");
+        match tokio::time::timeout(whole * part / 24, leaving).await {
+            Err(_) => left += 1,
+            Ok(answer) => drop(answer.unwrap()),
+        }
+    }
+    assert!(left > 11, "{left} left");
+    let given_back = async || world.count(open).await == before;
+    until(10, "every attempt is given back", given_back).await;
+    log_in(&server, &customer.user.email, PASSWORD, "").await.unwrap();
 }

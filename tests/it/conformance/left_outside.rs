@@ -3,8 +3,8 @@
 use daybook::grpc::proto::{
     booking::{
         Appointment, AppointmentType, ApproveAppointmentRequest, Closure, CreateClosureRequest,
-        CreateTimeOffRequest, Hold, Schedule, TimeOff, TouchedTime, UpdateScheduleRequest,
-        UpdateScheduleResponse, touched_time::Kind,
+        CreateTimeOffRequest, Hold, OfferAppointmentTypeRequest, Schedule, TimeOff, TouchedTime,
+        UpdateScheduleRequest, UpdateScheduleResponse, touched_time::Kind,
     },
     google::r#type::DayOfWeek,
 };
@@ -28,6 +28,7 @@ behaviours!(
     overrides_stays_and_zones_leave_things_outside,
     the_first_hundred_outside_are_told_and_all_counted,
     time_off_and_closures_tell_requests_moves_and_holds,
+    an_offering_by_another_schedule_tells_what_it_leaves_outside,
 );
 
 async fn change(
@@ -242,4 +243,53 @@ async fn time_off_and_closures_tell_requests_moves_and_holds(world: World) {
         world.schedule().create_time_off(ada.asks(request)).await.unwrap().into_inner()
     };
     assert_eq!(told(&taken.touched_times), expected[..3]);
+}
+
+async fn an_offering_by_another_schedule_tells_what_it_leaves_outside(world: World) {
+    let (ada, carl) = (world.provider().await, world.customer().await);
+    // In UTC, where it is an hour earlier.
+    let mondays = world.schedule_for(&ada, "mondays").await;
+    change(&world, &ada, hours(&mondays, 11, 15), &["weekly_windows"], "").await;
+    let of_type = world.own_type(&ada, kind(&[30])).await;
+    let another = world.own_type(&ada, kind(&[30])).await;
+    let at = async |kind: &AppointmentType, start: &str| {
+        world.book_type(&carl, &ada, kind, start).await.unwrap().name
+    };
+    let (early, reaches_out) =
+        (at(&of_type, "2026-11-24 09:00").await, at(&of_type, "2026-11-24 16:00").await);
+    at(&of_type, "2026-11-24 12:00").await;
+    at(&of_type, "2026-11-24 15:30").await;
+    // Of another type, and of none.
+    at(&another, "2026-11-24 10:00").await;
+    book(&world, &carl, &ada, "2026-11-24 11:00").await;
+    let hold = world.hold(&carl, holding(&ada, &of_type, "2026-11-24 16:30")).await.unwrap();
+    let offer = async |schedule: &str, request_id: &str| {
+        let request = OfferAppointmentTypeRequest {
+            appointment_type: of_type.name.clone(),
+            provider: ada.provider(),
+            schedule: schedule.to_owned(),
+            request_id: request_id.to_owned(),
+        };
+        world.catalogue().offer_appointment_type(ada.asks(request)).await.unwrap().into_inner()
+    };
+    let first = uuid();
+    let answer = offer(&mondays, &first).await;
+    let expected = [
+        (Kind::Appointment, &*early, "2026-11-24 09:00".to_owned()),
+        (Kind::Appointment, &*reaches_out, "2026-11-24 16:00".to_owned()),
+        (Kind::Hold, &*hold.name, "2026-11-24 16:30".to_owned()),
+    ];
+    assert_eq!(told(&answer.outside_times), expected);
+    assert_eq!(answer.outside_count, 3);
+    assert_eq!(answer.offering.as_ref().unwrap().schedule, mondays);
+    // A retry is answered the same. Nothing is told where nothing changes, nor where all of it lies inside.
+    assert_eq!(offer(&mondays, &first).await, answer);
+    for schedule in [mondays.as_str(), ""] {
+        let answer = offer(schedule, "").await;
+        assert_eq!((answer.outside_times.len(), answer.outside_count), (0, 0), "{schedule}");
+    }
+    // Where it is offered anew it is told as well.
+    super::offerings::withdraw(&world, &ada, &of_type, &ada).await.unwrap();
+    assert_eq!(told(&offer(&mondays, "").await.outside_times), expected);
+    books::check(&world.sql().await).await;
 }

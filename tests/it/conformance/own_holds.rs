@@ -10,7 +10,7 @@ use super::behaviours;
 use crate::support::{
     World, berlin, books,
     people::{Person, booking, uuid},
-    refusal::{invalid, refused},
+    refusal::{invalid, reason_of, refused},
     types::{holding, kind, local, minutes, typed},
 };
 
@@ -24,6 +24,7 @@ behaviours!(
     staff_book_what_the_customer_holds,
     holds_are_listed_for_those_whom_they_concern,
     bad_questions_for_holds_are_told_by_field,
+    a_slot_over_an_appointments_own_time_is_held_to_move_it,
 );
 
 async fn release(world: &World, caller: &Person, hold: &Hold) -> Result<(), Status> {
@@ -290,4 +291,110 @@ async fn bad_questions_for_holds_are_told_by_field(world: World) {
     };
     let fields = ["provider", "customer", "end_time", "page_size", "page_token"];
     invalid(world.booking().list_holds(customer.asks(request)).await, &fields);
+}
+
+async fn a_slot_over_an_appointments_own_time_is_held_to_move_it(world: World) {
+    let (provider, customer, other) =
+        (world.provider().await, world.customer().await, world.customer().await);
+    let of = AppointmentType {
+        buffer_after: minutes(15),
+        buffer_before: minutes(5),
+        slot_step: minutes(5),
+        ..kind(&[60])
+    };
+    let of = world.own_type(&provider, of).await;
+    let booked = world.book_type(&customer, &provider, &of, "2026-11-23 12:00").await.unwrap();
+    let hold = async |start: &str| {
+        let start = format!("2026-11-23 {start}");
+        let request = HoldSlotRequest {
+            rescheduling: booked.name.clone(),
+            ..holding(&provider, &of, &start)
+        };
+        world.hold(&customer, request).await
+    };
+    let take = async |start: &str| {
+        let start = format!("2026-11-23 {start}");
+        world.book_type(&other, &provider, &of, &start).await
+    };
+    // Later and earlier, by five minutes, by less than the buffers, and by nearly all of it.
+    for (start, after, before) in [
+        ("12:30", "13:50", "10:40"),
+        ("12:05", "13:25", "10:40"),
+        ("13:15", "14:35", "10:40"),
+        ("11:30", "13:20", "10:10"),
+        ("11:55", "13:20", "10:35"),
+        ("10:45", "13:20", "09:25"),
+    ] {
+        let held = hold(start).await.unwrap();
+        assert_eq!(local(held.start_time), format!("2026-11-23 {start}"));
+        assert_eq!(held.end_time.unwrap().seconds - held.start_time.unwrap().seconds, 3600);
+        // What is held already is answered as it is, and listed as a whole.
+        assert_eq!(hold(start).await.unwrap(), held);
+        let request = ListHoldsRequest { page_size: 1, ..Default::default() };
+        assert_eq!(listed(&world, &customer, request).await, std::slice::from_ref(&held));
+        // Nobody gets any of it, to the minute.
+        let five = |time: &str, by: i64| {
+            let at = chrono::NaiveTime::parse_from_str(time, "%H:%M").unwrap();
+            (at + chrono::TimeDelta::minutes(by)).format("%H:%M").to_string()
+        };
+        refused(take(&five(after, -5)).await, "SLOT_TAKEN");
+        refused(take(&five(before, 5)).await, "SLOT_TAKEN");
+        for free in [after, before] {
+            let theirs = take(free).await.unwrap();
+            world.cancel(&other, &theirs.name).await.unwrap();
+        }
+        books::check(&world.sql().await).await;
+        let moved = world.reschedule(&customer, &booked.name, &format!("2026-11-23 {start}")).await;
+        assert_eq!(moved.unwrap().start_time, held.start_time);
+        let request = ListHoldsRequest::default();
+        assert_eq!(listed(&world, &customer, request).await, []);
+        world.reschedule(&customer, &booked.name, "2026-11-23 12:00").await.unwrap();
+        books::check(&world.sql().await).await;
+    }
+    // It is a hold like others: another one takes its place, and it is given up where the appointment goes elsewhere.
+    hold("12:30").await.unwrap();
+    let second = hold("11:30").await.unwrap();
+    let all = listed(&world, &customer, ListHoldsRequest::default()).await;
+    assert_eq!(all, std::slice::from_ref(&second));
+    world.reschedule(&customer, &booked.name, "2026-11-23 15:00").await.unwrap();
+    assert_eq!(listed(&world, &customer, ListHoldsRequest::default()).await, []);
+    refused(release(&world, &customer, &second).await, "HOLD_ENDED");
+    world.reschedule(&customer, &booked.name, "2026-11-23 12:00").await.unwrap();
+    // Booked by itself it takes all of its time, which the appointment has.
+    let held = hold("12:30").await.unwrap();
+    let reason = reason_of(&world.book_hold(&customer, &held).await.unwrap_err());
+    assert!(["SLOT_TAKEN", "CUSTOMER_BUSY"].contains(&&*reason), "{reason}");
+    world.cancel(&customer, &booked.name).await.unwrap();
+    world.book_hold(&customer, &held).await.unwrap();
+    refused(take("11:30").await, "SLOT_TAKEN");
+    books::check(&world.sql().await).await;
+    // A shorter interval within it, or a longer one around it, is not held: it is moved at once.
+    let (start, end) = (berlin("2026-11-24 12:00"), berlin("2026-11-24 12:30"));
+    let bare = world.book(&customer, &provider, start, end).await.unwrap();
+    for (start, end, is_held) in [
+        ("12:10", "12:20", false),
+        ("11:50", "12:40", false),
+        ("12:20", "12:50", true),
+        ("11:40", "12:10", true),
+    ] {
+        let at = |time: &str| Some(berlin(&format!("2026-11-24 {time}")));
+        let request = HoldSlotRequest {
+            provider: provider.provider(),
+            start_time: at(start),
+            end_time: at(end),
+            rescheduling: bare.name.clone(),
+            ..Default::default()
+        };
+        match world.hold(&customer, request).await {
+            Ok(held) => {
+                assert!(is_held, "{start}");
+                release(&world, &customer, &held).await.unwrap();
+            }
+            refusal => {
+                assert!(!is_held, "{start}");
+                refused(refusal, "SLOT_TAKEN");
+            }
+        }
+    }
+    books::check(&world.sql().await).await;
 }

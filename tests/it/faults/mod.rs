@@ -6,6 +6,7 @@ mod files;
 mod health;
 mod panics;
 mod random;
+mod silent;
 mod units;
 
 use std::collections::BTreeSet;

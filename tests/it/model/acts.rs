@@ -125,10 +125,15 @@ impl Model {
             if of_type.is_some_and(|of| !self.types[of].offered[provider]) {
                 return Err("NOT_OFFERED");
             }
-            // Staff record also what has begun.
-            let begun = by != By::Customer && hold.is_none() && interval.1 >= self.now;
+            // Staff record also what has begun: who walked in gave no notice and came at no round time.
+            let may_record = by != By::Customer && hold.is_none() && interval.1 >= self.now;
+            let is_lifted = |rule: &str| {
+                may_record
+                    && interval.0 <= self.now
+                    && ["IN_THE_PAST", "NOTICE_TOO_SHORT", "OFF_GRID"].contains(&rule)
+            };
             let rules = self.rules(provider, wish.what, interval, nothing);
-            if let Some(first) = rules.iter().find(|rule| !begun || **rule != "IN_THE_PAST") {
+            if let Some(first) = rules.iter().find(|rule| !is_lifted(rule)) {
                 return Err(first);
             }
         }

@@ -4,8 +4,8 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,11 @@ struct State {
     holding: watch::Sender<bool>,
     /// Counts the times that connections fell silent.
     silenced: watch::Sender<u64>,
+    /// Whether the connections there were then are held up.
+    stalled: watch::Sender<bool>,
+    /// Which words of a client make its connection fall silent, and how many have.
+    mute: Mutex<Option<&'static [u8]>>,
+    muted: AtomicU64,
     /// How many more bytes go through before all connections are reset.
     left: Arc<AtomicI64>,
 }
@@ -51,6 +56,9 @@ impl Proxy {
             refusing: AtomicBool::new(false),
             holding: watch::Sender::new(false),
             silenced: watch::Sender::new(0),
+            stalled: watch::Sender::new(false),
+            mute: Mutex::default(),
+            muted: AtomicU64::new(0),
             left: Arc::new(AtomicI64::new(i64::MAX)),
         });
         let weak = Arc::downgrade(&state);
@@ -95,6 +103,21 @@ impl Proxy {
         self.state.silenced.send_modify(|times| *times += 1);
     }
 
+    /// Holds up the connections there are, either way, until they are let go on. New ones are as before.
+    pub fn stall(&self, stalled: bool) {
+        self.state.stalled.send_replace(stalled);
+    }
+
+    /// From now on a connection falls silent when its client says these words, which do not arrive.
+    pub fn mute_after(&self, words: Option<&'static [u8]>) {
+        *self.state.mute.lock().unwrap() = words;
+    }
+
+    /// How many connections have fallen silent so.
+    pub fn muted(&self) -> u64 {
+        self.state.muted.load(Ordering::SeqCst)
+    }
+
     /// Closes new connections as soon as they come, or no longer.
     pub fn refuse(&self, refusing: bool) {
         self.state.refusing.store(refusing, Ordering::SeqCst);
@@ -114,6 +137,7 @@ impl Drop for Proxy {
 
 async fn join(client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let (mut cut, mut silenced) = (state.cut.subscribe(), state.silenced.subscribe());
+    let mut stalled = state.stalled.subscribe();
     let server = TcpStream::connect(state.upstream).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
@@ -123,21 +147,33 @@ async fn join(client: TcpStream, state: Arc<State>) -> io::Result<()> {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let free = watch::Sender::new(false);
-    let limit = || Limit { left: Arc::clone(&state.left), cut: state.cut.clone() };
-    let there = pump(from_client, to_server, state.delay, free.subscribe(), limit());
-    let back = pump(from_server, to_client, state.delay, state.holding.subscribe(), limit());
+    let limit = |is_client: bool| Limit {
+        left: Arc::clone(&state.left),
+        cut: state.cut.clone(),
+        client_of: is_client.then(|| Arc::downgrade(&state)),
+    };
+    let there = pump(from_client, to_server, state.delay, free.subscribe(), limit(true));
+    let back = pump(from_server, to_client, state.delay, state.holding.subscribe(), limit(false));
     drop(state);
     // Not dropped with the loser of the race, which would close the connection.
     tokio::pin!(there, back);
-    tokio::select! {
-        done = &mut there => done,
-        done = &mut back => done,
-        _ = cut.changed() => Ok(()),
-        is_there = silenced.changed() => {
-            if is_there.is_ok() {
-                let _ = cut.changed().await;
+    loop {
+        tokio::select! {
+            done = &mut there => return done,
+            done = &mut back => return done,
+            _ = cut.changed() => return Ok(()),
+            is_there = silenced.changed() => {
+                if is_there.is_ok() {
+                    let _ = cut.changed().await;
+                }
+                return Ok(());
             }
-            Ok(())
+            // Neither way is looked at meanwhile.
+            is_there = stalled.changed() => {
+                if is_there.is_err() || stalled.wait_for(|stalled| !stalled).await.is_err() {
+                    return Ok(());
+                }
+            }
         }
     }
 }
@@ -164,6 +200,9 @@ async fn pump(
         while let Some((came, bytes)) = receive.recv().await {
             tokio::time::sleep_until(came + delay).await;
             let _ = holding.wait_for(|holding| !holding).await;
+            if limit.falls_silent(&bytes) {
+                std::future::pending::<()>().await;
+            }
             to.write_all(limit.take(&bytes)).await?;
             limit.cut_if_over();
         }
@@ -177,6 +216,8 @@ async fn pump(
 struct Limit {
     left: Arc<AtomicI64>,
     cut: watch::Sender<u64>,
+    /// Of what a client says: where it stands which words are its last.
+    client_of: Option<Weak<State>>,
 }
 
 impl Limit {
@@ -185,6 +226,15 @@ impl Limit {
         let length = i64::try_from(bytes.len()).unwrap();
         let left = self.left.fetch_sub(length, Ordering::SeqCst);
         &bytes[..usize::try_from(left.clamp(0, length)).unwrap()]
+    }
+
+    /// Whether these are the words after which nothing more goes through.
+    fn falls_silent(&self, bytes: &[u8]) -> bool {
+        let Some(state) = self.client_of.as_ref().and_then(Weak::upgrade) else { return false };
+        let words = *state.mute.lock().unwrap();
+        let is_silent = words.is_some_and(|words| bytes.windows(words.len()).any(|at| at == words));
+        state.muted.fetch_add(is_silent.into(), Ordering::SeqCst);
+        is_silent
     }
 
     fn cut_if_over(&self) {

@@ -118,6 +118,7 @@ impl UnitOfWork for Invite {
             return Err(Fault::stale());
         }
         if let Reserved::Wait(wait) = counted.reserve(tx, now).await? {
+            emails::commands::held_back(code, wait);
             let text = "there was too much mail to this address; wait before inviting once more";
             let wait = wait.to_std().unwrap_or(Duration::from_secs(1));
             return Err(Fault::new(Reason::TooManyAttempts, text).retry_after(wait));

@@ -28,6 +28,7 @@ behaviours!(
     pages_are_read_to_the_end,
     a_token_alone_is_told_nothing,
     an_enrolment_is_told_as_long_as_it_waits,
+    every_event_of_an_appointment_is_told,
 );
 
 async fn an_enrolment_is_told_as_long_as_it_waits(world: World) {
@@ -205,4 +206,59 @@ async fn a_token_alone_is_told_nothing(world: World) {
         }
     }
     refused(page(&world, &customer, (PASSWORD, "", 0)).await, "TOO_MANY_ATTEMPTS");
+}
+
+/// The events of each record of an appointment, in the order of the records.
+async fn events_in_records(world: &World, person: &Person, size: i32) -> Vec<(String, Vec<i64>)> {
+    let told =
+        all(world, person, size).await.into_iter().filter_map(|record| match record.record {
+            Some(Record::Appointment(own)) => {
+                let versions = own.events.iter().map(|event| event.version).collect();
+                Some((own.appointment.unwrap().name, versions))
+            }
+            _ => None,
+        });
+    told.collect()
+}
+
+async fn every_event_of_an_appointment_is_told(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let book = async |hour: u32| {
+        let at = |minute: u32| berlin(&format!("2026-11-23 {hour:02}:{minute:02}"));
+        world.book(&customer, &provider, at(0), at(30)).await.unwrap().name
+    };
+    let (first, last) = (book(10).await, book(12).await);
+    let name = book(11).await;
+    let write = async |times: usize| {
+        for _ in 0..times {
+            let request = UpdateAppointmentRequest {
+                appointment: Some(daybook::grpc::proto::booking::Appointment {
+                    name: name.clone(),
+                    customer_message: crate::support::people::uuid(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            world.booking().update_appointment(provider.asks(request)).await.unwrap();
+        }
+    };
+    // The booking is the first event.
+    for (more, parts) in
+        [(98, vec![99]), (1, vec![100]), (1, vec![100, 1]), (104, vec![100, 100, 5])]
+    {
+        write(more).await;
+        for size in [0, 1, 2] {
+            let told = events_in_records(&world, &customer, size).await;
+            let names: Vec<_> = told.iter().map(|(name, _)| name.clone()).collect();
+            let mut expected = vec![first.clone()];
+            expected.extend(parts.iter().map(|_| name.clone()));
+            expected.push(last.clone());
+            assert_eq!(names, expected, "{parts:?} at {size}");
+            let of: Vec<_> = told[1..told.len() - 1].iter().map(|(_, all)| all.len()).collect();
+            assert_eq!(of, parts);
+            let versions: Vec<_> =
+                told[1..told.len() - 1].iter().flat_map(|(_, all)| all).collect();
+            assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "each once, in order");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use daybook::grpc::proto::{
     booking::{
         Appointment, AppointmentEvent, BookAppointmentRequest, CompleteAppointmentRequest,
         GetAppointmentRequest, HoldSlotRequest, ListAppointmentEventsRequest,
-        ListAppointmentsRequest, ListProvidersRequest,
+        ListAppointmentsRequest, ListProvidersRequest, Party,
     },
 };
 use tonic::{Request, Status};
@@ -229,8 +229,12 @@ async fn an_admin_backend_acts_as_itself_and_is_nobodys_customer(world: World) {
     let request = BookAppointmentRequest { customer: ada.user.name.clone(), ..at(&provider, 9) };
     let booked = book(&world, backend.asks(request)).await.unwrap();
     assert_eq!(booked.customer, ada.user.name);
-    let found = events(&world, &ada, &booked.name).await;
+    let found = events(&world, &admin, &booked.name).await;
     assert_eq!((&*found[0].actor, &*found[0].service_account), ("", &*backend.account.name));
+    // The customer knows nobody of the practice by id.
+    let found = events(&world, &ada, &booked.name).await;
+    assert_eq!((&*found[0].actor, &*found[0].service_account), ("", ""));
+    assert_eq!(found[0].actor_party(), Party::Practice);
     let get = GetAppointmentRequest { name: booked.name };
     world.booking().get_appointment(backend.asks(get)).await.unwrap();
     refused(book(&world, backend.asks(at(&provider, 10))).await, "ROLE_NOT_ALLOWED");

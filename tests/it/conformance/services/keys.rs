@@ -40,6 +40,7 @@ behaviours!(
     a_service_account_has_at_most_ten_good_keys,
     a_hundred_service_accounts_are_enabled_at_most,
     who_is_an_admin_no_more_makes_no_key,
+    a_use_that_cannot_be_written_down_keeps_no_other_and_is_written_later,
 );
 
 /// How soon others know of a change, in seconds.
@@ -366,4 +367,46 @@ async fn who_is_an_admin_no_more_makes_no_key(world: World) {
         refused(at.api_key(&admin, &account, &[BOOKING]).await, "NOT_AUTHENTICATED");
     }
     assert_eq!(world.count("SELECT count(*) FROM api_keys").await, 0);
+}
+
+async fn a_use_that_cannot_be_written_down_keeps_no_other_and_is_written_later(world: World) {
+    let admin = world.admin().await;
+    let mut backends = Vec::new();
+    for _ in 0..3 {
+        backends.push(world.backend(&admin, Role::Admin, None, &[BOOKING]).await);
+    }
+    let id = |backend: &Backend| backend.key_name.rsplit('/').next().unwrap().to_owned();
+    let hex = id(&backends[1]).replace('-', "");
+    world
+        .execute(
+            &format!(
+                "CREATE TRIGGER broken BEFORE UPDATE ON api_keys
+                    WHEN hex(NEW.api_key_id) = upper('{hex}')
+                    BEGIN SELECT RAISE(FAIL, 'on purpose'); END"
+            ),
+            &format!(
+                "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS
+                    $$ BEGIN RAISE EXCEPTION 'on purpose'; END $$;
+                 CREATE TRIGGER broken BEFORE UPDATE ON api_keys FOR EACH ROW
+                    WHEN (NEW.api_key_id = '{}') EXECUTE FUNCTION broken()",
+                id(&backends[1])
+            ),
+        )
+        .await;
+    for backend in &backends {
+        assert!(works(&world, backend).await);
+    }
+    let used = world.clock.now();
+    let at = Some(prost_types::Timestamp { seconds: used.timestamp(), nanos: 0 });
+    let last = async |backend: &Backend| {
+        keys(&world, &admin, &backend.account.name).await[0].last_use_time
+    };
+    for backend in [&backends[0], &backends[2]] {
+        until(SOON, "the others are", async || last(backend).await == at).await;
+    }
+    assert_eq!(last(&backends[1]).await, None);
+    // Later, and as of when it was used.
+    world.forward(TimeDelta::seconds(10));
+    world.execute("DROP TRIGGER broken", "DROP TRIGGER broken ON api_keys").await;
+    until(SOON, "it is written down", async || last(&backends[1]).await == at).await;
 }
