@@ -118,6 +118,10 @@ impl Own {
         });
         if let Some(moving) = moving {
             remove_one(&mut time.counted, moving.interval);
+            // Where it is far enough to be stored whole it counts, too.
+            if let Some((asked, _)) = moving.asked {
+                remove_one(&mut time.counted, asked);
+            }
         }
     }
 

@@ -83,15 +83,24 @@ pub fn asked_for(a: &Appointment) -> Option<Further> {
     })
 }
 
-/// What a hold for a move of an appointment claims, where the two overlap on one side. Nothing where they do not
-/// overlap, or where what is held lies within the appointment, or around it.
+/// What a hold for a move of an appointment claims, where it overlaps what the appointment claims already, be it as
+/// agreed or as its customer has asked to move it. Nothing where they do not overlap, or where not just one stretch
+/// is left.
 pub fn beyond_own(a: &Appointment, held: &Appointment) -> Option<Beyond> {
-    let (old, new) = (a.claim(), held.claim());
-    let claim = match (new.0 < old.0, new.1 > old.1) {
-        (false, true) if new.0 < old.1 => (old.1, new.1),
-        (true, false) if new.1 > old.0 => (new.0, old.0),
-        _ => return None,
-    };
+    let asked = a.terms.asked_move.as_ref();
+    let asked = asked.map(|asked| Appointment { start: asked.start, end: asked.end, ..a.clone() });
+    let own = [Some(a.claim()), asked.map(|asked| asked.claim())];
+    let mut rest = vec![held.claim()];
+    for (from, until) in own.into_iter().flatten() {
+        let pieces = rest
+            .into_iter()
+            .flat_map(|(start, end)| [(start, end.min(from)), (start.max(until), end)]);
+        rest = pieces.filter(|(start, end)| start < end).collect();
+    }
+    let &[claim] = rest.as_slice() else { return None };
+    if claim == held.claim() {
+        return None;
+    }
     let part = (held.start.max(claim.0), held.end.min(claim.1));
     // No more than a buffer may be new.
     let part = if part.0 < part.1 { part } else { claim };

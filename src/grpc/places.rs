@@ -238,7 +238,7 @@ impl Open {
         for seat in self.seated.values() {
             let held = self.held.get(&seat.address).map_or(0, |held| held.count);
             of_all.see(seat, now);
-            if held > share {
+            if held > share && held > mine {
                 of_many.see(seat, now);
             }
             if held > mine && mine < share {

@@ -6,11 +6,15 @@
 //! drop the locks that SQLite holds on it (POSIX locks belong to the process).
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, Metadata},
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use super::engine;
@@ -27,8 +31,7 @@ pub(super) struct Files {
     real: PathBuf,
     /// None where SQLite cannot keep one.
     log: Option<(Watched, File)>,
-    /// Kept open: closing it would drop the locks that SQLite holds on it.
-    index: Option<(Watched, File)>,
+    index: Option<(Watched, Arc<File>)>,
     /// Whether the log ever began as one. SQLite writes over one that does not.
     has_log_begun: AtomicBool,
     /// The size of the database, in bytes. SQLite makes it smaller in a `VACUUM` only.
@@ -66,15 +69,22 @@ impl Files {
             let mut name = real.clone().into_os_string();
             name.push(suffix);
             match Watched::now(name.into()) {
-                Ok((watched, _)) => File::open(&watched.path).map(|file| Some((watched, file))),
+                Ok((watched, _)) => Ok(Some(watched)),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(error),
             }
         };
-        let log = beside("-wal")?;
+        let log = match beside("-wal")? {
+            // Nothing is locked on this one.
+            Some(watched) => Some(File::open(&watched.path).map(|file| (watched, file))?),
+            None => None,
+        };
         let size = AtomicU64::new(metadata.len());
         let has_log_begun = AtomicBool::new(false);
-        let index = beside("-shm")?;
+        let index = match beside("-shm")? {
+            Some(watched) => Some(opened_for_good(&watched).map(|file| (watched, file))?),
+            None => None,
+        };
         Ok(Self { database, real, log, index, has_log_begun, size })
     }
 
@@ -89,7 +99,7 @@ impl Files {
         if !is_there {
             return Err(Trouble::Away);
         }
-        let in_use = self.index.as_ref().and_then(|(_, file)| bytes_in_use(file));
+        let index = self.index.as_ref().and_then(|(_, file)| header_of(file));
         if let Some((log, file)) = &self.log {
             let metadata = log.look().ok_or(Trouble::LogAway)?;
             if metadata.len() > 0 {
@@ -100,8 +110,8 @@ impl Files {
                 }
             }
             // SQLite makes the log shorter in a checkpoint only, and says so in the index before.
-            let is_cut = |(_, index): &(Watched, File)| bytes_in_use(index) == in_use;
-            if in_use > Some(metadata.len()) && self.index.as_ref().is_some_and(is_cut) {
+            let is_short = index.is_some_and(|header| bytes_in_use(&header) > metadata.len());
+            if is_short && self.index.as_ref().and_then(|(_, file)| header_of(file)) == index {
                 return Err(Trouble::LogDamaged);
             }
         }
@@ -149,23 +159,49 @@ fn begins_as_a_log(file: &File) -> bool {
     }
 }
 
-/// How many bytes of the log are in use, by its index. None while nothing is, and while the index is written.
-///
-/// The index begins with two copies of a header, in the byte order of the machine: the page size is at byte 14,
-/// the number of frames at byte 16 (<https://www.sqlite.org/walformat.html>, section 2.1).
-fn bytes_in_use(index: &File) -> Option<u64> {
-    const HEADER: usize = 48;
+/// Opens the index, to read it beside SQLite. Each is opened once and never closed: closing any descriptor of it would
+/// drop the locks that SQLite holds on it (POSIX locks belong to the process).
+fn opened_for_good(index: &Watched) -> io::Result<Arc<File>> {
+    static OPEN: Mutex<BTreeMap<(u64, u64), Arc<File>>> = Mutex::new(BTreeMap::new());
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = open.get(&(index.device, index.inode)) {
+        return Ok(Arc::clone(file));
+    }
+    let file = Arc::new(File::open(&index.path)?);
+    let metadata = file.metadata()?;
+    open.insert((metadata.dev(), metadata.ino()), Arc::clone(&file));
+    Ok(file)
+}
+
+/// The header of the index: everything that SQLite says of the log at one time.
+type Header = [u8; 48];
+
+/// Reads it; none while it is written. The index begins with two copies of it
+/// (<https://www.sqlite.org/walformat.html>, section 2.1).
+fn header_of(index: &File) -> Option<Header> {
+    let mut both = [[0; 48]; 2];
+    index.read_exact_at(both.as_flattened_mut(), 0).ok()?;
+    let [first, second] = both;
+    (first == second).then_some(first)
+}
+
+/// How many bytes of the log are in use. The page size is at byte 14, the number of frames at byte 16, in the byte
+/// order of the machine.
+fn bytes_in_use(header: &Header) -> u64 {
     /// The header of the log, and that of each frame.
     const LOG_HEADER: u64 = 32;
     const FRAME_HEADER: u64 = 24;
-    let mut both = [0; 2 * HEADER];
-    index.read_exact_at(&mut both, 0).ok()?;
-    let (first, second) = both.split_at(HEADER);
-    let page = u16::from_ne_bytes(first.get(14..16)?.try_into().ok()?);
-    let frames = u32::from_ne_bytes(first.get(16..20)?.try_into().ok()?);
+    let (_, rest) = header.split_at(14);
+    let (page, rest) = rest.split_at(2);
     // As in the header of the database, 1 stands for 65,536.
-    let page = if page == 1 { 65_536 } else { u64::from(page) };
-    (first == second && frames > 0).then(|| LOG_HEADER + u64::from(frames) * (FRAME_HEADER + page))
+    let page = match page.first_chunk().map_or(0, |bytes| u16::from_ne_bytes(*bytes)) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    match rest.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes)) {
+        0 => 0,
+        frames => LOG_HEADER + u64::from(frames) * (FRAME_HEADER + page),
+    }
 }
 
 impl Trouble {

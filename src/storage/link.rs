@@ -140,9 +140,9 @@ impl Link {
         silence.filter(|_| self.engine == Engine::Postgres)
     }
 
-    /// The sessions of these connections and of those before that are not ended yet.
+    /// The sessions of these connections, which are given up, and of those before that are not ended yet.
     pub(super) fn all_sessions(&self) -> Sessions {
-        self.former.add_all(&self.sessions);
+        self.former.take_over(&self.sessions);
         self.former.clone()
     }
 

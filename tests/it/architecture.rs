@@ -179,3 +179,25 @@ fn exceptions_have_reasons() {
         }
     }
 }
+
+/// sqlx looks for old connections in a task that may never end (decision 41). It does so unless a pool is told not to.
+#[test]
+fn nothing_looks_for_old_connections() {
+    let made = "ConnectOptions::new(";
+    for folder in ["src", "tests/it"] {
+        for (path, text) in sources(folder) {
+            let is_this = path.ends_with("tests/it/architecture.rs");
+            for rest in text.split(made).skip(1).filter(|_| !is_this) {
+                let options = rest.split_once(";\n}").map_or(rest, |(options, _)| options);
+                for told in [".idle_timeout(None)", ".max_lifetime(None)"] {
+                    assert!(options.contains(told), "{}: {told}", path.display());
+                }
+            }
+            let connects = text.split("Database::connect(").skip(1);
+            for given in connects.filter(|_| !is_this) {
+                let is_told = given.starts_with("options") || given.starts_with("super::options");
+                assert!(is_told, "{}: Database::connect({}", path.display(), &given[..20]);
+            }
+        }
+    }
+}

@@ -13,14 +13,14 @@ use daybook::grpc::{
     },
 };
 use futures_util::future::join_all;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
 use crate::{
     conformance::behaviours,
     support::{
-        Engine, World, berlin,
+        Engine, World, berlin, options,
         people::{Person, booking, uuid},
         raw::{authorized, unary},
         refusal::{reason_of, refused},
@@ -71,8 +71,8 @@ async fn what_is_no_message_is_malformed(world: World) {
 
 /// Keeps every writer of this database waiting until it is rolled back.
 pub(crate) async fn hold(world: &World) -> DatabaseConnection {
-    let mut options = ConnectOptions::new(&world.url);
-    options.max_connections(1).min_connections(1).sqlx_logging(false);
+    let mut options = options(&world.url);
+    options.max_connections(1).min_connections(1);
     let db = Database::connect(options).await.unwrap();
     let sql = match world.engine {
         Engine::Sqlite => "BEGIN IMMEDIATE",
@@ -280,7 +280,7 @@ async fn while_the_database_is_away_calls_are_told_so_and_then_go_on() {
     let world = World::new(Engine::Postgres).await;
     let people = [world.customer().await, world.provider().await];
     let (server, name) = world.url.rsplit_once('/').unwrap();
-    let control = Database::connect(format!("{server}/postgres")).await.unwrap();
+    let control = Database::connect(options(&format!("{server}/postgres"))).await.unwrap();
     let shut = format!(
         "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"

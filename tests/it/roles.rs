@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Database};
 
 use crate::support::{
-    Engine, World,
+    Engine, World, options,
     postgres::{self, ROLES, as_app},
     process::session,
 };
@@ -57,7 +57,7 @@ async fn the_role_that_serves_changes_no_schema_and_sees_nothing_else() {
     let row = db.query_one_raw(sea_orm::Statement::from_string(backend, public)).await.unwrap();
     assert!(!row.unwrap().try_get_by_index::<bool>(0).unwrap());
     app.execute_unprepared("SELECT count(*) FROM users").await.unwrap();
-    drop(Database::connect(&as_app(&owner)).await.unwrap());
+    drop(Database::connect(options(&as_app(&owner))).await.unwrap());
 }
 
 /// What the conformance suite runs as.

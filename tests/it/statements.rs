@@ -11,7 +11,7 @@ use std::{
 use daybook::grpc::proto::booking::{
     BookAppointmentRequest, FindFirstSlotRequest, GetCalendarRequest, ListSlotsRequest,
 };
-use sea_orm::{ConnectOptions, ConnectionTrait as _, Database};
+use sea_orm::{ConnectionTrait as _, Database};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Engine, World, berlin,
+    Engine, World, berlin, options,
     people::{Person, booking},
     postgres,
     types::{kind, minutes, typed},
@@ -293,8 +293,8 @@ async fn a_long_deadline_is_waited_for_also_beyond_the_limit_of_a_statement() {
         .book(&customer, &provider, berlin("2026-11-23 09:00"), berlin("2026-11-23 09:30"))
         .await
         .unwrap();
-    let mut options = ConnectOptions::new(&world.url);
-    options.max_connections(1).min_connections(1).sqlx_logging(false);
+    let mut options = options(&world.url);
+    options.max_connections(1).min_connections(1);
     let held = Database::connect(options).await.unwrap();
     held.execute_unprepared("BEGIN; SELECT 1 FROM providers FOR UPDATE").await.unwrap();
     executed.lock().unwrap().clear();

@@ -44,7 +44,7 @@ pub async fn with(
 }
 
 /// Whether the customer of a hold is busy when it is: has an appointment that overlaps it, with whatever provider,
-/// except one of the same provider; or is a provider, and something claims their own time.
+/// except one, with the time to which it is asked to be moved; or is a provider, and something claims their own time.
 pub async fn is_busy(
     tx: &Tx,
     held: &Appointment,
@@ -55,6 +55,11 @@ pub async fn is_busy(
     let attends = Condition::all()
         .add(Column::CustomerId.eq(held.customer.0))
         .add(Column::AppointmentId.ne(except.map_or(Uuid::nil(), |id| id.0)))
+        .add(
+            Condition::any()
+                .add(Column::ClaimOf.is_null())
+                .add(Column::ClaimOf.ne(except.map_or(Uuid::nil(), |id| id.0))),
+        )
         // None is longer than a day; it gives the index something to begin at.
         .add(Column::StartsAt.gt(held.start - TimeDelta::days(1)))
         .add(Column::StartsAt.lt(held.end))

@@ -7,6 +7,9 @@ use sea_orm::{ConnectOptions, Database, DbErr, sqlx::Connection as _};
 use super::{Class, Engine, Pools, Settings};
 use crate::storage::{connection::Pool, sessions::Sessions};
 
+/// How old a connection may become. It is closed when it would be used next: sessions collect memory.
+const LIFE: Duration = Duration::from_mins(30);
+
 pub(super) async fn connect(settings: &Settings, url: &str) -> Result<Pools, DbErr> {
     let sessions = Sessions::default();
     let open = |connections| open(settings, url, connections, &sessions);
@@ -53,6 +56,10 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
         // The server starts, and says that it is not ready, also while the database is away.
         .connect_lazy(true)
         .acquire_timeout(settings.acquire_timeout)
+        // sqlx 0.9 looks for old connections in a task that may never end: it counts to the number of idle ones,
+        // which is below zero for a moment while one is given back, and so becomes the largest number there is.
+        .idle_timeout(None)
+        .max_lifetime(None)
         .set_application_name("daybook")
         .statement_timeout(settings.statement_timeout)
         // A ping before each use would be one more round trip a call; after a rest it is cheap, and it
@@ -72,9 +79,9 @@ fn options(settings: &Settings, url: &str, connections: u32) -> ConnectOptions {
                 ("jit", "off"),
             ])
         })
-        .map_sqlx_postgres_before_acquire(|connection, _| {
+        .map_sqlx_postgres_before_acquire(|connection, known| {
             // Migrations open their transactions by SeaORM, which counts them.
-            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+            Box::pin(async move { Ok(known.age < LIFE && !connection.is_in_transaction()) })
         });
     options
 }

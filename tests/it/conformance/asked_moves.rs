@@ -1,9 +1,9 @@
 //! A customer who moves what was approved asks for another time, and loses nothing by asking.
 
 use daybook::grpc::proto::booking::{
-    Appointment, AppointmentType, ApproveAppointmentRequest, CancelAppointmentRequest,
-    DeclineAppointmentRequest, ListAppointmentsRequest, ReassignAppointmentRequest,
-    appointment::State, appointment_event::Kind,
+    Appointment, AppointmentType, ApproveAppointmentRequest, BookingLimits,
+    CancelAppointmentRequest, DeclineAppointmentRequest, HoldSlotRequest, ListAppointmentsRequest,
+    ListSlotsRequest, ReassignAppointmentRequest, appointment::State, appointment_event::Kind,
 };
 use tonic::Status;
 
@@ -12,7 +12,7 @@ use crate::support::{
     World, berlin, books,
     people::Person,
     refusal::{invalid, refused},
-    types::{kind, local, minutes},
+    types::{holding, kind, local, minutes, on_day},
 };
 
 behaviours!(
@@ -23,6 +23,7 @@ behaviours!(
     another_time_is_asked_for_instead,
     it_ends_with_what_was_agreed,
     colleagues_keep_both_times_too,
+    another_time_is_offered_and_held_as_if_nothing_were_asked,
 );
 
 /// A type of the provider's that takes approval within an hour, and an approved appointment of it on Monday at
@@ -314,5 +315,40 @@ async fn colleagues_keep_both_times_too(world: World) {
     assert!(!is_free(&world, &ada, "2026-11-23 11:00").await);
     world.cancel(&ada, &name).await.unwrap();
     assert!(is_free(&world, &ada, "2026-11-23 11:00").await);
+    books::check(&world.sql().await).await;
+}
+
+/// Neither the time to which it is asked to be moved nor the limit of that day is in its own way.
+async fn another_time_is_offered_and_held_as_if_nothing_were_asked(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let (of, name) = approved(&world, &provider, &customer).await;
+    let limits = Some(BookingLimits { per_provider_day: 1, ..Default::default() });
+    let of = world.change_type(&provider, AppointmentType { limits, ..of }, &["limits"]).await;
+    for (day, asked, wanted) in [
+        ("2026-11-24", "12:00", "12:30"),
+        ("2026-11-24", "12:30", "14:00"),
+        // Over what was agreed, which is at ten.
+        ("2026-11-23", "11:00", "11:30"),
+        ("2026-11-23", "09:30", "10:30"),
+    ] {
+        world.reschedule(&customer, &name, &format!("{day} {asked}")).await.unwrap();
+        let moving = ListSlotsRequest { rescheduling: name.clone(), ..on_day(&of, day) };
+        let slots = world.list_slots(&customer, moving).await;
+        let starts: Vec<_> = slots.iter().map(|slot| local(slot.start_time)).collect();
+        // From nine to four, but for where it is asked to be and, on Monday, is.
+        let is_there = if day == "2026-11-23" { 2 } else { 1 };
+        assert_eq!(starts.len(), 15 - is_there, "{asked}: {starts:?}");
+        assert!(!starts.contains(&format!("{day} {asked}")), "{asked}: {starts:?}");
+        let start = format!("{day} {wanted}");
+        assert!(starts.contains(&start), "{asked}: {starts:?}");
+        let hold =
+            HoldSlotRequest { rescheduling: name.clone(), ..holding(&provider, &of, &start) };
+        let held = world.hold(&customer, hold).await.unwrap();
+        assert_eq!(local(held.start_time), start);
+        assert_eq!(held.end_time.unwrap().seconds - held.start_time.unwrap().seconds, 3600);
+        let moved = world.reschedule(&customer, &name, &start).await.unwrap();
+        assert_eq!(local(moved.move_start_time), start);
+        take_back(&world, &customer, &name).await.unwrap();
+    }
     books::check(&world.sql().await).await;
 }

@@ -241,10 +241,12 @@ async fn who_leaves_in_the_middle_loses_no_attempt(world: World) {
         let leaving = log_in(&server, &customer.user.email, PASSWORD, "");
         match tokio::time::timeout(whole * part / 24, leaving).await {
             Err(_) => left += 1,
-            Ok(answer) => drop(answer.unwrap()),
+            // Hashes that were given up are still under way.
+            Ok(Err(status)) => assert_eq!(reason_of(&status), "OVERLOADED"),
+            Ok(Ok(_)) => {}
         }
     }
-    assert!(left > 11, "{left} left");
+    assert!(left > 0, "nobody left");
     let given_back = async || world.count(open).await == before;
     until(10, "every attempt is given back", given_back).await;
     log_in(&server, &customer.user.email, PASSWORD, "").await.unwrap();

@@ -86,7 +86,9 @@ async fn what_was_sent_on_connections_that_were_given_up_is_never_done() {
     proxy.stall(true);
     let last = request(16);
     let book = |person: usize| {
-        let (mut client, asked) = (process.booking(), customers[person].asks(last.clone()));
+        let (mut client, mut asked) = (process.booking(), customers[person].asks(last.clone()));
+        // They are given up after five to eight seconds, and more where the machine is busy.
+        asked.set_timeout(Duration::from_secs(30));
         async move { client.book_appointment(asked).await }
     };
     let call = tokio::spawn(book(0));

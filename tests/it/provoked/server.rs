@@ -6,7 +6,7 @@ use daybook::grpc::proto::{
     auth::{GetMeRequest, Role},
     booking::BookAppointmentRequest,
 };
-use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+use sea_orm::{ConnectionTrait, Database};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
@@ -19,7 +19,7 @@ use super::{Stage, refusal};
 use crate::{
     reasons::hold,
     support::{
-        Engine, World, berlin,
+        Engine, World, berlin, options,
         people::{booking, sign_up, uuid},
         process::within,
         raw::{authorized, unary},
@@ -77,8 +77,8 @@ pub(super) async fn database_unavailable(stage: &Stage) -> Status {
         }
         Engine::Postgres => {
             let (server, name) = world.url.rsplit_once('/').unwrap();
-            let mut options = ConnectOptions::new(format!("{server}/postgres"));
-            options.max_connections(1).sqlx_logging(false);
+            let mut options = options(&format!("{server}/postgres"));
+            options.max_connections(1);
             let control = Database::connect(options).await.unwrap();
             let shut = format!(
                 "ALTER DATABASE {name} ALLOW_CONNECTIONS false;

@@ -43,7 +43,9 @@ use daybook::{
     },
 };
 use prost_types::Timestamp;
-use sea_orm::{ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, Statement,
+};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -251,7 +253,7 @@ impl World {
 
     /// A connection of the test's own, past the server.
     pub async fn sql(&self) -> DatabaseConnection {
-        Database::connect(&self.url).await.unwrap()
+        Database::connect(options(&self.url)).await.unwrap()
     }
 
     /// The database as the server uses it, for work that it does by the hour.
@@ -307,6 +309,14 @@ pub async fn connect(address: &str) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     // Longer than any deadline of the server's: a call that is never answered fails its test.
     endpoint.timeout(Duration::from_secs(60)).connect().await.unwrap()
+}
+
+/// How tests connect to a database past the server. sqlx 0.9 looks for old connections in a task that may never end,
+/// and then neither does the test: so none are looked for.
+pub fn options(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options.sqlx_logging(false).idle_timeout(None).max_lifetime(None);
+    options
 }
 
 /// Waits until the server says that it is serving.

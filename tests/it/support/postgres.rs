@@ -46,7 +46,7 @@ pub async fn with_roles() -> (String, String) {
         .get_or_init(async || {
             let url = cluster.make("template_daybook", "").await;
             app::migrate_up(&config(&url, Path::new(""), &[])).await.unwrap();
-            let db = Database::connect(&url).await.unwrap();
+            let db = Database::connect(super::options(&url)).await.unwrap();
             db.execute_unprepared(ROLES).await.unwrap();
             db.close().await.unwrap();
         })
@@ -134,7 +134,7 @@ impl Cluster {
     }
 
     async fn make(&self, name: &str, how: &str) -> String {
-        let db = Database::connect(self.url("postgres")).await.unwrap();
+        let db = Database::connect(super::options(&self.url("postgres"))).await.unwrap();
         db.execute_unprepared(&format!("CREATE DATABASE {name} {how}")).await.unwrap();
         db.close().await.unwrap();
         self.url(name)

@@ -26,7 +26,7 @@ use daybook::{
 use futures_util::{StreamExt, stream};
 use prost_types::Timestamp;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{Database, DatabaseConnection};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
@@ -287,8 +287,8 @@ pub async fn keep(mut from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
 
 /// A connection with one session, so that statements follow each other on it.
 pub async fn session(url: &str) -> DatabaseConnection {
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(1).sqlx_logging(false);
+    let mut options = super::options(url);
+    options.max_connections(1);
     Database::connect(options).await.unwrap()
 }
 
