@@ -2,8 +2,8 @@
 //!
 //! There are so many in all and so many for one address. When all are taken, a newcomer gets the place of
 //! somebody else, in this order: of an address that has more than a quarter; of a connection that is idle,
-//! the oldest first, of an address that has more than the newcomer's; and, when all are busy, of the address
-//! that has most, if the newcomer's has clearly fewer. Idle is a connection without a call in progress,
+//! the oldest first, of an address that has more than its share or more than the newcomer's; and, when all are
+//! busy, of the address that has most, if the newcomer's has clearly fewer. Idle is a connection without a call in progress,
 //! whatever pings it answers. One that has just come is not idle: its first call is on the way, and where a
 //! crowd keeps all other connections busy it would be the only one to give way.
 
@@ -238,7 +238,7 @@ impl Open {
         for seat in self.seated.values() {
             let held = self.held.get(&seat.address).map_or(0, |held| held.count);
             of_all.see(seat, now);
-            if held > share && held > mine {
+            if held > share {
                 of_many.see(seat, now);
             }
             if held > mine && mine < share {
