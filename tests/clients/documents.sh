@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs every block of README.md as it stands there, but for the port. Blocks that serve are begun, asked whether
-# they serve, and stopped; the others run in order, in one shell, in the folder of the first server. A block that
-# nothing here knows fails.
+# Runs every block of README.md and of the guides as it stands there, except for the port. Each document has a server
+# and a folder of its own, which its first block starts. The blocks that ask run in order, in one shell, in that
+# folder. A block that starts another server gets a folder for itself, and is asked whether it serves. A block of a kind
+# that is not listed here fails, and so does a document without blocks.
 set -uo pipefail
 # shellcheck source=tests/clients/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,9 +20,11 @@ for folder in /usr/lib/postgresql/*/bin; do
 done
 [ -n "$postgres" ] || die "there is no PostgreSQL: tests/run installs it"
 
+documents=(README.md docs/integrators.md docs/accounts.md docs/operators.md)
+
 # --- the blocks ---
 
-mkdir "$work/blocks" "$work/bin"
+mkdir "$work/bin"
 ln -s "$grpcurl" "$work/bin/grpcurl"
 ln -s "$daybook" "$work/bin/daybook"
 ln -s "$buf" "$work/bin/buf"
@@ -34,31 +37,40 @@ shift
 exec "$daybook" "\$@"
 SHIM
 chmod +x "$work/bin/cargo"
-awk -v folder="$work/blocks" '
-  !inside && /^```/ {
-    language = substr($0, 4)
-    file = sprintf("%s/%02d.%s", folder, ++n, language == "" ? "text" : language)
-    inside = 1
-    next
-  }
-  /^```/ { inside = 0; close(file); next }
-  inside { print >> file }
-' "$root/README.md"
 
-# What kind of block this is. `serves` begins a server, `asks` runs to its end.
+# Writes the blocks of a document into a folder: 01.sh, 02.json and so on. What has no language is `text`. A fence that is
+# indented, or of `~`, is `other`, which is of no kind.
+blocks() { # DOCUMENT FOLDER
+  awk -v folder="$2" '
+    !inside && /^[ \t>]*(```|~~~)/ {
+      language = /^```/ ? substr($0, 4) : "other"
+      gsub(/[^a-z]/, "-", language)
+      file = sprintf("%s/%02d.%s", folder, ++n, language == "" ? "text" : language)
+      printf "" > file
+      close(file)
+      inside = 1
+      next
+    }
+    /^[ \t>]*(```|~~~)/ { inside = 0; close(file); next }
+    inside { print >> file }
+  ' "$1"
+}
+
+# What kind of block this is. `begins` starts the server of the document, `serves` another one, `asks` runs to its end.
 kind() {
-  case $(cat "$1") in
-    'cargo run  '*) echo begins ;;
-    'DAYBOOK_DATABASE_URL=postgres://daybook:secret@127.0.0.1:5432/daybook daybook') echo serves_postgres ;;
-    'DAYBOOK_MAIL_SMTP_URL='*' daybook \'*) echo serves ;;
-    'daybook --set '*tls_key_file*) echo serves_tls ;;
-    'daybook --set '*) echo serves ;;
-    *'openssl rand'*'daybook --profile production') echo serves ;;
-    'cargo run -- '* | *grpcurl\ * | *'buf curl '* | 'daybook '[a-z]*) echo asks ;;
-    readinessProbe:*) echo probes ;;
-    'keys = jwt.'*) echo checks_tokens ;;
-    '0 3 1 * *  '*) echo is_for_cron ;;
-    *) echo unknown ;;
+  case ${1##*.}:$(cat "$1") in
+    'sh:cargo run  '* | 'sh:daybook  '*) echo begins ;;
+    'sh:DAYBOOK_DATABASE_URL=postgres://daybook:secret@127.0.0.1:5432/daybook daybook') echo serves_postgres ;;
+    'sh:DAYBOOK_MAIL_SMTP_URL='*' daybook \'*) echo serves ;;
+    'sh:daybook --set '*tls_key_file*) echo serves_tls ;;
+    'sh:daybook --set '*) echo serves ;;
+    sh:*'openssl rand'*'daybook --profile production') echo serves ;;
+    sh:*grpcurl\ * | sh:*'buf curl '* | sh:*'call "$'* | 'sh:daybook '[a-z]*) echo asks ;;
+    json:*) echo is_the_answer ;;
+    yaml:readinessProbe:*) echo probes ;;
+    'python:keys = jwt.'*) echo checks_tokens ;;
+    'text:0 3 1 * *  '*) echo is_for_cron ;;
+    *) echo is_of_no_known_kind ;;
   esac
 }
 
@@ -82,7 +94,7 @@ trap finish_all EXIT
 # Begins a block in a folder, waits until it serves, and sets `address` and `serving`.
 begin() { # FOLDER BLOCK
   mkdir -p "$1"
-  # Without a listed address of its own each takes a free port, and everything else as in the README.
+  # Each listens on a free port. All else is as in the document.
   (cd "$1" && PATH=$work/bin:$PATH DAYBOOK_SERVER_LISTEN=127.0.0.1:0 exec setsid bash -euo pipefail "$2") \
     >"$1/out" 2>"$1/log" </dev/null &
   serving=$!
@@ -138,17 +150,28 @@ serves_postgres() {
 
 # --- the others ---
 
-first="$work/first"
-began=$SECONDS
-
-# The first server goes on for those that ask. `tests/run` is what runs this.
+# The server of the document goes on for those that ask. `tests/run` is what runs this.
 begins() {
-  grep -qxE 'cargo run +#.*' <(sed -n 1p "$1") && grep -qxE 'tests/run +#.*' <(sed -n 2p "$1") || return
-  [ "$(wc -l <"$1")" -eq 2 ] && [ -x "$root/tests/run" ] && sed -i '2d' "$1" && begin "$first" "$1" || return
-  main=$address main_group=$serving serving=
+  if grep -qxE 'cargo run +#.*' <(sed -n 1p "$1"); then
+    grep -qxE 'tests/run +#.*' <(sed -n 2p "$1") && [ -x "$root/tests/run" ] && sed -i '2d' "$1" || return
+  fi
+  [ -z "$main_group" ] && [ "$(wc -l <"$1")" -eq 1 ] && begin "$first" "$1" || return
+  main=$address main_group=$serving serving= began=$SECONDS
+}
+is_of_no_known_kind() {
+  cat "$1"
+  return 1
 }
 asks() {
   [ -e "${1%.sh}.done" ] || { cat "${1%.sh}.out" 2>/dev/null; return 1; }
+}
+# The block before it says what this one shows.
+is_the_answer() {
+  local number
+  number=$(basename "$1" .json)
+  number=$(printf '%s/%02d' "${1%/*}" $((10#$number - 1)))
+  [ -e "$number.done" ] || { echo "there is no answer to compare"; return 1; }
+  says "$1" "$number.out"
 }
 probes() {
   local service
@@ -190,26 +213,40 @@ is_for_cron() {
 }
 
 # In one shell, so that they share their variables. The first admin's password comes from standard input. A key that
-# is to sign must have been shown for some time, here for ten seconds.
+# is to sign must have been published for some time, here for ten seconds. Nothing of the developer's own settings.
+for name in "${!DAYBOOK_@}"; do unset "$name"; done
 export DAYBOOK_AUTH_SIGNING_KEY_LEAD_SECONDS=10
 ask() {
   local block
-  for block in "$work"/blocks/*.sh; do
+  for block in "$folder"/*.sh; do
     [ "$(kind "$block")" = asks ] || continue
     echo "exec >'${block%.sh}.out' 2>&1"
     ! grep -q '^daybook keys rotate  ' "$block" || echo "sleep $((began + 12 > SECONDS ? began + 12 - SECONDS : 0))"
     sed "s/127\.0\.0\.1:50051/$main/g" "$block"
     echo "echo done >'${block%.sh}.done'"
-  done >"$work/all.sh"
-  (cd "$first" && PATH=$work/bin:$PATH timeout 120 bash -euo pipefail "$work/all.sh" \
+  done >"$folder/all"
+  (cd "$first" && PATH=$work/bin:$PATH timeout 120 bash -euo pipefail "$folder/all" \
     <<<'correct horse')
 }
 
-main=
-for file in "$work"/blocks/*; do
-  what=$(kind "$file")
-  [ "$what" != unknown ] || what=false
-  case_ "readme: block $(basename "${file%.*}"), which ${what//_/ }" "$what" "$file"
-  [ "$what" != begins ] || ask
+# All blocks of a document, each a case. The first server of the document is stopped at its end.
+document() { # DOCUMENT
+  local file what began folder="$work/${1//\//-}" main='' first
+  first="$folder/first"
+  mkdir "$folder"
+  blocks "$root/$1" "$folder"
+  [ -n "$(ls "$folder")" ] || case_ "$1: has blocks" false
+  for file in $(find "$folder" -maxdepth 1 -type f | sort); do
+    what=$(kind "$file")
+    case_ "$1: block $(basename "${file%.*}"), which ${what//_/ }" "$what" "$file"
+    [ "$what" != begins ] || ask
+  done
+  [ ! -e "$first/log" ] || cat "$first/log" >>"$work/log"
+  [ -z "$main_group" ] || stop "$main_group"
+  main_group=
+}
+
+for name in "${documents[@]}"; do
+  document "$name"
 done
 close
