@@ -36,7 +36,11 @@ use crate::{
         refresh::RefreshTokens,
         token::{self, Tokens},
     },
-    kernel::{ambient::Ambient, demand::Demand, zone::Zone},
+    kernel::{
+        ambient::{Ambient, cores},
+        demand::Demand,
+        zone::Zone,
+    },
     mail::{self, render::Texts, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
@@ -61,7 +65,7 @@ pub(crate) fn services(
 ) -> Result<Services, Error> {
     let auth = &config.auth;
     let demand = Demand::default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let hasher = Hasher::new(password::Settings {
         memory_kib: auth.hash_memory_kib,
         iterations: auth.hash_iterations,

@@ -218,7 +218,7 @@ impl Slots {
         };
         let all =
             self.around(deadline, question.type_id, Some(provider), &kind, start, now).await?;
-        let (interval, all) = all;
+        let (interval, all, _) = all;
         let Some(mut found) = all.into_iter().next() else {
             return Err(Fault::not_found(provider.name()));
         };
@@ -267,7 +267,7 @@ impl Slots {
     }
 
     /// Everybody who offers a type, with their time around a start, or the one provider whether or not
-    /// the type is offered.
+    /// the type is offered. With many providers the call has a turn, and keeps it for as long as it has work.
     pub async fn around(
         &self,
         deadline: Deadline,
@@ -276,7 +276,7 @@ impl Slots {
         kind: &Kind,
         start: Instant,
         now: Instant,
-    ) -> Result<(Interval, Vec<Offered>), Fault> {
+    ) -> Result<(Interval, Vec<Offered>, Option<Turn>), Fault> {
         let interval = start
             .checked_add_signed(kind.asked.duration)
             .and_then(|end| Interval::new(start, end))
@@ -303,8 +303,7 @@ impl Slots {
         if provider.is_none() {
             self.crowds.0.insert(type_id, all.len());
         }
-        drop(turn);
-        Ok((interval, all))
+        Ok((interval, all, turn))
     }
 
     /// The type of a question and what it asks, for those who may see it.

@@ -30,6 +30,7 @@ pub mod health;
 pub(crate) mod healthcheck;
 mod holds;
 mod incoming;
+mod large;
 mod page;
 mod personal_data;
 mod personal_data_wire;

@@ -14,7 +14,7 @@ use std::{
 
 use axum::{body::Body, extract::Request};
 use bytes::{Bytes, BytesMut};
-use http_body::{Body as HttpBody, Frame};
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant as Moment, timeout_at};
 use tonic::Status;
 
@@ -206,6 +206,10 @@ impl HttpBody for Whole {
             return Poll::Ready(self.end.take());
         }
         Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.data)))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(u64::try_from(self.data.len()).unwrap_or(u64::MAX))
     }
 }
 

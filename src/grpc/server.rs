@@ -26,6 +26,7 @@ use super::{
     email::EmailApi,
     gate::{Gate, gate, panicked},
     incoming::{Limits, accept},
+    large::{self, Large},
     personal_data::PersonalDataApi,
     proto::{
         auth::{
@@ -60,7 +61,12 @@ use crate::{
     booking::service::Bookings,
     catalogue::service::Types,
     config::{Config, ServerConfig},
-    kernel::{ambient::Ambient, demand::Demand, fault::Fault, page::PageTokens},
+    kernel::{
+        ambient::{Ambient, cores},
+        demand::Demand,
+        fault::Fault,
+        page::PageTokens,
+    },
     schedule::{offering::service::Offerings, service::Schedules},
 };
 
@@ -281,8 +287,12 @@ fn routes<H: HealthService>(
                     .max_decoding_message_size(longest),
             );
     }
-    // From the inside to the outside: who is calling, what surrounds every service, CORS.
-    let router = routes.prepare().into_axum_router().layer(InterceptorLayer::new(authenticate));
+    // From the inside to the outside: turns of large requests, who is calling, what surrounds every service, CORS.
+    let router = routes
+        .prepare()
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(Large::new(cores()), large::wait))
+        .layer(InterceptorLayer::new(authenticate));
     Ok(surround(router, gate_state).layer(cors(server)))
 }
 

@@ -102,7 +102,7 @@ const POSTGRES: &str = "SELECT q.place, b.busy, t.treats, h.holds, o.open
     CROSS JOIN LATERAL (
         SELECT count(*) AS open FROM appointments a
         WHERE a.customer_id = q.customer_id AND a.type_id = q.type_id AND a.starts_at > q.now
-          AND a.state IN ('pending', 'booked')
+          AND a.state IN ('pending', 'booked') AND a.claim_of IS NULL
           AND (a.expires_at IS NULL OR a.expires_at > q.now)) o";
 
 const SQLITE: &str = "SELECT $6 AS place, (
@@ -131,7 +131,7 @@ const SQLITE: &str = "SELECT $6 AS place, (
           AND a.state = 'held' AND a.claim_of IS NULL AND a.expires_at > $5) AS holds, (
         SELECT count(*) FROM appointments a
         WHERE a.customer_id = $1 AND a.type_id = $2 AND a.starts_at > $5
-          AND a.state IN ('pending', 'booked')
+          AND a.state IN ('pending', 'booked') AND a.claim_of IS NULL
           AND (a.expires_at IS NULL OR a.expires_at > $5)) AS open
     FROM users u WHERE u.user_id = $1 AND NOT u.disabled AND u.erased_at IS NULL";
 

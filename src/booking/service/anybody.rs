@@ -54,7 +54,9 @@ impl Bookings {
         let asked =
             Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
         let kind = slots::Kind { appointment_type: Arc::new(found), asked };
-        let (interval, mut all) =
+        // Kept until the end: on SQLite all writes wait for one another, and many of these would be in front of
+        // everybody's bookings.
+        let (interval, mut all, _turn) =
             self.slots.around(deadline, *id, only, &kind, *start, now).await?;
         let customer = request.customer.unwrap_or(caller.user);
         let whom = Whom::customer(customer);
