@@ -377,7 +377,7 @@ pub async fn create_admin(
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
     let (id, role) = (services.accounts.new_id(), Role::Admin);
     let new = NewUser { id, display_name, email, password, role, time_zone: Zone::UTC };
-    let once = storage::request::Once {
+    let idempotency_key = storage::request::IdempotencyKey {
         caller: None,
         id: None,
         fingerprint: [0; 32],
@@ -385,7 +385,10 @@ pub async fn create_admin(
     };
     // Whoever runs the server vouches for the address.
     let (deadline, now) = (Deadline::after(OPERATOR), ambient.now());
-    let user = services.accounts.make(deadline, new, Some(now), once, Origin::default()).await?;
+    let user = services
+        .accounts
+        .make(deadline, new, Some(now), idempotency_key, Origin::default())
+        .await?;
     store.close().await;
     Ok(user.id.name())
 }

@@ -8,7 +8,7 @@ use daybook::{
     },
     app::{self, Rotation},
     config::key,
-    identity::key_life::State,
+    identity::key_life::KeyState,
     kernel::{ambient::Ambient, time::Instant},
     telemetry,
 };
@@ -62,10 +62,12 @@ fn is_wrong(uses: &[KeyUse]) -> bool {
 }
 
 /// A key with the last instant of its life so far.
-fn key_line(key: &StoredKey, state: State, older: bool) -> String {
+fn key_line(key: &StoredKey, state: KeyState, older: bool) -> String {
     let life = &key.life;
     let told = match (life.retired, life.activated_at) {
-        (Some(retired), _) if state == State::Gone => format!("since {}", shown(retired.gone_at)),
+        (Some(retired), _) if state == KeyState::Gone => {
+            format!("since {}", shown(retired.gone_at))
+        }
         (Some(retired), _) => format!("until {}", shown(retired.gone_at)),
         (None, Some(since)) => format!("since {}", shown(since)),
         (None, None) => format!("since {}", shown(life.created_at)),

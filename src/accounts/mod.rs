@@ -143,7 +143,7 @@ fn folded(text: &str) -> String {
 
 /// What happened to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum UserEventKind {
     /// It was made, by its owner or at the command line.
     SignedUp,
     /// It was made by somebody else.
@@ -178,7 +178,7 @@ pub enum Kind {
     Erased,
 }
 
-impl Kind {
+impl UserEventKind {
     /// The word used in the table.
     pub const fn word(self) -> &'static str {
         match self {

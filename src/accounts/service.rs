@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use super::{
     User,
-    audit::Act,
-    commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
-    guessing::service::Attempt,
+    audit::AuditAction,
+    commands::{
+        AccountChange, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
+    },
+    guessing::service::ReservedAttempt,
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
@@ -22,14 +24,14 @@ use super::{
 };
 use crate::{
     identity::{
-        Caller, Ended, Origin, Role,
-        attempts::{Device, Keys, Policies},
+        Caller, Origin, Role, TokenCutoff,
+        attempts::{Device, Policies, ThrottleKeys},
         email::Email,
         password::{Hasher, own_words},
         permit::{ChangeUser, ManageUsers},
         phone::Phone,
         refresh::RefreshTokens,
-        second_factor::Shown,
+        second_factor::PresentedFactor,
         token::{LEEWAY, Tokens},
     },
     kernel::{
@@ -43,8 +45,8 @@ use crate::{
     mail::service::Mail,
     schedule::Schedule,
     storage::{
-        Deadline, Query, Snapshot, Store, notice,
-        request::{Earlier, Once},
+        Deadline, Query, Reader, Store, notice,
+        request::{EarlierResponse, IdempotencyKey},
     },
 };
 
@@ -69,7 +71,7 @@ pub struct Accounts {
     /// How long log-ins last.
     pub lifetimes: Lifetimes,
     /// What attempts at passwords are counted by.
-    pub keys: Keys,
+    pub keys: ThrottleKeys,
     /// How many of them there may be.
     pub policies: Policies,
     /// What new providers begin with, apart from the zone.
@@ -107,7 +109,7 @@ pub struct NewUser {
 
 /// What somebody changes of their own account: what is set here.
 #[derive(Debug, Clone, Default)]
-pub struct Own {
+pub struct ProfileUpdate {
     /// The name.
     pub display_name: Option<String>,
     /// The zone.
@@ -127,7 +129,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         new: NewUser,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<Option<User>, Fault> {
         if new.role == Role::Provider && !self.provider_sign_up {
@@ -137,11 +139,11 @@ impl Accounts {
             ));
         }
         if self.verify_email {
-            self.apply(deadline, new, once).await?;
+            self.apply(deadline, new, idempotency_key).await?;
             return Ok(None);
         }
         let email = new.email.clone();
-        let made = self.make(deadline, new, None, once, origin).await;
+        let made = self.make(deadline, new, None, idempotency_key, origin).await;
         if self.mail.is_on()
             && made.as_ref().is_err_and(|fault| fault.reason() == Reason::EmailTaken)
         {
@@ -168,7 +170,7 @@ impl Accounts {
         deadline: Deadline,
         new: NewUser,
         verified: Option<Instant>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         let password_hash = self.hasher.hash(new.password).await?;
@@ -197,8 +199,13 @@ impl Accounts {
             None
         };
         let account = Account { user, password_hash, token_generation: 0, enrolled_by: None };
-        let witness = self.witness(None, origin, now);
-        self.store.run(deadline, SignUp { account, schedule, verification, once, witness }).await
+        let audit_context = self.audit_context(None, origin, now);
+        self.store
+            .run(
+                deadline,
+                SignUp { account, schedule, verification, idempotency_key, audit_context },
+            )
+            .await
     }
 
     /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong, disabled
@@ -224,9 +231,9 @@ impl Accounts {
         };
         let account = account.filter(|account| may(&account.user));
         let Some((account, attempt)) = both(account, attempt) else {
-            let witness = self.witness(None, origin, self.ambient.now());
-            let (act, session) = (Act::LogInFailed, None);
-            self.store.run(deadline, Failed { act, user, session, witness }).await?;
+            let audit_context = self.audit_context(None, origin, self.ambient.now());
+            let (act, session) = (AuditAction::LogInFailed, None);
+            self.store.run(deadline, Failed { act, user, session, audit_context }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {
@@ -243,12 +250,13 @@ impl Accounts {
         deadline: Deadline,
         account: &Account,
         device: Device,
-        attempt: Attempt,
+        attempt: ReservedAttempt,
         origin: Origin,
     ) -> Result<LogIn, Fault> {
         let challenge = self.challenge(account, device);
         let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
-        let begun = self.begin_session(deadline, challenge, Shown::Nothing, attempt, origin);
+        let begun =
+            self.begin_session(deadline, challenge, PresentedFactor::Nothing, attempt, origin);
         // Boxed, because it is a large future that others hold.
         match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(LogIn::In(logged_in)),
@@ -297,14 +305,15 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        own: Own,
+        own: ProfileUpdate,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<User, Fault> {
         let now = self.ambient.now();
         let user = caller.user;
-        let Own { display_name, time_zone, phone } = own;
-        let unit = UpdateProfile { user, display_name, time_zone, phone, expected, once, now };
+        let ProfileUpdate { display_name, time_zone, phone } = own;
+        let unit =
+            UpdateProfile { user, display_name, time_zone, phone, expected, idempotency_key, now };
         self.store.run(deadline, unit).await
     }
 
@@ -314,10 +323,15 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         (current, new): (SecretString, SecretString),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
-        if self.store.read(deadline, Earlier::<User>::new(once.clone())).await?.is_some() {
+        if self
+            .store
+            .read(deadline, EarlierResponse::<User>::new(idempotency_key.clone()))
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         let account = self.store.read(deadline, ById(caller.user)).await?;
@@ -340,8 +354,8 @@ impl Accounts {
             new_hash: self.hasher.hash(new).await?,
             session: caller.session,
             letter,
-            once,
-            witness: self.witness(Some(caller.user), origin, now),
+            idempotency_key,
+            audit_context: self.audit_context(Some(caller.user), origin, now),
         };
         let (user, ended) = self.attempted(deadline, attempt, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
@@ -375,14 +389,15 @@ impl Accounts {
         &self,
         deadline: Deadline,
         permit: ChangeUser,
-        change: Change,
+        change: AccountChange,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
+        let audit_context = self.audit_context(Some(permit.admin), origin, self.ambient.now());
         let schedule = Arc::clone(&self.default_schedule);
-        let unit = ChangeAccount { permit, change, schedule, expected, once, witness };
+        let unit =
+            ChangeAccount { permit, change, schedule, expected, idempotency_key, audit_context };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         self.services.know(user.id).await;
@@ -411,7 +426,10 @@ impl Accounts {
 
 /// The account with the attempt that was right. Where the account may not log in the attempt counts, or somebody would
 /// learn by it that the password was right.
-fn both(account: Option<Account>, attempt: Option<Attempt>) -> Option<(Account, Attempt)> {
+fn both(
+    account: Option<Account>,
+    attempt: Option<ReservedAttempt>,
+) -> Option<(Account, ReservedAttempt)> {
     match (account, attempt) {
         (Some(account), Some(attempt)) => Some((account, attempt)),
         (_, attempt) => {
@@ -436,7 +454,7 @@ pub(in crate::accounts) struct ById(pub UserId);
 impl Query for ById {
     type Output = Option<Account>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
     }
 }
@@ -446,7 +464,7 @@ pub(in crate::accounts) struct ByEmail(pub Email);
 impl Query for ByEmail {
     type Output = Option<Account>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find_by_email(at, &self.0).await
     }
 }
@@ -460,7 +478,7 @@ struct List {
 impl Query for List {
     type Output = Vec<User>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
     }
 }
@@ -469,9 +487,9 @@ impl Query for List {
 struct EndedSince(Instant, Instant);
 
 impl Query for EndedSince {
-    type Output = (HashMap<UserId, (Ended, Instant)>, Vec<Uuid>, Vec<StoredKey>);
+    type Output = (HashMap<UserId, (TokenCutoff, Instant)>, Vec<Uuid>, Vec<StoredKey>);
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let users = store::ended_since(at, self.0).await?;
         let sessions = sessions::store::ended_since(at, self.0).await?;
         Ok((users, sessions, signing::store::list(at, Some(self.1)).await?))

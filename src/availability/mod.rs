@@ -32,7 +32,7 @@ use crate::{
 
 /// One provider's time, as of one moment and for one range. All lists are sorted by start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Time {
+pub struct ProviderTime {
     /// To which day and week an instant belongs.
     pub days: Days,
     /// The open windows that overlap the range, whole: the grid of slots is anchored at their start.
@@ -50,7 +50,7 @@ pub struct Time {
 
 /// What one kind of appointment asks of a provider's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct SlotRules {
     /// How long it takes.
     pub duration: TimeDelta,
     /// What is kept free before it.
@@ -69,7 +69,7 @@ pub struct Asked {
     pub limits: Limits,
 }
 
-impl Asked {
+impl SlotRules {
     /// A bare interval, with starts on offer every so often.
     pub fn interval(duration: TimeDelta, step: TimeDelta) -> Self {
         let none = TimeDelta::zero();
@@ -118,14 +118,14 @@ impl Asked {
     }
 
     /// The horizon at this moment.
-    pub fn reach(&self, days: &Days, now: Instant) -> Reach {
-        let Some(_) = self.horizon else { return Reach::Endless };
-        let Some((first, last)) = self.dates(days, now) else { return Reach::Nothing };
+    pub fn reach(&self, days: &Days, now: Instant) -> BookableRange {
+        let Some(_) = self.horizon else { return BookableRange::Endless };
+        let Some((first, last)) = self.dates(days, now) else { return BookableRange::Nothing };
         match days.span(first, last) {
-            None => Reach::Nothing,
+            None => BookableRange::Nothing,
             // Nothing outside the span has one of the dates; inside it all have, unless days overlap.
             Some(span) => {
-                Reach::Within { span, dates: (!days.is_plain()).then_some((first, last)) }
+                BookableRange::Within { span, dates: (!days.is_plain()).then_some((first, last)) }
             }
         }
     }
@@ -133,7 +133,7 @@ impl Asked {
 
 /// When something may start by its horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum BookableRange {
     /// At any time.
     Endless,
     /// At no time: nothing can be booked.
@@ -147,7 +147,7 @@ pub enum Reach {
     },
 }
 
-impl Reach {
+impl BookableRange {
     /// Whether a start lies in it.
     pub fn allows(&self, days: &Days, start: Instant) -> bool {
         match self {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Time, explain::Exclusion, slots_service::Kind};
+use super::{ProviderTime, explain::Exclusion, slots_service::RequestedType};
 use crate::kernel::{
     fault::Reason,
     id::{ProviderId, TypeId, UserId},
@@ -12,11 +12,11 @@ use crate::kernel::{
 
 /// For whom somebody asks, and what for.
 #[derive(Clone, Debug)]
-pub struct Whom {
+pub struct CustomerContext {
     /// Who would come.
     pub customer: UserId,
     /// What shall be moved, if that is why.
-    pub moving: Option<Arc<Moving>>,
+    pub moving: Option<Arc<AppointmentToMove>>,
     /// The only provider whom the caller may ask about for them, if not all.
     pub only: Option<ProviderId>,
     /// Whether the caller may see when the customer's other appointments are.
@@ -25,7 +25,7 @@ pub struct Whom {
 
 /// An appointment that shall be moved.
 #[derive(Clone, Debug)]
-pub struct Moving {
+pub struct AppointmentToMove {
     /// With whom it is.
     pub provider: ProviderId,
     /// From when until when it is now.
@@ -35,14 +35,14 @@ pub struct Moving {
     /// The time to which its customer has asked to move it already, without and with its buffers.
     pub asked: Option<(Interval, Interval)>,
     /// Its type with what was agreed, unless it is a bare interval.
-    pub kind: Option<Kind>,
+    pub kind: Option<RequestedType>,
     /// Why the caller may not move it any more, if so.
     pub too_late: Option<String>,
 }
 
 /// A slot that the customer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldSlot {
     /// With whom.
     pub provider: ProviderId,
     /// Of which type, if any.
@@ -55,9 +55,9 @@ pub struct Held {
 
 /// A customer's own part, as of one moment and for one range.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
+pub struct CustomerTime {
     /// For whom; nobody in particular where nobody is known.
-    pub whom: Option<Whom>,
+    pub customer_context: Option<CustomerContext>,
     /// When the customer has appointments, or has asked to have them, sorted; without the one that shall be moved. No
     /// two overlap.
     pub busy: Vec<Interval>,
@@ -65,16 +65,21 @@ pub struct Own {
     /// overlap.
     pub treats: Vec<Interval>,
     /// What the customer holds.
-    pub holds: Vec<Held>,
+    pub holds: Vec<HeldSlot>,
     /// The most open appointments of the type, where the customer has as many.
     pub full: Option<u32>,
 }
 
 /// The part of nobody in particular.
-pub static NOBODY: Own =
-    Own { whom: None, busy: Vec::new(), treats: Vec::new(), holds: Vec::new(), full: None };
+pub static NOBODY: CustomerTime = CustomerTime {
+    customer_context: None,
+    busy: Vec::new(),
+    treats: Vec::new(),
+    holds: Vec::new(),
+    full: None,
+};
 
-impl Moving {
+impl AppointmentToMove {
     /// Whether it is at this time, or is asked to be moved there.
     fn is_at(&self, interval: Interval) -> bool {
         self.interval == interval || self.asked.is_some_and(|(asked, _)| asked == interval)
@@ -92,21 +97,21 @@ impl Moving {
     }
 }
 
-impl Whom {
+impl CustomerContext {
     /// Somebody who would come, and no more.
     pub fn customer(customer: UserId) -> Self {
         Self { customer, moving: None, only: None, sees_appointments: false }
     }
 }
 
-impl Own {
-    fn moving(&self) -> Option<&Moving> {
-        self.whom.as_ref()?.moving.as_deref()
+impl CustomerTime {
+    fn moving(&self) -> Option<&AppointmentToMove> {
+        self.customer_context.as_ref()?.moving.as_deref()
     }
 
     /// Takes what is the customer's own out of a provider's time: their holds and what shall be moved claim
     /// nothing, and what shall be moved does not count for limits.
-    pub fn clear(&self, provider: ProviderId, time: &mut Time) {
+    pub fn clear(&self, provider: ProviderId, time: &mut ProviderTime) {
         let moving = self.moving().filter(|moving| moving.provider == provider);
         let holds = || self.holds.iter().filter(|held| held.provider == provider);
         if moving.is_none() && holds().next().is_none() {
@@ -131,7 +136,7 @@ impl Own {
         &self,
         (provider, type_id): (ProviderId, TypeId),
         claim: Interval,
-        time: &mut Time,
+        time: &mut ProviderTime,
     ) {
         self.clear(provider, time);
         for held in self.counted(provider, Some(type_id)).filter(|held| held.claim.overlaps(&claim))
@@ -145,8 +150,8 @@ impl Own {
         &self,
         provider: ProviderId,
         type_id: Option<TypeId>,
-    ) -> impl Iterator<Item = &Held> {
-        let of_type = move |held: &&Held| held.type_id.is_some() && held.type_id == type_id;
+    ) -> impl Iterator<Item = &HeldSlot> {
+        let of_type = move |held: &&HeldSlot| held.type_id.is_some() && held.type_id == type_id;
         self.holds.iter().filter(move |held| held.provider == provider).filter(of_type)
     }
 
@@ -166,8 +171,8 @@ impl Own {
     /// What is against every start with a provider.
     pub fn against_all(&self, provider: ProviderId) -> Vec<Exclusion> {
         let mut against = Vec::new();
-        let Some(whom) = &self.whom else { return against };
-        if whom.customer.as_provider() == provider {
+        let Some(customer_context) = &self.customer_context else { return against };
+        if customer_context.customer.as_provider() == provider {
             against.push(Exclusion::new(Reason::OwnTime, "providers cannot book themselves"));
         }
         if let Some(most) = self.full {
@@ -185,7 +190,10 @@ impl Own {
     /// What of the customer's own is against an interval with a provider.
     pub fn against(&self, provider: ProviderId, interval: Interval) -> Vec<Exclusion> {
         let mut against = self.against_all(provider);
-        let sees = self.whom.as_ref().is_some_and(|whom| whom.sees_appointments);
+        let sees = self
+            .customer_context
+            .as_ref()
+            .is_some_and(|customer_context| customer_context.sees_appointments);
         let attends = "the customer has another appointment that overlaps this time";
         let treats = "the customer is a provider, and somebody has this time or a buffer of it";
         for (all, text) in [(&self.busy, attends), (&self.treats, treats)] {

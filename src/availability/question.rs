@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{own::Whom, service::LONGEST_SPAN, slots_service::Kind};
+use super::{own::CustomerContext, service::LONGEST_SPAN, slots_service::RequestedType};
 use crate::{
     catalogue::AppointmentType,
     identity::{Caller, permit},
@@ -19,11 +19,11 @@ const FEW_DAYS: i64 = 500;
 
 /// A question for slots.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct SlotQuery {
     /// Who asks, if anybody is known.
     pub caller: Option<Caller>,
     /// Whose own part is looked at too, if anybody's.
-    pub whom: Option<Whom>,
+    pub customer_context: Option<CustomerContext>,
     /// Of which type.
     pub type_id: TypeId,
     /// What opens it, where it is private.
@@ -38,16 +38,19 @@ pub struct Question {
     pub until: Option<Instant>,
 }
 
-impl Question {
+impl SlotQuery {
     /// What shall be moved, if that is why somebody asks: its type with what was agreed.
-    pub(super) fn moved(&self) -> Option<Kind> {
-        self.whom.as_ref()?.moving.as_ref()?.kind.clone()
+    pub(super) fn moved(&self) -> Option<RequestedType> {
+        self.customer_context.as_ref()?.moving.as_ref()?.kind.clone()
     }
 
     /// The same, if what shall be moved and those who are asked about are such that it can be asked: what shall be
     /// moved stays with its provider and as long as it is. `provider` is the one that alone is asked about.
     pub fn checked(mut self, provider: Option<ProviderId>) -> Result<Self, Fault> {
-        let moving = self.whom.as_ref().and_then(|whom| whom.moving.clone());
+        let moving = self
+            .customer_context
+            .as_ref()
+            .and_then(|customer_context| customer_context.moving.clone());
         if let Some(moving) = moving {
             let mut violations = Violations::new();
             let of_type = moving.kind.as_ref().map(|kind| kind.appointment_type.id);
@@ -66,7 +69,11 @@ impl Question {
             self.providers = Some(vec![moving.provider]);
             return Ok(self);
         }
-        let Some(only) = self.whom.as_ref().and_then(|whom| whom.only) else { return Ok(self) };
+        let Some(only) =
+            self.customer_context.as_ref().and_then(|customer_context| customer_context.only)
+        else {
+            return Ok(self);
+        };
         for other in provider.iter().chain(self.providers.iter().flatten()) {
             permit::ask_about(Some(only), *other)?;
         }

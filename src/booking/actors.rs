@@ -44,14 +44,14 @@ impl Party {
 
 /// That an appointment was cancelled or declined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct EndedBy {
     /// The side that ended it.
     pub by: Party,
     /// When that side ended it.
     pub at: Instant,
 }
 
-impl Ended {
+impl EndedBy {
     /// Of an appointment that this caller ends now.
     pub fn by(caller: Caller, a: &Appointment, now: Instant) -> Self {
         Self { by: Party::of(caller.user, a.provider, a.customer), at: now }
@@ -69,7 +69,7 @@ pub struct Actor {
 
 /// An event, and who acted.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct EventWithActor {
     /// The event.
     pub event: Event,
     /// Who acted; nobody where it happened by itself.
@@ -117,7 +117,7 @@ impl Wanted {
 
 impl Names {
     /// An event with who acted, for the provider's side or for the customer.
-    pub fn tell(&self, event: Event, customer: UserId, is_staff: bool) -> Told {
+    pub fn tell(&self, event: Event, customer: UserId, is_staff: bool) -> EventWithActor {
         let actor = event.actor.map(|actor| {
             let party = Party::of(actor, event.provider, customer);
             let name = match (party, as_itself(&event)) {
@@ -132,7 +132,7 @@ impl Names {
             };
             Actor { party, display_name }
         });
-        Told { event, actor }
+        EventWithActor { event, actor }
     }
 }
 

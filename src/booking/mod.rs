@@ -16,10 +16,10 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use self::actors::Ended;
+use self::actors::EndedBy;
 use crate::{
     catalogue::{Answer, minutes},
-    events::{Event, Kind},
+    events::{Event, ProviderEventKind},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
         stamp::{Revision, Stamp},
@@ -136,13 +136,13 @@ pub struct Appointment {
     pub expires_at: Option<Instant>,
     /// What was agreed.
     #[serde(default)]
-    pub terms: Agreed,
+    pub terms: AgreedTerms,
 }
 
 /// What was agreed when it was booked, and written since. A change of the type changes none of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Agreed {
+pub struct AgreedTerms {
     /// The type's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub type_display_name: String,
@@ -197,7 +197,7 @@ pub struct Agreed {
     pub late_cancellation: bool,
     /// By whom it was cancelled or declined, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
+    pub ended: Option<EndedBy>,
     /// What its customer sees, where what changed last is not for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,
@@ -343,8 +343,8 @@ impl Appointment {
         let pending = self.expires_at.filter(|_| self.state == State::Pending);
         let moved = self.terms.asked_move.as_ref().map(|asked| asked.expires_at);
         let (kind, at) = match (pending, moved) {
-            (Some(at), _) => (Kind::AppointmentExpired, at),
-            (None, Some(at)) => (Kind::AppointmentMoveExpired, at),
+            (Some(at), _) => (ProviderEventKind::AppointmentExpired, at),
+            (None, Some(at)) => (ProviderEventKind::AppointmentMoveExpired, at),
             (None, None) => return None,
         };
         if at > now {
@@ -379,7 +379,7 @@ impl Appointment {
         let updated_at = self.expires_at.unwrap_or(self.updated_at);
         let shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
         Self {
-            terms: Agreed { shown, ..self.terms },
+            terms: AgreedTerms { shown, ..self.terms },
             state: State::Declined,
             cancel_reason: EXPIRED.to_owned(),
             expires_at: None,

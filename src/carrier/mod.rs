@@ -105,7 +105,7 @@ impl Sent {
 
 /// Why a letter did not leave. The text may name the server, never the address of anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DeliveryError {
     /// It may leave later.
     Later(String),
     /// The mail server will never take it.
@@ -151,11 +151,11 @@ impl Carrier {
         (id, at): (Uuid, Instant),
         to: &Email,
         letter: Rendered,
-    ) -> Result<Sent, Refusal> {
-        let message = self.message(id, at, to, letter).map_err(Refusal::Never)?;
+    ) -> Result<Sent, DeliveryError> {
+        let message = self.message(id, at, to, letter).map_err(DeliveryError::Never)?;
         // The whole of it: a server may fall silent at any step.
         let left = timeout(self.patience, self.hand_over(id, &message)).await;
-        left.map_err(|_| Refusal::Later("the mail server fell silent".to_owned()))?.map(Sent)
+        left.map_err(|_| DeliveryError::Later("the mail server fell silent".to_owned()))?.map(Sent)
     }
 
     /// Hands a letter over, and returns the connection where there is one. There is one for each letter: after
@@ -164,11 +164,11 @@ impl Carrier {
         &self,
         id: Uuid,
         message: &Message,
-    ) -> Result<Option<AsyncSmtpConnection>, Refusal> {
+    ) -> Result<Option<AsyncSmtpConnection>, DeliveryError> {
         match &self.way {
             Way::Folder(folder) => {
                 let done = write(folder, id, message).await;
-                done.map_err(|e| Refusal::Later(format!("writing to the folder: {e}")))?;
+                done.map_err(|e| DeliveryError::Later(format!("writing to the folder: {e}")))?;
                 Ok(None)
             }
             Way::Smtp(server) => {

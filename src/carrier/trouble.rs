@@ -5,14 +5,14 @@ use std::{error::Error as StdError, io, iter};
 use lettre::transport::smtp::{self, response::Severity};
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::Refusal;
+use super::DeliveryError;
 
 /// What a server says about the recipient is final, where it says so by an enhanced status code (RFC 3463: 5.1 is
 /// the address, 5.2 the mailbox). Any other refusal may be about us, such as a wrong password, a sender that it
 /// does not take or a server under maintenance, and is for an operator to mend.
-pub(super) fn refusal(error: &smtp::Error) -> Refusal {
+pub(super) fn refusal(error: &smtp::Error) -> DeliveryError {
     // The server's own words may quote an address.
-    let Some(code) = error.status() else { return Refusal::Later(cause(error)) };
+    let Some(code) = error.status() else { return DeliveryError::Later(cause(error)) };
     let text = format!("the mail server answered {code}");
     let words = error.to_string();
     let about_recipient = words.split_whitespace().any(|word| {
@@ -21,9 +21,9 @@ pub(super) fn refusal(error: &smtp::Error) -> Refusal {
         })
     });
     if code.severity == Severity::PermanentNegativeCompletion && about_recipient {
-        return Refusal::Never(text);
+        return DeliveryError::Never(text);
     }
-    Refusal::Later(text)
+    DeliveryError::Later(text)
 }
 
 /// What kept a letter from being handed over, where the server did not refuse it.
@@ -125,8 +125,8 @@ mod tests {
         let to = Email::parse("grace@example.org").unwrap();
         let at = "2026-11-22T12:00:00Z".parse().unwrap();
         match carrier.send((Uuid::nil(), at), &to, letter).await {
-            Err(Refusal::Later(text)) => text,
-            Err(Refusal::Never(text)) => panic!("never: {text}"),
+            Err(DeliveryError::Later(text)) => text,
+            Err(DeliveryError::Never(text)) => panic!("never: {text}"),
             Ok(_) => panic!("it left"),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{AppointmentType, Kind, LINK_CODE_BYTES, check::Draft, reach, store};
+use super::{AppointmentType, LINK_CODE_BYTES, TypeEventKind, check::Draft, reach, store};
 use crate::{
     identity::{
         Caller,
@@ -14,7 +14,7 @@ use crate::{
         stamp::Revision,
         time::Instant,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Adds a shared type. A provider's own type is added with its offering, in the schedule room.
@@ -25,7 +25,7 @@ pub struct Create {
     /// Who adds it.
     pub editor: UserId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
 }
 
 impl UnitOfWork for Create {
@@ -33,11 +33,11 @@ impl UnitOfWork for Create {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         reach::check_terms(&self.new.terms, None, self.new.created_at)?;
-        add(tx, &self.new, self.editor, &self.once).await
+        add(tx, &self.new, self.editor, &self.idempotency_key).await
     }
 }
 
@@ -46,14 +46,14 @@ pub async fn add(
     tx: &Tx,
     new: &AppointmentType,
     editor: UserId,
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
 ) -> Result<AppointmentType, Fault> {
     let new = AppointmentType { stamp: tx.stamp(), ..new.clone() };
     // Nobody else can hold the new type: the request id is what two twins meet at.
     store::insert(tx, &new).await?;
     let detail = json!({ "owner": new.owner, "terms": store::encode(&new.terms)? });
-    store::record(tx, &new, Kind::Created, editor, new.created_at, detail).await?;
-    once.keep(tx, new.id.0, new.version, &new, new.created_at).await?;
+    store::record(tx, &new, TypeEventKind::Created, editor, new.created_at, detail).await?;
+    idempotency_key.keep(tx, new.id.0, new.version, &new, new.created_at).await?;
     Ok(new)
 }
 
@@ -73,7 +73,7 @@ pub struct Update {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -83,7 +83,7 @@ impl UnitOfWork for Update {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
-        let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
+        let begun = begin(tx, self.caller, self.id, &self.idempotency_key, self.expected).await?;
         let (permit, mut changed) = match begun {
             Begun::Done(earlier) => return Ok(earlier),
             Begun::Found(permit, found) => (permit, found),
@@ -94,7 +94,9 @@ impl UnitOfWork for Update {
             return Err(violations.into_fault());
         }
         if self.draft.is_empty() && self.random.is_none() {
-            self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
+            self.idempotency_key
+                .keep(tx, changed.id.0, changed.version, &changed, self.now)
+                .await?;
             return Ok(changed);
         }
         let terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
@@ -108,7 +110,14 @@ impl UnitOfWork for Update {
                 fields.insert("link_code_replaced".to_owned(), json!(true));
             }
         }
-        finish(tx, changed, (Kind::Changed, permit, detail), &self.once, self.now).await
+        finish(
+            tx,
+            changed,
+            (TypeEventKind::Changed, permit, detail),
+            &self.idempotency_key,
+            self.now,
+        )
+        .await
     }
 }
 
@@ -124,7 +133,7 @@ pub struct Archive {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -134,18 +143,20 @@ impl UnitOfWork for Archive {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
-        let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
+        let begun = begin(tx, self.caller, self.id, &self.idempotency_key, self.expected).await?;
         let (permit, mut changed) = match begun {
             Begun::Done(earlier) => return Ok(earlier),
             Begun::Found(permit, found) => (permit, found),
         };
         if changed.archived == self.archived {
-            self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
+            self.idempotency_key
+                .keep(tx, changed.id.0, changed.version, &changed, self.now)
+                .await?;
             return Ok(changed);
         }
         changed.archived = self.archived;
-        let kind = if self.archived { Kind::Archived } else { Kind::Restored };
-        finish(tx, changed, (kind, permit, json!({})), &self.once, self.now).await
+        let kind = if self.archived { TypeEventKind::Archived } else { TypeEventKind::Restored };
+        finish(tx, changed, (kind, permit, json!({})), &self.idempotency_key, self.now).await
     }
 }
 
@@ -162,12 +173,12 @@ async fn begin(
     tx: &Tx,
     caller: Caller,
     id: TypeId,
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
     expected: Option<Revision>,
 ) -> Result<Begun, Fault> {
     let found = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
     let permit = permit::manage_type(caller, found.subject())?;
-    if let Some((earlier, _)) = once.earlier(tx).await? {
+    if let Some((earlier, _)) = idempotency_key.earlier(tx).await? {
         return Ok(Begun::Done(earlier));
     }
     if expected.is_some_and(|seen| seen != found.revision()) {
@@ -180,8 +191,8 @@ async fn begin(
 async fn finish(
     tx: &Tx,
     mut changed: AppointmentType,
-    (kind, permit, detail): (Kind, ManageType, serde_json::Value),
-    once: &Once,
+    (kind, permit, detail): (TypeEventKind, ManageType, serde_json::Value),
+    idempotency_key: &IdempotencyKey,
     now: Instant,
 ) -> Result<AppointmentType, Fault> {
     changed.version += 1;
@@ -189,6 +200,6 @@ async fn finish(
     changed.updated_at = now;
     store::update(tx, &changed).await?;
     store::record(tx, &changed, kind, permit.editor, now, detail).await?;
-    once.keep(tx, changed.id.0, changed.version, &changed, now).await?;
+    idempotency_key.keep(tx, changed.id.0, changed.version, &changed, now).await?;
     Ok(changed)
 }

@@ -231,7 +231,7 @@ impl AppointmentType {
 
 /// What happened to a type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum TypeEventKind {
     /// It was added.
     Created,
     /// Its terms changed.
@@ -242,7 +242,7 @@ pub enum Kind {
     Restored,
 }
 
-impl Kind {
+impl TypeEventKind {
     /// The word used in the table.
     pub const fn word(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use secrecy::ExposeSecret as _;
 
-use super::{MailConfig, MailTransport, reader::Reader, smtp_url};
+use super::{MailConfig, MailTransport, reader::SettingsReader, smtp_url};
 
 /// How long a letter may take to leave, well below the time that a process has for it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the section `mail`. Whether the server, the sender and the templates can be used is seen at the start.
-pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
+pub(super) fn read(reader: &mut SettingsReader<'_>, verify_email: bool) -> MailConfig {
     const TRANSPORT: &str = "mail.transport";
     const URL: &str = "mail.smtp_url";
     let all = [MailTransport::None, MailTransport::Folder, MailTransport::Smtp];

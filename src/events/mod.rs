@@ -15,7 +15,7 @@ use crate::kernel::{
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProviderEventKind {
     /// A provider came into being, with a schedule.
     ProviderOpened,
     /// The name, or whether the provider can be booked, changed.
@@ -85,7 +85,7 @@ pub enum Kind {
     HoldExpired,
 }
 
-impl Kind {
+impl ProviderEventKind {
     /// All kinds.
     pub const ALL: &'static [Self] = &[
         Self::ProviderOpened,
@@ -176,7 +176,7 @@ pub struct Event {
     /// The provider's version after the change.
     pub version: i64,
     /// What happened.
-    pub kind: Kind,
+    pub kind: ProviderEventKind,
     /// Which appointment it happened to, if one.
     pub appointment: Option<AppointmentId>,
     /// Who did it; nobody for acts at the command line.

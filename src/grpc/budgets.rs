@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     address::ClientAddress,
     policy::Class,
-    shares::{Share, Shares},
+    shares::{AddressLimiter, Share},
 };
 use crate::{config::ServerConfig, kernel::fault::Fault};
 
@@ -26,13 +26,13 @@ const WATCHES_OF_ONE: usize = 1024;
 
 /// The places there are.
 #[derive(Debug, Clone)]
-pub(super) struct Budgets {
+pub(super) struct ConcurrencyLimiter {
     in_all: Arc<Semaphore>,
     log_ins: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    watches: Shares,
+    watches: AddressLimiter,
 }
 
 /// A call's places, given back when this is dropped.
@@ -43,7 +43,7 @@ pub(super) struct Place {
     _watch: Option<Share>,
 }
 
-impl Budgets {
+impl ConcurrencyLimiter {
     pub(super) fn new(server: &ServerConfig) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
         Self {
@@ -52,7 +52,7 @@ impl Budgets {
             writes: places(server.max_writes_in_flight),
             reads: places(server.max_reads_in_flight),
             streams: places(server.max_streams),
-            watches: Shares::new(WATCHES, WATCHES_OF_ONE),
+            watches: AddressLimiter::new(WATCHES, WATCHES_OF_ONE),
         }
     }
 

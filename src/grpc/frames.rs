@@ -33,7 +33,7 @@ const EARNED: u32 = 4;
 
 /// Follows what a client sends, head by head.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub(super) struct FrameCounter {
     state: State,
     left: u32,
     /// Until when `left` has been filled up.
@@ -56,7 +56,7 @@ enum State {
     Other,
 }
 
-impl Frames {
+impl FrameCounter {
     pub(super) fn new(now: Moment) -> Self {
         let (is_block_open, whole) = (false, 0);
         Self { state: State::Preface(0), left: MOST, filled: now, is_block_open, whole }
@@ -168,7 +168,7 @@ mod tests {
     /// How many of these in a row are let through, fed in pieces of this length.
     fn allowed(first: &[u8], each: &[u8], most: usize, piece: usize) -> usize {
         let now = Moment::now();
-        let mut frames = Frames::new(now);
+        let mut frames = FrameCounter::new(now);
         assert!(frames.admits(first, now));
         (0..most).take_while(|_| each.chunks(piece).all(|part| frames.admits(part, now))).count()
     }
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn what_is_begun_is_told_until_it_is_whole() {
         let now = Moment::now();
-        let mut frames = Frames::new(now);
+        let mut frames = FrameCounter::new(now);
         let mut after = |bytes: &[u8]| {
             assert!(frames.admits(bytes, now));
             frames.begun()
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(after(&head(0, CONTINUATION, END_HEADERS)), None);
         assert_eq!(after(&head(0, HEADERS, END_HEADERS)), None);
         // HTTP/1.1 has no frames.
-        let mut frames = Frames::new(now);
+        let mut frames = FrameCounter::new(now);
         assert!(frames.admits(b"POST / HTTP/1.1\r\n", now));
         assert_eq!(frames.begun(), None);
     }
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn time_earns_some_again() {
         let start = Moment::now();
-        let mut frames = Frames::new(start);
+        let mut frames = FrameCounter::new(start);
         assert!(frames.admits(PREFACE, start));
         let mut now = start;
         for _ in 0..MOST {

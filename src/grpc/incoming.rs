@@ -26,8 +26,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpConnectInfo;
 
 use super::{
-    frames::Frames,
-    places::{Place, Places},
+    frames::FrameCounter,
+    places::{ConnectionLimiter, Place},
     rates::{Buckets, network},
     serving::{Protocol, Served, serve},
     tls::Tls,
@@ -53,9 +53,9 @@ const PROBES_IN_TIME: Duration = Duration::from_secs(2);
 /// What connections are held to.
 #[derive(Debug)]
 pub(super) struct Limits {
-    open: Places,
+    open: ConnectionLimiter,
     /// For whoever finds no place there: only health is answered.
-    for_probes: Option<Places>,
+    for_probes: Option<ConnectionLimiter>,
     /// How fast they may come from one address. Whoever is cut off for a flood comes again otherwise, as
     /// fast as that goes. It does not count trusted proxies: everybody comes through them.
     rate: Option<Buckets<IpAddr>>,
@@ -66,8 +66,8 @@ impl Limits {
     pub(super) fn new(server: &ServerConfig) -> Self {
         let (in_all, of_one) = (server.max_connections, server.max_connections_per_address);
         Self {
-            open: Places::new(in_all, of_one, &server.trusted_proxies),
-            for_probes: Some(Places::fleeting(FOR_PROBES)),
+            open: ConnectionLimiter::new(in_all, of_one, &server.trusted_proxies),
+            for_probes: Some(ConnectionLimiter::fleeting(FOR_PROBES)),
             rate: Buckets::new(server.address_connections, MonotonicClock),
             first_bytes: Duration::from_millis(server.first_bytes_timeout_ms),
         }
@@ -202,7 +202,7 @@ pub(super) struct Connection {
     socket: Socket,
     /// How many of the first bytes are still missing.
     missing: usize,
-    frames: Frames,
+    frames: FrameCounter,
     /// What must have come by when: the first bytes, or the frame that was begun, by its number.
     due: Option<(u64, Moment)>,
     /// Wakes the reader when that is due. Made when it is waited for.
@@ -213,7 +213,7 @@ pub(super) struct Connection {
 
 impl Connection {
     fn new(socket: Socket, until: Moment) -> Self {
-        let frames = Frames::new(Moment::now());
+        let frames = FrameCounter::new(Moment::now());
         let due = Some((frames.begun().unwrap_or_default(), until));
         Self { socket, missing: PREFACE, frames, due, alarm: None, stalled: None }
     }

@@ -33,7 +33,7 @@ const FIRST_CALL: Duration = Duration::from_secs(2);
 
 /// The places there are. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Places(Arc<Shared>);
+pub(super) struct ConnectionLimiter(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -92,7 +92,7 @@ impl Seat {
     }
 }
 
-impl Places {
+impl ConnectionLimiter {
     /// So many places in all, and so many for one address.
     pub(super) fn new(in_all: usize, of_one: usize, trusted: &[IpNet]) -> Self {
         Self::with(in_all, of_one, trusted, false)
@@ -289,7 +289,7 @@ impl Open {
 /// One connection's place; given back when this is dropped, if it was not given to somebody else before.
 #[derive(Debug)]
 pub(super) struct Place {
-    places: Places,
+    places: ConnectionLimiter,
     seat: Arc<Seat>,
 }
 

@@ -3,13 +3,13 @@
 use super::*;
 
 /// Everybody comes at the same moment, and had the time for a first call long ago.
-fn take(places: &Places, address: &str) -> Option<Place> {
+fn take(places: &ConnectionLimiter, address: &str) -> Option<Place> {
     let place = places.take_at(address.parse().unwrap(), Moment::now())?;
     place.seat.has_called.store(true, Ordering::Release);
     Some(place)
 }
 
-fn several(places: &Places, address: &str, count: usize) -> Vec<Place> {
+fn several(places: &ConnectionLimiter, address: &str, count: usize) -> Vec<Place> {
     (0..count).map(|_| take(places, address).unwrap()).collect()
 }
 
@@ -25,7 +25,7 @@ fn gone(places: &[Place]) -> Vec<usize> {
 
 #[test]
 fn places_end_for_each_address_and_come_back() {
-    let places = Places::new(3, 2, &[]);
+    let places = ConnectionLimiter::new(3, 2, &[]);
     let first = take(&places, "192.0.2.1").unwrap();
     let _second = take(&places, "192.0.2.1").unwrap();
     assert!(take(&places, "192.0.2.1").is_none());
@@ -44,7 +44,7 @@ fn what_one_customer_has_counts_as_one_address() {
         ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
         ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
     ] {
-        let places = Places::new(9, 1, &[]);
+        let places = ConnectionLimiter::new(9, 1, &[]);
         let _place = take(&places, one).unwrap();
         assert!(take(&places, same).is_none(), "{same} has a place of its own beside {one}");
         assert!(take(&places, other).is_some(), "{other} counts as {one}");
@@ -53,7 +53,7 @@ fn what_one_customer_has_counts_as_one_address() {
 
 #[test]
 fn the_oldest_idle_connection_gives_way() {
-    let places = Places::new(4, 4, &[]);
+    let places = ConnectionLimiter::new(4, 4, &[]);
     let all: Vec<_> =
         (1..5).map(|host| take(&places, &format!("192.0.2.{host}")).unwrap()).collect();
     // The first is busy, and the second was until a moment ago.
@@ -69,7 +69,7 @@ fn the_oldest_idle_connection_gives_way() {
 
 #[test]
 fn over_a_quarter_somebody_gives_way_even_if_it_is_busy() {
-    let places = Places::new(8, 8, &[]);
+    let places = ConnectionLimiter::new(8, 8, &[]);
     let greedy = several(&places, "192.0.2.1", 7);
     let _calls = calls(&greedy[..6]);
     let other = take(&places, "192.0.2.2").unwrap();
@@ -88,7 +88,7 @@ fn over_a_quarter_somebody_gives_way_even_if_it_is_busy() {
 
 #[test]
 fn where_all_are_busy_whoever_has_most_gives_way() {
-    let places = Places::new(16, 16, &[]);
+    let places = ConnectionLimiter::new(16, 16, &[]);
     let mut all = Vec::new();
     for host in 1..5 {
         all.push(several(&places, &format!("192.0.2.{host}"), 4));
@@ -110,7 +110,7 @@ fn where_all_are_busy_whoever_has_most_gives_way() {
 
 #[test]
 fn a_crowd_takes_no_place_of_those_who_have_few() {
-    let places = Places::new(64, 64, &[]);
+    let places = ConnectionLimiter::new(64, 64, &[]);
     let honest = take(&places, "192.0.2.200").unwrap();
     let mut crowd = Vec::new();
     for round in 0..100 {
@@ -125,7 +125,7 @@ fn a_crowd_takes_no_place_of_those_who_have_few() {
 #[test]
 fn proxies_have_more_than_a_quarter_and_are_not_cut_off() {
     let trusted = ["10.0.0.0/8".parse().unwrap()];
-    let places = Places::new(8, 8, &trusted);
+    let places = ConnectionLimiter::new(8, 8, &trusted);
     let proxy = several(&places, "10.0.0.1", 8);
     let _calls = calls(&proxy[..7]);
     let new = take(&places, "192.0.2.1").unwrap();
@@ -137,7 +137,7 @@ fn proxies_have_more_than_a_quarter_and_are_not_cut_off() {
 
 #[test]
 fn those_on_their_way_out_are_cut_off_when_they_become_many() {
-    let places = Places::new(4, 4, &[]);
+    let places = ConnectionLimiter::new(4, 4, &[]);
     let mut all = Vec::new();
     for host in 0..LEAVING + 5 {
         all.push(take(&places, &format!("192.0.2.{host}")).unwrap());
@@ -152,7 +152,7 @@ fn those_on_their_way_out_are_cut_off_when_they_become_many() {
 
 #[test]
 fn a_fleeting_place_goes_from_hand_to_hand() {
-    let places = Places::fleeting(4);
+    let places = ConnectionLimiter::fleeting(4);
     let mut all = Vec::new();
     let mut busy = Vec::new();
     for host in 0..6 {
@@ -168,7 +168,7 @@ fn a_fleeting_place_goes_from_hand_to_hand() {
 
 #[test]
 fn without_file_descriptors_one_is_cut_off_at_once() {
-    let places = Places::new(8, 8, &[]);
+    let places = ConnectionLimiter::new(8, 8, &[]);
     assert!(!places.shed());
     let all = several(&places, "192.0.2.1", 2);
     assert!(places.shed());
@@ -177,7 +177,7 @@ fn without_file_descriptors_one_is_cut_off_at_once() {
 
 #[test]
 fn a_connection_has_time_for_its_first_call() {
-    let (places, now) = (Places::new(8, 8, &[]), Moment::now());
+    let (places, now) = (ConnectionLimiter::new(8, 8, &[]), Moment::now());
     let come = |address: &str, after: Duration| {
         places.take_at(address.parse().unwrap(), now + after).unwrap()
     };
@@ -196,7 +196,7 @@ fn a_connection_has_time_for_its_first_call() {
 
 #[test]
 fn where_everybody_has_just_come_the_first_gives_way() {
-    let (places, now) = (Places::new(2, 2, &[]), Moment::now());
+    let (places, now) = (ConnectionLimiter::new(2, 2, &[]), Moment::now());
     let come = |address: &str| places.take_at(address.parse().unwrap(), now).unwrap();
     let all = vec![come("192.0.2.1"), come("192.0.2.2"), come("192.0.2.3")];
     assert_eq!(gone(&all), [0]);
@@ -204,7 +204,7 @@ fn where_everybody_has_just_come_the_first_gives_way() {
 
 #[test]
 fn an_idle_connection_does_not_go_for_an_address_that_has_as_many() {
-    let places = Places::new(16, 16, &[]);
+    let places = ConnectionLimiter::new(16, 16, &[]);
     let honest = take(&places, "192.0.2.1").unwrap();
     let crowd: Vec<_> =
         (2..5).map(|host| several(&places, &format!("192.0.2.{host}"), 4)).collect();

@@ -18,7 +18,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant as Moment, timeout_at};
 use tonic::Status;
 
-use super::{address::ClientAddress, policy::Class, shares::Shares};
+use super::{address::ClientAddress, policy::Class, shares::AddressLimiter};
 use crate::{
     config::ServerConfig,
     kernel::fault::{Fault, Reason},
@@ -43,16 +43,16 @@ const HEAD: usize = 5;
 #[derive(Debug, Clone)]
 pub(super) struct Receiver {
     longest: usize,
-    places: Shares,
+    places: AddressLimiter,
     /// Those of probes, which nothing else takes.
-    for_probes: Shares,
+    for_probes: AddressLimiter,
 }
 
 impl Receiver {
     pub(super) fn new(server: &ServerConfig) -> Self {
         let in_all = server.max_in_flight.max(FEWEST);
-        let places = Shares::new(in_all, (in_all / PART).max(FEWEST));
-        let for_probes = Shares::new(in_all, FEWEST);
+        let places = AddressLimiter::new(in_all, (in_all / PART).max(FEWEST));
+        let for_probes = AddressLimiter::new(in_all, FEWEST);
         Self { longest: server.max_message_bytes, places, for_probes }
     }
 
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn receiver(in_all: usize, of_one: usize) -> Receiver {
-        let places = || Shares::new(in_all, of_one);
+        let places = || AddressLimiter::new(in_all, of_one);
         Receiver { longest: LONGEST, places: places(), for_probes: places() }
     }
 

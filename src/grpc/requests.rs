@@ -13,17 +13,17 @@ use super::{
 use crate::{
     identity::Caller,
     kernel::{
-        fault::{Fault, Kind, Reason, Violations},
+        fault::{Fault, FaultKind, Reason, Violations},
         id::RequestId,
     },
     storage::{
         Deadline, Store,
-        request::{Earlier, Once},
+        request::{EarlierResponse, IdempotencyKey},
     },
 };
 
 /// A request with an id.
-pub(super) trait Retried: Message {
+pub(super) trait IdempotentRequest: Message {
     /// Its name, which is that of its method and `Request`.
     const NAME: &'static str;
 
@@ -34,7 +34,7 @@ pub(super) trait Retried: Message {
 macro_rules! retried {
     ($($package:ident: $($request:ident),+;)+) => {
         $($(
-            impl Retried for $package::$request {
+            impl IdempotentRequest for $package::$request {
                 const NAME: &'static str = stringify!($request);
 
                 fn request_id(&mut self) -> &mut String {
@@ -69,54 +69,54 @@ retried! {
         CreateTimeOffRequest, DeleteTimeOffRequest, CreateClosureRequest, DeleteClosureRequest;
 }
 
-/// A request that may come again, or for the second time. Its [`Once`] is given to whoever carries it out
-/// within [`Attempt::carry_out`] and to nobody else, so that no method can refuse what its twin has done.
+/// A request that may come again, or for the second time. Its [`IdempotencyKey`] is given to whoever carries it out
+/// within [`IdempotentCall::carry_out`] and to nobody else, so that no method can refuse what its twin has done.
 #[must_use]
-pub(super) struct Attempt {
-    once: Once,
+pub(super) struct IdempotentCall {
+    idempotency_key: IdempotencyKey,
     store: Store,
 }
 
-impl Attempt {
+impl IdempotentCall {
     /// Carries the request out. Before a refusal is given, whatever it is about and wherever it comes from,
     /// the request is looked for once more: its twin may have been carried out meanwhile, by another
     /// process as well, and what it changed be the reason of the refusal. Then its answer is given.
     ///
-    /// `T` is what [`Once::keep`] stores for the method. Faults: those of the work; `REQUEST_ID_REUSED` in
+    /// `T` is what [`IdempotencyKey::keep`] stores for the method. Faults: those of the work; `REQUEST_ID_REUSED` in
     /// the place of a refusal when the id belongs to another request by now; those of the look, when nobody
     /// can tell whether the refusal is true.
     pub(super) async fn carry_out<T, W>(
         self,
         deadline: Deadline,
-        work: impl FnOnce(Once) -> W,
+        work: impl FnOnce(IdempotencyKey) -> W,
     ) -> Result<T, Fault>
     where
         T: DeserializeOwned + Send + 'static,
         W: Future<Output = Result<T, Fault>>,
     {
-        let Self { once, store } = self;
-        if once.id.is_none() {
-            return Box::pin(work(once)).await;
+        let Self { idempotency_key, store } = self;
+        if idempotency_key.id.is_none() {
+            return Box::pin(work(idempotency_key)).await;
         }
         // Boxed, because some of these are large futures, and this one is moved.
-        let refusal = match Box::pin(work(once.clone())).await {
+        let refusal = match Box::pin(work(idempotency_key.clone())).await {
             Err(fault) if is_refusal(&fault) => fault,
             other => return other,
         };
-        store.read(deadline, Earlier::new(once)).await?.ok_or(refusal)
+        store.read(deadline, EarlierResponse::new(idempotency_key)).await?.ok_or(refusal)
     }
 
     /// The same for methods that answer nothing, whatever is stored for them.
     pub(super) async fn carry_out_untold<W>(
         self,
         deadline: Deadline,
-        work: impl FnOnce(Once) -> W,
+        work: impl FnOnce(IdempotencyKey) -> W,
     ) -> Result<(), Fault>
     where
         W: Future<Output = Result<(), Fault>>,
     {
-        let work = |once| {
-            let work = work(once);
+        let work = |idempotency_key| {
+            let work = work(idempotency_key);
             async { work.await.map(|()| IgnoredAny) }
         };
         self.carry_out::<IgnoredAny, _>(deadline, work).await.map(drop)
@@ -126,25 +126,27 @@ impl Attempt {
 /// Whether the rules refuse it. Where only the circumstances do, the caller is told to send it again.
 fn is_refusal(fault: &Fault) -> bool {
     let reason = fault.reason();
-    let of_circumstances =
-        matches!(reason.kind(), Kind::Unavailable | Kind::DeadlineExceeded | Kind::Internal);
+    let of_circumstances = matches!(
+        reason.kind(),
+        FaultKind::Unavailable | FaultKind::DeadlineExceeded | FaultKind::Internal
+    );
     !of_circumstances && ![Reason::Overloaded, Reason::RequestIdReused].contains(&reason)
 }
 
-/// Makes an [`Attempt`] of each request.
+/// Makes an [`IdempotentCall`] of each request.
 #[derive(Clone)]
-pub(super) struct Requests {
+pub(super) struct IdempotencyKeys {
     keys: Vec<hmac::Key>,
     store: Store,
 }
 
-impl std::fmt::Debug for Requests {
+impl std::fmt::Debug for IdempotencyKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Requests")
     }
 }
 
-impl Requests {
+impl IdempotencyKeys {
     /// With the keys of the fingerprints: the first one makes them, all of them are known.
     pub(super) fn new(keys: &[[u8; 32]], store: Store) -> Self {
         let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
@@ -153,12 +155,12 @@ impl Requests {
 
     /// The identity of a request: who, which id, and a keyed hash of the method and the message. The id is
     /// put into lower case before, since upper and lower case are the same id.
-    pub(super) fn once<M: Retried>(
+    pub(super) fn idempotency_key<M: IdempotentRequest>(
         &self,
         caller: Option<Caller>,
         message: &mut M,
         violations: &mut Violations,
-    ) -> Attempt {
+    ) -> IdempotentCall {
         let id = message.request_id();
         id.make_ascii_lowercase();
         let id = if id.is_empty() {
@@ -179,7 +181,8 @@ impl Requests {
             fingerprint
         });
         let fingerprint = fingerprints.next().unwrap_or_default();
-        let once = Once { caller, id, fingerprint, older_fingerprints: fingerprints.collect() };
-        Attempt { once, store: self.store.clone() }
+        let idempotency_key =
+            IdempotencyKey { caller, id, fingerprint, older_fingerprints: fingerprints.collect() };
+        IdempotentCall { idempotency_key, store: self.store.clone() }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     auth::Auth,
     availability::AvailabilityApi,
     booking::BookingApi,
-    budgets::Budgets,
+    budgets::ConcurrencyLimiter,
     caller::Authenticate,
     catalogue::CatalogueApi,
     customer::CustomerApi,
@@ -46,14 +46,14 @@ use super::{
     rates::Rates,
     receive::Receiver,
     reflection::Reflection,
-    requests::Requests,
+    requests::IdempotencyKeys,
     schedule::ScheduleApi,
     second_factor::SecondFactorApi,
     service_account::ServiceAccountApi,
     serving::Protocol,
     status::REASON_HEADER,
     tls::Tls,
-    unread::Unread,
+    unread::UnreadResponses,
 };
 use crate::{
     accounts::service::Accounts,
@@ -63,7 +63,7 @@ use crate::{
     config::{Config, ServerConfig},
     kernel::{
         ambient::{Ambient, cores},
-        demand::Demand,
+        demand::CallCounter,
         fault::Fault,
         page::PageTokens,
     },
@@ -93,7 +93,7 @@ pub struct Services {
     /// Clock and ids.
     pub ambient: Ambient,
     /// The calls that hashing gives way to.
-    pub demand: Demand,
+    pub demand: CallCounter,
     /// The keys of request fingerprints.
     pub request_keys: Vec<[u8; 32]>,
     /// The keys of page tokens.
@@ -138,7 +138,7 @@ pub async fn serve_health<H: HealthService>(
     ambient: Ambient,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
-    let around = (ambient, Demand::default());
+    let around = (ambient, CallCounter::default());
     let gate_state = gate_of(&config.server, around, stopping);
     let routes = Routes::new(health.max_decoding_message_size(config.server.max_message_bytes));
     let router = surround(routes.prepare().into_axum_router(), gate_state);
@@ -170,7 +170,7 @@ fn routes<H: HealthService>(
 ) -> Result<Router, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = Requests::new(&services.request_keys, services.accounts.store.clone());
+    let requests = IdempotencyKeys::new(&services.request_keys, services.accounts.store.clone());
     let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
@@ -298,7 +298,7 @@ fn routes<H: HealthService>(
 
 fn gate_of(
     server: &ServerConfig,
-    (ambient, demand): (Ambient, Demand),
+    (ambient, demand): (Ambient, CallCounter),
     stopping: CancellationToken,
 ) -> Gate {
     Gate {
@@ -306,8 +306,8 @@ fn gate_of(
         default_deadline: Duration::from_millis(server.default_deadline_ms),
         max_deadline: Duration::from_millis(server.max_deadline_ms),
         receiver: Receiver::new(server),
-        budgets: Budgets::new(server),
-        unread: Unread::start(),
+        budgets: ConcurrencyLimiter::new(server),
+        unread: UnreadResponses::start(),
         demand,
         trusted_proxies: server.trusted_proxies.as_slice().into(),
         stopping,
@@ -396,7 +396,7 @@ mod tests {
         server.max_writes_in_flight = 1;
         server.max_reads_in_flight = 1;
         server.max_streams = 1;
-        let around = (Ambient::system(), Demand::default());
+        let around = (Ambient::system(), CallCounter::default());
         let answer = async |request: Request| {
             assert!(!request.headers().contains_key("panics"), "the table users has no row");
             Response::<Body>::default()

@@ -10,7 +10,7 @@ use super::rates::network;
 
 /// The places there are. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Shares {
+pub(super) struct AddressLimiter {
     in_all: usize,
     of_one: usize,
     taken: Arc<Mutex<Taken>>,
@@ -23,7 +23,7 @@ struct Taken {
     by: HashMap<IpAddr, usize>,
 }
 
-impl Shares {
+impl AddressLimiter {
     /// So many places in all, and so many for one address.
     pub(super) fn new(in_all: usize, of_one: usize) -> Self {
         Self { in_all, of_one, taken: Arc::default() }
@@ -67,13 +67,13 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn take(shares: &Shares, address: &str) -> Option<Share> {
+    fn take(shares: &AddressLimiter, address: &str) -> Option<Share> {
         shares.take(address.parse().unwrap())
     }
 
     #[test]
     fn places_end_in_all_and_for_each_address_and_come_back() {
-        let shares = Shares::new(3, 2);
+        let shares = AddressLimiter::new(3, 2);
         let first = take(&shares, "192.0.2.1").unwrap();
         let _second = take(&shares, "192.0.2.1").unwrap();
         assert!(take(&shares, "192.0.2.1").is_none());
@@ -95,7 +95,7 @@ mod tests {
             ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
             ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
         ] {
-            let shares = Shares::new(9, 1);
+            let shares = AddressLimiter::new(9, 1);
             let _place = take(&shares, one).unwrap();
             assert!(take(&shares, same).is_none(), "{same} has a place of its own beside {one}");
             assert!(take(&shares, other).is_some(), "{other} counts as {one}");

@@ -43,7 +43,7 @@ pub(super) struct Reader {
 
 /// The answers that are not read yet. Clones share them.
 #[derive(Debug, Clone)]
-pub(super) struct Unread(Arc<Mutex<Answers>>);
+pub(super) struct UnreadResponses(Arc<Mutex<Answers>>);
 
 #[derive(Debug, Default)]
 struct Answers {
@@ -103,7 +103,7 @@ impl Answers {
     }
 }
 
-impl Unread {
+impl UnreadResponses {
     /// None so far. It is looked after until the last clone is dropped.
     pub(super) fn start() -> Self {
         let unread = Self(Arc::default());
@@ -201,7 +201,7 @@ struct Rest {
 struct Sent {
     /// Nothing once it was given up.
     rest: Arc<Mutex<Option<Rest>>>,
-    unread: Unread,
+    unread: UnreadResponses,
     key: u64,
 }
 
@@ -256,7 +256,7 @@ mod tests {
         (Reader { address: Some(address.parse().unwrap()), cut: Some(cut.clone()) }, cut)
     }
 
-    fn is_empty(unread: &Unread) -> bool {
+    fn is_empty(unread: &UnreadResponses) -> bool {
         let all = unread.lock();
         all.bytes == 0 && all.all.is_empty() && all.by.is_empty()
     }
@@ -267,7 +267,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_read_is_whole_and_forgotten() {
-        let unread = Unread::start();
+        let unread = UnreadResponses::start();
         for length in [1, PIECE, PIECE + 1, 3 * PIECE + 5] {
             let response = unread.keep(of(length), Reader::default()).await;
             assert_eq!(unread.lock().bytes, length + BESIDE);
@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_read_in_time_is_given_up() {
-        let unread = Unread::start();
+        let unread = UnreadResponses::start();
         let (slow, slow_cut) = reader("192.0.2.1");
         let late = unread.keep(of(8), slow).await;
         tokio::time::sleep(READ_WITHIN / 2).await;
@@ -296,7 +296,7 @@ mod tests {
 
     #[tokio::test]
     async fn when_there_are_too_many_the_oldest_of_whoever_has_most_are_given_up() {
-        let unread = Unread::start();
+        let unread = UnreadResponses::start();
         let mut kept = Vec::new();
         let (modest, modest_cut) = reader("192.0.2.1");
         kept.push(unread.keep(of(900 * KIB), modest).await);

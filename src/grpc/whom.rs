@@ -5,7 +5,7 @@ use super::{
     convert::{name, optional},
 };
 use crate::{
-    availability::own::Whom,
+    availability::own::CustomerContext,
     booking::service::Bookings,
     identity::Caller,
     kernel::{
@@ -33,12 +33,12 @@ impl Named {
     }
 
     /// For whom it is, where the caller may ask for them.
-    pub(super) async fn whom(
+    pub(super) async fn customer_context(
         self,
         bookings: &Bookings,
         deadline: Deadline,
         caller: Option<Caller>,
-    ) -> Result<Option<Whom>, Fault> {
-        bookings.whom(deadline, caller, self.customer, self.moving).await
+    ) -> Result<Option<CustomerContext>, Fault> {
+        bookings.customer_context(deadline, caller, self.customer, self.moving).await
     }
 }

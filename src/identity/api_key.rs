@@ -224,7 +224,7 @@ impl fmt::Debug for ApiKeys {
 
 /// What a call with a key asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct KeyUseRequest<'a> {
     /// The method, such as `daybook.booking.v1.BookingService/BookAppointment`.
     pub method: &'static str,
     /// Whether any key may be for it at all.
@@ -289,7 +289,12 @@ impl ApiKeys {
 
     /// Who calls with a key that was checked: the service account, or whom it acts for. `SCOPE_MISSING`
     /// where the key is not for the method, `ACT_FOR_REFUSED` where it may not act for that user.
-    pub fn admit(&self, id: ApiKeyId, asked: Asked<'_>, now: Instant) -> Result<Caller, Fault> {
+    pub fn admit(
+        &self,
+        id: ApiKeyId,
+        asked: KeyUseRequest<'_>,
+        now: Instant,
+    ) -> Result<Caller, Fault> {
         let known = self.0.known.load();
         // It may have gone since it was checked.
         let key = known.keys.get(&id).ok_or_else(not_authenticated)?;

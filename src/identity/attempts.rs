@@ -15,7 +15,7 @@ use super::email::Email;
 use crate::kernel::{id::UserId, time::Instant};
 
 /// What attempts are counted by: a hash, so that the table tells nobody's address.
-pub type Key = [u8; 32];
+pub type ThrottleKey = [u8; 32];
 
 /// From how many devices that it knows an account may be guessed at in full.
 const DEVICES: u32 = 5;
@@ -25,7 +25,7 @@ const QUIET: TimeDelta = TimeDelta::minutes(10);
 
 /// How many attempts there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct ThrottlePolicy {
     /// How many before the first delay.
     pub free: u32,
     /// After how long one is forgotten.
@@ -42,19 +42,19 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policies {
     /// At one account, and from each device that it knows.
-    pub account: Policy,
+    pub account: ThrottlePolicy,
     /// At one account from all devices that it knows, passwords and codes each: whoever had the password once
     /// may have had many devices made known.
-    pub known: Policy,
+    pub known: ThrottlePolicy,
     /// From one address.
-    pub address: Policy,
+    pub address: ThrottlePolicy,
     /// At all accounts, from devices that these do not know.
-    pub in_all: Policy,
+    pub in_all: ThrottlePolicy,
     /// At the second factor of one account, and from each device that it knows. The delay grows to an
     /// hour: a code has six digits, and whoever guesses at it has the password.
-    pub code: Policy,
+    pub code: ThrottlePolicy,
     /// Not of secrets: letters to one address.
-    pub mail: Policy,
+    pub mail: ThrottlePolicy,
 }
 
 impl Policies {
@@ -68,26 +68,27 @@ impl Policies {
         };
         let first = TimeDelta::seconds(1);
         let hour = TimeDelta::hours(1);
-        let account = Policy {
+        let account = ThrottlePolicy {
             free: account,
             forget: hour,
             first,
             longest: TimeDelta::minutes(15),
             alarm: false,
         };
-        let known = Policy { free: account.free * DEVICES, forget: each(hour, DEVICES), ..account };
+        let known =
+            ThrottlePolicy { free: account.free * DEVICES, forget: each(hour, DEVICES), ..account };
         Self {
             account,
             known,
-            code: Policy { longest: hour, ..account },
-            address: Policy {
+            code: ThrottlePolicy { longest: hour, ..account },
+            address: ThrottlePolicy {
                 free: address,
                 forget: each(TimeDelta::minutes(15), address),
                 first,
                 longest: TimeDelta::minutes(1),
                 alarm: false,
             },
-            in_all: Policy {
+            in_all: ThrottlePolicy {
                 free: in_all,
                 forget: each(TimeDelta::minutes(1), in_all),
                 first,
@@ -95,7 +96,7 @@ impl Policies {
                 alarm: true,
             },
             // Whoever asks for mail to somebody else's address fills no mailbox.
-            mail: Policy {
+            mail: ThrottlePolicy {
                 free: 5,
                 forget: TimeDelta::minutes(30),
                 first: TimeDelta::minutes(5),
@@ -108,7 +109,7 @@ impl Policies {
 
 /// What is known of the attempts by one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub struct AttemptCount {
     /// How many count, as of `since`.
     pub count: u32,
     /// When that was.
@@ -117,14 +118,14 @@ pub struct Tally {
     pub blocked_until: Option<Instant>,
 }
 
-impl Tally {
+impl AttemptCount {
     /// Nothing yet.
     pub fn empty(now: Instant) -> Self {
         Self { count: 0, since: now, blocked_until: None }
     }
 
     /// One more attempt, or how long to wait before it.
-    pub fn reserve(self, policy: Policy, now: Instant) -> Result<Self, TimeDelta> {
+    pub fn reserve(self, policy: ThrottlePolicy, now: Instant) -> Result<Self, TimeDelta> {
         if let Some(until) = self.blocked_until.filter(|until| now < *until) {
             return Err(until - now);
         }
@@ -137,7 +138,7 @@ impl Tally {
 
     /// One attempt less: the secret was right, or was not looked at.
     #[must_use]
-    pub fn refund(self, policy: Policy, now: Instant) -> Self {
+    pub fn refund(self, policy: ThrottlePolicy, now: Instant) -> Self {
         let settled = self.settled(policy, now);
         let count = settled.count.saturating_sub(1);
         let delayed = policy.delay(count).map(|delay| now + delay);
@@ -158,7 +159,7 @@ impl Tally {
     /// Without those that are forgotten by now. The part of a period that has passed is kept, so that they are
     /// forgotten one by one also where there are always new ones. Callers who wait for each other may come in
     /// another order than they began in.
-    fn settled(self, policy: Policy, now: Instant) -> Self {
+    fn settled(self, policy: ThrottlePolicy, now: Instant) -> Self {
         let period = policy.forget.num_milliseconds().max(1);
         let forgotten = (now - self.since).num_milliseconds().max(0) / period;
         let count = self.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX));
@@ -171,7 +172,7 @@ impl Tally {
     }
 }
 
-impl Policy {
+impl ThrottlePolicy {
     fn delay(self, count: u32) -> Option<TimeDelta> {
         if count < self.free {
             return None;
@@ -195,7 +196,7 @@ pub struct Device {
 ///
 /// When the master key changes, attempts count from the beginning once, and devices are still known.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct ThrottleKeys {
     present: hmac::Key,
     /// Those that words of devices may still have been made with.
     older: Vec<hmac::Key>,
@@ -205,7 +206,7 @@ pub struct Keys {
 const NONCE: usize = 16;
 const ID: usize = 16;
 
-impl Keys {
+impl ThrottleKeys {
     /// With a key of this installation, and older ones.
     pub fn new(present: &[u8; 32], older: &[[u8; 32]]) -> Self {
         let key = |key: &[u8; 32]| hmac::Key::new(hmac::HMAC_SHA256, key);
@@ -213,43 +214,43 @@ impl Keys {
     }
 
     /// For an account, whether or not there is one.
-    pub fn account(&self, email: &Email) -> Key {
+    pub fn account(&self, email: &Email) -> ThrottleKey {
         self.key(b"account", email.as_str().as_bytes())
     }
 
     /// For letters to an address.
-    pub fn mail(&self, email: &Email) -> Key {
+    pub fn mail(&self, email: &Email) -> ThrottleKey {
         self.key(b"mail", email.as_str().as_bytes())
     }
 
     /// For letters that somebody at an address asks for.
-    pub fn mailer(&self, address: IpAddr) -> Key {
+    pub fn mailer(&self, address: IpAddr) -> ThrottleKey {
         let of = self.address(address);
         self.key(b"mailer", &of)
     }
 
     /// For somebody who is logged in already, and is asked for the password again.
-    pub fn own(&self, user: UserId) -> Key {
+    pub fn own(&self, user: UserId) -> ThrottleKey {
         self.key(b"own", user.0.as_bytes())
     }
 
     /// For a device that is known.
-    pub fn device(&self, word: &str) -> Key {
+    pub fn device(&self, word: &str) -> ThrottleKey {
         self.key(b"device", word.as_bytes())
     }
 
     /// For all devices that an account knows.
-    pub fn devices(&self, user: UserId) -> Key {
+    pub fn devices(&self, user: UserId) -> ThrottleKey {
         self.key(b"devices", user.0.as_bytes())
     }
 
     /// For the second step of log-ins from all of them.
-    pub fn devices_code(&self, user: UserId) -> Key {
+    pub fn devices_code(&self, user: UserId) -> ThrottleKey {
         self.key(b"devices code", user.0.as_bytes())
     }
 
     /// For the second step of a log-in: by account, or by the device where it is known.
-    pub fn code(&self, user: UserId, device: Device) -> Key {
+    pub fn code(&self, user: UserId, device: Device) -> ThrottleKey {
         if device.known {
             return self.key(b"device code", self.word(user, device.random).as_bytes());
         }
@@ -257,12 +258,12 @@ impl Keys {
     }
 
     /// For somebody who is logged in already, and is asked for a code.
-    pub fn own_code(&self, user: UserId) -> Key {
+    pub fn own_code(&self, user: UserId) -> ThrottleKey {
         self.key(b"own code", user.0.as_bytes())
     }
 
     /// For an address: of IPv6 the first 64 bits, which is what one customer of a network gets.
-    pub fn address(&self, address: IpAddr) -> Key {
+    pub fn address(&self, address: IpAddr) -> ThrottleKey {
         match address.to_canonical() {
             IpAddr::V4(address) => self.key(b"address", &address.octets()),
             IpAddr::V6(address) => {
@@ -272,7 +273,7 @@ impl Keys {
     }
 
     /// For all attempts together.
-    pub fn in_all(&self) -> Key {
+    pub fn in_all(&self) -> ThrottleKey {
         self.key(b"in all", &[])
     }
 
@@ -297,12 +298,12 @@ impl Keys {
         (Uuid::from_bytes(*id) == user.0).then_some(device)
     }
 
-    fn key(&self, kind: &[u8], what: &[u8]) -> Key {
+    fn key(&self, kind: &[u8], what: &[u8]) -> ThrottleKey {
         tag_of(&self.present, kind, what)
     }
 }
 
-fn tag_of(key: &hmac::Key, kind: &[u8], what: &[u8]) -> Key {
+fn tag_of(key: &hmac::Key, kind: &[u8], what: &[u8]) -> ThrottleKey {
     let text = [kind, &[0], what].concat();
     let tag = hmac::sign(key, &text);
     let mut key = [0; 32];

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const POLICY: Policy = Policy {
+const POLICY: ThrottlePolicy = ThrottlePolicy {
     free: 10,
     forget: TimeDelta::hours(1),
     first: TimeDelta::seconds(1),
@@ -15,13 +15,13 @@ fn at(seconds: i64) -> Instant {
     DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
 }
 
-fn keys() -> Keys {
-    Keys::new(&[7; 32], &[])
+fn keys() -> ThrottleKeys {
+    ThrottleKeys::new(&[7; 32], &[])
 }
 
 #[test]
 fn ten_at_once_and_then_with_growing_delays() {
-    let mut tally = Tally::empty(at(0));
+    let mut tally = AttemptCount::empty(at(0));
     for _ in 0..10 {
         tally = tally.reserve(POLICY, at(0)).unwrap();
     }
@@ -38,8 +38,8 @@ fn ten_at_once_and_then_with_growing_delays() {
 
 #[test]
 fn delays_that_follow_each_other_are_told_of_once() {
-    let policy = Policy { forget: TimeDelta::seconds(1), ..POLICY };
-    let (mut tally, mut now, mut tries, mut told) = (Tally::empty(at(0)), 0, 0, Vec::new());
+    let policy = ThrottlePolicy { forget: TimeDelta::seconds(1), ..POLICY };
+    let (mut tally, mut now, mut tries, mut told) = (AttemptCount::empty(at(0)), 0, 0, Vec::new());
     // Whoever goes on as soon as it is possible, for half an hour.
     while now < 1800 {
         match tally.reserve(policy, at(now)) {
@@ -78,16 +78,16 @@ fn delays_that_follow_each_other_are_told_of_once() {
 
 #[test]
 fn what_was_right_does_not_count() {
-    let mut tally = Tally::empty(at(0));
+    let mut tally = AttemptCount::empty(at(0));
     for _ in 0..1000 {
         tally = tally.reserve(POLICY, at(0)).unwrap().refund(POLICY, at(0));
     }
-    assert_eq!(tally, Tally::empty(at(0)));
+    assert_eq!(tally, AttemptCount::empty(at(0)));
 }
 
 #[test]
 fn who_began_earlier_and_comes_later_is_not_delayed() {
-    let mut tally = Tally::empty(at(5));
+    let mut tally = AttemptCount::empty(at(5));
     for now in [4, 3, 2] {
         tally = tally
             .reserve(POLICY, at(now))
@@ -101,7 +101,7 @@ fn who_began_earlier_and_comes_later_is_not_delayed() {
 
 #[test]
 fn attempts_are_forgotten_one_by_one() {
-    let mut tally = Tally::empty(at(0));
+    let mut tally = AttemptCount::empty(at(0));
     for _ in 0..10 {
         tally = tally.reserve(POLICY, at(0)).unwrap();
     }
@@ -112,7 +112,7 @@ fn attempts_are_forgotten_one_by_one() {
 
 #[test]
 fn they_are_forgotten_while_right_ones_come_in_between() {
-    let mut tally = Tally::empty(at(0));
+    let mut tally = AttemptCount::empty(at(0));
     for _ in 0..10 {
         tally = tally.reserve(POLICY, at(0)).unwrap();
     }
@@ -141,7 +141,7 @@ fn a_device_is_known_for_its_own_account_only() {
     let device = Device { random: [3; 16], known: true };
     assert_eq!(keys().knows(&word, one), Some(device));
     assert_eq!(keys().knows(&word, other), None);
-    assert_eq!(Keys::new(&[8; 32], &[]).knows(&word, one), None);
+    assert_eq!(ThrottleKeys::new(&[8; 32], &[]).knows(&word, one), None);
     for bad in ["", "x", &word[1..], &format!("{word}AAAA")] {
         assert_eq!(keys().knows(bad, one), None);
     }
@@ -157,7 +157,7 @@ proptest! {
     /// Whatever the order of attempts and rests, no more pass than the policy allows in that time.
     #[test]
     fn no_more_pass_than_allowed(rests in proptest::collection::vec(0i64..2000, 1..300)) {
-        let (mut tally, mut now, mut passed) = (Tally::empty(at(0)), 0, 0);
+        let (mut tally, mut now, mut passed) = (AttemptCount::empty(at(0)), 0, 0);
         for rest in rests {
             now += rest;
             if let Ok(next) = tally.reserve(POLICY, at(now)) {

@@ -15,7 +15,7 @@ const BEHIND: TimeDelta = TimeDelta::seconds(150);
 
 /// What a key is at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum KeyState {
     /// It is known everywhere and signs nothing yet.
     Next,
     /// It signs.
@@ -26,7 +26,7 @@ pub enum State {
     Gone,
 }
 
-impl State {
+impl KeyState {
     /// The word shown to operators.
     pub const fn word(self) -> &'static str {
         match self {
@@ -70,18 +70,18 @@ impl Life {
     }
 
     /// What it is at this time.
-    pub fn state(&self, now: Instant) -> State {
+    pub fn state(&self, now: Instant) -> KeyState {
         match (self.retired, self.activated_at) {
-            (Some(retired), _) if now >= retired.gone_at => State::Gone,
-            (Some(_), _) => State::Retiring,
-            (None, Some(_)) => State::Active,
-            (None, None) => State::Next,
+            (Some(retired), _) if now >= retired.gone_at => KeyState::Gone,
+            (Some(_), _) => KeyState::Retiring,
+            (None, Some(_)) => KeyState::Active,
+            (None, None) => KeyState::Next,
         }
     }
 
     /// Whether what it signed is accepted at this time.
     pub fn verifies(&self, now: Instant) -> bool {
-        self.state(now) != State::Gone
+        self.state(now) != KeyState::Gone
     }
 
     /// Whether the private key is kept: it is erased as soon as it signs no more.
@@ -99,7 +99,7 @@ impl Life {
 
 /// When keys change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
+pub struct RotationPolicy {
     /// At which age the active one is replaced; nothing is never.
     pub rotation: Option<TimeDelta>,
     /// How long one is shown before it signs.
@@ -108,7 +108,7 @@ pub struct Policy {
     pub kept: TimeDelta,
 }
 
-impl Policy {
+impl RotationPolicy {
     /// With tokens that live for so long. Other processes may let theirs live as long as settings allow.
     pub fn new(rotation: Option<TimeDelta>, lead: TimeDelta, token: TimeDelta) -> Self {
         Self { rotation, lead, kept: token.max(LONGEST_LIFE) + LEEWAY + BEHIND }
@@ -131,11 +131,11 @@ pub enum Cannot {
 }
 
 /// The next key takes over from the active one, which retires.
-pub fn rotate(lives: &mut [&mut Life], policy: Policy, now: Instant) -> Result<(), Cannot> {
+pub fn rotate(lives: &mut [&mut Life], policy: RotationPolicy, now: Instant) -> Result<(), Cannot> {
     let place = |lives: &[&mut Life], state| {
         lives.iter().position(|life| life.state(now) == state).ok_or(Cannot::Missing)
     };
-    let (active, next) = (place(lives, State::Active)?, place(lives, State::Next)?);
+    let (active, next) = (place(lives, KeyState::Active)?, place(lives, KeyState::Next)?);
     if let Some(next) = lives.get_mut(next) {
         let left = next.created_at + policy.lead - now;
         if left > TimeDelta::zero() {
@@ -150,12 +150,16 @@ pub fn rotate(lives: &mut [&mut Life], policy: Policy, now: Instant) -> Result<(
 }
 
 /// Whether the active key is so old that the next one should take over, and the next one may.
-pub fn is_due<'a>(lives: impl IntoIterator<Item = &'a Life>, policy: Policy, now: Instant) -> bool {
+pub fn is_due<'a>(
+    lives: impl IntoIterator<Item = &'a Life>,
+    policy: RotationPolicy,
+    now: Instant,
+) -> bool {
     let (mut old, mut shown) = (false, false);
     for life in lives {
         match (life.state(now), life.activated_at, policy.rotation) {
-            (State::Active, Some(since), Some(rotation)) => old |= now >= since + rotation,
-            (State::Next, ..) => shown |= now >= life.created_at + policy.lead,
+            (KeyState::Active, Some(since), Some(rotation)) => old |= now >= since + rotation,
+            (KeyState::Next, ..) => shown |= now >= life.created_at + policy.lead,
             _ => {}
         }
     }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn policy() -> Policy {
-    Policy::new(Some(TimeDelta::hours(1)), TimeDelta::minutes(10), TimeDelta::minutes(5))
+fn policy() -> RotationPolicy {
+    RotationPolicy::new(Some(TimeDelta::hours(1)), TimeDelta::minutes(10), TimeDelta::minutes(5))
 }
 
 fn at(seconds: i64) -> Instant {
@@ -20,17 +20,17 @@ fn turn(lives: &mut [Life], now: Instant) -> Result<(), Cannot> {
 fn a_key_is_shown_signs_is_known_and_is_gone() {
     let mut lives = [Life::active(at(0)), Life::next(at(0))];
     let states = |lives: &[Life], now| lives.iter().map(|l| l.state(now)).collect::<Vec<_>>();
-    assert_eq!(states(&lives, at(0)), [State::Active, State::Next]);
+    assert_eq!(states(&lives, at(0)), [KeyState::Active, KeyState::Next]);
     assert_eq!(turn(&mut lives, at(599)), Err(Cannot::TooSoon(TimeDelta::seconds(1))));
-    assert_eq!(states(&lives, at(599)), [State::Active, State::Next]);
+    assert_eq!(states(&lives, at(599)), [KeyState::Active, KeyState::Next]);
     turn(&mut lives, at(600)).unwrap();
-    assert_eq!(states(&lives, at(600)), [State::Retiring, State::Active]);
+    assert_eq!(states(&lives, at(600)), [KeyState::Retiring, KeyState::Active]);
     assert!(!lives[0].has_private_key() && lives[1].has_private_key());
     assert_eq!(turn(&mut lives, at(600)), Err(Cannot::Missing));
     // A token of the last moment, the leeway, and whoever is behind.
     let gone = at(600) + TimeDelta::seconds(300 + 30 + 150);
     assert!(lives[0].verifies(gone - TimeDelta::microseconds(1)) && !lives[0].verifies(gone));
-    assert_eq!(states(&lives, gone), [State::Gone, State::Active]);
+    assert_eq!(states(&lives, gone), [KeyState::Gone, KeyState::Active]);
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_key_is_due_by_age_when_the_next_one_was_shown() {
     let lives = [Life::active(at(0)), Life::next(at(3500))];
     assert!(!is_due(&lives, policy(), at(3600)));
     assert!(is_due(&lives, policy(), at(4100)));
-    assert!(!is_due(&lives, Policy { rotation: None, ..policy() }, at(1_000_000)));
+    assert!(!is_due(&lives, RotationPolicy { rotation: None, ..policy() }, at(1_000_000)));
     let lives = [Life::active(at(0)), Life::next(at(0))];
     assert!(!is_due(&lives, policy(), at(3599)) && is_due(&lives, policy(), at(3600)));
     assert!(!is_due(&[], policy(), at(3600)));
@@ -46,9 +46,9 @@ fn a_key_is_due_by_age_when_the_next_one_was_shown() {
 
 #[test]
 fn longer_tokens_are_known_for_longer() {
-    let day = Policy::new(None, TimeDelta::minutes(10), TimeDelta::days(1));
+    let day = RotationPolicy::new(None, TimeDelta::minutes(10), TimeDelta::days(1));
     assert_eq!(day.kept, TimeDelta::days(1) + TimeDelta::seconds(180));
-    let short = Policy::new(None, TimeDelta::minutes(10), TimeDelta::minutes(1));
+    let short = RotationPolicy::new(None, TimeDelta::minutes(10), TimeDelta::minutes(1));
     assert_eq!(short.kept, policy().kept);
 }
 
@@ -76,7 +76,7 @@ proptest! {
         let (policy, mut now) = (policy(), at(0));
         let mut lives = vec![Life::active(now), Life::next(now)];
         for step in steps {
-            let before: Vec<State> = lives.iter().map(|life| life.state(now)).collect();
+            let before: Vec<KeyState> = lives.iter().map(|life| life.state(now)).collect();
             match step {
                 Step::Wait(seconds) => now += TimeDelta::seconds(seconds),
                 Step::Rotate => match turn(&mut lives, now) {
@@ -93,7 +93,7 @@ proptest! {
                 }
             }
             let count = |state| lives.iter().filter(|life| life.state(now) == state).count();
-            prop_assert_eq!((count(State::Active), count(State::Next)), (1, 1));
+            prop_assert_eq!((count(KeyState::Active), count(KeyState::Next)), (1, 1));
             for (life, before) in lives.iter().zip(before) {
                 prop_assert!(life.state(now) >= before, "{:?} went back to {:?}", before, life);
             }
@@ -104,7 +104,7 @@ proptest! {
                     let ended = retired.gone_at <= now;
                     prop_assert!(ended || retired.gone_at == retired.at + policy.kept);
                 }
-                let signs = matches!(life.state(now), State::Next | State::Active);
+                let signs = matches!(life.state(now), KeyState::Next | KeyState::Active);
                 prop_assert_eq!(life.has_private_key(), signs);
             }
         }

@@ -1,7 +1,7 @@
 //! The signing keys that a process knows: one that signs, and all that verify.
 
 use super::{
-    key_life::{Life, State},
+    key_life::{KeyState, Life},
     signing_key::{Kid, PublicKey, SigningKey},
 };
 use crate::kernel::time::Instant;
@@ -39,7 +39,7 @@ impl KeyRing {
 
     /// The id of the one that should sign.
     pub fn active(&self, now: Instant) -> Option<Kid> {
-        let active = self.keys.iter().find(|(_, life)| life.state(now) == State::Active);
+        let active = self.keys.iter().find(|(_, life)| life.state(now) == KeyState::Active);
         active.map(|(key, _)| key.kid)
     }
 }

@@ -126,7 +126,7 @@ pub struct Grant {
 
 /// Which tokens of a user are still accepted, after a change that ended the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct TokenCutoff {
     /// The least generation that is accepted.
     pub least: i64,
     /// The log-in that is accepted all the same: the one that changed the password.

@@ -18,7 +18,7 @@ use super::{
     pepper::Pepper,
     workers::{Job, Memory, Workers},
 };
-use crate::kernel::{demand::Demand, fault::Fault};
+use crate::kernel::{demand::CallCounter, fault::Fault};
 
 /// The longest password, in characters.
 pub const LONGEST: usize = 256;
@@ -48,7 +48,7 @@ pub struct Settings {
     /// The peppers: the first is used for new hashes, the others only to verify older ones.
     pub peppers: Vec<Pepper>,
     /// The calls that hashing gives way to.
-    pub demand: Demand,
+    pub demand: CallCounter,
 }
 
 /// Checks a new password: `shortest..=256` characters once it is prepared, at most 1024 bytes before, none

@@ -8,9 +8,9 @@ use std::sync::{
 /// Counts the calls of known callers to which a short answer is expected: reads and writes, and neither
 /// log-ins nor probes. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Demand(Arc<AtomicU64>);
+pub struct CallCounter(Arc<AtomicU64>);
 
-impl Demand {
+impl CallCounter {
     /// Counts one call.
     pub fn note(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);

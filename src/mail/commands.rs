@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{LEASE, Taken, store};
+use super::{LEASE, LeasedEmail, store};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{Authority, Tx, UnitOfWork},
@@ -19,7 +19,7 @@ pub struct Take {
 }
 
 impl UnitOfWork for Take {
-    type Output = Vec<Taken>;
+    type Output = Vec<LeasedEmail>;
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {

@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are the words of the templates")]
-pub enum Text {
+pub enum EmailTemplate {
     /// A sign-up waits for this code.
     ConfirmSignUp { code: String },
     /// The account's address can be verified with this code.
@@ -77,7 +77,7 @@ pub enum Text {
     Nothing,
 }
 
-impl Text {
+impl EmailTemplate {
     /// The name of the template.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -132,7 +132,7 @@ impl Text {
 }
 
 // With a code in it, it opens an account.
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for EmailTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.kind())
     }
@@ -144,7 +144,7 @@ pub struct Contents {
     /// To whom.
     pub to: Email,
     /// The text of the letter.
-    pub text: Text,
+    pub text: EmailTemplate,
 }
 
 /// A keyed hash of an address: by it letters are found, and nobody reads whose they are.
@@ -161,7 +161,7 @@ pub fn recipient(key: &[u8; 32], to: &Email) -> Recipient {
 
 /// A letter that waits.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct OutboxEmail {
     /// The id, which becomes the message id.
     pub id: Uuid,
     /// The name of its template.
@@ -178,7 +178,7 @@ pub struct Letter {
 
 /// A letter that one process sends now.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub struct LeasedEmail {
     /// The id.
     pub id: Uuid,
     /// The name of its template.
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_text_prints_no_code() {
-        let text = Text::ConfirmSignUp { code: "secret".to_owned() };
+        let text = EmailTemplate::ConfirmSignUp { code: "secret".to_owned() };
         assert_eq!(format!("{text:?}"), "confirm_sign_up");
         let stored = serde_json::to_value(&text).unwrap();
         assert_eq!(stored["kind"], text.kind());

@@ -8,14 +8,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
-    Contents, Letter, Recipient, Taken, Text,
+    Contents, EmailTemplate, LeasedEmail, OutboxEmail, Recipient,
     commands::{Outcome, Settle, Take},
     pause, recipient,
-    render::Texts,
+    render::TemplateSet,
     store, told,
 };
 use crate::{
-    carrier::{Carrier, Refusal, Sent},
+    carrier::{Carrier, DeliveryError, Sent},
     identity::{
         email::Email,
         master_key::{MasterKey, NONCE},
@@ -26,7 +26,7 @@ use crate::{
         time::Instant,
         zone::{Zone, ZoneData},
     },
-    storage::{Deadline, Query, Snapshot, Store},
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// What letters are sealed for.
@@ -50,7 +50,7 @@ pub struct Inner {
     /// Seals letters.
     pub master: MasterKey,
     /// What letters say.
-    pub texts: Texts,
+    pub texts: TemplateSet,
     /// How they leave.
     pub carrier: Carrier,
     /// How often to look for letters that wait, on average.
@@ -79,17 +79,17 @@ impl Mail {
     pub fn letter(
         &self,
         to: &Email,
-        text: Text,
+        text: EmailTemplate,
         now: Instant,
         lifetime: TimeDelta,
-    ) -> Result<Option<Letter>, Fault> {
-        self.sheet(now).letter(to, text, now, lifetime)
+    ) -> Result<Option<OutboxEmail>, Fault> {
+        self.email_draft(now).letter(to, text, now, lifetime)
     }
 
     /// What one letter can be written on inside a transaction.
-    pub fn sheet(&self, now: Instant) -> Sheet {
+    pub fn email_draft(&self, now: Instant) -> EmailDraft {
         let inner = self.0.as_ref();
-        Sheet(inner.map(|inner| Blank {
+        EmailDraft(inner.map(|inner| Blank {
             id: inner.ambient.id(now),
             nonce: inner.ambient.bytes(),
             zones: inner.ambient.zones(),
@@ -143,7 +143,7 @@ impl Mail {
 /// What one letter is written on when it is known only inside a transaction what it says, and whether there is
 /// one: id and randomness are there before, so that a transaction that is tried again writes the same letter.
 #[derive(Debug, Clone)]
-pub struct Sheet(Option<Blank>);
+pub struct EmailDraft(Option<Blank>);
 
 #[derive(Debug, Clone)]
 struct Blank {
@@ -153,7 +153,7 @@ struct Blank {
     zones: ZoneData,
 }
 
-impl Sheet {
+impl EmailDraft {
     /// A time as somebody reads it in their own zone; nothing where no mail is sent.
     pub fn told(&self, at: Instant, zone: Zone) -> String {
         self.0.as_ref().map_or_else(String::new, |blank| told(&blank.zones, at, zone))
@@ -163,10 +163,10 @@ impl Sheet {
     pub fn letter(
         &self,
         to: &Email,
-        text: Text,
+        text: EmailTemplate,
         now: Instant,
         lifetime: TimeDelta,
-    ) -> Result<Option<Letter>, Fault> {
+    ) -> Result<Option<OutboxEmail>, Fault> {
         let Some(Blank { inner, id, nonce, .. }) = &self.0 else { return Ok(None) };
         if !to.is_address() {
             return Ok(None);
@@ -177,7 +177,7 @@ impl Sheet {
         let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, *nonce)?;
         let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
         let expires_at = now + lifetime;
-        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
+        Ok(Some(OutboxEmail { id, kind, sealed, recipient, written_at: now, expires_at }))
     }
 }
 
@@ -198,7 +198,7 @@ impl Inner {
     }
 
     /// Sends one letter, and notes what became of it. Returns whether it left.
-    async fn dispatch(self: Arc<Self>, letter: Taken) -> Result<bool, Fault> {
+    async fn dispatch(self: Arc<Self>, letter: LeasedEmail) -> Result<bool, Fault> {
         let (left, outcome) = self.send(&letter).await;
         let settle = Settle { letter: letter.id, outcome };
         self.store.run(Deadline::after(BACKGROUND), settle).await?;
@@ -207,7 +207,7 @@ impl Inner {
         Ok(true)
     }
 
-    async fn send(&self, letter: &Taken) -> (Option<Sent>, Outcome) {
+    async fn send(&self, letter: &LeasedEmail) -> (Option<Sent>, Outcome) {
         let (id, kind) = (letter.id, &letter.kind);
         let now = self.ambient.now();
         if now >= letter.expires_at {
@@ -229,15 +229,15 @@ impl Inner {
                 tracing::debug!(%id, kind, "sent a letter");
                 (Some(sent), Outcome::Over)
             }
-            Err(Refusal::Never(cause)) => {
+            Err(DeliveryError::Never(cause)) => {
                 tracing::warn!(%id, kind, cause, "gave a letter up: it was refused");
                 (None, Outcome::Over)
             }
-            Err(Refusal::Later(cause)) => self.later(letter, &cause),
+            Err(DeliveryError::Later(cause)) => self.later(letter, &cause),
         }
     }
 
-    fn later(&self, letter: &Taken, cause: &str) -> (Option<Sent>, Outcome) {
+    fn later(&self, letter: &LeasedEmail, cause: &str) -> (Option<Sent>, Outcome) {
         let (id, kind, attempts) = (letter.id, &letter.kind, letter.attempts);
         if attempts.is_power_of_two() {
             tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
@@ -247,7 +247,7 @@ impl Inner {
         (None, Outcome::Later(self.ambient.now() + pause(attempts)))
     }
 
-    fn open(&self, letter: &Taken) -> Result<Contents, String> {
+    fn open(&self, letter: &LeasedEmail) -> Result<Contents, String> {
         use secrecy::ExposeSecret as _;
         let opened = self.master.open(SEALED, letter.id.as_bytes(), &letter.sealed);
         let opened = opened.map_err(|e| e.to_string())?;
@@ -260,7 +260,7 @@ struct IsAnyDue(Instant);
 impl Query for IsAnyDue {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+    async fn run(&self, at: &Reader) -> Result<bool, Fault> {
         store::is_any_due(at, self.0).await
     }
 }

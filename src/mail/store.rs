@@ -8,18 +8,18 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Letter, Recipient, Taken};
+use super::{LeasedEmail, OutboxEmail, Recipient};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::letters::{ActiveModel, Column, Entity, Model},
         forget, readable,
     },
 };
 
 /// Adds letters, in the transaction of what they tell.
-pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &Letter>) -> Result<(), Fault> {
+pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &OutboxEmail>) -> Result<(), Fault> {
     let rows: Vec<_> = letters.into_iter().map(active).collect();
     if rows.is_empty() {
         return Ok(());
@@ -30,7 +30,12 @@ pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &Letter>) -> Resu
 }
 
 /// Takes letters that are due, the longest due first, so that nobody else takes them before `until`.
-pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<Vec<Taken>, Fault> {
+pub async fn take(
+    tx: &Tx,
+    now: Instant,
+    until: Instant,
+    limit: u64,
+) -> Result<Vec<LeasedEmail>, Fault> {
     let mut query = Entity::find()
         .filter(Column::DueAt.lte(now))
         .order_by_asc(Column::DueAt)
@@ -54,7 +59,7 @@ pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<V
         .await;
     done.map_err(|e| engine::fault(&e))?;
     let taken = |row: Model| {
-        Ok(Taken {
+        Ok(LeasedEmail {
             id: row.letter_id,
             kind: row.kind,
             sealed: row.sealed,
@@ -66,7 +71,7 @@ pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<V
 }
 
 /// Whether there is any letter to take.
-pub async fn is_any_due(at: &impl Session, now: Instant) -> Result<bool, Fault> {
+pub async fn is_any_due(at: &impl Executor, now: Instant) -> Result<bool, Fault> {
     let found: Option<Uuid> = Entity::find()
         .select_only()
         .column(Column::LetterId)
@@ -91,9 +96,9 @@ pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
 }
 /// Letters whose time is over: where no mail is sent any more nobody else removes them.
 #[derive(Debug)]
-pub struct Old;
+pub struct ExpiredEmails;
 
-impl forget::Old for Old {
+impl forget::ExpiredRows for ExpiredEmails {
     type Entity = Entity;
     const WHAT: &'static str = "letters";
 
@@ -117,7 +122,7 @@ pub async fn remove_to(tx: &Tx, recipients: &[Recipient]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn active(letter: &Letter) -> ActiveModel {
+fn active(letter: &OutboxEmail) -> ActiveModel {
     ActiveModel {
         letter_id: Set(letter.id),
         kind: Set(letter.kind.to_owned()),

@@ -7,11 +7,11 @@ use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Session as _, Tx, engine};
+use super::{Executor as _, Tx, engine};
 use crate::{
     identity::{
         Caller, Credential, Role,
-        authority::{self, Standing, StoredKey, StoredUser},
+        authority::{self, CallerState, StoredKey, StoredUser},
     },
     kernel::{fault::Fault, id::RequestId},
 };
@@ -92,7 +92,7 @@ impl Tx {
         &self,
         caller: Caller,
         request: Option<RequestId>,
-    ) -> Result<(Standing, Option<Kept>), Fault> {
+    ) -> Result<(CallerState, Option<Kept>), Fault> {
         self.judged.store(true, Ordering::SeqCst);
         let sql = match caller.credential {
             Credential::Token { .. } => OF_TOKEN,
@@ -105,7 +105,7 @@ impl Tx {
         let row = row.ok_or_else(|| Fault::internal("a row that is always there is not"))?;
         let read = |e| engine::fault(&e);
         let user = OfUser::from_query_result(&row, "").map_err(read)?;
-        let mut standing = Standing { user: stored_user(user)?, ..Standing::default() };
+        let mut standing = CallerState { user: stored_user(user)?, ..CallerState::default() };
         match caller.credential {
             Credential::Token { .. } => {
                 let ended: Option<Uuid> = row.try_get("", "ended_session").map_err(read)?;

@@ -26,7 +26,7 @@ pub(super) const WRITE: &str = "INSERT INTO health_probes (id, writes) VALUES (1
 
 /// What is known of the commits on some connections.
 #[derive(Debug, Default)]
-pub(super) struct Commits {
+pub(super) struct CommitProbe {
     state: Mutex<State>,
     ended: Notify,
 }
@@ -45,7 +45,7 @@ struct State {
     fault: Option<Fault>,
 }
 
-impl Commits {
+impl CommitProbe {
     /// Whether the small write is to be made now; then it counts as begun. Only one is under way at a time.
     pub(super) fn begin_if_due(&self) -> bool {
         let now = Moment::now();

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use tokio::time::Instant as Moment;
 
-use super::{Deadline, Engine, Query, Session as _, Snapshot, Store, Tx, UnitOfWork, engine};
+use super::{Deadline, Engine, Executor as _, Query, Reader, Store, Tx, UnitOfWork, engine};
 use crate::kernel::{fault::Fault, time::Instant};
 
 /// How many rows the first batch has.
@@ -39,7 +39,7 @@ const COUNTED: u64 = 1_000_000;
 const TOLD: Duration = Duration::from_secs(30);
 
 /// A kind of rows that are removed when they are old. The table has row numbers in SQLite.
-pub trait Old: Send + Sync + 'static {
+pub trait ExpiredRows: Send + Sync + 'static {
     /// The table.
     type Entity: EntityTrait;
     /// What they are called in the log.
@@ -59,13 +59,13 @@ pub trait Old: Send + Sync + 'static {
 
 /// Removes one batch of old rows. The output is how many there were.
 #[derive(Debug)]
-pub struct Forget<K> {
+pub struct DeleteExpired<K> {
     now: Instant,
     limit: u64,
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K: Old> Forget<K> {
+impl<K: ExpiredRows> DeleteExpired<K> {
     /// A batch of what is old at this time.
     pub fn at(now: Instant) -> Self {
         Self::some(now, BATCH)
@@ -76,7 +76,7 @@ impl<K: Old> Forget<K> {
     }
 }
 
-impl<K: Old> UnitOfWork for Forget<K> {
+impl<K: ExpiredRows> UnitOfWork for DeleteExpired<K> {
     type Output = u64;
     const AUTHORITY: crate::storage::Authority = crate::storage::Authority::Nobody;
 
@@ -116,7 +116,7 @@ fn row_number(engine: Engine) -> &'static str {
     }
 }
 
-fn old<K: Old>(now: Instant, what: &'static str) -> SelectStatement {
+fn old<K: ExpiredRows>(now: Instant, what: &'static str) -> SelectStatement {
     let mut select = Select::select();
     select.expr(Expr::cust(what)).from(K::Entity::default()).cond_where(K::is_old(now));
     select
@@ -133,10 +133,10 @@ struct Counted {
     number: i64,
 }
 
-impl<K: Old> Query for Left<K> {
+impl<K: ExpiredRows> Query for Left<K> {
     type Output = u64;
 
-    async fn run(&self, at: &Snapshot) -> Result<u64, Fault> {
+    async fn run(&self, at: &Reader) -> Result<u64, Fault> {
         let mut some = old::<K>(self.now, "1 AS one");
         some.limit(COUNTED);
         let mut count = Select::select();
@@ -184,7 +184,7 @@ impl Backlog {
 
 /// Removes all old rows of a kind, batch by batch, with pauses. Gives up for this time when it fails again and
 /// again; that is told in the log, and what was removed before stays removed.
-pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
+pub async fn forget<K: ExpiredRows>(store: &Store, now: Instant, backlog: &Backlog) {
     let (mut batch, mut failed, mut said) = (BATCH, 0, Moment::now());
     let long = match store.engine() {
         Engine::Postgres => LONG_POSTGRES,
@@ -196,8 +196,8 @@ pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
     }
     loop {
         let began = Moment::now();
-        let unit = Forget::<K>::some(now, batch);
-        let done = store.run_aside(Deadline::after(IN_TIME), unit).await;
+        let unit = DeleteExpired::<K>::some(now, batch);
+        let done = store.run_contended(Deadline::after(IN_TIME), unit).await;
         let took = began.elapsed();
         match done {
             Ok(removed) => {
@@ -241,7 +241,7 @@ pub async fn forget<K: Old>(store: &Store, now: Instant, backlog: &Backlog) {
 }
 
 /// Counts what is left; nothing where that fails.
-async fn count<K: Old>(store: &Store, now: Instant, backlog: &Backlog) -> Option<u64> {
+async fn count<K: ExpiredRows>(store: &Store, now: Instant, backlog: &Backlog) -> Option<u64> {
     let query = Left::<K> { now, kind: PhantomData };
     let left = store.read(Deadline::after(IN_TIME), query).await;
     let left =

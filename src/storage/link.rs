@@ -18,19 +18,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Authority, Deadline, Engine, Query, Settings, Snapshot, TOO_LATE, Tx, UnitOfWork,
-    commits::{self, Commits},
+    Authority, Deadline, Engine, Query, Reader, Settings, TOO_LATE, Tx, UnitOfWork,
+    commits::{self, CommitProbe},
     connection::{Anchor, Pool},
     engine,
     files::Files,
     late, schema,
     sessions::Sessions,
     silence::{Silence, TooLong},
-    single::Single,
+    single::SingleFlight,
 };
 use crate::kernel::{
     ambient::Ambient,
-    fault::{Again, Fault, Reason},
+    fault::{Fault, Reason, Retryable},
     stamp::Stamp,
 };
 
@@ -59,7 +59,7 @@ pub(super) struct Lost;
 
 /// The connections.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct ConnectionSet {
     pub(super) engine: Engine,
     /// Where units of work run. SQLite has one writer at a time, so this pool has one connection.
     pub(super) writer: Pool,
@@ -73,9 +73,9 @@ pub(super) struct Link {
     pub(super) files: Option<Arc<Files>>,
     /// A connection to these files that is used for nothing else, so that it is never closed before the others.
     pub(super) anchor: tokio::sync::Mutex<Option<Anchor>>,
-    pub(super) commits: Commits,
-    look: Single<Answer>,
-    pub(super) mending: Single<()>,
+    pub(super) commits: CommitProbe,
+    look: SingleFlight<Answer>,
+    pub(super) mending: SingleFlight<()>,
     /// What was in the log of a SQLite database was saved, and the connections closed.
     pub(super) is_saved: AtomicBool,
     /// The connections are closed, so that the log can be saved.
@@ -96,7 +96,7 @@ pub(super) struct Link {
     lost: CancellationToken,
 }
 
-impl Link {
+impl ConnectionSet {
     /// Opens none yet. Before anything is done on them the sessions of `former` ones are ended.
     pub(super) async fn connect(settings: &Settings, former: Sessions) -> Result<Self, Fault> {
         let pools = engine::connect(settings).await?;
@@ -116,9 +116,9 @@ impl Link {
             probe: pools.probe,
             files: pools.files,
             anchor: tokio::sync::Mutex::new(pools.anchor),
-            commits: Commits::default(),
-            look: Single::default(),
-            mending: Single::default(),
+            commits: CommitProbe::default(),
+            look: SingleFlight::default(),
+            mending: SingleFlight::default(),
             is_saved: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             statement_timeout: settings.statement_timeout,
@@ -207,7 +207,7 @@ impl Link {
             match self.probe.execute_unprepared(commits::WRITE).await.map_err(|e| engine::fault(&e))
             {
                 Ok(_) => return self.check_files(),
-                Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
+                Err(fault) if fault.may_run_again() != Retryable::No && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
                 Err(fault) => return Err(fault),
@@ -288,11 +288,11 @@ impl Link {
     }
 
     pub(super) async fn query<Q: Query>(&self, pool: &Pool, query: Q) -> Result<Q::Output, Fault> {
-        let at = Snapshot { inner: pool.clone(), engine: self.engine };
+        let at = Reader { inner: pool.clone(), engine: self.engine };
         let mut attempt = 1;
         loop {
             match query.run(&at).await {
-                Err(fault) if fault.may_run_again() != Again::No && attempt < ATTEMPTS => {
+                Err(fault) if fault.may_run_again() != Retryable::No && attempt < ATTEMPTS => {
                     attempt += 1;
                 }
                 done => return done,
@@ -312,15 +312,15 @@ impl Link {
             // The database's limit for one statement is shorter than a long deadline: what waited for others
             // until then may go on waiting.
             let in_time = fault.reason() == Reason::DeadlineExceeded && deadline.left() >= TOO_LATE;
-            if fault.may_run_again() == Again::No && !in_time {
+            if fault.may_run_again() == Retryable::No && !in_time {
                 return result;
             }
             if attempt == ATTEMPTS {
                 tracing::warn!(%fault, attempt, "giving up a unit of work");
                 return match fault.may_run_again() {
-                    Again::Contention => Err(Fault::overloaded(Duration::from_millis(200))
+                    Retryable::Contention => Err(Fault::overloaded(Duration::from_millis(200))
                         .log(format!("contention: {fault}"))),
-                    Again::No | Again::Connection => result,
+                    Retryable::No | Retryable::Connection => result,
                 };
             }
             tracing::debug!(%fault, attempt, "running a unit of work again");

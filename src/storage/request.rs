@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Query, Session, Snapshot, Tx, authority::Kept, engine, entity::requests, forget};
+use super::{Executor, Query, Reader, Tx, authority::Kept, engine, entity::requests, forget};
 use crate::{
     identity::{Caller, authority},
     kernel::{
@@ -21,9 +21,9 @@ use crate::{
 pub const RETENTION: TimeDelta = TimeDelta::days(30);
 /// Requests that are older than [`RETENTION`].
 #[derive(Debug)]
-pub struct Old;
+pub struct ExpiredRequests;
 
-impl forget::Old for Old {
+impl forget::ExpiredRows for ExpiredRequests {
     type Entity = requests::Entity;
     const WHAT: &'static str = "requests";
 
@@ -41,7 +41,7 @@ impl forget::Old for Old {
 /// Units of work look it up under the lock of what they change, so that of two twins the later one
 /// finds the earlier one's answer; where they lock nothing, the key of the table decides.
 #[derive(Debug, Clone)]
-pub struct Once {
+pub struct IdempotencyKey {
     /// Who asks; nobody for sign-up.
     pub caller: Option<Caller>,
     /// The id that the caller gave, if any.
@@ -52,7 +52,7 @@ pub struct Once {
     pub older_fingerprints: Vec<[u8; 32]>,
 }
 
-impl Once {
+impl IdempotencyKey {
     /// A request that cannot be retried, because its answer is not kept.
     pub const NEVER: Self =
         Self { caller: None, id: None, fingerprint: [0; 32], older_fingerprints: Vec::new() };
@@ -84,7 +84,7 @@ impl Once {
         kept.map(|kept| self.answer(&kept)).transpose()
     }
 
-    async fn find(&self, at: &impl Session) -> Result<Option<Kept>, Fault> {
+    async fn find(&self, at: &impl Executor) -> Result<Option<Kept>, Fault> {
         let Some(id) = self.id else { return Ok(None) };
         let row = requests::Entity::find()
             .filter(requests::Column::CallerId.eq(self.caller_id()))
@@ -155,19 +155,19 @@ impl Once {
 /// The answer that a request got before, if it was carried out. Asked outside a transaction, and without a look
 /// at whether the caller still may what it asked for then.
 #[derive(Debug)]
-pub struct Earlier<T>(Once, PhantomData<fn() -> T>);
+pub struct EarlierResponse<T>(IdempotencyKey, PhantomData<fn() -> T>);
 
-impl<T> Earlier<T> {
+impl<T> EarlierResponse<T> {
     /// Of this request.
-    pub fn new(once: Once) -> Self {
-        Self(once, PhantomData)
+    pub fn new(idempotency_key: IdempotencyKey) -> Self {
+        Self(idempotency_key, PhantomData)
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> Query for Earlier<T> {
+impl<T: DeserializeOwned + Send + 'static> Query for EarlierResponse<T> {
     type Output = Option<T>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let kept = self.0.find(at).await?;
         kept.map(|kept| self.0.answer(&kept).map(|(answer, _)| answer)).transpose()
     }

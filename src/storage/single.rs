@@ -8,15 +8,15 @@ use crate::kernel::fault::Fault;
 
 /// The work that is under way, if any.
 #[derive(Debug)]
-pub(super) struct Single<T>(Mutex<Option<JoinHandle<Result<T, Fault>>>>);
+pub(super) struct SingleFlight<T>(Mutex<Option<JoinHandle<Result<T, Fault>>>>);
 
-impl<T> Default for Single<T> {
+impl<T> Default for SingleFlight<T> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<T: Send + 'static> Single<T> {
+impl<T: Send + 'static> SingleFlight<T> {
     /// Begins the work in a task of its own, unless it is under way already, and waits for it so long. None when
     /// it takes longer; then it goes on, and the next call waits for it.
     pub(super) async fn within(

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Act, Witness, store};
+use super::{AuditAction, AuditContext, store};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{Authority, Tx, UnitOfWork},
@@ -12,7 +12,7 @@ use crate::{
 /// in the same transaction. Each batch of a command tells it in the same entry, so what that says is true
 /// also of a command that was interrupted.
 #[derive(Debug, Clone)]
-pub struct Forget {
+pub struct DeleteOldEntries {
     /// Entries from before then.
     pub before: Instant,
     /// How many at most.
@@ -20,10 +20,10 @@ pub struct Forget {
     /// How many the batches before removed.
     pub removed: u64,
     /// When, with the id of the entry; nobody in person.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
-impl UnitOfWork for Forget {
+impl UnitOfWork for DeleteOldEntries {
     /// How many it removed.
     type Output = u64;
     const AUTHORITY: Authority = Authority::Nobody;
@@ -35,10 +35,10 @@ impl UnitOfWork for Forget {
         }
         let detail = json!({ "before": self.before, "removed": self.removed + removed });
         if self.removed == 0 {
-            let entry = self.witness.of(Act::AuditForgotten, None, None, detail);
+            let entry = self.audit_context.of(AuditAction::AuditForgotten, None, None, detail);
             store::record(tx, entry).await?;
         } else {
-            store::tell_more(tx, self.witness.id, detail).await?;
+            store::tell_more(tx, self.audit_context.id, detail).await?;
         }
         Ok(removed)
     }

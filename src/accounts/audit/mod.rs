@@ -14,7 +14,7 @@ use crate::{
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub enum AuditAction {
     /// Somebody logged in; a session began.
     LoggedIn,
     /// A log-in failed.
@@ -103,7 +103,7 @@ pub enum Act {
     CustomersMerged,
 }
 
-impl Act {
+impl AuditAction {
     /// Every act.
     pub const ALL: [Self; 43] = [
         Self::LoggedIn,
@@ -208,13 +208,13 @@ impl Act {
 
 /// One line of the trail.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct AuditEntry {
     /// The id; ids ascend with time.
     pub id: Uuid,
     /// The time of the act, UTC.
     pub at: Instant,
     /// What was done, or refused.
-    pub act: Act,
+    pub act: AuditAction,
     /// To whose account.
     pub user: Option<UserId>,
     /// Who did it, if that is known.
@@ -235,7 +235,7 @@ pub struct Filter {
     /// Only of this account.
     pub user: Option<UserId>,
     /// Only this.
-    pub act: Option<Act>,
+    pub act: Option<AuditAction>,
     /// Only from then on.
     pub from: Option<Instant>,
     /// Only before then.
@@ -244,7 +244,7 @@ pub struct Filter {
 
 /// Who acts, from where, under which id: what entries have in common.
 #[derive(Debug, Clone)]
-pub struct Witness {
+pub struct AuditContext {
     /// The id of the entry.
     pub id: Uuid,
     /// Who, if that is known.
@@ -255,16 +255,16 @@ pub struct Witness {
     pub now: Instant,
 }
 
-impl Witness {
+impl AuditContext {
     /// An entry about an account.
     pub fn of(
         &self,
-        act: Act,
+        act: AuditAction,
         user: Option<UserId>,
         session: Option<Uuid>,
         detail: Value,
-    ) -> Entry {
-        Entry {
+    ) -> AuditEntry {
+        AuditEntry {
             id: self.id,
             at: self.now,
             act,

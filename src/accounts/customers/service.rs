@@ -6,18 +6,18 @@ use super::{
     Correction, Cursor,
     commands::{Correct, Enrol, Invitation, Invite, may_be_invited, merging::Blank},
     store,
-    words::Needle,
+    words::SearchTerm,
 };
 use crate::{
     accounts::{
         User,
-        audit::Act,
+        audit::AuditAction,
         service::{Accounts, ByEmail, ById},
         store::{self as accounts, Account},
     },
     identity::{
         Caller, Origin, Role,
-        desk_permit::{CorrectCustomer, CreateUsers, EnrolCustomers, FindCustomers, Reach},
+        desk_permit::{ContactScope, CorrectCustomer, CreateUsers, EnrolCustomers, FindCustomers},
         email::Email,
         phone::Phone,
     },
@@ -28,8 +28,8 @@ use crate::{
         time::Instant,
         zone::Zone,
     },
-    mail::Text,
-    storage::{Deadline, Query, Snapshot, request::Once},
+    mail::EmailTemplate,
+    storage::{Deadline, Query, Reader, request::IdempotencyKey},
 };
 
 /// Somebody for whom an account is made.
@@ -56,12 +56,18 @@ impl Accounts {
         deadline: Deadline,
         permit: EnrolCustomers,
         new: Newcomer,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let (act, field) = (Act::CustomerEnrolled, "customer.");
-        self.make_for((deadline, permit.caller), new, (act, field, permit.reach), once, origin)
-            .await
+        let (act, field) = (AuditAction::CustomerEnrolled, "customer.");
+        self.make_for(
+            (deadline, permit.caller),
+            new,
+            (act, field, permit.reach),
+            idempotency_key,
+            origin,
+        )
+        .await
     }
 
     /// Makes an account of any role, without a password.
@@ -70,11 +76,11 @@ impl Accounts {
         deadline: Deadline,
         permit: CreateUsers,
         new: Newcomer,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let how = (Act::AccountCreated, "", Reach::Everybody);
-        self.make_for((deadline, permit.caller), new, how, once, origin).await
+        let how = (AuditAction::AccountCreated, "", ContactScope::Everybody);
+        self.make_for((deadline, permit.caller), new, how, idempotency_key, origin).await
     }
 
     /// `field` is where the fields of the account stand in the request.
@@ -82,8 +88,8 @@ impl Accounts {
         &self,
         (deadline, caller): (Deadline, Caller),
         new: Newcomer,
-        (act, field, reach): (Act, &'static str, Reach),
-        once: Once,
+        (act, field, reach): (AuditAction, &'static str, ContactScope),
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         if new.invite {
@@ -116,8 +122,8 @@ impl Accounts {
         let enrolled_by = Some(caller.user);
         let password_hash = String::new();
         let account = Account { user, password_hash, token_generation: 0, enrolled_by };
-        let witness = self.witness(Some(caller.user), origin, now);
-        let unit = Enrol { account, schedule, invitation, act, once, witness };
+        let audit_context = self.audit_context(Some(caller.user), origin, now);
+        let unit = Enrol { account, schedule, invitation, act, idempotency_key, audit_context };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
                 Err(self.taken(deadline, &email, (field, reach)).await?)
@@ -131,7 +137,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         email: &Email,
-        (field, reach): (&'static str, Reach),
+        (field, reach): (&'static str, ContactScope),
     ) -> Result<Fault, Fault> {
         let fault = Fault::new(Reason::EmailTaken, "an account with this email address exists")
             .field(format!("{field}email"), "must not belong to an account");
@@ -172,15 +178,16 @@ impl Accounts {
         deadline: Deadline,
         permit: EnrolCustomers,
         id: UserId,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
         let user = self.customer(deadline, FindCustomers { reach: permit.reach }, id).await?;
         self.mail_is_on()?;
         may_be_invited(&user)?;
         let invitation = self.invite_to(&user)?;
-        let witness = self.witness(Some(permit.caller.user), origin, self.ambient.now());
-        let unit = Invite { permit, user: id, invitation, once, witness };
+        let audit_context =
+            self.audit_context(Some(permit.caller.user), origin, self.ambient.now());
+        let unit = Invite { permit, user: id, invitation, idempotency_key, audit_context };
         self.store.run(deadline, unit).await
     }
 
@@ -189,7 +196,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         permit: FindCustomers,
-        needle: Needle,
+        needle: SearchTerm,
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Vec<(User, Cursor)>, Fault> {
@@ -214,7 +221,10 @@ impl Accounts {
         // Of one that is closed already there is no address. The unit of work looks whether it was merged.
         let email = gone.map_or_else(|| Email::none(id), |user| user.email);
         let recipients = self.mail.recipients(&email);
-        Ok(Blank { letters: (email, recipients), sheet: self.mail.sheet(self.ambient.now()) })
+        Ok(Blank {
+            letters: (email, recipients),
+            email_draft: self.mail.email_draft(self.ambient.now()),
+        })
     }
 
     /// Corrects another account.
@@ -223,7 +233,7 @@ impl Accounts {
         deadline: Deadline,
         permit: CorrectCustomer,
         (correction, expected): (Correction, Option<Revision>),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         let id = permit.subject;
@@ -241,17 +251,25 @@ impl Accounts {
                 verification = self.mail.letter(email, text, now, lifetime)?.map(|l| (code, l));
             }
             let new_email = email.as_str().to_owned();
-            let text = Text::EmailChanged { name: user.display_name.clone(), new_email };
+            let text = EmailTemplate::EmailChanged { name: user.display_name.clone(), new_email };
             letter = self.notice(&user, text, now)?;
         }
-        let witness = self.witness(Some(permit.caller.user), origin, now);
+        let audit_context = self.audit_context(Some(permit.caller.user), origin, now);
         let seen = user.email;
-        let unit =
-            Correct { permit, correction, seen, verification, letter, expected, once, witness };
+        let unit = Correct {
+            permit,
+            correction,
+            seen,
+            verification,
+            letter,
+            expected,
+            idempotency_key,
+            audit_context,
+        };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
                 let email = new.ok_or_else(Fault::unchecked)?;
-                Err(self.taken(deadline, &email, ("customer.", Reach::Everybody)).await?)
+                Err(self.taken(deadline, &email, ("customer.", ContactScope::Everybody)).await?)
             }
             done => done,
         }
@@ -260,7 +278,7 @@ impl Accounts {
 
 struct Search {
     permit: FindCustomers,
-    needle: Needle,
+    needle: SearchTerm,
     after: Option<Cursor>,
     limit: u64,
     now: Instant,
@@ -269,7 +287,7 @@ struct Search {
 impl Query for Search {
     type Output = Vec<(User, Cursor)>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let Self { permit, needle, after, limit, now } = self;
         store::search(at, *permit, needle, after.clone(), (*limit, *now)).await
     }
@@ -278,15 +296,15 @@ impl Query for Search {
 /// An account, if somebody may see its contact data.
 struct Seen {
     user: UserId,
-    reach: Reach,
+    reach: ContactScope,
     now: Instant,
 }
 
 impl Query for Seen {
     type Output = Option<User>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        if let Reach::KnownTo(provider) = self.reach
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
+        if let ContactScope::KnownTo(provider) = self.reach
             && !store::knows(at, provider, self.user, self.now).await?
         {
             return Ok(None);

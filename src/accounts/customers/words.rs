@@ -17,16 +17,16 @@ const LAST: char = '\u{10FFFF}';
 /// What somebody types who looks for a person: the beginning of an address, of a phone number, or of a word
 /// of the name.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Needle(String);
+pub struct SearchTerm(String);
 
 // It may be an address or a number.
-impl std::fmt::Debug for Needle {
+impl std::fmt::Debug for SearchTerm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Needle")
     }
 }
 
-impl Needle {
+impl SearchTerm {
     /// From a text as it was typed; nothing where it holds nothing to look for.
     pub fn new(text: &str) -> Option<Self> {
         let folded = folded(text);

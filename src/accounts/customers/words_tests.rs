@@ -27,7 +27,7 @@ fn user(name: &str, email: &str, phone: &str) -> User {
 }
 
 fn finds(needle: &str, user: &User) -> bool {
-    let Some(needle) = Needle::new(needle) else { return false };
+    let Some(needle) = SearchTerm::new(needle) else { return false };
     let (least, after) = needle.bounds();
     let stored = words(user);
     let found = needle.found(user);
@@ -103,7 +103,7 @@ fn long_words_are_stored_in_part_and_compared_whole() {
 #[test]
 fn who_has_several_words_that_begin_so_is_found_by_the_first() {
     let anna = user("Anna Annas", "anna@example.org", "");
-    let found = Needle::new("ann").unwrap().found(&anna);
+    let found = SearchTerm::new("ann").unwrap().found(&anna);
     assert_eq!(
         found.as_deref(),
         words(&anna).iter().find(|word| word.starts_with("ann")).map(|w| &**w)

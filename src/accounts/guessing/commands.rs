@@ -4,9 +4,9 @@ use chrono::TimeDelta;
 
 use serde_json::json;
 
-use super::store::{Counted, Reserved};
+use super::store::{Reserved, ThrottleKeySet};
 use crate::{
-    accounts::audit::{self, Act, Witness},
+    accounts::audit::{self, AuditAction, AuditContext},
     kernel::{
         fault::{Fault, Reason},
         time::Instant,
@@ -18,9 +18,9 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Reserve {
     /// What it is counted by.
-    pub counted: Counted,
+    pub counted: ThrottleKeySet,
     /// Nobody in particular.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Reserve {
@@ -30,11 +30,12 @@ impl UnitOfWork for Reserve {
 
     /// `TOO_MANY_ATTEMPTS` with the time to wait; then it is counted nowhere.
     async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
-        match self.counted.reserve(tx, self.witness.now).await? {
+        match self.counted.reserve(tx, self.audit_context.now).await? {
             Reserved::Wait(wait) => Err(too_many(wait)),
             Reserved::Yes { alarm } => {
                 if alarm {
-                    let entry = self.witness.of(Act::LogInsDelayed, None, None, json!({}));
+                    let entry =
+                        self.audit_context.of(AuditAction::LogInsDelayed, None, None, json!({}));
                     audit::store::record(tx, entry).await?;
                 }
                 Ok(alarm)
@@ -47,7 +48,7 @@ impl UnitOfWork for Reserve {
 #[derive(Debug, Clone)]
 pub struct Refund {
     /// What it was counted by.
-    pub counted: Counted,
+    pub counted: ThrottleKeySet,
     /// The present.
     pub now: Instant,
 }
@@ -67,7 +68,7 @@ pub struct Attempted<U: UnitOfWork> {
     /// The work.
     pub unit: U,
     /// What the attempt was counted by.
-    pub counted: Counted,
+    pub counted: ThrottleKeySet,
     /// Whether nothing was wrong.
     pub is_right: fn(&U::Output) -> bool,
     /// The present.

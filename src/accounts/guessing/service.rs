@@ -6,17 +6,17 @@ use secrecy::SecretString;
 
 use super::{
     commands::{Attempted, Refund, Reserve},
-    store::Counted,
+    store::ThrottleKeySet,
 };
 use crate::{
     accounts::{
-        audit::Act,
+        audit::AuditAction,
         commands::{Failed, wrong_password},
         service::Accounts,
     },
     identity::{Caller, Origin, email::Email},
     kernel::{
-        fault::{Fault, Kind, Reason},
+        fault::{Fault, FaultKind, Reason},
         id::UserId,
     },
     storage::{Deadline, UnitOfWork},
@@ -28,7 +28,8 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 /// Whether a fault is about the server alone, and surely nothing was changed: the attempt was not given back.
 fn nothing_was_wrong(fault: &Fault) -> bool {
     let kind = fault.reason().kind();
-    let is_ours = matches!(kind, Kind::Unavailable | Kind::DeadlineExceeded | Kind::Internal);
+    let is_ours =
+        matches!(kind, FaultKind::Unavailable | FaultKind::DeadlineExceeded | FaultKind::Internal);
     (is_ours || fault.reason() == Reason::Overloaded) && fault.reason() != Reason::OutcomeUnknown
 }
 
@@ -40,7 +41,7 @@ impl Accounts {
         email: &Email,
         device: Option<(&str, UserId)>,
         origin: &Origin,
-    ) -> Counted {
+    ) -> ThrottleKeySet {
         let (keys, policies) = (&self.keys, &self.policies);
         let mut by = match device {
             Some((device, user)) => {
@@ -49,14 +50,14 @@ impl Accounts {
             None => vec![(keys.account(email), policies.account), (keys.in_all(), policies.in_all)],
         };
         by.extend(origin.address.map(|address| (keys.address(address), policies.address)));
-        Counted::by(by)
+        ThrottleKeySet::by(by)
     }
 
     /// What is counted of somebody who is logged in already, and is asked for the password again.
-    pub(in crate::accounts) fn own_attempt(&self, user: UserId, origin: &Origin) -> Counted {
+    pub(in crate::accounts) fn own_attempt(&self, user: UserId, origin: &Origin) -> ThrottleKeySet {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let own = (self.keys.own(user), self.policies.account);
-        Counted::by(address.into_iter().chain([own]).collect())
+        ThrottleKeySet::by(address.into_iter().chain([own]).collect())
     }
 
     /// The gate of every password that is given to us: an attempt is reserved before anything is
@@ -64,10 +65,10 @@ impl Accounts {
     pub(in crate::accounts) async fn guess(
         &self,
         deadline: Deadline,
-        counted: Counted,
+        counted: ThrottleKeySet,
         (password, stored): (SecretString, Option<String>),
         origin: &Origin,
-    ) -> Result<Option<Attempt>, Fault> {
+    ) -> Result<Option<ReservedAttempt>, Fault> {
         let (accounts, origin) = (self.clone(), origin.clone());
         // In a task of its own: whoever leaves while it is hashed was not wrong by that.
         let task = tokio::spawn(async move {
@@ -95,18 +96,18 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        counted: Counted,
+        counted: ThrottleKeySet,
         (password, stored): (SecretString, String),
         origin: &Origin,
-    ) -> Result<Attempt, Fault> {
+    ) -> Result<ReservedAttempt, Fault> {
         let password = (password, Some(stored));
         if let Some(attempt) = self.guess(deadline, counted, password, origin).await? {
             return Ok(attempt);
         }
         let (user, session) = (Some(caller.user), Some(caller.session));
-        let witness = self.witness(user, origin.clone(), self.ambient.now());
-        let act = Act::CurrentPasswordWrong;
-        self.store.run(deadline, Failed { act, user, session, witness }).await?;
+        let audit_context = self.audit_context(user, origin.clone(), self.ambient.now());
+        let act = AuditAction::CurrentPasswordWrong;
+        self.store.run(deadline, Failed { act, user, session, audit_context }).await?;
         Err(wrong_password())
     }
 
@@ -115,29 +116,33 @@ impl Accounts {
     pub(in crate::accounts) async fn reserve(
         &self,
         deadline: Deadline,
-        counted: Counted,
+        counted: ThrottleKeySet,
         origin: &Origin,
-    ) -> Result<Attempt, Fault> {
+    ) -> Result<ReservedAttempt, Fault> {
         // Of the many calls that delays begin with the last one is told, as no more than that.
         let origin = Origin { call_id: origin.call_id.clone(), ..Origin::default() };
-        let witness = self.witness(None, origin, self.ambient.now());
+        let audit_context = self.audit_context(None, origin, self.ambient.now());
         let accounts = self.clone();
         let task = tokio::spawn(async move {
-            let reserve = Reserve { counted: counted.clone(), witness };
-            if accounts.store.run_aside(deadline, reserve).await? {
+            let reserve = Reserve { counted: counted.clone(), audit_context };
+            if accounts.store.run_contended(deadline, reserve).await? {
                 tracing::error!(
                     "secrets of many accounts are being guessed: attempts reached auth.attempts_in_all, \
                      and log-ins from devices that are not known are delayed"
                 );
             }
-            Ok(Attempt { accounts, counted, is_open: true })
+            Ok(ReservedAttempt { accounts, counted, is_open: true })
         });
         task.await.unwrap_or_else(|error| Err(Fault::internal(format!("an attempt: {error}"))))
     }
 
     /// An attempt that is counted nowhere: what was shown was looked at already.
-    pub(in crate::accounts) fn uncounted(&self) -> Attempt {
-        Attempt { accounts: self.clone(), counted: Counted::by(Vec::new()), is_open: false }
+    pub(in crate::accounts) fn uncounted(&self) -> ReservedAttempt {
+        ReservedAttempt {
+            accounts: self.clone(),
+            counted: ThrottleKeySet::by(Vec::new()),
+            is_open: false,
+        }
     }
 
     /// Does what an attempt was taken for, and gives the attempt back in the same transaction if nothing
@@ -145,7 +150,7 @@ impl Accounts {
     pub(in crate::accounts) async fn attempted<U: UnitOfWork>(
         &self,
         deadline: Deadline,
-        attempt: Attempt,
+        attempt: ReservedAttempt,
         unit: U,
         is_right: fn(&U::Output) -> bool,
     ) -> Result<U::Output, Fault> {
@@ -154,7 +159,7 @@ impl Accounts {
         let store = self.store.clone();
         // In a task of its own: a call whose deadline has passed is left in the middle.
         let task = tokio::spawn(async move {
-            let done = store.run_aside(deadline, unit).await;
+            let done = store.run_contended(deadline, unit).await;
             if done.as_ref().is_err_and(nothing_was_wrong) {
                 attempt.give_back().await;
             } else {
@@ -167,18 +172,18 @@ impl Accounts {
 }
 
 /// An attempt at something secret that was reserved. When it is dropped it is given back, whoever left and wherever:
-/// only what was looked at and found wrong counts, and has to be said by [`Attempt::settle`].
+/// only what was looked at and found wrong counts, and has to be said by [`ReservedAttempt::settle`].
 #[derive(Debug)]
 #[must_use = "it is given back at once"]
-pub(in crate::accounts) struct Attempt {
+pub(in crate::accounts) struct ReservedAttempt {
     accounts: Accounts,
     /// What it is counted by.
-    counted: Counted,
+    counted: ThrottleKeySet,
     /// Whether it still has to be given back.
     is_open: bool,
 }
 
-impl Attempt {
+impl ReservedAttempt {
     /// It stays as it is: what was shown was wrong, or it was given back.
     pub(in crate::accounts) fn settle(mut self) {
         self.is_open = false;
@@ -209,7 +214,8 @@ impl Attempt {
         let (accounts, counted) = (self.accounts.clone(), self.counted.clone());
         Some(async move {
             let refund = Refund { counted, now: accounts.ambient.now() };
-            if let Err(fault) = accounts.store.run_aside(Deadline::after(BACKGROUND), refund).await
+            if let Err(fault) =
+                accounts.store.run_contended(Deadline::after(BACKGROUND), refund).await
             {
                 tracing::warn!(%fault, "giving an attempt back");
             }
@@ -217,7 +223,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for ReservedAttempt {
     fn drop(&mut self) {
         if let Some(giving) = self.giving_back()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()

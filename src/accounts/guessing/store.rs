@@ -8,10 +8,10 @@ use sea_orm::{
 };
 
 use crate::{
-    identity::attempts::{Key, Policy, Tally},
+    identity::attempts::{AttemptCount, ThrottleKey, ThrottlePolicy},
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Session as _, Tx, engine,
+        Executor as _, Tx, engine,
         entity::attempts::{ActiveModel, Column, Entity, Model},
         forget,
     },
@@ -35,11 +35,11 @@ const KEPT: TimeDelta = TimeDelta::days(7);
 /// What an attempt is counted by, with the policy of each, in the order of the keys: whoever takes several
 /// waits for nobody in a circle.
 #[derive(Debug, Clone)]
-pub struct Counted(Vec<(Key, Policy)>);
+pub struct ThrottleKeySet(Vec<(ThrottleKey, ThrottlePolicy)>);
 
-impl Counted {
+impl ThrottleKeySet {
     /// By these keys.
-    pub fn by(mut keys: Vec<(Key, Policy)>) -> Self {
+    pub fn by(mut keys: Vec<(ThrottleKey, ThrottlePolicy)>) -> Self {
         keys.sort_unstable_by_key(|(key, _)| *key);
         keys.dedup_by_key(|(key, _)| *key);
         Self(keys)
@@ -47,22 +47,26 @@ impl Counted {
 
     /// Locks the rows until the transaction ends, and makes those that are not there yet; what they say,
     /// with the policy of each.
-    async fn lock(&self, tx: &Tx, now: Instant) -> Result<Vec<(Tally, Policy)>, Fault> {
+    async fn lock(
+        &self,
+        tx: &Tx,
+        now: Instant,
+    ) -> Result<Vec<(AttemptCount, ThrottlePolicy)>, Fault> {
         if self.0.is_empty() {
             return Ok(Vec::new());
         }
         let mut found = self.find(tx).await?;
         if found.len() < self.0.len() {
-            let rows = self.0.iter().map(|(key, _)| active(key, Tally::empty(now)));
+            let rows = self.0.iter().map(|(key, _)| active(key, AttemptCount::empty(now)));
             found = Entity::insert_many(rows)
                 .on_conflict(OnConflict::column(Column::Key).update_column(Column::Key).to_owned())
                 .exec_with_returning(tx.db())
                 .await
                 .map_err(|e| engine::fault(&e))?;
         }
-        let of = |key: &Key| {
+        let of = |key: &ThrottleKey| {
             let row = found.iter().find(|row| row.key == key);
-            row.map_or(Tally::empty(now), |row| Tally {
+            row.map_or(AttemptCount::empty(now), |row| AttemptCount {
                 count: u32::try_from(row.count).unwrap_or_default(),
                 since: row.since,
                 blocked_until: row.blocked_until,
@@ -94,7 +98,7 @@ impl Counted {
     }
 
     /// Writes back, in the same order, what was locked before.
-    async fn write(&self, tx: &Tx, tallies: &[Tally]) -> Result<(), Fault> {
+    async fn write(&self, tx: &Tx, tallies: &[AttemptCount]) -> Result<(), Fault> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -136,9 +140,9 @@ impl Counted {
 }
 /// Attempts that count no more.
 #[derive(Debug)]
-pub struct Old;
+pub struct ExpiredAttempts;
 
-impl forget::Old for Old {
+impl forget::ExpiredRows for ExpiredAttempts {
     type Entity = Entity;
     const WHAT: &'static str = "attempts";
 
@@ -147,7 +151,7 @@ impl forget::Old for Old {
     }
 }
 
-fn active(key: &Key, tally: Tally) -> ActiveModel {
+fn active(key: &ThrottleKey, tally: AttemptCount) -> ActiveModel {
     ActiveModel {
         key: Set(key.to_vec()),
         count: Set(i32::try_from(tally.count).unwrap_or(i32::MAX)),

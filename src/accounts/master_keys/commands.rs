@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Resealed, store};
 use crate::{
     accounts::{
-        audit::{self, Act, Witness},
+        audit::{self, AuditAction, AuditContext},
         second_factor::{SecondFactors, store as factors},
         store as accounts,
     },
@@ -70,7 +70,7 @@ pub struct Note {
     /// The master key that seals.
     pub key: KeyId,
     /// When; nobody in person.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Note {
@@ -85,7 +85,7 @@ impl UnitOfWork for Note {
                 json!({ "state": "ended", "master_key": key, "sealed": sealed, "lost": lost })
             }
         };
-        let entry = self.witness.of(Act::SecretsResealed, None, None, detail);
+        let entry = self.audit_context.of(AuditAction::SecretsResealed, None, None, detail);
         audit::store::record(tx, entry).await
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{MOST, MOST_KEYS, ServiceAccount, StoredApiKey, store};
 use crate::{
     accounts::{
-        audit::{self, Act, Witness},
+        audit::{self, AuditAction, AuditContext},
         store as accounts,
     },
     identity::{
@@ -19,7 +19,7 @@ use crate::{
         id::{ApiKeyId, ServiceAccountId},
         stamp::Revision,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Makes a service account.
@@ -30,9 +30,9 @@ pub struct Create {
     /// What to make.
     pub account: ServiceAccount,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Create {
@@ -41,15 +41,18 @@ impl UnitOfWork for Create {
 
     async fn run(&self, tx: &Tx) -> Result<ServiceAccount, Fault> {
         still_admin(tx, self.permit).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         there_is_room(tx).await?;
         let account = ServiceAccount { stamp: tx.stamp(), ..self.account.clone() };
         store::insert(tx, &account).await?;
         let detail = json!({ "role": account.role, "act_for": account.act_for });
-        record(tx, &self.witness, Act::ServiceAccountCreated, account.id, detail).await?;
-        self.once.keep(tx, account.id.0, account.version, &account, self.witness.now).await?;
+        record(tx, &self.audit_context, AuditAction::ServiceAccountCreated, account.id, detail)
+            .await?;
+        self.idempotency_key
+            .keep(tx, account.id.0, account.version, &account, self.audit_context.now)
+            .await?;
         Ok(account)
     }
 }
@@ -80,9 +83,9 @@ pub struct ChangeService {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for ChangeService {
@@ -93,7 +96,7 @@ impl UnitOfWork for ChangeService {
         still_admin(tx, self.permit).await?;
         let found = store::lock(tx, self.id).await?;
         let found = found.ok_or_else(|| Fault::not_found(self.id.name()))?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         if self.expected.is_some_and(|seen| seen != found.revision()) {
@@ -102,7 +105,7 @@ impl UnitOfWork for ChangeService {
         if found.disabled && matches!(self.change, Change::Disabled(false)) {
             there_is_room(tx).await?;
         }
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         let mut account = found.clone();
         let (act, detail) = match &self.change {
             Change::Fields { display_name, act_for } => {
@@ -112,14 +115,14 @@ impl UnitOfWork for ChangeService {
                 if let Some(act_for) = act_for {
                     account.act_for.clone_from(act_for);
                 }
-                (Act::ServiceAccountUpdated, json!({ "act_for": account.act_for }))
+                (AuditAction::ServiceAccountUpdated, json!({ "act_for": account.act_for }))
             }
             Change::Disabled(disabled) => {
                 account.disabled = *disabled;
                 let act = if *disabled {
-                    Act::ServiceAccountDisabled
+                    AuditAction::ServiceAccountDisabled
                 } else {
-                    Act::ServiceAccountEnabled
+                    AuditAction::ServiceAccountEnabled
                 };
                 (act, json!({}))
             }
@@ -129,9 +132,9 @@ impl UnitOfWork for ChangeService {
             account.stamp = tx.stamp();
             account.updated_at = now;
             store::update(tx, &account).await?;
-            record(tx, &self.witness, act, account.id, detail).await?;
+            record(tx, &self.audit_context, act, account.id, detail).await?;
         }
-        self.once.keep(tx, account.id.0, account.version, &account, now).await?;
+        self.idempotency_key.keep(tx, account.id.0, account.version, &account, now).await?;
         Ok(account)
     }
 }
@@ -144,7 +147,7 @@ pub struct CreateKey {
     /// The key.
     pub key: StoredApiKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for CreateKey {
@@ -158,7 +161,7 @@ impl UnitOfWork for CreateKey {
         if store::lock(tx, account).await?.is_none() {
             return Err(Fault::not_found(account.name()));
         }
-        if store::good_keys(tx, account, self.witness.now).await? >= MOST_KEYS {
+        if store::good_keys(tx, account, self.audit_context.now).await? >= MOST_KEYS {
             return Err(Fault::new(
                 Reason::TooMany,
                 format!("a service account has at most {MOST_KEYS} good keys; revoke one first"),
@@ -170,7 +173,7 @@ impl UnitOfWork for CreateKey {
             "scopes": self.key.scopes,
             "expires": self.key.expires_at,
         });
-        record(tx, &self.witness, Act::ApiKeyCreated, account, detail).await
+        record(tx, &self.audit_context, AuditAction::ApiKeyCreated, account, detail).await
     }
 }
 
@@ -184,7 +187,7 @@ pub struct RevokeKey {
     /// Which one.
     pub id: ApiKeyId,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for RevokeKey {
@@ -200,9 +203,9 @@ impl UnitOfWork for RevokeKey {
         if key.revoked_at.is_some() {
             return Ok(());
         }
-        store::revoke_key(tx, self.id, self.witness.now).await?;
+        store::revoke_key(tx, self.id, self.audit_context.now).await?;
         let detail = json!({ "api_key": self.id.name(self.account) });
-        record(tx, &self.witness, Act::ApiKeyRevoked, self.account, detail).await
+        record(tx, &self.audit_context, AuditAction::ApiKeyRevoked, self.account, detail).await
     }
 }
 
@@ -216,7 +219,7 @@ pub struct NoteUse {
     /// What was done with the key since that was last written down.
     pub what: Use,
     /// When; nobody in person.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for NoteUse {
@@ -229,9 +232,9 @@ impl UnitOfWork for NoteUse {
             store::note_use(tx, self.id, at, &address.unwrap_or_default()).await?;
         }
         let Some(Refused { at, why, count, .. }) = &self.what.refused else { return Ok(()) };
-        let witness = Witness { now: *at, ..self.witness.clone() };
+        let audit_context = AuditContext { now: *at, ..self.audit_context.clone() };
         let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
-        record(tx, &witness, Act::ApiKeyRefused, self.account, detail).await
+        record(tx, &audit_context, AuditAction::ApiKeyRefused, self.account, detail).await
     }
 }
 
@@ -256,13 +259,13 @@ async fn still_admin(tx: &Tx, permit: ManageUsers) -> Result<(), Fault> {
 
 async fn record(
     tx: &Tx,
-    witness: &Witness,
-    act: Act,
+    audit_context: &AuditContext,
+    act: AuditAction,
     account: ServiceAccountId,
     mut detail: Value,
 ) -> Result<(), Fault> {
     if let Some(fields) = detail.as_object_mut() {
         fields.insert("service_account".to_owned(), json!(account.name()));
     }
-    audit::store::record(tx, witness.of(act, None, None, detail)).await
+    audit::store::record(tx, audit_context.of(act, None, None, detail)).await
 }

@@ -11,7 +11,7 @@ use super::{
     store,
 };
 use crate::{
-    accounts::audit::Witness,
+    accounts::audit::AuditContext,
     identity::{
         Origin, Role,
         api_key::{ActFor, ApiKey, ApiKeys, Known, KnownAccount, KnownKey},
@@ -24,7 +24,7 @@ use crate::{
         stamp::{Revision, Stamp},
         time::Instant,
     },
-    storage::{Deadline, Query, Snapshot, Store, request::Once},
+    storage::{Deadline, Query, Reader, Store, request::IdempotencyKey},
 };
 
 /// Service accounts.
@@ -57,11 +57,11 @@ impl ServiceAccounts {
         deadline: Deadline,
         permit: ManageUsers,
         (display_name, role, act_for): (String, Role, ActFor),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<ServiceAccount, Fault> {
-        let witness = self.witness(permit, origin);
-        let now = witness.now;
+        let audit_context = self.audit_context(permit, origin);
+        let now = audit_context.now;
         let account = ServiceAccount {
             id: ServiceAccountId(self.ambient.id(now)),
             display_name,
@@ -73,7 +73,10 @@ impl ServiceAccounts {
             created_at: now,
             updated_at: now,
         };
-        let made = self.store.run(deadline, Create { permit, account, once, witness }).await?;
+        let made = self
+            .store
+            .run(deadline, Create { permit, account, idempotency_key, audit_context })
+            .await?;
         self.look_again().await;
         Ok(made)
     }
@@ -106,11 +109,11 @@ impl ServiceAccounts {
         deadline: Deadline,
         permit: ManageUsers,
         (id, change, expected): (ServiceAccountId, Change, Option<Revision>),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<ServiceAccount, Fault> {
-        let witness = self.witness(permit, origin);
-        let unit = ChangeService { permit, id, change, expected, once, witness };
+        let audit_context = self.audit_context(permit, origin);
+        let unit = ChangeService { permit, id, change, expected, idempotency_key, audit_context };
         let changed = self.store.run(deadline, unit).await?;
         self.look_again().await;
         Ok(changed)
@@ -125,8 +128,8 @@ impl ServiceAccounts {
         (scopes, expires_at): (Vec<String>, Instant),
         origin: Origin,
     ) -> Result<Fresh, Fault> {
-        let witness = self.witness(permit, origin);
-        let now = witness.now;
+        let audit_context = self.audit_context(permit, origin);
+        let now = audit_context.now;
         let key = ApiKey::new(ApiKeyId(self.ambient.id(now)), self.ambient.bytes());
         let stored = StoredApiKey {
             id: key.id,
@@ -139,7 +142,7 @@ impl ServiceAccounts {
             last_used_at: None,
             last_address: String::new(),
         };
-        let unit = CreateKey { permit, key: stored.clone(), witness };
+        let unit = CreateKey { permit, key: stored.clone(), audit_context };
         self.store.run(deadline, unit).await?;
         self.look_again().await;
         Ok(Fresh { key, stored })
@@ -166,8 +169,8 @@ impl ServiceAccounts {
         (account, id): (ServiceAccountId, ApiKeyId),
         origin: Origin,
     ) -> Result<(), Fault> {
-        let witness = self.witness(permit, origin);
-        self.store.run(deadline, RevokeKey { permit, account, id, witness }).await?;
+        let audit_context = self.audit_context(permit, origin);
+        self.store.run(deadline, RevokeKey { permit, account, id, audit_context }).await?;
         self.look_again().await;
         Ok(())
     }
@@ -192,8 +195,8 @@ impl ServiceAccounts {
                 ..Origin::default()
             });
             let origin = origin.unwrap_or_default();
-            let witness = Witness { id: self.ambient.id(now), actor: None, origin, now };
-            let unit = NoteUse { account, id, what: what.clone(), witness };
+            let audit_context = AuditContext { id: self.ambient.id(now), actor: None, origin, now };
+            let unit = NoteUse { account, id, what: what.clone(), audit_context };
             let noted = self.store.run(Deadline::after(patience), unit).await;
             if noted.is_err() {
                 self.keys.put_back(id, what);
@@ -223,9 +226,9 @@ impl ServiceAccounts {
         }
     }
 
-    fn witness(&self, permit: ManageUsers, origin: Origin) -> Witness {
+    fn audit_context(&self, permit: ManageUsers, origin: Origin) -> AuditContext {
         let now = self.ambient.now();
-        Witness { id: self.ambient.id(now), actor: Some(permit.admin), origin, now }
+        AuditContext { id: self.ambient.id(now), actor: Some(permit.admin), origin, now }
     }
 }
 
@@ -234,7 +237,7 @@ struct ById(ServiceAccountId);
 impl Query for ById {
     type Output = Option<ServiceAccount>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
     }
 }
@@ -247,7 +250,7 @@ struct List {
 impl Query for List {
     type Output = Vec<ServiceAccount>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, self.after, Some(self.limit)).await
     }
 }
@@ -262,7 +265,7 @@ impl Query for ListKeys {
     /// Nothing if there is no such service account.
     type Output = Option<Vec<StoredApiKey>>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         if store::find(at, self.account).await?.is_none() {
             return Ok(None);
         }
@@ -276,7 +279,7 @@ struct Everything(Instant);
 impl Query for Everything {
     type Output = Known;
 
-    async fn run(&self, at: &Snapshot) -> Result<Known, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Known, Fault> {
         // Keys before accounts: a key that is seen has an account that is seen.
         let keys = store::known_keys(at, self.0).await?;
         if keys.is_empty() {

@@ -21,7 +21,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::{api_keys, service_accounts, users},
         readable,
     },
@@ -41,7 +41,7 @@ pub async fn lock_all(tx: &Tx) -> Result<usize, Fault> {
 
 /// Finds a service account.
 pub async fn find(
-    at: &impl Session,
+    at: &impl Executor,
     id: ServiceAccountId,
 ) -> Result<Option<ServiceAccount>, Fault> {
     let row = service_accounts::Entity::find_by_id(id.0).one(at.db()).await;
@@ -50,7 +50,7 @@ pub async fn find(
 
 /// The names of these service accounts, as far as they are there; there are few.
 pub async fn names(
-    at: &impl Session,
+    at: &impl Executor,
     ids: &BTreeSet<ServiceAccountId>,
 ) -> Result<BTreeMap<ServiceAccountId, String>, Fault> {
     if ids.is_empty() {
@@ -83,7 +83,7 @@ pub async fn lock(tx: &Tx, id: ServiceAccountId) -> Result<Option<ServiceAccount
 /// The service accounts after this one in the order of their ids, which is the order of their making; all
 /// without a limit.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     after: Option<Uuid>,
     limit: Option<u64>,
 ) -> Result<Vec<ServiceAccount>, Fault> {
@@ -134,7 +134,7 @@ pub async fn insert_key(tx: &Tx, key: &StoredApiKey) -> Result<(), Fault> {
 
 /// Finds a key of a service account.
 pub async fn find_key(
-    at: &impl Session,
+    at: &impl Executor,
     account: ServiceAccountId,
     id: ApiKeyId,
 ) -> Result<Option<StoredApiKey>, Fault> {
@@ -147,7 +147,7 @@ pub async fn find_key(
 
 /// The keys of a service account after this one, in the order of their making.
 pub async fn list_keys(
-    at: &impl Session,
+    at: &impl Executor,
     account: ServiceAccountId,
     after: Option<Uuid>,
     limit: u64,
@@ -170,7 +170,7 @@ pub async fn good_keys(tx: &Tx, account: ServiceAccountId, now: Instant) -> Resu
 }
 
 /// The keys that are good, or were lately.
-pub async fn known_keys(at: &impl Session, now: Instant) -> Result<Vec<StoredApiKey>, Fault> {
+pub async fn known_keys(at: &impl Executor, now: Instant) -> Result<Vec<StoredApiKey>, Fault> {
     use api_keys::Column;
     let lately = now - REMEMBERED;
     let revoked =
@@ -208,7 +208,7 @@ pub async fn note_use(tx: &Tx, id: ApiKeyId, used: Instant, address: &str) -> Re
 }
 
 /// The users for whom nobody may act: who is no customer, or disabled.
-pub async fn not_to_act_for(at: &impl Session) -> Result<HashSet<UserId>, Fault> {
+pub async fn not_to_act_for(at: &impl Executor) -> Result<HashSet<UserId>, Fault> {
     use users::Column;
     // As the index on it has it, so that it is used.
     let not = Condition::any().add(Expr::cust("role <> 'customer'")).add(Expr::cust("disabled"));

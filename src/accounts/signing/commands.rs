@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::{Random, StoredKey, in_state, not_opened, store};
 use crate::{
-    accounts::audit::{self, Act, Witness},
+    accounts::audit::{self, AuditAction, AuditContext},
     identity::{
-        key_life::{self, Cannot, Life, Policy, State},
+        key_life::{self, Cannot, KeyState, Life, RotationPolicy},
         master_key::{MasterKey, NONCE},
         signing_key::Kid,
     },
@@ -44,9 +44,10 @@ impl UnitOfWork for Establish {
             store::update(tx, key).await?;
         }
         let [first, second] = self.random;
-        for (state, random, life) in
-            [(State::Active, first, Life::active(now)), (State::Next, second, Life::next(now))]
-        {
+        for (state, random, life) in [
+            (KeyState::Active, first, Life::active(now)),
+            (KeyState::Next, second, Life::next(now)),
+        ] {
             if in_state(&keys, state, now).is_none() {
                 let made = StoredKey::make(master, random, life)?;
                 store::insert(tx, &made).await?;
@@ -74,11 +75,11 @@ pub struct Rotate {
     /// Randomness for the key that comes next.
     pub random: Random,
     /// When keys change.
-    pub policy: Policy,
+    pub policy: RotationPolicy,
     /// Why the next key takes over.
     pub cause: Cause,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 /// What came of a rotation.
@@ -97,14 +98,14 @@ impl UnitOfWork for Rotate {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Rotated, Fault> {
-        let (master, policy, now) = (&self.master, self.policy, self.witness.now);
+        let (master, policy, now) = (&self.master, self.policy, self.audit_context.now);
         let mut keys = store::lock(tx, now).await?;
         opens(&keys, master)?;
         let lives = keys.iter().map(|key| &key.life);
         if self.cause == Cause::Age && !key_life::is_due(lives, policy, now) {
             return Ok(Rotated::NotDue);
         }
-        let before = kid_in(&keys, State::Active, now);
+        let before = kid_in(&keys, KeyState::Active, now);
         let mut lives: Vec<&mut Life> = keys.iter_mut().map(|key| &mut key.life).collect();
         match key_life::rotate(&mut lives, policy, now) {
             Ok(()) => {}
@@ -113,7 +114,7 @@ impl UnitOfWork for Rotate {
         }
         let mut keys: Vec<_> = keys.into_iter().map(StoredKey::erased).collect();
         // The one that retires first: the database lets one be active.
-        for state in [State::Retiring, State::Active] {
+        for state in [KeyState::Retiring, KeyState::Active] {
             for key in keys.iter().filter(|key| key.life.state(now) == state) {
                 store::update(tx, key).await?;
             }
@@ -123,11 +124,11 @@ impl UnitOfWork for Rotate {
         let detail = json!({
             "by": match self.cause { Cause::Age => "age", Cause::Command => "command" },
             "retiring": before,
-            "active": kid_in(&keys, State::Active, now),
+            "active": kid_in(&keys, KeyState::Active, now),
             "next": made.kid.to_string(),
         });
         keys.push(made);
-        let entry = self.witness.of(Act::SigningKeyRotated, None, None, detail);
+        let entry = self.audit_context.of(AuditAction::SigningKeyRotated, None, None, detail);
         audit::store::record(tx, entry).await?;
         Ok(Rotated::Done(keys))
     }
@@ -144,7 +145,7 @@ pub struct Replace {
     /// another master key could then sign no more, so it has to be said.
     pub lost: bool,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Replace {
@@ -153,7 +154,7 @@ impl UnitOfWork for Replace {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Vec<StoredKey>, Fault> {
-        let (master, now) = (&self.master, self.witness.now);
+        let (master, now) = (&self.master, self.audit_context.now);
         let keys = store::lock(tx, now).await?;
         if !self.lost {
             opens(&keys, master)?;
@@ -172,7 +173,7 @@ impl UnitOfWork for Replace {
         store::insert(tx, &next).await?;
         let (signs, follows) = (active.kid.to_string(), next.kid.to_string());
         let detail = json!({ "gone": gone, "active": signs, "next": follows });
-        let entry = self.witness.of(Act::SigningKeysReplaced, None, None, detail);
+        let entry = self.audit_context.of(AuditAction::SigningKeysReplaced, None, None, detail);
         audit::store::record(tx, entry).await?;
         Ok(vec![active, next])
     }
@@ -184,6 +185,6 @@ fn opens(keys: &[StoredKey], master: &MasterKey) -> Result<(), Fault> {
     kept.try_for_each(|key| key.open(master).map(drop).map_err(|e| not_opened(key.kid, e)))
 }
 
-fn kid_in(keys: &[StoredKey], state: State, now: Instant) -> Option<String> {
+fn kid_in(keys: &[StoredKey], state: KeyState, now: Instant) -> Option<String> {
     in_state(keys, state, now).map(|key| Kid::to_string(&key.kid))
 }

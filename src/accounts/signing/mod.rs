@@ -7,7 +7,7 @@ pub mod store;
 
 use crate::{
     identity::{
-        key_life::{Life, State},
+        key_life::{KeyState, Life},
         master_key::{KeyId, MasterKey, NONCE, OpenError},
         signing_key::{KEY, Kid, PublicKey, SigningKey},
     },
@@ -116,7 +116,7 @@ impl StoredKey {
 }
 
 /// The key in this state.
-pub fn in_state(keys: &[StoredKey], state: State, now: Instant) -> Option<&StoredKey> {
+pub fn in_state(keys: &[StoredKey], state: KeyState, now: Instant) -> Option<&StoredKey> {
     keys.iter().find(|key| key.life.state(now) == state)
 }
 

@@ -6,19 +6,19 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use uuid::Uuid;
 
 use crate::{
-    availability::own::Held,
+    availability::own::HeldSlot,
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId, UserId},
         time::{Instant, Interval},
     },
     schedule::store::claims::intervals,
-    storage::{Engine, Query, Session, Snapshot, batch::Together, engine, readable},
+    storage::{Engine, Executor, Query, Reader, batch::BatchQuery, engine, readable},
 };
 
 /// A question for a customer's appointments and holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Question {
+pub struct CustomerTimeQuery {
     /// The id of the customer whose time is asked for.
     pub customer: UserId,
     /// Of which type open appointments are counted.
@@ -38,29 +38,29 @@ pub struct Found {
     /// included, sorted. What they attend is in `busy`.
     pub treats: Vec<Interval>,
     /// All holds.
-    pub holds: Vec<Held>,
+    pub holds: Vec<HeldSlot>,
     /// How many appointments of the type are requested or booked and not yet begun.
     pub open: u64,
 }
 
-/// The sort of question that [`Question`] is.
+/// The sort of question that [`CustomerTimeQuery`] is.
 #[derive(Debug, Clone, Copy)]
-pub struct OfCustomers;
+pub struct CustomerTimeBatch;
 
-impl Together for OfCustomers {
-    type Question = Question;
+impl BatchQuery for CustomerTimeBatch {
+    type Question = CustomerTimeQuery;
     /// None where there is no such account, or one that may not book.
     type Answer = Result<Option<Found>, Fault>;
     type Statement = Find;
 
-    fn statement(&self, questions: Arc<[Question]>) -> Find {
+    fn statement(&self, questions: Arc<[CustomerTimeQuery]>) -> Find {
         Find(questions)
     }
 }
 
 /// The statement.
 #[derive(Debug)]
-pub struct Find(Arc<[Question]>);
+pub struct Find(Arc<[CustomerTimeQuery]>);
 
 // A customer who is a provider too has their own claims in the way, as the constraint has it: with buffers, and also what
 // others hold of their time. What they attend claims it as well (`claim_of`), and is among their appointments.
@@ -146,7 +146,7 @@ struct Row {
 impl Query for Find {
     type Output = Vec<Result<Option<Found>, Fault>>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let mut answers: Vec<Result<Option<Found>, Fault>> = vec![Ok(None); self.0.len()];
         for statement in self.statements(at.engine()) {
             for row in at.query_all(statement).await.map_err(|e| engine::fault(&e))? {
@@ -165,7 +165,7 @@ impl Query for Find {
 impl Find {
     /// One statement for all on PostgreSQL, one for each on SQLite, which has no arrays and no round trips.
     fn statements(&self, engine: Engine) -> Vec<Statement> {
-        let values = |each: &Question| -> [Value; 5] {
+        let values = |each: &CustomerTimeQuery| -> [Value; 5] {
             [
                 each.customer.0.into(),
                 // There are no arrays with gaps; no type has this id.
@@ -176,7 +176,7 @@ impl Find {
             ]
         };
         if engine == Engine::Sqlite {
-            let each = |(place, asked): (i64, &Question)| {
+            let each = |(place, asked): (i64, &CustomerTimeQuery)| {
                 let values = values(asked).into_iter().chain([place.into()]);
                 Statement::from_sql_and_values(DatabaseBackend::Sqlite, SQLITE, values)
             };
@@ -199,18 +199,18 @@ impl Find {
     }
 }
 
-fn found(asked: &Question, row: &Row) -> Result<Found, Fault> {
+fn found(asked: &CustomerTimeQuery, row: &Row) -> Result<Found, Fault> {
     let senseless = || Fault::internal(format!("time of {} does not read", asked.customer));
     let busy = intervals(row.busy.as_deref()).ok_or_else(senseless)?;
     let treats = intervals(row.treats.as_deref()).ok_or_else(senseless)?;
     let holds = row.holds.as_deref().unwrap_or_default().split(',').filter(|text| !text.is_empty());
-    let holds: Option<Vec<Held>> = holds.map(held).collect();
+    let holds: Option<Vec<HeldSlot>> = holds.map(held).collect();
     let open = u64::try_from(row.open).unwrap_or_default();
     Ok(Found { busy, treats, holds: holds.ok_or_else(senseless)?, open })
 }
 
 /// Reads a hold: provider, type, start, end, and the same with buffers.
-fn held(text: &str) -> Option<Held> {
+fn held(text: &str) -> Option<HeldSlot> {
     let mut parts = text.split(' ');
     let provider = ProviderId(parts.next()?.parse().ok()?);
     let type_id = match parts.next()? {
@@ -220,5 +220,5 @@ fn held(text: &str) -> Option<Held> {
     let mut seconds = || Instant::from_timestamp(parts.next()?.parse().ok()?, 0);
     let interval = Interval::new(seconds()?, seconds()?)?;
     let claim = Interval::new(seconds()?, seconds()?)?;
-    Some(Held { provider, type_id, interval, claim })
+    Some(HeldSlot { provider, type_id, interval, claim })
 }

@@ -4,21 +4,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Act, Elsewhere, bookable, check_version, finish, is_present, lock_customer, record, refused,
-    settle, write_live,
+    CustomerAsProvider, EventDraft, bookable, check_version, expire_claims, finish, is_present,
+    lock_customer, record, refused, write_live,
 };
 use crate::{
     availability::{
-        Time,
+        ProviderTime,
         explain::{self, Exclusion},
     },
     booking::{
         Appointment, Freed, Shown, State,
-        actors::Ended,
-        policy::{self, Change},
+        actors::EndedBy,
+        policy::{self, StateChange},
         store::{self, Overlap},
     },
-    events::Kind,
+    events::ProviderEventKind,
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason},
@@ -27,7 +27,7 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::{self, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Changes the state of an appointment.
@@ -40,7 +40,7 @@ pub struct Decide {
     /// Which appointment.
     pub id: AppointmentId,
     /// What to do.
-    pub change: Change,
+    pub change: StateChange,
     /// Why; of cancelled and declined ones.
     pub reason: String,
     /// Whether the rest of what is completed or missed is free from now on.
@@ -50,7 +50,7 @@ pub struct Decide {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -83,8 +83,8 @@ pub(super) async fn find_locked(
     tx: &Tx,
     provider: ProviderId,
     id: AppointmentId,
-) -> Result<(Provider, Appointment, Option<Elsewhere>), Fault> {
-    let elsewhere = Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?;
+) -> Result<(Provider, Appointment, Option<CustomerAsProvider>), Fault> {
+    let elsewhere = CustomerAsProvider::of_appointment(tx, &[provider], (provider, id)).await?;
     let (locked, found) = find(tx, provider, id).await?;
     Ok((locked, found, elsewhere))
 }
@@ -109,7 +109,7 @@ pub(super) async fn settled(
     found: Appointment,
     now: Instant,
 ) -> Result<Appointment, Fault> {
-    settle(tx, provider, now).await?;
+    expire_claims(tx, provider, now).await?;
     let moved = found.terms.asked_move.as_ref().map(|asked| asked.expires_at);
     if [found.expires_at, moved].into_iter().flatten().all(|at| at > now) {
         return Ok(found);
@@ -122,10 +122,10 @@ pub(super) async fn settled(
 /// approved: whoever does it may have meant to work then.
 async fn warnings(tx: &Tx, provider: &Provider, a: &Appointment) -> Result<Vec<Warning>, Fault> {
     let interval = Interval::new(a.start, a.end).ok_or_else(Fault::unchecked)?;
-    let time = Time {
+    let time = ProviderTime {
         time_off: provider.time_off().iter().map(|off| off.interval).collect(),
         closures: schedule::store::closures::closures(tx, interval).await?,
-        ..Time::default()
+        ..ProviderTime::default()
     };
     let warning = |each: Exclusion| Warning {
         reason: each.reason.name().to_owned(),
@@ -143,14 +143,17 @@ impl UnitOfWork for Decide {
         let Self { caller, provider: id, .. } = *self;
         let (mut provider, found, mut elsewhere) = find_locked(tx, id, self.id).await?;
         match self.change {
-            Change::Cancel => {
+            StateChange::Cancel => {
                 permit::cancel_appointment(caller, id, self.id, found.customer)?;
             }
-            Change::Complete | Change::NoShow | Change::Approve | Change::Decline => {
+            StateChange::Complete
+            | StateChange::NoShow
+            | StateChange::Approve
+            | StateChange::Decline => {
                 permit::run_appointment(caller, id, self.id, found.customer)?;
             }
         }
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let is_staff = permit::is_staff(caller, id);
@@ -159,13 +162,13 @@ impl UnitOfWork for Decide {
         check_version(self.expected, &found, before, is_staff)?;
         if found.terms.asked_move.is_some() {
             match self.change {
-                Change::Approve | Change::Decline => {
+                StateChange::Approve | StateChange::Decline => {
                     return self.answer_move(tx, &provider, found, &mut elsewhere).await;
                 }
-                Change::Cancel if self.only_move => {
+                StateChange::Cancel if self.only_move => {
                     return self.answer_move(tx, &provider, found, &mut elsewhere).await;
                 }
-                Change::Cancel | Change::Complete | Change::NoShow => {}
+                StateChange::Cancel | StateChange::Complete | StateChange::NoShow => {}
             }
         }
         if self.only_move {
@@ -173,10 +176,10 @@ impl UnitOfWork for Decide {
             return Err(policy::wrong_state(found.state).log(text));
         }
         let state = self.state(&found)?;
-        if self.change == Change::Cancel && !is_staff {
+        if self.change == StateChange::Cancel && !is_staff {
             policy::may_cancel(&found, self.now)?;
         }
-        if self.change == Change::Approve {
+        if self.change == StateChange::Approve {
             bookable(&provider)?;
             is_present(tx, found.customer).await?;
         }
@@ -191,7 +194,7 @@ impl UnitOfWork for Decide {
         };
         appointment.terms.asked_move = None;
         if matches!(state, State::Cancelled | State::Declined) {
-            appointment.terms.ended = Some(Ended::by(caller, &found, self.now));
+            appointment.terms.ended = Some(EndedBy::by(caller, &found, self.now));
         }
         let mut detail = json!({});
         if !self.reason.is_empty() {
@@ -200,7 +203,7 @@ impl UnitOfWork for Decide {
         if matches!(state, State::Completed | State::NoShow) {
             appointment.terms.outcome_at = found.terms.outcome_at.or(Some(self.now));
         }
-        if self.change == Change::Cancel && !is_staff && found.terms.moved_late {
+        if self.change == StateChange::Cancel && !is_staff && found.terms.moved_late {
             appointment.terms.late_cancellation = true;
             set(&mut detail, "late", json!(true));
         }
@@ -216,17 +219,17 @@ impl UnitOfWork for Decide {
             }
         }
         let kind = match self.change {
-            Change::Cancel => Kind::AppointmentCancelled,
-            Change::Complete => Kind::AppointmentCompleted,
-            Change::NoShow => Kind::AppointmentNoShow,
-            Change::Approve => Kind::AppointmentApproved,
-            Change::Decline => Kind::AppointmentDeclined,
+            StateChange::Cancel => ProviderEventKind::AppointmentCancelled,
+            StateChange::Complete => ProviderEventKind::AppointmentCompleted,
+            StateChange::NoShow => ProviderEventKind::AppointmentNoShow,
+            StateChange::Approve => ProviderEventKind::AppointmentApproved,
+            StateChange::Decline => ProviderEventKind::AppointmentDeclined,
         };
         let warnings = match self.change {
-            Change::Approve => warnings(tx, &provider, &appointment).await?,
+            StateChange::Approve => warnings(tx, &provider, &appointment).await?,
             _ => Vec::new(),
         };
-        let act = Act { kind, actor: caller.user, via: caller.service, detail };
+        let act = EventDraft { kind, actor: caller.user, via: caller.service, detail };
         self.keep(tx, appointment, act, warnings).await
     }
 }
@@ -238,7 +241,7 @@ impl Decide {
         tx: &Tx,
         provider: &Provider,
         found: Appointment,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Decided, Fault> {
         let mut appointment = Appointment {
             version: provider.version + 1,
@@ -253,7 +256,7 @@ impl Decide {
         }
         let mut told = Vec::new();
         let kind = match self.change {
-            Change::Approve => {
+            StateChange::Approve => {
                 bookable(provider)?;
                 is_present(tx, found.customer).await?;
                 appointment.start = asked.start;
@@ -266,15 +269,17 @@ impl Decide {
                 set(&mut detail, "end", json!(appointment.end));
                 set(&mut detail, "previous_start", json!(found.start));
                 set(&mut detail, "previous_end", json!(found.end));
-                Kind::AppointmentApproved
+                ProviderEventKind::AppointmentApproved
             }
-            Change::Decline => Kind::AppointmentMoveDeclined,
-            Change::Cancel | Change::Complete | Change::NoShow => Kind::AppointmentMoveWithdrawn,
+            StateChange::Decline => ProviderEventKind::AppointmentMoveDeclined,
+            StateChange::Cancel | StateChange::Complete | StateChange::NoShow => {
+                ProviderEventKind::AppointmentMoveWithdrawn
+            }
         };
         if let Some(overlap) = write_live(tx, &appointment, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let act = Act { kind, actor: self.caller.user, via: self.caller.service, detail };
+        let act = EventDraft { kind, actor: self.caller.user, via: self.caller.service, detail };
         self.keep(tx, appointment, act, told).await
     }
 
@@ -283,22 +288,22 @@ impl Decide {
         &self,
         tx: &Tx,
         appointment: Appointment,
-        act: Act,
+        act: EventDraft,
         warnings: Vec<Warning>,
     ) -> Result<Decided, Fault> {
         record(tx, &appointment, act, self.now).await?;
         let (owner, version) = (appointment.provider.0, appointment.version);
         let decided = Decided { appointment, warnings };
-        self.once.keep(tx, owner, version, &decided, self.now).await?;
+        self.idempotency_key.keep(tx, owner, version, &decided, self.now).await?;
         Ok(decided)
     }
 
     /// The state after the change. The rest of what was marked before can be freed later.
     fn state(&self, found: &Appointment) -> Result<State, Fault> {
         let marked = match self.change {
-            Change::Complete => State::Completed,
-            Change::NoShow => State::NoShow,
-            Change::Cancel | Change::Approve | Change::Decline => {
+            StateChange::Complete => State::Completed,
+            StateChange::NoShow => State::NoShow,
+            StateChange::Cancel | StateChange::Approve | StateChange::Decline => {
                 return policy::next(found, self.change, self.now);
             }
         };
@@ -354,7 +359,7 @@ pub struct Correct {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -366,7 +371,7 @@ impl UnitOfWork for Correct {
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let before = found.revision();
@@ -397,8 +402,8 @@ impl UnitOfWork for Correct {
             return Err(refused(overlap));
         }
         let (actor, via) = (self.caller.user, self.caller.service);
-        let act = Act { kind: Kind::AppointmentCorrected, actor, via, detail };
-        finish(tx, &corrected, act, &self.once, self.now).await?;
+        let act = EventDraft { kind: ProviderEventKind::AppointmentCorrected, actor, via, detail };
+        finish(tx, &corrected, act, &self.idempotency_key, self.now).await?;
         Ok(corrected)
     }
 }
@@ -419,7 +424,7 @@ pub struct Annotate {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -431,7 +436,7 @@ impl UnitOfWork for Annotate {
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         // A name that is corrected meanwhile makes another state of it, and is waited for.
@@ -442,18 +447,18 @@ impl UnitOfWork for Annotate {
         let mut found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, true)?;
         if self.customer_message.is_none() && self.private_note.is_none() {
-            self.once.keep(tx, self.provider.0, found.version, &found, self.now).await?;
+            self.idempotency_key.keep(tx, self.provider.0, found.version, &found, self.now).await?;
             return Ok(found);
         }
         let (seen, since) = found.seen(false);
         let message = self.customer_message.as_ref();
         let message = message.filter(|message| **message != found.terms.customer_message);
-        let mut kind = Kind::AppointmentUpdated;
+        let mut kind = ProviderEventKind::AppointmentUpdated;
         if let Some(message) = message {
             found.terms.customer_message.clone_from(message);
         } else {
             // To the customer nothing happened.
-            kind = Kind::AppointmentNoted;
+            kind = ProviderEventKind::AppointmentNoted;
             let (version, stamp, hides) = (seen.version, seen.stamp, provider.version + 1);
             found.terms.shown = Some(Shown { version, stamp, updated_at: since, hides });
         }
@@ -465,9 +470,13 @@ impl UnitOfWork for Annotate {
         found.updated_at = self.now;
         write_live(tx, &found, &mut elsewhere, self.now).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act =
-            Act { kind, actor: self.caller.user, via: self.caller.service, detail: json!({}) };
-        finish(tx, &found, act, &self.once, self.now).await?;
+        let act = EventDraft {
+            kind,
+            actor: self.caller.user,
+            via: self.caller.service,
+            detail: json!({}),
+        };
+        finish(tx, &found, act, &self.idempotency_key, self.now).await?;
         Ok(found)
     }
 }

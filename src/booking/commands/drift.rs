@@ -11,7 +11,7 @@ use crate::{
         time::Instant,
         zone::Zone,
     },
-    mail::{self, Text, service::Sheet},
+    mail::{self, EmailTemplate, service::EmailDraft},
     storage::{Tx, UnitOfWork},
 };
 
@@ -43,7 +43,7 @@ pub struct TellDrifts {
     /// The version of the zone data by which they did.
     pub zone_data: String,
     /// What the letter is written on.
-    pub sheet: Sheet,
+    pub email_draft: EmailDraft,
     /// The present.
     pub now: Instant,
 }
@@ -83,7 +83,7 @@ impl UnitOfWork for TellDrifts {
         if let Some(account) = verified {
             let text = self.text(account.user.display_name.clone(), &new);
             let lifetime = text.lifetime();
-            let letter = self.sheet.letter(&account.user.email, text, self.now, lifetime)?;
+            let letter = self.email_draft.letter(&account.user.email, text, self.now, lifetime)?;
             mail::store::insert(tx, &letter).await?;
             by_letter = letter.is_some();
         }
@@ -92,7 +92,7 @@ impl UnitOfWork for TellDrifts {
 }
 
 impl TellDrifts {
-    fn text(&self, name: String, new: &[&Drifted]) -> Text {
+    fn text(&self, name: String, new: &[&Drifted]) -> EmailTemplate {
         let mut list = String::new();
         for Drifted { promised, present, zone, .. } in new.iter().take(LISTED) {
             let (promised, present) = (readable(promised), readable(present));
@@ -107,7 +107,7 @@ impl TellDrifts {
             count => format!("{count} appointments"),
         };
         let list = list.trim_end().to_owned();
-        Text::AppointmentsDrifted { name, count, list, zone_data: self.zone_data.clone() }
+        EmailTemplate::AppointmentsDrifted { name, count, list, zone_data: self.zone_data.clone() }
     }
 }
 

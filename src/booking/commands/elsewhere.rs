@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::settle_at;
+use super::expire_claims_at;
 use crate::{
     accounts::{self, User},
     booking::{Appointment, attendance, store},
-    events::{self, Event, Kind},
+    events::{self, Event, ProviderEventKind},
     identity::Role,
     kernel::{
-        fault::{Again, Fault},
+        fault::{Fault, Retryable},
         id::{AppointmentId, ProviderId, UserId},
         time::Instant,
     },
@@ -24,12 +24,12 @@ use crate::{
 
 /// A customer's own time, locked, where they are or were a provider.
 #[derive(Debug)]
-pub(super) struct Elsewhere {
+pub(super) struct CustomerAsProvider {
     provider: ProviderId,
     version: i64,
 }
 
-impl Elsewhere {
+impl CustomerAsProvider {
     /// Locks the provider and, with it, that of the customer who is to come.
     pub(super) async fn of_customer(
         tx: &Tx,
@@ -105,7 +105,7 @@ impl Elsewhere {
             return Ok(true);
         }
         // What has expired there is in nobody's way.
-        settle_at(tx, self.provider, &mut self.version, now).await?;
+        expire_claims_at(tx, self.provider, &mut self.version, now).await?;
         store::attended::release(tx, self.provider, a.id).await?;
         self.version += 1;
         for further in &wanted {
@@ -117,7 +117,7 @@ impl Elsewhere {
         let event = Event {
             provider: self.provider,
             version: self.version,
-            kind: Kind::AttendanceChanged,
+            kind: ProviderEventKind::AttendanceChanged,
             appointment: None,
             actor: None,
             via: None,
@@ -134,7 +134,7 @@ impl Elsewhere {
 pub(super) async fn lock_customer(
     tx: &Tx,
     customer: UserId,
-    elsewhere: Option<&Elsewhere>,
+    elsewhere: Option<&CustomerAsProvider>,
 ) -> Result<(), Fault> {
     if elsewhere.is_some() {
         return Ok(());
@@ -153,5 +153,5 @@ pub(super) async fn not_since(tx: &Tx, customer: &User) -> Result<(), Fault> {
         return Ok(());
     }
     let text = "the customer became a provider meanwhile";
-    Err(Fault::internal(text).again(Again::Contention))
+    Err(Fault::internal(text).again(Retryable::Contention))
 }

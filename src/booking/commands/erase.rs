@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Act, elsewhere::Elsewhere, record, settle_at};
+use super::{EventDraft, elsewhere::CustomerAsProvider, expire_claims_at, record};
 use crate::{
     accounts::erasure::Erasure,
     booking::{
         Appointment, State,
-        actors::{Ended, Party},
+        actors::{EndedBy, Party},
         policy, store,
     },
-    events::Kind,
+    events::ProviderEventKind,
     kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
     schedule,
     storage::{Authority, Tx, UnitOfWork},
@@ -66,12 +66,12 @@ impl UnitOfWork for Anonymise {
     async fn run(&self, tx: &Tx) -> Result<usize, Fault> {
         let Erasure { user, actor, .. } = self.erasure;
         let attending = store::erased::attending(tx, self.provider, user, self.now).await?;
-        let mut attending = Elsewhere::all(tx, self.provider, attending).await?;
+        let mut attending = CustomerAsProvider::all(tx, self.provider, attending).await?;
         // Of a provider whose schedule cannot be read, too.
         let Some(mut version) = schedule::store::lock_version(tx, self.provider).await? else {
             return Ok(0);
         };
-        settle_at(tx, self.provider, &mut version, self.now).await?;
+        expire_claims_at(tx, self.provider, &mut version, self.now).await?;
         let found = store::erased::at_provider(tx, self.provider, user, self.now, BATCH).await?;
         let customers: BTreeSet<UserId> = found.iter().map(|a| a.customer).collect();
         store::erased::lock_customers(tx, customers).await?;
@@ -94,13 +94,18 @@ impl Anonymise {
         tx: &Tx,
         a: Appointment,
         (version, actor): (i64, UserId),
-        own: Option<&mut Elsewhere>,
+        own: Option<&mut CustomerAsProvider>,
     ) -> Result<(), Fault> {
         let (user, now) = (self.erasure.user, self.now);
         if a.state == State::Held {
             let released = Appointment { version, ..a };
             store::remove_hold(tx, released.provider, released.id).await?;
-            let act = Act { kind: Kind::HoldReleased, actor, via: None, detail: json!({}) };
+            let act = EventDraft {
+                kind: ProviderEventKind::HoldReleased,
+                actor,
+                via: None,
+                detail: json!({}),
+            };
             return record(tx, &released, act, now).await;
         }
         let is_customer = a.customer == user;
@@ -108,7 +113,7 @@ impl Anonymise {
         let mut changed = if is_customer { anonymous(a) } else { a };
         changed.version = version;
         changed.updated_at = now;
-        let (mut kind, mut detail) = (Kind::AppointmentUpdated, json!({}));
+        let (mut kind, mut detail) = (ProviderEventKind::AppointmentUpdated, json!({}));
         if cancelled {
             let reason = if is_customer { CUSTOMER_ERASED } else { PROVIDER_ERASED };
             // What is called off this way is no way around the cut-off.
@@ -116,12 +121,12 @@ impl Anonymise {
             changed.terms.late_cancellation |= is_customer && late;
             changed.state = State::Cancelled;
             let by = Party::of(actor, changed.provider, changed.customer);
-            changed.terms.ended = Some(Ended { by, at: now });
+            changed.terms.ended = Some(EndedBy { by, at: now });
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
             changed.terms.asked_move = None;
             store::attended::release(tx, changed.provider, changed.id).await?;
-            (kind, detail) = (Kind::AppointmentCancelled, json!({ "reason": reason }));
+            (kind, detail) = (ProviderEventKind::AppointmentCancelled, json!({ "reason": reason }));
         }
         // What ends a claim or keeps it is never in the way of anything.
         if let Some(overlap) = store::update(tx, &changed).await? {
@@ -130,6 +135,6 @@ impl Anonymise {
         if let Some(own) = own {
             own.follow(tx, &changed, now).await?;
         }
-        record(tx, &changed, Act { kind, actor, via: None, detail }, now).await
+        record(tx, &changed, EventDraft { kind, actor, via: None, detail }, now).await
     }
 }

@@ -4,17 +4,17 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Moment, Offered,
+    EventDraft, Offered, RuleContext,
     book::{self, Asker},
     bookable,
-    elsewhere::{Elsewhere, lock_customer},
-    finish, intervals_not_accepted, not_offered, offered, refused, settle, time, write_live,
+    elsewhere::{CustomerAsProvider, lock_customer},
+    expire_claims, finish, intervals_not_accepted, not_offered, offered, refused, time, write_live,
 };
 use crate::{
     availability::practice::Practice,
     booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
-    events::{self, Kind},
+    events::{self, ProviderEventKind},
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason, Violations},
@@ -23,12 +23,12 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// What to do with a hold.
 #[derive(Debug, Clone)]
-pub enum What {
+pub enum HoldAction {
     /// Book it.
     Book {
         /// Of which type it is, if told.
@@ -48,7 +48,7 @@ pub enum What {
 
 /// Books, extends or gives up the caller's own hold, or one that the provider's side placed for a customer.
 #[derive(Debug, Clone)]
-pub struct Use {
+pub struct UseHold {
     /// Who asks.
     pub caller: Caller,
     /// Whose time it is.
@@ -56,9 +56,9 @@ pub struct Use {
     /// Which hold.
     pub id: HoldId,
     /// What to do.
-    pub what: What,
+    pub what: HoldAction,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -67,7 +67,7 @@ pub struct Use {
     pub practice: Practice,
 }
 
-impl UnitOfWork for Use {
+impl UnitOfWork for UseHold {
     type Output = Appointment;
     const AUTHORITY: Authority = Authority::Caller;
 
@@ -75,14 +75,14 @@ impl UnitOfWork for Use {
         let absent = || Fault::not_found(self.id.name(self.provider));
         let id = self.id.as_appointment();
         let mut elsewhere = match &self.what {
-            What::Book { .. } => {
+            HoldAction::Book { .. } => {
                 let customer = self.customer(tx).await?;
-                Elsewhere::of_customer(tx, self.provider, customer).await?
+                CustomerAsProvider::of_customer(tx, self.provider, customer).await?
             }
-            What::Extend(_) | What::Release => None,
+            HoldAction::Extend(_) | HoldAction::Release => None,
         };
         let mut provider = schedule::store::lock(tx, self.provider).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let found = match store::find(tx, self.provider, id).await? {
@@ -99,12 +99,12 @@ impl UnitOfWork for Use {
         if found.state != State::Held || found.expires_at.is_none_or(|at| at <= self.now) {
             return Err(ended());
         }
-        if let What::Book { override_reason, .. } = &self.what {
+        if let HoldAction::Book { override_reason, .. } = &self.what {
             permit::override_rules(self.caller, self.provider, override_reason)?;
         }
-        settle(tx, &mut provider, self.now).await?;
+        expire_claims(tx, &mut provider, self.now).await?;
         match &self.what {
-            What::Book { type_id, .. } => {
+            HoldAction::Book { type_id, .. } => {
                 if type_id.is_some_and(|told| Some(told) != found.type_id) {
                     let mut violations = Violations::new();
                     violations.add("appointment_type", "must be the hold's, or absent");
@@ -112,19 +112,19 @@ impl UnitOfWork for Use {
                 }
                 self.book(tx, &provider, found, &mut elsewhere).await
             }
-            What::Extend(length) => self.extend(tx, &provider, found, *length).await,
-            What::Release => {
+            HoldAction::Extend(length) => self.extend(tx, &provider, found, *length).await,
+            HoldAction::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
                 store::remove_hold(tx, self.provider, released.id).await?;
-                let act = self.act(Kind::HoldReleased, json!({}));
-                finish(tx, &released, act, &self.once, self.now).await?;
+                let act = self.act(ProviderEventKind::HoldReleased, json!({}));
+                finish(tx, &released, act, &self.idempotency_key, self.now).await?;
                 Ok(released)
             }
         }
     }
 }
 
-impl Use {
+impl UseHold {
     /// For whom the hold is: read without a lock, to know whom to lock. Only for the provider's side is it
     /// somebody else's.
     async fn customer(&self, tx: &Tx) -> Result<UserId, Fault> {
@@ -155,9 +155,9 @@ impl Use {
         tx: &Tx,
         provider: &Provider,
         held: Appointment,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Appointment, Fault> {
-        let What::Book { note, replies, override_reason, .. } = &self.what else {
+        let HoldAction::Book { note, replies, override_reason, .. } = &self.what else {
             return Err(Fault::unchecked());
         };
         bookable(provider)?;
@@ -207,7 +207,7 @@ impl Use {
             let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
             let hours = provider.schedule.hours();
             let (zones, practice) = (&self.zones, &self.practice);
-            let moment = Moment { now: self.now, zones, practice };
+            let moment = RuleContext { now: self.now, zones, practice };
             let time = time(tx, moment, provider, hours, interval, None, &[]).await?;
             policy::may_book_held(&time, interval)?;
         }
@@ -229,14 +229,14 @@ impl Use {
             return Err(refused(overlap));
         }
         let kind = match booked.state {
-            State::Pending => Kind::AppointmentRequested,
-            _ => Kind::AppointmentBooked,
+            State::Pending => ProviderEventKind::AppointmentRequested,
+            _ => ProviderEventKind::AppointmentBooked,
         };
         let detail = json!({
             "start": booked.start, "end": booked.end, "customer": booked.customer, "hold": self.id,
             "override": override_reason,
         });
-        finish(tx, &booked, self.act(kind, detail), &self.once, self.now).await?;
+        finish(tx, &booked, self.act(kind, detail), &self.idempotency_key, self.now).await?;
         Ok(booked)
     }
 
@@ -256,13 +256,13 @@ impl Use {
         held.stamp = tx.stamp();
         held.updated_at = self.now;
         store::update(tx, &held).await?;
-        let act = self.act(Kind::HoldExtended, json!({ "expires": held.expires_at }));
-        finish(tx, &held, act, &self.once, self.now).await?;
+        let act = self.act(ProviderEventKind::HoldExtended, json!({ "expires": held.expires_at }));
+        finish(tx, &held, act, &self.idempotency_key, self.now).await?;
         Ok(held)
     }
 
-    fn act(&self, kind: Kind, detail: serde_json::Value) -> Act {
-        Act { kind, actor: self.caller.user, via: self.caller.service, detail }
+    fn act(&self, kind: ProviderEventKind, detail: serde_json::Value) -> EventDraft {
+        EventDraft { kind, actor: self.caller.user, via: self.caller.service, detail }
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Moment,
+    EventDraft, RuleContext,
     book::{MOST_HOLDS, too_many_holds},
     bookable,
     decide::{find_locked, settled},
@@ -16,12 +16,12 @@ use super::{
 use crate::{
     accounts,
     booking::{
-        Agreed, Appointment, State,
+        AgreedTerms, Appointment, State,
         attendance::beyond_own,
-        policy::{self, Bound},
+        policy::{self, RuleSet},
         promised, store,
     },
-    events::Kind,
+    events::ProviderEventKind,
     identity::permit,
     kernel::{
         fault::{Fault, Violations},
@@ -53,7 +53,7 @@ impl UnitOfWork for HoldToMove {
         let Reschedule { caller, provider, id, now, .. } = self.to;
         let (mut provider, found, _) = find_locked(tx, provider, id).await?;
         permit::cancel_appointment(caller, provider.id, id, found.customer)?;
-        if let Some((earlier, _)) = self.to.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.to.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let found = settled(tx, &mut provider, found, now).await?;
@@ -75,8 +75,8 @@ impl UnitOfWork for HoldToMove {
         if let Some(held) = own.exactly(found.type_id, interval, Some(id)) {
             return Ok(held.clone());
         }
-        let moment = Moment { now, zones: &self.to.zones, practice: &self.to.practice };
-        way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
+        let moment = RuleContext { now, zones: &self.to.zones, practice: &self.to.practice };
+        way.check(tx, &provider, &found, interval, (moment, &own, RuleSet::Whole)).await?;
         let zone = way.hours.zone_at(&self.to.zones, interval.start())?;
         // Before any row of theirs is written.
         let account = accounts::store::lock(tx, found.customer).await?;
@@ -93,7 +93,7 @@ impl UnitOfWork for HoldToMove {
             created_at: now,
             updated_at: now,
             expires_at: Some(ceil_to_second(now + self.length)),
-            terms: Agreed {
+            terms: AgreedTerms {
                 type_display_name: terms.type_display_name.clone(),
                 buffer_before: terms.buffer_before,
                 buffer_after: terms.buffer_after,
@@ -101,7 +101,7 @@ impl UnitOfWork for HoldToMove {
                 reschedule_cutoff: terms.reschedule_cutoff,
                 price: terms.price.clone(),
                 place: terms.place.clone(),
-                ..Agreed::default()
+                ..AgreedTerms::default()
             },
             ..wanted
         };
@@ -109,7 +109,7 @@ impl UnitOfWork for HoldToMove {
         if let Some(account) = account {
             held.customer_display_name = account.user.display_name;
         }
-        if store::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
+        if store::limits::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
             return Err(too_many_holds());
         }
         if let Some(overlap) = store::claim(tx, &held).await? {
@@ -122,8 +122,13 @@ impl UnitOfWork for HoldToMove {
             "start": held.start, "end": held.end, "customer": held.customer, "type": held.type_id,
             "expires": held.expires_at, "rescheduling": id,
         });
-        let act = Act { kind: Kind::HoldPlaced, actor: caller.user, via: caller.service, detail };
-        finish(tx, &held, act, &self.to.once, now).await?;
+        let act = EventDraft {
+            kind: ProviderEventKind::HoldPlaced,
+            actor: caller.user,
+            via: caller.service,
+            detail,
+        };
+        finish(tx, &held, act, &self.to.idempotency_key, now).await?;
         Ok(held)
     }
 }

@@ -16,7 +16,7 @@ pub mod relocate;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use elsewhere::{Elsewhere, lock_customer};
+use elsewhere::{CustomerAsProvider, lock_customer};
 
 use super::{
     Appointment, EXPIRED, attendance,
@@ -24,9 +24,9 @@ use super::{
 };
 use crate::{
     accounts,
-    availability::{Asked, Time, practice::Practice},
+    availability::{ProviderTime, SlotRules, practice::Practice},
     catalogue::{self, AppointmentType},
-    events::{self, Event, Kind},
+    events::{self, Event, ProviderEventKind},
     kernel::{
         fault::{Fault, Reason},
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
@@ -35,7 +35,7 @@ use crate::{
         zone::{UnknownZone, ZoneData},
     },
     schedule::{self, hours::Hours, plan::TimeOff, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// The refusal of a time that somebody has; not by whom.
@@ -57,12 +57,16 @@ pub(super) fn refused(overlap: Overlap) -> Fault {
 /// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Locks its customers, as
 /// all do who write what somebody has booked: first the provider, then the customers, then the rows. Nothing
 /// depends on this being done soon, only the claims on its having been done before the next one.
-pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Result<(), Fault> {
-    settle_at(tx, provider.id, &mut provider.version, now).await
+pub(super) async fn expire_claims(
+    tx: &Tx,
+    provider: &mut Provider,
+    now: Instant,
+) -> Result<(), Fault> {
+    expire_claims_at(tx, provider.id, &mut provider.version, now).await
 }
 
 /// The same at a provider of whom only the version is known.
-pub(super) async fn settle_at(
+pub(super) async fn expire_claims_at(
     tx: &Tx,
     provider: ProviderId,
     version: &mut i64,
@@ -76,20 +80,20 @@ pub(super) async fn settle_at(
         let (kind, appointment) = match what {
             Expiring::Hold => {
                 store::remove_hold(tx, provider, id).await?;
-                (Kind::HoldExpired, Some(id))
+                (ProviderEventKind::HoldExpired, Some(id))
             }
             Expiring::Request => {
                 store::decline_expired(tx, (provider, id), at, *version).await?;
-                (Kind::AppointmentExpired, Some(id))
+                (ProviderEventKind::AppointmentExpired, Some(id))
             }
             Expiring::Attended => {
                 store::attended::remove(tx, provider, id).await?;
-                (Kind::AttendanceChanged, None)
+                (ProviderEventKind::AttendanceChanged, None)
             }
             Expiring::Move(of) => {
                 store::attended::remove(tx, provider, id).await?;
                 store::attended::end_move(tx, (provider, of), at, *version).await?;
-                (Kind::AppointmentMoveExpired, Some(of))
+                (ProviderEventKind::AppointmentMoveExpired, Some(of))
             }
         };
         schedule::store::set_version(tx, provider, *version).await?;
@@ -117,7 +121,7 @@ pub(super) async fn settle_at(
 async fn write_live(
     tx: &Tx,
     a: &Appointment,
-    elsewhere: &mut Option<Elsewhere>,
+    elsewhere: &mut Option<CustomerAsProvider>,
     now: Instant,
 ) -> Result<Option<Overlap>, Fault> {
     lock_customer(tx, a.customer, elsewhere.as_ref()).await?;
@@ -144,7 +148,7 @@ async fn write_live(
 async fn follow(
     tx: &Tx,
     a: &Appointment,
-    elsewhere: &mut Option<Elsewhere>,
+    elsewhere: &mut Option<CustomerAsProvider>,
     now: Instant,
 ) -> Result<Option<Overlap>, Fault> {
     let Some(elsewhere) = elsewhere else { return Ok(None) };
@@ -154,20 +158,20 @@ async fn follow(
 
 /// Settles one provider's expired requests, for a customer whom one of them still keeps busy.
 #[derive(Debug, Clone, Copy)]
-pub struct Settle {
+pub struct ExpireClaims {
     /// The id of the provider whose requests are settled.
     pub provider: ProviderId,
     /// The present.
     pub now: Instant,
 }
 
-impl UnitOfWork for Settle {
+impl UnitOfWork for ExpireClaims {
     type Output = ();
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         match schedule::store::lock_version(tx, self.provider).await? {
-            Some(mut version) => settle_at(tx, self.provider, &mut version, self.now).await,
+            Some(mut version) => expire_claims_at(tx, self.provider, &mut version, self.now).await,
             None => Ok(()),
         }
     }
@@ -175,7 +179,7 @@ impl UnitOfWork for Settle {
 
 /// When something is judged, by which rules of time zones, and by which settings.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment<'a> {
+pub(super) struct RuleContext<'a> {
     pub(super) now: Instant,
     pub(super) zones: &'a ZoneData,
     pub(super) practice: &'a Practice,
@@ -184,35 +188,35 @@ pub(super) struct Moment<'a> {
 /// The provider's time around an interval, claims left out: those the database decides.
 pub(super) async fn time(
     tx: &Tx,
-    moment: Moment<'_>,
+    moment: RuleContext<'_>,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     of_type: Option<&AppointmentType>,
     except: &[AppointmentId],
-) -> Result<Time, Fault> {
+) -> Result<ProviderTime, Fault> {
     let closures = schedule::store::closures::closures(tx, interval).await?;
     let mut time = around(moment, provider, hours, interval, closures)?;
     if let Some(kind) = of_type.filter(|kind| kind.terms.limits.limit_providers())
         && let Some(week) = time.days.around_week(interval.start())
     {
-        time.counted = store::counted(tx, provider.id, kind.id, week, except).await?;
+        time.counted = store::limits::counted(tx, provider.id, kind.id, week, except).await?;
     }
     Ok(time)
 }
 
 /// The same without what only the database knows.
 pub(super) fn around(
-    Moment { now, zones, practice }: Moment<'_>,
+    RuleContext { now, zones, practice }: RuleContext<'_>,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     closures: Vec<Interval>,
-) -> Result<Time, UnknownZone> {
+) -> Result<ProviderTime, UnknownZone> {
     let off = |off: &TimeOff| Some(off.interval).filter(|off| off.overlaps(&interval));
     // For absurd lengths, which are refused already, nothing is expanded: nothing that long is open.
     let sensible = interval.duration() <= *schedule::LONGEST_RANGE.end();
-    Ok(Time {
+    Ok(ProviderTime {
         days: practice.days(hours, zones, interval, now)?,
         windows: if sensible { hours.windows(zones, interval)? } else { Vec::new() },
         time_off: provider.time_off().iter().filter_map(off).collect(),
@@ -278,17 +282,17 @@ pub(super) async fn is_present(tx: &Tx, customer: UserId) -> Result<(), Fault> {
 }
 
 /// What an appointment of a type asks, with the buffers that were agreed.
-pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
-    Asked {
+pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> SlotRules {
+    SlotRules {
         buffer_before: catalogue::minutes(a.terms.buffer_before),
         buffer_after: catalogue::minutes(a.terms.buffer_after),
-        ..Asked::of(&kind.terms, duration)
+        ..SlotRules::of(&kind.terms, duration)
     }
 }
 
 /// What is written down about a change.
-pub(super) struct Act {
-    pub(super) kind: Kind,
+pub(super) struct EventDraft {
+    pub(super) kind: ProviderEventKind,
     pub(super) actor: UserId,
     /// The service account that acts for them, if one does.
     pub(super) via: Option<ServiceAccountId>,
@@ -299,19 +303,19 @@ pub(super) struct Act {
 pub(super) async fn finish(
     tx: &Tx,
     appointment: &Appointment,
-    act: Act,
-    once: &Once,
+    act: EventDraft,
+    idempotency_key: &IdempotencyKey,
     now: Instant,
 ) -> Result<(), Fault> {
     record(tx, appointment, act, now).await?;
-    once.keep(tx, appointment.provider.0, appointment.version, appointment, now).await
+    idempotency_key.keep(tx, appointment.provider.0, appointment.version, appointment, now).await
 }
 
 /// Takes the provider's next version and appends the event with it.
 pub(super) async fn record(
     tx: &Tx,
     appointment: &Appointment,
-    act: Act,
+    act: EventDraft,
     now: Instant,
 ) -> Result<(), Fault> {
     let provider = appointment.provider;

@@ -3,15 +3,15 @@
 use serde_json::json;
 
 use super::{
-    book::{Book, Made, Wish},
-    elsewhere::Elsewhere,
-    hold::{Use, What},
+    book::{Book, BookingTarget, Made},
+    elsewhere::CustomerAsProvider,
+    hold::{HoldAction, UseHold},
     offered,
 };
 use crate::{
-    availability::Asked,
+    availability::SlotRules,
     booking::{Appointment, store},
-    events::{self, Event, Kind},
+    events::{self, Event, ProviderEventKind},
     identity::Caller,
     kernel::{
         fault::{Fault, Reason},
@@ -93,7 +93,7 @@ impl OwnHolds {
             let event = Event {
                 provider: provider.id,
                 version: provider.version,
-                kind: Kind::HoldReleased,
+                kind: ProviderEventKind::HoldReleased,
                 appointment: Some(held.id),
                 actor: Some(caller.user),
                 via: caller.service,
@@ -114,15 +114,15 @@ impl Book {
         tx: &Tx,
         provider: &mut Provider,
         refused: Fault,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Made, Fault> {
-        let (type_id, interval, claim) = match &self.wish {
-            Wish::Interval(interval) => (None, *interval, *interval),
-            Wish::Type(wish) => {
-                let kind = offered(tx, provider, wish.id).await?.kind;
-                let interval = Self::interval(wish, &kind.terms)?;
-                let asked = Asked::of(&kind.terms, interval.duration());
-                (Some(wish.id), interval, asked.claim(interval))
+        let (type_id, interval, claim) = match &self.target {
+            BookingTarget::Interval(interval) => (None, *interval, *interval),
+            BookingTarget::Type(target) => {
+                let kind = offered(tx, provider, target.id).await?.kind;
+                let interval = Self::interval(target, &kind.terms)?;
+                let asked = SlotRules::of(&kind.terms, interval.duration());
+                (Some(target.id), interval, asked.claim(interval))
             }
         };
         let whose = (provider.id, self.permit.customer);
@@ -136,17 +136,17 @@ impl Book {
         if self.hold.is_some() {
             return Ok(Made::Booked(Box::new(held.clone())));
         }
-        let unit = Use {
+        let unit = UseHold {
             caller: self.permit.caller,
             provider: provider.id,
             id: HoldId(held.id.0),
-            what: What::Book {
+            what: HoldAction::Book {
                 type_id,
                 note: self.note.clone(),
                 replies: self.replies.clone(),
                 override_reason: self.override_reason.clone(),
             },
-            once: self.once.clone(),
+            idempotency_key: self.idempotency_key.clone(),
             now: self.now,
             zones: self.zones.clone(),
             practice: self.practice,

@@ -4,24 +4,24 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::{
-    Act, Moment, Offered, asked_by, bookable, check_version,
+    EventDraft, Offered, RuleContext, asked_by, bookable, check_version,
     decide::{find, find_locked, settled},
-    elsewhere::{Elsewhere, lock_customer},
-    finish, follow, intervals_not_accepted, not_offered, offered,
+    elsewhere::{CustomerAsProvider, lock_customer},
+    expire_claims, finish, follow, intervals_not_accepted, not_offered, offered,
     own_holds::OwnHolds,
-    record, refused, settle, time, write_live,
+    record, refused, time, write_live,
 };
 use crate::{
     accounts,
     availability::practice::Practice,
     booking::{
-        Agreed, Appointment, AskedMove, State,
-        actors::Ended,
-        policy::{self, Bound},
+        AgreedTerms, Appointment, AskedMove, State,
+        actors::EndedBy,
+        policy::{self, RuleSet},
         promised, store,
     },
     catalogue::{self, AppointmentType},
-    events::Kind,
+    events::ProviderEventKind,
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
@@ -31,7 +31,7 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Moves an appointment to another time of its provider, in one act.
@@ -54,7 +54,7 @@ pub struct Reschedule {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -72,7 +72,7 @@ impl UnitOfWork for Reschedule {
         let (caller, customer) = (self.caller, found.customer);
         permit::cancel_appointment(caller, self.provider, self.id, customer)?;
         permit::override_rules(caller, self.provider, &self.override_reason)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let is_staff = permit::is_staff(caller, self.provider);
@@ -92,8 +92,8 @@ impl UnitOfWork for Reschedule {
         let own = OwnHolds::for_move(tx, whose, claim, Some(self.id), self.now).await?;
         if self.override_reason.is_empty() {
             let (zones, practice) = (&self.zones, &self.practice);
-            let moment = Moment { now: self.now, zones, practice };
-            way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
+            let moment = RuleContext { now: self.now, zones, practice };
+            way.check(tx, &provider, &found, interval, (moment, &own, RuleSet::Whole)).await?;
         } else {
             policy::may_override(interval, self.now)?;
             policy::may_still_be_answered(&found, interval, self.now)?;
@@ -125,9 +125,9 @@ impl UnitOfWork for Reschedule {
         };
         moved.terms.moved_late |= !is_staff && policy::is_late(&found, self.now);
         moved.terms.asked_move = None;
-        let mut kind = Kind::AppointmentRescheduled;
+        let mut kind = ProviderEventKind::AppointmentRescheduled;
         if let Some(answer_by) = asks_again {
-            kind = Kind::AppointmentMoveRequested;
+            kind = ProviderEventKind::AppointmentMoveRequested;
             moved = asking(&found, moved, answer_by);
         }
         if !self.override_reason.is_empty() {
@@ -141,8 +141,8 @@ impl UnitOfWork for Reschedule {
             "previous_start": found.start, "previous_end": found.end,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind, actor: caller.user, via: caller.service, detail };
-        finish(tx, &moved, act, &self.once, self.now).await?;
+        let act = EventDraft { kind, actor: caller.user, via: caller.service, detail };
+        finish(tx, &moved, act, &self.idempotency_key, self.now).await?;
         Ok(moved)
     }
 }
@@ -161,7 +161,7 @@ fn asking(found: &Appointment, moved: Appointment, answer_by: Instant) -> Appoin
         late: moved.terms.moved_late,
     };
     let terms =
-        Agreed { asked_move: Some(asked), moved_late: found.terms.moved_late, ..moved.terms };
+        AgreedTerms { asked_move: Some(asked), moved_late: found.terms.moved_late, ..moved.terms };
     Appointment {
         start: found.start,
         end: found.end,
@@ -231,7 +231,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (moment, own, bound): (Moment<'_>, &OwnHolds, Bound),
+        (moment, own, bound): (RuleContext<'_>, &OwnHolds, RuleSet),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -240,7 +240,7 @@ impl<'p> Way<'p> {
                 return Err(intervals_not_accepted());
             }
         }
-        let Moment { now, practice, .. } = moment;
+        let RuleContext { now, practice, .. } = moment;
         let except: Vec<_> = own.ids().chain([a.id]).collect();
         let time = time(tx, moment, provider, self.hours, interval, kind, &except).await?;
         match kind {
@@ -280,7 +280,7 @@ pub struct Reassign {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -298,16 +298,16 @@ impl UnitOfWork for Reassign {
         // other.
         let (provider, id) = (self.provider, self.id);
         let mut elsewhere = if self.to == provider {
-            Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?
+            CustomerAsProvider::of_appointment(tx, &[provider], (provider, id)).await?
         } else {
-            Elsewhere::of_appointment(tx, &[provider, self.to], (provider, id)).await?
+            CustomerAsProvider::of_appointment(tx, &[provider, self.to], (provider, id)).await?
         };
         let (mut from, found) = find(tx, provider, id).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
         // It is the other provider's rules that are lifted.
         permit::override_rules(self.caller, self.to, &self.override_reason)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let before = found.revision();
@@ -323,7 +323,7 @@ impl UnitOfWork for Reassign {
         let to = schedule::store::lock(tx, self.to).await?;
         let mut to = to.ok_or_else(|| Fault::not_found(self.to.name()))?;
         bookable(&to)?;
-        settle(tx, &mut to, self.now).await?;
+        expire_claims(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
         lock_customer(tx, customer, elsewhere.as_ref()).await?;
         let account = accounts::store::find_to_book(tx, customer).await?;
@@ -335,9 +335,9 @@ impl UnitOfWork for Reassign {
             version: from.version + 1,
             stamp: tx.stamp(),
             updated_at: self.now,
-            terms: Agreed {
+            terms: AgreedTerms {
                 successor: Some((self.to, self.new_id)),
-                ended: Some(Ended::by(self.caller, &found, self.now)),
+                ended: Some(EndedBy::by(self.caller, &found, self.now)),
                 asked_move: None,
                 ..found.terms.clone()
             },
@@ -349,8 +349,8 @@ impl UnitOfWork for Reassign {
         let detail = json!({
             "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act {
-            kind: Kind::AppointmentReassigned,
+        let act = EventDraft {
+            kind: ProviderEventKind::AppointmentReassigned,
             actor: self.caller.user,
             via: self.caller.service,
             detail,
@@ -388,16 +388,16 @@ impl UnitOfWork for Reassign {
             return Err(refused(overlap));
         }
         let kind = match taken.state {
-            State::Pending => Kind::AppointmentRequested,
-            _ => Kind::AppointmentBooked,
+            State::Pending => ProviderEventKind::AppointmentRequested,
+            _ => ProviderEventKind::AppointmentBooked,
         };
         let detail = json!({
             "start": taken.start, "end": taken.end, "customer": customer, "from": self.provider,
             "predecessor": self.id,
             "reason": self.reason, "override": self.override_reason,
         });
-        let act = Act { kind, actor: self.caller.user, via: self.caller.service, detail };
-        finish(tx, &taken, act, &self.once, self.now).await?;
+        let act = EventDraft { kind, actor: self.caller.user, via: self.caller.service, detail };
+        finish(tx, &taken, act, &self.idempotency_key, self.now).await?;
         Ok(taken)
     }
 }
@@ -413,8 +413,8 @@ impl Reassign {
             return Err(not_offered());
         }
         let (zones, practice) = (&self.zones, &self.practice);
-        let moment = Moment { now: self.now, zones, practice };
+        let moment = RuleContext { now: self.now, zones, practice };
         let own = OwnHolds::default();
-        way.check(tx, to, found, interval, (moment, &own, Bound::Keeping)).await
+        way.check(tx, to, found, interval, (moment, &own, RuleSet::Keeping)).await
     }
 }

@@ -2,22 +2,22 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Bookings, Outcome, Request};
+use super::{BookingRequest, Bookings, Outcome};
 use crate::{
-    availability::{Asked, own::Whom, slots_service as slots},
+    availability::{SlotRules, own::CustomerContext, slots_service as slots},
     booking::{
         Appointment,
         commands::{
-            book::{Asker, Assigned, OfType, Wish, archived, told_by_type},
+            book::{Asker, Assigned, BookingTarget, TypeTarget, archived, told_by_type},
             slot_taken,
         },
-        fairness::{self, Load},
+        fairness::{self, ProviderLoad},
     },
     identity::{Role, permit},
     kernel::fault::{Fault, Reason, Violations},
     storage::{
         Deadline,
-        request::{Earlier, Once},
+        request::{EarlierResponse, IdempotencyKey},
     },
 };
 
@@ -32,14 +32,16 @@ impl Bookings {
     pub(super) async fn book_with_anybody(
         &self,
         deadline: Deadline,
-        request: Request,
-        once: Once,
+        request: BookingRequest,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Appointment, Fault> {
-        let Wish::Type(of_type) = &request.wish else { return Err(Fault::unchecked()) };
-        if let Some(earlier) = self.store.read(deadline, Earlier::new(once.clone())).await? {
+        let BookingTarget::Type(of_type) = &request.target else { return Err(Fault::unchecked()) };
+        if let Some(earlier) =
+            self.store.read(deadline, EarlierResponse::new(idempotency_key.clone())).await?
+        {
             return Ok(earlier);
         }
-        let OfType { id, start, duration, link_code } = of_type;
+        let TypeTarget { id, start, duration, link_code } = of_type;
         let (caller, now) = (request.caller, self.ambient.now());
         let only = permit::book_anybody(caller, request.customer)?;
         let found = self.slots.types.get(deadline, Some(caller), *id, link_code).await?;
@@ -52,21 +54,25 @@ impl Bookings {
             return Err(archived());
         }
         let asked =
-            Asked::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
-        let kind = slots::Kind { appointment_type: Arc::new(found), asked };
+            SlotRules::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
+        let kind = slots::RequestedType { appointment_type: Arc::new(found), asked };
         // Kept until the end: on SQLite all writes wait for one another, and many of these would be in front of
         // everybody's bookings.
         let (interval, mut all, _turn) =
             self.slots.around(deadline, *id, only, &kind, *start, now).await?;
         let customer = request.customer.unwrap_or(caller.user);
-        let whom = Whom::customer(customer);
-        let own = self.slots.owns.of(deadline, Some(&whom), (None, None), interval, now).await?;
+        let customer_context = CustomerContext::customer(customer);
+        let own = self
+            .slots
+            .customer_times
+            .of(deadline, Some(&customer_context), (None, None), interval, now)
+            .await?;
         for each in &mut all {
             own.clear_for((each.provider, *id), kind.asked.claim(interval), &mut each.time);
         }
         let mut free = fairness::order(&all, &kind, interval, customer, now)?;
         // What the customer holds is the customer's before anybody else's.
-        let is_held = |load: &Load| own.has_hold(load.provider, Some(*id), interval);
+        let is_held = |load: &ProviderLoad| own.has_hold(load.provider, Some(*id), interval);
         free.sort_by_key(|load| !is_held(load));
         let mut free = VecDeque::from(free);
         let mut refused = slot_taken();
@@ -76,8 +82,11 @@ impl Bookings {
             let gives_way = tried <= MOST_COMPARED && !is_held(&first);
             let next = free.front().copied().filter(|_| gives_way);
             let permit = permit::book(request.caller, first.provider, request.customer)?;
-            let (request, once) = (request.clone(), once.clone());
-            match self.book_with(deadline, permit, request, once, Some(Assigned { next })).await {
+            let (request, idempotency_key) = (request.clone(), idempotency_key.clone());
+            match self
+                .book_with(deadline, permit, request, idempotency_key, Some(Assigned { next }))
+                .await
+            {
                 Ok(Outcome::Made(appointment)) => return Ok(*appointment),
                 Ok(Outcome::Passed(load)) => {
                     let place = free.partition_point(|each| *each < load);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Bookings, fields::FindType};
 use crate::{
     availability::{
-        own::{Moving, Whom},
-        slots_service::Kind,
+        own::{AppointmentToMove, CustomerContext},
+        slots_service::RequestedType,
     },
     booking::{Appointment, commands::asked_by, policy},
     identity::{Caller, Role, permit, token::not_authenticated},
@@ -21,13 +21,13 @@ use crate::{
 impl Bookings {
     /// For whom a question is: the customer who is named, the one whose appointment shall be moved, or the caller.
     /// Nobody in particular where the caller is not known, or is a service account.
-    pub async fn whom(
+    pub async fn customer_context(
         &self,
         deadline: Deadline,
         caller: Option<Caller>,
         customer: Option<UserId>,
         moving: Option<(ProviderId, AppointmentId)>,
-    ) -> Result<Option<Whom>, Fault> {
+    ) -> Result<Option<CustomerContext>, Fault> {
         let Some(caller) = caller else {
             let names = customer.is_some() || moving.is_some();
             return if names { Err(not_authenticated()) } else { Ok(None) };
@@ -41,7 +41,7 @@ impl Bookings {
         };
         let customer = customer.unwrap_or(caller.user);
         let is_nobody = caller.is_service() && customer == caller.user;
-        Ok((!is_nobody).then(|| Whom {
+        Ok((!is_nobody).then(|| CustomerContext {
             customer,
             moving: None,
             only,
@@ -55,7 +55,7 @@ impl Bookings {
         caller: Caller,
         customer: Option<UserId>,
         (provider, id): (ProviderId, AppointmentId),
-    ) -> Result<Whom, Fault> {
+    ) -> Result<CustomerContext, Fault> {
         let found = self.get(deadline, caller, provider, id).await?;
         if customer.is_some_and(|customer| customer != found.customer) {
             let mut violations = Violations::new();
@@ -68,7 +68,7 @@ impl Bookings {
                 let kind = self.store.read(deadline, FindType(type_id)).await?;
                 let kind = kind.ok_or_else(|| Fault::not_found(type_id.name()))?;
                 let asked = asked_by(&found, &kind, found.end - found.start);
-                Some(Kind { appointment_type: Arc::new(kind), asked })
+                Some(RequestedType { appointment_type: Arc::new(kind), asked })
             }
             None => None,
         };
@@ -80,9 +80,15 @@ impl Bookings {
             let there = Appointment { start: asked.start, end: asked.end, ..found.clone() };
             intervals(&there).ok_or_else(Fault::unchecked)
         });
-        let moving =
-            Moving { provider, interval, claim, asked: asked.transpose()?, kind, too_late };
-        Ok(Whom {
+        let moving = AppointmentToMove {
+            provider,
+            interval,
+            claim,
+            asked: asked.transpose()?,
+            kind,
+            too_late,
+        };
+        Ok(CustomerContext {
             customer: found.customer,
             moving: Some(Arc::new(moving)),
             only: Some(provider),

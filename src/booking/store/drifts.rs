@@ -11,7 +11,7 @@ use crate::{
     booking::commands::drift::Drifted,
     kernel::{fault::Fault, id::ProviderId, time::Instant},
     storage::{
-        Session as _, Tx, UnitOfWork, engine,
+        Executor as _, Tx, UnitOfWork, engine,
         entity::appointment_drifts::{ActiveModel, Column, Entity},
     },
 };

@@ -14,10 +14,10 @@ use uuid::Uuid;
 
 use crate::{
     booking::Appointment,
-    events::Kind,
+    events::ProviderEventKind,
     identity::Caller,
     kernel::{fault::Fault, stamp::Revision},
-    storage::{Query, Snapshot, engine, request::Once},
+    storage::{Query, Reader, engine, request::IdempotencyKey},
 };
 
 // Waiting is what can take long, and a lock timeout counts from the moment it is set, also within a
@@ -66,7 +66,7 @@ SELECT version, customer_display_name FROM booked";
 
 /// The statement with its values.
 #[derive(Debug, Clone)]
-pub struct Folded {
+pub struct SingleStatementBooking {
     /// The appointment to make, with the stamp of this write; its version and the customer's name are not
     /// known yet.
     pub appointment: Appointment,
@@ -77,7 +77,7 @@ pub struct Folded {
     /// See `caller`.
     pub generation: i64,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// How long to wait for others.
     pub patience: Duration,
 }
@@ -88,10 +88,10 @@ struct Booked {
     customer_display_name: String,
 }
 
-impl Query for Folded {
+impl Query for SingleStatementBooking {
     type Output = Option<Appointment>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let statement =
             Statement::from_sql_and_values(DatabaseBackend::Postgres, SQL, self.values()?);
         let Some(row) = at.query_one(statement).await.map_err(|e| engine::fault(&e))? else {
@@ -105,7 +105,7 @@ impl Query for Folded {
     }
 }
 
-/// What a [`Folded`] that changed nothing most likely met, asked in one statement and without a lock.
+/// What a [`SingleStatementBooking`] that changed nothing most likely met, asked in one statement and without a lock.
 ///
 /// A crowd around one hour is refused that way in two round trips, and nobody waits for anybody. The
 /// answer is as good as the locked one: at the moment of the statement's snapshot every other rule held
@@ -126,19 +126,19 @@ WHERE p.provider_id = $1 AND p.enabled AND p.schedule_version = $2
 
 /// The question that [`TAKEN`] puts, about the booking that changed nothing.
 #[derive(Debug, Clone)]
-pub struct Taken(Folded);
+pub struct IsSlotTaken(SingleStatementBooking);
 
-impl Query for Taken {
+impl Query for IsSlotTaken {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
-        let Folded { appointment: a, schedule, once, .. } = &self.0;
+    async fn run(&self, at: &Reader) -> Result<bool, Fault> {
+        let SingleStatementBooking { appointment: a, schedule, idempotency_key, .. } = &self.0;
         let values: [Value; 9] = [
             a.provider.0.into(),
             schedule.version.into(),
             a.customer.0.into(),
-            once.caller_id().into(),
-            once.id.map(|id| id.0).into(),
+            idempotency_key.caller_id().into(),
+            idempotency_key.id.map(|id| id.0).into(),
             a.start.into(),
             a.end.into(),
             a.created_at.into(),
@@ -149,15 +149,15 @@ impl Query for Taken {
     }
 }
 
-impl Folded {
+impl SingleStatementBooking {
     /// Whether it changed nothing because the time is taken, and for no other reason.
-    pub fn taken(self) -> Taken {
-        Taken(self)
+    pub fn taken(self) -> IsSlotTaken {
+        IsSlotTaken(self)
     }
 
     fn values(&self) -> Result<[Value; 22], Fault> {
         let a = &self.appointment;
-        let request: Option<Uuid> = self.once.id.map(|id| id.0);
+        let request: Option<Uuid> = self.idempotency_key.id.map(|id| id.0);
         Ok([
             a.provider.0.into(),
             self.schedule.version.into(),
@@ -169,12 +169,12 @@ impl Folded {
             a.time_zone.name().into(),
             a.local_start.clone().into(),
             a.created_at.into(),
-            Kind::AppointmentBooked.word().into(),
+            ProviderEventKind::AppointmentBooked.word().into(),
             json!({ "start": a.start, "end": a.end, "customer": a.customer }).into(),
-            self.once.caller_id().into(),
+            self.idempotency_key.caller_id().into(),
             request.into(),
-            self.once.fingerprint.to_vec().into(),
-            Once::encode(a)?.into(),
+            self.idempotency_key.fingerprint.to_vec().into(),
+            IdempotencyKey::encode(a)?.into(),
             format!("{}ms", self.patience.as_millis().max(1)).into(),
             self.schedule.stamp.0.into(),
             a.stamp.0.into(),

@@ -11,7 +11,7 @@ use crate::{
         id::{AppointmentId, ProviderId},
     },
     storage::{
-        Engine, Query, Session, Snapshot, batch::Together, engine, entity::appointments::Column,
+        Engine, Executor, Query, Reader, batch::BatchQuery, engine, entity::appointments::Column,
     },
 };
 
@@ -19,9 +19,9 @@ type Key = (ProviderId, AppointmentId);
 
 /// The sort of question that asks for one appointment by its key.
 #[derive(Debug, Clone, Copy)]
-pub struct ById;
+pub struct AppointmentBatch;
 
-impl Together for ById {
+impl BatchQuery for AppointmentBatch {
     type Question = Key;
     /// A fault in one answer, such as a row that makes no sense, is not the others'.
     type Answer = Result<Option<Appointment>, Fault>;
@@ -48,7 +48,7 @@ const POSTGRES: &str = "SELECT a.*, (
 impl Query for Find {
     type Output = Vec<Result<Option<Appointment>, Fault>>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         if at.engine() == Engine::Sqlite {
             // In the same process a statement costs no round trip.
             let mut found = Vec::with_capacity(self.0.len());

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Touched, not_over};
+use super::{AffectedAppointments, not_over};
 use crate::{
-    events::Kind,
+    events::ProviderEventKind,
     identity::permit::ClosePractice,
     kernel::{
         fault::Fault,
@@ -13,7 +13,7 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::store,
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// A stretch of time in which the whole practice is closed.
@@ -35,7 +35,7 @@ pub struct Closed {
     end: Instant,
     reason: String,
     /// The appointments in it.
-    pub touched: Touched,
+    pub touched: AffectedAppointments,
 }
 
 impl Closed {
@@ -59,7 +59,7 @@ pub struct Close {
     /// When, and why.
     pub closure: Closure,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -70,7 +70,7 @@ impl UnitOfWork for Close {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let Closure { id, interval, reason } = &self.closure;
@@ -78,7 +78,15 @@ impl UnitOfWork for Close {
         store::closures::insert(tx, &self.closure, self.now).await?;
         let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
         let actor = self.permit.admin;
-        store::closures::bump(tx, locked, Kind::ClosureCreated, actor, self.now, &detail).await?;
+        store::closures::bump(
+            tx,
+            locked,
+            ProviderEventKind::ClosureCreated,
+            actor,
+            self.now,
+            &detail,
+        )
+        .await?;
         let touched = store::touched::find(tx, None, *interval, self.now).await?;
         let answer = Closed {
             id: *id,
@@ -87,7 +95,7 @@ impl UnitOfWork for Close {
             reason: reason.clone(),
             touched,
         };
-        self.once.keep(tx, id.0, MADE, &answer, self.now).await?;
+        self.idempotency_key.keep(tx, id.0, MADE, &answer, self.now).await?;
         Ok(answer)
     }
 }
@@ -100,7 +108,7 @@ pub struct Reopen {
     /// The closure to delete.
     pub id: ClosureId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -111,7 +119,7 @@ impl UnitOfWork for Reopen {
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;
-        if let Some(((), _)) = self.once.earlier(tx).await? {
+        if let Some(((), _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(());
         }
         // Nobody else deletes it meanwhile, unless there is no provider to lock; then the second finds
@@ -124,7 +132,15 @@ impl UnitOfWork for Reopen {
         }
         let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
         let actor = self.permit.admin;
-        store::closures::bump(tx, locked, Kind::ClosureDeleted, actor, self.now, &detail).await?;
-        self.once.keep(tx, id.0, DELETED, &(), self.now).await
+        store::closures::bump(
+            tx,
+            locked,
+            ProviderEventKind::ClosureDeleted,
+            actor,
+            self.now,
+            &detail,
+        )
+        .await?;
+        self.idempotency_key.keep(tx, id.0, DELETED, &(), self.now).await
     }
 }

@@ -17,7 +17,7 @@ use super::{
     store::{self, Head},
 };
 use crate::{
-    events::{self, Event, Kind},
+    events::{self, Event, ProviderEventKind},
     kernel::{
         fault::{Fault, Reason, Violations},
         id::{AppointmentId, ProviderId, UserId},
@@ -32,7 +32,7 @@ pub use time_off::{Give, Take};
 
 /// The appointments that overlap what was taken away. They stay; somebody has to look after them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Touched {
+pub struct AffectedAppointments {
     /// The first of them, by start.
     pub first: Vec<(ProviderId, AppointmentId)>,
     /// How many there are.
@@ -112,7 +112,7 @@ pub async fn open(
     store::insert(tx, &provider).await?;
     store::attended::claim(tx, id).await?;
     let detail = json!({ "display_name": display_name });
-    record(tx, (id, provider.version), Kind::ProviderOpened, actor, now, detail).await
+    record(tx, (id, provider.version), ProviderEventKind::ProviderOpened, actor, now, detail).await
 }
 
 /// Takes over a provider's name, and whether it can be booked, from its user. Does nothing for a user
@@ -132,7 +132,7 @@ pub async fn change(
     let head = Head { display_name: display_name.to_owned(), enabled, version: before.version + 1 };
     store::set_head(tx, id, &head).await?;
     let detail = json!({ "display_name": display_name, "enabled": enabled });
-    record(tx, (id, head.version), Kind::ProviderChanged, actor, now, detail).await
+    record(tx, (id, head.version), ProviderEventKind::ProviderChanged, actor, now, detail).await
 }
 
 /// Closes a provider for ever, and takes its name and its schedules, also where those cannot be read. A step
@@ -161,7 +161,7 @@ pub async fn close(
     };
     store::update(tx, &closed).await?;
     let detail = json!({ "display_name": "", "enabled": false });
-    record(tx, (id, version), Kind::ProviderChanged, Some(actor), now, detail).await
+    record(tx, (id, version), ProviderEventKind::ProviderChanged, Some(actor), now, detail).await
 }
 
 /// Refuses a change by which the schedules and the time off of a provider would be too long in all: they are
@@ -189,8 +189,8 @@ fn make_fit(before: &Provider, after: &mut Provider, now: Instant) -> Result<(),
 }
 
 /// What somebody did to a provider's schedules.
-struct Act {
-    kind: Kind,
+struct EventDraft {
+    kind: ProviderEventKind,
     detail: Value,
     actor: UserId,
     now: Instant,
@@ -198,8 +198,8 @@ struct Act {
 
 /// Writes back a locked provider whose schedules, or what is taken from them, changed: one version, one
 /// event.
-async fn reschedule(tx: &Tx, provider: &mut Provider, act: Act) -> Result<(), Fault> {
-    let Act { kind, detail, actor, now } = act;
+async fn reschedule(tx: &Tx, provider: &mut Provider, act: EventDraft) -> Result<(), Fault> {
+    let EventDraft { kind, detail, actor, now } = act;
     provider.reschedule(tx.stamp(), now);
     store::update(tx, provider).await?;
     record(tx, (provider.id, provider.version), kind, Some(actor), now, detail).await
@@ -224,7 +224,7 @@ fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> 
 pub(super) async fn record(
     tx: &Tx,
     (provider, version): (ProviderId, i64),
-    kind: Kind,
+    kind: ProviderEventKind,
     actor: Option<UserId>,
     at: Instant,
     detail: Value,

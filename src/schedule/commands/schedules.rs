@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Act, Times, make_fit, reschedule};
+use super::{EventDraft, Times, make_fit, reschedule};
 use crate::{
-    events::Kind,
+    events::ProviderEventKind,
     identity::permit::EditSchedule,
     kernel::{
         fault::{Fault, Reason},
@@ -23,7 +23,7 @@ use crate::{
         provider::Provider,
         store,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Changes a schedule.
@@ -38,7 +38,7 @@ pub struct Update {
     /// The state of the provider's schedules that the editor saw, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -64,7 +64,7 @@ impl UnitOfWork for Update {
         let name = ScheduleName { provider: self.permit.provider, id: self.id.clone() };
         let absent = || Fault::not_found(name.to_string());
         let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let hours = provider.hours(self.id.as_deref()).ok_or_else(absent)?;
@@ -109,7 +109,7 @@ impl Update {
     async fn answer(&self, tx: &Tx, provider: Provider, outside: Times) -> Result<Updated, Fault> {
         let updated = Updated { provider: with(provider, self.id.as_deref()), outside };
         let (id, version) = (updated.provider.id.0, updated.provider.version);
-        self.once.keep(tx, id, version, &updated, self.now).await?;
+        self.idempotency_key.keep(tx, id, version, &updated, self.now).await?;
         Ok(updated)
     }
 }
@@ -124,7 +124,7 @@ pub struct Create {
     /// What it is; with a zone.
     pub changes: Changes,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -140,7 +140,7 @@ impl UnitOfWork for Create {
         let id = self.permit.provider;
         let absent = || Fault::not_found(id.name());
         let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         if provider.plan.named.contains_key(&self.id) {
@@ -163,7 +163,7 @@ impl UnitOfWork for Create {
         make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
         let answer = with(provider, Some(&self.id));
-        self.once.keep(tx, answer.id.0, answer.version, &answer, self.now).await?;
+        self.idempotency_key.keep(tx, answer.id.0, answer.version, &answer, self.now).await?;
         Ok(answer)
     }
 }
@@ -178,7 +178,7 @@ pub struct Delete {
     /// The state of the provider's schedules that the editor saw, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -191,7 +191,7 @@ impl UnitOfWork for Delete {
         let name = ScheduleName { provider: self.permit.provider, id: Some(self.id.clone()) };
         let absent = || Fault::not_found(name.to_string());
         let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
-        if let Some(((), _)) = self.once.earlier(tx).await? {
+        if let Some(((), _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(());
         }
         let hours = provider.hours(Some(&self.id)).ok_or_else(absent)?;
@@ -208,12 +208,12 @@ impl UnitOfWork for Delete {
         let detail = named_detail(&self.id, "deleted", hours);
         Arc::make_mut(&mut provider.plan).named.remove(&self.id);
         reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
-        self.once.keep(tx, provider.id.0, provider.version, &(), self.now).await
+        self.idempotency_key.keep(tx, provider.id.0, provider.version, &(), self.now).await
     }
 }
 
-fn act(detail: Value, permit: EditSchedule, now: Instant) -> Act {
-    Act { kind: Kind::ScheduleChanged, detail, actor: permit.editor, now }
+fn act(detail: Value, permit: EditSchedule, now: Instant) -> EventDraft {
+    EventDraft { kind: ProviderEventKind::ScheduleChanged, detail, actor: permit.editor, now }
 }
 
 /// The answer that is kept: the provider with the one schedule that was asked for. Whatever else is in

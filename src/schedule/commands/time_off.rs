@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Act, Touched, make_fit, not_over, reschedule};
+use super::{AffectedAppointments, EventDraft, make_fit, not_over, reschedule};
 use crate::{
-    events::Kind,
+    events::ProviderEventKind,
     identity::permit::EditSchedule,
     kernel::{
         fault::{Fault, Reason},
@@ -17,7 +17,7 @@ use crate::{
         plan::{MAX_TIME_OFF, TimeOff},
         store,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Takes time off.
@@ -28,20 +28,20 @@ pub struct Take {
     /// When, and why.
     pub time_off: TimeOff,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
 
 impl UnitOfWork for Take {
-    type Output = (TimeOff, Touched);
+    type Output = (TimeOff, AffectedAppointments);
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let id = self.permit.provider;
         let absent = || Fault::not_found(id.name());
         let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let interval = self.time_off.interval;
@@ -63,11 +63,12 @@ impl UnitOfWork for Take {
             "time_off": self.time_off.id, "start": interval.start(), "end": interval.end(),
         });
         let actor = self.permit.editor;
-        let act = Act { kind: Kind::TimeOffCreated, detail, actor, now: self.now };
+        let act =
+            EventDraft { kind: ProviderEventKind::TimeOffCreated, detail, actor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
         let touched = store::touched::find(tx, Some(id), interval, self.now).await?;
         let answer = (self.time_off.clone(), touched);
-        self.once.keep(tx, id.0, provider.version, &answer, self.now).await?;
+        self.idempotency_key.keep(tx, id.0, provider.version, &answer, self.now).await?;
         Ok(answer)
     }
 }
@@ -80,7 +81,7 @@ pub struct Give {
     /// The id of the time off.
     pub id: TimeOffId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -93,7 +94,7 @@ impl UnitOfWork for Give {
         let id = self.permit.provider;
         let absent = || Fault::not_found(self.id.name(id));
         let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
-        if let Some(((), _)) = self.once.earlier(tx).await? {
+        if let Some(((), _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(());
         }
         let plan = Arc::make_mut(&mut provider.plan);
@@ -101,8 +102,9 @@ impl UnitOfWork for Give {
         let (start, end) = (removed.interval.start(), removed.interval.end());
         let detail = json!({ "time_off": self.id, "start": start, "end": end });
         let actor = self.permit.editor;
-        let act = Act { kind: Kind::TimeOffDeleted, detail, actor, now: self.now };
+        let act =
+            EventDraft { kind: ProviderEventKind::TimeOffDeleted, detail, actor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
-        self.once.keep(tx, id.0, provider.version, &(), self.now).await
+        self.idempotency_key.keep(tx, id.0, provider.version, &(), self.now).await
     }
 }

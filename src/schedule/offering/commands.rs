@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Offering;
 use crate::{
     catalogue::{self, AppointmentType, Terms},
-    events::Kind,
+    events::ProviderEventKind,
     identity::permit,
     kernel::{
         fault::{Fault, Violations},
@@ -21,7 +21,7 @@ use crate::{
         provider::Provider,
         store::{self, offerings},
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
 
 /// Adds a provider's own type, which the provider offers from then on.
@@ -34,7 +34,7 @@ pub struct CreateOwn {
     /// Who adds it.
     pub editor: UserId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The zone data of that time.
     pub zones: ZoneData,
 }
@@ -45,7 +45,7 @@ impl UnitOfWork for CreateOwn {
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
         let provider = store::lock(tx, self.owner).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let provider = enabled(provider, self.owner)?;
@@ -65,7 +65,8 @@ impl UnitOfWork for CreateOwn {
             violations.add("appointment_type.durations", text);
         }
         violations.finish()?;
-        let new = catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
+        let new =
+            catalogue::commands::add(tx, &self.new, self.editor, &self.idempotency_key).await?;
         let offering = Offering { provider: self.owner, type_id: self.new.id, schedule: None };
         offerings::insert(tx, &offering, now).await?;
         changed(tx, provider, &offering, self.editor, now).await?;
@@ -94,7 +95,7 @@ pub struct Offer {
     /// By which named schedule; none is the default one.
     pub schedule: Option<String>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -108,7 +109,7 @@ impl UnitOfWork for Offer {
     async fn run(&self, tx: &Tx) -> Result<Offered, Fault> {
         let permit::Offer { provider: id, editor, everything } = self.permit;
         let provider = store::lock(tx, id).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let provider = enabled(provider, id)?;
@@ -144,7 +145,7 @@ impl UnitOfWork for Offer {
         }
         if before.as_ref() == Some(&offering) {
             let offered = Offered { offering, outside: Times::default() };
-            self.once.keep(tx, id.0, provider.version, &offered, self.now).await?;
+            self.idempotency_key.keep(tx, id.0, provider.version, &offered, self.now).await?;
             return Ok(offered);
         }
         match &before {
@@ -155,7 +156,7 @@ impl UnitOfWork for Offer {
         let outside = store::touched::outside(tx, id, of, (self.now, &self.zones)).await?;
         let version = changed(tx, provider, &offering, editor, self.now).await?;
         let offered = Offered { offering, outside };
-        self.once.keep(tx, id.0, version, &offered, self.now).await?;
+        self.idempotency_key.keep(tx, id.0, version, &offered, self.now).await?;
         Ok(offered)
     }
 }
@@ -168,7 +169,7 @@ pub struct Withdraw {
     /// For what.
     pub type_id: TypeId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -180,16 +181,16 @@ impl UnitOfWork for Withdraw {
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let permit::Offer { provider: id, editor, .. } = self.permit;
         let provider = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
-        if self.once.earlier::<()>(tx).await?.is_some() {
+        if self.idempotency_key.earlier::<()>(tx).await?.is_some() {
             return Ok(());
         }
         if !offerings::delete(tx, id, self.type_id).await? {
             return Err(Fault::not_found(self.type_id.name()));
         }
         let detail = json!({ "appointment_type": self.type_id });
-        let act = (Kind::OfferingWithdrawn, editor, detail);
+        let act = (ProviderEventKind::OfferingWithdrawn, editor, detail);
         let version = finish(tx, provider, act, self.now).await?;
-        self.once.keep(tx, id.0, version, &(), self.now).await
+        self.idempotency_key.keep(tx, id.0, version, &(), self.now).await
     }
 }
 
@@ -220,7 +221,7 @@ async fn changed(
     now: Instant,
 ) -> Result<i64, Fault> {
     let detail = json!({ "appointment_type": offering.type_id, "schedule": offering.schedule });
-    finish(tx, provider, (Kind::OfferingChanged, editor, detail), now).await
+    finish(tx, provider, (ProviderEventKind::OfferingChanged, editor, detail), now).await
 }
 
 /// Writes the provider back with its next version, which is one of its schedule, so that schedules that
@@ -228,7 +229,7 @@ async fn changed(
 async fn finish(
     tx: &Tx,
     mut provider: Provider,
-    (kind, editor, detail): (Kind, UserId, Value),
+    (kind, editor, detail): (ProviderEventKind, UserId, Value),
     now: Instant,
 ) -> Result<i64, Fault> {
     provider.reschedule(tx.stamp(), now);

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::{
-    events::Kind,
+    events::ProviderEventKind,
     kernel::{
         fault::Fault,
         id::{ClosureId, UserId},
@@ -19,14 +19,14 @@ use crate::{
     },
     schedule::commands::Closure,
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::closures,
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
 /// The stretches of time that overlap the range and in which the practice is closed, by start.
-pub async fn closures(at: &impl Session, range: Interval) -> Result<Vec<Interval>, Fault> {
+pub async fn closures(at: &impl Executor, range: Interval) -> Result<Vec<Interval>, Fault> {
     let query = closures::Entity::find()
         .filter(closures::Column::EndsAt.gt(range.start()))
         .filter(closures::Column::StartsAt.lt(range.end()))
@@ -62,7 +62,7 @@ pub struct Cursor {
 
 /// A page of the closures that have not ended, by start and then by id.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     now: Instant,
     after: Option<Cursor>,
     limit: u64,
@@ -83,11 +83,11 @@ pub async fn list(
         let start = row.try_get("", Column::StartsAt.as_str())?;
         Ok(Cursor { start, id: row.try_get("", Column::ClosureId.as_str())? })
     };
-    readable::page(at, query, Place { after, later, of }, limit, closure).await
+    readable::page(at, query, PagePosition { after, later, of }, limit, closure).await
 }
 
 /// Finds a closure.
-pub async fn find(at: &impl Session, id: ClosureId) -> Result<Option<Closure>, Fault> {
+pub async fn find(at: &impl Executor, id: ClosureId) -> Result<Option<Closure>, Fault> {
     let row = closures::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(closure).transpose()
 }
@@ -171,7 +171,7 @@ async fn advisory(tx: &Tx, lock: &str) -> Result<(), Fault> {
 pub async fn bump(
     tx: &Tx,
     locked: Vec<Uuid>,
-    kind: Kind,
+    kind: ProviderEventKind,
     actor: UserId,
     now: Instant,
     detail: &Json,

@@ -35,16 +35,16 @@ pub enum Breadth {
 
 /// Providers, their time, and types, as they were met last.
 #[derive(Debug, Clone)]
-pub struct Remembered {
+pub struct ScheduleCache {
     providers: Arc<Cache<ProviderId, Arc<Provider>>>,
-    times: Arc<Cache<ProviderId, Arc<Known>, Weight>>,
+    times: Arc<Cache<ProviderId, Arc<CachedProviderTime>, Weight>>,
     types: Arc<Cache<TypeId, Arc<AppointmentType>>>,
 }
 
 /// A provider and the claims on a stretch of time, as of one version of the provider. Whatever changes
 /// either gives the provider a new version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub struct CachedProviderTime {
     /// The provider, with the version.
     pub provider: Arc<Provider>,
     /// The stretch of time.
@@ -57,7 +57,7 @@ pub struct Known {
     pub until: Option<Instant>,
 }
 
-impl Known {
+impl CachedProviderTime {
     /// The claims that overlap a range.
     pub fn claims(&self, range: Interval) -> &[Interval] {
         // They do not overlap, so their ends ascend as their starts do.
@@ -77,13 +77,13 @@ impl Known {
 #[derive(Debug, Clone)]
 struct Weight;
 
-impl Weighter<ProviderId, Arc<Known>> for Weight {
-    fn weight(&self, _: &ProviderId, known: &Arc<Known>) -> u64 {
+impl Weighter<ProviderId, Arc<CachedProviderTime>> for Weight {
+    fn weight(&self, _: &ProviderId, known: &Arc<CachedProviderTime>) -> u64 {
         LEAST + u64::try_from(known.claims.len()).unwrap_or(u64::MAX / 2)
     }
 }
 
-impl Remembered {
+impl ScheduleCache {
     /// Remembers up to this many providers.
     pub fn new(capacity: usize) -> Self {
         Self {
@@ -104,12 +104,17 @@ impl Remembered {
     }
 
     /// What is known of a provider's time, if that tells what is claimed of a range at this time.
-    pub fn time(&self, id: ProviderId, range: Interval, now: Instant) -> Option<Arc<Known>> {
+    pub fn time(
+        &self,
+        id: ProviderId,
+        range: Interval,
+        now: Instant,
+    ) -> Option<Arc<CachedProviderTime>> {
         self.times.get(&id).filter(|known| known.tells(range, now))
     }
 
     /// Remembers a provider's time as it was just read.
-    pub fn keep_time(&self, known: Arc<Known>) {
+    pub fn keep_time(&self, known: Arc<CachedProviderTime>) {
         self.keep(Arc::clone(&known.provider));
         self.times.insert(known.provider.id, known);
     }
@@ -179,9 +184,9 @@ mod tests {
 
     #[test]
     fn what_is_known_tells_of_its_own_stretch_and_time_alone() {
-        let (remembered, provider) = (Remembered::new(10), provider());
+        let (remembered, provider) = (ScheduleCache::new(10), provider());
         let since = at("22T12:00:00");
-        let known = Known {
+        let known = CachedProviderTime {
             provider: Arc::clone(&provider),
             covered: range("23T00:00:00", "25T00:00:00"),
             claims: vec![range("23T09:00:00", "23T10:00:00")],

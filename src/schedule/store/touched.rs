@@ -12,10 +12,10 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{
-        commands::{Claim, ClaimedTime, Times, Touched},
+        commands::{AffectedAppointments, Claim, ClaimedTime, Times},
         hours::Hours,
     },
-    storage::{Engine, Session, Tx, engine, readable},
+    storage::{Engine, Executor, Tx, engine, readable},
 };
 
 /// How many of them are told.
@@ -95,7 +95,7 @@ pub async fn find(
     provider: Option<ProviderId>,
     interval: Interval,
     now: Instant,
-) -> Result<Touched, Fault> {
+) -> Result<AffectedAppointments, Fault> {
     let whose = if provider.is_some() { "provider_id = $1 AND" } else { "$1 IS NULL AND" };
     let values: [Value; 6] = [
         provider.map(|id| id.0).into(),
@@ -105,7 +105,7 @@ pub async fn find(
         now.into(),
         TOLD.into(),
     ];
-    let mut touched = Touched::default();
+    let mut touched = AffectedAppointments::default();
     let most = usize::try_from(TOLD).unwrap_or(usize::MAX);
     for row in rows::<TimeRow>(tx, &SQL.replace("WHOSE", whose), values).await? {
         (touched.count, touched.times.count) = (row.appointments, row.total);

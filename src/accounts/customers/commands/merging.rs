@@ -6,21 +6,21 @@ use uuid::Uuid;
 
 use crate::{
     accounts::{
-        Kind, User,
-        audit::{self, Witness},
-        commands::{Act, finish},
+        User, UserEventKind,
+        audit::{self, AuditContext},
+        commands::{AccountEventDraft, finish},
         customers::store,
         emails::commands::{Said, tell},
         erasure::{self, Erasure},
         store::{self as accounts, Account},
     },
-    identity::{Ended, Role, email::Email},
+    identity::{Role, TokenCutoff, email::Email},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
     },
-    mail::{self, Recipient, Text, service::Sheet},
-    storage::{Tx, request::Once},
+    mail::{self, EmailTemplate, Recipient, service::EmailDraft},
+    storage::{Tx, request::IdempotencyKey},
 };
 
 /// What a closed account's owner is told, and what letters to it are found by.
@@ -29,7 +29,7 @@ pub struct Blank {
     /// The address that the account had when the caller was asked, and what letters to it are found by.
     pub letters: (Email, Vec<Recipient>),
     /// For the last letter.
-    pub sheet: Sheet,
+    pub email_draft: EmailDraft,
 }
 
 /// Refuses to merge who is no customer, or was a provider: whose time is booked is not taken for somebody else.
@@ -53,9 +53,9 @@ pub async fn close(
     gone: &Account,
     (blank, kept): (&Blank, &User),
     (actor, also): (UserId, Uuid),
-    witness: &Witness,
-) -> Result<Ended, Fault> {
-    let (id, now) = (gone.user.id, witness.now);
+    audit_context: &AuditContext,
+) -> Result<TokenCutoff, Fault> {
+    let (id, now) = (gone.user.id, audit_context.now);
     let (address, recipients) = &blank.letters;
     if gone.user.email != *address {
         // The address changed meanwhile: the letters to it were looked for in vain.
@@ -63,10 +63,10 @@ pub async fn close(
     }
     mail::store::remove_to(tx, recipients).await?;
     if !takes_address(kept, &gone.user) {
-        let text = |Said { name, at, .. }| Text::AccountMerged { name, at };
-        tell(tx, &blank.sheet, &gone.user, witness, text).await?;
+        let text = |Said { name, at, .. }| EmailTemplate::AccountMerged { name, at };
+        tell(tx, &blank.email_draft, &gone.user, audit_context, text).await?;
     }
-    let ended = Ended { least: gone.next_generation(now), kept: None };
+    let ended = TokenCutoff { least: gone.next_generation(now), kept: None };
     let version = gone.user.version + 1;
     let (stamp, closed) = (tx.stamp(), gone.user.closed());
     let user = User { version, stamp, updated_at: now, ..closed };
@@ -75,10 +75,10 @@ pub async fn close(
     erasure::store::erase(tx, &gone.user, now).await?;
     store::set_merged_into(tx, id, kept.id).await?;
     let detail = json!({ "merged_into": kept.id });
-    let told = Witness { id: also, ..witness.clone() };
-    let entry = told.of(audit::Act::AccountErased, Some(id), None, detail.clone());
+    let told = AuditContext { id: also, ..audit_context.clone() };
+    let entry = told.of(audit::AuditAction::AccountErased, Some(id), None, detail.clone());
     audit::store::record(tx, entry).await?;
-    accounts::record(tx, &closed.user, Kind::Erased, Some(actor), now, detail).await?;
+    accounts::record(tx, &closed.user, UserEventKind::Erased, Some(actor), now, detail).await?;
     // What calls under way write meanwhile is taken as after any other erasure.
     erasure::store::insert(tx, Erasure { user: id, actor, at: now }).await?;
     Ok(ended)
@@ -90,8 +90,8 @@ pub async fn take_in(
     tx: &Tx,
     mut kept: Account,
     gone: &Account,
-    once: &Once,
-    witness: &Witness,
+    idempotency_key: &IdempotencyKey,
+    audit_context: &AuditContext,
 ) -> Result<User, Fault> {
     if takes_address(&kept.user, &gone.user) {
         kept.user.email.clone_from(&gone.user.email);
@@ -103,13 +103,13 @@ pub async fn take_in(
     if kept.user.phone.is_none() {
         kept.user.phone.clone_from(&gone.user.phone);
     }
-    let actor = witness.actor.unwrap_or(kept.user.id);
-    let act = Act {
-        kind: Kind::Merged,
+    let actor = audit_context.actor.unwrap_or(kept.user.id);
+    let act = AccountEventDraft {
+        kind: UserEventKind::Merged,
         actor,
         detail: json!({ "duplicate": gone.user.id }),
         ended: None,
-        audited: Some((audit::Act::CustomersMerged, witness)),
+        audited: Some((audit::AuditAction::CustomersMerged, audit_context)),
     };
-    finish(tx, kept, act, once, witness.now).await
+    finish(tx, kept, act, idempotency_key, audit_context.now).await
 }

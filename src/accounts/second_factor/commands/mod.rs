@@ -1,37 +1,42 @@
 //! Units of work on second factors. Each locks the account, and then the attempts. What was wrong is
 //! an output and no fault: the line in the trail stays, and so does the attempt.
 
+mod reset;
+
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{Row, SecondFactors, required, store, tell_unreadable};
 use crate::{
     accounts::{
-        Kind, User,
-        audit::{self, Act, Witness},
+        User, UserEventKind,
+        audit::{self, AuditAction, AuditContext},
         commands::{self, finish, resume, wrong_password},
         emails::commands::{Said, tell},
         sessions,
         store::{self as accounts, Account},
     },
     identity::{
-        Caller, Ended,
+        Caller, TokenCutoff,
         challenge::Challenge,
         master_key::{KeyId, NONCE},
-        permit::ChangeUser,
-        second_factor::{self, Need, Passed, RecoveryHash, Shown, Standing, Used, Verdict, judge},
-        token::not_authenticated,
+        second_factor::{
+            self, FactorState, Need, PresentedFactor, RecoveryHash, SecondFactorProof, Used,
+            Verdict, judge,
+        },
     },
-    kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
-    mail::{Text, service::Sheet},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    kernel::{fault::Fault, id::UserId, time::Instant},
+    mail::{EmailTemplate, service::EmailDraft},
+    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
 };
+
+pub use self::reset::Reset;
 
 /// What is shown beside a password, and what it takes to judge it and to write down what follows.
 #[derive(Debug, Clone)]
-pub struct Second {
+pub struct SecondFactorCheck {
     /// What is shown.
-    pub shown: Shown,
+    pub shown: PresentedFactor,
     /// What it is judged with.
     pub factors: SecondFactors,
     /// The hashes of the recovery codes that an account gets whose first code this is.
@@ -41,20 +46,20 @@ pub struct Second {
     /// Randomness for sealing a secret anew whose master key was replaced.
     pub nonce: [u8; NONCE],
     /// For telling the owner that a recovery code was used.
-    pub used: Sheet,
+    pub used: EmailDraft,
     /// For telling what else was done.
-    pub done: Sheet,
+    pub done: EmailDraft,
 }
 
 /// What came of judging it.
 #[derive(Debug)]
-pub enum Judged {
+pub enum CheckOutcome {
     /// It was enough, and what it used up is written down.
     Passed {
         /// The proof.
-        passed: Passed,
+        passed: SecondFactorProof,
         /// What it ended, if it turned the second factor on.
-        ended: Option<Ended>,
+        ended: Option<TokenCutoff>,
     },
     /// Nothing was shown, and this is needed.
     Needs(Need),
@@ -64,7 +69,7 @@ pub enum Judged {
     Unreadable,
 }
 
-impl Second {
+impl SecondFactorCheck {
     /// Judges for a locked account, whose session `kept` stays if this turns the second factor on.
     /// `required` is whether it must have one.
     pub async fn judge(
@@ -73,21 +78,21 @@ impl Second {
         account: &Account,
         required: bool,
         kept: Option<Uuid>,
-        witness: &Witness,
-    ) -> Result<Judged, Fault> {
-        let (user, now) = (account.user.id, witness.now);
+        audit_context: &AuditContext,
+    ) -> Result<CheckOutcome, Fault> {
+        let (user, now) = (account.user.id, audit_context.now);
         let (row, standing) = self.standing(tx, &account.user, now).await?;
         let (passed, used) = match judge(&standing, required, &self.shown, now) {
             Verdict::Passed(passed, used) => (passed, used),
-            Verdict::Needs(need) => return Ok(Judged::Needs(need)),
+            Verdict::Needs(need) => return Ok(CheckOutcome::Needs(need)),
             Verdict::Wrong => {
-                failed(tx, user, &self.shown, witness).await?;
-                return Ok(Judged::Wrong);
+                failed(tx, user, &self.shown, audit_context).await?;
+                return Ok(CheckOutcome::Wrong);
             }
             Verdict::Unreadable(error) => {
                 let sealed = row.on.as_ref().map(|on| on.sealed.as_slice());
                 tell_unreadable(user, sealed.unwrap_or_default(), error);
-                return Ok(Judged::Unreadable);
+                return Ok(CheckOutcome::Unreadable);
             }
         };
         let mut ended = None;
@@ -96,7 +101,7 @@ impl Second {
             Used::Step(step) => {
                 let outdated = row.on.filter(|on| self.factors.master.is_outdated(&on.sealed));
                 let secret = standing.on.and_then(|factor| factor.secret.ok());
-                let anew = |(_, secret): (_, second_factor::Secret)| {
+                let anew = |(_, secret): (_, second_factor::TotpSecret)| {
                     self.factors.seal(user, &secret, self.nonce)
                 };
                 let outdated = outdated.zip(secret);
@@ -105,20 +110,26 @@ impl Second {
             Used::Recovery(hash) => {
                 store::use_recovery(tx, user, &hash).await?;
                 let detail = json!({ "left": standing.recovery.len() - 1 });
-                let witness = Witness { id: self.also, ..witness.clone() };
-                let entry = witness.of(Act::RecoveryCodeUsed, Some(user), None, detail);
+                let audit_context = AuditContext { id: self.also, ..audit_context.clone() };
+                let entry =
+                    audit_context.of(AuditAction::RecoveryCodeUsed, Some(user), None, detail);
                 audit::store::record(tx, entry).await?;
                 let left = (standing.recovery.len() - 1).to_string();
-                let text =
-                    |Said { name, at, address }| Text::RecoveryCodeUsed { name, at, address, left };
-                tell(tx, &self.used, &account.user, &witness, text).await?;
+                let text = |Said { name, at, address }| EmailTemplate::RecoveryCodeUsed {
+                    name,
+                    at,
+                    address,
+                    left,
+                };
+                tell(tx, &self.used, &account.user, &audit_context, text).await?;
             }
             Used::First(step) => {
-                let witness = Witness { id: self.also, ..witness.clone() };
-                ended = Some(turn_on(tx, account, (self, step, false), kept, &witness).await?);
+                let audit_context = AuditContext { id: self.also, ..audit_context.clone() };
+                ended =
+                    Some(turn_on(tx, account, (self, step, false), kept, &audit_context).await?);
             }
         }
-        Ok(Judged::Passed { passed, ended })
+        Ok(CheckOutcome::Passed { passed, ended })
     }
 
     /// The recovery codes that it brings along, with the master key that they are hashed with.
@@ -126,11 +137,16 @@ impl Second {
         (self.factors.master.id(), &self.codes)
     }
 
-    async fn standing(&self, tx: &Tx, user: &User, now: Instant) -> Result<(Row, Standing), Fault> {
+    async fn standing(
+        &self,
+        tx: &Tx,
+        user: &User,
+        now: Instant,
+    ) -> Result<(Row, FactorState), Fault> {
         let row = store::find(tx, user.id).await?;
         let recovery = match self.shown {
-            Shown::Recovery(_) => store::recovery(tx, user.id).await?,
-            Shown::Nothing | Shown::Code(_) => Vec::new(),
+            PresentedFactor::Recovery(_) => store::recovery(tx, user.id).await?,
+            PresentedFactor::Nothing | PresentedFactor::Code(_) => Vec::new(),
         };
         let standing = self.factors.standing(user, &row, recovery, now)?;
         Ok((row, standing))
@@ -138,10 +154,19 @@ impl Second {
 }
 
 /// Writes down that a code was wrong. Who showed it is not known.
-async fn failed(tx: &Tx, user: UserId, shown: &Shown, witness: &Witness) -> Result<(), Fault> {
-    let what = if matches!(shown, Shown::Recovery(_)) { "recovery_code" } else { "code" };
+async fn failed(
+    tx: &Tx,
+    user: UserId,
+    shown: &PresentedFactor,
+    audit_context: &AuditContext,
+) -> Result<(), Fault> {
+    let what = if matches!(shown, PresentedFactor::Recovery(_)) { "recovery_code" } else { "code" };
     let detail = json!({ "shown": what });
-    audit::store::record(tx, witness.of(Act::SecondFactorFailed, Some(user), None, detail)).await
+    audit::store::record(
+        tx,
+        audit_context.of(AuditAction::SecondFactorFailed, Some(user), None, detail),
+    )
+    .await
 }
 
 /// Turns on what was enrolled, by the code of a step: with new recovery codes, and the end of all other
@@ -149,47 +174,47 @@ async fn failed(tx: &Tx, user: UserId, shown: &Shown, witness: &Witness) -> Resu
 async fn turn_on(
     tx: &Tx,
     account: &Account,
-    (second, step, replaces): (&Second, i64, bool),
+    (second, step, replaces): (&SecondFactorCheck, i64, bool),
     kept: Option<Uuid>,
-    witness: &Witness,
-) -> Result<Ended, Fault> {
-    let (user, now) = (account.user.id, witness.now);
+    audit_context: &AuditContext,
+) -> Result<TokenCutoff, Fault> {
+    let (user, now) = (account.user.id, audit_context.now);
     store::turn_on(tx, user, step, now).await?;
     store::replace_recovery(tx, user, second.fresh(), now).await?;
     let text = |Said { name, at, address }| {
         if replaces {
-            Text::SecondFactorReplaced { name, at, address }
+            EmailTemplate::SecondFactorReplaced { name, at, address }
         } else {
-            Text::SecondFactorOn { name, at, address }
+            EmailTemplate::SecondFactorOn { name, at, address }
         }
     };
-    tell(tx, &second.done, &account.user, witness, text).await?;
-    let ended = Ended { least: account.next_generation(now), kept };
-    let act = commands::Act {
-        kind: Kind::SecondFactorEnabled,
+    tell(tx, &second.done, &account.user, audit_context, text).await?;
+    let ended = TokenCutoff { least: account.next_generation(now), kept };
+    let act = commands::AccountEventDraft {
+        kind: UserEventKind::SecondFactorEnabled,
         actor: user,
         detail: json!({}),
         ended: Some(ended),
-        audited: Some((Act::SecondFactorEnabled, witness)),
+        audited: Some((AuditAction::SecondFactorEnabled, audit_context)),
     };
     // The answer holds secrets.
-    finish(tx, account.clone(), act, &Once::NEVER, now).await?;
+    finish(tx, account.clone(), act, &IdempotencyKey::NEVER, now).await?;
     Ok(ended)
 }
 
 /// What somebody shows who is logged in: the password, which the service has verified, and a code.
 #[derive(Clone)]
-pub struct Own {
+pub struct Reauthentication {
     /// The id of the account, which is the caller's.
     pub user: UserId,
     /// The hash that the password was verified against.
     pub verified: String,
     /// The code.
-    pub second: Second,
+    pub second: SecondFactorCheck,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 /// Why nothing was done, although the password was right.
@@ -221,11 +246,12 @@ pub enum Checked {
     Off(Box<Account>),
 }
 
-impl Own {
+impl Reauthentication {
     /// Locks the account; nothing if this request was answered before.
     async fn check(&self, tx: &Tx) -> Result<Done<Option<Checked>>, Fault> {
         let account = accounts::lock(tx, self.user).await?;
-        let (account, earlier) = resume(tx, account, self.user, &self.once, None).await?;
+        let (account, earlier) =
+            resume(tx, account, self.user, &self.idempotency_key, None).await?;
         if earlier.is_some() {
             return Ok(Ok(None));
         }
@@ -241,18 +267,18 @@ impl Own {
         if !store::is_on(tx, self.user).await? {
             return Ok(Ok(Checked::Off(Box::new(account))));
         }
-        Ok(match self.second.judge(tx, &account, true, None, &self.witness).await? {
-            Judged::Passed { .. } => Ok(Checked::Right(Box::new(account))),
-            Judged::Needs(_) => Err(NotDone::NeedsCode),
-            Judged::Unreadable => Err(NotDone::Unreadable),
-            Judged::Wrong => Err(NotDone::Wrong),
+        Ok(match self.second.judge(tx, &account, true, None, &self.audit_context).await? {
+            CheckOutcome::Passed { .. } => Ok(Checked::Right(Box::new(account))),
+            CheckOutcome::Needs(_) => Err(NotDone::NeedsCode),
+            CheckOutcome::Unreadable => Err(NotDone::Unreadable),
+            CheckOutcome::Wrong => Err(NotDone::Wrong),
         })
     }
 }
 
 /// Writes down that an app waits to be confirmed.
-async fn enrolled(tx: &Tx, user: UserId, witness: &Witness) -> Result<(), Fault> {
-    let entry = witness.of(Act::SecondFactorEnrolled, Some(user), None, json!({}));
+async fn enrolled(tx: &Tx, user: UserId, audit_context: &AuditContext) -> Result<(), Fault> {
+    let entry = audit_context.of(AuditAction::SecondFactorEnrolled, Some(user), None, json!({}));
     audit::store::record(tx, entry).await
 }
 
@@ -260,7 +286,7 @@ async fn enrolled(tx: &Tx, user: UserId, witness: &Witness) -> Result<(), Fault>
 #[derive(Clone)]
 pub struct Enrol {
     /// The right to, with a code only where a second factor is on.
-    pub own: Own,
+    pub own: Reauthentication,
     /// The secret, sealed.
     pub sealed: Vec<u8>,
 }
@@ -273,9 +299,9 @@ impl UnitOfWork for Enrol {
         if let Err(not) = self.own.check(tx).await? {
             return Ok(Err(not));
         }
-        let Own { user, witness, .. } = &self.own;
-        store::put_pending(tx, *user, &self.sealed, witness.now).await?;
-        enrolled(tx, *user, witness).await?;
+        let Reauthentication { user, audit_context, .. } = &self.own;
+        store::put_pending(tx, *user, &self.sealed, audit_context.now).await?;
+        enrolled(tx, *user, audit_context).await?;
         Ok(Ok(()))
     }
 }
@@ -290,7 +316,7 @@ pub struct EnrolAtLogIn {
     /// What says who needs one.
     pub factors: SecondFactors,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for EnrolAtLogIn {
@@ -304,8 +330,8 @@ impl UnitOfWork for EnrolAtLogIn {
         if !self.factors.required(account.user.role) || store::is_on(tx, user).await? {
             return Ok(false);
         }
-        store::put_pending(tx, user, &self.sealed, self.witness.now).await?;
-        enrolled(tx, user, &self.witness).await?;
+        store::put_pending(tx, user, &self.sealed, self.audit_context.now).await?;
+        enrolled(tx, user, &self.audit_context).await?;
         Ok(true)
     }
 }
@@ -329,17 +355,17 @@ pub struct Confirm {
     /// The code.
     pub code: String,
     /// What it is judged with, and the hashes of the new recovery codes.
-    pub second: Second,
+    pub second: SecondFactorCheck,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Confirm {
-    type Output = Done<Ended>;
+    type Output = Done<TokenCutoff>;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let (now, user) = (self.witness.now, self.caller.user);
+        let (now, user) = (self.audit_context.now, self.caller.user);
         let account = accounts::lock(tx, user).await?;
         let account = account.ok_or_else(|| Fault::not_found(user.name()))?;
         tx.judge(self.caller).await?;
@@ -348,11 +374,11 @@ impl UnitOfWork for Confirm {
             return Ok(Err(NotDone::NotThere));
         }
         let Some(step) = second_factor::first(&standing, &self.code, now) else {
-            failed(tx, user, &Shown::Code(String::new()), &self.witness).await?;
+            failed(tx, user, &PresentedFactor::Code(String::new()), &self.audit_context).await?;
             return Ok(Err(NotDone::Wrong));
         };
         let on = (&self.second, step, standing.on.is_some());
-        turn_on(tx, &account, on, Some(self.caller.session), &self.witness).await.map(Ok)
+        turn_on(tx, &account, on, Some(self.caller.session), &self.audit_context).await.map(Ok)
     }
 }
 
@@ -360,7 +386,7 @@ impl UnitOfWork for Confirm {
 #[derive(Clone)]
 pub struct Regenerate {
     /// The right to, and the hashes of the new codes.
-    pub own: Own,
+    pub own: Reauthentication,
 }
 
 impl UnitOfWork for Regenerate {
@@ -373,12 +399,14 @@ impl UnitOfWork for Regenerate {
             Ok(_) => return Ok(Err(NotDone::NotThere)),
             Err(not) => return Ok(Err(not)),
         };
-        let Own { user, second, witness, .. } = &self.own;
-        store::replace_recovery(tx, *user, second.fresh(), witness.now).await?;
-        let entry = witness.of(Act::RecoveryCodesRegenerated, Some(*user), None, json!({}));
+        let Reauthentication { user, second, audit_context, .. } = &self.own;
+        store::replace_recovery(tx, *user, second.fresh(), audit_context.now).await?;
+        let entry =
+            audit_context.of(AuditAction::RecoveryCodesRegenerated, Some(*user), None, json!({}));
         audit::store::record(tx, entry).await?;
-        let text = |Said { name, at, address }| Text::RecoveryCodesMade { name, at, address };
-        tell(tx, &second.done, &account.user, witness, text).await?;
+        let text =
+            |Said { name, at, address }| EmailTemplate::RecoveryCodesMade { name, at, address };
+        tell(tx, &second.done, &account.user, audit_context, text).await?;
         Ok(Ok(()))
     }
 }
@@ -387,14 +415,14 @@ impl UnitOfWork for Regenerate {
 #[derive(Clone)]
 pub struct Disable {
     /// The right to.
-    pub own: Own,
+    pub own: Reauthentication,
     /// The log-in that does it, and stays logged in.
     pub session: Uuid,
 }
 
 impl UnitOfWork for Disable {
     /// What is still accepted; nothing where it was done by the same request before.
-    type Output = Done<Option<Ended>>;
+    type Output = Done<Option<TokenCutoff>>;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
@@ -404,79 +432,24 @@ impl UnitOfWork for Disable {
             Ok(None) => return Ok(Ok(None)),
             Err(not) => return Ok(Err(not)),
         };
-        let Own { user, second, once, witness, .. } = &self.own;
+        let Reauthentication { user, second, idempotency_key, audit_context, .. } = &self.own;
         if second.factors.required(account.user.role) {
             return Err(required());
         }
         store::take_off(tx, *user).await?;
-        let text = |Said { name, at, address }| Text::SecondFactorOff { name, at, address };
-        tell(tx, &second.done, &account.user, witness, text).await?;
-        let least = account.next_generation(witness.now);
-        let ended = Ended { least, kept: Some(self.session) };
-        let act = commands::Act {
-            kind: Kind::SecondFactorDisabled,
+        let text =
+            |Said { name, at, address }| EmailTemplate::SecondFactorOff { name, at, address };
+        tell(tx, &second.done, &account.user, audit_context, text).await?;
+        let least = account.next_generation(audit_context.now);
+        let ended = TokenCutoff { least, kept: Some(self.session) };
+        let act = commands::AccountEventDraft {
+            kind: UserEventKind::SecondFactorDisabled,
             actor: *user,
             detail: json!({}),
             ended: Some(ended),
-            audited: Some((Act::SecondFactorDisabled, witness)),
+            audited: Some((AuditAction::SecondFactorDisabled, audit_context)),
         };
-        finish(tx, account, act, once, witness.now).await?;
+        finish(tx, account, act, idempotency_key, audit_context.now).await?;
         Ok(Ok(Some(ended)))
-    }
-}
-
-/// Takes the second factor off another account.
-#[derive(Debug, Clone)]
-pub struct Reset {
-    /// The right to.
-    pub permit: ChangeUser,
-    /// The state that was seen, if told.
-    pub expected: Option<Revision>,
-    /// The request, for retries.
-    pub once: Once,
-    /// For telling the owner.
-    pub sheet: Sheet,
-    /// Who does it.
-    pub witness: Witness,
-}
-
-impl UnitOfWork for Reset {
-    type Output = (User, Ended);
-    const AUTHORITY: Authority = Authority::Caller;
-
-    async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let ChangeUser { admin, subject } = self.permit;
-        let now = self.witness.now;
-        // As with other changes of accounts: the one who acts is an admin now.
-        let (actor, account) = accounts::lock_both(tx, admin, subject).await?;
-        if !actor.is_some_and(|actor| actor.user.administers()) {
-            return Err(not_authenticated());
-        }
-        let (account, earlier) = resume(tx, account, subject, &self.once, self.expected).await?;
-        let present = Ended { least: account.token_generation, kept: None };
-        if let Some(earlier) = earlier {
-            return Ok((earlier, present));
-        }
-        let row = store::find(tx, subject).await?;
-        if row.on.is_none() && row.pending_at(now).is_none() {
-            let user = account.user;
-            self.once.keep(tx, subject.0, user.version, &user, now).await?;
-            return Ok((user, present));
-        }
-        store::take_off(tx, subject).await?;
-        if row.on.is_some() {
-            let text = |Said { name, at, .. }| Text::SecondFactorReset { name, at };
-            tell(tx, &self.sheet, &account.user, &self.witness, text).await?;
-        }
-        let ended = Ended { least: account.next_generation(now), kept: None };
-        let act = commands::Act {
-            kind: Kind::SecondFactorReset,
-            actor: admin,
-            detail: json!({}),
-            ended: Some(ended),
-            audited: Some((Act::SecondFactorReset, &self.witness)),
-        };
-        let user = finish(tx, account, act, &self.once, now).await?;
-        Ok((user, ended))
     }
 }
