@@ -13,7 +13,7 @@ use crate::{
     assembly::{present_master_key, services, storage_settings},
     config::Config,
     identity::{
-        key_life::KeyState,
+        key_lifecycle::KeyState,
         master_key::{KeyError, MasterKey},
     },
     kernel::{ambient::Ambient, fault::Fault},

@@ -8,7 +8,7 @@ use daybook::{
     },
     app::{self, Rotation},
     config::key,
-    identity::key_life::KeyState,
+    identity::key_lifecycle::KeyState,
     kernel::{ambient::Ambient, time::Instant},
     telemetry,
 };

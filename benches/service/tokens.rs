@@ -8,7 +8,7 @@ use daybook::{
     config::{Config, Flag, Sources},
     identity::{
         Caller, Credential, Grant, Role,
-        key_life::KeyState,
+        key_lifecycle::KeyState,
         key_ring::KeyRing,
         master_key::MasterKey,
         signing_key::SigningKey,

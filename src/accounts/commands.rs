@@ -23,7 +23,7 @@ use crate::{
     },
     mail::{self, OutboxEmail},
     schedule::{self, Schedule},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Makes an account.

@@ -8,14 +8,14 @@ pub mod commands;
 pub mod customers;
 pub mod emails;
 pub mod erasure;
-pub mod guessing;
 pub mod master_keys;
 pub mod second_factor;
 pub mod service;
-pub mod services;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signing;
 pub mod store;
+pub mod throttling;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;

@@ -12,26 +12,26 @@ use super::{
     commands::{
         AccountChange, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
     },
-    guessing::service::ReservedAttempt,
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
     },
-    services::service::ServiceAccounts,
+    service_accounts::service::ServiceAccounts,
     sessions::{self, Lifetimes, service::Log},
     signing::{self, StoredKey, service::SigningKeys},
     store::{self, Account, Filter},
+    throttling::service::ReservedAttempt,
 };
 use crate::{
     identity::{
         Caller, Origin, Role, TokenCutoff,
-        attempts::{Device, Policies, ThrottleKeys},
         email::Email,
         password::{Hasher, own_words},
         permit::{ChangeUser, ManageUsers},
         phone::Phone,
         refresh::RefreshTokens,
         second_factor::PresentedFactor,
+        throttle::{Device, Policies, ThrottleKeys},
         token::{LEEWAY, Tokens},
     },
     kernel::{
@@ -45,8 +45,9 @@ use crate::{
     mail::service::Mail,
     schedule::Schedule,
     storage::{
-        Deadline, Query, Reader, Store, notice,
-        request::{EarlierResponse, IdempotencyKey},
+        Deadline, Query, Reader, Store,
+        idempotency::{EarlierResponse, IdempotencyKey},
+        throttled_log,
     },
 };
 
@@ -412,7 +413,7 @@ impl Accounts {
         let mark = self.tokens.mark();
         let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
         if self.tokens.refresh_ended(&ended, &sessions, (since, now), mark) {
-            notice::went_back("ended tokens");
+            throttled_log::went_back("ended tokens");
         }
         self.signing.take_over(&keys, now);
         self.services.follow().await

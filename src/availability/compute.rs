@@ -6,7 +6,7 @@ use chrono::{NaiveDate, TimeDelta};
 
 use super::{
     BookableRange, Load, ProviderTime, SlotRules,
-    own::{CustomerTime, HeldSlot, NOBODY},
+    customer_time::{CustomerTime, HeldSlot, NOBODY},
 };
 use crate::kernel::{
     id::{ProviderId, TypeId},

@@ -5,13 +5,13 @@
 //! together.
 
 pub mod compute;
+pub mod customer_time;
+pub mod customer_time_service;
 pub mod explain;
 pub mod merge;
-pub mod own;
-pub mod own_service;
 pub mod practice;
-pub mod question;
 pub mod service;
+pub mod slot_query;
 pub mod slots_service;
 pub mod store;
 

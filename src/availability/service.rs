@@ -4,8 +4,8 @@ use chrono::{NaiveDate, SubsecRound, TimeDelta};
 
 use super::{
     Availability, ProviderTime, SlotRules, compute,
-    own::{AppointmentToMove, CustomerContext, CustomerTime},
-    own_service::CustomerTimes,
+    customer_time::{AppointmentToMove, CustomerContext, CustomerTime},
+    customer_time_service::CustomerTimes,
     practice::Practice,
 };
 use crate::{

@@ -8,15 +8,15 @@ use quick_cache::sync::Cache;
 use super::{
     SlotRules,
     compute::slots,
+    customer_time::CustomerTime,
+    customer_time_service::CustomerTimes,
     explain::{self, Exclusion},
     merge::{Merged, Page, Stretch, days_at_once},
-    own::CustomerTime,
-    own_service::CustomerTimes,
     practice::{Practice, WEEK},
     service::LONGEST_SPAN,
     store::{Offered, Offering},
 };
-pub use super::{merge::Slot, question::SlotQuery};
+pub use super::{merge::Slot, slot_query::SlotQuery};
 use crate::{
     bulkhead::{Bulkhead, Stop, Turn},
     catalogue::{AppointmentType, service::Types},
@@ -27,8 +27,8 @@ use crate::{
         time::{Instant, Interval, ceil_to_second},
     },
     schedule::store::{
+        cache::ScheduleCache,
         claims::{self, ProviderTimeBatch},
-        remembered::ScheduleCache,
     },
     storage::{Deadline, Store, batch::Batcher},
 };

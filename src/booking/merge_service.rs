@@ -5,7 +5,7 @@ use crate::{
     accounts::{User, service::Accounts},
     identity::{Origin, desk_permit::MergeCustomers},
     kernel::{fault::Fault, stamp::Revision},
-    storage::{Deadline, request::IdempotencyKey},
+    storage::{Deadline, idempotency::IdempotencyKey},
 };
 
 impl Accounts {

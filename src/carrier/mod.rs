@@ -1,6 +1,6 @@
 //! The third porch: where letters leave the house. The only place that speaks to mail servers.
 
-mod trouble;
+mod delivery_errors;
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
@@ -23,7 +23,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
-use trouble::refusal;
+use delivery_errors::refusal;
 
 /// How long a mail server that has taken a letter may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);

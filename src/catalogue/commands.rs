@@ -14,7 +14,7 @@ use crate::{
         stamp::Revision,
         time::Instant,
     },
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Adds a shared type. A provider's own type is added with its offering, in the schedule room.

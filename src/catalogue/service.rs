@@ -21,7 +21,7 @@ use crate::{
         stamp::Revision,
         time::Instant,
     },
-    storage::{Deadline, Query, Reader, Store, request::IdempotencyKey},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 /// Appointment types.

@@ -9,9 +9,9 @@ use super::{
     caller::{caller, deadline, origin},
     convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
     customer,
+    idempotency::{IdempotencyKeys, IdempotentCall},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
-    requests::{IdempotencyKeys, IdempotentCall},
     second_factor_wire,
 };
 use crate::{

@@ -8,12 +8,12 @@ use super::{
     booking_wire::{LONGEST_CODE, type_name},
     caller::{deadline, visitor},
     convert::{minutes, moment, name, start, timestamp},
+    customer_context::Named,
     page::{LONGEST_PAGE, cut_to_fit},
     proto::booking::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
     },
     schedule::PROVIDER_NAME,
-    whom::Named,
 };
 use crate::{
     availability::{

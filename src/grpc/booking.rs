@@ -14,9 +14,9 @@ use super::{
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     holds,
+    idempotency::{IdempotencyKeys, IdempotentRequest},
     page::fill,
     proto::booking::{self as pb, booking_service_server::BookingService},
-    requests::{IdempotencyKeys, IdempotentRequest},
     schedule::PROVIDER_NAME,
 };
 use crate::{

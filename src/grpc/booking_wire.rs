@@ -7,9 +7,9 @@ use super::{
     convert::{
         TYPE_NAME, date, duration, end, etag, minutes, name, optional, start, timestamp, zone,
     },
+    customer_context::Named,
     proto::booking::{self as pb, answer::Value as WireValue, appointment::State as WireState},
     schedule::PROVIDER_NAME,
-    whom::Named,
 };
 use crate::{
     availability::service::{FreeTimeQuery, LONGEST_SPAN},

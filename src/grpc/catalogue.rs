@@ -7,9 +7,9 @@ use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{Mask, TYPE_NAME, name, optional, read_etag},
+    idempotency::IdempotencyKeys,
     page::{cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
-    requests::IdempotencyKeys,
     schedule::{PROVIDER_NAME, wire::times},
 };
 use crate::{

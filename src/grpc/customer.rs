@@ -7,14 +7,14 @@ use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
     convert::{Mask, etag, mask, name, optional, read_etag, timestamp, zone},
+    idempotency::IdempotencyKeys,
     page::cut,
     proto::auth::{self as pb, customer_service_server::CustomerService},
-    requests::IdempotencyKeys,
 };
 use crate::{
     accounts::{
         LONGEST_NAME, User,
-        customers::{Correction, Cursor, service::Newcomer, words::SearchTerm},
+        customers::{Correction, Cursor, search_terms::SearchTerm, service::Newcomer},
         service::Accounts,
     },
     identity::{Role, desk_permit, email::Email, phone::Phone},

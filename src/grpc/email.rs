@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
+    idempotency::IdempotencyKeys,
     proto::auth::{self as pb, email_service_server::EmailService},
-    requests::IdempotencyKeys,
 };
 use crate::{
     accounts::service::Accounts,

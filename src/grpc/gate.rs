@@ -23,17 +23,17 @@ use tracing::Instrument;
 use super::{
     address::{ClientAddress, client_address},
     body::Bounded,
-    budgets::{ConcurrencyLimiter, Place},
+    concurrency::{ConcurrencyLimiter, Place},
+    connection_service::Ends,
     policy::{self, Access, Class},
-    receive::{IN_TIME, Receiver},
-    serving::Ends,
+    request_body::{IN_TIME, Receiver},
     status::status,
-    unread::{Reader, UnreadResponses},
+    unread_responses::{Reader, UnreadResponses},
 };
 use crate::{
     kernel::{
         ambient::Ambient,
-        demand::CallCounter,
+        call_counter::CallCounter,
         fault::{Fault, Reason},
     },
     storage::Deadline,

@@ -6,9 +6,9 @@ use super::{
         typed_fields_of_hold, wire_hold,
     },
     convert::{end, name, optional, start},
+    idempotency::{IdempotencyKeys, IdempotentCall},
     page::cut,
     proto::booking as pb,
-    requests::{IdempotencyKeys, IdempotentCall},
     schedule::PROVIDER_NAME,
 };
 use crate::{

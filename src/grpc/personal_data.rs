@@ -9,10 +9,10 @@ use tonic::{Request, Response, Status};
 use super::{
     auth::{another, present},
     caller::{caller, deadline, origin},
+    idempotency::IdempotencyKeys,
     page::{LONGEST_PAGE, fitting},
     personal_data_wire::records,
     proto::auth::{self as pb, personal_data_service_server::PersonalDataService},
-    requests::IdempotencyKeys,
 };
 use crate::{
     accounts::{
@@ -24,7 +24,7 @@ use crate::{
         fault::{Fault, Violations},
         page::{PageTokens, page_size},
     },
-    storage::request::IdempotencyKey,
+    storage::idempotency::IdempotencyKey,
 };
 
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use super::{
     auth::{another, present},
     auth_wire,
     caller::{caller, deadline, origin},
+    idempotency::IdempotencyKeys,
     proto::auth::{self as pb, second_factor_service_server::SecondFactorService},
-    requests::IdempotencyKeys,
     second_factor_wire as wire,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         service::Accounts,
     },
     kernel::fault::{Fault, Violations},
-    storage::request::IdempotencyKey,
+    storage::idempotency::IdempotencyKey,
 };
 
 #[derive(Debug)]

@@ -8,15 +8,15 @@ use super::{
     auth_wire,
     caller::{caller, deadline, origin},
     convert::{Mask, end, etag, mask, name, read_etag, timestamp},
+    idempotency::{IdempotencyKeys, IdempotentCall},
     page::cut,
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
-    requests::{IdempotencyKeys, IdempotentCall},
 };
 use crate::{
     accounts::{
         LONGEST_NAME,
-        services::{
+        service_accounts::{
             LONGEST_LIFE, MOST_CUSTOMERS, MOST_SCOPES, ServiceAccount, StoredApiKey,
             commands::Change, service::ServiceAccounts,
         },

@@ -1,7 +1,7 @@
 //! The signing keys that a process knows: one that signs, and all that verify.
 
 use super::{
-    key_life::{KeyState, Life},
+    key_lifecycle::{KeyState, Life},
     signing_key::{Kid, PublicKey, SigningKey},
 };
 use crate::kernel::time::Instant;

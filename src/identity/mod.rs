@@ -5,13 +5,12 @@
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
 pub mod api_key;
-pub mod attempts;
 pub mod authority;
 pub mod challenge;
-pub mod code;
 pub mod desk_permit;
 pub mod email;
-pub mod key_life;
+pub mod email_code;
+pub mod key_lifecycle;
 pub mod key_ring;
 pub mod master_key;
 mod opaque;
@@ -22,6 +21,7 @@ pub mod phone;
 pub mod refresh;
 pub mod second_factor;
 pub mod signing_key;
+pub mod throttle;
 pub mod token;
 mod workers;
 

@@ -18,7 +18,7 @@ use super::{
     pepper::Pepper,
     workers::{Job, Memory, Workers},
 };
-use crate::kernel::{demand::CallCounter, fault::Fault};
+use crate::kernel::{call_counter::CallCounter, fault::Fault};
 
 /// The longest password, in characters.
 pub const LONGEST: usize = 256;

@@ -12,9 +12,9 @@ use super::{LeasedEmail, OutboxEmail, Recipient};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Executor, Tx, engine,
+        Engine, Executor, Tx, cleanup, engine,
         entity::letters::{ActiveModel, Column, Entity, Model},
-        forget, readable,
+        readable,
     },
 };
 
@@ -98,7 +98,7 @@ pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
 #[derive(Debug)]
 pub struct ExpiredEmails;
 
-impl forget::ExpiredRows for ExpiredEmails {
+impl cleanup::ExpiredRows for ExpiredEmails {
     type Entity = Entity;
     const WHAT: &'static str = "letters";
 

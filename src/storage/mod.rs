@@ -9,21 +9,21 @@
 
 mod authority;
 pub mod batch;
-mod commits;
+pub mod cleanup;
+mod commit_probe;
 mod connection;
+mod connection_set;
 pub mod engine;
 pub mod entity;
 mod files;
-pub mod forget;
-mod link;
-pub mod notice;
+pub mod idempotency;
 pub mod readable;
-pub mod request;
 mod salvage;
 mod schema;
 mod sessions;
 mod silence;
-mod single;
+mod single_flight;
+pub mod throttled_log;
 
 use std::{
     future::Future,
@@ -49,7 +49,7 @@ use crate::kernel::{
     stamp::Stamp,
 };
 use connection::{Held, Pool};
-use link::{ConnectionSet, Turns};
+use connection_set::{ConnectionSet, Turns};
 use sessions::Sessions;
 use silence::TooLong;
 

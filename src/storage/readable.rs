@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Executor, engine, notice};
+use super::{Executor, engine, throttled_log};
 use crate::kernel::{fault::Fault, text::hex};
 
 /// How many rows are read at least once more, where some of a page could not be read.
@@ -69,7 +69,7 @@ pub async fn all<E: EntityTrait, T>(
 
 /// Tells of a row that is left out.
 pub fn left_out(table: &str, key: &str, fault: &Fault) {
-    if notice::is_news(&(table, key)) {
+    if throttled_log::is_news(&(table, key)) {
         tracing::warn!(table, key, cause = %fault, "a row that cannot be read is left out");
     }
 }

@@ -7,7 +7,9 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::{LOOK, Store, engine, files::Trouble, link::ConnectionSet, sessions::Sessions};
+use super::{
+    LOOK, Store, connection_set::ConnectionSet, engine, files::Trouble, sessions::Sessions,
+};
 use crate::kernel::fault::Fault;
 
 /// How long the work under way may take before its connections are closed.

@@ -4,9 +4,9 @@
 //! address: the first password is set, and the address is shown to be theirs. What was booked before stays.
 
 pub mod commands;
+pub mod search_terms;
 pub mod service;
 pub mod store;
-pub mod words;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{
     Correction, Cursor,
     commands::{Correct, Enrol, Invitation, Invite, may_be_invited, merging::Blank},
+    search_terms::SearchTerm,
     store,
-    words::SearchTerm,
 };
 use crate::{
     accounts::{
@@ -29,7 +29,7 @@ use crate::{
         zone::Zone,
     },
     mail::EmailTemplate,
-    storage::{Deadline, Query, Reader, request::IdempotencyKey},
+    storage::{Deadline, Query, Reader, idempotency::IdempotencyKey},
 };
 
 /// Somebody for whom an account is made.

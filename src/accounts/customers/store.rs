@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Cursor,
-    words::{self, SearchTerm},
+    search_terms::{self, SearchTerm},
 };
 use crate::{
     accounts::{User, store::account},
@@ -32,7 +32,7 @@ use crate::{
 
 /// Writes the words of an account that was just written. One that was erased has none.
 pub async fn index(tx: &Tx, user: &User) -> Result<(), Fault> {
-    let wanted = words::words(user);
+    let wanted = search_terms::words(user);
     let of = || Entity::find().filter(Column::UserId.eq(user.id.0));
     let stored: Vec<String> = of()
         .select_only()

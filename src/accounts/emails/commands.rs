@@ -12,12 +12,12 @@ use crate::{
         User, UserEventKind,
         audit::{self, AuditContext, AuditEntry},
         commands::{AccountEventDraft, finish, open, wrong_password},
-        guessing::store::{Reserved, ThrottleKeySet},
         store::{self as accounts, Account},
+        throttling::store::{Reserved, ThrottleKeySet},
     },
     identity::{
         TokenCutoff,
-        code::{Hash, Purpose},
+        email_code::{Hash, Purpose},
     },
     kernel::{
         fault::{Fault, Reason},
@@ -25,7 +25,7 @@ use crate::{
     },
     mail::{self, EmailTemplate, OutboxEmail, service::EmailDraft},
     schedule::Schedule,
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// What a notice says beside what happened.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     identity::{
         Role,
-        code::{Hash, Purpose},
         email::Email,
+        email_code::{Hash, Purpose},
     },
     kernel::{id::UserId, time::Instant, zone::Zone},
 };

@@ -14,15 +14,15 @@ use crate::{
     accounts::{
         User,
         audit::{AuditAction, AuditEntry},
-        guessing::{service::ReservedAttempt, store::ThrottleKeySet},
         service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
+        throttling::{service::ReservedAttempt, store::ThrottleKeySet},
     },
     identity::{
         Caller, Origin,
         challenge::Challenge,
-        code::{Code, Purpose},
         email::Email,
+        email_code::{Code, Purpose},
     },
     kernel::{
         fault::{Fault, Reason, Violations},
@@ -32,7 +32,7 @@ use crate::{
     mail::{self, EmailTemplate, NOTICE, OutboxEmail, told},
     storage::{
         Deadline, Query, Reader,
-        request::{EarlierResponse, IdempotencyKey},
+        idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
 
@@ -471,7 +471,7 @@ fn stored(
 }
 
 struct ByCode {
-    hash: crate::identity::code::Hash,
+    hash: crate::identity::email_code::Hash,
     now: Instant,
 }
 

@@ -5,14 +5,13 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use super::{PendingSignUp, StoredCode};
 use crate::{
     identity::{
-        code::{Hash, Purpose},
         email::Email,
+        email_code::{Hash, Purpose},
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Executor, Tx, engine,
+        Executor, Tx, cleanup, engine,
         entity::email_codes::{ActiveModel, Column, Entity, Model},
-        forget,
     },
 };
 
@@ -66,7 +65,7 @@ pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<Vec<H
 #[derive(Debug)]
 pub struct ExpiredCodes;
 
-impl forget::ExpiredRows for ExpiredCodes {
+impl cleanup::ExpiredRows for ExpiredCodes {
     type Entity = Entity;
     const WHAT: &'static str = "codes";
 

@@ -19,7 +19,7 @@ use crate::{
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
     mail::{self, EmailTemplate, Recipient, service::EmailDraft},
     schedule::{self, Schedule},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// What takes the place of everything about a person.

@@ -17,7 +17,7 @@ use crate::{
     },
     identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, stamp::Revision},
-    storage::{Authority, Deadline, Query, Reader, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Deadline, Query, Reader, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 impl Accounts {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     accounts::service::Accounts,
-    identity::{Origin, key_life::KeyState, master_key::KeyId},
+    identity::{Origin, key_lifecycle::KeyState, master_key::KeyId},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,

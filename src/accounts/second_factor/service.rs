@@ -13,22 +13,22 @@ use super::{
 use crate::{
     accounts::{
         User,
-        guessing::{service::ReservedAttempt, store::ThrottleKeySet},
         service::{Accounts, ById},
         sessions::service::{Log, LoggedIn},
         store::Account,
+        throttling::{service::ReservedAttempt, store::ThrottleKeySet},
     },
     identity::{
         Caller, Origin,
-        attempts::Device,
         challenge::{Challenge, GOOD},
         permit::ChangeUser,
         second_factor::{Need, PresentedFactor, RecoveryCode, TotpSecret},
+        throttle::Device,
     },
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
     storage::{
         Deadline, Query, Reader,
-        request::{EarlierResponse, IdempotencyKey},
+        idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
 
@@ -324,8 +324,8 @@ impl Accounts {
     fn counted_by(
         &self,
         mut by: Vec<(
-            crate::identity::attempts::ThrottleKey,
-            crate::identity::attempts::ThrottlePolicy,
+            crate::identity::throttle::ThrottleKey,
+            crate::identity::throttle::ThrottlePolicy,
         )>,
         origin: &Origin,
     ) -> ThrottleKeySet {

@@ -15,9 +15,9 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Executor, Tx, engine,
+        Executor, Tx, cleanup, engine,
         entity::{recovery_codes, second_factors},
-        forget, readable,
+        readable,
     },
 };
 
@@ -107,7 +107,7 @@ pub async fn turn_on(tx: &Tx, user: UserId, step: i64, now: Instant) -> Result<(
 #[derive(Debug)]
 pub struct NeverOn;
 
-impl forget::ExpiredRows for NeverOn {
+impl cleanup::ExpiredRows for NeverOn {
     type Entity = Entity;
     const WHAT: &'static str = "enrolments";
 
@@ -120,7 +120,7 @@ impl forget::ExpiredRows for NeverOn {
 #[derive(Debug)]
 pub struct Unconfirmed;
 
-impl forget::ExpiredRows for Unconfirmed {
+impl cleanup::ExpiredRows for Unconfirmed {
     type Entity = Entity;
     const WHAT: &'static str = "enrolments beside a second factor";
 

@@ -11,9 +11,9 @@ use crate::{
     accounts::{
         User,
         audit::{self, AuditContext, AuditEntry, Filter},
-        guessing::service::ReservedAttempt,
         service::Accounts,
         store as accounts,
+        throttling::service::ReservedAttempt,
     },
     identity::{
         Caller, Credential, Grant, Origin,

@@ -17,9 +17,9 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Engine, Executor as _, Tx, engine,
+        Engine, Executor as _, Tx, cleanup, engine,
         entity::sessions::{ActiveModel, Column, Entity, Model},
-        forget, readable,
+        readable,
     },
 };
 
@@ -151,7 +151,7 @@ const KEPT: TimeDelta = TimeDelta::days(30);
 #[derive(Debug)]
 pub struct ExpiredSessions;
 
-impl forget::ExpiredRows for ExpiredSessions {
+impl cleanup::ExpiredRows for ExpiredSessions {
     type Entity = Entity;
     const WHAT: &'static str = "sessions";
 

@@ -6,7 +6,7 @@ use super::{Random, StoredKey, in_state, not_opened, store};
 use crate::{
     accounts::audit::{self, AuditAction, AuditContext},
     identity::{
-        key_life::{self, Cannot, KeyState, Life, RotationPolicy},
+        key_lifecycle::{self, Cannot, KeyState, Life, RotationPolicy},
         master_key::{MasterKey, NONCE},
         signing_key::Kid,
     },
@@ -102,12 +102,12 @@ impl UnitOfWork for Rotate {
         let mut keys = store::lock(tx, now).await?;
         opens(&keys, master)?;
         let lives = keys.iter().map(|key| &key.life);
-        if self.cause == Cause::Age && !key_life::is_due(lives, policy, now) {
+        if self.cause == Cause::Age && !key_lifecycle::is_due(lives, policy, now) {
             return Ok(Rotated::NotDue);
         }
         let before = kid_in(&keys, KeyState::Active, now);
         let mut lives: Vec<&mut Life> = keys.iter_mut().map(|key| &mut key.life).collect();
-        match key_life::rotate(&mut lives, policy, now) {
+        match key_lifecycle::rotate(&mut lives, policy, now) {
             Ok(()) => {}
             Err(Cannot::TooSoon(left)) => return Ok(Rotated::TooSoon(left)),
             Err(Cannot::Missing) => return Err(Fault::internal("a signing key is missing")),

@@ -7,7 +7,7 @@ pub mod store;
 
 use crate::{
     identity::{
-        key_life::{KeyState, Life},
+        key_lifecycle::{KeyState, Life},
         master_key::{KeyId, MasterKey, NONCE, OpenError},
         signing_key::{KEY, Kid, PublicKey, SigningKey},
     },

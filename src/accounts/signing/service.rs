@@ -11,7 +11,7 @@ use crate::{
     accounts::audit::AuditContext,
     identity::{
         Origin,
-        key_life::{self, KeyState, RotationPolicy},
+        key_lifecycle::{self, KeyState, RotationPolicy},
         key_ring::KeyRing,
         master_key::MasterKey,
         signing_key::PublicKey,
@@ -139,7 +139,7 @@ impl SigningKeys {
     /// Lets the next key take over if the active one is old. Whether it did.
     pub async fn rotate_if_due(&self, deadline: Deadline) -> Result<bool, Fault> {
         let now = self.ambient.now();
-        if !key_life::is_due(self.tokens.keys().lives(), self.policy, now) {
+        if !key_lifecycle::is_due(self.tokens.keys().lives(), self.policy, now) {
             return Ok(false);
         }
         Ok(matches!(self.turn(deadline, Cause::Age).await?, Rotated::Done(_)))

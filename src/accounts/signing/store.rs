@@ -7,7 +7,7 @@ use sea_orm::{
 use super::StoredKey;
 use crate::{
     identity::{
-        key_life::{Life, Retired},
+        key_lifecycle::{Life, Retired},
         signing_key::Kid,
     },
     kernel::{fault::Fault, time::Instant},

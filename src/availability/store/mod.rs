@@ -1,7 +1,7 @@
 //! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
 //! is not remembered.
 
-pub mod own;
+pub mod customer_time;
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::{
     schedule::{
         provider::Provider,
         store::{
+            cache::{Breadth, CachedProviderTime, ScheduleCache},
             claims::{self, Found, Offer, intervals},
-            remembered::{Breadth, CachedProviderTime, ScheduleCache},
         },
     },
     storage::{Engine, Executor, Query, Reader, engine, readable},

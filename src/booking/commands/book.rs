@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     EventDraft, Offered, RuleContext, around, bookable,
-    elsewhere::{CustomerAsProvider, lock_customer, not_since},
+    customer_as_provider::{CustomerAsProvider, lock_customer, not_since},
     expire_claims, finish, follow, intervals_not_accepted, not_offered, offered,
     own_holds::{OwnHolds, may_be_for_own_hold},
     refused, time,
@@ -36,7 +36,7 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// How many slots a customer may hold at a time.

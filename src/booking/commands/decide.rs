@@ -27,7 +27,7 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::{self, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Changes the state of an appointment.

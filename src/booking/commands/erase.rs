@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{EventDraft, elsewhere::CustomerAsProvider, expire_claims_at, record};
+use super::{EventDraft, customer_as_provider::CustomerAsProvider, expire_claims_at, record};
 use crate::{
     accounts::erasure::Erasure,
     booking::{

@@ -7,7 +7,7 @@ use super::{
     EventDraft, Offered, RuleContext,
     book::{self, Asker},
     bookable,
-    elsewhere::{CustomerAsProvider, lock_customer},
+    customer_as_provider::{CustomerAsProvider, lock_customer},
     expire_claims, finish, intervals_not_accepted, not_offered, offered, refused, time, write_live,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// What to do with a hold.

@@ -30,7 +30,7 @@ use crate::{
         stamp::Revision,
     },
     schedule,
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// How many appointments, requests and holds a duplicate has at most.

@@ -3,9 +3,9 @@
 
 mod assigned;
 pub mod book;
+mod customer_as_provider;
 pub mod decide;
 pub mod drift;
-mod elsewhere;
 pub mod erase;
 pub mod hold;
 pub mod hold_to_move;
@@ -16,7 +16,7 @@ pub mod relocate;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use elsewhere::{CustomerAsProvider, lock_customer};
+use customer_as_provider::{CustomerAsProvider, lock_customer};
 
 use super::{
     Appointment, EXPIRED, attendance,
@@ -35,7 +35,7 @@ use crate::{
         zone::{UnknownZone, ZoneData},
     },
     schedule::{self, hours::Hours, plan::TimeOff, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// The refusal of a time that somebody has; not by whom.

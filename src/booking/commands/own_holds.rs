@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     book::{Book, BookingTarget, Made},
-    elsewhere::CustomerAsProvider,
+    customer_as_provider::CustomerAsProvider,
     hold::{HoldAction, UseHold},
     offered,
 };

@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::{
     EventDraft, Offered, RuleContext, asked_by, bookable, check_version,
+    customer_as_provider::{CustomerAsProvider, lock_customer},
     decide::{find, find_locked, settled},
-    elsewhere::{CustomerAsProvider, lock_customer},
     expire_claims, finish, follow, intervals_not_accepted, not_offered, offered,
     own_holds::OwnHolds,
     record, refused, time, write_live,
@@ -31,7 +31,7 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Moves an appointment to another time of its provider, in one act.

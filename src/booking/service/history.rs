@@ -102,7 +102,7 @@ pub(in crate::booking) async fn told(
     let names = Names {
         users: accounts::store::names(at, &wanted.users).await?,
         providers: schedule::store::names(at, &wanted.providers).await?,
-        services: accounts::services::store::names(at, &wanted.services).await?,
+        services: accounts::service_accounts::store::names(at, &wanted.services).await?,
     };
     Ok(events.into_iter().map(|event| names.tell(event, customer, is_staff)).collect())
 }

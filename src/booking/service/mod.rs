@@ -1,11 +1,11 @@
 //! What callers can do with appointments.
 
-mod anybody;
+mod any_provider;
 mod calendar;
+mod customer_context;
 mod fields;
 pub(super) mod history;
 mod holds;
-mod whom;
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ use super::{
     fairness::ProviderLoad,
     policy::StateChange,
     store::{
-        self, AppointmentCursor, Filter, folded::SingleStatementBooking, found::AppointmentBatch,
+        self, AppointmentCursor, Filter, by_key::AppointmentBatch,
+        single_statement::SingleStatementBooking,
     },
 };
 use crate::{
@@ -41,11 +42,11 @@ use crate::{
         time::{Instant, Interval},
         zone::ZoneData,
     },
-    schedule::store::remembered::ScheduleCache,
+    schedule::store::cache::ScheduleCache,
     storage::{
         Deadline, Engine, Query, Reader, Store,
         batch::{BatchQuery as _, Batcher},
-        request::IdempotencyKey,
+        idempotency::IdempotencyKey,
     },
 };
 

@@ -188,7 +188,7 @@ pub async fn anonymise_answers(
         let response = match serde_json::from_str::<Appointment>(&row.response) {
             Ok(answer) if answer.customer != customer => continue,
             Ok(answer) if answer.customer_display_name.is_empty() => continue,
-            Ok(answer) => crate::storage::request::IdempotencyKey::encode(&anonymous(answer))?,
+            Ok(answer) => crate::storage::idempotency::IdempotencyKey::encode(&anonymous(answer))?,
             Err(_) => match without_words(&row.response, customer) {
                 Some(response) => response,
                 None => continue,

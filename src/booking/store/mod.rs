@@ -1,17 +1,17 @@
 //! Appointments as rows.
 
 pub mod attended;
+pub mod by_key;
 pub mod calendar;
 pub mod drifts;
 pub mod erased;
-pub mod folded;
-pub mod found;
 pub mod holds;
 pub mod limits;
 pub mod load;
 pub mod merged;
 mod names;
 pub mod order;
+pub mod single_statement;
 pub mod states;
 
 use chrono::TimeDelta;

@@ -10,9 +10,9 @@ use self::fields::{Kind, changes, known_fields, off};
 use super::{
     caller::{caller, deadline, visitor},
     convert::{Mask, mask, name, read_etag},
+    idempotency::IdempotencyKeys,
     page::cut,
     proto::booking::{self as pb, schedule_service_server::ScheduleService},
-    requests::IdempotencyKeys,
 };
 use crate::{
     identity::{Role, permit},

@@ -13,7 +13,7 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::store,
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// A stretch of time in which the whole practice is closed.
@@ -87,7 +87,7 @@ impl UnitOfWork for Close {
             &detail,
         )
         .await?;
-        let touched = store::touched::find(tx, None, *interval, self.now).await?;
+        let touched = store::affected::find(tx, None, *interval, self.now).await?;
         let answer = Closed {
             id: *id,
             start: interval.start(),

@@ -23,7 +23,7 @@ use crate::{
         provider::Provider,
         store,
     },
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Changes a schedule.
@@ -97,7 +97,7 @@ impl UnitOfWork for Update {
         let outside = match provider.hours(self.id.as_deref()) {
             Some(hours) if self.changes.hours_change() => {
                 let (of, at) = ((self.id.as_deref(), hours, None), (self.now, &self.zones));
-                store::touched::outside(tx, provider.id, of, at).await?
+                store::affected::outside(tx, provider.id, of, at).await?
             }
             _ => Times::default(),
         };

@@ -17,7 +17,7 @@ use crate::{
         plan::{MAX_TIME_OFF, TimeOff},
         store,
     },
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Takes time off.
@@ -66,7 +66,7 @@ impl UnitOfWork for Take {
         let act =
             EventDraft { kind: ProviderEventKind::TimeOffCreated, detail, actor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
-        let touched = store::touched::find(tx, Some(id), interval, self.now).await?;
+        let touched = store::affected::find(tx, Some(id), interval, self.now).await?;
         let answer = (self.time_off.clone(), touched);
         self.idempotency_key.keep(tx, id.0, provider.version, &answer, self.now).await?;
         Ok(answer)

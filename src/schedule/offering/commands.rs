@@ -21,7 +21,7 @@ use crate::{
         provider::Provider,
         store::{self, offerings},
     },
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Adds a provider's own type, which the provider offers from then on.
@@ -153,7 +153,7 @@ impl UnitOfWork for Offer {
             None => offerings::insert(tx, &offering, self.now).await?,
         }
         let of = (offering.schedule.as_deref(), hours, Some(self.type_id));
-        let outside = store::touched::outside(tx, id, of, (self.now, &self.zones)).await?;
+        let outside = store::affected::outside(tx, id, of, (self.now, &self.zones)).await?;
         let version = changed(tx, provider, &offering, editor, self.now).await?;
         let offered = Offered { offering, outside };
         self.idempotency_key.keep(tx, id.0, version, &offered, self.now).await?;

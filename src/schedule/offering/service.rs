@@ -17,7 +17,7 @@ use crate::{
         self,
         offerings::{self, Filter, OfferingCursor},
     },
-    storage::{Deadline, Query, Reader, Store, request::IdempotencyKey},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 /// Offerings, and the types that come with one.

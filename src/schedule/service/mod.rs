@@ -15,7 +15,7 @@ use super::{
     },
     plan::TimeOff,
     provider::Provider,
-    store::{self, closures::Cursor, remembered::ScheduleCache},
+    store::{self, cache::ScheduleCache, closures::Cursor},
 };
 use crate::{
     identity::{
@@ -29,7 +29,7 @@ use crate::{
         stamp::Revision,
         time::{Instant, Interval},
     },
-    storage::{Deadline, Query, Reader, Store, request::IdempotencyKey},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 pub use closing::Closing;

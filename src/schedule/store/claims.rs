@@ -8,7 +8,7 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::remembered::{Breadth, CachedProviderTime, ScheduleCache};
+use super::cache::{Breadth, CachedProviderTime, ScheduleCache};
 use crate::{
     kernel::{
         fault::Fault,
@@ -18,8 +18,8 @@ use crate::{
     },
     schedule::provider::Provider,
     storage::{
-        Engine, Executor, Query, Reader, batch::BatchQuery, engine, entity::providers, notice,
-        readable,
+        Engine, Executor, Query, Reader, batch::BatchQuery, engine, entity::providers, readable,
+        throttled_log,
     },
 };
 
@@ -263,7 +263,7 @@ async fn still(
             let stored = Revision::new(row.version, Stamp(row.stamp));
             if known.provider.revision() != stored {
                 if known.provider.version >= row.version {
-                    notice::went_back("a provider");
+                    throttled_log::went_back("a provider");
                 }
                 continue;
             }

@@ -1,11 +1,11 @@
 //! Providers as rows.
 
+pub mod affected;
 pub mod attended;
+pub mod cache;
 pub mod claims;
 pub mod closures;
 pub mod offerings;
-pub mod remembered;
-pub mod touched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

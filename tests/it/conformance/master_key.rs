@@ -18,7 +18,7 @@ use daybook::{
         },
         booking::ListProvidersRequest,
     },
-    identity::{key_life::KeyState, master_key::MasterKey},
+    identity::{key_lifecycle::KeyState, master_key::MasterKey},
     kernel::ambient::Ambient,
 };
 use futures_util::future::join_all;
@@ -163,7 +163,7 @@ async fn what_others_write_into_the_table_verifies_nothing(world: World) {
     let foreign = daybook::accounts::signing::StoredKey::make(
         &MasterKey::of(&[1; 32]),
         (seed, [3; 12]),
-        daybook::identity::key_life::Life::active(world.clock.now()),
+        daybook::identity::key_lifecycle::Life::active(world.clock.now()),
     )
     .unwrap();
     for tag in [foreign.tag.clone(), known.tag.clone()] {

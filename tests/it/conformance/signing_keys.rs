@@ -17,7 +17,7 @@ use daybook::{
     grpc::proto::auth::{
         GetMeRequest, ListAuditEventsRequest, LogInRequest, RefreshTokensRequest, audit_event::Kind,
     },
-    identity::key_life::KeyState,
+    identity::key_lifecycle::KeyState,
 };
 use futures_util::future::join_all;
 use serde_json::Value;

@@ -5,15 +5,14 @@ use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 use daybook::{
-    accounts::customers::words::SearchTerm,
+    accounts::customers::search_terms::SearchTerm,
     config::{Config, DatabaseUrl, OpenHours, SettingsFile, Sources},
     identity::{
         Caller, Credential, Grant, Role,
         api_key::ApiKey,
-        attempts::ThrottleKeys,
         challenge::{Challenge, Challenges},
-        code::Code,
         email::Email,
+        email_code::Code,
         key_ring::KeyRing,
         master_key::MasterKey,
         password, pepper,
@@ -21,6 +20,7 @@ use daybook::{
         refresh::{RefreshToken, RefreshTokens},
         second_factor::{RecoveryCode, is_code},
         signing_key::{Kid, SigningKey},
+        throttle::ThrottleKeys,
         token::{Settings, Tokens},
     },
     kernel::{
@@ -151,7 +151,7 @@ pub fn good_secrets() -> Vec<String> {
         session: Uuid::nil(),
         generation: 3,
         expires_at: now() + TimeDelta::minutes(5),
-        device: daybook::identity::attempts::Device { random: [1; 16], known: true },
+        device: daybook::identity::throttle::Device { random: [1; 16], known: true },
     };
     let refresh = RefreshToken::first(user(), Uuid::nil(), KEY);
     vec![

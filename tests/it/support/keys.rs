@@ -10,7 +10,7 @@ use daybook::{
     },
     app::{self, Rotation},
     grpc::proto::auth::{GetJwksRequest, GetJwksResponse},
-    identity::{key_life::KeyState, master_key::MasterKey, signing_key::SigningKey},
+    identity::{key_lifecycle::KeyState, master_key::MasterKey, signing_key::SigningKey},
     kernel::ambient::Ambient,
 };
 use tempfile::TempDir;

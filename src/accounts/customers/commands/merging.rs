@@ -20,7 +20,7 @@ use crate::{
         id::UserId,
     },
     mail::{self, EmailTemplate, Recipient, service::EmailDraft},
-    storage::{Tx, request::IdempotencyKey},
+    storage::{Tx, idempotency::IdempotencyKey},
 };
 
 /// What a closed account's owner is told, and what letters to it are found by.

@@ -13,8 +13,8 @@ use crate::{
         audit::{self, AuditContext},
         commands::{AccountEventDraft, finish, open_as, resume},
         emails,
-        guessing::store::{Reserved, ThrottleKeySet},
         store::{self as accounts, Account},
+        throttling::store::{Reserved, ThrottleKeySet},
     },
     identity::{
         Role,
@@ -28,7 +28,7 @@ use crate::{
     },
     mail::{self, OutboxEmail},
     schedule::{self, Schedule},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// A code that invites somebody to take an account over, with the letter that it is in.

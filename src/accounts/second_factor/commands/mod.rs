@@ -27,7 +27,7 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     mail::{EmailTemplate, service::EmailDraft},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 pub use self::reset::Reset;

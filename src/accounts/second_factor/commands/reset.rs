@@ -14,7 +14,7 @@ use crate::{
     identity::{TokenCutoff, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, stamp::Revision},
     mail::{EmailTemplate, service::EmailDraft},
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Takes the second factor off another account.

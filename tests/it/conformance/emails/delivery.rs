@@ -9,7 +9,7 @@ use daybook::{
     grpc::proto::auth::{
         ListAuditEventsRequest, LogInRequest, LogOutRequest, Role, audit_event::Kind,
     },
-    storage::{Deadline, forget::DeleteExpired},
+    storage::{Deadline, cleanup::DeleteExpired},
 };
 use mailin_embedded::{
     Response,

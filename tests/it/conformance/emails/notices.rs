@@ -7,7 +7,7 @@ use daybook::{
         RegenerateRecoveryCodesRequest, ResetSecondFactorRequest,
     },
     mail::store::ExpiredEmails,
-    storage::{Deadline, forget::DeleteExpired},
+    storage::{Deadline, cleanup::DeleteExpired},
 };
 use mailin_embedded::response::{INTERNAL_ERROR, OK};
 

@@ -9,7 +9,7 @@ use daybook::{
         DisableTotpRequest, EnrolTotpRequest, GetUserRequest, RegenerateRecoveryCodesRequest,
         ResetSecondFactorRequest, TotpSecret, audit_event::Kind, second_factor::State,
     },
-    storage::{Deadline, forget::DeleteExpired},
+    storage::{Deadline, cleanup::DeleteExpired},
 };
 use tonic::Status;
 

@@ -5,7 +5,7 @@ use super::{
     convert::{name, optional},
 };
 use crate::{
-    availability::own::CustomerContext,
+    availability::customer_time::CustomerContext,
     booking::service::Bookings,
     identity::Caller,
     kernel::{

@@ -167,5 +167,5 @@ pub fn is_due<'a>(
 }
 
 #[cfg(test)]
-#[path = "key_life_tests.rs"]
+#[path = "key_lifecycle_tests.rs"]
 mod tests;

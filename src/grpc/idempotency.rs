@@ -18,7 +18,7 @@ use crate::{
     },
     storage::{
         Deadline, Store,
-        request::{EarlierResponse, IdempotencyKey},
+        idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
 

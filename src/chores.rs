@@ -10,17 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
-        service::Accounts, services::service::ServiceAccounts, signing::service::SigningKeys,
+        service::Accounts, service_accounts::service::ServiceAccounts,
+        signing::service::SigningKeys,
     },
     app::{Error, operator_text},
-    forgetting::forget_all,
     grpc::health::{self, Health},
     kernel::{
         backoff::Backoff,
         fault::{Fault, Reason},
     },
     mail::service::Mail,
-    storage::{self, Deadline, Store, forget::Backlog},
+    retention::forget_all,
+    storage::{self, Deadline, Store, cleanup::Backlog},
     zone_sources::watch::Watch,
 };
 

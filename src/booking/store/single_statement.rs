@@ -17,7 +17,7 @@ use crate::{
     events::ProviderEventKind,
     identity::Caller,
     kernel::{fault::Fault, stamp::Revision},
-    storage::{Query, Reader, engine, request::IdempotencyKey},
+    storage::{Query, Reader, engine, idempotency::IdempotencyKey},
 };
 
 // Waiting is what can take long, and a lock timeout counts from the moment it is set, also within a

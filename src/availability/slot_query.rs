@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{own::CustomerContext, service::LONGEST_SPAN, slots_service::RequestedType};
+use super::{customer_time::CustomerContext, service::LONGEST_SPAN, slots_service::RequestedType};
 use crate::{
     catalogue::AppointmentType,
     identity::{Caller, permit},

@@ -134,5 +134,5 @@ fn is_accent(c: char) -> bool {
 }
 
 #[cfg(test)]
-#[path = "words_tests.rs"]
+#[path = "search_terms_tests.rs"]
 mod tests;

@@ -19,14 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Authority, Deadline, Engine, Query, Reader, Settings, TOO_LATE, Tx, UnitOfWork,
-    commits::{self, CommitProbe},
+    commit_probe::{self, CommitProbe},
     connection::{Anchor, Pool},
     engine,
     files::Files,
     late, schema,
     sessions::Sessions,
     silence::{Silence, TooLong},
-    single::SingleFlight,
+    single_flight::SingleFlight,
 };
 use crate::kernel::{
     ambient::Ambient,
@@ -204,7 +204,11 @@ impl ConnectionSet {
         let mut attempt = 1;
         loop {
             self.check_files()?;
-            match self.probe.execute_unprepared(commits::WRITE).await.map_err(|e| engine::fault(&e))
+            match self
+                .probe
+                .execute_unprepared(commit_probe::WRITE)
+                .await
+                .map_err(|e| engine::fault(&e))
             {
                 Ok(_) => return self.check_files(),
                 Err(fault) if fault.may_run_again() != Retryable::No && attempt < ATTEMPTS => {

@@ -7,7 +7,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Executor, Query, Reader, Tx, authority::Kept, engine, entity::requests, forget};
+use super::{Executor, Query, Reader, Tx, authority::Kept, cleanup, engine, entity::requests};
 use crate::{
     identity::{Caller, authority},
     kernel::{
@@ -23,7 +23,7 @@ pub const RETENTION: TimeDelta = TimeDelta::days(30);
 #[derive(Debug)]
 pub struct ExpiredRequests;
 
-impl forget::ExpiredRows for ExpiredRequests {
+impl cleanup::ExpiredRows for ExpiredRequests {
     type Entity = requests::Entity;
     const WHAT: &'static str = "requests";
 

@@ -27,9 +27,9 @@ use tonic::transport::server::TcpConnectInfo;
 use tower::ServiceExt;
 
 use super::{
+    connection_limiter::{Call, Place},
+    connections::{Connection, HEADERS_IN_TIME},
     gate::refuse,
-    incoming::{Connection, HEADERS_IN_TIME},
-    places::{Call, Place},
     policy::{self, Class},
 };
 use crate::{config::ServerConfig, kernel::fault::Fault};

@@ -347,5 +347,5 @@ impl Drop for Call {
 }
 
 #[cfg(test)]
-#[path = "places_tests.rs"]
+#[path = "connection_limiter_tests.rs"]
 mod tests;

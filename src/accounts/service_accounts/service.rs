@@ -24,7 +24,7 @@ use crate::{
         stamp::{Revision, Stamp},
         time::Instant,
     },
-    storage::{Deadline, Query, Reader, Store, request::IdempotencyKey},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 /// Service accounts.

@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     address::ClientAddress,
+    address_limiter::{AddressLimiter, Share},
     policy::Class,
-    shares::{AddressLimiter, Share},
 };
 use crate::{config::ServerConfig, kernel::fault::Fault};
 

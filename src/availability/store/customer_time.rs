@@ -6,7 +6,7 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use uuid::Uuid;
 
 use crate::{
-    availability::own::HeldSlot,
+    availability::customer_time::HeldSlot,
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId, UserId},

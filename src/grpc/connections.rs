@@ -26,10 +26,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TcpConnectInfo;
 
 use super::{
-    frames::FrameCounter,
-    places::{ConnectionLimiter, Place},
+    connection_limiter::{ConnectionLimiter, Place},
+    connection_service::{Protocol, Served, serve},
+    frame_counter::FrameCounter,
     rates::{Buckets, network},
-    serving::{Protocol, Served, serve},
     tls::Tls,
 };
 use crate::config::ServerConfig;

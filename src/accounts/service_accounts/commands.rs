@@ -19,7 +19,7 @@ use crate::{
         id::{ApiKeyId, ServiceAccountId},
         stamp::Revision,
     },
-    storage::{Authority, Tx, UnitOfWork, request::IdempotencyKey},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Makes a service account.

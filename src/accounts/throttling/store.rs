@@ -8,12 +8,11 @@ use sea_orm::{
 };
 
 use crate::{
-    identity::attempts::{AttemptCount, ThrottleKey, ThrottlePolicy},
+    identity::throttle::{AttemptCount, ThrottleKey, ThrottlePolicy},
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Executor as _, Tx, engine,
+        Executor as _, Tx, cleanup, engine,
         entity::attempts::{ActiveModel, Column, Entity, Model},
-        forget,
     },
 };
 
@@ -142,7 +141,7 @@ impl ThrottleKeySet {
 #[derive(Debug)]
 pub struct ExpiredAttempts;
 
-impl forget::ExpiredRows for ExpiredAttempts {
+impl cleanup::ExpiredRows for ExpiredAttempts {
     type Entity = Entity;
     const WHAT: &'static str = "attempts";
 

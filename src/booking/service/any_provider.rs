@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{BookingRequest, Bookings, Outcome};
 use crate::{
-    availability::{SlotRules, own::CustomerContext, slots_service as slots},
+    availability::{SlotRules, customer_time::CustomerContext, slots_service as slots},
     booking::{
         Appointment,
         commands::{
@@ -17,7 +17,7 @@ use crate::{
     kernel::fault::{Fault, Reason, Violations},
     storage::{
         Deadline,
-        request::{EarlierResponse, IdempotencyKey},
+        idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
 

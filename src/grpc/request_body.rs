@@ -18,7 +18,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant as Moment, timeout_at};
 use tonic::Status;
 
-use super::{address::ClientAddress, policy::Class, shares::AddressLimiter};
+use super::{address::ClientAddress, address_limiter::AddressLimiter, policy::Class};
 use crate::{
     config::ServerConfig,
     kernel::fault::{Fault, Reason},

@@ -312,5 +312,5 @@ fn tag_of(key: &hmac::Key, kind: &[u8], what: &[u8]) -> ThrottleKey {
 }
 
 #[cfg(test)]
-#[path = "attempts_tests.rs"]
+#[path = "throttle_tests.rs"]
 mod tests;

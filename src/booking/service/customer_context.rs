@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Bookings, fields::FindType};
 use crate::{
     availability::{
-        own::{AppointmentToMove, CustomerContext},
+        customer_time::{AppointmentToMove, CustomerContext},
         slots_service::RequestedType,
     },
     booking::{Appointment, commands::asked_by, policy},

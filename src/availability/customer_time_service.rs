@@ -3,8 +3,8 @@
 use chrono::SubsecRound;
 
 use super::{
-    own::{CustomerContext, CustomerTime},
-    store::own::{CustomerTimeBatch, CustomerTimeQuery},
+    customer_time::{CustomerContext, CustomerTime},
+    store::customer_time::{CustomerTimeBatch, CustomerTimeQuery},
 };
 use crate::{
     kernel::{

@@ -3,13 +3,13 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{emails, guessing, second_factor, sessions},
+    accounts::{emails, second_factor, sessions, throttling},
     kernel::time::Instant,
     mail,
     storage::{
         Store,
-        forget::{Backlog, forget},
-        request,
+        cleanup::{Backlog, forget},
+        idempotency,
     },
 };
 
@@ -17,13 +17,13 @@ use crate::{
 /// of in the log and does not keep the others from their turn.
 pub async fn forget_all(store: &Store, now: Instant, backlog: &Backlog, stop: &CancellationToken) {
     let all = async {
-        forget::<request::ExpiredRequests>(store, now, backlog).await;
+        forget::<idempotency::ExpiredRequests>(store, now, backlog).await;
         forget::<sessions::store::ExpiredSessions>(store, now, backlog).await;
         forget::<mail::store::ExpiredEmails>(store, now, backlog).await;
         forget::<emails::store::ExpiredCodes>(store, now, backlog).await;
         forget::<second_factor::store::NeverOn>(store, now, backlog).await;
         forget::<second_factor::store::Unconfirmed>(store, now, backlog).await;
-        forget::<guessing::store::ExpiredAttempts>(store, now, backlog).await;
+        forget::<throttling::store::ExpiredAttempts>(store, now, backlog).await;
     };
     tokio::select! {
         () = all => {}
