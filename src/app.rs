@@ -66,7 +66,7 @@ pub enum Error {
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
     Fault(Fault),
-    /// Serving failed.
+    /// The server stopped with an error.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The default schedule of the settings is none.

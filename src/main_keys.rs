@@ -15,7 +15,7 @@ use daybook::{
 
 use super::{Failure, Keys, SettingsArgs, load, print, runtime};
 
-/// Runs it.
+/// Runs the subcommand.
 pub(super) fn run(settings: SettingsArgs, command: &Keys) -> Result<(), Failure> {
     let (config, origins) = load(settings)?;
     let config = key::settle(config, &origins)?;

@@ -276,7 +276,7 @@ pub enum AccountChange {
 pub struct ChangeAccount {
     /// The right to.
     pub permit: ChangeUser,
-    /// The change.
+    /// The requested change.
     pub change: AccountChange,
     /// The schedule to begin with, when the account becomes a provider that can be booked for the
     /// first time.

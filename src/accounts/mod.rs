@@ -36,7 +36,7 @@ pub const LONGEST_NAME: usize = 100;
 /// An account, without its password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// The id.
+    /// Unique id.
     pub id: UserId,
     /// What others see.
     pub display_name: String,

@@ -57,17 +57,17 @@ const SKEW: TimeDelta = TimeDelta::seconds(120);
 /// What callers can ask about accounts, log-ins and the audit trail.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
     /// The hashing pool.
     pub hasher: Hasher,
-    /// Access tokens.
+    /// Issues and verifies access tokens.
     pub tokens: Tokens,
     /// The keys that sign them.
     pub signing: SigningKeys,
-    /// Refresh tokens.
+    /// Issues and verifies refresh tokens.
     pub refresh: RefreshTokens,
     /// How long log-ins last.
     pub lifetimes: Lifetimes,
@@ -100,20 +100,20 @@ pub struct NewUser {
     pub display_name: String,
     /// What will log in.
     pub email: Email,
-    /// The password.
+    /// The password in clear text; never logged.
     pub password: SecretString,
-    /// The role.
+    /// Role of the account.
     pub role: Role,
-    /// The zone.
+    /// Time zone.
     pub time_zone: Zone,
 }
 
 /// What somebody changes of their own account: what is set here.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileUpdate {
-    /// The name.
+    /// New display name; `None` keeps the present one.
     pub display_name: Option<String>,
-    /// The zone.
+    /// Time zone.
     pub time_zone: Option<Zone>,
     /// The phone number, or that there is none.
     pub phone: Option<Option<Phone>>,
@@ -363,7 +363,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// One account.
+    /// Returns one account. `NOT_FOUND` if there is none.
     pub async fn get(
         &self,
         deadline: Deadline,

@@ -369,7 +369,7 @@ pub async fn record(
 /// Something that happened to an account, as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Happened {
-    /// Its number.
+    /// Version of the account after this event.
     pub version: i64,
     /// The word of its kind.
     pub kind: String,

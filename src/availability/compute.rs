@@ -89,7 +89,7 @@ pub struct Upcoming<'a> {
 
 impl<'a> Upcoming<'a> {
     /// The same for a customer: none where something of the customer's own is in the way, and whatever the
-    /// customer holds, which was [taken out](Own::clear) of the provider's time before.
+    /// customer holds, which was [taken out](CustomerTime::clear) of the provider's time before.
     #[must_use]
     pub fn of(
         mut self,

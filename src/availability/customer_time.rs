@@ -10,7 +10,7 @@ use crate::kernel::{
     time::Interval,
 };
 
-/// For whom somebody asks, and what for.
+/// The customer for whom slots are asked, and the appointment to move, if any.
 #[derive(Clone, Debug)]
 pub struct CustomerContext {
     /// Who would come.
@@ -43,7 +43,7 @@ pub struct AppointmentToMove {
 /// A slot that the customer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldSlot {
-    /// With whom.
+    /// Id of the provider.
     pub provider: ProviderId,
     /// Of which type, if any.
     pub type_id: Option<TypeId>,
@@ -91,7 +91,7 @@ impl AppointmentToMove {
         self.interval == busy || self.asked.is_some_and(|(asked, _)| asked.overlaps(&busy))
     }
 
-    /// Whether this claim of its provider's time is its own.
+    /// Whether this claim on the provider's time belongs to the appointment that is moved.
     fn claims(&self, claim: Interval) -> bool {
         self.claim == claim || self.asked.is_some_and(|(_, asked)| asked.overlaps(&claim))
     }
@@ -210,7 +210,7 @@ impl CustomerTime {
         against
     }
 
-    /// Whether an interval is where the appointment that shall be moved is already, or is asked to be.
+    /// Whether the interval is the present or the requested time of the appointment that is moved.
     pub fn stays(&self, provider: ProviderId, interval: Interval) -> bool {
         let moving = self.moving();
         moving.is_some_and(|moving| moving.provider == provider && moving.is_at(interval))

@@ -1,7 +1,7 @@
 //! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
 //! This file holds the words; [`compute`] finds slots, [`merge`] joins those of many providers, [`explain`]
-//! says why there is none, [`own`] holds what differs from customer to customer. What one offers the other has nothing against, which a property test holds
+//! says why there is none, [`customer_time`] holds what differs from customer to customer. What one offers the other has nothing against, which a property test holds
 //! together.
 
 pub mod compute;
@@ -48,7 +48,8 @@ pub struct ProviderTime {
     pub counted: Vec<Interval>,
 }
 
-/// What one kind of appointment asks of a provider's time.
+/// The rules by which slots are found for one kind of appointment: length, buffers, grid, notice,
+/// horizon, limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotRules {
     /// How long it takes.
@@ -140,7 +141,7 @@ pub enum BookableRange {
     Nothing,
     /// In these instants, and on these dates if they are told.
     Within {
-        /// The instants.
+        /// Range of start times, in UTC.
         span: Interval,
         /// The first date and the last one.
         dates: Option<(NaiveDate, NaiveDate)>,
@@ -166,7 +167,7 @@ impl BookableRange {
 /// What is booked on one local day, or in one local week.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// How many.
+    /// Number of appointments.
     pub count: u32,
     /// How long in all, in minutes, begun ones counted whole.
     pub minutes: u32,

@@ -43,7 +43,7 @@ pub struct Availabilities {
     pub customer_times: CustomerTimes,
     /// Where long answers wait for one another.
     pub bulkhead: Bulkhead,
-    /// The clock.
+    /// Source of time, ids, randomness and zone rules.
     pub ambient: Ambient,
     /// What bare intervals must be like.
     pub practice: Practice,
@@ -54,7 +54,7 @@ pub struct Availabilities {
 pub struct FreeTimeQuery {
     /// Whose own part is looked at too, if anybody's.
     pub customer_context: Option<CustomerContext>,
-    /// Whose time.
+    /// Id of the provider.
     pub provider: ProviderId,
     /// The first local date.
     pub first: NaiveDate,
@@ -99,7 +99,7 @@ impl FreeTimeQuery {
 pub struct Answer {
     /// Free intervals and slots.
     pub availability: Availability,
-    /// The zone.
+    /// Time zone.
     pub zone: Zone,
 }
 

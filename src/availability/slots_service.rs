@@ -49,9 +49,9 @@ const LOOK_EVERY: usize = 64;
 /// Slots, derived at each call.
 #[derive(Debug, Clone)]
 pub struct Slots {
-    /// The database.
+    /// Database handle.
     pub store: Store,
-    /// The types.
+    /// Appointment types.
     pub types: Types,
     /// Providers and their claims, asked for together.
     pub claims: Batcher<ProviderTimeBatch>,
@@ -63,13 +63,14 @@ pub struct Slots {
     pub offer_counts: OfferCountCache,
     /// Where questions about many providers wait for one another.
     pub bulkhead: Bulkhead,
-    /// The clock.
+    /// Source of time, ids, randomness and zone rules.
     pub ambient: Ambient,
     /// The settings of the practice.
     pub practice: Practice,
 }
 
-/// How many providers offered a type when that was read last: a hint for how much to read at once.
+/// Cache: how many providers offered each type at the last read. A hint for how many days to read at
+/// once.
 #[derive(Debug, Clone)]
 pub struct OfferCountCache(Arc<Cache<TypeId, usize>>);
 
@@ -91,7 +92,7 @@ pub struct Bounds {
 /// A type, and how long it shall take.
 #[derive(Debug, Clone)]
 pub struct RequestedType {
-    /// The type.
+    /// The appointment type.
     pub appointment_type: Arc<AppointmentType>,
     /// What it asks of a provider's time.
     pub asked: SlotRules,

@@ -21,9 +21,9 @@ const THE_PRACTICE: &str = "the practice";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
-    /// Its customer.
+    /// The customer of the appointment.
     Customer,
-    /// Its provider.
+    /// The provider of the appointment.
     Provider,
     /// Somebody else of the practice.
     Practice,
@@ -79,9 +79,9 @@ pub struct EventWithActor {
 /// Whose names are needed to tell who acted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of accounts.
+    /// By user id.
     pub users: BTreeSet<UserId>,
-    /// Of providers.
+    /// By provider id.
     pub providers: BTreeSet<ProviderId>,
     /// Of service accounts.
     pub services: BTreeSet<ServiceAccountId>,
@@ -90,9 +90,9 @@ pub struct Wanted {
 /// The present names of those who are wanted, as far as they are there.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Of accounts.
+    /// By user id.
     pub users: BTreeMap<UserId, String>,
-    /// Of providers.
+    /// By provider id.
     pub providers: BTreeMap<ProviderId, String>,
     /// Of service accounts.
     pub services: BTreeMap<ServiceAccountId, String>,

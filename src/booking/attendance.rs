@@ -12,10 +12,11 @@ use crate::{
     },
 };
 
-/// A stretch of a provider's time that an appointment claims beside its own row.
+/// A claim on a provider's time that an appointment makes in a row of its own: the customer's own time,
+/// or the time of a requested move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExtraClaim {
-    /// Whose time.
+    /// Id of the provider.
     pub provider: ProviderId,
     /// The id of the row, which follows from the appointment's.
     pub id: AppointmentId,

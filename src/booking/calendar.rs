@@ -46,7 +46,7 @@ pub enum Claimed {
     Attended(Interval),
 }
 
-/// A calendar.
+/// Calendar of one provider over a time range.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     /// Whose it is.
@@ -83,7 +83,7 @@ pub struct Opening {
 /// One local date of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
-    /// The date.
+    /// Local date in the schedule's zone.
     pub date: NaiveDate,
     /// The zone in which it is meant.
     pub zone: Zone,

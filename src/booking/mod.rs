@@ -56,7 +56,7 @@ pub enum State {
 }
 
 impl State {
-    /// All states.
+    /// All variants, in the order of declaration.
     pub const ALL: [Self; 7] = [
         Self::Held,
         Self::Pending,
@@ -96,9 +96,9 @@ impl State {
 pub struct Appointment {
     /// Whose time it is.
     pub provider: ProviderId,
-    /// The id.
+    /// Unique id.
     pub id: AppointmentId,
-    /// Who comes.
+    /// Id of the customer.
     pub customer: UserId,
     /// The customer's name when it was booked.
     pub customer_display_name: String,
@@ -158,10 +158,10 @@ pub struct AgreedTerms {
     /// How long before its start its customer may move it, in minutes.
     #[serde(skip_serializing_if = "is_zero")]
     pub reschedule_cutoff: u32,
-    /// The price.
+    /// Price as free text; empty if none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub price: String,
-    /// The place.
+    /// Place as free text; empty if none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub place: String,
     /// What the customer answered, in the order of the questions.

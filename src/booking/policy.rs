@@ -20,7 +20,7 @@ use crate::{
 /// For how long after its outcome was marked an appointment can be corrected.
 pub const CORRECTABLE: TimeDelta = TimeDelta::days(7);
 
-/// By which rules somebody is bound.
+/// Which booking rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleSet {
     /// By all of them.
@@ -47,7 +47,7 @@ impl RuleSet {
     }
 }
 
-/// Whether it began longer ago than it takes.
+/// Whether the interval began longer ago than it lasts.
 fn is_recorded_no_more(interval: Interval, now: Instant) -> bool {
     interval.end() < now
 }

@@ -53,7 +53,7 @@ impl fmt::Debug for Smtp {
     }
 }
 
-/// Sends letters.
+/// Sends emails through SMTP or into a folder.
 #[derive(Clone)]
 pub struct Carrier {
     from: Mailbox,

@@ -24,10 +24,10 @@ use crate::{
     storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
-/// Appointment types.
+/// Service layer for appointment types.
 #[derive(Debug, Clone)]
 pub struct Types {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,

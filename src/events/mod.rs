@@ -13,7 +13,7 @@ use crate::kernel::{
     time::Instant,
 };
 
-/// What happened.
+/// Kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProviderEventKind {
     /// A provider came into being, with a schedule.
@@ -86,7 +86,7 @@ pub enum ProviderEventKind {
 }
 
 impl ProviderEventKind {
-    /// All kinds.
+    /// All variants, in the order of declaration.
     pub const ALL: &'static [Self] = &[
         Self::ProviderOpened,
         Self::ProviderChanged,
@@ -175,7 +175,7 @@ pub struct Event {
     pub provider: ProviderId,
     /// The provider's version after the change.
     pub version: i64,
-    /// What happened.
+    /// Kind of event.
     pub kind: ProviderEventKind,
     /// Which appointment it happened to, if one.
     pub appointment: Option<AppointmentId>,

@@ -99,7 +99,7 @@ pub(super) fn session(session: &Session, due: Instant, caller: Caller) -> pb::Se
     }
 }
 
-/// Reads `users/{user}/sessions/{session}`.
+/// Parses the resource name `users/{user}/sessions/{session}`. `None` if the text has another form.
 pub(super) fn parse_session(name: &str) -> Option<(UserId, Uuid)> {
     let (user, session) = name.split_once("/sessions/")?;
     let (user, id) = (UserId::parse(user)?, Uuid::try_parse(session).ok()?);

@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// A request with an id.
+/// A request message with a `request_id` field.
 pub(super) trait IdempotentRequest: Message {
     /// Its name, which is that of its method and `Request`.
     const NAME: &'static str;
 
-    /// The id.
+    /// Unique id.
     fn request_id(&mut self) -> &mut String;
 }
 
@@ -106,7 +106,7 @@ impl IdempotentCall {
         store.read(deadline, EarlierResponse::new(idempotency_key)).await?.ok_or(refusal)
     }
 
-    /// The same for methods that answer nothing, whatever is stored for them.
+    /// Like [`Self::carry_out`], for methods with an empty response.
     pub(super) async fn carry_out_untold<W>(
         self,
         deadline: Deadline,
@@ -123,7 +123,7 @@ impl IdempotentCall {
     }
 }
 
-/// Whether the rules refuse it. Where only the circumstances do, the caller is told to send it again.
+/// Whether a fault is a refusal by the rules, and not a temporary failure.
 fn is_refusal(fault: &Fault) -> bool {
     let reason = fault.reason();
     let of_circumstances = matches!(
@@ -153,8 +153,8 @@ impl IdempotencyKeys {
         Self { keys, store }
     }
 
-    /// The identity of a request: who, which id, and a keyed hash of the method and the message. The id is
-    /// put into lower case before, since upper and lower case are the same id.
+    /// Reads the `request_id` (case-insensitive UUID) and computes the fingerprint: HMAC-SHA-256 over
+    /// method and message. An invalid id becomes a violation.
     pub(super) fn idempotency_key<M: IdempotentRequest>(
         &self,
         caller: Option<Caller>,

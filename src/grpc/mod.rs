@@ -1,7 +1,7 @@
 //! The gRPC porch: where tonic and prost are spoken.
 //!
 //! One thin file a service turns messages into the words of the rooms and back. Around them, from the
-//! outside: connections ([`incoming`], [`places`], [`serving`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
+//! outside: connections ([`connections`], [`connection_limiter`], [`connection_service`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
 //! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
 
 pub mod address;

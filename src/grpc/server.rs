@@ -80,11 +80,11 @@ pub struct Services {
     pub accounts: Accounts,
     /// Providers and schedules.
     pub schedules: Schedules,
-    /// Free time.
+    /// Service that answers `GetAvailability`.
     pub availabilities: Availabilities,
     /// Slots of appointment types.
     pub slots: Slots,
-    /// Appointment types.
+    /// Service layer for appointment types.
     pub types: Types,
     /// Who offers them.
     pub offerings: Offerings,
@@ -103,7 +103,7 @@ pub struct Services {
 /// A socket that is listened on, and what connections to it are greeted with.
 #[derive(Debug)]
 pub struct Door {
-    /// The socket.
+    /// The listening socket.
     pub listener: TcpListener,
     /// TLS, or plaintext.
     pub(crate) tls: Option<Tls>,

@@ -43,7 +43,7 @@ pub type Hash = [u8; 32];
 /// A key. Does not print its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// The id.
+    /// Unique id.
     pub id: ApiKeyId,
     secret: [u8; SECRET],
 }
@@ -103,7 +103,7 @@ fn sha256(parts: &[&[u8]]) -> Hash {
 /// Whom a service account may act for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActFor {
-    /// Every customer.
+    /// May act for every customer.
     pub any_customer: bool,
     /// The ids of these customers.
     pub customers: Vec<UserId>,
@@ -163,7 +163,7 @@ pub enum Refusal {
     WrongSecret,
     /// It was revoked.
     Revoked,
-    /// It expired.
+    /// The key is past its expiry.
     Expired,
     /// Its service account is disabled.
     Disabled,
@@ -191,7 +191,7 @@ pub struct Refused {
     pub address: Option<IpAddr>,
     /// By which call, then.
     pub call_id: String,
-    /// Why, then.
+    /// Reason of the last refusal.
     pub why: Refusal,
     /// How often in all.
     pub count: u64,
@@ -240,7 +240,7 @@ pub struct KeyUseRequest<'a> {
 pub struct Call<'a> {
     /// Where it comes from.
     pub address: Option<IpAddr>,
-    /// Its id.
+    /// Unique id.
     pub id: &'a str,
 }
 

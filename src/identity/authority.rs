@@ -28,7 +28,7 @@ pub struct CallerState {
 /// A user, as far as it matters here.
 #[derive(Debug, Clone)]
 pub struct StoredUser {
-    /// The role.
+    /// Role of the account.
     pub role: Role,
     /// Whether the account is shut out.
     pub disabled: bool,

@@ -30,7 +30,7 @@ pub struct Challenge {
     pub generation: i64,
     /// When it stops being good.
     pub expires_at: Instant,
-    /// The device.
+    /// The device that logs in.
     pub device: Device,
 }
 

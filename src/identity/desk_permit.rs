@@ -23,14 +23,14 @@ pub enum ContactScope {
 /// May find people and read their contact data, as far as this reaches.
 #[derive(Debug, Clone, Copy)]
 pub struct FindCustomers {
-    /// How far.
+    /// Which contact data the permit covers.
     pub reach: ContactScope,
 }
 
 /// May make accounts of customers, and invite these to take them over.
 #[derive(Debug, Clone, Copy)]
 pub struct EnrolCustomers {
-    /// Who enrols.
+    /// The staff member who enrols.
     pub caller: Caller,
     /// Whose accounts they see.
     pub reach: ContactScope,

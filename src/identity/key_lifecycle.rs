@@ -18,7 +18,7 @@ const BEHIND: TimeDelta = TimeDelta::seconds(150);
 pub enum KeyState {
     /// It is known everywhere and signs nothing yet.
     Next,
-    /// It signs.
+    /// The key that signs new tokens.
     Active,
     /// It signs no more, and what it signed is still accepted.
     Retiring,

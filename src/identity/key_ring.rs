@@ -32,7 +32,7 @@ impl KeyRing {
         self.keys.iter().filter(move |(_, life)| life.verifies(now)).map(|(key, _)| key)
     }
 
-    /// Their lives.
+    /// Lifecycle of each key, oldest first.
     pub fn lives(&self) -> impl Iterator<Item = &Life> {
         self.keys.iter().map(|(_, life)| life)
     }

@@ -36,7 +36,7 @@ use crate::kernel::id::{ServiceAccountId, UserId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Books appointments.
+    /// A person who books appointments.
     Customer,
     /// Has a schedule that others book, and may book other providers.
     Provider,
@@ -118,7 +118,7 @@ impl Origin {
 /// What a token stands for: the caller, and how long the token is good for beside its expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    /// The caller.
+    /// The authenticated caller.
     pub caller: Caller,
     /// The user's token generation: tokens of an earlier one are no longer accepted.
     pub generation: i64,

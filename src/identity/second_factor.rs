@@ -1,6 +1,6 @@
 //! The second factor: codes of an authenticator app (RFC 6238), and recovery codes for when it is lost.
 //!
-//! A session begins, and goes on, only with a [`Passed`], and only the functions here make one, from what
+//! A session begins, and goes on, only with a [`SecondFactorProof`], and only the functions here make one, from what
 //! is stored of the account. So nobody can forget to ask.
 
 use std::fmt;
@@ -185,7 +185,7 @@ pub struct Factor {
     pub secret: Result<TotpSecret, OpenError>,
     /// The step of the last code that was accepted: codes of it and of earlier ones are used up.
     pub last_step: i64,
-    /// Since when.
+    /// When it was turned on.
     pub since: Instant,
 }
 

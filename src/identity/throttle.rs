@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::email::Email;
 use crate::kernel::{id::UserId, time::Instant};
 
-/// What attempts are counted by: a hash, so that the table tells nobody's address.
+/// Key of an attempt counter: HMAC-SHA-256 over what is counted (account, device, IP address …), so that
+/// the table holds no addresses.
 pub type ThrottleKey = [u8; 32];
 
 /// From how many devices that it knows an account may be guessed at in full.
@@ -23,7 +24,8 @@ const DEVICES: u32 = 5;
 /// Delays that follow each other sooner are told of once.
 const QUIET: TimeDelta = TimeDelta::minutes(10);
 
-/// How many attempts there may be.
+/// Throttling policy of one kind of key. The counter decays: one attempt is forgotten after each
+/// `forget`. From `free` attempts on, each further one is delayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThrottlePolicy {
     /// How many before the first delay.
@@ -38,7 +40,7 @@ pub struct ThrottlePolicy {
     pub alarm: bool,
 }
 
-/// How many attempts there may be by each kind of key.
+/// The throttling policies, one for each kind of key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policies {
     /// At one account, and from each device that it knows.
@@ -58,10 +60,10 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// So many at once: at an account one is forgotten in an hour and the delay grows to a quarter of an
-    /// hour, which is fewer than a hundred guesses a day; from an address, and in all, the same number
-    /// is forgotten in a quarter of an hour and in a minute, and the delay stays short, since many
-    /// people may share an address.
+    /// Policies from the settings `auth.attempts_per_account`, `…_per_address` and `…_in_all`.
+    /// Account: one attempt decays per hour, delays from 1 s up to 15 min (fewer than 100 guesses a
+    /// day). Address: all decay in 15 min, delays up to 1 min. All accounts together: decay in 1 min,
+    /// delays up to 5 s. Delays for addresses are short because many people may share one.
     pub fn new(account: u32, address: u32, in_all: u32) -> Self {
         let each = |time: TimeDelta, many: u32| {
             TimeDelta::milliseconds(time.num_milliseconds() / i64::from(many.max(1)))
@@ -107,7 +109,7 @@ impl Policies {
     }
 }
 
-/// What is known of the attempts by one key.
+/// State of one attempt counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptCount {
     /// How many count, as of `since`.
@@ -119,12 +121,12 @@ pub struct AttemptCount {
 }
 
 impl AttemptCount {
-    /// Nothing yet.
+    /// A counter of zero.
     pub fn empty(now: Instant) -> Self {
         Self { count: 0, since: now, blocked_until: None }
     }
 
-    /// One more attempt, or how long to wait before it.
+    /// Counts one more attempt. The error is how long to wait before the next one is allowed.
     pub fn reserve(self, policy: ThrottlePolicy, now: Instant) -> Result<Self, TimeDelta> {
         if let Some(until) = self.blocked_until.filter(|until| now < *until) {
             return Err(until - now);
@@ -136,7 +138,8 @@ impl AttemptCount {
         Ok(Self { count, blocked_until, ..settled })
     }
 
-    /// One attempt less: the secret was right, or was not looked at.
+    /// Takes one attempt back, because the secret was right or was not checked. Never lengthens a
+    /// delay.
     #[must_use]
     pub fn refund(self, policy: ThrottlePolicy, now: Instant) -> Self {
         let settled = self.settled(policy, now);
@@ -148,17 +151,17 @@ impl AttemptCount {
         Self { count, blocked_until, ..settled }
     }
 
-    /// Whether delays begin with an attempt, of which `self` is the tally and `before` the one before it: none
-    /// ended in the ten minutes before.
+    /// Whether this attempt begins a delay (`self` is the counter after it, `before` the one before
+    /// it). False if another delay ended less than 10 minutes ago, so that one series is logged once.
     pub fn begins_delays(self, before: Self, now: Instant) -> bool {
         let lately = |until| until > now - QUIET;
         self.blocked_until.is_some_and(|until| until > now)
             && !before.blocked_until.is_some_and(lately)
     }
 
-    /// Without those that are forgotten by now. The part of a period that has passed is kept, so that they are
-    /// forgotten one by one also where there are always new ones. Callers who wait for each other may come in
-    /// another order than they began in.
+    /// The counter at `now`, after decay. The fraction of a period that has passed is kept, so that
+    /// attempts decay one by one even while new ones arrive. `now` may lie before `since`, because
+    /// concurrent callers read the clock before they lock.
     fn settled(self, policy: ThrottlePolicy, now: Instant) -> Self {
         let period = policy.forget.num_milliseconds().max(1);
         let forgotten = (now - self.since).num_milliseconds().max(0) / period;
@@ -183,7 +186,7 @@ impl ThrottlePolicy {
     }
 }
 
-/// A device that logs in.
+/// A device that logs in, known by a token that the server gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Device {
     /// What makes its word its own.
@@ -192,9 +195,8 @@ pub struct Device {
     pub known: bool,
 }
 
-/// Makes the keys that attempts are counted by, and the words by which devices are known again.
-///
-/// When the master key changes, attempts count from the beginning once, and devices are still known.
+/// Makes counter keys and device tokens from the installation's HMAC keys. After a change of the master
+/// key counters start from zero once; older device tokens still verify.
 #[derive(Debug, Clone)]
 pub struct ThrottleKeys {
     present: hmac::Key,
@@ -213,7 +215,7 @@ impl ThrottleKeys {
         Self { present: key(present), older: older.iter().map(key).collect() }
     }
 
-    /// For an account, whether or not there is one.
+    /// Counter of log-ins by email address. Exists also for addresses without an account.
     pub fn account(&self, email: &Email) -> ThrottleKey {
         self.key(b"account", email.as_str().as_bytes())
     }
@@ -223,13 +225,13 @@ impl ThrottleKeys {
         self.key(b"mail", email.as_str().as_bytes())
     }
 
-    /// For letters that somebody at an address asks for.
+    /// Counter of emails requested from one IP address.
     pub fn mailer(&self, address: IpAddr) -> ThrottleKey {
         let of = self.address(address);
         self.key(b"mailer", &of)
     }
 
-    /// For somebody who is logged in already, and is asked for the password again.
+    /// Counter of password checks of a user who is logged in.
     pub fn own(&self, user: UserId) -> ThrottleKey {
         self.key(b"own", user.0.as_bytes())
     }
@@ -249,7 +251,8 @@ impl ThrottleKeys {
         self.key(b"devices code", user.0.as_bytes())
     }
 
-    /// For the second step of a log-in: by account, or by the device where it is known.
+    /// Counter of second-factor codes at log-in: per device if the account knows it, otherwise per
+    /// account.
     pub fn code(&self, user: UserId, device: Device) -> ThrottleKey {
         if device.known {
             return self.key(b"device code", self.word(user, device.random).as_bytes());
@@ -262,7 +265,8 @@ impl ThrottleKeys {
         self.key(b"own code", user.0.as_bytes())
     }
 
-    /// For an address: of IPv6 the first 64 bits, which is what one customer of a network gets.
+    /// Counter by IP address; for IPv6 by the first 64 bits, which is what one customer of a network
+    /// usually has.
     pub fn address(&self, address: IpAddr) -> ThrottleKey {
         match address.to_canonical() {
             IpAddr::V4(address) => self.key(b"address", &address.octets()),
@@ -272,19 +276,21 @@ impl ThrottleKeys {
         }
     }
 
-    /// For all attempts together.
+    /// Counter of all attempts on this installation by devices that the account does not know.
     pub fn in_all(&self) -> ThrottleKey {
         self.key(b"in all", &[])
     }
 
-    /// A word by which a device of this account is known again; `random` makes it its own.
+    /// A device token for this user: user id, `random` and their HMAC, in URL-safe base64 without
+    /// padding.
     pub fn word(&self, user: UserId, random: [u8; NONCE]) -> String {
         let said = [user.0.as_bytes().as_slice(), &random].concat();
         let tag = self.key(b"device word", &said);
         URL_SAFE_NO_PAD.encode([said.as_slice(), &tag].concat())
     }
 
-    /// The device of this account that a word was given to, if it was given to one.
+    /// Verifies a device token. `None` if it is malformed, has a wrong HMAC, or belongs to another
+    /// user.
     pub fn knows(&self, word: &str, user: UserId) -> Option<Device> {
         let bytes = URL_SAFE_NO_PAD.decode(word).ok()?;
         let (said, tag) = bytes.split_at_checked(ID + NONCE)?;

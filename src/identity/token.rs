@@ -44,9 +44,9 @@ const REMEMBERED: usize = 20_000;
 /// What tokens say, and for how long.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `iss`.
+    /// Issuer: the `iss` claim of every access token. A token with another issuer is rejected.
     pub issuer: String,
-    /// `aud`.
+    /// Audience: the `aud` claim of every access token. A token for another audience is rejected.
     pub audience: String,
     /// From `iat` to `exp`.
     pub time_to_live: TimeDelta,

@@ -133,7 +133,7 @@ impl FieldViolation {
     }
 }
 
-/// Whether the storage layer may run the same unit of work once more.
+/// Whether the storage layer may retry the unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retryable {
     /// The answer would be the same.
@@ -183,7 +183,7 @@ impl Fault {
             .log(log)
     }
 
-    /// A field passed its check and has no value: a defect of the check.
+    /// `INTERNAL`: a field has no value although its check passed. A defect of the handler.
     pub fn unchecked() -> Self {
         Self::internal("a checked field has no value")
     }

@@ -186,9 +186,9 @@ struct Slot {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time zone {zone} is not in the zone data, which are {data}")]
 pub struct UnknownZone {
-    /// The zone.
+    /// Time zone.
     pub zone: Zone,
-    /// The data.
+    /// Description of the zone data in use.
     pub data: String,
 }
 

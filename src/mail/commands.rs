@@ -14,7 +14,7 @@ const AT_ONCE: u64 = 10;
 /// Takes what is due, for sending.
 #[derive(Debug, Clone, Copy)]
 pub struct Take {
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 

@@ -106,7 +106,7 @@ impl EmailTemplate {
         }
     }
 
-    /// How long it is worth sending, if it only tells something.
+    /// How long a notification is worth sending.
     pub const fn lifetime(&self) -> TimeDelta {
         match self {
             Self::AccountDeleted { .. }
@@ -141,7 +141,7 @@ impl std::fmt::Debug for EmailTemplate {
 /// What is sealed of a letter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// To whom.
+    /// Recipient.
     pub to: Email,
     /// The text of the letter.
     pub text: EmailTemplate,
@@ -168,7 +168,7 @@ pub struct OutboxEmail {
     pub kind: &'static str,
     /// The contents, sealed.
     pub sealed: Vec<u8>,
-    /// To whom.
+    /// Recipient.
     pub recipient: Recipient,
     /// When it was written, and is due.
     pub written_at: Instant,
@@ -179,7 +179,7 @@ pub struct OutboxEmail {
 /// A letter that one process sends now.
 #[derive(Debug, Clone)]
 pub struct LeasedEmail {
-    /// The id.
+    /// Unique id.
     pub id: Uuid,
     /// The name of its template.
     pub kind: String,

@@ -38,9 +38,9 @@ const SUBJECT: &str = "Subject: ";
 /// A letter, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// One line.
+    /// Subject line.
     pub subject: String,
-    /// Plain text.
+    /// Body, plain text.
     pub body: String,
 }
 

@@ -40,14 +40,14 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Mail(Option<Arc<Inner>>);
 
-/// What it needs.
+/// The parts of the mail service.
 #[derive(Debug)]
 pub struct Inner {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
-    /// Seals letters.
+    /// Encrypts emails at rest.
     pub master: MasterKey,
     /// What letters say.
     pub texts: TemplateSet,
@@ -65,7 +65,7 @@ impl Mail {
         Self(Some(Arc::new(inner)))
     }
 
-    /// No mail.
+    /// A mail service that sends nothing.
     pub const fn off() -> Self {
         Self(None)
     }
@@ -140,8 +140,8 @@ impl Mail {
     }
 }
 
-/// What one letter is written on when it is known only inside a transaction what it says, and whether there is
-/// one: id and randomness are there before, so that a transaction that is tried again writes the same letter.
+/// An email whose id and nonce are fixed before the transaction, so that a retried transaction writes the
+/// same email. Content and recipient are decided inside.
 #[derive(Debug, Clone)]
 pub struct EmailDraft(Option<Blank>);
 

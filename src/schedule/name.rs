@@ -40,7 +40,8 @@ impl ScheduleName {
         Self::parse_named(text)
     }
 
-    /// Reads `providers/{provider}/schedules/{schedule}`.
+    /// Parses the resource name `providers/{provider}/schedules/{schedule}`. `None` if the text has
+    /// another form.
     pub fn parse_named(text: &str) -> Option<Self> {
         let (provider, id) = text.split_once("/schedules/")?;
         let provider = ProviderId::parse(provider)?;

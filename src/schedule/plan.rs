@@ -28,7 +28,7 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 /// A stretch of time in which a provider cannot be booked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeOff {
-    /// The id.
+    /// Unique id.
     pub id: TimeOffId,
     /// From when until when there are no bookings; the end is excluded.
     pub interval: Interval,

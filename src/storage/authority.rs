@@ -20,7 +20,7 @@ use crate::{
 /// unless that was judged in its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
-    /// Of the caller, judged by [`Once::earlier`](super::request::Once::earlier) or [`Tx::judge`].
+    /// Of the caller, judged by [`IdempotencyKey::earlier`](super::idempotency::IdempotencyKey::earlier) or [`Tx::judge`].
     Caller,
     /// Of nobody who is logged in: the server's own work, and that of whoever shows a password, a code or a
     /// refresh token, which the unit judges itself.
@@ -75,7 +75,7 @@ pub(super) struct Kept {
 
 impl Tx {
     /// Judges the authority of a caller by what is stored; for units of work without a
-    /// [`Once`](super::request::Once). Faults: see [`authority::judge`].
+    /// [`IdempotencyKey`](super::idempotency::IdempotencyKey). Faults: see [`authority::judge`].
     pub async fn judge(&self, caller: Caller) -> Result<(), Fault> {
         let (standing, _) = self.standing(caller, None).await?;
         authority::judge(caller, &standing)

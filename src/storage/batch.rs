@@ -20,11 +20,11 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How many questions may wait.
 const QUEUE: usize = 4096;
 
-/// A sort of question that one statement can answer for many at once.
+/// A kind of query of which one SQL statement answers many.
 pub trait BatchQuery: Send + Sync + 'static {
     /// One question. Equal ones are put once.
     type Question: Clone + Eq + Hash + Send + Sync + 'static;
-    /// Its answer.
+    /// Result of one query.
     type Answer: Clone + Send + Sync + 'static;
     /// The statement for many questions; gives the answers in the order of the questions.
     type Statement: Query<Output = Vec<Self::Answer>>;
@@ -36,7 +36,7 @@ pub trait BatchQuery: Send + Sync + 'static {
 type Asked<T> = (<T as BatchQuery>::Question, oneshot::Sender<Reply<T>>);
 type Reply<T> = Result<<T as BatchQuery>::Answer, Fault>;
 
-/// Where questions of one sort gather.
+/// Collects queries of one kind from concurrent callers and answers up to 64 with one statement.
 pub struct Batcher<T: BatchQuery>(mpsc::Sender<Asked<T>>);
 
 impl<T: BatchQuery> Clone for Batcher<T> {

@@ -40,11 +40,11 @@ const TOLD: Duration = Duration::from_secs(30);
 
 /// A kind of rows that are removed when they are old. The table has row numbers in SQLite.
 pub trait ExpiredRows: Send + Sync + 'static {
-    /// The table.
+    /// Table that the rows are in.
     type Entity: EntityTrait;
     /// What they are called in the log.
     const WHAT: &'static str;
-    /// Which are old.
+    /// The condition by which a row is expired.
     fn is_old(now: Instant) -> Condition;
     /// The column with their age, where it has an index and there may be millions of them: the oldest go first,
     /// so that no batch looks again at what the batches before removed.

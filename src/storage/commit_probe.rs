@@ -24,7 +24,7 @@ const FIRST: Duration = Duration::from_secs(1);
 pub(super) const WRITE: &str = "INSERT INTO health_probes (id, writes) VALUES (1, 1)
     ON CONFLICT (id) DO UPDATE SET writes = health_probes.writes + 1";
 
-/// What is known of the commits on some connections.
+/// Probe of whether commits are acknowledged on a set of connections.
 #[derive(Debug, Default)]
 pub(super) struct CommitProbe {
     state: Mutex<State>,

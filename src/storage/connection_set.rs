@@ -39,25 +39,26 @@ const ATTEMPTS: u32 = 8;
 /// The part of the connections that is kept for units which many wait with: one in so many.
 const ASIDE: usize = 4;
 
-/// What a call waits for.
+/// Which queue a call waits in for a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Turns {
     /// To change something.
     Write,
     /// The same for units of which many wait for the same rows.
     Aside,
-    /// To read.
+    /// A read.
     Read,
 }
 
 /// What the database answered to a look: how many changes the schema lacks, or an error of its own.
 pub(super) type Answer = Result<usize, Fault>;
 
-/// These connections were given up. What became of the work is not known.
+/// The call was given up with its connections. Whether its work was committed is unknown.
 #[derive(Debug)]
 pub(super) struct Lost;
 
-/// The connections.
+/// The connection pools of one database and the semaphores in front of them. Replaced as a whole when the
+/// database stops answering.
 #[derive(Debug)]
 pub(super) struct ConnectionSet {
     pub(super) engine: Engine,

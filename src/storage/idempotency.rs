@@ -36,10 +36,9 @@ impl cleanup::ExpiredRows for ExpiredRequests {
     }
 }
 
-/// A request that may come again.
-///
-/// Units of work look it up under the lock of what they change, so that of two twins the later one
-/// finds the earlier one's answer; where they lock nothing, the key of the table decides.
+/// An idempotency key: caller, request id and fingerprint of the request. Units of work look the key up
+/// under the lock of what they change, so that of two equal requests the second one returns the stored
+/// response.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
     /// Who asks; nobody for sign-up.
@@ -152,8 +151,8 @@ impl IdempotencyKey {
     }
 }
 
-/// The answer that a request got before, if it was carried out. Asked outside a transaction, and without a look
-/// at whether the caller still may what it asked for then.
+/// Query: the stored response of a request, if it was carried out. Does not check whether the caller is
+/// still authorised.
 #[derive(Debug)]
 pub struct EarlierResponse<T>(IdempotencyKey, PhantomData<fn() -> T>);
 

@@ -116,7 +116,7 @@ pub struct Tx {
     judged: AtomicBool,
 }
 
-/// A connection outside any transaction, for reads of one statement.
+/// A connection outside any transaction, for single-statement reads.
 #[derive(Debug)]
 pub struct Reader {
     inner: Pool,
@@ -196,7 +196,7 @@ pub trait UnitOfWork: Send + Sync + 'static {
 
 /// A question to the stored state, as a value.
 pub trait Query: Send + Sync + 'static {
-    /// The answer.
+    /// The result.
     type Output: Send + 'static;
 
     /// Asks. Every query is one statement, so that it sees one state of the database.
@@ -234,8 +234,8 @@ impl Store {
         self.run_in(deadline, Turns::Write, unit).await
     }
 
-    /// The same for units of a kind of which many wait for the same rows. A quarter of the connections is
-    /// theirs, where there are four, so that neither they nor the others keep everybody waiting.
+    /// Like [`Self::run`], for units that contend for the same rows. They have a quarter of the
+    /// connections (if there are at least four), so that they cannot block other writes.
     pub async fn run_contended<U: UnitOfWork>(
         &self,
         deadline: Deadline,

@@ -33,7 +33,7 @@ pub struct Sources {
     looked: bool,
 }
 
-/// One folder.
+/// One folder of zone files.
 #[derive(Debug)]
 struct Source {
     path: PathBuf,

@@ -12,7 +12,7 @@ use crate::{
     kernel::{id::UserId, time::Instant},
 };
 
-/// What happened.
+/// Kind of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditAction {
     /// Somebody logged in; a session began.
@@ -104,7 +104,7 @@ pub enum AuditAction {
 }
 
 impl AuditAction {
-    /// Every act.
+    /// All variants, in the order of declaration.
     pub const ALL: [Self; 43] = [
         Self::LoggedIn,
         Self::LogInFailed,
@@ -234,7 +234,7 @@ pub struct AuditEntry {
 pub struct Filter {
     /// Only of this account.
     pub user: Option<UserId>,
-    /// Only this.
+    /// Only entries with this action.
     pub act: Option<AuditAction>,
     /// Only from then on.
     pub from: Option<Instant>,
@@ -249,7 +249,7 @@ pub struct AuditContext {
     pub id: Uuid,
     /// Who, if that is known.
     pub actor: Option<UserId>,
-    /// From where.
+    /// Where the call comes from: IP address and client.
     pub origin: Origin,
     /// The time of the act, UTC.
     pub now: Instant,

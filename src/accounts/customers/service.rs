@@ -41,7 +41,7 @@ pub struct Newcomer {
     pub email: Option<Email>,
     /// The phone number, if it is known.
     pub phone: Option<Phone>,
-    /// The role.
+    /// Role of the account.
     pub role: Role,
     /// The zone; none for that of whoever makes the account.
     pub time_zone: Option<Zone>,

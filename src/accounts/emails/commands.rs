@@ -35,7 +35,7 @@ pub struct Said {
     pub name: String,
     /// When, in the reader's zone.
     pub at: String,
-    /// From where.
+    /// Where the call comes from: IP address and client.
     pub address: String,
 }
 
@@ -65,7 +65,7 @@ pub async fn tell(
 pub struct Post {
     /// The code.
     pub code: StoredCode,
-    /// The letters.
+    /// The emails to send with it.
     pub letters: Vec<OutboxEmail>,
     /// What mail to this address is counted by. When there was too much of it nothing is posted, and
     /// nobody is told.

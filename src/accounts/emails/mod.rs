@@ -21,7 +21,7 @@ use crate::{
 pub struct StoredCode {
     /// The hash of the code.
     pub hash: Hash,
-    /// What for.
+    /// What the code may be used for.
     pub purpose: Purpose,
     /// Whose account, if there is one.
     pub user: Option<UserId>,
@@ -44,7 +44,7 @@ pub struct PendingSignUp {
     pub display_name: String,
     /// The PHC string of the password.
     pub password_hash: String,
-    /// The role.
+    /// Role of the account.
     pub role: Role,
     /// The zone, by name.
     pub time_zone: String,

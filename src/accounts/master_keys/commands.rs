@@ -21,7 +21,7 @@ use crate::{
 pub struct SealAnew {
     /// The id of the account whose secrets are sealed.
     pub user: UserId,
-    /// What seals.
+    /// Encrypts the secrets with the present master key.
     pub factors: SecondFactors,
     /// Randomness, for the one that is on and the one to be confirmed.
     pub nonces: [[u8; NONCE]; 2],

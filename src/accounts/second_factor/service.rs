@@ -73,10 +73,10 @@ impl std::fmt::Debug for Enrolled {
     }
 }
 
-/// What is sent with what needs password and code.
+/// Password, code and idempotency key of a request that needs re-authentication.
 #[derive(Debug)]
 pub struct ReauthenticationInput {
-    /// The password.
+    /// The password in clear text; never logged.
     pub password: SecretString,
     /// The code, if one was sent.
     pub code: Option<Typed>,
@@ -252,7 +252,7 @@ impl Accounts {
         }
     }
 
-    /// The same as text.
+    /// The challenge as text, for the client.
     pub(in crate::accounts) fn written(&self, challenge: &Challenge) -> String {
         self.second_factors.challenges.write(challenge)
     }

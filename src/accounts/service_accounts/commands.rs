@@ -76,9 +76,9 @@ pub enum Change {
 pub struct ChangeService {
     /// The right to.
     pub permit: ManageUsers,
-    /// Which one.
+    /// Id of the resource to change.
     pub id: ServiceAccountId,
-    /// The change.
+    /// The requested change.
     pub change: Change,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
@@ -144,7 +144,7 @@ impl UnitOfWork for ChangeService {
 pub struct CreateKey {
     /// The right to.
     pub permit: ManageUsers,
-    /// The key.
+    /// The API key, as it is stored.
     pub key: StoredApiKey,
     /// Who does it.
     pub audit_context: AuditContext,

@@ -38,7 +38,7 @@ pub const REMEMBERED: TimeDelta = TimeDelta::days(7);
 /// What another backend calls as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceAccount {
-    /// The id.
+    /// Unique id.
     pub id: ServiceAccountId,
     /// What admins call it.
     pub display_name: String,
@@ -69,7 +69,7 @@ impl ServiceAccount {
 /// What is stored of an API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredApiKey {
-    /// The id.
+    /// Unique id.
     pub id: ApiKeyId,
     /// The id of the service account that has the key.
     pub account: ServiceAccountId,
@@ -85,6 +85,6 @@ pub struct StoredApiKey {
     pub revoked_at: Option<Instant>,
     /// When it was last used, if it was.
     pub last_used_at: Option<Instant>,
-    /// From where.
+    /// Where the call comes from: IP address and client.
     pub last_address: String,
 }

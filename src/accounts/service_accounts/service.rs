@@ -27,10 +27,10 @@ use crate::{
     storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
-/// Service accounts.
+/// Service layer for service accounts and their API keys.
 #[derive(Debug, Clone)]
 pub struct ServiceAccounts {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,

@@ -113,7 +113,7 @@ impl UnitOfWork for Begin {
 /// Exchanges a refresh token for its successor.
 #[derive(Debug, Clone)]
 pub struct Refresh {
-    /// The token.
+    /// The presented refresh token.
     pub token: RefreshToken,
     /// Whether it was once given out by this server, if it is not the present one.
     pub given_out: bool,

@@ -40,7 +40,7 @@ pub struct LoggedIn {
     pub access: AccessToken,
     /// What comes next.
     pub refresh: RefreshText,
-    /// The log-in.
+    /// The session or pending log-in.
     pub session: Uuid,
     /// The word by which this device is known again; empty after a refresh.
     pub device: String,
@@ -48,7 +48,7 @@ pub struct LoggedIn {
     pub recovery: Vec<RecoveryCode>,
 }
 
-/// What came of a step of a log-in.
+/// Result of one step of a log-in.
 #[derive(Debug)]
 pub(in crate::accounts) enum Log {
     /// The session has begun.
@@ -67,7 +67,7 @@ pub(in crate::accounts) enum Log {
 /// A refresh token as text. Does not print it.
 #[derive(Clone)]
 pub struct RefreshText {
-    /// The text.
+    /// The token as the client receives it.
     pub text: String,
     /// When it stops being good if it is not used.
     pub expires_at: Instant,
@@ -297,7 +297,7 @@ impl Accounts {
     }
 }
 
-/// `users/{user}/sessions/{session}`.
+/// The resource name of a session: `users/{user}/sessions/{session}`.
 pub fn session_name(user: UserId, session: Uuid) -> String {
     format!("{}/sessions/{session}", user.name())
 }

@@ -24,7 +24,7 @@ pub struct Establish {
     pub random: [Random; 2],
     /// Randomness for those that are sealed anew.
     pub nonces: Vec<[u8; NONCE]>,
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 

@@ -20,7 +20,7 @@ const PURPOSE: &str = "signing key";
 /// A key as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Its id.
+    /// Unique id.
     pub kid: Kid,
     /// The public key.
     pub public: [u8; KEY],
@@ -28,7 +28,7 @@ pub struct StoredKey {
     pub sealed: Option<Vec<u8>>,
     /// Proves that this installation made it.
     pub tag: Vec<u8>,
-    /// Its life.
+    /// Creation, activation, retirement and deletion times.
     pub life: Life,
 }
 

@@ -31,7 +31,7 @@ const SEALED_ANEW: usize = 64;
 /// The signing keys.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,

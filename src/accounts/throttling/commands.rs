@@ -65,7 +65,7 @@ impl UnitOfWork for Refund {
 /// A unit of work that something secret was shown for, and gives its attempt back where that was right.
 #[derive(Debug, Clone)]
 pub struct Attempted<U: UnitOfWork> {
-    /// The work.
+    /// The unit of work to run.
     pub unit: U,
     /// What the attempt was counted by.
     pub counted: ThrottleKeySet,

@@ -25,7 +25,8 @@ use crate::{
 /// For work that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
-/// Whether a fault is about the server alone, and surely nothing was changed: the attempt was not given back.
+/// Whether an error certainly came from the server and not from a wrong secret, so that the attempt is
+/// refunded. `OUTCOME_UNKNOWN` is not: the work may have been done.
 fn nothing_was_wrong(fault: &Fault) -> bool {
     let kind = fault.reason().kind();
     let is_ours =
@@ -34,8 +35,9 @@ fn nothing_was_wrong(fault: &Fault) -> bool {
 }
 
 impl Accounts {
-    /// What a log-in is counted by. A device that the account knows counts by itself and with the others that
-    /// it knows, so that nobody elsewhere can delay it.
+    /// The counters of a log-in: by device (if the account knows it) or by account, and by IP
+    /// address. Known devices have counters of their own, so that guesses from elsewhere cannot delay
+    /// them.
     pub(in crate::accounts) fn counted(
         &self,
         email: &Email,
@@ -53,15 +55,16 @@ impl Accounts {
         ThrottleKeySet::by(by)
     }
 
-    /// What is counted of somebody who is logged in already, and is asked for the password again.
+    /// The counters of a password check by a user who is logged in: by user and by IP address.
     pub(in crate::accounts) fn own_attempt(&self, user: UserId, origin: &Origin) -> ThrottleKeySet {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let own = (self.keys.own(user), self.policies.account);
         ThrottleKeySet::by(address.into_iter().chain([own]).collect())
     }
 
-    /// The gate of every password that is given to us: an attempt is reserved before anything is
-    /// hashed. Nothing where the password is wrong, and the attempt counts; else the attempt, to be given back.
+    /// Verifies a password under throttling. Reserves an attempt before the hash is computed. Returns
+    /// `None` if the password is wrong (the attempt stays counted), otherwise the attempt, which the
+    /// caller refunds after its work. `TOO_MANY_ATTEMPTS` with a delay.
     pub(in crate::accounts) async fn guess(
         &self,
         deadline: Deadline,
@@ -89,9 +92,8 @@ impl Accounts {
         task.await.unwrap_or_else(|error| Err(Fault::internal(format!("a guess: {error}"))))
     }
 
-    /// The same for somebody who is logged in and is asked for the password again: `CURRENT_PASSWORD_WRONG`
-    /// where it is another one than the one that is stored, with a line in the trail that names the session,
-    /// because its token may be in other hands. In a transaction of its own, as the attempt is.
+    /// Verifies the password of a user who is logged in. A wrong one is written to the audit trail
+    /// with the session id, in its own transaction, and gives `CURRENT_PASSWORD_WRONG`.
     pub(in crate::accounts) async fn own_guess(
         &self,
         deadline: Deadline,
@@ -111,8 +113,8 @@ impl Accounts {
         Err(wrong_password())
     }
 
-    /// Reserves an attempt at something that is secret, or needs as few callers. In a task of its own, so that it
-    /// is given back as well where its caller leaves before it is there.
+    /// Reserves an attempt with these counters. Runs in its own task, so that the attempt is refunded
+    /// even if the caller leaves before the commit. `TOO_MANY_ATTEMPTS` with a delay.
     pub(in crate::accounts) async fn reserve(
         &self,
         deadline: Deadline,
@@ -136,7 +138,7 @@ impl Accounts {
         task.await.unwrap_or_else(|error| Err(Fault::internal(format!("an attempt: {error}"))))
     }
 
-    /// An attempt that is counted nowhere: what was shown was looked at already.
+    /// An attempt that has no counter, for secrets that were checked before.
     pub(in crate::accounts) fn uncounted(&self) -> ReservedAttempt {
         ReservedAttempt {
             accounts: self.clone(),
@@ -145,8 +147,8 @@ impl Accounts {
         }
     }
 
-    /// Does what an attempt was taken for, and gives the attempt back in the same transaction if nothing
-    /// was wrong. What the server itself could not do costs no attempt either.
+    /// Runs `unit` and, if `is_right(output)`, refunds the attempt in the same transaction. Also
+    /// refunds it after errors of the server.
     pub(in crate::accounts) async fn attempted<U: UnitOfWork>(
         &self,
         deadline: Deadline,
@@ -184,12 +186,13 @@ pub(in crate::accounts) struct ReservedAttempt {
 }
 
 impl ReservedAttempt {
-    /// It stays as it is: what was shown was wrong, or it was given back.
+    /// Keeps the attempt counted: the secret was wrong, or the refund is already committed.
     pub(in crate::accounts) fn settle(mut self) {
         self.is_open = false;
     }
 
-    /// Settles it where a result tells that what was shown was wrong. What the server could not do costs nothing.
+    /// Keeps the attempt counted if `result` is an error that means a wrong secret. Errors of the
+    /// server leave it refundable.
     pub(in crate::accounts) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
         if result.as_ref().is_err_and(|fault| !nothing_was_wrong(fault)) {
             self.is_open = false;
@@ -197,7 +200,7 @@ impl ReservedAttempt {
         result
     }
 
-    /// Gives it back, and returns when that is done, whether or not anybody waits for it.
+    /// Refunds the attempt and waits for the commit. The refund goes on if the caller is cancelled.
     pub(in crate::accounts) async fn give_back(mut self) {
         if let Some(giving) = self.giving_back()
             && let Err(error) = tokio::spawn(giving).await
@@ -206,7 +209,7 @@ impl ReservedAttempt {
         }
     }
 
-    /// What gives it back, if that is still to be done.
+    /// The future that refunds the attempt; `None` if it is settled or refunded.
     fn giving_back(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         if !std::mem::take(&mut self.is_open) {
             return None;

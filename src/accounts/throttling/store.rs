@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// What came of reserving an attempt.
+/// Result of reserving an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reserved {
     /// It is counted.
@@ -31,8 +31,8 @@ pub enum Reserved {
 /// How long attempts that count no more are kept.
 const KEPT: TimeDelta = TimeDelta::days(7);
 
-/// What an attempt is counted by, with the policy of each, in the order of the keys: whoever takes several
-/// waits for nobody in a circle.
+/// The counters of one attempt with their policies, sorted by key. The order prevents deadlocks between
+/// callers that lock several.
 #[derive(Debug, Clone)]
 pub struct ThrottleKeySet(Vec<(ThrottleKey, ThrottlePolicy)>);
 

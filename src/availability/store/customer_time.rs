@@ -37,7 +37,7 @@ pub struct Found {
     /// What is claimed of the customer's own time that overlaps the range, where they are or were a provider, buffers
     /// included, sorted. What they attend is in `busy`.
     pub treats: Vec<Interval>,
-    /// All holds.
+    /// All holds of the customer.
     pub holds: Vec<HeldSlot>,
     /// How many appointments of the type are requested or booked and not yet begun.
     pub open: u64,
@@ -58,7 +58,7 @@ impl BatchQuery for CustomerTimeBatch {
     }
 }
 
-/// The statement.
+/// The SQL statement that answers a batch of queries.
 #[derive(Debug)]
 pub struct Find(Arc<[CustomerTimeQuery]>);
 

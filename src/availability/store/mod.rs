@@ -37,7 +37,7 @@ pub struct Offering {
     pub providers: Option<Vec<ProviderId>>,
     /// Also those of the named providers who do not offer the type; for explanations.
     pub also_others: bool,
-    /// Which time.
+    /// Time range to read.
     pub range: Interval,
     /// In which range to count appointments, of the type and in all, if they shall be counted.
     pub counted: Option<Interval>,

@@ -42,7 +42,7 @@ use crate::{
 /// How many slots a customer may hold at a time.
 pub const MOST_HOLDS: u64 = 5;
 
-/// What is to be booked.
+/// What to book: a bare interval, or an appointment type with a start.
 #[derive(Debug, Clone)]
 pub enum BookingTarget {
     /// A bare interval.
@@ -103,7 +103,8 @@ pub struct Book {
     pub practice: Practice,
 }
 
-/// That a provider was chosen from those who are free, by what they had to do when that was read.
+/// A provider was chosen automatically. The booking is made only if that choice still holds under the
+/// lock.
 #[derive(Debug, Clone, Copy)]
 pub struct Assigned {
     /// What the next one had to do. Who has more by now gives way; with none, nobody does.
@@ -119,7 +120,7 @@ pub enum Booked {
     Passed(ProviderLoad),
 }
 
-/// The same while the provider is locked.
+/// Result of a booking while the provider is locked.
 pub(super) enum Made {
     /// It was made.
     Booked(Box<Appointment>),
@@ -170,7 +171,7 @@ impl Book {
         self.draft(provider, schedule.hours(), &checked)
     }
 
-    /// What binds who asks. A hold is no record of what took place.
+    /// Which rules bind the caller. Staff may book a past time to record it, but cannot hold one.
     fn bound(&self) -> RuleSet {
         let records = self.permit.is_staff && self.hold.is_none();
         if records { RuleSet::Recording } else { RuleSet::Whole }
@@ -284,7 +285,7 @@ impl Book {
     }
 }
 
-/// Whose answers to a type's questions they are.
+/// Who answers a type's questions. Staff may leave required ones open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     /// Of a customer, who answers what is required.

@@ -58,7 +58,7 @@ pub struct Decide {
 /// An appointment after a change, and what whoever made it should know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
-    /// The appointment.
+    /// The appointment after the change.
     #[serde(flatten)]
     pub appointment: Appointment,
     /// What did not keep it from being made.

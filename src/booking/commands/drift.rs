@@ -23,7 +23,7 @@ const LISTED: usize = 50;
 pub struct Drifted {
     /// The id of the appointment.
     pub id: AppointmentId,
-    /// Its start.
+    /// Start time, UTC.
     pub start: Instant,
     /// The wall-clock time that was promised.
     pub promised: String,
@@ -44,7 +44,7 @@ pub struct TellDrifts {
     pub zone_data: String,
     /// What the letter is written on.
     pub email_draft: EmailDraft,
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 

@@ -33,7 +33,7 @@ pub struct Anonymise {
     pub erasure: Erasure,
     /// At which provider.
     pub provider: ProviderId,
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 

@@ -29,7 +29,7 @@ use crate::{
 /// What to do with a hold.
 #[derive(Debug, Clone)]
 pub enum HoldAction {
-    /// Book it.
+    /// Turns the hold into an appointment.
     Book {
         /// Of which type it is, if told.
         type_id: Option<TypeId>,
@@ -49,11 +49,11 @@ pub enum HoldAction {
 /// Books, extends or gives up the caller's own hold, or one that the provider's side placed for a customer.
 #[derive(Debug, Clone)]
 pub struct UseHold {
-    /// Who asks.
+    /// The authenticated caller.
     pub caller: Caller,
     /// Whose time it is.
     pub provider: ProviderId,
-    /// Which hold.
+    /// Id of the hold.
     pub id: HoldId,
     /// What to do.
     pub what: HoldAction,

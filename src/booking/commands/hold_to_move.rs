@@ -35,7 +35,7 @@ use crate::{
 /// absent. Its own time is claimed until it is moved, so that of a slot that overlaps it only what lies beyond is.
 #[derive(Debug, Clone)]
 pub struct HoldToMove {
-    /// The move.
+    /// The move that the slot is held for.
     pub to: Reschedule,
     /// The id of the new hold.
     pub hold: AppointmentId,

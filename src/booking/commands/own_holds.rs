@@ -58,7 +58,7 @@ impl OwnHolds {
         self.0.is_empty()
     }
 
-    /// Their ids.
+    /// Ids of these holds.
     pub(super) fn ids(&self) -> impl Iterator<Item = AppointmentId> {
         self.0.iter().map(|held| held.id)
     }
@@ -107,8 +107,8 @@ impl OwnHolds {
 }
 
 impl Book {
-    /// The same as was refused, in the place of the customer's own holds that overlap it. What is held exactly
-    /// becomes the appointment, or goes on being held as it is.
+    /// Retries a refused booking after the customer's own overlapping holds were given up. A hold of
+    /// exactly this time becomes the appointment.
     pub(super) async fn make_of_own_holds(
         &self,
         tx: &Tx,
@@ -160,8 +160,8 @@ impl Book {
     }
 }
 
-/// Whether a refusal may be for a hold of the customer's own: that it is in the way, counts for a limit, or has
-/// settled what is refused now.
+/// Whether the fault may be caused by one of the customer's own holds: overlap, a limit, or an expiry
+/// that was just written.
 pub(super) fn may_be_for_own_hold(fault: &Fault) -> bool {
     matches!(
         fault.reason(),

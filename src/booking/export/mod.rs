@@ -20,7 +20,7 @@ pub enum Record {
     User(User),
     /// Whether there is a second factor.
     SecondFactor(Seen),
-    /// A log-in.
+    /// A session: one log-in of one user on one device.
     Session(Session),
     /// Something that happened to the account.
     Happened(Happened),

@@ -69,7 +69,7 @@ pub struct Bookings {
 /// An appointment or a hold that somebody asks for.
 #[derive(Debug, Clone)]
 pub struct BookingRequest {
-    /// Who asks.
+    /// The authenticated caller.
     pub caller: Caller,
     /// For whom, if not for the caller.
     pub customer: Option<UserId>,
@@ -92,7 +92,7 @@ pub struct BookingRequest {
 pub struct Decision {
     /// Whose time it is.
     pub provider: ProviderId,
-    /// Which appointment.
+    /// Id of the appointment.
     pub id: AppointmentId,
     /// What to do.
     pub change: StateChange,

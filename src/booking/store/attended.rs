@@ -22,12 +22,12 @@ use crate::{
     },
 };
 
-/// What expires.
+/// Kind of claim that can expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiring {
     /// A hold.
     Hold,
-    /// A request.
+    /// A pending appointment.
     Request,
     /// Time that something with somebody else claims.
     Attended,

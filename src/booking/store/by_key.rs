@@ -32,7 +32,7 @@ impl BatchQuery for AppointmentBatch {
     }
 }
 
-/// The statement.
+/// The SQL statement that answers a batch of queries.
 #[derive(Debug)]
 pub struct Find(Arc<[Key]>);
 

@@ -47,7 +47,7 @@ pub async fn note(
 /// Forgets some drifts of appointments that have begun; how many.
 #[derive(Debug, Clone, Copy)]
 pub struct ForgetDrifts {
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 

@@ -25,7 +25,7 @@ use crate::{
 /// A row of a customer's with a provider.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// Its id.
+    /// Unique id.
     pub id: AppointmentId,
     /// Whether it is a hold.
     pub is_held: bool,

@@ -310,7 +310,7 @@ pub struct Filter {
     pub bounds: ListAppointments,
     /// In which states, as of now; none means all.
     pub states: Vec<State>,
-    /// The present.
+    /// Current time.
     pub now: Instant,
     /// Not those that end at or before this.
     pub from: Option<Instant>,

@@ -25,14 +25,14 @@ use crate::{
 pub struct AppointmentCursor {
     /// Its start, or by which time else the page is ordered.
     pub start: Instant,
-    /// Its id.
+    /// Unique id.
     pub id: Uuid,
 }
 
 /// By which time appointments are ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Key {
-    /// Their starts.
+    /// By start time.
     #[default]
     Start,
     /// When they were booked.

@@ -64,7 +64,8 @@ WITH bounds AS MATERIALIZED (
 )
 SELECT version, customer_display_name FROM booked";
 
-/// The statement with its values.
+/// Booking in one PostgreSQL statement: locks the provider, claims the time, takes the next version,
+/// appends the event, stores the response. No row back means that nothing was changed.
 #[derive(Debug, Clone)]
 pub struct SingleStatementBooking {
     /// The appointment to make, with the stamp of this write; its version and the customer's name are not
@@ -74,7 +75,7 @@ pub struct SingleStatementBooking {
     pub schedule: Revision,
     /// Who books, for themselves, and the generation of their token.
     pub caller: Caller,
-    /// See `caller`.
+    /// Generation of the caller's access token; the statement compares it with the stored one.
     pub generation: i64,
     /// The request, for retries.
     pub idempotency_key: IdempotencyKey,

@@ -19,7 +19,7 @@ use crate::{
 /// A stretch of time in which the whole practice is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closure {
-    /// The id.
+    /// Unique id.
     pub id: ClosureId,
     /// From when until when it is closed; the end is excluded.
     pub interval: Interval,
@@ -39,7 +39,7 @@ pub struct Closed {
 }
 
 impl Closed {
-    /// The closure.
+    /// The closure as it was stored.
     pub fn closure(&self) -> Result<Closure, Fault> {
         let interval = Interval::new(self.start, self.end)
             .ok_or_else(|| Fault::internal("a stored closure ends before it starts"))?;

@@ -77,7 +77,7 @@ impl UnitOfWork for CreateOwn {
 /// What came of offering a type, as it is stored for retries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Offered {
-    /// The offering.
+    /// The offering after the change.
     #[serde(flatten)]
     pub offering: Offering,
     /// What is of the type and lies outside the hours by which it is offered now.

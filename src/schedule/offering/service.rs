@@ -23,7 +23,7 @@ use crate::{
 /// Offerings, and the types that come with one.
 #[derive(Debug, Clone)]
 pub struct Offerings {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,

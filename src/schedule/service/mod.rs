@@ -38,9 +38,9 @@ pub use long::LongSchedules;
 /// Providers and their schedules.
 #[derive(Debug, Clone)]
 pub struct Schedules {
-    /// The database.
+    /// Database handle.
     pub store: Store,
-    /// The clock.
+    /// Source of time, ids, randomness and zone rules.
     pub ambient: Ambient,
     /// What is known of schedules.
     pub schedule_cache: ScheduleCache,

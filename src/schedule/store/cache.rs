@@ -24,7 +24,7 @@ const LEAST: u64 = 20;
 /// No longer time is remembered, so that nobody who asks for one week makes others read a year.
 const LONGEST: TimeDelta = TimeDelta::days(93);
 
-/// How much of a provider's time to read.
+/// How much of a provider's time to read into the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Breadth {
     /// The days that are asked for.
@@ -33,7 +33,8 @@ pub enum Breadth {
     AsBefore,
 }
 
-/// Providers, their time, and types, as they were met last.
+/// Cache of providers, their claims and appointment types. Entries are hints: users compare version and
+/// stamp with the database in the statement of their own call.
 #[derive(Debug, Clone)]
 pub struct ScheduleCache {
     providers: Arc<Cache<ProviderId, Arc<Provider>>>,

@@ -88,7 +88,7 @@ impl BatchQuery for ProviderTimeBatch {
     }
 }
 
-/// The statement.
+/// The SQL statement that answers a batch.
 #[derive(Debug)]
 pub struct Find {
     schedule_cache: ScheduleCache,
@@ -243,7 +243,7 @@ impl Query for Find {
     }
 }
 
-/// What is remembered that a question is about.
+/// What the cache holds for one query.
 struct Remembrance {
     known: Arc<CachedProviderTime>,
     asked: ProviderTimeQuery,

@@ -54,9 +54,9 @@ fn unreadable(row: &QueryResult, range: Interval) -> Interval {
 /// Where a page of closures ended: the keys of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Its start.
+    /// Start time, UTC.
     pub start: Instant,
-    /// Its id.
+    /// Unique id.
     pub id: Uuid,
 }
 

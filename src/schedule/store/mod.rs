@@ -76,7 +76,7 @@ pub async fn lock_version(tx: &Tx, id: ProviderId) -> Result<Option<i64>, Fault>
     query.into_tuple().one(tx.db()).await.map_err(|e| engine::fault(&e))
 }
 
-/// What a provider is beside its schedules.
+/// A provider's row without its schedules.
 #[derive(Debug, FromQueryResult)]
 pub struct Head {
     /// What customers see.

@@ -39,7 +39,7 @@ pub struct Filter {
 pub struct OfferingCursor {
     /// When it began.
     pub at: Instant,
-    /// Who offers.
+    /// Id of the provider.
     pub provider: Uuid,
     /// The id of the offered type.
     pub type_id: Uuid,

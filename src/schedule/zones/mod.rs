@@ -21,7 +21,7 @@ pub const LEASE: TimeDelta = TimeDelta::minutes(30);
 /// A process and its zone data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// The process.
+    /// Id of the server process.
     pub id: Uuid,
     /// The version of its data, if they state one.
     pub version: Option<ZoneDataVersion>,

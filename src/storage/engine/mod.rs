@@ -83,7 +83,7 @@ pub(super) struct Pools {
     pub(super) writer: Pool,
     /// How many of those at a time.
     pub(super) writers: usize,
-    /// For reads.
+    /// Pool for reads.
     pub(super) reader: Pool,
     /// How many of those at a time, where they are counted apart from the writers.
     pub(super) readers: Option<usize>,

@@ -34,9 +34,9 @@ use crate::{
 /// A code that invites somebody to take an account over, with the letter that it is in.
 #[derive(Debug, Clone)]
 pub struct Invitation {
-    /// The code.
+    /// The emailed code, as it is stored.
     pub code: emails::StoredCode,
-    /// The letter.
+    /// The emails to send with it.
     pub letters: Vec<OutboxEmail>,
     /// What mail to this address is counted by.
     pub counted: ThrottleKeySet,
@@ -153,7 +153,7 @@ pub fn may_be_invited(user: &User) -> Result<(), Fault> {
 pub struct Correct {
     /// The right to.
     pub permit: CorrectCustomer,
-    /// What changes.
+    /// The corrected fields; absent ones stay.
     pub correction: Correction,
     /// The address that the account had when the caller was asked.
     pub seen: Email,

@@ -32,7 +32,7 @@ use crate::{
 
 pub use self::reset::Reset;
 
-/// What is shown beside a password, and what it takes to judge it and to write down what follows.
+/// A second-factor check: the presented code and what is needed to verify it and to record the result.
 #[derive(Debug, Clone)]
 pub struct SecondFactorCheck {
     /// What is shown.
@@ -51,12 +51,12 @@ pub struct SecondFactorCheck {
     pub done: EmailDraft,
 }
 
-/// What came of judging it.
+/// Result of a second-factor check.
 #[derive(Debug)]
 pub enum CheckOutcome {
     /// It was enough, and what it used up is written down.
     Passed {
-        /// The proof.
+        /// Proof that the second factor was checked.
         passed: SecondFactorProof,
         /// What it ended, if it turned the second factor on.
         ended: Option<TokenCutoff>,
@@ -202,7 +202,8 @@ async fn turn_on(
     Ok(ended)
 }
 
-/// What somebody shows who is logged in: the password, which the service has verified, and a code.
+/// Re-authentication of a user who is logged in: the password hash that the service verified, and a
+/// second-factor code.
 #[derive(Clone)]
 pub struct Reauthentication {
     /// The id of the account, which is the caller's.
@@ -217,7 +218,7 @@ pub struct Reauthentication {
     pub audit_context: AuditContext,
 }
 
-/// Why nothing was done, although the password was right.
+/// Why re-authentication failed although the password was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotDone {
     /// The code was wrong.
@@ -230,7 +231,7 @@ pub enum NotDone {
     NotThere,
 }
 
-/// What came of it.
+/// Result of an operation that needs re-authentication.
 pub type Done<T> = Result<T, NotDone>;
 
 /// Whether no code was wrong.
@@ -309,7 +310,7 @@ impl UnitOfWork for Enrol {
 /// Keeps a new secret for a log-in that needs one.
 #[derive(Debug, Clone)]
 pub struct EnrolAtLogIn {
-    /// The log-in.
+    /// The session or pending log-in.
     pub challenge: Challenge,
     /// The secret, sealed.
     pub sealed: Vec<u8>,
@@ -352,7 +353,7 @@ pub async fn goes_on(tx: &Tx, challenge: &Challenge) -> Result<Option<Account>, 
 pub struct Confirm {
     /// Whose; the log-in that does it stays logged in.
     pub caller: Caller,
-    /// The code.
+    /// The code of the authenticator app, as the user typed it.
     pub code: String,
     /// What it is judged with, and the hashes of the new recovery codes.
     pub second: SecondFactorCheck,
