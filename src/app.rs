@@ -284,9 +284,9 @@ async fn run(
             tracing::warn!("connections were still open at the hard stop");
         }
     }
-    // Nobody takes letters any more; those that are on their way would leave a second time.
+    // Nobody takes emails any more; those that are on their way would leave a second time.
     if tokio::time::timeout_at(hard_stop, services.accounts.mail.settled()).await.is_err() {
-        tracing::warn!("letters were still on their way at the hard stop: they go again later");
+        tracing::warn!("emails were still on their way at the hard stop: they go again later");
     }
     // What is still under way then has had its time.
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {

@@ -195,7 +195,7 @@ pub(crate) fn watch(
     }
 }
 
-/// What sends letters, if anything does.
+/// What sends emails, if anything does.
 fn mail(
     config: &Config,
     store: &Store,
@@ -214,7 +214,7 @@ fn mail(
     }))
 }
 
-/// How letters leave and what they say, if any do.
+/// How emails leave and what they say, if any do.
 pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, TemplateSet)>, Unusable> {
     const TEMPLATES: &str = "mail.templates_folder";
     let settings = &config.mail;

@@ -1,6 +1,6 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
 //! tokens were ended and which keys there are, replace old keys, write down which API keys were used, send
-//! letters, end erasures, forget what is old, follow the zone data. Each in a
+//! emails, end erasures, forget what is old, follow the zone data. Each in a
 //! loop of its own, so that none waits for another.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -38,7 +38,7 @@ const FOLLOW_PATIENCE: Duration = Duration::from_secs(1);
 /// After how long without an answer to that no token is accepted any more. With the time that one more question
 /// takes it is within five seconds that nothing is accepted that ended elsewhere.
 const STALE: Duration = Duration::from_millis(3500);
-/// How many rounds of letters are on their way at a time. Each has ten letters at most, and a minute.
+/// How many rounds of emails are on their way at a time. Each has ten emails at most, and a minute.
 const MAIL_ROUNDS: usize = 4;
 /// How often to look for erasures that are not ended.
 const LOOK_FOR_ERASURES: Duration = Duration::from_secs(2);
@@ -188,7 +188,7 @@ async fn forget_old(
     }
 }
 
-/// Sends the letters that wait. While some are on their way for long, as a mail server lets them wait, others
+/// Sends the emails that wait. While some are on their way for long, as a mail server lets them wait, others
 /// follow.
 async fn send_mail(mail: &Mail, established: &CancellationToken) -> Result<(), Error> {
     established.cancelled().await;
@@ -200,8 +200,8 @@ async fn send_mail(mail: &Mail, established: &CancellationToken) -> Result<(), E
         while let Some(done) = rounds.try_join_next() {
             match done {
                 Ok(Ok(_)) => looking.worked(),
-                Ok(Err(fault)) => looking.failed(&fault, "looking for letters"),
-                Err(error) => tracing::error!(%error, "looking for letters"),
+                Ok(Err(fault)) => looking.failed(&fault, "looking for emails"),
+                Err(error) => tracing::error!(%error, "looking for emails"),
             }
         }
         if rounds.len() < MAIL_ROUNDS {

@@ -103,7 +103,7 @@ fn use_line(one: &KeyUse) -> String {
         (needed.signing_keys, "signing key"),
         (needed.secrets, "secret of second factors"),
         (needed.recovery_codes, "recovery code"),
-        (needed.letters, "letter"),
+        (needed.letters, "email"),
     ];
     let all: Vec<_> = all.into_iter().filter(|(many, _)| *many > 0).collect();
     let all: Vec<_> = all.into_iter().map(|(many, what)| counted(many, what)).collect();

@@ -33,7 +33,7 @@ pub struct SignUp {
     pub account: Account,
     /// The schedule to begin with, when it is a provider.
     pub schedule: Arc<Schedule>,
-    /// The code by which its address can be verified, and the letter that it is in.
+    /// The code by which its address can be verified, and the email that it is in.
     pub verification: Option<(emails::StoredCode, OutboxEmail)>,
     /// The request, for retries.
     pub idempotency_key: IdempotencyKey,

@@ -165,7 +165,7 @@ impl Accounts {
     }
 
     /// For the command line: makes an account with any role. `verified` is when it was shown that the
-    /// address is its owner's, if it was; if not, a letter asks.
+    /// address is its owner's, if it was; if not, an email asks.
     pub async fn make(
         &self,
         deadline: Deadline,

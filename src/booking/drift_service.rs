@@ -54,7 +54,7 @@ pub struct Summary {
     pub drifted: usize,
     /// How many of these were not told before.
     pub new: usize,
-    /// How many letters were written.
+    /// How many emails were written.
     pub letters: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Why a letter did not leave, in words by which an operator can mend it.
+//! Why an email did not leave, in words by which an operator can mend it.
 
 use std::{error::Error as StdError, io, iter};
 
@@ -26,7 +26,7 @@ pub(super) fn refusal(error: &smtp::Error) -> DeliveryError {
     DeliveryError::Later(text)
 }
 
-/// What kept a letter from being handed over, where the server did not refuse it.
+/// What kept an email from being handed over, where the server did not refuse it.
 fn cause(error: &smtp::Error) -> String {
     if error.is_timeout() {
         return "the mail server did not answer in time".to_owned();
@@ -116,7 +116,7 @@ mod tests {
         mail::render::Rendered,
     };
 
-    /// Why a letter does not get to a server at this URL, of which `{port}` is replaced.
+    /// Why an email does not get to a server at this URL, of which `{port}` is replaced.
     async fn told(url: &str, port: u16, authorities: Option<Vec<u8>>) -> String {
         let url = url.replace("{port}", &port.to_string());
         let means = Means::Smtp(Smtp { url, authorities });

@@ -1,4 +1,4 @@
-//! The third porch: where letters leave the house. The only place that speaks to mail servers.
+//! The third porch: where emails leave the house. The only place that speaks to mail servers.
 
 mod delivery_errors;
 
@@ -25,10 +25,10 @@ use uuid::Uuid;
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
 use delivery_errors::refusal;
 
-/// How long a mail server that has taken a letter may take to say goodbye.
+/// How long a mail server that has taken an email may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// How letters leave.
+/// How emails leave.
 #[derive(Debug, Clone)]
 pub enum Means {
     /// Into a folder, a file each.
@@ -84,7 +84,7 @@ impl fmt::Debug for Carrier {
     }
 }
 
-/// What is left of a letter that left: it is the mail server's by now, whatever that says to a goodbye.
+/// What is left of an email that left: it is the mail server's by now, whatever that says to a goodbye.
 pub struct Sent(Option<AsyncSmtpConnection>);
 
 impl fmt::Debug for Sent {
@@ -95,7 +95,7 @@ impl fmt::Debug for Sent {
 
 impl Sent {
     /// Says goodbye to the mail server, if there is one. To be called when it is written down that the
-    /// letter left.
+    /// email left.
     pub async fn part(self) {
         if let Some(mut connection) = self.0 {
             drop(timeout(GOODBYE, connection.quit()).await);
@@ -103,7 +103,7 @@ impl Sent {
     }
 }
 
-/// Why a letter did not leave. The text may name the server, never the address of anybody.
+/// Why an email did not leave. The text may name the server, never the address of anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryError {
     /// It may leave later.
@@ -127,7 +127,7 @@ pub enum Unfit {
 }
 
 impl Carrier {
-    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`. A letter
+    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`. An email
     /// that has not left after `patience` waits for another time.
     pub fn new(from: &str, means: Means, patience: Duration) -> Result<Self, Unfit> {
         let from = from
@@ -140,12 +140,12 @@ impl Carrier {
         Ok(Self { from, way, patience })
     }
 
-    /// The sender's name, or the address where there is none: what letters call the practice.
+    /// The sender's name, or the address where there is none: what emails call the practice.
     pub fn practice(&self) -> String {
         self.from.name.clone().unwrap_or_else(|| self.from.email.to_string())
     }
 
-    /// Sends a letter. `id` makes its message id, which stays the same when it is sent again.
+    /// Sends an email. `id` makes its message id, which stays the same when it is sent again.
     pub async fn send(
         &self,
         (id, at): (Uuid, Instant),
@@ -158,8 +158,8 @@ impl Carrier {
         left.map_err(|_| DeliveryError::Later("the mail server fell silent".to_owned()))?.map(Sent)
     }
 
-    /// Hands a letter over, and returns the connection where there is one. There is one for each letter: after
-    /// a letter that was given up half way nobody knows what the next answer belongs to.
+    /// Hands an email over, and returns the connection where there is one. There is one for each email: after
+    /// an email that was given up half way nobody knows what the next answer belongs to.
     async fn hand_over(
         &self,
         id: Uuid,
@@ -265,7 +265,7 @@ impl Server {
         })
     }
 
-    /// Sends a letter over a connection of its own, and returns that. Where this is dropped half way the
+    /// Sends an email over a connection of its own, and returns that. Where this is dropped half way the
     /// connection ends with it.
     async fn send(
         &self,
@@ -308,7 +308,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Unfit> {
     each.collect::<Result<_, _>>().map_err(|e| Unfit::Authorities(e.to_string()))
 }
 
-/// Written beside and moved into place, so that nobody reads half a letter.
+/// Written beside and moved into place, so that nobody reads half an email.
 async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Result<()> {
     tokio::fs::create_dir_all(folder).await?;
     let path = folder.join(format!("{id}.eml"));
@@ -319,7 +319,7 @@ async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Res
     file.write_all(&message.formatted()).await?;
     file.sync_all().await?;
     tokio::fs::rename(&beside, &path).await?;
-    tracing::info!(path = %path.display(), "wrote a letter");
+    tracing::info!(path = %path.display(), "wrote an email");
     Ok(())
 }
 

@@ -111,7 +111,7 @@ pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
     })
 }
 
-/// What is left of a password without these words, also from behind, in small letters; nothing where there is
+/// What is left of a password without these words, also from behind, in small emails; nothing where there is
 /// none of them in it.
 fn without(password: &str, own: &[&str]) -> Option<String> {
     let whole = password.to_lowercase();

@@ -55,7 +55,7 @@ pub struct Policies {
     /// At the second factor of one account, and from each device that it knows. The delay grows to an
     /// hour: a code has six digits, and whoever guesses at it has the password.
     pub code: ThrottlePolicy,
-    /// Not of secrets: letters to one address.
+    /// Not of secrets: emails to one address.
     pub mail: ThrottlePolicy,
 }
 
@@ -220,7 +220,7 @@ impl ThrottleKeys {
         self.key(b"account", email.as_str().as_bytes())
     }
 
-    /// For letters to an address.
+    /// For emails to an address.
     pub fn mail(&self, email: &Email) -> ThrottleKey {
         self.key(b"mail", email.as_str().as_bytes())
     }

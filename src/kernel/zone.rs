@@ -101,11 +101,11 @@ impl<'de> Deserialize<'de> for Zone {
     }
 }
 
-/// An IANA version such as `2026f`: the year, then letters, `a` to `z` and on with `za`. Later ones are greater.
+/// An IANA version such as `2026f`: the year, then emails, `a` to `z` and on with `za`. Later ones are greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ZoneDataVersion {
     year: u16,
-    /// Longer ones are later, whatever their letters.
+    /// Longer ones are later, whatever their emails.
     length: usize,
     letters: String,
 }

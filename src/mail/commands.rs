@@ -1,4 +1,4 @@
-//! Units of work on letters.
+//! Units of work on emails.
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use crate::{
     storage::{Authority, Tx, UnitOfWork},
 };
 
-/// How many letters are taken at a time.
+/// How many emails are taken at a time.
 const AT_ONCE: u64 = 10;
 
 /// Takes what is due, for sending.
@@ -27,7 +27,7 @@ impl UnitOfWork for Take {
     }
 }
 
-/// What became of a letter.
+/// What became of an email.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It was sent, or never will be.
@@ -36,10 +36,10 @@ pub enum Outcome {
     Later(Instant),
 }
 
-/// Notes what became of a letter.
+/// Notes what became of an email.
 #[derive(Debug, Clone, Copy)]
 pub struct Settle {
-    /// The id of the letter.
+    /// The id of the email.
     pub letter: Uuid,
     /// What became of it.
     pub outcome: Outcome,

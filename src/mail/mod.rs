@@ -1,6 +1,6 @@
-//! Mail: letters to people, which wait in the database until they are sent.
+//! Mail: emails to people, which wait in the database until they are sent.
 //!
-//! A letter is written in the transaction of what it tells, so that neither is there without the other, and
+//! An email is written in the transaction of what it tells, so that neither is there without the other, and
 //! sent by whichever process finds it due. It may arrive twice when a process ends between sending and
 //! noting it, with the same message id. It is sealed while it waits: the code in it opens an account.
 
@@ -22,9 +22,9 @@ use crate::{
     },
 };
 
-/// What a letter says: the name of a template and what goes into it.
+/// What an email says: the name of a template and what goes into it.
 ///
-/// What strangers chose (a name at a sign-up) is in no letter to an address that is not known to be
+/// What strangers chose (a name at a sign-up) is in no email to an address that is not known to be
 /// theirs: it would make the server send their words to anybody.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -138,16 +138,16 @@ impl std::fmt::Debug for EmailTemplate {
     }
 }
 
-/// What is sealed of a letter.
+/// What is sealed of an email.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
     /// Recipient.
     pub to: Email,
-    /// The text of the letter.
+    /// The text of the email.
     pub text: EmailTemplate,
 }
 
-/// A keyed hash of an address: by it letters are found, and nobody reads whose they are.
+/// A keyed hash of an address: by it emails are found, and nobody reads whose they are.
 pub type Recipient = [u8; 32];
 
 /// The hash of an address under a key.
@@ -159,7 +159,7 @@ pub fn recipient(key: &[u8; 32], to: &Email) -> Recipient {
     hash
 }
 
-/// A letter that waits.
+/// An email that waits.
 #[derive(Debug, Clone)]
 pub struct OutboxEmail {
     /// The id, which becomes the message id.
@@ -176,7 +176,7 @@ pub struct OutboxEmail {
     pub expires_at: Instant,
 }
 
-/// A letter that one process sends now.
+/// An email that one process sends now.
 #[derive(Debug, Clone)]
 pub struct LeasedEmail {
     /// Unique id.
@@ -193,7 +193,7 @@ pub struct LeasedEmail {
 
 /// How long what only tells something is worth sending.
 pub const NOTICE: TimeDelta = TimeDelta::days(3);
-/// The same of the last letter to somebody whose account was deleted: until then an address is kept of which
+/// The same of the last email to somebody whose account was deleted: until then an address is kept of which
 /// nothing else is.
 pub const FAREWELL: TimeDelta = TimeDelta::days(1);
 /// How long a process has for sending what it took, before another one may.

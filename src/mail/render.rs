@@ -1,4 +1,4 @@
-//! Letters as mail clients show them: templates in plain text, each with its subject in the first line.
+//! Emails as mail clients show them: templates in plain text, each with its subject in the first line.
 //!
 //! The texts stand in `templates/`; an operator puts files of the same names into a folder of their own.
 //! Beside the fields of the text a template knows `practice`, and `link` where there is a page for the code.
@@ -35,7 +35,7 @@ pub const TEMPLATES: [(&str, &str); 21] = [
 
 const SUBJECT: &str = "Subject: ";
 
-/// A letter, ready to be sent.
+/// An email, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rendered {
     /// Subject line.
@@ -97,7 +97,7 @@ impl TemplateSet {
         Ok(texts)
     }
 
-    /// The letter with these contents; nothing where they say nothing.
+    /// The email with these contents; nothing where they say nothing.
     pub fn letter(&self, contents: &Contents) -> Result<Option<Rendered>, String> {
         if contents.text == EmailTemplate::Nothing {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Writing letters, and sending those that wait.
+//! Writing emails, and sending those that wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
     storage::{Deadline, Query, Reader, Store},
 };
 
-/// What letters are sealed for.
+/// What emails are sealed for.
 const SEALED: &str = "letters";
 /// What the hashes of their recipients are made for.
 const RECIPIENTS: &str = "letter recipients";
@@ -49,11 +49,11 @@ pub struct Inner {
     pub ambient: Ambient,
     /// Encrypts emails at rest.
     pub master: MasterKey,
-    /// What letters say.
+    /// What emails say.
     pub texts: TemplateSet,
     /// How they leave.
     pub carrier: Carrier,
-    /// How often to look for letters that wait, on average.
+    /// How often to look for emails that wait, on average.
     pub look: Duration,
     /// What was taken and is on its way. Whoever stops sending does not stop that.
     pub under_way: TaskTracker,
@@ -75,7 +75,7 @@ impl Mail {
         self.0.is_some()
     }
 
-    /// A letter, to be put into the transaction of what it tells; none where no mail is sent.
+    /// An email, to be put into the transaction of what it tells; none where no mail is sent.
     pub fn letter(
         &self,
         to: &Email,
@@ -86,7 +86,7 @@ impl Mail {
         self.email_draft(now).letter(to, text, now, lifetime)
     }
 
-    /// What one letter can be written on inside a transaction.
+    /// What one email can be written on inside a transaction.
     pub fn email_draft(&self, now: Instant) -> EmailDraft {
         let inner = self.0.as_ref();
         EmailDraft(inner.map(|inner| Blank {
@@ -97,25 +97,25 @@ impl Mail {
         }))
     }
 
-    /// What letters to this address are found by, under each master key that is known.
+    /// What emails to this address are found by, under each master key that is known.
     pub fn recipients(&self, to: &Email) -> Vec<Recipient> {
         let Some(inner) = &self.0 else { return Vec::new() };
         inner.master.all_derived(RECIPIENTS).iter().map(|key| recipient(key, to)).collect()
     }
 
-    /// When to look for letters again: after half of the usual time to one and a half of it; never where no
+    /// When to look for emails again: after half of the usual time to one and a half of it; never where no
     /// mail is sent.
     ///
     /// Not as soon as one is written, and not at moments that can be known. What it takes of the machine to
-    /// send a letter holds up whatever is asked for meanwhile, and would tell whoever asks for something right
-    /// after a request whether there was a letter.
+    /// send an email holds up whatever is asked for meanwhile, and would tell whoever asks for something right
+    /// after a request whether there was an email.
     pub fn next_look(&self) -> Duration {
         let Some(inner) = &self.0 else { return Duration::MAX };
         let random = u16::from_be_bytes(inner.ambient.bytes());
         inner.look / 2 + inner.look * u32::from(random) / u32::from(u16::MAX)
     }
 
-    /// Sends all letters that are due, and says how many left.
+    /// Sends all emails that are due, and says how many left.
     pub async fn deliver(&self) -> Result<usize, Fault> {
         let Some(inner) = &self.0 else { return Ok(0) };
         let mut sent = 0;
@@ -127,7 +127,7 @@ impl Mail {
             }
             // In a task of its own: what was taken may have left already, and would leave again.
             let round = inner.under_way.spawn(Arc::clone(inner).round(now));
-            sent += round.await.map_err(|e| Fault::internal(format!("sending letters: {e}")))??;
+            sent += round.await.map_err(|e| Fault::internal(format!("sending emails: {e}")))??;
         }
     }
 
@@ -159,7 +159,7 @@ impl EmailDraft {
         self.0.as_ref().map_or_else(String::new, |blank| told(&blank.zones, at, zone))
     }
 
-    /// The letter; none where no mail is sent, or to an account without an address. A sheet is good for one.
+    /// The email; none where no mail is sent, or to an account without an address. A sheet is good for one.
     pub fn letter(
         &self,
         to: &Email,
@@ -173,7 +173,7 @@ impl EmailDraft {
         }
         let (id, kind) = (*id, text.kind());
         let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
-            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
+            .map_err(|e| Fault::internal(format!("an email does not encode: {e}")))?;
         let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, *nonce)?;
         let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
         let expires_at = now + lifetime;
@@ -182,7 +182,7 @@ impl EmailDraft {
 }
 
 impl Inner {
-    /// Takes letters that are due and sends them. Returns how many left.
+    /// Takes emails that are due and sends them. Returns how many left.
     async fn round(self: Arc<Self>, now: Instant) -> Result<usize, Fault> {
         let taken = self.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
         let mut under_way = JoinSet::new();
@@ -197,7 +197,7 @@ impl Inner {
         Ok(sent)
     }
 
-    /// Sends one letter, and notes what became of it. Returns whether it left.
+    /// Sends one email, and notes what became of it. Returns whether it left.
     async fn dispatch(self: Arc<Self>, letter: LeasedEmail) -> Result<bool, Fault> {
         let (left, outcome) = self.send(&letter).await;
         let settle = Settle { letter: letter.id, outcome };
@@ -211,7 +211,7 @@ impl Inner {
         let (id, kind) = (letter.id, &letter.kind);
         let now = self.ambient.now();
         if now >= letter.expires_at {
-            tracing::warn!(%id, kind, "gave a letter up: it could not be sent in time");
+            tracing::warn!(%id, kind, "gave an email up: it could not be sent in time");
             return (None, Outcome::Over);
         }
         let contents = match self.open(letter) {
@@ -226,11 +226,11 @@ impl Inner {
         };
         match self.carrier.send((id, now), &contents.to, rendered).await {
             Ok(sent) => {
-                tracing::debug!(%id, kind, "sent a letter");
+                tracing::debug!(%id, kind, "sent an email");
                 (Some(sent), Outcome::Over)
             }
             Err(DeliveryError::Never(cause)) => {
-                tracing::warn!(%id, kind, cause, "gave a letter up: it was refused");
+                tracing::warn!(%id, kind, cause, "gave an email up: it was refused");
                 (None, Outcome::Over)
             }
             Err(DeliveryError::Later(cause)) => self.later(letter, &cause),
@@ -240,9 +240,9 @@ impl Inner {
     fn later(&self, letter: &LeasedEmail, cause: &str) -> (Option<Sent>, Outcome) {
         let (id, kind, attempts) = (letter.id, &letter.kind, letter.attempts);
         if attempts.is_power_of_two() {
-            tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
+            tracing::warn!(%id, kind, attempts, cause, "an email has to wait");
         } else {
-            tracing::debug!(%id, kind, attempts, cause, "a letter has to wait");
+            tracing::debug!(%id, kind, attempts, cause, "an email has to wait");
         }
         (None, Outcome::Later(self.ambient.now() + pause(attempts)))
     }
@@ -251,7 +251,7 @@ impl Inner {
         use secrecy::ExposeSecret as _;
         let opened = self.master.open(SEALED, letter.id.as_bytes(), &letter.sealed);
         let opened = opened.map_err(|e| e.to_string())?;
-        serde_json::from_slice(opened.expose_secret()).map_err(|_| "not a letter".to_owned())
+        serde_json::from_slice(opened.expose_secret()).map_err(|_| "not an email".to_owned())
     }
 }
 

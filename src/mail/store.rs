@@ -1,4 +1,4 @@
-//! Letters as rows.
+//! Emails as rows.
 
 use sea_orm::{
     ActiveValue::Set,
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Adds letters, in the transaction of what they tell.
+/// Adds emails, in the transaction of what they tell.
 pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &OutboxEmail>) -> Result<(), Fault> {
     let rows: Vec<_> = letters.into_iter().map(active).collect();
     if rows.is_empty() {
@@ -29,7 +29,7 @@ pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &OutboxEmail>) ->
     Ok(())
 }
 
-/// Takes letters that are due, the longest due first, so that nobody else takes them before `until`.
+/// Takes emails that are due, the longest due first, so that nobody else takes them before `until`.
 pub async fn take(
     tx: &Tx,
     now: Instant,
@@ -70,7 +70,7 @@ pub async fn take(
     Ok(rows.iter().filter_map(|row| readable::one::<Entity, _>(row, taken)).collect())
 }
 
-/// Whether there is any letter to take.
+/// Whether there is any email to take.
 pub async fn is_any_due(at: &impl Executor, now: Instant) -> Result<bool, Fault> {
     let found: Option<Uuid> = Entity::find()
         .select_only()
@@ -84,7 +84,7 @@ pub async fn is_any_due(at: &impl Executor, now: Instant) -> Result<bool, Fault>
     Ok(found.is_some())
 }
 
-/// Lets a letter be taken again from then on.
+/// Lets an email be taken again from then on.
 pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
     let done = Entity::update_many()
         .col_expr(Column::DueAt, Expr::value(due))
@@ -94,7 +94,7 @@ pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
 }
-/// Letters whose time is over: where no mail is sent any more nobody else removes them.
+/// Emails whose time is over: where no mail is sent any more nobody else removes them.
 #[derive(Debug)]
 pub struct ExpiredEmails;
 
@@ -107,7 +107,7 @@ impl cleanup::ExpiredRows for ExpiredEmails {
     }
 }
 
-/// Removes a letter that was sent, or never will be.
+/// Removes an email that was sent, or never will be.
 pub async fn remove(tx: &Tx, id: Uuid) -> Result<(), Fault> {
     let done = Entity::delete_by_id(id).exec(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;

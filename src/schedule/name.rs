@@ -9,7 +9,7 @@ use crate::kernel::id::ProviderId;
 /// The longest id of a named schedule, in characters.
 const LONGEST_ID: usize = 40;
 
-/// The id of a named schedule: 1 to 40 of `a` to `z`, `0` to `9` and `-`, beginning with a letter.
+/// The id of a named schedule: 1 to 40 of `a` to `z`, `0` to `9` and `-`, beginning with an email.
 pub fn is_schedule_id(text: &str) -> bool {
     let known = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     text.len() <= LONGEST_ID

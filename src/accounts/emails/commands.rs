@@ -31,7 +31,7 @@ use crate::{
 /// What a notice says beside what happened.
 #[derive(Debug)]
 pub struct Said {
-    /// How the letter calls its reader.
+    /// How the email calls its reader.
     pub name: String,
     /// When, in the reader's zone.
     pub at: String,
@@ -60,7 +60,7 @@ pub async fn tell(
     mail::store::insert(tx, &letter).await
 }
 
-/// Posts a code: the code itself and the letter that it is in.
+/// Posts a code: the code itself and the email that it is in.
 #[derive(Debug, Clone)]
 pub struct Post {
     /// The code.
@@ -110,19 +110,19 @@ pub(in crate::accounts) async fn post(
     Ok(true)
 }
 
-/// Tells the log of a letter that is not written, because there were too many to its address. No address: that stands
+/// Tells the log of an email that is not written, because there were too many to its address. No address: that stands
 /// nowhere in the log.
 pub(in crate::accounts) fn held_back(code: &StoredCode, wait: TimeDelta) {
     let (purpose, wait_seconds) = (code.purpose.word(), wait.num_seconds());
     tracing::warn!(
         purpose,
         wait_seconds,
-        "a letter was held back: there were too many to one address lately; the next one may be asked for after this \
+        "an email was held back: there were too many to one address lately; the next one may be asked for after this \
          time, with another request_id"
     );
 }
 
-/// Puts a code in the place of the one before, with the letters that it is in.
+/// Puts a code in the place of the one before, with the emails that it is in.
 pub(in crate::accounts) async fn put(
     tx: &Tx,
     code: &StoredCode,

@@ -36,7 +36,7 @@ use crate::{
     },
 };
 
-/// For letters that no caller waits for.
+/// For emails that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
 impl Accounts {
@@ -81,7 +81,7 @@ impl Accounts {
     }
 
     /// Writes to the owner of an address with which somebody wanted to sign up, where staff made the account: the
-    /// code in the letter takes it over. In a task of its own, so that the refusal takes no longer for it.
+    /// code in the email takes it over. In a task of its own, so that the refusal takes no longer for it.
     pub(in crate::accounts) fn lead_to_take_over(&self, email: Email) {
         let accounts = self.clone();
         tokio::spawn(async move {
@@ -99,7 +99,7 @@ impl Accounts {
         self.post(deadline, self.invitation(&user), None, IdempotencyKey::NEVER).await
     }
 
-    /// A code by which the owner of an account that somebody else made takes it over, and what its letter says.
+    /// A code by which the owner of an account that somebody else made takes it over, and what its email says.
     pub(in crate::accounts) fn invitation(&self, user: &User) -> (StoredCode, EmailTemplate) {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let stored = stored(&code, Purpose::Invite, Some(user.id), &user.email, now);
@@ -121,7 +121,7 @@ impl Accounts {
         self.post(deadline, self.verification(&user), None, idempotency_key).await
     }
 
-    /// A code by which an account's address is verified, and what its letter says.
+    /// A code by which an account's address is verified, and what its email says.
     pub(in crate::accounts) fn verification(&self, user: &User) -> (StoredCode, EmailTemplate) {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let stored = stored(&code, Purpose::Verify, Some(user.id), &user.email, now);
@@ -378,8 +378,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// A letter that only tells something: to addresses alone that are known to be their owners', or anybody
-    /// could have letters sent to anybody.
+    /// An email that only tells something: to addresses alone that are known to be their owners', or anybody
+    /// could have emails sent to anybody.
     pub(in crate::accounts) fn notice(
         &self,
         user: &User,
@@ -403,7 +403,7 @@ impl Accounts {
         Err(Fault::new(Reason::MailOff, "this server sends no mail; ask an admin"))
     }
 
-    /// Sign-ups, and letters to strangers, are counted by who asks for them too, so that nobody makes many
+    /// Sign-ups, and emails to strangers, are counted by who asks for them too, so that nobody makes many
     /// accounts or has many people written to.
     pub async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
@@ -437,7 +437,7 @@ impl Accounts {
     }
 }
 
-/// How a letter calls somebody: by nothing while it is not known whose address it is.
+/// How an email calls somebody: by nothing while it is not known whose address it is.
 fn known(user: &User) -> String {
     let name = user.email_verified_at.map(|_| user.display_name.clone());
     name.unwrap_or_default()

@@ -25,11 +25,11 @@ use crate::{
 /// What takes the place of everything about a person.
 #[derive(Debug, Clone)]
 pub struct Blank {
-    /// The address that the account had when the caller was asked, and what letters to it are found by.
+    /// The address that the account had when the caller was asked, and what emails to it are found by.
     pub letters: (Email, Vec<Recipient>),
     /// The schedule of the provider that it may be.
     pub schedule: Arc<Schedule>,
-    /// For the last letter.
+    /// For the last email.
     pub email_draft: EmailDraft,
 }
 
@@ -129,11 +129,11 @@ async fn wipe(
     let (id, now) = (account.user.id, audit_context.now);
     let (address, recipients) = &blank.letters;
     if account.user.email != *address {
-        // The address changed meanwhile: the letters to it were looked for in vain.
+        // The address changed meanwhile: the emails to it were looked for in vain.
         return Err(Fault::stale());
     }
     mail::store::remove_to(tx, recipients).await?;
-    // The one letter that is left of the person, sealed: it goes out or ends within a day.
+    // The one email that is left of the person, sealed: it goes out or ends within a day.
     let text = |Said { name, at, address }| match act {
         AuditAction::AccountDeleted => EmailTemplate::AccountDeleted { name, at, address },
         _ => EmailTemplate::AccountErased { name, at },

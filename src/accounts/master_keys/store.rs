@@ -124,7 +124,7 @@ pub async fn recovery_codes(at: &impl Executor) -> Result<Counts, Fault> {
     Ok(rows.into_iter().map(one).collect())
 }
 
-/// Letters that wait and are not too old to be sent, by the key that sealed them.
+/// Emails that wait and are not too old to be sent, by the key that sealed them.
 pub async fn letters(at: &impl Executor, now: Instant) -> Result<Counts, Fault> {
     let head = || Expr::cust("substr(sealed, 1, 9)");
     let rows: Vec<(Option<Vec<u8>>, i64)> = letters::Entity::find()

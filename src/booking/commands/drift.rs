@@ -15,7 +15,7 @@ use crate::{
     storage::{Tx, UnitOfWork},
 };
 
-/// How many appointments one letter lists; it counts all.
+/// How many appointments one email lists; it counts all.
 const LISTED: usize = 50;
 
 /// An appointment that drifted.
@@ -33,7 +33,7 @@ pub struct Drifted {
     pub zone: Zone,
 }
 
-/// Tells a provider of those that drifted and were not told before, in one letter.
+/// Tells a provider of those that drifted and were not told before, in one email.
 #[derive(Debug, Clone)]
 pub struct TellDrifts {
     /// The provider of the appointments, who is told.
@@ -42,7 +42,7 @@ pub struct TellDrifts {
     pub drifted: Vec<Drifted>,
     /// The version of the zone data by which they did.
     pub zone_data: String,
-    /// What the letter is written on.
+    /// What the email is written on.
     pub email_draft: EmailDraft,
     /// Current time.
     pub now: Instant,
@@ -53,7 +53,7 @@ pub struct TellDrifts {
 pub struct Told {
     /// How many were not told before.
     pub new: usize,
-    /// Whether a letter waits to be sent.
+    /// Whether an email waits to be sent.
     pub by_letter: bool,
 }
 

@@ -23,12 +23,12 @@ use crate::{
     storage::{Tx, idempotency::IdempotencyKey},
 };
 
-/// What a closed account's owner is told, and what letters to it are found by.
+/// What a closed account's owner is told, and what emails to it are found by.
 #[derive(Debug, Clone)]
 pub struct Blank {
-    /// The address that the account had when the caller was asked, and what letters to it are found by.
+    /// The address that the account had when the caller was asked, and what emails to it are found by.
     pub letters: (Email, Vec<Recipient>),
-    /// For the last letter.
+    /// For the last email.
     pub email_draft: EmailDraft,
 }
 
@@ -58,7 +58,7 @@ pub async fn close(
     let (id, now) = (gone.user.id, audit_context.now);
     let (address, recipients) = &blank.letters;
     if gone.user.email != *address {
-        // The address changed meanwhile: the letters to it were looked for in vain.
+        // The address changed meanwhile: the emails to it were looked for in vain.
         return Err(Fault::stale());
     }
     mail::store::remove_to(tx, recipients).await?;

@@ -31,7 +31,7 @@ use crate::{
     storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
-/// A code that invites somebody to take an account over, with the letter that it is in.
+/// A code that invites somebody to take an account over, with the email that it is in.
 #[derive(Debug, Clone)]
 pub struct Invitation {
     /// The emailed code, as it is stored.
@@ -196,7 +196,7 @@ impl UnitOfWork for Correct {
         }
         if before.email != account.user.email {
             if before.email != self.seen {
-                // The letters were written to another one.
+                // The emails were written to another one.
                 return Err(Fault::stale());
             }
             // Codes that went to the former address are not good for the new one.
