@@ -143,7 +143,7 @@ mod tests {
         let needed = Needed { signing_keys: 1, secrets: 2, recovery_codes: 1, letters: 3 };
         let some = KeyUse { key: None, place: Place::Unknown, needed };
         let line = "master key (not known)       unknown   needed by 1 signing key, \
-                    2 secrets of second factors, 1 recovery code, 3 letters\n";
+                    2 secrets of second factors, 1 recovery code, 3 emails\n";
         assert_eq!(use_line(&some), line);
     }
 }

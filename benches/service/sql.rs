@@ -26,7 +26,7 @@ pub(crate) struct Found {
 
 impl Script {
     /// Books a random half-hour of a random provider for a random customer. The same promises as the
-    /// service's own statement in `src/booking/store/folded.rs`, on the same tables and with answers
+    /// service's own statement in `src/booking/store/single_statement.rs`, on the same tables and with answers
     /// of the same size, and nothing else: no look-up of the customer, no check of the schedule's
     /// version, no value that has to be sent but the numbers.
     pub(crate) fn book(days: Calendar) -> Self {

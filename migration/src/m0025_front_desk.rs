@@ -97,7 +97,7 @@ async fn index_all(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 }
 
 /// The words of an account as the server stores them at this version of the schema; see
-/// `src/accounts/customers/words.rs`. There are no phone numbers yet.
+/// `src/accounts/customers/search_terms.rs`. There are no phone numbers yet.
 fn words(name: &str, email: &str) -> BTreeSet<String> {
     let name = folded(name);
     let is_start = |place: usize| {

@@ -270,7 +270,8 @@ impl Slots {
     }
 
     /// Everybody who offers a type, with their time around a start, or the one provider whether or not
-    /// the type is offered. With many providers the call has a turn, and keeps it for as long as it has work.
+    /// the type is offered. With many providers the call takes a turn, which is returned: it
+    /// lasts until it is dropped.
     pub async fn around(
         &self,
         deadline: Deadline,

@@ -79,9 +79,9 @@ pub struct EventWithActor {
 /// Whose names are needed to tell who acted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// By user id.
+    /// Ids of users.
     pub users: BTreeSet<UserId>,
-    /// By provider id.
+    /// Ids of providers.
     pub providers: BTreeSet<ProviderId>,
     /// Of service accounts.
     pub services: BTreeSet<ServiceAccountId>,

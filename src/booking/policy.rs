@@ -23,11 +23,11 @@ pub const CORRECTABLE: TimeDelta = TimeDelta::days(7);
 /// Which booking rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleSet {
-    /// By all of them.
+    /// All of them.
     Whole,
-    /// Who works for the provider records also what has begun, up to the length of it ago, at any time.
+    /// For staff who record what has begun: it may have begun up to its own length ago, at any time of day.
     Recording,
-    /// Who gives what was agreed to another provider keeps the time: neither the notice nor the horizon of
+    /// For a move of what was agreed to another provider at the same time: neither the notice nor the horizon of
     /// customers is asked, and it may have begun.
     Keeping,
 }

@@ -164,7 +164,7 @@ pub struct Answer {
     pub question: String,
     /// The question as it was asked.
     pub text: String,
-    /// The result.
+    /// What the customer answered.
     pub value: AnswerValue,
 }
 

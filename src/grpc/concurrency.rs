@@ -1,4 +1,4 @@
-//! Budgets: how many calls of each class are worked on at the same time.
+//! Concurrency limits: how many calls of each class are worked on at the same time.
 //!
 //! One in all, and a smaller one for each class, so that no class can take everything: while every place
 //! for log-ins waits for the hashing threads, there are places for bookings left. Nobody waits for a place;

@@ -1,7 +1,7 @@
 //! The gate: what every call goes through before anything else looks at it.
 //!
 //! In this order: an id for the call, where it comes from, the method's entry of the policy table, the
-//! deadline, the request's body, a place in the budgets, and a net under panics. tonic's own answers that
+//! deadline, the request's body, a place under the concurrency limits, and a net under panics. tonic's own answers that
 //! callers cannot use (a malformed message as INTERNAL with decoder text, an expired deadline as CANCELLED) are
 //! put right here.
 

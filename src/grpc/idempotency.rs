@@ -27,7 +27,7 @@ pub(super) trait IdempotentRequest: Message {
     /// Its name, which is that of its method and `Request`.
     const NAME: &'static str;
 
-    /// Unique id.
+    /// The field `request_id`.
     fn request_id(&mut self) -> &mut String;
 }
 

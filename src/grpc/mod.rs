@@ -2,7 +2,7 @@
 //!
 //! One thin file a service turns messages into the words of the rooms and back. Around them, from the
 //! outside: connections ([`connections`], [`connection_limiter`], [`connection_service`]) and TLS ([`tls`]), CORS and gRPC-Web ([`server`]), the gate that every call goes
-//! through ([`gate`]), and the interceptor that says who is calling ([`caller`]).
+//! through ([`gate`]), and the interceptor that says who is calling ([`caller`]), and the turns of large requests ([`large`]).
 
 pub mod address;
 mod address_limiter;

@@ -1,4 +1,4 @@
-//! Requests that are still on their way: taken in before the call has a place in the budgets.
+//! Requests that are still on their way: taken in before the call has a place under the concurrency limits.
 //!
 //! A place that is taken with the headers is kept by whoever sends no more than those. So the body comes
 //! first. Nearly always it is right behind the headers, and nothing else is needed; a body that is not
@@ -318,6 +318,8 @@ mod tests {
         let frame = Bytes::from(message(3));
         let mut request = Request::new(body(vec![Ok(Frame::data(frame.clone()))], false));
         receiver(0, 0).receive(&mut request, Class::Read, Moment::now()).await.unwrap();
+        // Large requests are told by it.
+        assert_eq!(request.body().size_hint().exact(), Some(frame.len() as u64));
         let data = request.into_body().frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!((data.as_ptr(), data.len()), (frame.as_ptr(), frame.len()));
     }

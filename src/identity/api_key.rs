@@ -240,7 +240,7 @@ pub struct KeyUseRequest<'a> {
 pub struct Call<'a> {
     /// Where it comes from.
     pub address: Option<IpAddr>,
-    /// Unique id.
+    /// Id of the call, as in `x-request-id`.
     pub id: &'a str,
 }
 

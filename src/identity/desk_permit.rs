@@ -23,7 +23,7 @@ pub enum ContactScope {
 /// May find people and read their contact data, as far as this reaches.
 #[derive(Debug, Clone, Copy)]
 pub struct FindCustomers {
-    /// Which contact data the permit covers.
+    /// Whose accounts and contact data the permit covers.
     pub reach: ContactScope,
 }
 

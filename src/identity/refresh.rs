@@ -119,7 +119,7 @@ pub type Salt = [u8; 32];
 /// A token that was used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Used {
-    /// SHA-256 of the token.
+    /// SHA-256 of the token's secret.
     pub hash: Hash,
     /// The salt by which its successor follows from it.
     pub salt: Salt,

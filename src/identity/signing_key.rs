@@ -45,7 +45,7 @@ impl fmt::Display for Kid {
 /// A public key, which verifies.
 #[derive(Clone)]
 pub struct PublicKey {
-    /// Unique id.
+    /// Key id: the `kid` of the tokens that it signs.
     pub kid: Kid,
     /// Raw public key (Ed25519, 32 bytes).
     pub bytes: [u8; KEY],

@@ -168,7 +168,7 @@ pub struct OutboxEmail {
     pub kind: &'static str,
     /// The contents, sealed.
     pub sealed: Vec<u8>,
-    /// Recipient.
+    /// Keyed hash of the recipient's address.
     pub recipient: Recipient,
     /// When it was written, and is due.
     pub written_at: Instant,

@@ -29,11 +29,11 @@ use crate::{
     storage::{Deadline, Query, Reader, Store},
 };
 
-/// What emails are sealed for.
+/// What emails are sealed for. Never renamed: what is stored was sealed under this word.
 const SEALED: &str = "letters";
-/// What the hashes of their recipients are made for.
+/// What the hashes of their recipients are made for. Never renamed either.
 const RECIPIENTS: &str = "letter recipients";
-/// For taking letters and noting what became of them.
+/// For taking emails and noting what became of them.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
 /// Mail, where there is any.
@@ -159,7 +159,7 @@ impl EmailDraft {
         self.0.as_ref().map_or_else(String::new, |blank| told(&blank.zones, at, zone))
     }
 
-    /// The email; none where no mail is sent, or to an account without an address. A sheet is good for one.
+    /// The email; none where no mail is sent, or to an account without an address. A draft is good for one.
     pub fn letter(
         &self,
         to: &Email,

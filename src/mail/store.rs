@@ -100,7 +100,7 @@ pub struct ExpiredEmails;
 
 impl cleanup::ExpiredRows for ExpiredEmails {
     type Entity = Entity;
-    const WHAT: &'static str = "letters";
+    const WHAT: &'static str = "emails";
 
     fn is_old(now: Instant) -> Condition {
         Condition::all().add(Column::ExpiresAt.lte(now))

@@ -42,9 +42,9 @@ const ASIDE: usize = 4;
 /// Which queue a call waits in for a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Turns {
-    /// To change something.
+    /// A write.
     Write,
-    /// The same for units of which many wait for the same rows.
+    /// A write of a kind of which many wait for the same rows.
     Aside,
     /// A read.
     Read,

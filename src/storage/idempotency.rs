@@ -38,7 +38,7 @@ impl cleanup::ExpiredRows for ExpiredRequests {
 
 /// An idempotency key: caller, request id and fingerprint of the request. Units of work look the key up
 /// under the lock of what they change, so that of two equal requests the second one returns the stored
-/// response.
+/// response. Units that lock nothing rely on the primary key of the table.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKey {
     /// Who asks; nobody for sign-up.

@@ -12,7 +12,7 @@ use crate::{
     kernel::{id::UserId, time::Instant},
 };
 
-/// Kind of event.
+/// Kind of action in the audit trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuditAction {
     /// Somebody logged in; a session began.

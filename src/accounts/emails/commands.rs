@@ -35,7 +35,7 @@ pub struct Said {
     pub name: String,
     /// When, in the reader's zone.
     pub at: String,
-    /// Where the call comes from: IP address and client.
+    /// The IP address that it came from, as text.
     pub address: String,
 }
 
@@ -65,7 +65,7 @@ pub async fn tell(
 pub struct Post {
     /// The code.
     pub code: StoredCode,
-    /// The emails to send with it.
+    /// The emails that are sent: the one with the code, and others if any.
     pub letters: Vec<OutboxEmail>,
     /// What mail to this address is counted by. When there was too much of it nothing is posted, and
     /// nobody is told.

@@ -1,5 +1,5 @@
 //! Addresses that were shown to be their owners', and what goes out by mail to show it: verification after
-//! a sign-up, a new password, another address. The codes stand in `identity::code`.
+//! a sign-up, a new password, another address. The codes stand in `identity::email_code`.
 
 pub mod commands;
 pub mod service;

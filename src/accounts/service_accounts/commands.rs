@@ -76,7 +76,7 @@ pub enum Change {
 pub struct ChangeService {
     /// The right to.
     pub permit: ManageUsers,
-    /// Id of the resource to change.
+    /// Id of the service account to change.
     pub id: ServiceAccountId,
     /// The requested change.
     pub change: Change,

@@ -85,6 +85,6 @@ pub struct StoredApiKey {
     pub revoked_at: Option<Instant>,
     /// When it was last used, if it was.
     pub last_used_at: Option<Instant>,
-    /// Where the call comes from: IP address and client.
+    /// IP address of the last use; empty if it was never used.
     pub last_address: String,
 }

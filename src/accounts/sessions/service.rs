@@ -40,7 +40,7 @@ pub struct LoggedIn {
     pub access: AccessToken,
     /// What comes next.
     pub refresh: RefreshText,
-    /// The session or pending log-in.
+    /// Id of the session.
     pub session: Uuid,
     /// The word by which this device is known again; empty after a refresh.
     pub device: String,

@@ -1,5 +1,5 @@
 //! The keys that sign access tokens: made here, kept in the database, sealed with the master key, and
-//! followed by all processes. Their life stands in `identity::key_life`.
+//! followed by all processes. Their life stands in `identity::key_lifecycle`.
 
 pub mod commands;
 pub mod service;
@@ -20,7 +20,7 @@ const PURPOSE: &str = "signing key";
 /// A key as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Unique id.
+    /// Key id: the `kid` of the tokens that it signs.
     pub kid: Kid,
     /// The public key.
     pub public: [u8; KEY],

@@ -1,5 +1,5 @@
 //! Attempts at secrets: reserved before anything is hashed, given back to whoever was right. The rule stands
-//! in `identity::attempts`.
+//! in `identity::throttle`.
 
 pub mod commands;
 pub mod service;

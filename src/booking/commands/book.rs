@@ -128,7 +128,7 @@ pub(super) enum Made {
     Passed(ProviderLoad),
 }
 
-/// What the rules made of a wish.
+/// What the rules made of a booking target.
 struct Checked {
     interval: Interval,
     terms: AgreedTerms,
@@ -288,9 +288,9 @@ impl Book {
 /// Who answers a type's questions. Staff may leave required ones open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
-    /// Of a customer, who answers what is required.
+    /// A customer, who answers what is required.
     Customer,
-    /// Of the provider's side, who may leave every question open.
+    /// The provider's side, who may leave every question open.
     Staff,
 }
 

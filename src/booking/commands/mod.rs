@@ -1,5 +1,5 @@
 //! Units of work on appointments and holds. Each locks the provider's row first, which puts the changes
-//! of one provider's time into one order, and then settles what has expired.
+//! of one provider's time into one order, and then writes down what has expired.
 
 mod assigned;
 pub mod book;
@@ -55,8 +55,9 @@ pub(super) fn refused(overlap: Overlap) -> Fault {
     }
 }
 
-/// Writes the effect of every claim of this provider that expired before `now`: a hold is removed, a
-/// pending request is declined, the move that a customer asked for ends. Each becomes one event with the
+/// Writes the effect of every claim of this provider that expired at or before `now`: a hold is removed, a
+/// pending request is declined, a requested move ends, and a claim on the provider's own time as a customer is
+/// removed. Each becomes one event with the
 /// provider's next version. The provider must be locked; this locks the customers of the expired claims
 /// after it. Lock order everywhere: provider, customers, rows. Must run before a new claim is inserted,
 /// because expired rows still count for the database constraint.
@@ -116,8 +117,8 @@ pub(super) async fn expire_claims_at(
     Ok(())
 }
 
-/// Updates an appointment that stays live. Returns the overlap if another claim is in the way; then
-/// nothing is committed. Locks the customer after the provider: PostgreSQL checks the constraint again on
+/// Updates an appointment that stays live. Returns the overlap if another claim is in the way;
+/// the caller must then fail the transaction. Locks the customer after the provider: PostgreSQL checks the constraint again on
 /// every update, also of an unchanged interval, so two updates of one customer at two providers would
 /// deadlock. Also updates the customer's claim on their own time, where the customer is a provider.
 async fn write_live(
@@ -146,7 +147,7 @@ async fn write_live(
 }
 
 /// Updates the claim on the customer's own time after their appointment was written, where the customer
-/// is a provider. Returns `Overlap::Customer` if that time is taken.
+/// is a provider. Returns `Overlap::Customer` if that time is taken; the caller must then fail the transaction.
 async fn follow(
     tx: &Tx,
     a: &Appointment,
@@ -162,7 +163,7 @@ async fn follow(
 /// provider still blocks a customer elsewhere.
 #[derive(Debug, Clone, Copy)]
 pub struct ExpireClaims {
-    /// The id of the provider whose requests are settled.
+    /// The id of the provider whose claims are expired.
     pub provider: ProviderId,
     /// Current time.
     pub now: Instant,

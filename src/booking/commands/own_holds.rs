@@ -108,7 +108,7 @@ impl OwnHolds {
 
 impl Book {
     /// Retries a refused booking after the customer's own overlapping holds were given up. A hold of
-    /// exactly this time becomes the appointment.
+    /// exactly this time becomes the appointment; where a hold is asked for, it stays as it is.
     pub(super) async fn make_of_own_holds(
         &self,
         tx: &Tx,

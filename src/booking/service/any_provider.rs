@@ -16,7 +16,7 @@ use crate::{
     identity::{Role, permit},
     kernel::fault::{Fault, Reason, Violations},
     storage::{
-        Deadline,
+        Deadline, Engine,
         idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
@@ -56,10 +56,11 @@ impl Bookings {
         let asked =
             SlotRules::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
         let kind = slots::RequestedType { appointment_type: Arc::new(found), asked };
-        // Kept until the end: on SQLite all writes wait for one another, and many of these would be in front of
-        // everybody's bookings.
-        let (interval, mut all, _turn) =
+        let (interval, mut all, turn) =
             self.slots.around(deadline, *id, only, &kind, *start, now).await?;
+        // On SQLite it is kept until the end: all writes wait for one another, and many of these would be in front
+        // of everybody's bookings. On PostgreSQL it would only wait for round trips and locked rows.
+        let _turn = turn.filter(|_| self.store.engine() == Engine::Sqlite);
         let customer = request.customer.unwrap_or(caller.user);
         let customer_context = CustomerContext::customer(customer);
         let own = self

@@ -278,7 +278,7 @@ fn one(rows: u64, id: AppointmentId) -> Result<(), Fault> {
 }
 
 /// The providers with an expired request of this customer that overlaps an interval. It no longer counts,
-/// and is still in the way of the customer's constraint until somebody settles it.
+/// and is still in the way of the customer's constraint until its expiry is written down.
 pub async fn expired_elsewhere(
     at: &Reader,
     customer: UserId,

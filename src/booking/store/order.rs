@@ -25,7 +25,7 @@ use crate::{
 pub struct AppointmentCursor {
     /// Its start, or by which time else the page is ordered.
     pub start: Instant,
-    /// Unique id.
+    /// Id of the last appointment on the page.
     pub id: Uuid,
 }
 

@@ -54,9 +54,9 @@ fn unreadable(row: &QueryResult, range: Interval) -> Interval {
 /// Where a page of closures ended: the keys of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Start time, UTC.
+    /// Start of the last closure on the page, UTC.
     pub start: Instant,
-    /// Unique id.
+    /// Id of the last closure on the page.
     pub id: Uuid,
 }
 

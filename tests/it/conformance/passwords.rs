@@ -94,7 +94,11 @@ async fn a_hash_is_renewed_with_the_pepper_of_the_day(world: World) {
     refused(log_in(&world, PASSWORD).await, "INTERNAL");
 }
 
+/// Tests hash cheaply unless they say anything of hashing. This says what is the default.
+const REAL_COST: &[(&str, &str)] = &[("auth.hash_workers", "0")];
+
 async fn a_hash_is_renewed_with_the_parameters_of_the_day(world: World) {
+    let world = World::with(world.engine, REAL_COST).await;
     let person = world.customer().await;
     let email = &person.user.email;
     let mut stored = world.text(HASH).await;
@@ -146,6 +150,7 @@ async fn no_password_is_cut(world: World) {
 }
 
 async fn every_hash_costs_what_it_should(world: World) {
+    let world = World::with(world.engine, REAL_COST).await;
     for _ in 0..3 {
         world.customer().await;
     }

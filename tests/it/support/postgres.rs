@@ -23,6 +23,8 @@ use super::config;
 pub struct Cluster {
     pub port: u16,
     pub data: PathBuf,
+    /// More arguments for the server process.
+    settings: &'static [&'static str],
     /// Kept, because the socket and the data live in it.
     _folder: tempfile::TempDir,
 }
@@ -32,7 +34,8 @@ static DATABASES: AtomicUsize = AtomicUsize::new(0);
 
 /// The URL of a fresh database on the cluster that all tests share.
 pub async fn database() -> String {
-    let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::start)).await.unwrap();
+    let cluster =
+        tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::shared)).await.unwrap();
     cluster.database().await
 }
 
@@ -41,7 +44,8 @@ static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 /// A fresh database with the schema, as its owner reaches it, and as the role reaches it that serves and may
 /// do no more than that.
 pub async fn with_roles() -> (String, String) {
-    let cluster = tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::start)).await.unwrap();
+    let cluster =
+        tokio::task::spawn_blocking(|| SHARED.get_or_init(Cluster::shared)).await.unwrap();
     TEMPLATE
         .get_or_init(async || {
             let url = cluster.make("template_daybook", "").await;
@@ -65,8 +69,18 @@ pub fn as_app(url: &str) -> String {
 pub const ROLES: &str = include_str!("../../../docs/postgresql-roles.sql");
 
 impl Cluster {
+    /// The one for all tests that need no more than a database: hundreds of them. Nobody cuts its power, and
+    /// maintenance of each of them in turn would take a third of the processor.
+    fn shared() -> Self {
+        Self::with(&["-c", "fsync=off", "-c", "autovacuum=off"])
+    }
+
     /// Makes a cluster and starts it. It ends with this process.
     pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(settings: &'static [&'static str]) -> Self {
         remove_left_overs();
         let folder = tempfile::Builder::new().prefix("daybook-pg").tempdir().unwrap();
         if is_root() {
@@ -86,7 +100,7 @@ impl Cluster {
             .unwrap();
         assert!(made.success(), "initdb failed");
         let port = free_port();
-        let cluster = Self { port, data, _folder: folder };
+        let cluster = Self { port, data, settings, _folder: folder };
         cluster.run();
         cluster
     }
@@ -94,11 +108,11 @@ impl Cluster {
     /// Starts the server process, and waits until it answers. Returns when it does; the process is
     /// killed when this process ends, however it ends.
     pub fn run(&self) {
-        let (data, port) = (self.data.clone(), self.port);
+        let (data, port, settings) = (self.data.clone(), self.port, self.settings);
         let socket = self.data.parent().unwrap().to_owned();
         // The death signal follows the thread that started the process, so it must stay.
         std::thread::spawn(move || {
-            let mut child = server(&data, &socket, port);
+            let mut child = server(&data, &socket, port, settings);
             let _ = child.wait();
         });
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -141,7 +155,7 @@ impl Cluster {
     }
 }
 
-fn server(data: &Path, socket: &Path, port: u16) -> Child {
+fn server(data: &Path, socket: &Path, port: u16, settings: &[&str]) -> Child {
     let mut command = as_postgres(&binary("postgres"));
     command
         .arg("-D")
@@ -150,6 +164,7 @@ fn server(data: &Path, socket: &Path, port: u16) -> Child {
         .arg("-k")
         .arg(socket)
         .args(["-c", "max_connections=600", "-c", "shared_buffers=128MB"])
+        .args(settings)
         // With the database, which is the test's own, on each line.
         .args(["-c", "log_line_prefix=%m [%p] %d "])
         .stdout(Stdio::null())

@@ -36,7 +36,7 @@ use crate::{
 pub struct Invitation {
     /// The emailed code, as it is stored.
     pub code: emails::StoredCode,
-    /// The emails to send with it.
+    /// The emails that are sent: the one with the code, and others if any.
     pub letters: Vec<OutboxEmail>,
     /// What mail to this address is counted by.
     pub counted: ThrottleKeySet,

@@ -310,7 +310,7 @@ impl UnitOfWork for Enrol {
 /// Keeps a new secret for a log-in that needs one.
 #[derive(Debug, Clone)]
 pub struct EnrolAtLogIn {
-    /// The session or pending log-in.
+    /// The pending log-in.
     pub challenge: Challenge,
     /// The secret, sealed.
     pub sealed: Vec<u8>,
