@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     User,
-    audit::Act,
+    audit::AuditData,
     commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
     guessing::service::Attempt,
     second_factor::{
@@ -225,8 +225,8 @@ impl Accounts {
         let account = account.filter(|account| may(&account.user));
         let Some((account, attempt)) = both(account, attempt) else {
             let witness = self.witness(None, origin, self.ambient.now());
-            let (act, session) = (Act::LogInFailed, None);
-            self.store.run(deadline, Failed { act, user, session, witness }).await?;
+            let (what, session) = (AuditData::LogInFailed, None);
+            self.store.run(deadline, Failed { what, user, session, witness }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {

@@ -11,10 +11,11 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::Act,
+        audit::AuditData,
         service::{Accounts, ByEmail, ById},
         store::{self as accounts, Account},
     },
+    events::users::RoleGiven,
     identity::{
         Caller, Origin, Role,
         desk_permit::{CorrectCustomer, CreateUsers, EnrolCustomers, FindCustomers, Reach},
@@ -49,6 +50,10 @@ pub struct Newcomer {
     pub invite: bool,
 }
 
+/// What the trail calls the making of an account, where the fields of the account stand in the request, and whose
+/// contact data the caller may see.
+type How = (fn(RoleGiven) -> AuditData, &'static str, Reach);
+
 impl Accounts {
     /// Makes an account for a customer, without a password.
     pub async fn enrol(
@@ -59,9 +64,8 @@ impl Accounts {
         once: Once,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let (act, field) = (Act::CustomerEnrolled, "customer.");
-        self.make_for((deadline, permit.caller), new, (act, field, permit.reach), once, origin)
-            .await
+        let how: How = (AuditData::CustomerEnrolled, "customer.", permit.reach);
+        self.make_for((deadline, permit.caller), new, how, once, origin).await
     }
 
     /// Makes an account of any role, without a password.
@@ -73,16 +77,15 @@ impl Accounts {
         once: Once,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let how = (Act::AccountCreated, "", Reach::Everybody);
+        let how: How = (AuditData::AccountCreated, "", Reach::Everybody);
         self.make_for((deadline, permit.caller), new, how, once, origin).await
     }
 
-    /// `field` is where the fields of the account stand in the request.
     async fn make_for(
         &self,
         (deadline, caller): (Deadline, Caller),
         new: Newcomer,
-        (act, field, reach): (Act, &'static str, Reach),
+        (audit, field, reach): How,
         once: Once,
         origin: Origin,
     ) -> Result<User, Fault> {
@@ -117,7 +120,7 @@ impl Accounts {
         let password_hash = String::new();
         let account = Account { user, password_hash, token_generation: 0, enrolled_by };
         let witness = self.witness(Some(caller.user), origin, now);
-        let unit = Enrol { account, schedule, invitation, act, once, witness };
+        let unit = Enrol { account, schedule, invitation, audit, once, witness };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
                 Err(self.taken(deadline, &email, (field, reach)).await?)

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{Applicant, Stored, store};
 use crate::{
     accounts::{
-        Kind, User,
-        audit::{self, Entry, Witness},
+        User,
+        audit::{self, AuditData, Entry, Witness},
         commands::{Act, finish, open, wrong_password},
         guessing::store::{Counted, Reserved},
         store::{self as accounts, Account},
     },
+    events::users::UserEvent,
     identity::{
         Ended,
         code::{Hash, Purpose},
@@ -72,7 +72,7 @@ pub struct Post {
     pub counted: Counted,
     /// What the trail tells of it, where it tells of it: the same whether there is an account or not, and
     /// nothing where nothing is posted, so that nobody fills the trail faster than mailboxes.
-    pub entry: Option<Entry>,
+    pub entry: Option<Entry<AuditData>>,
     /// The request, for retries.
     pub once: Once,
 }
@@ -214,11 +214,10 @@ impl UnitOfWork for Verify {
                 }
                 account.user.email_verified_at = Some(now);
                 let act = Act {
-                    kind: Kind::EmailVerified,
+                    event: UserEvent::EmailVerified,
                     actor: id,
-                    detail: json!({}),
                     ended: None,
-                    audited: Some((audit::Act::EmailVerified, &self.witness)),
+                    audited: Some((AuditData::EmailVerified, &self.witness)),
                 };
                 finish(tx, account, act, &self.once, now).await
             }
@@ -249,17 +248,16 @@ impl Verify {
         account.password_hash.clone_from(&applicant.password_hash);
         account.user.email_verified_at = Some(self.witness.now);
         let act = Act {
-            kind: Kind::EmailVerified,
+            event: UserEvent::EmailVerified,
             actor: account.user.id,
-            detail: json!({}),
             ended: None,
-            audited: Some((audit::Act::EmailVerified, &self.witness)),
+            audited: Some((AuditData::EmailVerified, &self.witness)),
         };
         finish(tx, account, act, &self.once, self.witness.now).await
     }
 
     async fn record(&self, tx: &Tx, user: UserId) -> Result<(), Fault> {
-        let entry = self.witness.of(audit::Act::EmailVerified, Some(user), None, json!({}));
+        let entry = self.witness.of(AuditData::EmailVerified, Some(user), None);
         audit::store::record(tx, entry).await
     }
 }
@@ -307,11 +305,10 @@ impl UnitOfWork for Reset {
         let ended = Ended { least: account.next_generation(now), kept: None };
         mail::store::insert(tx, &self.letter).await?;
         let act = Act {
-            kind: Kind::PasswordReset,
+            event: UserEvent::PasswordReset,
             actor: self.user,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((audit::Act::PasswordReset, &self.witness)),
+            audited: Some((AuditData::PasswordReset, &self.witness)),
         };
         Ok((finish(tx, account, act, &self.once, now).await?, ended))
     }
@@ -353,8 +350,7 @@ impl UnitOfWork for BeginChange {
         }
         store::remove_of(tx, self.user, Some(Purpose::Change)).await?;
         post(tx, &self.code, &self.letters, &self.mail).await?;
-        let act = audit::Act::EmailChangeRequested;
-        let entry = self.witness.of(act, Some(self.user), None, json!({}));
+        let entry = self.witness.of(AuditData::EmailChangeRequested, Some(self.user), None);
         audit::store::record(tx, entry).await?;
         self.once.keep(tx, self.user.0, account.user.version, &None::<User>, now).await
     }
@@ -398,11 +394,10 @@ impl UnitOfWork for Change {
         account.user.email_verified_at = Some(now);
         mail::store::insert(tx, &self.letter).await?;
         let act = Act {
-            kind: Kind::EmailChanged,
+            event: UserEvent::EmailChanged,
             actor: self.user,
-            detail: json!({}),
             ended: None,
-            audited: Some((audit::Act::EmailChanged, &self.witness)),
+            audited: Some((AuditData::EmailChanged, &self.witness)),
         };
         let changed = finish(tx, account, act, &self.once, now).await;
         changed.map_err(|fault| match fault.reason() {

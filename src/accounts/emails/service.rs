@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use serde_json::json;
 
 use super::{
     Applicant, Stored,
@@ -13,7 +12,7 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::{Act, Entry},
+        audit::{AuditData, Entry},
         guessing::{service::Attempt, store::Counted},
         service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
@@ -181,7 +180,7 @@ impl Accounts {
         // A line for every address, as of log-ins that fail, so that its being written tells nobody anything.
         let user = account.as_ref().map(|account| account.user.id);
         let witness = self.witness(None, origin, now);
-        let entry = witness.of(Act::PasswordResetRequested, user, None, json!({}));
+        let entry = witness.of(AuditData::PasswordResetRequested, user, None);
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &email, now);
@@ -360,7 +359,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         (code, text): (Stored, Text),
-        entry: Option<Entry>,
+        entry: Option<Entry<AuditData>>,
         once: Once,
     ) -> Result<(), Fault> {
         let lifetime = code.purpose.lifetime();

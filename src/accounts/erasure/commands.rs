@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{Erasure, last_admin, store};
 use crate::{
     accounts::{
-        Kind, User,
-        audit::{self, Act, Witness},
+        User,
+        audit::{self, AuditData, Witness},
         commands::wrong_password,
         emails::commands::{Said, tell},
         second_factor::commands::{Checked, Done, Own},
         store::{self as accounts, Account},
     },
     catalogue,
+    events::{
+        types::TypeEvent,
+        users::{AccountErasure, UserEvent},
+    },
     identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
     mail::{self, Recipient, Text, service::Sheet},
@@ -68,7 +70,7 @@ impl UnitOfWork for Delete {
             Err(not) => return Ok(Err(not)),
         };
         // A code that was used up has its own line with its own id.
-        wipe(tx, account, &self.blank, user, (Act::AccountDeleted, witness)).await.map(Ok)
+        wipe(tx, account, &self.blank, user, (AuditData::AccountDeleted, witness)).await.map(Ok)
     }
 }
 
@@ -108,7 +110,8 @@ impl UnitOfWork for Erase {
             return Err(Fault::stale());
         }
         let version = account.user.version + 1;
-        let audited = (Act::AccountErased, &self.witness);
+        let erasure = AccountErasure::default();
+        let audited = (AuditData::AccountErased(erasure), &self.witness);
         let ended = wipe(tx, account, &self.blank, admin, audited).await?;
         // After the wipe, which takes all that was kept about the account.
         self.once.keep(tx, subject.0, version, &(), self.witness.now).await?;
@@ -122,7 +125,7 @@ async fn wipe(
     account: Account,
     blank: &Blank,
     actor: UserId,
-    (act, witness): (Act, &Witness),
+    (audited, witness): (AuditData, &Witness),
 ) -> Result<Ended, Fault> {
     let (id, now) = (account.user.id, witness.now);
     let (address, recipients) = &blank.letters;
@@ -132,8 +135,8 @@ async fn wipe(
     }
     mail::store::remove_to(tx, recipients).await?;
     // The one letter that is left of the person, sealed: it goes out or ends within a day.
-    let text = |Said { name, at, address }| match act {
-        Act::AccountDeleted => Text::AccountDeleted { name, at, address },
+    let text = |Said { name, at, address }| match audited {
+        AuditData::AccountDeleted => Text::AccountDeleted { name, at, address },
         _ => Text::AccountErased { name, at },
     };
     tell(tx, &blank.sheet, &account.user, witness, text).await?;
@@ -147,8 +150,9 @@ async fn wipe(
     let erased = Account { user, password_hash: String::new(), ..account.clone() };
     accounts::update(tx, &erased, Some((ended, now))).await?;
     store::erase(tx, &account.user, now).await?;
-    audit::store::record(tx, witness.of(act, Some(id), None, json!({}))).await?;
-    accounts::record(tx, &erased.user, Kind::Erased, Some(actor), now, json!({})).await?;
+    audit::store::record(tx, witness.of(audited, Some(id), None)).await?;
+    let event = UserEvent::Erased(AccountErasure::default());
+    accounts::record(tx, &erased.user, Some(actor), now, &event).await?;
     wipe_provider(tx, &erased.user, blank, actor, now).await?;
     store::insert(tx, Erasure { user: id, actor, at: now }).await?;
     Ok(ended)
@@ -180,8 +184,7 @@ async fn wipe_provider(
         own.stamp = tx.stamp();
         own.updated_at = now;
         catalogue::store::update(tx, &own).await?;
-        catalogue::store::record(tx, &own, catalogue::Kind::Archived, actor, now, json!({}))
-            .await?;
+        catalogue::store::record(tx, &own, actor, now, &TypeEvent::Archived).await?;
     }
     store::withdraw_all(tx, id).await?;
     store::forget_schedule_details(tx, id).await?;

@@ -2,11 +2,9 @@
 
 use chrono::TimeDelta;
 
-use serde_json::json;
-
 use super::store::{Counted, Reserved};
 use crate::{
-    accounts::audit::{self, Act, Witness},
+    accounts::audit::{self, AuditData, Witness},
     kernel::{
         fault::{Fault, Reason},
         time::Instant,
@@ -34,7 +32,7 @@ impl UnitOfWork for Reserve {
             Reserved::Wait(wait) => Err(too_many(wait)),
             Reserved::Yes { alarm } => {
                 if alarm {
-                    let entry = self.witness.of(Act::LogInsDelayed, None, None, json!({}));
+                    let entry = self.witness.of(AuditData::LogInsDelayed, None, None);
                     audit::store::record(tx, entry).await?;
                 }
                 Ok(alarm)

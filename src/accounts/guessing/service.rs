@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     accounts::{
-        audit::Act,
+        audit::AuditData,
         commands::{Failed, wrong_password},
         service::Accounts,
     },
@@ -105,8 +105,8 @@ impl Accounts {
         }
         let (user, session) = (Some(caller.user), Some(caller.session));
         let witness = self.witness(user, origin.clone(), self.ambient.now());
-        let act = Act::CurrentPasswordWrong;
-        self.store.run(deadline, Failed { act, user, session, witness }).await?;
+        let what = AuditData::CurrentPasswordWrong;
+        self.store.run(deadline, Failed { what, user, session, witness }).await?;
         Err(wrong_password())
     }
 

@@ -1,18 +1,21 @@
 //! Units of work on second factors. Each locks the account, and then the attempts. What was wrong is
 //! an output and no fault: the line in the trail stays, and so does the attempt.
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{Row, SecondFactors, required, store, tell_unreadable};
 use crate::{
     accounts::{
-        Kind, User,
-        audit::{self, Act, Witness},
+        User,
+        audit::{self, AuditData, Witness},
         commands::{self, finish, resume, wrong_password},
         emails::commands::{Said, tell},
         sessions,
         store::{self as accounts, Account},
+    },
+    events::{
+        audit::{CodeFailed, CodeKind, CodesLeft},
+        users::UserEvent,
     },
     identity::{
         Caller, Ended,
@@ -104,9 +107,9 @@ impl Second {
             }
             Used::Recovery(hash) => {
                 store::use_recovery(tx, user, &hash).await?;
-                let detail = json!({ "left": standing.recovery.len() - 1 });
+                let left = CodesLeft { left: standing.recovery.len() - 1 };
                 let witness = Witness { id: self.also, ..witness.clone() };
-                let entry = witness.of(Act::RecoveryCodeUsed, Some(user), None, detail);
+                let entry = witness.of(AuditData::RecoveryCodeUsed(left), Some(user), None);
                 audit::store::record(tx, entry).await?;
                 let left = (standing.recovery.len() - 1).to_string();
                 let text =
@@ -139,9 +142,10 @@ impl Second {
 
 /// Writes down that a code was wrong. Who showed it is not known.
 async fn failed(tx: &Tx, user: UserId, shown: &Shown, witness: &Witness) -> Result<(), Fault> {
-    let what = if matches!(shown, Shown::Recovery(_)) { "recovery_code" } else { "code" };
-    let detail = json!({ "shown": what });
-    audit::store::record(tx, witness.of(Act::SecondFactorFailed, Some(user), None, detail)).await
+    let is_recovery = matches!(shown, Shown::Recovery(_));
+    let shown = if is_recovery { CodeKind::RecoveryCode } else { CodeKind::Code };
+    let failed = AuditData::SecondFactorFailed(CodeFailed { shown });
+    audit::store::record(tx, witness.of(failed, Some(user), None)).await
 }
 
 /// Turns on what was enrolled, by the code of a step: with new recovery codes, and the end of all other
@@ -166,11 +170,10 @@ async fn turn_on(
     tell(tx, &second.done, &account.user, witness, text).await?;
     let ended = Ended { least: account.next_generation(now), kept };
     let act = commands::Act {
-        kind: Kind::SecondFactorEnabled,
+        event: UserEvent::SecondFactorEnabled,
         actor: user,
-        detail: json!({}),
         ended: Some(ended),
-        audited: Some((Act::SecondFactorEnabled, witness)),
+        audited: Some((AuditData::SecondFactorEnabled, witness)),
     };
     // The answer holds secrets.
     finish(tx, account.clone(), act, &Once::NEVER, now).await?;
@@ -252,7 +255,7 @@ impl Own {
 
 /// Writes down that an app waits to be confirmed.
 async fn enrolled(tx: &Tx, user: UserId, witness: &Witness) -> Result<(), Fault> {
-    let entry = witness.of(Act::SecondFactorEnrolled, Some(user), None, json!({}));
+    let entry = witness.of(AuditData::SecondFactorEnrolled, Some(user), None);
     audit::store::record(tx, entry).await
 }
 
@@ -375,7 +378,7 @@ impl UnitOfWork for Regenerate {
         };
         let Own { user, second, witness, .. } = &self.own;
         store::replace_recovery(tx, *user, second.fresh(), witness.now).await?;
-        let entry = witness.of(Act::RecoveryCodesRegenerated, Some(*user), None, json!({}));
+        let entry = witness.of(AuditData::RecoveryCodesRegenerated, Some(*user), None);
         audit::store::record(tx, entry).await?;
         let text = |Said { name, at, address }| Text::RecoveryCodesMade { name, at, address };
         tell(tx, &second.done, &account.user, witness, text).await?;
@@ -414,11 +417,10 @@ impl UnitOfWork for Disable {
         let least = account.next_generation(witness.now);
         let ended = Ended { least, kept: Some(self.session) };
         let act = commands::Act {
-            kind: Kind::SecondFactorDisabled,
+            event: UserEvent::SecondFactorDisabled,
             actor: *user,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((Act::SecondFactorDisabled, witness)),
+            audited: Some((AuditData::SecondFactorDisabled, witness)),
         };
         finish(tx, account, act, once, witness.now).await?;
         Ok(Ok(Some(ended)))
@@ -470,11 +472,10 @@ impl UnitOfWork for Reset {
         }
         let ended = Ended { least: account.next_generation(now), kept: None };
         let act = commands::Act {
-            kind: Kind::SecondFactorReset,
+            event: UserEvent::SecondFactorReset,
             actor: admin,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((Act::SecondFactorReset, &self.witness)),
+            audited: Some((AuditData::SecondFactorReset, &self.witness)),
         };
         let user = finish(tx, account, act, &self.once, now).await?;
         Ok((user, ended))

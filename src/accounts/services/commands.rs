@@ -1,13 +1,14 @@
 //! Units of work on service accounts. Each locks the admin first, who must be one still, then the service
 //! account.
 
-use serde_json::{Value, json};
-
 use super::{MOST, MOST_KEYS, ServiceAccount, StoredApiKey, store};
 use crate::{
     accounts::{
-        audit::{self, Act, Witness},
+        audit::{self, AuditData, Witness},
         store as accounts,
+    },
+    events::audit::{
+        KeyCreated, KeyNamed, KeyRefused, ServiceCreated, ServiceNamed, ServiceUpdated,
     },
     identity::{
         api_key::{ActFor, Refused, Use},
@@ -47,8 +48,9 @@ impl UnitOfWork for Create {
         there_is_room(tx).await?;
         let account = ServiceAccount { stamp: tx.stamp(), ..self.account.clone() };
         store::insert(tx, &account).await?;
-        let detail = json!({ "role": account.role, "act_for": account.act_for });
-        record(tx, &self.witness, Act::ServiceAccountCreated, account.id, detail).await?;
+        let (role, act_for) = (account.role, account.act_for.clone());
+        let created = ServiceCreated { service_account: account.id.name(), role, act_for };
+        record(tx, &self.witness, AuditData::ServiceAccountCreated(created)).await?;
         self.once.keep(tx, account.id.0, account.version, &account, self.witness.now).await?;
         Ok(account)
     }
@@ -104,7 +106,8 @@ impl UnitOfWork for ChangeService {
         }
         let now = self.witness.now;
         let mut account = found.clone();
-        let (act, detail) = match &self.change {
+        let service_account = self.id.name();
+        let what = match &self.change {
             Change::Fields { display_name, act_for } => {
                 if let Some(name) = display_name {
                     account.display_name.clone_from(name);
@@ -112,16 +115,17 @@ impl UnitOfWork for ChangeService {
                 if let Some(act_for) = act_for {
                     account.act_for.clone_from(act_for);
                 }
-                (Act::ServiceAccountUpdated, json!({ "act_for": account.act_for }))
+                let act_for = account.act_for.clone();
+                AuditData::ServiceAccountUpdated(ServiceUpdated { service_account, act_for })
             }
             Change::Disabled(disabled) => {
                 account.disabled = *disabled;
-                let act = if *disabled {
-                    Act::ServiceAccountDisabled
+                let named = ServiceNamed { service_account };
+                if *disabled {
+                    AuditData::ServiceAccountDisabled(named)
                 } else {
-                    Act::ServiceAccountEnabled
-                };
-                (act, json!({}))
+                    AuditData::ServiceAccountEnabled(named)
+                }
             }
         };
         if account != found {
@@ -129,7 +133,7 @@ impl UnitOfWork for ChangeService {
             account.stamp = tx.stamp();
             account.updated_at = now;
             store::update(tx, &account).await?;
-            record(tx, &self.witness, act, account.id, detail).await?;
+            record(tx, &self.witness, what).await?;
         }
         self.once.keep(tx, account.id.0, account.version, &account, now).await?;
         Ok(account)
@@ -165,12 +169,13 @@ impl UnitOfWork for CreateKey {
             ));
         }
         store::insert_key(tx, &self.key).await?;
-        let detail = json!({
-            "api_key": self.key.id.name(account),
-            "scopes": self.key.scopes,
-            "expires": self.key.expires_at,
-        });
-        record(tx, &self.witness, Act::ApiKeyCreated, account, detail).await
+        let created = KeyCreated {
+            service_account: account.name(),
+            api_key: self.key.id.name(account),
+            scopes: self.key.scopes.clone(),
+            expires: self.key.expires_at,
+        };
+        record(tx, &self.witness, AuditData::ApiKeyCreated(created)).await
     }
 }
 
@@ -201,8 +206,9 @@ impl UnitOfWork for RevokeKey {
             return Ok(());
         }
         store::revoke_key(tx, self.id, self.witness.now).await?;
-        let detail = json!({ "api_key": self.id.name(self.account) });
-        record(tx, &self.witness, Act::ApiKeyRevoked, self.account, detail).await
+        let (service_account, api_key) = (self.account.name(), self.id.name(self.account));
+        let revoked = KeyNamed { service_account, api_key };
+        record(tx, &self.witness, AuditData::ApiKeyRevoked(revoked)).await
     }
 }
 
@@ -230,8 +236,13 @@ impl UnitOfWork for NoteUse {
         }
         let Some(Refused { at, why, count, .. }) = &self.what.refused else { return Ok(()) };
         let witness = Witness { now: *at, ..self.witness.clone() };
-        let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
-        record(tx, &witness, Act::ApiKeyRefused, self.account, detail).await
+        let refused = KeyRefused {
+            service_account: self.account.name(),
+            api_key: self.id.name(self.account),
+            why: *why,
+            count: *count,
+        };
+        record(tx, &witness, AuditData::ApiKeyRefused(refused)).await
     }
 }
 
@@ -254,15 +265,6 @@ async fn still_admin(tx: &Tx, permit: ManageUsers) -> Result<(), Fault> {
     Err(not_authenticated())
 }
 
-async fn record(
-    tx: &Tx,
-    witness: &Witness,
-    act: Act,
-    account: ServiceAccountId,
-    mut detail: Value,
-) -> Result<(), Fault> {
-    if let Some(fields) = detail.as_object_mut() {
-        fields.insert("service_account".to_owned(), json!(account.name()));
-    }
-    audit::store::record(tx, witness.of(act, None, None, detail)).await
+async fn record(tx: &Tx, witness: &Witness, what: AuditData) -> Result<(), Fault> {
+    audit::store::record(tx, witness.of(what, None, None)).await
 }

@@ -1,10 +1,9 @@
 //! Units of work on signing keys. Each holds all of them, so that of many processes one changes them.
 
-use serde_json::json;
-
 use super::{Random, StoredKey, in_state, not_opened, store};
 use crate::{
-    accounts::audit::{self, Act, Witness},
+    accounts::audit::{self, AuditData, Witness},
+    events::audit::{KeyRotation, KeysReplaced, RotatedBy},
     identity::{
         key_life::{self, Cannot, Life, Policy, State},
         master_key::{MasterKey, NONCE},
@@ -120,14 +119,17 @@ impl UnitOfWork for Rotate {
         }
         let made = StoredKey::make(master, self.random, Life::next(now))?;
         store::insert(tx, &made).await?;
-        let detail = json!({
-            "by": match self.cause { Cause::Age => "age", Cause::Command => "command" },
-            "retiring": before,
-            "active": kid_in(&keys, State::Active, now),
-            "next": made.kid.to_string(),
+        let detail = AuditData::SigningKeyRotated(KeyRotation {
+            by: match self.cause {
+                Cause::Age => RotatedBy::Age,
+                Cause::Command => RotatedBy::Command,
+            },
+            retiring: before,
+            active: kid_in(&keys, State::Active, now),
+            next: made.kid.to_string(),
         });
         keys.push(made);
-        let entry = self.witness.of(Act::SigningKeyRotated, None, None, detail);
+        let entry = self.witness.of(detail, None, None);
         audit::store::record(tx, entry).await?;
         Ok(Rotated::Done(keys))
     }
@@ -171,8 +173,8 @@ impl UnitOfWork for Replace {
         store::insert(tx, &active).await?;
         store::insert(tx, &next).await?;
         let (signs, follows) = (active.kid.to_string(), next.kid.to_string());
-        let detail = json!({ "gone": gone, "active": signs, "next": follows });
-        let entry = self.witness.of(Act::SigningKeysReplaced, None, None, detail);
+        let replaced = KeysReplaced { gone, active: signs, next: follows };
+        let entry = self.witness.of(AuditData::SigningKeysReplaced(replaced), None, None);
         audit::store::record(tx, entry).await?;
         Ok(vec![active, next])
     }

@@ -5,13 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use super::settle_at;
 use crate::{
     accounts::{self, User},
     booking::{Appointment, attendance, store},
-    events::{self, Event, Kind},
+    events::{self, Event, EventData, schedule::Attendance},
     identity::Role,
     kernel::{
         fault::{Again, Fault},
@@ -117,12 +115,11 @@ impl Elsewhere {
         let event = Event {
             provider: self.provider,
             version: self.version,
-            kind: Kind::AttendanceChanged,
             appointment: None,
             actor: None,
             via: None,
             at: now,
-            detail: json!({}),
+            data: EventData::AttendanceChanged(Attendance::default()),
         };
         events::store::insert(tx, event).await?;
         Ok(true)

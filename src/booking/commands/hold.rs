@@ -1,7 +1,6 @@
 //! What becomes of a hold.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::{
     Act, Moment, Offered,
@@ -14,7 +13,10 @@ use crate::{
     availability::practice::Practice,
     booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
-    events::{self, Kind},
+    events::{
+        self, EventData,
+        appointment::{Claimed, HoldExtension, HoldRelease},
+    },
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason, Violations},
@@ -116,7 +118,7 @@ impl UnitOfWork for Use {
             What::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
                 store::remove_hold(tx, self.provider, released.id).await?;
-                let act = self.act(Kind::HoldReleased, json!({}));
+                let act = self.act(EventData::HoldReleased(HoldRelease::default()));
                 finish(tx, &released, act, &self.once, self.now).await?;
                 Ok(released)
             }
@@ -228,15 +230,16 @@ impl Use {
         if let Some(overlap) = write_live(tx, &booked, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let kind = match booked.state {
-            State::Pending => Kind::AppointmentRequested,
-            _ => Kind::AppointmentBooked,
+        let claimed = Claimed {
+            hold: Some(self.id),
+            override_reason: Some(override_reason.clone()),
+            ..Claimed::new(booked.start, booked.end, booked.customer)
         };
-        let detail = json!({
-            "start": booked.start, "end": booked.end, "customer": booked.customer, "hold": self.id,
-            "override": override_reason,
-        });
-        finish(tx, &booked, self.act(kind, detail), &self.once, self.now).await?;
+        let data = match booked.state {
+            State::Pending => EventData::AppointmentRequested(claimed),
+            _ => EventData::AppointmentBooked(claimed),
+        };
+        finish(tx, &booked, self.act(data), &self.once, self.now).await?;
         Ok(booked)
     }
 
@@ -256,13 +259,14 @@ impl Use {
         held.stamp = tx.stamp();
         held.updated_at = self.now;
         store::update(tx, &held).await?;
-        let act = self.act(Kind::HoldExtended, json!({ "expires": held.expires_at }));
+        let extension = HoldExtension { expires: held.expires_at };
+        let act = self.act(EventData::HoldExtended(extension));
         finish(tx, &held, act, &self.once, self.now).await?;
         Ok(held)
     }
 
-    fn act(&self, kind: Kind, detail: serde_json::Value) -> Act {
-        Act { kind, actor: self.caller.user, via: self.caller.service, detail }
+    fn act(&self, data: EventData) -> Act {
+        Act { data, actor: self.caller.user, via: self.caller.service }
     }
 }
 

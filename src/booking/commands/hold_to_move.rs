@@ -1,7 +1,6 @@
 //! Holding a slot to which an appointment shall be moved.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::{
     Act, Moment,
@@ -21,7 +20,10 @@ use crate::{
         policy::{self, Bound},
         promised, store,
     },
-    events::Kind,
+    events::{
+        EventData,
+        appointment::{HeldToMove, HoldPlaced},
+    },
     identity::permit,
     kernel::{
         fault::{Fault, Violations},
@@ -118,11 +120,15 @@ impl UnitOfWork for HoldToMove {
         if store::holds::is_busy(tx, &held, Some(id), now).await? {
             return Err(refused(store::Overlap::Customer));
         }
-        let detail = json!({
-            "start": held.start, "end": held.end, "customer": held.customer, "type": held.type_id,
-            "expires": held.expires_at, "rescheduling": id,
-        });
-        let act = Act { kind: Kind::HoldPlaced, actor: caller.user, via: caller.service, detail };
+        let data = EventData::HoldPlaced(HoldPlaced::ToMove(HeldToMove {
+            start: held.start,
+            end: held.end,
+            customer: held.customer,
+            type_id: held.type_id,
+            expires: held.expires_at,
+            rescheduling: id,
+        }));
+        let act = Act { data, actor: caller.user, via: caller.service };
         finish(tx, &held, act, &self.to.once, now).await?;
         Ok(held)
     }

@@ -14,7 +14,6 @@ mod own_holds;
 pub mod relocate;
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
 
 use elsewhere::{Elsewhere, lock_customer};
 
@@ -26,7 +25,7 @@ use crate::{
     accounts,
     availability::{Asked, Time, practice::Practice},
     catalogue::{self, AppointmentType},
-    events::{self, Event, Kind},
+    events::{self, Event, EventData, appointment::Expiry, schedule::Attendance},
     kernel::{
         fault::{Fault, Reason},
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
@@ -73,36 +72,29 @@ pub(super) async fn settle_at(
     store::states::lock_customers(tx, provider, &ids).await?;
     for (id, at, what) in expired {
         *version += 1;
-        let (kind, appointment) = match what {
+        let reason = EXPIRED.to_owned();
+        let (data, appointment) = match what {
             Expiring::Hold => {
                 store::remove_hold(tx, provider, id).await?;
-                (Kind::HoldExpired, Some(id))
+                (EventData::HoldExpired(Expiry { reason }), Some(id))
             }
             Expiring::Request => {
                 store::decline_expired(tx, (provider, id), at, *version).await?;
-                (Kind::AppointmentExpired, Some(id))
+                (EventData::AppointmentExpired(Expiry { reason }), Some(id))
             }
             Expiring::Attended => {
                 store::attended::remove(tx, provider, id).await?;
-                (Kind::AttendanceChanged, None)
+                (EventData::AttendanceChanged(Attendance { reason: Some(reason) }), None)
             }
             Expiring::Move(of) => {
                 store::attended::remove(tx, provider, id).await?;
                 store::attended::end_move(tx, (provider, of), at, *version).await?;
-                (Kind::AppointmentMoveExpired, Some(of))
+                (EventData::AppointmentMoveExpired(Expiry { reason }), Some(of))
             }
         };
         schedule::store::set_version(tx, provider, *version).await?;
-        let event = Event {
-            provider,
-            version: *version,
-            kind,
-            appointment,
-            actor: None,
-            via: None,
-            at,
-            detail: json!({ "reason": EXPIRED }),
-        };
+        let event =
+            Event { provider, version: *version, appointment, actor: None, via: None, at, data };
         events::store::insert(tx, event).await?;
     }
     Ok(())
@@ -288,11 +280,10 @@ pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) ->
 
 /// What is written down about a change.
 pub(super) struct Act {
-    pub(super) kind: Kind,
+    pub(super) data: EventData,
     pub(super) actor: UserId,
     /// The service account that acts for them, if one does.
     pub(super) via: Option<ServiceAccountId>,
-    pub(super) detail: Value,
 }
 
 /// Takes the provider's next version, appends the event with it, and keeps the answer.
@@ -319,12 +310,11 @@ pub(super) async fn record(
     let event = Event {
         provider,
         version: appointment.version,
-        kind: act.kind,
         appointment: Some(appointment.id),
         actor: Some(act.actor),
         via: act.via,
         at: now,
-        detail: act.detail,
+        data: act.data,
     };
     events::store::insert(tx, event).await
 }

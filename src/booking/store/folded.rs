@@ -9,12 +9,11 @@
 use std::time::Duration;
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     booking::Appointment,
-    events::Kind,
+    events::{EventData, appointment::Claimed},
     identity::Caller,
     kernel::{fault::Fault, stamp::Revision},
     storage::{Query, Snapshot, engine, request::Once},
@@ -158,6 +157,7 @@ impl Folded {
     fn values(&self) -> Result<[Value; 22], Fault> {
         let a = &self.appointment;
         let request: Option<Uuid> = self.once.id.map(|id| id.0);
+        let booked = EventData::AppointmentBooked(Claimed::new(a.start, a.end, a.customer));
         Ok([
             a.provider.0.into(),
             self.schedule.version.into(),
@@ -169,8 +169,8 @@ impl Folded {
             a.time_zone.name().into(),
             a.local_start.clone().into(),
             a.created_at.into(),
-            Kind::AppointmentBooked.word().into(),
-            json!({ "start": a.start, "end": a.end, "customer": a.customer }).into(),
+            booked.kind().word().into(),
+            booked.encode()?.into(),
             self.once.caller_id().into(),
             request.into(),
             self.once.fingerprint.to_vec().into(),

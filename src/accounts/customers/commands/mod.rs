@@ -4,18 +4,17 @@ pub mod merging;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
-
 use super::{Correction, store};
 use crate::{
     accounts::{
-        Kind, User,
-        audit::{self, Witness},
-        commands::{Act, finish, open_as, resume},
+        User,
+        audit::{self, AuditData, Witness},
+        commands::{Act, Recorded, finish, open_as, resume},
         emails,
         guessing::store::{Counted, Reserved},
         store::{self as accounts, Account},
     },
+    events::users::{FieldsCorrected, RoleGiven, UserEvent, UserField},
     identity::{
         Role,
         desk_permit::{CorrectCustomer, EnrolCustomers, Reach},
@@ -53,7 +52,7 @@ pub struct Enrol {
     /// sent, and the account is made all the same.
     pub invitation: Option<Invitation>,
     /// What the trail calls it.
-    pub act: audit::Act,
+    pub audit: fn(RoleGiven) -> AuditData,
     /// The request, for retries.
     pub once: Once,
     /// Who does it.
@@ -68,7 +67,7 @@ impl UnitOfWork for Enrol {
         if let Some((earlier, _)) = self.once.earlier(tx).await? {
             return Ok(earlier);
         }
-        let recorded = (self.act, Kind::Enrolled);
+        let recorded = Recorded { audit: self.audit, event: UserEvent::Enrolled };
         let account = self.account.clone();
         let user = open_as(tx, account, &self.schedule, &self.witness, recorded).await?;
         if let Some(Invitation { code, letters, counted }) = &self.invitation {
@@ -124,8 +123,7 @@ impl UnitOfWork for Invite {
             return Err(Fault::new(Reason::TooManyAttempts, text).retry_after(wait));
         }
         emails::commands::put(tx, code, letters).await?;
-        let act = audit::Act::CustomerInvited;
-        let entry = self.witness.of(act, Some(self.user), None, json!({}));
+        let entry = self.witness.of(AuditData::CustomerInvited, Some(self.user), None);
         audit::store::record(tx, entry).await?;
         // It is no version of the account, and the answer says nothing about anybody.
         self.once.keep(tx, self.witness.id, 0, &(), now).await
@@ -204,13 +202,13 @@ impl UnitOfWork for Correct {
             }
             mail::store::insert(tx, &self.letter).await?;
         }
+        // Which fields, and not what stands in them: the trail outlives the account.
+        let corrected = FieldsCorrected { fields: changed };
         let act = Act {
-            kind: Kind::Corrected,
+            event: UserEvent::Corrected(corrected.clone()),
             actor: self.permit.caller.user,
-            // Which fields, and not what stands in them: the trail outlives the account.
-            detail: json!({ "fields": changed }),
             ended: None,
-            audited: Some((audit::Act::CustomerUpdated, &self.witness)),
+            audited: Some((AuditData::CustomerUpdated(corrected), &self.witness)),
         };
         let user = finish(tx, account, act, &self.once, now).await?;
         if user.display_name != before.display_name {
@@ -222,12 +220,12 @@ impl UnitOfWork for Correct {
 
 impl Correct {
     /// Changes the account; the names of the fields that differ now.
-    fn apply(&self, user: &mut User) -> Result<Vec<&'static str>, Fault> {
+    fn apply(&self, user: &mut User) -> Result<Vec<UserField>, Fault> {
         let Correction { display_name, email, phone, time_zone } = &self.correction;
         let mut changed = Vec::new();
         if let Some(name) = display_name.as_ref().filter(|name| **name != user.display_name) {
             user.display_name.clone_from(name);
-            changed.push("display_name");
+            changed.push(UserField::DisplayName);
         }
         if let Some(email) = email {
             let email = email.clone().unwrap_or_else(|| Email::none(user.id));
@@ -238,16 +236,16 @@ impl Correct {
                 }
                 user.email = email;
                 user.email_verified_at = None;
-                changed.push("email");
+                changed.push(UserField::Email);
             }
         }
         if let Some(phone) = phone.as_ref().filter(|phone| **phone != user.phone) {
             user.phone.clone_from(phone);
-            changed.push("phone");
+            changed.push(UserField::Phone);
         }
         if let Some(zone) = time_zone.filter(|zone| *zone != user.time_zone) {
             user.time_zone = zone;
-            changed.push("time_zone");
+            changed.push(UserField::TimeZone);
         }
         let mut violations = Violations::new();
         if user.has_password && !user.email.is_address() {
