@@ -11,8 +11,8 @@ use crate::{
     accounts::service::NewUser,
     assembly::{self, master_key, services, storage_settings},
     booking::drift_service::Drifted,
+    chores,
     config::{Config, Unusable},
-    greeting,
     grpc::{
         descriptors,
         health::Health,
@@ -28,15 +28,15 @@ use crate::{
     },
     kernel::{ambient::Ambient, fault::Fault, text, time::Instant, zone::Zone},
     signals::Signals,
+    startup_messages,
     storage::{self, Deadline, Store},
-    upkeep,
     zone_sources::{Sources, described, watch::Watch},
 };
 
 pub use crate::key_commands::{
     Rotation, master_keys, reseal, rotate_signing_key, signing_keys, try_master_key,
 };
-pub use greeting::reachable;
+pub use startup_messages::reachable;
 
 /// How long to wait for the last statements after the drain.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub enum Error {
     /// The database or a rule refused.
     #[error("{}", operator_text(.0))]
     Fault(Fault),
-    /// Serving failed.
+    /// The server stopped with an error.
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The default schedule of the settings is none.
@@ -139,18 +139,18 @@ impl Running {
 
 /// Serves until a signal ends it: the command `daybook serve`. A second signal ends the drain.
 pub async fn serve(config: Config) -> Result<(), Error> {
-    let first_call = greeting::FirstCall::of(&config);
-    greeting::warn(&config);
+    let first_call = startup_messages::FirstCall::of(&config);
+    startup_messages::warn(&config);
     let mut signals = Signals::new().map_err(Error::Signals)?;
     let running = start(config, Ambient::system()).await?;
-    let greeting = greeting::text(&running, &first_call);
+    let greeting = startup_messages::text(&running, &first_call);
     let (stop, started) = (running.stop.clone(), running.started.clone());
     let mut ended = std::pin::pin!(running.ended());
     tokio::select! {
         ended = &mut ended => return ended,
         () = signals.next() => stop.cancel(),
         () = started.cancelled() => {
-            greeting::say(&greeting);
+            startup_messages::say(&greeting);
             tokio::select! {
                 ended = &mut ended => return ended,
                 () = signals.next() => stop.cancel(),
@@ -240,7 +240,7 @@ async fn run(
     };
     let mut probes = std::pin::pin!(probes);
 
-    let following = tokio::spawn(upkeep::follow(
+    let following = tokio::spawn(chores::follow(
         store.clone(),
         services.accounts.clone(),
         health.clone(),
@@ -284,9 +284,9 @@ async fn run(
             tracing::warn!("connections were still open at the hard stop");
         }
     }
-    // Nobody takes letters any more; those that are on their way would leave a second time.
+    // Nobody takes emails any more; those that are on their way would leave a second time.
     if tokio::time::timeout_at(hard_stop, services.accounts.mail.settled()).await.is_err() {
-        tracing::warn!("letters were still on their way at the hard stop: they go again later");
+        tracing::warn!("emails were still on their way at the hard stop: they go again later");
     }
     // What is still under way then has had its time.
     if tokio::time::timeout(CLOSE, store.close()).await.is_err() {
@@ -377,7 +377,7 @@ pub async fn create_admin(
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
     let (id, role) = (services.accounts.new_id(), Role::Admin);
     let new = NewUser { id, display_name, email, password, role, time_zone: Zone::UTC };
-    let once = storage::request::Once {
+    let idempotency_key = storage::idempotency::IdempotencyKey {
         caller: None,
         id: None,
         fingerprint: [0; 32],
@@ -385,7 +385,10 @@ pub async fn create_admin(
     };
     // Whoever runs the server vouches for the address.
     let (deadline, now) = (Deadline::after(OPERATOR), ambient.now());
-    let user = services.accounts.make(deadline, new, Some(now), once, Origin::default()).await?;
+    let user = services
+        .accounts
+        .make(deadline, new, Some(now), idempotency_key, Origin::default())
+        .await?;
     store.close().await;
     Ok(user.id.name())
 }

@@ -8,16 +8,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     accounts::{
-        second_factor::SecondFactors, service::Accounts, services::service::ServiceAccounts,
-        sessions::Lifetimes, signing::service::SigningKeys,
+        second_factor::SecondFactors, service::Accounts,
+        service_accounts::service::ServiceAccounts, sessions::Lifetimes,
+        signing::service::SigningKeys,
     },
     app::Error,
     availability::{
-        own_service::Owns,
+        customer_time_service::CustomerTimes,
         practice::{Intervals, Practice},
         service::Availabilities,
-        slots_service::{Crowds, Slots},
-        store::own::OfCustomers,
+        slots_service::{OfferCountCache, Slots},
+        store::customer_time::CustomerTimeBatch,
     },
     booking::service::Bookings,
     bulkhead::Bulkhead,
@@ -27,25 +28,29 @@ use crate::{
     grpc::server::Services,
     identity::{
         api_key::ApiKeys,
-        attempts::{Keys, Policies},
-        key_life::Policy,
+        key_lifecycle::RotationPolicy,
         key_ring::KeyRing,
         master_key::MasterKey,
         password::{self, Hasher},
         pepper::{self, Pepper},
         refresh::RefreshTokens,
+        throttle::{Policies, ThrottleKeys},
         token::{self, Tokens},
     },
-    kernel::{ambient::Ambient, demand::Demand, zone::Zone},
-    mail::{self, render::Texts, service::Mail},
+    kernel::{
+        ambient::{Ambient, cores},
+        call_counter::CallCounter,
+        zone::Zone,
+    },
+    mail::{self, render::TemplateSet, service::Mail},
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         offering::service::Offerings,
         service::{Closing, LongSchedules, Schedules},
-        store::{claims::WithClaims, remembered::Remembered},
+        store::{cache::ScheduleCache, claims::ProviderTimeBatch},
         zones::service::Processes,
     },
-    storage::{self, Store, batch::Batch},
+    storage::{self, Store, batch::Batcher},
     zone_sources::{self, Found, Sources, watch::Watch},
 };
 
@@ -60,8 +65,8 @@ pub(crate) fn services(
     key: &MasterKey,
 ) -> Result<Services, Error> {
     let auth = &config.auth;
-    let demand = Demand::default();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let demand = CallCounter::default();
+    let cores = cores();
     let hasher = Hasher::new(password::Settings {
         memory_kib: auth.hash_memory_kib,
         iterations: auth.hash_iterations,
@@ -80,7 +85,7 @@ pub(crate) fn services(
         // They come from the database.
         KeyRing::default(),
     );
-    let remembered = Remembered::new(REMEMBERED);
+    let schedule_cache = ScheduleCache::new(REMEMBERED);
     let accounts = Accounts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -124,16 +129,16 @@ pub(crate) fn services(
     let bulkhead = Bulkhead::start(cores)?;
     let types =
         Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
-    let claims = Batch::new(store, WithClaims { remembered: remembered.clone() });
+    let claims = Batcher::new(store, ProviderTimeBatch { schedule_cache: schedule_cache.clone() });
     let practice = practice(config);
-    let owns = Owns(Batch::new(store, OfCustomers));
+    let customer_times = CustomerTimes(Batcher::new(store, CustomerTimeBatch));
     let slots = Slots {
         store: store.clone(),
         types: types.clone(),
         claims: claims.clone(),
-        owns: owns.clone(),
-        remembered: remembered.clone(),
-        crowds: Crowds::default(),
+        customer_times: customer_times.clone(),
+        schedule_cache: schedule_cache.clone(),
+        offer_counts: OfferCountCache::default(),
         bulkhead: bulkhead.clone(),
         ambient: ambient.clone(),
         practice,
@@ -143,7 +148,7 @@ pub(crate) fn services(
         schedules: Schedules {
             store: store.clone(),
             ambient: ambient.clone(),
-            remembered: remembered.clone(),
+            schedule_cache: schedule_cache.clone(),
             long: LongSchedules::new(store.clone(), bulkhead.clone()),
             closing: Closing::default(),
         },
@@ -151,13 +156,13 @@ pub(crate) fn services(
         offerings: Offerings { store: store.clone(), ambient: ambient.clone() },
         availabilities: Availabilities {
             claims,
-            owns,
+            customer_times,
             bulkhead: bulkhead.clone(),
             ambient: ambient.clone(),
             practice,
         },
         slots: slots.clone(),
-        bookings: Bookings::new(store.clone(), ambient.clone(), remembered, slots, practice),
+        bookings: Bookings::new(store.clone(), ambient.clone(), schedule_cache, slots, practice),
         ambient: ambient.clone(),
         demand,
         request_keys: key.all_derived("request fingerprints"),
@@ -190,7 +195,7 @@ pub(crate) fn watch(
     }
 }
 
-/// What sends letters, if anything does.
+/// What sends emails, if anything does.
 fn mail(
     config: &Config,
     store: &Store,
@@ -209,8 +214,8 @@ fn mail(
     }))
 }
 
-/// How letters leave and what they say, if any do.
-pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Unusable> {
+/// How emails leave and what they say, if any do.
+pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, TemplateSet)>, Unusable> {
     const TEMPLATES: &str = "mail.templates_folder";
     let settings = &config.mail;
     let means = match settings.transport {
@@ -225,7 +230,8 @@ pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, Texts)>, Unusa
     let carrier = carrier.map_err(|unfit| unusable_mail(&unfit, config))?;
     let own = settings.templates_folder.as_deref().map(templates).transpose();
     let own = own.map_err(|fault| Unusable::new(TEMPLATES, fault, "give a folder of templates"))?;
-    let texts = Texts::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
+    let texts =
+        TemplateSet::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
     let remedy = "mend it, or remove the file to use the text that comes with Daybook";
     let texts = texts.map_err(|e| Unusable::new(TEMPLATES, format!("the template {e}"), remedy))?;
     Ok(Some((carrier, texts)))
@@ -331,19 +337,19 @@ pub(crate) fn peppers(config: &Config) -> Result<Vec<Pepper>, Unusable> {
     pepper::read(&text).map_err(|cause| Unusable::new(KEY, told(&cause), VALID))
 }
 
-fn signing_policy(config: &Config) -> Policy {
+fn signing_policy(config: &Config) -> RotationPolicy {
     let auth = &config.auth;
     let hours = auth.signing_key_rotation_hours;
-    Policy::new(
+    RotationPolicy::new(
         (hours > 0).then(|| TimeDelta::hours(hours.into())),
         TimeDelta::seconds(auth.signing_key_lead_seconds.into()),
         TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
     )
 }
 
-fn attempt_keys(key: &MasterKey) -> Keys {
+fn attempt_keys(key: &MasterKey) -> ThrottleKeys {
     let all = key.all_derived("attempts");
-    Keys::new(&key.derived("attempts"), all.get(1..).unwrap_or_default())
+    ThrottleKeys::new(&key.derived("attempts"), all.get(1..).unwrap_or_default())
 }
 
 /// The master key, which is there already: a command that works with what others sealed makes none.

@@ -13,7 +13,7 @@ use crate::{
     assembly::{present_master_key, services, storage_settings},
     config::Config,
     identity::{
-        key_life::State,
+        key_lifecycle::KeyState,
         master_key::{KeyError, MasterKey},
     },
     kernel::{ambient::Ambient, fault::Fault},
@@ -79,15 +79,15 @@ pub enum Rotation {
 pub async fn signing_keys(
     config: &Config,
     ambient: Ambient,
-) -> Result<Vec<(StoredKey, State, bool)>, Error> {
+) -> Result<Vec<(StoredKey, KeyState, bool)>, Error> {
     let master = present_master_key(config)?;
     let store = Store::connect(&storage_settings(config)).await?;
     store.ready().await?;
     let services = services(config, &store, &ambient, &master)?;
     let keys = services.accounts.signing.list(Deadline::after(OPERATOR)).await;
     store.close().await;
-    let older = |(key, state): (StoredKey, State)| {
-        let older = state != State::Gone && key.is_outdated(&master);
+    let older = |(key, state): (StoredKey, KeyState)| {
+        let older = state != KeyState::Gone && key.is_outdated(&master);
         (key, state, older)
     };
     Ok(keys?.into_iter().map(older).collect())

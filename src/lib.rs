@@ -48,15 +48,15 @@ pub mod config;
 
 pub mod telemetry;
 
-pub mod forgetting;
+pub mod retention;
 
-mod greeting;
+mod startup_messages;
 
 mod key_commands;
 
 mod signals;
 
-mod upkeep;
+mod chores;
 
 pub mod app;
 mod assembly;

@@ -19,7 +19,7 @@ use daybook::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Something failed.
+/// Exit code of an unspecified failure.
 const FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; the same number that clap uses.
 const USAGE: u8 = 2;
@@ -116,7 +116,7 @@ enum Migrate {
     Up,
     /// Take back the latest changes, with the data they hold
     Down {
-        /// How many
+        /// Number of migrations
         #[arg(long, value_name = "N", default_value_t = 1)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         steps: u32,
@@ -388,7 +388,8 @@ impl SettingsArgs {
     }
 }
 
-/// `section.key=value`.
+/// Parses a `--set` argument of the form `section.key=value` into name and value. The error says what is
+/// wrong with it.
 fn assignment(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {

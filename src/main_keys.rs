@@ -8,14 +8,14 @@ use daybook::{
     },
     app::{self, Rotation},
     config::key,
-    identity::key_life::State,
+    identity::key_lifecycle::KeyState,
     kernel::{ambient::Ambient, time::Instant},
     telemetry,
 };
 
 use super::{Failure, Keys, SettingsArgs, load, print, runtime};
 
-/// Runs it.
+/// Runs the subcommand.
 pub(super) fn run(settings: SettingsArgs, command: &Keys) -> Result<(), Failure> {
     let (config, origins) = load(settings)?;
     let config = key::settle(config, &origins)?;
@@ -62,10 +62,12 @@ fn is_wrong(uses: &[KeyUse]) -> bool {
 }
 
 /// A key with the last instant of its life so far.
-fn key_line(key: &StoredKey, state: State, older: bool) -> String {
+fn key_line(key: &StoredKey, state: KeyState, older: bool) -> String {
     let life = &key.life;
     let told = match (life.retired, life.activated_at) {
-        (Some(retired), _) if state == State::Gone => format!("since {}", shown(retired.gone_at)),
+        (Some(retired), _) if state == KeyState::Gone => {
+            format!("since {}", shown(retired.gone_at))
+        }
         (Some(retired), _) => format!("until {}", shown(retired.gone_at)),
         (None, Some(since)) => format!("since {}", shown(since)),
         (None, None) => format!("since {}", shown(life.created_at)),
@@ -101,7 +103,7 @@ fn use_line(one: &KeyUse) -> String {
         (needed.signing_keys, "signing key"),
         (needed.secrets, "secret of second factors"),
         (needed.recovery_codes, "recovery code"),
-        (needed.letters, "letter"),
+        (needed.letters, "email"),
     ];
     let all: Vec<_> = all.into_iter().filter(|(many, _)| *many > 0).collect();
     let all: Vec<_> = all.into_iter().map(|(many, what)| counted(many, what)).collect();

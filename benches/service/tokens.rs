@@ -8,7 +8,7 @@ use daybook::{
     config::{Config, Flag, Sources},
     identity::{
         Caller, Credential, Grant, Role,
-        key_life::State,
+        key_lifecycle::KeyState,
         key_ring::KeyRing,
         master_key::MasterKey,
         signing_key::SigningKey,
@@ -47,7 +47,7 @@ pub(crate) async fn of_customers(
     ];
     let (config, _) = Config::load(Sources { flags, ..Sources::default() })?;
     let keys = app::signing_keys(&config, ambient.clone()).await?;
-    let active = keys.into_iter().find(|(_, state, _)| *state == State::Active);
+    let active = keys.into_iter().find(|(_, state, _)| *state == KeyState::Active);
     let (active, ..) = active.ok_or("no key signs")?;
     let key = active.open(&MasterKey::read(&path)?)?;
     let tokens = Tokens::new(settings(TimeDelta::days(1)), KeyRing::of(key, now));

@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::{
     User,
-    audit::{self, AuditData, Witness},
+    audit::{self, AuditContext, AuditData},
     emails, sessions,
     store::{self, Account},
 };
 use crate::{
     events::users::{Profile, RoleGiven, UserEvent},
-    identity::{Ended, Role, permit::ChangeUser, phone::Phone, token::not_authenticated},
+    identity::{Role, TokenCutoff, permit::ChangeUser, phone::Phone, token::not_authenticated},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
@@ -21,9 +21,9 @@ use crate::{
         time::Instant,
         zone::Zone,
     },
-    mail::{self, Letter},
+    mail::{self, OutboxEmail},
     schedule::{self, Schedule},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Makes an account.
@@ -33,12 +33,12 @@ pub struct SignUp {
     pub account: Account,
     /// The schedule to begin with, when it is a provider.
     pub schedule: Arc<Schedule>,
-    /// The code by which its address can be verified, and the letter that it is in.
-    pub verification: Option<(emails::Stored, Letter)>,
+    /// The code by which its address can be verified, and the email that it is in.
+    pub verification: Option<(emails::StoredCode, OutboxEmail)>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for SignUp {
@@ -46,16 +46,16 @@ impl UnitOfWork for SignUp {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let now = self.account.user.created_at;
-        let user = open(tx, self.account.clone(), &self.schedule, &self.witness).await?;
+        let user = open(tx, self.account.clone(), &self.schedule, &self.audit_context).await?;
         if let Some((code, letter)) = &self.verification {
             emails::store::insert(tx, code).await?;
             mail::store::insert(tx, [letter]).await?;
         }
-        self.once.keep(tx, user.id.0, user.version, &user, now).await?;
+        self.idempotency_key.keep(tx, user.id.0, user.version, &user, now).await?;
         Ok(user)
     }
 }
@@ -66,10 +66,10 @@ pub(in crate::accounts) async fn open(
     tx: &Tx,
     account: Account,
     schedule: &Arc<Schedule>,
-    witness: &Witness,
+    audit_context: &AuditContext,
 ) -> Result<User, Fault> {
     let recorded = Recorded { audit: AuditData::AccountCreated, event: UserEvent::SignedUp };
-    open_as(tx, account, schedule, witness, recorded).await
+    open_as(tx, account, schedule, audit_context, recorded).await
 }
 
 /// What records the making of an account, with its role.
@@ -86,7 +86,7 @@ pub(in crate::accounts) async fn open_as(
     tx: &Tx,
     mut account: Account,
     schedule: &Arc<Schedule>,
-    witness: &Witness,
+    audit_context: &AuditContext,
     recorded: Recorded,
 ) -> Result<User, Fault> {
     let now = account.user.created_at;
@@ -95,11 +95,11 @@ pub(in crate::accounts) async fn open_as(
     let user = account.user;
     // Nobody else can hold the new account: the address is what two sign-ups meet at.
     let role = RoleGiven { role: user.role };
-    let entry = witness.of((recorded.audit)(role), Some(user.id), None);
+    let entry = audit_context.of((recorded.audit)(role), Some(user.id), None);
     audit::store::record(tx, entry).await?;
-    store::record(tx, &user, witness.actor, now, &(recorded.event)(role)).await?;
+    store::record(tx, &user, audit_context.actor, now, &(recorded.event)(role)).await?;
     if let Some(provider) = user.provider() {
-        let (name, actor) = (&user.display_name, witness.actor.unwrap_or(user.id));
+        let (name, actor) = (&user.display_name, audit_context.actor.unwrap_or(user.id));
         schedule::commands::open(tx, provider, name, schedule, Some(actor), now).await?;
     }
     Ok(user)
@@ -119,7 +119,7 @@ pub struct UpdateProfile {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -138,7 +138,7 @@ impl UnitOfWork for UpdateProfile {
             None => store::lock(tx, self.user).await?,
         };
         let (mut account, earlier) =
-            resume(tx, account, self.user, &self.once, self.expected).await?;
+            resume(tx, account, self.user, &self.idempotency_key, self.expected).await?;
         if let Some(earlier) = earlier {
             return Ok(earlier);
         }
@@ -157,8 +157,8 @@ impl UnitOfWork for UpdateProfile {
             time_zone: user.time_zone,
             phone_changed: Some(self.phone.is_some()),
         });
-        let act = Act { event, actor: self.user, ended: None, audited: None };
-        let user = finish(tx, account, act, &self.once, self.now).await?;
+        let act = AccountEventDraft { event, actor: self.user, ended: None, audited: None };
+        let user = finish(tx, account, act, &self.idempotency_key, self.now).await?;
         if self.display_name.is_some() {
             // After the provider that the account may be was locked, as those do who change its appointments.
             store::rename_appointments(tx, &user, self.now).await?;
@@ -180,23 +180,23 @@ pub struct ChangePassword {
     /// The log-in that makes the change, and stays logged in.
     pub session: Uuid,
     /// What tells the owner.
-    pub letter: Option<Letter>,
+    pub letter: Option<OutboxEmail>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for ChangePassword {
-    type Output = (User, Ended);
+    type Output = (User, TokenCutoff);
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let (mut account, earlier) = begin(tx, self.user, &self.once, None).await?;
-        let least = account.next_generation(self.witness.now);
-        let ended = Ended { least, kept: Some(self.session) };
+        let (mut account, earlier) = begin(tx, self.user, &self.idempotency_key, None).await?;
+        let least = account.next_generation(self.audit_context.now);
+        let ended = TokenCutoff { least, kept: Some(self.session) };
         if let Some(earlier) = earlier {
-            return Ok((earlier, Ended { least: account.token_generation, ..ended }));
+            return Ok((earlier, TokenCutoff { least: account.token_generation, ..ended }));
         }
         if account.password_hash != self.verified {
             return Err(wrong_password());
@@ -205,13 +205,13 @@ impl UnitOfWork for ChangePassword {
         // Codes on their way may have been asked for by whoever the old password is known to.
         emails::store::remove_of(tx, self.user, None).await?;
         mail::store::insert(tx, &self.letter).await?;
-        let act = Act {
+        let act = AccountEventDraft {
             event: UserEvent::PasswordChanged,
             actor: self.user,
             ended: Some(ended),
-            audited: Some((AuditData::PasswordChanged, &self.witness)),
+            audited: Some((AuditData::PasswordChanged, &self.audit_context)),
         };
-        let user = finish(tx, account, act, &self.once, self.witness.now).await?;
+        let user = finish(tx, account, act, &self.idempotency_key, self.audit_context.now).await?;
         Ok((user, ended))
     }
 }
@@ -226,7 +226,7 @@ pub struct Failed {
     /// In which session, if in one.
     pub session: Option<Uuid>,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Failed {
@@ -234,7 +234,7 @@ impl UnitOfWork for Failed {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let entry = self.witness.of(self.what.clone(), self.user, self.session);
+        let entry = self.audit_context.of(self.what.clone(), self.user, self.session);
         audit::store::record(tx, entry).await
     }
 }
@@ -273,7 +273,7 @@ impl UnitOfWork for Rehash {
 
 /// What an admin changes about another account.
 #[derive(Debug, Clone, Copy)]
-pub enum Change {
+pub enum AccountChange {
     /// Gives it this role.
     Role(Role),
     /// Shuts it out, or lets it in again.
@@ -285,54 +285,59 @@ pub enum Change {
 pub struct ChangeAccount {
     /// The right to.
     pub permit: ChangeUser,
-    /// The change.
-    pub change: Change,
+    /// The requested change.
+    pub change: AccountChange,
     /// The schedule to begin with, when the account becomes a provider that can be booked for the
     /// first time.
     pub schedule: Arc<Schedule>,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for ChangeAccount {
-    type Output = (User, Ended);
+    type Output = (User, TokenCutoff);
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let ChangeUser { admin, subject } = self.permit;
-        let now = self.witness.now;
-        if matches!(self.change, Change::Role(Role::Provider) | Change::Disabled(false)) {
+        let now = self.audit_context.now;
+        if matches!(
+            self.change,
+            AccountChange::Role(Role::Provider) | AccountChange::Disabled(false)
+        ) {
             // It may make a provider.
             schedule::store::closures::wait_for_closures(tx).await?;
         }
         // The permit was given by a token, before this transaction. With both rows locked the one who
         // acts is an admin now and stays one, so an installation is never left without.
         let (actor, account) = match self.change {
-            Change::Role(Role::Provider) => store::lock_both_to_open(tx, admin, subject).await?,
+            AccountChange::Role(Role::Provider) => {
+                store::lock_both_to_open(tx, admin, subject).await?
+            }
             _ => store::lock_both(tx, admin, subject).await?,
         };
         if !actor.is_some_and(|actor| actor.user.administers()) {
             return Err(not_authenticated());
         }
         let (mut account, earlier) =
-            resume(tx, account, subject, &self.once, self.expected).await?;
-        let present = Ended { least: account.token_generation, kept: None };
+            resume(tx, account, subject, &self.idempotency_key, self.expected).await?;
+        let present = TokenCutoff { least: account.token_generation, kept: None };
         if let Some(earlier) = earlier {
             return Ok((earlier, present));
         }
         let user = &mut account.user;
         let before = (user.role, user.disabled);
         let (event, audited) = match self.change {
-            Change::Role(role) => {
+            AccountChange::Role(role) => {
                 user.role = role;
                 let given = RoleGiven { role };
                 (UserEvent::RoleChanged(given), AuditData::RoleChanged(given))
             }
-            Change::Disabled(disabled) => {
+            AccountChange::Disabled(disabled) => {
                 user.disabled = disabled;
                 if disabled {
                     (UserEvent::Disabled, AuditData::Disabled)
@@ -342,7 +347,7 @@ impl UnitOfWork for ChangeAccount {
             }
         };
         if before == (user.role, user.disabled) {
-            self.once.keep(tx, subject.0, user.version, user, now).await?;
+            self.idempotency_key.keep(tx, subject.0, user.version, user, now).await?;
             return Ok((account.user, present));
         }
         if user.bookable() {
@@ -352,10 +357,10 @@ impl UnitOfWork for ChangeAccount {
         }
         // Who is let in again has no tokens that could still be good.
         let ended = (event != UserEvent::Enabled)
-            .then(|| Ended { least: account.next_generation(now), kept: None });
-        let audited = Some((audited, &self.witness));
-        let act = Act { event, actor: admin, ended, audited };
-        let user = finish(tx, account, act, &self.once, now).await?;
+            .then(|| TokenCutoff { least: account.next_generation(now), kept: None });
+        let audited = Some((audited, &self.audit_context));
+        let act = AccountEventDraft { event, actor: admin, ended, audited };
+        let user = finish(tx, account, act, &self.idempotency_key, now).await?;
         Ok((user, ended.unwrap_or(present)))
     }
 }
@@ -364,11 +369,11 @@ impl UnitOfWork for ChangeAccount {
 async fn begin(
     tx: &Tx,
     user: UserId,
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
     expected: Option<Revision>,
 ) -> Result<(Account, Option<User>), Fault> {
     let account = store::lock(tx, user).await?;
-    resume(tx, account, user, once, expected).await
+    resume(tx, account, user, idempotency_key, expected).await
 }
 
 /// The same for an account that is locked already, if there is one.
@@ -376,11 +381,11 @@ pub(super) async fn resume(
     tx: &Tx,
     account: Option<Account>,
     user: UserId,
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
     expected: Option<Revision>,
 ) -> Result<(Account, Option<User>), Fault> {
     let account = account.ok_or_else(|| Fault::not_found(user.name()))?;
-    if let Some((earlier, _)) = once.earlier(tx).await? {
+    if let Some((earlier, _)) = idempotency_key.earlier(tx).await? {
         return Ok((account, Some(earlier)));
     }
     if expected.is_some_and(|seen| seen != account.user.revision()) {
@@ -390,11 +395,11 @@ pub(super) async fn resume(
 }
 
 /// A change of an account, for the records.
-pub(in crate::accounts) struct Act<'a> {
+pub(in crate::accounts) struct AccountEventDraft<'a> {
     pub event: UserEvent,
     pub actor: UserId,
-    pub ended: Option<Ended>,
-    pub audited: Option<(AuditData, &'a Witness)>,
+    pub ended: Option<TokenCutoff>,
+    pub audited: Option<(AuditData, &'a AuditContext)>,
 }
 
 /// Writes the account back with its next version, records the change, lets the provider that it may be
@@ -402,8 +407,8 @@ pub(in crate::accounts) struct Act<'a> {
 pub(in crate::accounts) async fn finish(
     tx: &Tx,
     mut account: Account,
-    act: Act<'_>,
-    once: &Once,
+    act: AccountEventDraft<'_>,
+    idempotency_key: &IdempotencyKey,
     now: Instant,
 ) -> Result<User, Fault> {
     account.user.version += 1;
@@ -416,12 +421,12 @@ pub(in crate::accounts) async fn finish(
         let why = sessions::End::AccountChanged;
         sessions::store::end_others(tx, user.id, ended.kept, why, now).await?;
     }
-    if let Some((audited, witness)) = act.audited {
-        audit::store::record(tx, witness.of(audited, Some(user.id), None)).await?;
+    if let Some((audited, audit_context)) = act.audited {
+        audit::store::record(tx, audit_context.of(audited, Some(user.id), None)).await?;
     }
     store::record(tx, &user, Some(act.actor), now, &act.event).await?;
     let (provider, name) = (user.id.as_provider(), &user.display_name);
     schedule::commands::change(tx, provider, name, user.bookable(), Some(act.actor), now).await?;
-    once.keep(tx, user.id.0, user.version, &user, now).await?;
+    idempotency_key.keep(tx, user.id.0, user.version, &user, now).await?;
     Ok(user)
 }

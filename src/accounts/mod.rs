@@ -8,14 +8,14 @@ pub mod commands;
 pub mod customers;
 pub mod emails;
 pub mod erasure;
-pub mod guessing;
 pub mod master_keys;
 pub mod second_factor;
 pub mod service;
-pub mod services;
+pub mod service_accounts;
 pub mod sessions;
 pub mod signing;
 pub mod store;
+pub mod throttling;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
@@ -36,7 +36,7 @@ pub const LONGEST_NAME: usize = 100;
 /// An account, without its password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// The id.
+    /// Unique id.
     pub id: UserId,
     /// What others see.
     pub display_name: String,

@@ -9,27 +9,29 @@ use uuid::Uuid;
 use super::{
     User,
     audit::AuditData,
-    commands::{Change, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile},
-    guessing::service::Attempt,
+    commands::{
+        AccountChange, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
+    },
     second_factor::{
         SecondFactors,
         service::{LogIn, SecondStep},
     },
-    services::service::ServiceAccounts,
+    service_accounts::service::ServiceAccounts,
     sessions::{self, Lifetimes, service::Log},
     signing::{self, StoredKey, service::SigningKeys},
     store::{self, Account, Filter},
+    throttling::service::ReservedAttempt,
 };
 use crate::{
     identity::{
-        Caller, Ended, Origin, Role,
-        attempts::{Device, Keys, Policies},
+        Caller, Origin, Role, TokenCutoff,
         email::Email,
         password::{Hasher, own_words},
         permit::{ChangeUser, ManageUsers},
         phone::Phone,
         refresh::RefreshTokens,
-        second_factor::Shown,
+        second_factor::PresentedFactor,
+        throttle::{Device, Policies, ThrottleKeys},
         token::{LEEWAY, Tokens},
     },
     kernel::{
@@ -43,8 +45,9 @@ use crate::{
     mail::service::Mail,
     schedule::Schedule,
     storage::{
-        Deadline, Query, Snapshot, Store, notice,
-        request::{Earlier, Once},
+        Deadline, Query, Reader, Store,
+        idempotency::{EarlierResponse, IdempotencyKey},
+        throttled_log,
     },
 };
 
@@ -54,22 +57,22 @@ const SKEW: TimeDelta = TimeDelta::seconds(120);
 /// What callers can ask about accounts, log-ins and the audit trail.
 #[derive(Debug, Clone)]
 pub struct Accounts {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
     /// The hashing pool.
     pub hasher: Hasher,
-    /// Access tokens.
+    /// Issues and verifies access tokens.
     pub tokens: Tokens,
     /// The keys that sign them.
     pub signing: SigningKeys,
-    /// Refresh tokens.
+    /// Issues and verifies refresh tokens.
     pub refresh: RefreshTokens,
     /// How long log-ins last.
     pub lifetimes: Lifetimes,
     /// What attempts at passwords are counted by.
-    pub keys: Keys,
+    pub keys: ThrottleKeys,
     /// How many of them there may be.
     pub policies: Policies,
     /// What new providers begin with, apart from the zone.
@@ -97,20 +100,20 @@ pub struct NewUser {
     pub display_name: String,
     /// What will log in.
     pub email: Email,
-    /// The password.
+    /// The password in clear text; never logged.
     pub password: SecretString,
-    /// The role.
+    /// Role of the account.
     pub role: Role,
-    /// The zone.
+    /// Time zone.
     pub time_zone: Zone,
 }
 
 /// What somebody changes of their own account: what is set here.
 #[derive(Debug, Clone, Default)]
-pub struct Own {
-    /// The name.
+pub struct ProfileUpdate {
+    /// New display name; `None` keeps the present one.
     pub display_name: Option<String>,
-    /// The zone.
+    /// Time zone.
     pub time_zone: Option<Zone>,
     /// The phone number, or that there is none.
     pub phone: Option<Option<Phone>>,
@@ -127,7 +130,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         new: NewUser,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<Option<User>, Fault> {
         if new.role == Role::Provider && !self.provider_sign_up {
@@ -137,11 +140,11 @@ impl Accounts {
             ));
         }
         if self.verify_email {
-            self.apply(deadline, new, once).await?;
+            self.apply(deadline, new, idempotency_key).await?;
             return Ok(None);
         }
         let email = new.email.clone();
-        let made = self.make(deadline, new, None, once, origin).await;
+        let made = self.make(deadline, new, None, idempotency_key, origin).await;
         if self.mail.is_on()
             && made.as_ref().is_err_and(|fault| fault.reason() == Reason::EmailTaken)
         {
@@ -162,13 +165,13 @@ impl Accounts {
     }
 
     /// For the command line: makes an account with any role. `verified` is when it was shown that the
-    /// address is its owner's, if it was; if not, a letter asks.
+    /// address is its owner's, if it was; if not, an email asks.
     pub async fn make(
         &self,
         deadline: Deadline,
         new: NewUser,
         verified: Option<Instant>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         let password_hash = self.hasher.hash(new.password).await?;
@@ -197,8 +200,13 @@ impl Accounts {
             None
         };
         let account = Account { user, password_hash, token_generation: 0, enrolled_by: None };
-        let witness = self.witness(None, origin, now);
-        self.store.run(deadline, SignUp { account, schedule, verification, once, witness }).await
+        let audit_context = self.audit_context(None, origin, now);
+        self.store
+            .run(
+                deadline,
+                SignUp { account, schedule, verification, idempotency_key, audit_context },
+            )
+            .await
     }
 
     /// Public: exchanges email and password for a log-in, or for its second step. Unknown, wrong, disabled
@@ -224,9 +232,9 @@ impl Accounts {
         };
         let account = account.filter(|account| may(&account.user));
         let Some((account, attempt)) = both(account, attempt) else {
-            let witness = self.witness(None, origin, self.ambient.now());
+            let audit_context = self.audit_context(None, origin, self.ambient.now());
             let (what, session) = (AuditData::LogInFailed, None);
-            self.store.run(deadline, Failed { what, user, session, witness }).await?;
+            self.store.run(deadline, Failed { what, user, session, audit_context }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {
@@ -243,12 +251,13 @@ impl Accounts {
         deadline: Deadline,
         account: &Account,
         device: Device,
-        attempt: Attempt,
+        attempt: ReservedAttempt,
         origin: Origin,
     ) -> Result<LogIn, Fault> {
         let challenge = self.challenge(account, device);
         let (expires_at, written) = (challenge.expires_at, self.written(&challenge));
-        let begun = self.begin_session(deadline, challenge, Shown::Nothing, attempt, origin);
+        let begun =
+            self.begin_session(deadline, challenge, PresentedFactor::Nothing, attempt, origin);
         // Boxed, because it is a large future that others hold.
         match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(LogIn::In(logged_in)),
@@ -297,14 +306,15 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        own: Own,
+        own: ProfileUpdate,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<User, Fault> {
         let now = self.ambient.now();
         let user = caller.user;
-        let Own { display_name, time_zone, phone } = own;
-        let unit = UpdateProfile { user, display_name, time_zone, phone, expected, once, now };
+        let ProfileUpdate { display_name, time_zone, phone } = own;
+        let unit =
+            UpdateProfile { user, display_name, time_zone, phone, expected, idempotency_key, now };
         self.store.run(deadline, unit).await
     }
 
@@ -314,10 +324,15 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         (current, new): (SecretString, SecretString),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
-        if self.store.read(deadline, Earlier::<User>::new(once.clone())).await?.is_some() {
+        if self
+            .store
+            .read(deadline, EarlierResponse::<User>::new(idempotency_key.clone()))
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         let account = self.store.read(deadline, ById(caller.user)).await?;
@@ -340,15 +355,15 @@ impl Accounts {
             new_hash: self.hasher.hash(new).await?,
             session: caller.session,
             letter,
-            once,
-            witness: self.witness(Some(caller.user), origin, now),
+            idempotency_key,
+            audit_context: self.audit_context(Some(caller.user), origin, now),
         };
         let (user, ended) = self.attempted(deadline, attempt, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }
 
-    /// One account.
+    /// Returns one account. `NOT_FOUND` if there is none.
     pub async fn get(
         &self,
         deadline: Deadline,
@@ -375,14 +390,15 @@ impl Accounts {
         &self,
         deadline: Deadline,
         permit: ChangeUser,
-        change: Change,
+        change: AccountChange,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
+        let audit_context = self.audit_context(Some(permit.admin), origin, self.ambient.now());
         let schedule = Arc::clone(&self.default_schedule);
-        let unit = ChangeAccount { permit, change, schedule, expected, once, witness };
+        let unit =
+            ChangeAccount { permit, change, schedule, expected, idempotency_key, audit_context };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         self.services.know(user.id).await;
@@ -397,7 +413,7 @@ impl Accounts {
         let mark = self.tokens.mark();
         let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
         if self.tokens.refresh_ended(&ended, &sessions, (since, now), mark) {
-            notice::went_back("ended tokens");
+            throttled_log::went_back("ended tokens");
         }
         self.signing.take_over(&keys, now);
         self.services.follow().await
@@ -411,7 +427,10 @@ impl Accounts {
 
 /// The account with the attempt that was right. Where the account may not log in the attempt counts, or somebody would
 /// learn by it that the password was right.
-fn both(account: Option<Account>, attempt: Option<Attempt>) -> Option<(Account, Attempt)> {
+fn both(
+    account: Option<Account>,
+    attempt: Option<ReservedAttempt>,
+) -> Option<(Account, ReservedAttempt)> {
     match (account, attempt) {
         (Some(account), Some(attempt)) => Some((account, attempt)),
         (_, attempt) => {
@@ -436,7 +455,7 @@ pub(in crate::accounts) struct ById(pub UserId);
 impl Query for ById {
     type Output = Option<Account>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
     }
 }
@@ -446,7 +465,7 @@ pub(in crate::accounts) struct ByEmail(pub Email);
 impl Query for ByEmail {
     type Output = Option<Account>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find_by_email(at, &self.0).await
     }
 }
@@ -460,7 +479,7 @@ struct List {
 impl Query for List {
     type Output = Vec<User>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
     }
 }
@@ -469,9 +488,9 @@ impl Query for List {
 struct EndedSince(Instant, Instant);
 
 impl Query for EndedSince {
-    type Output = (HashMap<UserId, (Ended, Instant)>, Vec<Uuid>, Vec<StoredKey>);
+    type Output = (HashMap<UserId, (TokenCutoff, Instant)>, Vec<Uuid>, Vec<StoredKey>);
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let users = store::ended_since(at, self.0).await?;
         let sessions = sessions::store::ended_since(at, self.0).await?;
         Ok((users, sessions, signing::store::list(at, Some(self.1)).await?))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Prefix, User, customers};
 use crate::{
     events::users::UserEvent,
-    identity::{Ended, Role, email::Email, phone::Phone},
+    identity::{Role, TokenCutoff, email::Email, phone::Phone},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
@@ -22,10 +22,10 @@ use crate::{
         zone::Zone,
     },
     storage::{
-        Engine, Session, Tx,
+        Engine, Executor, Tx,
         engine::{self, Constraint},
         entity::{user_events, users},
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
@@ -57,7 +57,7 @@ impl std::fmt::Debug for Account {
 }
 
 /// Finds an account. One that was erased is not found, here and below.
-pub async fn find(at: &impl Session, id: UserId) -> Result<Option<Account>, Fault> {
+pub async fn find(at: &impl Executor, id: UserId) -> Result<Option<Account>, Fault> {
     let row = present().filter(users::Column::UserId.eq(id.0)).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(account).transpose()
 }
@@ -66,7 +66,7 @@ pub async fn find(at: &impl Session, id: UserId) -> Result<Option<Account>, Faul
 ///
 /// Reads the first account whose address is this one or comes after it, so that there is a row to read
 /// and to decode for an address that nobody has, too: 70 µs of difference told them apart.
-pub async fn find_by_email(at: &impl Session, email: &Email) -> Result<Option<Account>, Fault> {
+pub async fn find_by_email(at: &impl Executor, email: &Email) -> Result<Option<Account>, Fault> {
     // Also those that were erased, which have an address that nobody can give: whoever asks for one just before
     // theirs must not have to go through all of them.
     let row = users::Entity::find()
@@ -119,7 +119,7 @@ const NAMES_AT_ONCE: usize = 500;
 
 /// The names of these accounts, as far as they are there.
 pub async fn names(
-    at: &impl Session,
+    at: &impl Executor,
     ids: &BTreeSet<UserId>,
 ) -> Result<BTreeMap<UserId, String>, Fault> {
     let (ids, mut names) = (ids.iter().map(|id| id.0).collect::<Vec<_>>(), BTreeMap::new());
@@ -230,7 +230,7 @@ const LOOKED_AT: u64 = 500;
 
 /// The accounts after this one in the order of their ids, which is the order of their making.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     filter: &Filter,
     mut after: Option<Uuid>,
     limit: u64,
@@ -263,9 +263,9 @@ pub async fn list(
 
 /// Whose tokens were ended since then, what is still accepted from them, and when that was.
 pub async fn ended_since(
-    at: &impl Session,
+    at: &impl Executor,
     since: Instant,
-) -> Result<HashMap<UserId, (Ended, Instant)>, Fault> {
+) -> Result<HashMap<UserId, (TokenCutoff, Instant)>, Fault> {
     let query = users::Entity::find()
         .select_only()
         .columns([
@@ -282,12 +282,12 @@ pub async fn ended_since(
         let at = row.try_get("", users::Column::TokensEndedAt.as_str());
         // Where it cannot be read which tokens are still good, none is.
         let ended = match (least, kept) {
-            (Ok(least), Ok(kept)) => Ended { least, kept },
+            (Ok(least), Ok(kept)) => TokenCutoff { least, kept },
             (least, kept) => {
                 let cause = [least.err(), kept.err()].into_iter().flatten().next();
                 let cause = cause.map(|e| e.to_string()).unwrap_or_default();
                 readable::left_out("users", &user.to_string(), &Fault::internal(cause));
-                Ended { least: i64::MAX, kept: None }
+                TokenCutoff { least: i64::MAX, kept: None }
             }
         };
         Some((UserId(user), (ended, at.unwrap_or(since))))
@@ -318,7 +318,7 @@ pub async fn insert(tx: &Tx, account: &Account) -> Result<(), Fault> {
 pub async fn update(
     tx: &Tx,
     account: &Account,
-    ended: Option<(Ended, Instant)>,
+    ended: Option<(TokenCutoff, Instant)>,
 ) -> Result<(), Fault> {
     let mut row = active(account);
     if let Some((ended, at)) = ended {
@@ -369,7 +369,7 @@ pub async fn record(
 /// Something that happened to an account, as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Happened {
-    /// Its number.
+    /// Version of the account after this event.
     pub version: i64,
     /// The word of its kind.
     pub kind: String,
@@ -383,7 +383,7 @@ pub struct Happened {
 
 /// The history of an account after this number, oldest first.
 pub async fn history(
-    at: &impl Session,
+    at: &impl Executor,
     user: UserId,
     after: i64,
     limit: u64,
@@ -391,7 +391,7 @@ pub async fn history(
     let query = user_events::Entity::find()
         .filter(user_events::Column::UserId.eq(user.0))
         .order_by_asc(user_events::Column::Version);
-    let place = Place {
+    let place = PagePosition {
         after: Some(after),
         later: |after: &i64| Condition::all().add(user_events::Column::Version.gt(*after)),
         of: |row: &QueryResult| row.try_get("", user_events::Column::Version.as_str()),

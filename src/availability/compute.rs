@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use chrono::{NaiveDate, TimeDelta};
 
 use super::{
-    Asked, Load, Reach, Time,
-    own::{Held, NOBODY, Own},
+    BookableRange, Load, ProviderTime, SlotRules,
+    customer_time::{CustomerTime, HeldSlot, NOBODY},
 };
 use crate::kernel::{
     id::{ProviderId, TypeId},
@@ -14,7 +14,7 @@ use crate::kernel::{
 };
 
 /// What is open of a range from now on, and neither claimed nor taken away.
-pub fn free(time: &Time, range: Interval, now: Instant) -> IntervalSet {
+pub fn free(time: &ProviderTime, range: Interval, now: Instant) -> IntervalSet {
     let from = range.start().max(ceil_to_second(now));
     let Some(range) = Interval::new(from, range.end()) else { return IntervalSet::default() };
     let claims: IntervalSet = time.claims.iter().copied().collect();
@@ -22,7 +22,7 @@ pub fn free(time: &Time, range: Interval, now: Instant) -> IntervalSet {
 }
 
 /// What is open of a range, claimed or not: windows less time off and closures.
-pub fn open(time: &Time, range: Interval) -> IntervalSet {
+pub fn open(time: &ProviderTime, range: Interval) -> IntervalSet {
     let windows: IntervalSet = time.windows.iter().filter_map(|w| w.intersect(&range)).collect();
     if time.time_off.is_empty() && time.closures.is_empty() {
         return windows;
@@ -46,7 +46,12 @@ pub fn reach(starts: Interval, duration: TimeDelta) -> Interval {
 /// window's end: claims, time off and closures hide slots and never shift the grid. A slot lies in open
 /// time, and may run on into a window that touches its own; its buffers may reach out of the windows,
 /// but into no claim. Notice and horizon bound its start, limits what is booked on its day and week.
-pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant) -> Upcoming<'a> {
+pub fn slots<'a>(
+    time: &'a ProviderTime,
+    asked: &'a SlotRules,
+    range: Interval,
+    now: Instant,
+) -> Upcoming<'a> {
     let horizon = asked.reach(&time.days, now);
     let starts = starts(&horizon, asked, range, now);
     Upcoming {
@@ -65,14 +70,14 @@ pub fn slots<'a>(time: &'a Time, asked: &'a Asked, range: Interval, now: Instant
 
 /// The slots of one provider, found one after the other.
 pub struct Upcoming<'a> {
-    time: &'a Time,
-    asked: &'a Asked,
+    time: &'a ProviderTime,
+    asked: &'a SlotRules,
     open: IntervalSet,
     /// When a slot may start, if ever.
     starts: Option<Interval>,
-    horizon: Reach,
+    horizon: BookableRange,
     /// For whom they are, and with whom.
-    own: (&'a Own, Option<ProviderId>),
+    own: (&'a CustomerTime, Option<ProviderId>),
     limits: Ledger<'a>,
     /// The windows that were not looked into yet.
     windows: &'a [Interval],
@@ -84,9 +89,14 @@ pub struct Upcoming<'a> {
 
 impl<'a> Upcoming<'a> {
     /// The same for a customer: none where something of the customer's own is in the way, and whatever the
-    /// customer holds, which was [taken out](Own::clear) of the provider's time before.
+    /// customer holds, which was [taken out](CustomerTime::clear) of the provider's time before.
     #[must_use]
-    pub fn of(mut self, own: &'a Own, provider: ProviderId, type_id: Option<TypeId>) -> Self {
+    pub fn of(
+        mut self,
+        own: &'a CustomerTime,
+        provider: ProviderId,
+        type_id: Option<TypeId>,
+    ) -> Self {
         if !own.against_all(provider).is_empty() {
             self.starts = None;
         }
@@ -192,20 +202,25 @@ impl Iterator for Upcoming<'_> {
 }
 
 /// The instants at which a slot may start, if any.
-fn starts(horizon: &Reach, asked: &Asked, range: Interval, now: Instant) -> Option<Interval> {
+fn starts(
+    horizon: &BookableRange,
+    asked: &SlotRules,
+    range: Interval,
+    now: Instant,
+) -> Option<Interval> {
     let after_now = ceil_to_second(now.checked_add_signed(TimeDelta::nanoseconds(1))?);
     let noticed = ceil_to_second(now.checked_add_signed(asked.notice)?);
     let from = range.start().max(after_now).max(noticed);
     let starts = Interval::new(from, range.end())?;
     match horizon {
-        Reach::Endless => Some(starts),
-        Reach::Nothing => None,
-        Reach::Within { span, .. } => starts.intersect(span),
+        BookableRange::Endless => Some(starts),
+        BookableRange::Nothing => None,
+        BookableRange::Within { span, .. } => starts.intersect(span),
     }
 }
 
 /// Whether an instant lies on the grid of a window.
-pub(super) fn is_on_grid(window: &Interval, asked: &Asked, start: Instant) -> bool {
+pub(super) fn is_on_grid(window: &Interval, asked: &SlotRules, start: Instant) -> bool {
     let Some(first) = window.start().checked_add_signed(asked.offset) else { return false };
     let behind = start.signed_duration_since(first);
     behind >= TimeDelta::zero()
@@ -215,16 +230,16 @@ pub(super) fn is_on_grid(window: &Interval, asked: &Asked, start: Instant) -> bo
 
 /// What counts for the limits, by local day and by week.
 pub(super) struct Ledger<'a> {
-    time: &'a Time,
-    asked: &'a Asked,
+    time: &'a ProviderTime,
+    asked: &'a SlotRules,
     days: HashMap<NaiveDate, Load>,
     weeks: HashMap<NaiveDate, Load>,
     /// Holds of the customer's own that count, but not for what takes their place.
-    own: Vec<Held>,
+    own: Vec<HeldSlot>,
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(time: &'a Time, asked: &'a Asked) -> Self {
+    pub(super) fn new(time: &'a ProviderTime, asked: &'a SlotRules) -> Self {
         let (days, weeks) = (HashMap::new(), HashMap::new());
         let mut ledger = Self { time, asked, days, weeks, own: Vec::new() };
         if asked.limits.limit_providers() {

@@ -17,8 +17,8 @@ use crate::schedule::{Schedule, WeeklyHours};
 
 /// All slots by the plain computation: every window's grid whole, sorted, cut.
 pub(in crate::availability) fn plain(
-    time: &Time,
-    asked: &Asked,
+    time: &ProviderTime,
+    asked: &SlotRules,
     range: Interval,
     now: Instant,
     most: usize,
@@ -58,8 +58,8 @@ pub(in crate::availability) fn plain(
 
 /// The way along one window's grid through one piece of open time.
 struct PlainWalk<'a> {
-    time: &'a Time,
-    asked: &'a Asked,
+    time: &'a ProviderTime,
+    asked: &'a SlotRules,
     window: &'a Interval,
     piece: &'a Interval,
     starts: Interval,
@@ -115,8 +115,8 @@ impl PlainWalk<'_> {
 
 /// The first so many slots.
 fn first_slots(
-    time: &Time,
-    asked: &Asked,
+    time: &ProviderTime,
+    asked: &SlotRules,
     range: Interval,
     now: Instant,
     most: usize,
@@ -134,15 +134,15 @@ struct Query {
 
 /// Free time and slots of bare intervals.
 fn availability(schedule: &Schedule, claims: &IntervalSet, query: &Query) -> Availability {
-    let time = Time {
+    let time = ProviderTime {
         days: Days::in_zone(rules(schedule.zone()), Weekday::Mon),
         windows: schedule
             .windows(&ZoneData::bundled(), reach(query.range, query.duration))
             .unwrap(),
         claims: claims.clone().into(),
-        ..Time::default()
+        ..ProviderTime::default()
     };
-    let asked = Asked::interval(query.duration, schedule.slot());
+    let asked = SlotRules::interval(query.duration, schedule.slot());
     Availability {
         free: free(&time, query.range, query.now).into(),
         slots: first_slots(&time, &asked, query.range, query.now, usize::MAX),
@@ -360,14 +360,14 @@ pub(in crate::availability) fn chain(origin: Instant, parts: &[(i64, i64)]) -> V
     parts.iter().map(step).collect()
 }
 
-pub(in crate::availability) fn asked() -> impl Strategy<Value = Asked> {
+pub(in crate::availability) fn asked() -> impl Strategy<Value = SlotRules> {
     let lengths = (1..=24i64, 0..=6i64, 0..=6i64, 1..=18i64, 0..=17i64, 0..=3000i64);
     let horizon = prop::option::of((0..4u32).prop_map(Horizon::RollingDays));
     let most = || prop::option::of(1..6u32);
     let limits = (most(), most(), prop::option::of(30..400u32), prop::option::of(30..800u32));
     (lengths, horizon, limits).prop_map(|(lengths, horizon, limits)| {
         let (duration, before, after, step, offset, notice) = lengths;
-        Asked {
+        SlotRules {
             duration: minutes(duration * 5),
             buffer_before: minutes(before * 5),
             buffer_after: minutes(after * 5),
@@ -403,7 +403,7 @@ proptest! {
         fraction in prop::sample::select(&[0, 1, 999_999_999][..]),
     ) {
         let origin = range.start() - minutes(300);
-        let time = Time {
+        let time = ProviderTime {
             days: Days::in_zone(zone.clone(), Weekday::Mon),
             windows: Schedule::new(zone.zone(), hours, minutes(5), minutes(24 * 60))
                 .unwrap()
@@ -447,17 +447,17 @@ fn the_pause_between_neighbours_is_both_their_buffers() {
     // Before 10, after 5: the pause is the first one's 5 after and the second one's 10 before.
     let schedule = schedule("UTC", daily(&[("09:00", "12:00")]), 30);
     let range = span("2026-01-05T00:00Z", "2026-01-06T00:00Z");
-    let asked = Asked {
+    let asked = SlotRules {
         buffer_before: minutes(10),
         buffer_after: minutes(5),
-        ..Asked::interval(minutes(30), minutes(5))
+        ..SlotRules::interval(minutes(30), minutes(5))
     };
     let first = asked.claim(span("2026-01-05T10:00Z", "2026-01-05T10:30Z"));
     assert_eq!(first, span("2026-01-05T09:50Z", "2026-01-05T10:35Z"));
-    let time = Time {
+    let time = ProviderTime {
         windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
         claims: vec![first],
-        ..Time::default()
+        ..ProviderTime::default()
     };
     let slots = first_slots(&time, &asked, range, at("2026-01-01T00:00Z"), usize::MAX);
     let starts: Vec<_> = slots.iter().map(|s| s.start().format("%H:%M").to_string()).collect();
@@ -474,15 +474,15 @@ fn a_rolling_horizon_is_whole_local_days() {
     let range = span("2026-01-05T00:00Z", "2026-01-10T00:00Z");
     // Half past eight in the evening of the 5th in New York.
     let now = at("2026-01-06T01:30Z");
-    let asked = Asked {
+    let asked = SlotRules {
         horizon: Some(Horizon::RollingDays(1)),
-        ..Asked::interval(minutes(60), minutes(60))
+        ..SlotRules::interval(minutes(60), minutes(60))
     };
     let zone = rules(zone);
-    let time = Time {
+    let time = ProviderTime {
         days: Days::in_zone(zone.clone(), Weekday::Mon),
         windows: schedule.unwrap().windows(&ZoneData::bundled(), range).unwrap(),
-        ..Time::default()
+        ..ProviderTime::default()
     };
     let slots = first_slots(&time, &asked, range, now, usize::MAX);
     assert_eq!(slots.first().unwrap().start(), at("2026-01-06T02:00Z"));

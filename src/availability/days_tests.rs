@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Weekday};
 
 use super::{
-    Asked, Time,
+    ProviderTime, SlotRules,
     compute::{reach, slots},
 };
 use crate::{
@@ -34,7 +34,7 @@ use crate::{
 /// One provider's hours, and all that decides what is on offer.
 pub(super) struct Page {
     pub(super) hours: Hours,
-    pub(super) asked: Asked,
+    pub(super) asked: SlotRules,
     pub(super) now: Instant,
     /// Appointments of the type that is asked for, without their buffers.
     pub(super) booked: Vec<Interval>,
@@ -47,7 +47,7 @@ pub(super) fn page(name: &str, windows: &[(&str, &str)], length: i64) -> Page {
     let length = TimeDelta::minutes(length);
     Page {
         hours: Hours::weekly_only(zone(name), daily(windows)),
-        asked: Asked::interval(length, length),
+        asked: SlotRules::interval(length, length),
         now: at("2000-01-01T00:00Z"),
         booked: Vec::new(),
         time_off: Vec::new(),
@@ -78,7 +78,7 @@ impl Page {
         };
         let margin = TimeDelta::days(10);
         let around = (self.now.min(range.start()) - margin, range.end() + margin);
-        let time = Time {
+        let time = ProviderTime {
             days: Days::of(&self.hours, &ZoneData::bundled(), Weekday::Mon, around).unwrap(),
             windows: self
                 .hours

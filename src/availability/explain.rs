@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Asked, Reach, Time,
+    BookableRange, ProviderTime, SlotRules,
     compute::{Ledger, is_on_grid},
 };
 use crate::kernel::{
@@ -33,7 +33,12 @@ impl Exclusion {
 /// booked, and, where the interval is as long as was asked, that [`super::compute::slots`] offers it.
 ///
 /// `time` must reach as far as the interval with its buffers.
-pub fn against(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Vec<Exclusion> {
+pub fn against(
+    time: &ProviderTime,
+    asked: &SlotRules,
+    interval: Interval,
+    now: Instant,
+) -> Vec<Exclusion> {
     let mut against = rules(time, asked, interval, now);
     against.extend(off_grid(time, asked, interval.start()));
     against.extend(limits(time, asked, interval));
@@ -48,7 +53,12 @@ pub fn against(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> 
 }
 
 /// The rules that hold for bare intervals too: past, notice, horizon, hours, time off, closures.
-pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Vec<Exclusion> {
+pub fn rules(
+    time: &ProviderTime,
+    asked: &SlotRules,
+    interval: Interval,
+    now: Instant,
+) -> Vec<Exclusion> {
     let mut against = Vec::new();
     let start = interval.start();
     if start <= now {
@@ -66,8 +76,8 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
     let horizon = asked.reach(&time.days, now);
     if !horizon.allows(&time.days, start) {
         let bounds = match horizon {
-            Reach::Within { span, .. } => Some(span),
-            Reach::Endless | Reach::Nothing => None,
+            BookableRange::Within { span, .. } => Some(span),
+            BookableRange::Endless | BookableRange::Nothing => None,
         };
         against.push(Exclusion {
             interval: bounds,
@@ -87,7 +97,7 @@ pub fn rules(time: &Time, asked: &Asked, interval: Interval, now: Instant) -> Ve
 }
 
 /// Time off and closures in an interval.
-pub fn away(time: &Time, interval: Interval) -> Vec<Exclusion> {
+pub fn away(time: &ProviderTime, interval: Interval) -> Vec<Exclusion> {
     let in_the_way = |all: &[Interval], reason, message: &'static str| {
         let found = all.iter().filter(|other| other.overlaps(&interval));
         let told = found
@@ -104,7 +114,7 @@ pub fn away(time: &Time, interval: Interval) -> Vec<Exclusion> {
 }
 
 /// The limits of the provider's day and week.
-pub fn limits(time: &Time, asked: &Asked, interval: Interval) -> Vec<Exclusion> {
+pub fn limits(time: &ProviderTime, asked: &SlotRules, interval: Interval) -> Vec<Exclusion> {
     let (day, week) = Ledger::new(time, asked).room(interval);
     let mut against = Vec::new();
     if !day {
@@ -123,7 +133,7 @@ pub fn limits(time: &Time, asked: &Asked, interval: Interval) -> Vec<Exclusion> 
 }
 
 /// What is said against a start that lies in windows, but on no grid of theirs.
-pub fn off_grid(time: &Time, asked: &Asked, start: Instant) -> Option<Exclusion> {
+pub fn off_grid(time: &ProviderTime, asked: &SlotRules, start: Instant) -> Option<Exclusion> {
     let mut inside = time.windows.iter().filter(|window| window.contains_instant(start)).peekable();
     inside.peek()?;
     let minutes = asked.step.num_minutes();

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     availability::{
-        Asked, Time,
+        ProviderTime, SlotRules,
         compute::{
             reach, slots,
             tests::{asked, chain, plain},
@@ -46,16 +46,16 @@ fn time(
     (_, hours, claims, away, counted): &Parts,
     whole: Interval,
     range: Interval,
-) -> Time {
+) -> ProviderTime {
     let schedule = Schedule::new(zone.zone(), hours.clone(), minutes(5), minutes(24 * 60)).unwrap();
     let origin = whole.start() - minutes(300);
-    Time {
+    ProviderTime {
         days: Days::in_zone(zone.clone(), Weekday::Mon),
         windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
         time_off: chain(origin, away),
         claims: chain(origin, claims),
         counted: chain(origin - minutes(3000), counted),
-        ..Time::default()
+        ..ProviderTime::default()
     }
 }
 
@@ -68,7 +68,12 @@ fn id(place: usize) -> ProviderId {
 }
 
 /// All slots by the plain computation, joined by sorting.
-fn whole(all: &[(ZoneRules, Parts)], asked: &Asked, range: Interval, now: Instant) -> Vec<Slot> {
+fn whole(
+    all: &[(ZoneRules, Parts)],
+    asked: &SlotRules,
+    range: Interval,
+    now: Instant,
+) -> Vec<Slot> {
     let mut found = Vec::new();
     for (place, (zone, parts)) in all.iter().enumerate() {
         let time = time(zone, parts, range, reach(range, asked.duration));
@@ -87,14 +92,14 @@ fn whole(all: &[(ZoneRules, Parts)], asked: &Asked, range: Interval, now: Instan
 /// A page after a start, read in stretches of so many days.
 fn page(
     all: &[(ZoneRules, Parts)],
-    asked: &Asked,
+    asked: &SlotRules,
     (range, now, days): (Interval, Instant, i64),
     after: Option<Instant>,
     mut page: Page,
 ) -> Vec<Slot> {
     let mut from = after.map_or(range.start(), |after| after + TimeDelta::seconds(1));
     while let Some(stretch) = Stretch::of(range, from, days, asked.duration) {
-        let times: Vec<Time> =
+        let times: Vec<ProviderTime> =
             all.iter().map(|(zone, parts)| time(zone, parts, range, stretch.range)).collect();
         let sources = times
             .iter()
@@ -162,12 +167,14 @@ proptest! {
 }
 
 /// Many providers who are open all day, every five minutes.
-fn crowd(count: usize, range: Interval) -> (Vec<Time>, Asked) {
+fn crowd(count: usize, range: Interval) -> (Vec<ProviderTime>, SlotRules) {
     let hours = daily(&[("00:00", "24:00")]);
     let schedule = Schedule::new(named("UTC"), hours, minutes(5), minutes(60)).unwrap();
-    let time =
-        Time { windows: schedule.windows(&ZoneData::bundled(), range).unwrap(), ..Time::default() };
-    (vec![time; count], Asked::interval(minutes(5), minutes(5)))
+    let time = ProviderTime {
+        windows: schedule.windows(&ZoneData::bundled(), range).unwrap(),
+        ..ProviderTime::default()
+    };
+    (vec![time; count], SlotRules::interval(minutes(5), minutes(5)))
 }
 
 #[test]

@@ -1,17 +1,17 @@
 //! What can be booked: a pure function of a provider's time, of what is asked of it, and of now.
 //!
 //! This file holds the words; [`compute`] finds slots, [`merge`] joins those of many providers, [`explain`]
-//! says why there is none, [`own`] holds what differs from customer to customer. What one offers the other has nothing against, which a property test holds
+//! says why there is none, [`customer_time`] holds what differs from customer to customer. What one offers the other has nothing against, which a property test holds
 //! together.
 
 pub mod compute;
+pub mod customer_time;
+pub mod customer_time_service;
 pub mod explain;
 pub mod merge;
-pub mod own;
-pub mod own_service;
 pub mod practice;
-pub mod question;
 pub mod service;
+pub mod slot_query;
 pub mod slots_service;
 pub mod store;
 
@@ -32,7 +32,7 @@ use crate::{
 
 /// One provider's time, as of one moment and for one range. All lists are sorted by start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Time {
+pub struct ProviderTime {
     /// To which day and week an instant belongs.
     pub days: Days,
     /// The open windows that overlap the range, whole: the grid of slots is anchored at their start.
@@ -48,9 +48,10 @@ pub struct Time {
     pub counted: Vec<Interval>,
 }
 
-/// What one kind of appointment asks of a provider's time.
+/// The rules by which slots are found for one kind of appointment: length, buffers, grid, notice,
+/// horizon, limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct SlotRules {
     /// How long it takes.
     pub duration: TimeDelta,
     /// What is kept free before it.
@@ -69,7 +70,7 @@ pub struct Asked {
     pub limits: Limits,
 }
 
-impl Asked {
+impl SlotRules {
     /// A bare interval, with starts on offer every so often.
     pub fn interval(duration: TimeDelta, step: TimeDelta) -> Self {
         let none = TimeDelta::zero();
@@ -118,14 +119,14 @@ impl Asked {
     }
 
     /// The horizon at this moment.
-    pub fn reach(&self, days: &Days, now: Instant) -> Reach {
-        let Some(_) = self.horizon else { return Reach::Endless };
-        let Some((first, last)) = self.dates(days, now) else { return Reach::Nothing };
+    pub fn reach(&self, days: &Days, now: Instant) -> BookableRange {
+        let Some(_) = self.horizon else { return BookableRange::Endless };
+        let Some((first, last)) = self.dates(days, now) else { return BookableRange::Nothing };
         match days.span(first, last) {
-            None => Reach::Nothing,
+            None => BookableRange::Nothing,
             // Nothing outside the span has one of the dates; inside it all have, unless days overlap.
             Some(span) => {
-                Reach::Within { span, dates: (!days.is_plain()).then_some((first, last)) }
+                BookableRange::Within { span, dates: (!days.is_plain()).then_some((first, last)) }
             }
         }
     }
@@ -133,21 +134,21 @@ impl Asked {
 
 /// When something may start by its horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum BookableRange {
     /// At any time.
     Endless,
     /// At no time: nothing can be booked.
     Nothing,
     /// In these instants, and on these dates if they are told.
     Within {
-        /// The instants.
+        /// Range of start times, in UTC.
         span: Interval,
         /// The first date and the last one.
         dates: Option<(NaiveDate, NaiveDate)>,
     },
 }
 
-impl Reach {
+impl BookableRange {
     /// Whether a start lies in it.
     pub fn allows(&self, days: &Days, start: Instant) -> bool {
         match self {
@@ -166,7 +167,7 @@ impl Reach {
 /// What is booked on one local day, or in one local week.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// How many.
+    /// Number of appointments.
     pub count: u32,
     /// How long in all, in minutes, begun ones counted whole.
     pub minutes: u32,

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Weekday};
 
-use super::Asked;
+use super::SlotRules;
 use crate::{
     catalogue::Horizon,
     kernel::{
@@ -66,14 +66,14 @@ impl Practice {
 
 impl Intervals {
     /// What a bare interval of this length asks of a provider's time.
-    pub fn asked(&self, duration: TimeDelta) -> Asked {
+    pub fn asked(&self, duration: TimeDelta) -> SlotRules {
         let horizon = Some(Horizon::RollingDays(self.horizon_days));
-        Asked { horizon, ..Asked::interval(duration, self.grid) }
+        SlotRules { horizon, ..SlotRules::interval(duration, self.grid) }
     }
 
     /// The same with starts on offer every so often, as far as they are possible.
-    pub fn offered(&self, duration: TimeDelta, slot: TimeDelta) -> Asked {
-        Asked { step: least_common_multiple(slot, self.grid), ..self.asked(duration) }
+    pub fn offered(&self, duration: TimeDelta, slot: TimeDelta) -> SlotRules {
+        SlotRules { step: least_common_multiple(slot, self.grid), ..self.asked(duration) }
     }
 
     /// Whether an interval has at least the least length, or that of the one that it replaces.

@@ -3,9 +3,9 @@
 use chrono::{NaiveDate, SubsecRound, TimeDelta};
 
 use super::{
-    Asked, Availability, Time, compute,
-    own::{Moving, Own, Whom},
-    own_service::Owns,
+    Availability, ProviderTime, SlotRules, compute,
+    customer_time::{AppointmentToMove, CustomerContext, CustomerTime},
+    customer_time_service::CustomerTimes,
     practice::Practice,
 };
 use crate::{
@@ -22,9 +22,9 @@ use crate::{
         LONGEST_RANGE,
         expand::local_days,
         provider::Provider,
-        store::claims::{self, Found, WithClaims},
+        store::claims::{self, Found, ProviderTimeBatch},
     },
-    storage::{Deadline, batch::Batch},
+    storage::{Deadline, batch::Batcher},
 };
 
 /// How many steps of the grid a range has that is answered at once, without waiting for other such
@@ -38,12 +38,12 @@ pub const LONGEST_SPAN: i64 = 62;
 #[derive(Debug, Clone)]
 pub struct Availabilities {
     /// Providers and their claims, asked for together.
-    pub claims: Batch<WithClaims>,
+    pub claims: Batcher<ProviderTimeBatch>,
     /// Customers' own parts.
-    pub owns: Owns,
+    pub customer_times: CustomerTimes,
     /// Where long answers wait for one another.
     pub bulkhead: Bulkhead,
-    /// The clock.
+    /// Source of time, ids, randomness and zone rules.
     pub ambient: Ambient,
     /// What bare intervals must be like.
     pub practice: Practice,
@@ -51,10 +51,10 @@ pub struct Availabilities {
 
 /// A question for free time.
 #[derive(Debug, Clone)]
-pub struct Question {
+pub struct FreeTimeQuery {
     /// Whose own part is looked at too, if anybody's.
-    pub whom: Option<Whom>,
-    /// Whose time.
+    pub customer_context: Option<CustomerContext>,
+    /// Id of the provider.
     pub provider: ProviderId,
     /// The first local date.
     pub first: NaiveDate,
@@ -66,13 +66,15 @@ pub struct Question {
     pub duration: Option<TimeDelta>,
 }
 
-impl Question {
+impl FreeTimeQuery {
     /// The same, if the provider and what shall be moved are such that it can be asked.
     pub fn checked(mut self) -> Result<Self, Fault> {
         // Providers look at what others can book with them.
-        let own_time = |whom: &Whom| whom.customer.as_provider() == self.provider;
-        if self.whom.as_ref().is_some_and(own_time) {
-            self.whom = None;
+        let own_time = |customer_context: &CustomerContext| {
+            customer_context.customer.as_provider() == self.provider
+        };
+        if self.customer_context.as_ref().is_some_and(own_time) {
+            self.customer_context = None;
         }
         let mut violations = Violations::new();
         if self.moving().is_some_and(|moving| moving.kind.is_some()) {
@@ -81,13 +83,14 @@ impl Question {
             violations.add("rescheduling", "must be an appointment with this provider");
         }
         violations.finish()?;
-        let only = self.whom.as_ref().and_then(|whom| whom.only);
+        let only =
+            self.customer_context.as_ref().and_then(|customer_context| customer_context.only);
         permit::ask_about(only, self.provider)?;
         Ok(self)
     }
 
-    fn moving(&self) -> Option<&Moving> {
-        self.whom.as_ref()?.moving.as_deref()
+    fn moving(&self) -> Option<&AppointmentToMove> {
+        self.customer_context.as_ref()?.moving.as_deref()
     }
 }
 
@@ -96,7 +99,7 @@ impl Question {
 pub struct Answer {
     /// Free intervals and slots.
     pub availability: Availability,
-    /// The zone.
+    /// Time zone.
     pub zone: Zone,
 }
 
@@ -106,10 +109,10 @@ impl Availabilities {
     pub async fn ask<T: Send + 'static>(
         &self,
         deadline: Deadline,
-        question: Question,
+        question: FreeTimeQuery,
         finish: impl FnOnce(Answer) -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let Question { provider: id, first, last, .. } = question;
+        let FreeTimeQuery { provider: id, first, last, .. } = question;
         // The zone may be the provider's, which is not known yet; no zone is further from UTC than
         // this. What starts in the range may end a day after it.
         let (margin, longest) = (TimeDelta::hours(16), *LONGEST_RANGE.end());
@@ -117,9 +120,19 @@ impl Availabilities {
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin + longest))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
-        let asked =
-            claims::Question { provider: id, type_id: None, range, now: now.trunc_subsecs(0) };
-        let own = self.owns.of(deadline, question.whom.as_ref(), (None, None), range, now);
+        let asked = claims::ProviderTimeQuery {
+            provider: id,
+            type_id: None,
+            range,
+            now: now.trunc_subsecs(0),
+        };
+        let own = self.customer_times.of(
+            deadline,
+            question.customer_context.as_ref(),
+            (None, None),
+            range,
+            now,
+        );
         let (found, own) = tokio::try_join!(self.claims.ask(deadline, asked), own)?;
         let found = found?;
         let found = found
@@ -165,10 +178,10 @@ impl Availabilities {
 
 /// What is free of a provider's time.
 fn answer(
-    (found, own): (&Found, &Own),
-    question: &Question,
+    (found, own): (&Found, &CustomerTime),
+    question: &FreeTimeQuery,
     zones: &ZoneData,
-    (asked, practice): (&Asked, &Practice),
+    (asked, practice): (&SlotRules, &Practice),
     now: Instant,
 ) -> Result<Answer, Fault> {
     let provider = &found.known.provider;
@@ -177,7 +190,7 @@ fn answer(
     let availability = match local_days(&zones.rules(zone)?, question.first, question.last) {
         Some(range) => {
             let reach = compute::reach(range, asked.duration);
-            let mut time = Time {
+            let mut time = ProviderTime {
                 days: practice.days(schedule.hours(), zones, reach, now)?,
                 windows: schedule.windows(zones, reach)?,
                 time_off: time_off(provider, reach),

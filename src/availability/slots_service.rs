@@ -6,17 +6,17 @@ use chrono::{SubsecRound, TimeDelta};
 use quick_cache::sync::Cache;
 
 use super::{
-    Asked,
+    SlotRules,
     compute::slots,
+    customer_time::CustomerTime,
+    customer_time_service::CustomerTimes,
     explain::{self, Exclusion},
     merge::{Merged, Page, Stretch, days_at_once},
-    own::Own,
-    own_service::Owns,
     practice::{Practice, WEEK},
     service::LONGEST_SPAN,
     store::{Offered, Offering},
 };
-pub use super::{merge::Slot, question::Question};
+pub use super::{merge::Slot, slot_query::SlotQuery};
 use crate::{
     bulkhead::{Bulkhead, Stop, Turn},
     catalogue::{AppointmentType, service::Types},
@@ -27,10 +27,10 @@ use crate::{
         time::{Instant, Interval, ceil_to_second},
     },
     schedule::store::{
-        claims::{self, WithClaims},
-        remembered::Remembered,
+        cache::ScheduleCache,
+        claims::{self, ProviderTimeBatch},
     },
-    storage::{Deadline, Store, batch::Batch},
+    storage::{Deadline, Store, batch::Batcher},
 };
 
 /// How many days [`Slots::first`] looks at before it looks further: most providers have something this soon,
@@ -49,31 +49,32 @@ const LOOK_EVERY: usize = 64;
 /// Slots, derived at each call.
 #[derive(Debug, Clone)]
 pub struct Slots {
-    /// The database.
+    /// Database handle.
     pub store: Store,
-    /// The types.
+    /// Appointment types.
     pub types: Types,
     /// Providers and their claims, asked for together.
-    pub claims: Batch<WithClaims>,
+    pub claims: Batcher<ProviderTimeBatch>,
     /// Customers' own parts.
-    pub owns: Owns,
+    pub customer_times: CustomerTimes,
     /// What is known of schedules.
-    pub remembered: Remembered,
+    pub schedule_cache: ScheduleCache,
     /// How many offered a type when it was asked for last.
-    pub crowds: Crowds,
+    pub offer_counts: OfferCountCache,
     /// Where questions about many providers wait for one another.
     pub bulkhead: Bulkhead,
-    /// The clock.
+    /// Source of time, ids, randomness and zone rules.
     pub ambient: Ambient,
     /// The settings of the practice.
     pub practice: Practice,
 }
 
-/// How many providers offered a type when that was read last: a hint for how much to read at once.
+/// Cache: how many providers offered each type at the last read. A hint for how many days to read at
+/// once.
 #[derive(Debug, Clone)]
-pub struct Crowds(Arc<Cache<TypeId, usize>>);
+pub struct OfferCountCache(Arc<Cache<TypeId, usize>>);
 
-impl Default for Crowds {
+impl Default for OfferCountCache {
     fn default() -> Self {
         Self(Arc::new(Cache::new(TYPES)))
     }
@@ -90,11 +91,11 @@ pub struct Bounds {
 
 /// A type, and how long it shall take.
 #[derive(Debug, Clone)]
-pub struct Kind {
-    /// The type.
+pub struct RequestedType {
+    /// The appointment type.
     pub appointment_type: Arc<AppointmentType>,
     /// What it asks of a provider's time.
-    pub asked: Asked,
+    pub asked: SlotRules,
 }
 
 impl Slots {
@@ -104,7 +105,7 @@ impl Slots {
     pub async fn list<T: Send + 'static>(
         &self,
         deadline: Deadline,
-        question: &Question,
+        question: &SlotQuery,
         (after, bounds): (Option<Instant>, Bounds),
         finish: impl FnOnce(Vec<Slot>) -> T + Send + 'static,
     ) -> Result<T, Fault> {
@@ -117,7 +118,7 @@ impl Slots {
     pub async fn first(
         &self,
         deadline: Deadline,
-        question: &Question,
+        question: &SlotQuery,
     ) -> Result<Option<Slot>, Fault> {
         let now = self.ambient.now();
         let bounds = Bounds { slots: 1, bytes: usize::MAX };
@@ -129,7 +130,7 @@ impl Slots {
     async fn search<T: Send + 'static>(
         &self,
         deadline: Deadline,
-        question: &Question,
+        question: &SlotQuery,
         (now, mut from, bounds): (Instant, Instant, Bounds),
         finish: impl FnOnce(Vec<Slot>) -> T + Send + 'static,
     ) -> Result<T, Fault> {
@@ -138,7 +139,7 @@ impl Slots {
         let mut is_first = bounds.slots == 1;
         loop {
             let crowd = self.crowd(question);
-            let stretch = |kind: &Kind| {
+            let stretch = |kind: &RequestedType| {
                 let whole = question.range(now)?;
                 // Nothing is offered sooner than the notice.
                 let from = from.max(ceil_to_second(now.checked_add_signed(kind.asked.notice)?));
@@ -156,7 +157,7 @@ impl Slots {
             from = found.stretch.starts.end();
             let is_last = found.stretch.is_last;
             if question.providers.is_none() {
-                self.crowds.0.insert(question.type_id, found.all.len());
+                self.offer_counts.0.insert(question.type_id, found.all.len());
             }
             page = self.fill(deadline, &mut turn, found, now, page).await?;
             if page.is_full() || is_last {
@@ -195,10 +196,10 @@ impl Slots {
     }
 
     /// How many providers a question is about, as far as that is known.
-    fn crowd(&self, question: &Question) -> Option<usize> {
+    fn crowd(&self, question: &SlotQuery) -> Option<usize> {
         match &question.providers {
             Some(providers) => Some(providers.len()),
-            None => self.crowds.0.get(&question.type_id),
+            None => self.offer_counts.0.get(&question.type_id),
         }
     }
 
@@ -206,7 +207,7 @@ impl Slots {
     pub async fn explain(
         &self,
         deadline: Deadline,
-        question: &Question,
+        question: &SlotQuery,
         provider: ProviderId,
         start: Instant,
     ) -> Result<Vec<Exclusion>, Fault> {
@@ -218,7 +219,7 @@ impl Slots {
         };
         let all =
             self.around(deadline, question.type_id, Some(provider), &kind, start, now).await?;
-        let (interval, all) = all;
+        let (interval, all, _) = all;
         let Some(mut found) = all.into_iter().next() else {
             return Err(Fault::not_found(provider.name()));
         };
@@ -238,25 +239,27 @@ impl Slots {
     async fn own(
         &self,
         deadline: Deadline,
-        question: &Question,
-        kind: &Kind,
+        question: &SlotQuery,
+        kind: &RequestedType,
         range: Interval,
         now: Instant,
-    ) -> Result<Own, Fault> {
+    ) -> Result<CustomerTime, Fault> {
         let most = kind.asked.limits.open_per_customer;
         let of_type = (Some(question.type_id), most);
-        self.owns.of(deadline, question.whom.as_ref(), of_type, range, now).await
+        self.customer_times
+            .of(deadline, question.customer_context.as_ref(), of_type, range, now)
+            .await
     }
 
     /// Everybody whom a question is about, and the own part of whom it is for, taken out of their time.
     async fn read(
         &self,
         deadline: Deadline,
-        question: &Question,
-        kind: &Kind,
+        question: &SlotQuery,
+        kind: &RequestedType,
         range: Interval,
         now: Instant,
-    ) -> Result<(Vec<Offered>, Own), Fault> {
+    ) -> Result<(Vec<Offered>, CustomerTime), Fault> {
         let offered = self.offered(deadline, question, kind, range, now);
         let own = self.own(deadline, question, kind, range, now);
         let (mut all, own) = tokio::try_join!(offered, own)?;
@@ -267,22 +270,22 @@ impl Slots {
     }
 
     /// Everybody who offers a type, with their time around a start, or the one provider whether or not
-    /// the type is offered.
+    /// the type is offered. With many providers the call has a turn, and keeps it for as long as it has work.
     pub async fn around(
         &self,
         deadline: Deadline,
         type_id: TypeId,
         provider: Option<ProviderId>,
-        kind: &Kind,
+        kind: &RequestedType,
         start: Instant,
         now: Instant,
-    ) -> Result<(Interval, Vec<Offered>), Fault> {
+    ) -> Result<(Interval, Vec<Offered>, Option<Turn>), Fault> {
         let interval = start
             .checked_add_signed(kind.asked.duration)
             .and_then(|end| Interval::new(start, end))
             .ok_or_else(Fault::unchecked)?;
         // What everybody has booked in two weeks may be much.
-        let many = self.crowds.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
+        let many = self.offer_counts.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
         let turn = if provider.is_none() && many {
             Some(self.bulkhead.turn(deadline).await?)
         } else {
@@ -295,25 +298,24 @@ impl Slots {
             range: kind.asked.claim(interval),
             counted: Interval::new(start - WEEK, start + WEEK),
             now: now.trunc_subsecs(0),
-            remembered: self.remembered.clone(),
+            schedule_cache: self.schedule_cache.clone(),
             zones: self.ambient.zones(),
             practice: self.practice,
         };
         let all = self.store.read(deadline, offering).await?;
         if provider.is_none() {
-            self.crowds.0.insert(type_id, all.len());
+            self.offer_counts.0.insert(type_id, all.len());
         }
-        drop(turn);
-        Ok((interval, all))
+        Ok((interval, all, turn))
     }
 
     /// The type of a question and what it asks, for those who may see it.
-    async fn kind(&self, deadline: Deadline, question: &Question) -> Result<Kind, Fault> {
+    async fn kind(&self, deadline: Deadline, question: &SlotQuery) -> Result<RequestedType, Fault> {
         let found = self.find(deadline, question).await?;
         let mut violations = Violations::new();
         let duration = question.duration(&found, &mut violations);
         violations.finish()?;
-        Ok(Kind { asked: Asked::of(&found.terms, duration), appointment_type: found })
+        Ok(RequestedType { asked: SlotRules::of(&found.terms, duration), appointment_type: found })
     }
 
     /// Everybody whom a question is about, with their time of the stretch that follows from the type;
@@ -321,8 +323,8 @@ impl Slots {
     async fn possible(
         &self,
         deadline: Deadline,
-        question: &Question,
-        stretch: impl Fn(&Kind) -> Option<Stretch>,
+        question: &SlotQuery,
+        stretch: impl Fn(&RequestedType) -> Option<Stretch>,
         now: Instant,
     ) -> Result<Option<Possible>, Fault> {
         let mut violations = question.violations(now);
@@ -346,7 +348,8 @@ impl Slots {
         let found = self.find(deadline, question).await?;
         let duration = question.duration(&found, &mut violations);
         violations.finish()?;
-        let kind = Kind { asked: Asked::of(&found.terms, duration), appointment_type: found };
+        let kind =
+            RequestedType { asked: SlotRules::of(&found.terms, duration), appointment_type: found };
         let Some(stretch) = stretch(&kind).filter(|_| !kind.appointment_type.archived) else {
             return Ok(None);
         };
@@ -355,26 +358,26 @@ impl Slots {
     }
 
     /// The type as it was met last, where nothing is against the question.
-    fn likely(&self, question: &Question) -> Option<Kind> {
-        let found = self.remembered.appointment_type(question.type_id)?;
+    fn likely(&self, question: &SlotQuery) -> Option<RequestedType> {
+        let found = self.schedule_cache.appointment_type(question.type_id)?;
         let duration = question.duration.unwrap_or_else(|| found.terms.default_duration());
-        found
-            .terms
-            .allows(duration)
-            .then(|| Kind { asked: Asked::of(&found.terms, duration), appointment_type: found })
+        found.terms.allows(duration).then(|| RequestedType {
+            asked: SlotRules::of(&found.terms, duration),
+            appointment_type: found,
+        })
     }
 
     /// The type, for those who may see it. One that everybody may book is remembered.
     async fn find(
         &self,
         deadline: Deadline,
-        question: &Question,
+        question: &SlotQuery,
     ) -> Result<Arc<AppointmentType>, Fault> {
-        let Question { caller, type_id, link_code, .. } = question;
+        let SlotQuery { caller, type_id, link_code, .. } = question;
         let found = self.types.get(deadline, *caller, *type_id, link_code).await?;
         let found = Arc::new(found);
         if !found.terms.private && !found.archived {
-            self.remembered.keep_type(Arc::clone(&found));
+            self.schedule_cache.keep_type(Arc::clone(&found));
         }
         Ok(found)
     }
@@ -382,8 +385,8 @@ impl Slots {
     async fn offered(
         &self,
         deadline: Deadline,
-        question: &Question,
-        kind: &Kind,
+        question: &SlotQuery,
+        kind: &RequestedType,
         range: Interval,
         now: Instant,
     ) -> Result<Vec<Offered>, Fault> {
@@ -396,7 +399,7 @@ impl Slots {
             && !moves
         {
             let (type_id, now) = (Some(question.type_id), now.trunc_subsecs(0));
-            let asked = claims::Question { provider, type_id, range: reach, now };
+            let asked = claims::ProviderTimeQuery { provider, type_id, range: reach, now };
             let found = self.claims.ask(deadline, asked).await??;
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());
@@ -412,7 +415,7 @@ impl Slots {
             range: reach,
             counted,
             now: now.trunc_subsecs(0),
-            remembered: self.remembered.clone(),
+            schedule_cache: self.schedule_cache.clone(),
             zones: self.ambient.zones(),
             practice: self.practice,
         };
@@ -422,10 +425,10 @@ impl Slots {
 
 /// What there is to find slots in.
 struct Possible {
-    kind: Kind,
+    kind: RequestedType,
     stretch: Stretch,
     all: Vec<Offered>,
-    own: Own,
+    own: CustomerTime,
 }
 
 impl Possible {
@@ -468,7 +471,12 @@ impl Possible {
 }
 
 /// Everything against an interval with one provider, the type itself included.
-pub fn against(kind: &Kind, offered: &Offered, interval: Interval, now: Instant) -> Vec<Exclusion> {
+pub fn against(
+    kind: &RequestedType,
+    offered: &Offered,
+    interval: Interval,
+    now: Instant,
+) -> Vec<Exclusion> {
     let mut all = Vec::new();
     if kind.appointment_type.archived {
         all.push(Exclusion::new(Reason::TypeArchived, "the appointment type is archived"));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::{
-    Asked, Time,
+    ProviderTime, SlotRules,
     compute::{reach, slots},
 };
 use crate::{
@@ -42,10 +42,15 @@ fn zones(range: Interval) -> Vec<ZoneRules> {
 }
 
 /// What is on offer of a range, of the time that a question for this range reads.
-fn offered(windows: &[Interval], asked: &Asked, range: Interval, now: Instant) -> Vec<Interval> {
+fn offered(
+    windows: &[Interval],
+    asked: &SlotRules,
+    range: Interval,
+    now: Instant,
+) -> Vec<Interval> {
     let read = reach(range, asked.duration);
     let windows = windows.iter().filter(|window| window.overlaps(&read)).copied().collect();
-    let time = Time { windows, ..Time::default() };
+    let time = ProviderTime { windows, ..ProviderTime::default() };
     slots(&time, asked, range, now).collect()
 }
 
@@ -57,7 +62,7 @@ fn for_every_pair_of_zones_the_days_have_each_slot_of_the_range_once() {
     assert!(zones.len() > 35, "{}", zones.len());
     // A practice of the night: its last slots run on over midnight.
     let hours = daily(&[("00:00", "02:00"), ("21:30", "24:00")]);
-    let asked = Asked::interval(TimeDelta::minutes(90), TimeDelta::minutes(30));
+    let asked = SlotRules::interval(TimeDelta::minutes(90), TimeDelta::minutes(30));
     let (now, margin) = (at("2026-10-01T00:00Z"), TimeDelta::days(3));
     let around = Interval::new(whole.start() - margin, whole.end() + margin).unwrap();
     let (mut seen, mut over) = (0, 0);

@@ -21,9 +21,9 @@ const THE_PRACTICE: &str = "the practice";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
-    /// Its customer.
+    /// The customer of the appointment.
     Customer,
-    /// Its provider.
+    /// The provider of the appointment.
     Provider,
     /// Somebody else of the practice.
     Practice,
@@ -44,14 +44,14 @@ impl Party {
 
 /// That an appointment was cancelled or declined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub struct EndedBy {
     /// The side that ended it.
     pub by: Party,
     /// When that side ended it.
     pub at: Instant,
 }
 
-impl Ended {
+impl EndedBy {
     /// Of an appointment that this caller ends now.
     pub fn by(caller: Caller, a: &Appointment, now: Instant) -> Self {
         Self { by: Party::of(caller.user, a.provider, a.customer), at: now }
@@ -69,7 +69,7 @@ pub struct Actor {
 
 /// An event, and who acted.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub struct EventWithActor {
     /// The event.
     pub event: Event,
     /// Who acted; nobody where it happened by itself.
@@ -79,9 +79,9 @@ pub struct Told {
 /// Whose names are needed to tell who acted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of accounts.
+    /// By user id.
     pub users: BTreeSet<UserId>,
-    /// Of providers.
+    /// By provider id.
     pub providers: BTreeSet<ProviderId>,
     /// Of service accounts.
     pub services: BTreeSet<ServiceAccountId>,
@@ -90,9 +90,9 @@ pub struct Wanted {
 /// The present names of those who are wanted, as far as they are there.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Of accounts.
+    /// By user id.
     pub users: BTreeMap<UserId, String>,
-    /// Of providers.
+    /// By provider id.
     pub providers: BTreeMap<ProviderId, String>,
     /// Of service accounts.
     pub services: BTreeMap<ServiceAccountId, String>,
@@ -117,7 +117,7 @@ impl Wanted {
 
 impl Names {
     /// An event with who acted, for the provider's side or for the customer.
-    pub fn tell(&self, event: Event, customer: UserId, is_staff: bool) -> Told {
+    pub fn tell(&self, event: Event, customer: UserId, is_staff: bool) -> EventWithActor {
         let actor = event.actor.map(|actor| {
             let party = Party::of(actor, event.provider, customer);
             let name = match (party, as_itself(&event)) {
@@ -132,7 +132,7 @@ impl Names {
             };
             Actor { party, display_name }
         });
-        Told { event, actor }
+        EventWithActor { event, actor }
     }
 }
 

@@ -12,10 +12,11 @@ use crate::{
     },
 };
 
-/// A stretch of a provider's time that an appointment claims beside its own row.
+/// A claim on a provider's time that an appointment makes in a row of its own: the customer's own time,
+/// or the time of a requested move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Further {
-    /// Whose time.
+pub struct ExtraClaim {
+    /// Id of the provider.
     pub provider: ProviderId,
     /// The id of the row, which follows from the appointment's.
     pub id: AppointmentId,
@@ -38,13 +39,13 @@ pub fn ids(of: AppointmentId) -> [AppointmentId; 2] {
 
 /// The time of a customer who is a provider too: who is treated then treats nobody. No buffers, which are for
 /// what the provider does before and after.
-pub fn attended(a: &Appointment) -> Vec<Further> {
+pub fn attended(a: &Appointment) -> Vec<ExtraClaim> {
     let is_live = a.state.is_open() || matches!(a.state, State::Completed | State::NoShow);
     if !is_live {
         return Vec::new();
     }
     let [own, moved] = ids(a.id);
-    let further = |id, interval, expires_at| Further {
+    let further = |id, interval, expires_at| ExtraClaim {
         provider: a.customer.as_provider(),
         id,
         interval,
@@ -62,7 +63,7 @@ pub fn attended(a: &Appointment) -> Vec<Further> {
 }
 
 /// The time to which a customer asks to move an appointment, as far as it is not claimed already.
-pub fn asked_for(a: &Appointment) -> Option<Further> {
+pub fn asked_for(a: &Appointment) -> Option<ExtraClaim> {
     let asked = a.terms.asked_move.as_ref()?;
     let (before, after) = (minutes(a.terms.buffer_before), minutes(a.terms.buffer_after));
     let whole = (asked.start - before, asked.end + after);
@@ -71,7 +72,7 @@ pub fn asked_for(a: &Appointment) -> Option<Further> {
     // Where no more than a buffer is new, there is nothing new of the customer's time either.
     let is_customers = interval.0 < interval.1;
     let [_, id] = ids(a.id);
-    Some(Further {
+    Some(ExtraClaim {
         provider: a.provider,
         id,
         interval: if is_customers { interval } else { claim },

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use super::Appointment;
 use crate::{
-    availability::{Time, compute},
+    availability::{ProviderTime, compute},
     kernel::{
         time::{Instant, Interval},
         zone::{UnknownZone, Zone, ZoneData},
@@ -46,7 +46,7 @@ pub enum Claimed {
     Attended(Interval),
 }
 
-/// A calendar.
+/// Calendar of one provider over a time range.
 #[derive(Debug, Clone)]
 pub struct Calendar {
     /// Whose it is.
@@ -83,7 +83,7 @@ pub struct Opening {
 /// One local date of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
-    /// The date.
+    /// Local date in the schedule's zone.
     pub date: NaiveDate,
     /// The zone in which it is meant.
     pub zone: Zone,
@@ -106,11 +106,11 @@ impl Calendar {
         let inside = |interval: &Interval| interval.overlaps(&covered);
         let time_off: Vec<TimeOff> =
             provider.time_off().iter().filter(|off| inside(&off.interval)).cloned().collect();
-        let mut time = Time {
+        let mut time = ProviderTime {
             time_off: time_off.iter().map(|off| off.interval).collect(),
             closures: closed,
             claims,
-            ..Time::default()
+            ..ProviderTime::default()
         };
         let named = provider.plan.named.iter().map(|(name, hours)| (Some(name.clone()), hours));
         let all = std::iter::once((None, provider.schedule.hours())).chain(named);

@@ -7,7 +7,7 @@ use super::{
     Appointment, Drift, State,
     commands::drift::{self, TellDrifts},
     service::Bookings,
-    store::{Cursor, Filter, drifts::ForgetDrifts, order::Order},
+    store::{AppointmentCursor, Filter, drifts::ForgetDrifts, order::Order},
 };
 use crate::{
     identity::permit::ListAppointments,
@@ -54,7 +54,7 @@ pub struct Summary {
     pub drifted: usize,
     /// How many of these were not told before.
     pub new: usize,
-    /// How many letters were written.
+    /// How many emails were written.
     pub letters: usize,
 }
 
@@ -147,7 +147,7 @@ impl Bookings {
                     provider,
                     drifted: some.to_vec(),
                     zone_data: zones.about().version_text(),
-                    sheet: mail.sheet(now),
+                    email_draft: mail.email_draft(now),
                     now,
                 };
                 let told = match self.store.run(Deadline::after(BACKGROUND), unit).await {
@@ -172,7 +172,7 @@ impl Bookings {
         &self,
         deadline: Deadline,
         now: Instant,
-        after: &mut Option<Cursor>,
+        after: &mut Option<AppointmentCursor>,
     ) -> Result<Option<Vec<Appointment>>, Fault> {
         let filter = Filter {
             bounds: ListAppointments { provider: None, customer: None, is_staff: true },
@@ -187,7 +187,7 @@ impl Bookings {
         };
         let page = self.list(deadline, filter, *after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
-        *after = Some(Cursor { start: last.start, id: last.id.0 });
+        *after = Some(AppointmentCursor { start: last.start, id: last.id.0 });
         Ok(Some(page.into_iter().filter(|each| each.start > now).collect()))
     }
 }

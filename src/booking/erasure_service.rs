@@ -14,7 +14,7 @@ use crate::{
         id::{ProviderId, UserId},
         time::Instant,
     },
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 /// For a batch that no caller waits for.
@@ -116,7 +116,7 @@ struct Next {
 impl Query for Next {
     type Output = Option<ProviderId>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::erased::next(at, self.user, self.after, self.now).await
     }
 }

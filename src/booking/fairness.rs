@@ -3,7 +3,7 @@
 use super::commands::slot_taken;
 use crate::{
     availability::{
-        slots_service::{Kind, against},
+        slots_service::{RequestedType, against},
         store::Offered,
     },
     kernel::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// How much somebody has to do, as far as that decides who gets an appointment: fewest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Load {
+pub struct ProviderLoad {
     /// The minutes that are booked, asked for or held in the local week of the start.
     pub minutes: i64,
     /// When they were last given an appointment in this way.
@@ -29,15 +29,15 @@ pub struct Load {
 /// start, then the least recently assigned, then the smallest id. If nobody is, why not.
 pub fn order(
     all: &[Offered],
-    kind: &Kind,
+    kind: &RequestedType,
     interval: Interval,
     customer: UserId,
     now: Instant,
-) -> Result<Vec<Load>, Fault> {
+) -> Result<Vec<ProviderLoad>, Fault> {
     let others = || all.iter().filter(|each| each.provider != customer.as_provider());
     let mut free: Vec<_> = others()
         .filter(|each| against(kind, each, interval, now).is_empty())
-        .map(|each| Load {
+        .map(|each| ProviderLoad {
             minutes: minutes_of_week(&each.booked, interval.start(), &each.time.days),
             last_assigned_at: each.last_assigned_at,
             provider: each.provider,

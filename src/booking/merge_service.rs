@@ -5,7 +5,7 @@ use crate::{
     accounts::{User, service::Accounts},
     identity::{Origin, desk_permit::MergeCustomers},
     kernel::{fault::Fault, stamp::Revision},
-    storage::{Deadline, request::Once},
+    storage::{Deadline, idempotency::IdempotencyKey},
 };
 
 impl Accounts {
@@ -15,14 +15,14 @@ impl Accounts {
         deadline: Deadline,
         permit: MergeCustomers,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         let (duplicate, now) = (permit.duplicate, self.ambient.now());
         let blank = self.blank_of(deadline, duplicate).await?;
-        let witness = self.witness(Some(permit.caller.user), origin, now);
+        let audit_context = self.audit_context(Some(permit.caller.user), origin, now);
         let also = self.ambient.id(now);
-        let unit = Merge { permit, blank, expected, also, once, witness };
+        let unit = Merge { permit, blank, expected, also, idempotency_key, audit_context };
         let (user, ended) = self.store.run(deadline, unit).await?;
         if let Some(ended) = ended {
             self.tokens.end(duplicate, ended, self.ambient.now());

@@ -15,7 +15,7 @@ pub mod store;
 
 use serde::{Deserialize, Serialize};
 
-use self::actors::Ended;
+use self::actors::EndedBy;
 use crate::{
     catalogue::{Answer, minutes},
     events::{Event, EventData, appointment::Expiry},
@@ -55,7 +55,7 @@ pub enum State {
 }
 
 impl State {
-    /// All states.
+    /// All variants, in the order of declaration.
     pub const ALL: [Self; 7] = [
         Self::Held,
         Self::Pending,
@@ -95,9 +95,9 @@ impl State {
 pub struct Appointment {
     /// Whose time it is.
     pub provider: ProviderId,
-    /// The id.
+    /// Unique id.
     pub id: AppointmentId,
-    /// Who comes.
+    /// Id of the customer.
     pub customer: UserId,
     /// The customer's name when it was booked.
     pub customer_display_name: String,
@@ -135,13 +135,13 @@ pub struct Appointment {
     pub expires_at: Option<Instant>,
     /// What was agreed.
     #[serde(default)]
-    pub terms: Agreed,
+    pub terms: AgreedTerms,
 }
 
 /// What was agreed when it was booked, and written since. A change of the type changes none of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Agreed {
+pub struct AgreedTerms {
     /// The type's name.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub type_display_name: String,
@@ -157,10 +157,10 @@ pub struct Agreed {
     /// How long before its start its customer may move it, in minutes.
     #[serde(skip_serializing_if = "is_zero")]
     pub reschedule_cutoff: u32,
-    /// The price.
+    /// Price as free text; empty if none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub price: String,
-    /// The place.
+    /// Place as free text; empty if none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub place: String,
     /// What the customer answered, in the order of the questions.
@@ -196,7 +196,7 @@ pub struct Agreed {
     pub late_cancellation: bool,
     /// By whom it was cancelled or declined, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Ended>,
+    pub ended: Option<EndedBy>,
     /// What its customer sees, where what changed last is not for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<Shown>,
@@ -378,7 +378,7 @@ impl Appointment {
         let updated_at = self.expires_at.unwrap_or(self.updated_at);
         let shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
         Self {
-            terms: Agreed { shown, ..self.terms },
+            terms: AgreedTerms { shown, ..self.terms },
             state: State::Declined,
             cancel_reason: EXPIRED.to_owned(),
             expires_at: None,

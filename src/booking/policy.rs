@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{Appointment, State};
 use crate::{
     availability::{
-        Asked, Time,
+        ProviderTime, SlotRules,
         explain::{self, Exclusion},
         practice::Intervals,
     },
@@ -20,9 +20,9 @@ use crate::{
 /// For how long after its outcome was marked an appointment can be corrected.
 pub const CORRECTABLE: TimeDelta = TimeDelta::days(7);
 
-/// By which rules somebody is bound.
+/// Which booking rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
+pub enum RuleSet {
     /// By all of them.
     Whole,
     /// Who works for the provider records also what has begun, up to the length of it ago, at any time.
@@ -32,7 +32,7 @@ pub enum Bound {
     Keeping,
 }
 
-impl Bound {
+impl RuleSet {
     /// Whether a rule against an interval holds.
     fn by(self, rule: Reason, interval: Interval, now: Instant) -> bool {
         match (self, rule) {
@@ -47,7 +47,7 @@ impl Bound {
     }
 }
 
-/// Whether it began longer ago than it takes.
+/// Whether the interval began longer ago than it lasts.
 fn is_recorded_no_more(interval: Interval, now: Instant) -> bool {
     interval.end() < now
 }
@@ -57,11 +57,11 @@ fn is_recorded_no_more(interval: Interval, now: Instant) -> bool {
 /// whose length and start are not asked about again. Every reason against it is in the fault, the first as its
 /// reason.
 pub fn may_book_interval(
-    time: &Time,
+    time: &ProviderTime,
     (intervals, longest): (&Intervals, TimeDelta),
     interval: Interval,
     agreed: Option<Interval>,
-    (now, bound): (Instant, Bound),
+    (now, bound): (Instant, RuleSet),
 ) -> Result<(), Fault> {
     let asked = intervals.asked(interval.duration());
     let mut against = explain::rules(time, &asked, interval, now);
@@ -90,11 +90,11 @@ pub fn may_book_interval(
 /// Whether an appointment of a type may be booked, apart from what claims the time: the slot would be on
 /// offer. Every reason against it is in the fault, the first as its reason.
 pub fn may_book_type(
-    time: &Time,
-    asked: &Asked,
+    time: &ProviderTime,
+    asked: &SlotRules,
     interval: Interval,
     now: Instant,
-    bound: Bound,
+    bound: RuleSet,
 ) -> Result<(), Fault> {
     let against = explain::against(time, asked, interval, now);
     let against = against.into_iter().filter(|each| each.reason != Reason::SlotTaken);
@@ -103,7 +103,7 @@ pub fn may_book_type(
 
 /// Whether what is held may be booked, by what may have come after it was held: time off and closures.
 /// Notice, limits and the grid were settled by the hold.
-pub fn may_book_held(time: &Time, interval: Interval) -> Result<(), Fault> {
+pub fn may_book_held(time: &ProviderTime, interval: Interval) -> Result<(), Fault> {
     refuse(explain::away(time, interval))
 }
 
@@ -145,7 +145,7 @@ fn refuse(against: impl IntoIterator<Item = Exclusion>) -> Result<(), Fault> {
 
 /// What can happen to an appointment that is pending or booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum StateChange {
     /// It is called off.
     Cancel,
     /// It took place.
@@ -162,18 +162,18 @@ pub enum Change {
 /// no_show`, and nothing else; what marks the outcome not before the start, an answer not after it.
 ///
 /// The appointment is one [as of](Appointment::as_of) now.
-pub fn next(appointment: &Appointment, change: Change, now: Instant) -> Result<State, Fault> {
+pub fn next(appointment: &Appointment, change: StateChange, now: Instant) -> Result<State, Fault> {
     let (from, to): (&[State], State) = match change {
-        Change::Cancel => (&[State::Pending, State::Booked], State::Cancelled),
-        Change::Complete => (&[State::Booked], State::Completed),
-        Change::NoShow => (&[State::Booked], State::NoShow),
-        Change::Approve => (&[State::Pending], State::Booked),
-        Change::Decline => (&[State::Pending], State::Declined),
+        StateChange::Cancel => (&[State::Pending, State::Booked], State::Cancelled),
+        StateChange::Complete => (&[State::Booked], State::Completed),
+        StateChange::NoShow => (&[State::Booked], State::NoShow),
+        StateChange::Approve => (&[State::Pending], State::Booked),
+        StateChange::Decline => (&[State::Pending], State::Declined),
     };
     if !from.contains(&appointment.state) {
         return Err(wrong_state(appointment.state));
     }
-    if matches!(change, Change::Complete | Change::NoShow) && now < appointment.start {
+    if matches!(change, StateChange::Complete | StateChange::NoShow) && now < appointment.start {
         return Err(Fault::new(
             Reason::NotStarted,
             "the outcome of an appointment cannot be marked before its start",

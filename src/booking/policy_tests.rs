@@ -34,13 +34,13 @@ fn reasons(start: &str, end: &str, now: &str) -> Vec<&'static str> {
     let sensible = interval.duration() <= TimeDelta::days(1);
     let windows = sensible.then(|| schedule.windows(&ZoneData::bundled(), interval).unwrap());
     let windows = windows.unwrap_or_default();
-    let time = Time {
+    let time = ProviderTime {
         days: Days::in_zone(rules(schedule.zone()), Weekday::Mon),
         windows,
-        ..Time::default()
+        ..ProviderTime::default()
     };
     let bounds = (&Intervals::default(), schedule.longest());
-    match may_book_interval(&time, bounds, interval, None, (at(now), Bound::Whole)) {
+    match may_book_interval(&time, bounds, interval, None, (at(now), RuleSet::Whole)) {
         Ok(()) => Vec::new(),
         Err(fault) => std::iter::once(fault.reason().name())
             .chain(fault.others().iter().map(|(reason, _)| reason.name()))
@@ -90,12 +90,17 @@ fn appointment(state: State) -> Appointment {
         updated_at: start,
         type_id: None,
         expires_at: matches!(state, State::Held | State::Pending).then_some(start),
-        terms: crate::booking::Agreed::default(),
+        terms: crate::booking::AgreedTerms::default(),
     }
 }
 
-const CHANGES: [Change; 5] =
-    [Change::Cancel, Change::Complete, Change::NoShow, Change::Approve, Change::Decline];
+const CHANGES: [StateChange; 5] = [
+    StateChange::Cancel,
+    StateChange::Complete,
+    StateChange::NoShow,
+    StateChange::Approve,
+    StateChange::Decline,
+];
 
 proptest! {
     /// The arrows of the life cycle, and no others.
@@ -110,14 +115,14 @@ proptest! {
         for change in changes {
             let before = appointment.state;
             let arrow = match (before, change) {
-                (State::Pending | State::Booked, Change::Cancel) => Some(State::Cancelled),
-                (State::Pending, Change::Approve) => Some(State::Booked),
-                (State::Pending, Change::Decline) => Some(State::Declined),
-                (State::Booked, Change::Complete) => Some(State::Completed),
-                (State::Booked, Change::NoShow) => Some(State::NoShow),
+                (State::Pending | State::Booked, StateChange::Cancel) => Some(State::Cancelled),
+                (State::Pending, StateChange::Approve) => Some(State::Booked),
+                (State::Pending, StateChange::Decline) => Some(State::Declined),
+                (State::Booked, StateChange::Complete) => Some(State::Completed),
+                (State::Booked, StateChange::NoShow) => Some(State::NoShow),
                 _ => None,
             };
-            let outcome = matches!(change, Change::Complete | Change::NoShow);
+            let outcome = matches!(change, StateChange::Complete | StateChange::NoShow);
             match next(&appointment, change, now) {
                 Ok(after) => {
                     prop_assert_eq!(Some(after), arrow);

@@ -1,6 +1,6 @@
-//! The third porch: where letters leave the house. The only place that speaks to mail servers.
+//! The third porch: where emails leave the house. The only place that speaks to mail servers.
 
-mod trouble;
+mod delivery_errors;
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
@@ -23,12 +23,12 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{identity::email::Email, kernel::time::Instant, mail::render::Rendered};
-use trouble::refusal;
+use delivery_errors::refusal;
 
-/// How long a mail server that has taken a letter may take to say goodbye.
+/// How long a mail server that has taken an email may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// How letters leave.
+/// How emails leave.
 #[derive(Debug, Clone)]
 pub enum Means {
     /// Into a folder, a file each.
@@ -53,7 +53,7 @@ impl fmt::Debug for Smtp {
     }
 }
 
-/// Sends letters.
+/// Sends emails through SMTP or into a folder.
 #[derive(Clone)]
 pub struct Carrier {
     from: Mailbox,
@@ -84,7 +84,7 @@ impl fmt::Debug for Carrier {
     }
 }
 
-/// What is left of a letter that left: it is the mail server's by now, whatever that says to a goodbye.
+/// What is left of an email that left: it is the mail server's by now, whatever that says to a goodbye.
 pub struct Sent(Option<AsyncSmtpConnection>);
 
 impl fmt::Debug for Sent {
@@ -95,7 +95,7 @@ impl fmt::Debug for Sent {
 
 impl Sent {
     /// Says goodbye to the mail server, if there is one. To be called when it is written down that the
-    /// letter left.
+    /// email left.
     pub async fn part(self) {
         if let Some(mut connection) = self.0 {
             drop(timeout(GOODBYE, connection.quit()).await);
@@ -103,9 +103,9 @@ impl Sent {
     }
 }
 
-/// Why a letter did not leave. The text may name the server, never the address of anybody.
+/// Why an email did not leave. The text may name the server, never the address of anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum DeliveryError {
     /// It may leave later.
     Later(String),
     /// The mail server will never take it.
@@ -127,7 +127,7 @@ pub enum Unfit {
 }
 
 impl Carrier {
-    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`. A letter
+    /// Sends by these means, as somebody of this name and address: `Practice <mail@example.org>`. An email
     /// that has not left after `patience` waits for another time.
     pub fn new(from: &str, means: Means, patience: Duration) -> Result<Self, Unfit> {
         let from = from
@@ -140,35 +140,35 @@ impl Carrier {
         Ok(Self { from, way, patience })
     }
 
-    /// The sender's name, or the address where there is none: what letters call the practice.
+    /// The sender's name, or the address where there is none: what emails call the practice.
     pub fn practice(&self) -> String {
         self.from.name.clone().unwrap_or_else(|| self.from.email.to_string())
     }
 
-    /// Sends a letter. `id` makes its message id, which stays the same when it is sent again.
+    /// Sends an email. `id` makes its message id, which stays the same when it is sent again.
     pub async fn send(
         &self,
         (id, at): (Uuid, Instant),
         to: &Email,
         letter: Rendered,
-    ) -> Result<Sent, Refusal> {
-        let message = self.message(id, at, to, letter).map_err(Refusal::Never)?;
+    ) -> Result<Sent, DeliveryError> {
+        let message = self.message(id, at, to, letter).map_err(DeliveryError::Never)?;
         // The whole of it: a server may fall silent at any step.
         let left = timeout(self.patience, self.hand_over(id, &message)).await;
-        left.map_err(|_| Refusal::Later("the mail server fell silent".to_owned()))?.map(Sent)
+        left.map_err(|_| DeliveryError::Later("the mail server fell silent".to_owned()))?.map(Sent)
     }
 
-    /// Hands a letter over, and returns the connection where there is one. There is one for each letter: after
-    /// a letter that was given up half way nobody knows what the next answer belongs to.
+    /// Hands an email over, and returns the connection where there is one. There is one for each email: after
+    /// an email that was given up half way nobody knows what the next answer belongs to.
     async fn hand_over(
         &self,
         id: Uuid,
         message: &Message,
-    ) -> Result<Option<AsyncSmtpConnection>, Refusal> {
+    ) -> Result<Option<AsyncSmtpConnection>, DeliveryError> {
         match &self.way {
             Way::Folder(folder) => {
                 let done = write(folder, id, message).await;
-                done.map_err(|e| Refusal::Later(format!("writing to the folder: {e}")))?;
+                done.map_err(|e| DeliveryError::Later(format!("writing to the folder: {e}")))?;
                 Ok(None)
             }
             Way::Smtp(server) => {
@@ -265,7 +265,7 @@ impl Server {
         })
     }
 
-    /// Sends a letter over a connection of its own, and returns that. Where this is dropped half way the
+    /// Sends an email over a connection of its own, and returns that. Where this is dropped half way the
     /// connection ends with it.
     async fn send(
         &self,
@@ -308,7 +308,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, Unfit> {
     each.collect::<Result<_, _>>().map_err(|e| Unfit::Authorities(e.to_string()))
 }
 
-/// Written beside and moved into place, so that nobody reads half a letter.
+/// Written beside and moved into place, so that nobody reads half an email.
 async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Result<()> {
     tokio::fs::create_dir_all(folder).await?;
     let path = folder.join(format!("{id}.eml"));
@@ -319,7 +319,7 @@ async fn write(folder: &std::path::Path, id: Uuid, message: &Message) -> io::Res
     file.write_all(&message.formatted()).await?;
     file.sync_all().await?;
     tokio::fs::rename(&beside, &path).await?;
-    tracing::info!(path = %path.display(), "wrote a letter");
+    tracing::info!(path = %path.display(), "wrote an email");
     Ok(())
 }
 

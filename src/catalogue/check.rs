@@ -102,7 +102,7 @@ pub struct QuestionDraft {
     pub id: String,
     pub text: String,
     /// Absent where it is none that there is.
-    pub kind: Option<Kind>,
+    pub kind: Option<AnswerFormat>,
     pub required: bool,
     pub choices: Vec<String>,
 }
@@ -110,7 +110,7 @@ pub struct QuestionDraft {
 /// What an answer looks like, without the choices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants of QuestionKind, described there")]
-pub enum Kind {
+pub enum AnswerFormat {
     Text,
     Number,
     Choice,
@@ -371,10 +371,10 @@ impl LimitsDraft {
 impl QuestionDraft {
     fn of(question: &Question) -> Self {
         let (kind, choices) = match &question.kind {
-            QuestionKind::Text => (Kind::Text, Vec::new()),
-            QuestionKind::Number => (Kind::Number, Vec::new()),
-            QuestionKind::Choice(choices) => (Kind::Choice, choices.clone()),
-            QuestionKind::YesNo => (Kind::YesNo, Vec::new()),
+            QuestionKind::Text => (AnswerFormat::Text, Vec::new()),
+            QuestionKind::Number => (AnswerFormat::Number, Vec::new()),
+            QuestionKind::Choice(choices) => (AnswerFormat::Choice, choices.clone()),
+            QuestionKind::YesNo => (AnswerFormat::YesNo, Vec::new()),
         };
         Self {
             id: question.id.clone(),
@@ -387,12 +387,12 @@ impl QuestionDraft {
 
     fn build(self) -> Option<Question> {
         let kind = match self.kind? {
-            Kind::Text => QuestionKind::Text,
-            Kind::Number => QuestionKind::Number,
-            Kind::Choice => {
+            AnswerFormat::Text => QuestionKind::Text,
+            AnswerFormat::Number => QuestionKind::Number,
+            AnswerFormat::Choice => {
                 QuestionKind::Choice(self.choices.iter().map(|c| c.trim().to_owned()).collect())
             }
-            Kind::YesNo => QuestionKind::YesNo,
+            AnswerFormat::YesNo => QuestionKind::YesNo,
         };
         let text = self.text.trim().to_owned();
         Some(Question { id: self.id, text, kind, required: self.required })
@@ -418,7 +418,7 @@ fn check_questions(questions: &[QuestionDraft], told: &mut Told<'_>) {
         match question.kind {
             None => told
                 .add(&field("kind"), "must be KIND_TEXT, KIND_NUMBER, KIND_CHOICE or KIND_YES_NO"),
-            Some(Kind::Choice) => check_choices(&question.choices, &field("choices"), told),
+            Some(AnswerFormat::Choice) => check_choices(&question.choices, &field("choices"), told),
             Some(_) if !question.choices.is_empty() => {
                 told.add(&field("choices"), "must be empty unless the kind is KIND_CHOICE");
             }

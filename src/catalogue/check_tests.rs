@@ -217,15 +217,15 @@ fn limits_have_their_ranges_and_allow_every_duration() {
 
 #[test]
 fn questions_are_told_apart_and_have_what_their_kind_needs() {
-    let question = |id: &str, kind: Option<check::Kind>, choices: &[&str]| QuestionDraft {
+    let question = |id: &str, kind: Option<check::AnswerFormat>, choices: &[&str]| QuestionDraft {
         id: id.to_owned(),
         text: "Why?".to_owned(),
         kind,
         required: true,
         choices: choices.iter().map(|choice| (*choice).to_owned()).collect(),
     };
-    let text = Some(check::Kind::Text);
-    let choice = Some(check::Kind::Choice);
+    let text = Some(check::AnswerFormat::Text);
+    let choice = Some(check::AnswerFormat::Choice);
     let with = |all: Vec<QuestionDraft>| move |d: &mut Draft| d.questions = Some(all);
     let kept = right(with(vec![question("a_1", text, &[]), question("b", choice, &[" x ", "+"])]));
     assert_eq!(kept.questions[1].kind, QuestionKind::Choice(vec!["x".to_owned(), "+".to_owned()]));

@@ -16,7 +16,7 @@ use crate::{
         stamp::Revision,
         time::Instant,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Adds a shared type. A provider's own type is added with its offering, in the schedule room.
@@ -27,7 +27,7 @@ pub struct Create {
     /// Who adds it.
     pub editor: UserId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
 }
 
 impl UnitOfWork for Create {
@@ -35,11 +35,11 @@ impl UnitOfWork for Create {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         reach::check_terms(&self.new.terms, None, self.new.created_at)?;
-        add(tx, &self.new, self.editor, &self.once).await
+        add(tx, &self.new, self.editor, &self.idempotency_key).await
     }
 }
 
@@ -48,14 +48,14 @@ pub async fn add(
     tx: &Tx,
     new: &AppointmentType,
     editor: UserId,
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
 ) -> Result<AppointmentType, Fault> {
     let new = AppointmentType { stamp: tx.stamp(), ..new.clone() };
     // Nobody else can hold the new type: the request id is what two twins meet at.
     store::insert(tx, &new).await?;
     let created = TypeCreated { owner: new.owner, terms: Document::of(&new.terms)? };
     store::record(tx, &new, editor, new.created_at, &TypeEvent::Created(created)).await?;
-    once.keep(tx, new.id.0, new.version, &new, new.created_at).await?;
+    idempotency_key.keep(tx, new.id.0, new.version, &new, new.created_at).await?;
     Ok(new)
 }
 
@@ -75,7 +75,7 @@ pub struct Update {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -85,7 +85,7 @@ impl UnitOfWork for Update {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
-        let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
+        let begun = begin(tx, self.caller, self.id, &self.idempotency_key, self.expected).await?;
         let (permit, mut changed) = match begun {
             Begun::Done(earlier) => return Ok(earlier),
             Begun::Found(permit, found) => (permit, found),
@@ -96,7 +96,9 @@ impl UnitOfWork for Update {
             return Err(violations.into_fault());
         }
         if self.draft.is_empty() && self.random.is_none() {
-            self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
+            self.idempotency_key
+                .keep(tx, changed.id.0, changed.version, &changed, self.now)
+                .await?;
             return Ok(changed);
         }
         let terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
@@ -108,7 +110,7 @@ impl UnitOfWork for Update {
         }
         let event =
             TypeEvent::Changed(TypeChanged { terms, link_code_replaced: self.random.is_some() });
-        finish(tx, changed, (permit, event), &self.once, self.now).await
+        finish(tx, changed, (permit, event), &self.idempotency_key, self.now).await
     }
 }
 
@@ -124,7 +126,7 @@ pub struct Archive {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -134,18 +136,20 @@ impl UnitOfWork for Archive {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
-        let begun = begin(tx, self.caller, self.id, &self.once, self.expected).await?;
+        let begun = begin(tx, self.caller, self.id, &self.idempotency_key, self.expected).await?;
         let (permit, mut changed) = match begun {
             Begun::Done(earlier) => return Ok(earlier),
             Begun::Found(permit, found) => (permit, found),
         };
         if changed.archived == self.archived {
-            self.once.keep(tx, changed.id.0, changed.version, &changed, self.now).await?;
+            self.idempotency_key
+                .keep(tx, changed.id.0, changed.version, &changed, self.now)
+                .await?;
             return Ok(changed);
         }
         changed.archived = self.archived;
         let event = if self.archived { TypeEvent::Archived } else { TypeEvent::Restored };
-        finish(tx, changed, (permit, event), &self.once, self.now).await
+        finish(tx, changed, (permit, event), &self.idempotency_key, self.now).await
     }
 }
 
@@ -162,12 +166,12 @@ async fn begin(
     tx: &Tx,
     caller: Caller,
     id: TypeId,
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
     expected: Option<Revision>,
 ) -> Result<Begun, Fault> {
     let found = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
     let permit = permit::manage_type(caller, found.subject())?;
-    if let Some((earlier, _)) = once.earlier(tx).await? {
+    if let Some((earlier, _)) = idempotency_key.earlier(tx).await? {
         return Ok(Begun::Done(earlier));
     }
     if expected.is_some_and(|seen| seen != found.revision()) {
@@ -181,7 +185,7 @@ async fn finish(
     tx: &Tx,
     mut changed: AppointmentType,
     (permit, event): (ManageType, TypeEvent),
-    once: &Once,
+    idempotency_key: &IdempotencyKey,
     now: Instant,
 ) -> Result<AppointmentType, Fault> {
     changed.version += 1;
@@ -189,6 +193,6 @@ async fn finish(
     changed.updated_at = now;
     store::update(tx, &changed).await?;
     store::record(tx, &changed, permit.editor, now, &event).await?;
-    once.keep(tx, changed.id.0, changed.version, &changed, now).await?;
+    idempotency_key.keep(tx, changed.id.0, changed.version, &changed, now).await?;
     Ok(changed)
 }

@@ -34,7 +34,7 @@ pub const LINK_CODE_BYTES: usize = 18;
 /// A kind of appointment that can be booked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AppointmentType {
-    /// The id.
+    /// Unique id.
     pub id: TypeId,
     /// Whose own it is; nobody's means the practice's.
     pub owner: Option<ProviderId>,
@@ -105,9 +105,9 @@ pub enum Horizon {
     RollingDays(u32),
     /// From the first date to the last, both included.
     Fixed {
-        /// The first.
+        /// First bookable date, inclusive.
         first: NaiveDate,
-        /// The last.
+        /// Last bookable date, inclusive.
         last: NaiveDate,
     },
 }
@@ -164,7 +164,7 @@ pub struct Answer {
     pub question: String,
     /// The question as it was asked.
     pub text: String,
-    /// The answer.
+    /// The result.
     pub value: AnswerValue,
 }
 

@@ -21,13 +21,13 @@ use crate::{
         stamp::Revision,
         time::Instant,
     },
-    storage::{Deadline, Query, Snapshot, Store, request::Once},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
-/// Appointment types.
+/// Service layer for appointment types.
 #[derive(Debug, Clone)]
 pub struct Types {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
@@ -57,12 +57,12 @@ impl Types {
         deadline: Deadline,
         permit: CreateType,
         terms: Terms,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<AppointmentType, Fault> {
         let now = self.ambient.now();
         let (id, random) = (TypeId(self.ambient.id(now)), self.ambient.bytes());
         let new = AppointmentType::new(id, permit.owner, terms, &random, now);
-        self.store.run(deadline, Create { new, editor: permit.editor, once }).await
+        self.store.run(deadline, Create { new, editor: permit.editor, idempotency_key }).await
     }
 
     /// Whether the caller has an appointment of a type that is requested or booked and not over: what was agreed
@@ -123,12 +123,12 @@ impl Types {
         deadline: Deadline,
         caller: Caller,
         change: Change,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<AppointmentType, Fault> {
         let now = self.ambient.now();
         let Change { id, draft, owner, expected, new_link_code } = change;
         let random = new_link_code.then(|| self.ambient.bytes());
-        let unit = Update { caller, id, draft, owner, random, expected, once, now };
+        let unit = Update { caller, id, draft, owner, random, expected, idempotency_key, now };
         self.store.run(deadline, unit).await
     }
 
@@ -140,10 +140,12 @@ impl Types {
         id: TypeId,
         archived: bool,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<AppointmentType, Fault> {
         let now = self.ambient.now();
-        self.store.run(deadline, Archive { caller, id, archived, expected, once, now }).await
+        self.store
+            .run(deadline, Archive { caller, id, archived, expected, idempotency_key, now })
+            .await
     }
 }
 
@@ -152,7 +154,7 @@ struct Find(TypeId);
 impl Query for Find {
     type Output = Option<AppointmentType>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
     }
 }
@@ -166,7 +168,7 @@ struct IsAgreed {
 impl Query for IsAgreed {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+    async fn run(&self, at: &Reader) -> Result<bool, Fault> {
         store::is_agreed(at, self.customer, self.id, self.now).await
     }
 }
@@ -179,7 +181,7 @@ struct Offers {
 impl Query for Offers {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+    async fn run(&self, at: &Reader) -> Result<bool, Fault> {
         store::offers(at, self.provider, self.id).await
     }
 }
@@ -193,7 +195,7 @@ struct List {
 impl Query for List {
     type Output = Vec<AppointmentType>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::{appointment_types, appointments, offerings, providers, type_events},
         readable,
     },
@@ -37,7 +37,7 @@ pub struct Filter {
 }
 
 /// Finds a type.
-pub async fn find(at: &impl Session, id: TypeId) -> Result<Option<AppointmentType>, Fault> {
+pub async fn find(at: &impl Executor, id: TypeId) -> Result<Option<AppointmentType>, Fault> {
     let row = appointment_types::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(appointment_type).transpose()
 }
@@ -55,14 +55,14 @@ pub async fn lock(tx: &Tx, id: TypeId) -> Result<Option<AppointmentType>, Fault>
 }
 
 /// Whether a provider offers a type.
-pub async fn offers(at: &impl Session, provider: ProviderId, id: TypeId) -> Result<bool, Fault> {
+pub async fn offers(at: &impl Executor, provider: ProviderId, id: TypeId) -> Result<bool, Fault> {
     let row = offerings::Entity::find_by_id((provider.0, id.0)).one(at.db()).await;
     Ok(row.map_err(|e| engine::fault(&e))?.is_some())
 }
 
 /// The types after this one in the order of their ids, which is the order of their making.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     filter: &Filter,
     after: Option<Uuid>,
     limit: u64,
@@ -102,7 +102,7 @@ pub async fn list(
 
 /// The provider's own types after this one, in the order of their ids.
 pub async fn owned_by(
-    at: &impl Session,
+    at: &impl Executor,
     owner: ProviderId,
     after: Option<Uuid>,
     limit: u64,
@@ -124,7 +124,7 @@ pub fn is_private(engine: Engine) -> Expr {
 
 /// Whether somebody has an appointment of a type that is requested or booked and not over.
 pub async fn is_agreed(
-    at: &impl Session,
+    at: &impl Executor,
     customer: UserId,
     id: TypeId,
     now: Instant,

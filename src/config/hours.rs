@@ -33,7 +33,7 @@ pub(super) fn day_name(day: Weekday) -> &'static str {
 pub struct OpenHours {
     /// As it was written: `mon 09:00-17:00`.
     pub text: String,
-    /// The day.
+    /// Day of the week.
     pub day: Weekday,
     /// Minutes from midnight, 0 to 1439, included.
     pub start_minutes: u32,

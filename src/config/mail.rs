@@ -4,15 +4,15 @@ use std::{path::PathBuf, time::Duration};
 
 use secrecy::ExposeSecret as _;
 
-use super::{MailConfig, MailTransport, reader::Reader, smtp_url};
+use super::{MailConfig, MailTransport, reader::SettingsReader, smtp_url};
 
-/// How long a letter may take to leave, well below the time that a process has for it.
+/// How long an email may take to leave, well below the time that a process has for it.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How often to look for letters that wait, on average.
+/// How often to look for emails that wait, on average.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Reads the section `mail`. Whether the server, the sender and the templates can be used is seen at the start.
-pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
+pub(super) fn read(reader: &mut SettingsReader<'_>, verify_email: bool) -> MailConfig {
     const TRANSPORT: &str = "mail.transport";
     const URL: &str = "mail.smtp_url";
     let all = [MailTransport::None, MailTransport::Folder, MailTransport::Smtp];
@@ -54,7 +54,7 @@ pub(super) fn read(reader: &mut Reader<'_>, verify_email: bool) -> MailConfig {
 }
 
 impl MailConfig {
-    /// Whether letters go to the mail server with TLS or not at all.
+    /// Whether emails go to the mail server with TLS or not at all.
     pub(crate) fn has_tls(&self) -> bool {
         smtp_url::has_tls(self.smtp_url.expose_secret(), self.smtp_ca_file.is_some())
     }

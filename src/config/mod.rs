@@ -48,7 +48,7 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Passwords and access tokens.
     pub auth: AuthConfig,
-    /// Letters to people.
+    /// Emails to people.
     pub mail: MailConfig,
     /// What new providers start with, and what bookings without a type must be like.
     pub schedule: ScheduleConfig,
@@ -214,7 +214,7 @@ pub enum MasterKeySource {
 /// The section `mail`.
 #[derive(Debug, Clone)]
 pub struct MailConfig {
-    /// How letters leave.
+    /// How emails leave.
     pub transport: MailTransport,
     /// Where `folder` writes them.
     pub folder: PathBuf,
@@ -228,13 +228,13 @@ pub struct MailConfig {
     pub pages_url: Option<String>,
     /// The operator's own templates.
     pub templates_folder: Option<PathBuf>,
-    /// How long a letter may take to leave. No setting: nobody but tests wants another one.
+    /// How long an email may take to leave. No setting: nobody but tests wants another one.
     pub patience: Duration,
-    /// How often to look for letters that wait, on average. No setting either.
+    /// How often to look for emails that wait, on average. No setting either.
     pub look: Duration,
 }
 
-/// How letters leave.
+/// How emails leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MailTransport {
     /// Not at all.

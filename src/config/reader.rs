@@ -18,7 +18,7 @@ const LARGEST_SECRET_BYTES: u64 = 65_536;
 
 /// Reads settings one by one. A value that is not valid becomes a problem and, so that reading
 /// goes on, a placeholder.
-pub(super) struct Reader<'a> {
+pub(super) struct SettingsReader<'a> {
     settings: &'a Settings,
     origins: BTreeMap<String, Origin>,
     /// Numbers that were in their range, for comparing them with one another.
@@ -26,7 +26,7 @@ pub(super) struct Reader<'a> {
     problems: Vec<Problem>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SettingsReader<'a> {
     pub(super) fn new(settings: &'a Settings) -> Self {
         let (origins, numbers) = (BTreeMap::new(), BTreeMap::new());
         Self { settings, origins, numbers, problems: Vec::new() }

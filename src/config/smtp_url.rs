@@ -33,7 +33,7 @@ pub(super) fn fault(text: &str, has_authorities: bool) -> Option<String> {
         .then(|| "would send the password without TLS".to_owned())
 }
 
-/// Whether letters go to the server of a valid URL with TLS or not at all.
+/// Whether emails go to the server of a valid URL with TLS or not at all.
 pub(super) fn has_tls(text: &str, has_authorities: bool) -> bool {
     has_authorities || Url::parse(text).is_ok_and(|url| tls(&url) == Ok(Tls::Always))
 }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Settings;
-use super::reader::{Reader, shown};
+use super::reader::{SettingsReader, shown};
 use super::{
     AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
     OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, hours,
@@ -22,7 +22,7 @@ const LOOK_AT_ZONES: Duration = Duration::from_mins(1);
 /// Reads every setting. There is no configuration only if there is a problem, but there can be
 /// problems with one: then it holds placeholders and must not be used.
 pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem>) {
-    let mut reader = Reader::new(settings);
+    let mut reader = SettingsReader::new(settings);
     let profiles = [Profile::Development, Profile::Production];
     let profile = reader.choice("profile", Profile::Development, &profiles, Profile::name);
     let server = server(&mut reader, profile);
@@ -46,7 +46,7 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     (config, origins, problems)
 }
 
-fn server(reader: &mut Reader<'_>, profile: Profile) -> ServerConfig {
+fn server(reader: &mut SettingsReader<'_>, profile: Profile) -> ServerConfig {
     const CERTIFICATE: &str = "server.tls_certificate_file";
     const KEY: &str = "server.tls_key_file";
     const CLIENT_CA: &str = "server.tls_client_ca_file";
@@ -120,7 +120,7 @@ fn server(reader: &mut Reader<'_>, profile: Profile) -> ServerConfig {
     config
 }
 
-fn database(reader: &mut Reader<'_>) -> Option<DatabaseConfig> {
+fn database(reader: &mut SettingsReader<'_>) -> Option<DatabaseConfig> {
     const URL: &str = "database.url";
     // All are read before any is missed, so that no problem hides another.
     let url = reader.secret(URL, url::VALID).and_then(|(key, text)| {
@@ -134,7 +134,7 @@ fn database(reader: &mut Reader<'_>) -> Option<DatabaseConfig> {
     Some(DatabaseConfig { url, max_connections, acquire_timeout_ms, migrate_on_start })
 }
 
-fn auth(reader: &mut Reader<'_>) -> AuthConfig {
+fn auth(reader: &mut SettingsReader<'_>) -> AuthConfig {
     AuthConfig {
         issuer: reader.name("auth.issuer", 200),
         audience: reader.name("auth.audience", 200),
@@ -162,7 +162,7 @@ fn auth(reader: &mut Reader<'_>) -> AuthConfig {
     }
 }
 
-fn second_factor_required_for(reader: &mut Reader<'_>) -> Vec<Role> {
+fn second_factor_required_for(reader: &mut SettingsReader<'_>) -> Vec<Role> {
     const KEY: &str = "auth.second_factor_required_for";
     let mut roles = Vec::new();
     for text in reader.list(KEY) {
@@ -180,7 +180,7 @@ fn second_factor_required_for(reader: &mut Reader<'_>) -> Vec<Role> {
     roles
 }
 
-fn second_factor_issuer(reader: &mut Reader<'_>) -> String {
+fn second_factor_issuer(reader: &mut SettingsReader<'_>) -> String {
     const KEY: &str = "auth.second_factor_issuer";
     let issuer = reader.name(KEY, 64);
     if issuer.contains(':') {
@@ -191,7 +191,7 @@ fn second_factor_issuer(reader: &mut Reader<'_>) -> String {
 }
 
 /// The key's path is handed on unread: in development the file may still have to be made.
-fn master_key(reader: &mut Reader<'_>) -> MasterKeySource {
+fn master_key(reader: &mut SettingsReader<'_>) -> MasterKeySource {
     const KEY: &str = "auth.master_key";
     const VALID: &str =
         "give 32 random bytes in base64, or the path of a file with them as master_key_file";
@@ -202,7 +202,7 @@ fn master_key(reader: &mut Reader<'_>) -> MasterKeySource {
     MasterKeySource::Text(text.unwrap_or_else(|| SecretString::from("")))
 }
 
-fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {
+fn schedule(reader: &mut SettingsReader<'_>) -> ScheduleConfig {
     let config = ScheduleConfig {
         default_hours: default_hours(reader),
         default_slot_minutes: reader.number("schedule.default_slot_minutes", 5..=1440),
@@ -222,7 +222,7 @@ fn schedule(reader: &mut Reader<'_>) -> ScheduleConfig {
 }
 
 /// Whether the folders can be used is seen at the start, and at each look.
-fn time_zones(reader: &mut Reader<'_>) -> ZonesConfig {
+fn time_zones(reader: &mut SettingsReader<'_>) -> ZonesConfig {
     ZonesConfig {
         folder: reader.optional_path("time_zones.folder"),
         system_folder: reader.optional_path("time_zones.system_folder"),
@@ -230,16 +230,16 @@ fn time_zones(reader: &mut Reader<'_>) -> ZonesConfig {
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> LogConfig {
+fn log(reader: &mut SettingsReader<'_>) -> LogConfig {
     LogConfig { level: log_level(reader), format: log_format(reader) }
 }
 
-fn log_format(reader: &mut Reader<'_>) -> LogFormat {
+fn log_format(reader: &mut SettingsReader<'_>) -> LogFormat {
     let formats = [LogFormat::Auto, LogFormat::Text, LogFormat::Json];
     reader.choice("log.format", LogFormat::Auto, &formats, LogFormat::name)
 }
 
-fn log_level(reader: &mut Reader<'_>) -> String {
+fn log_level(reader: &mut SettingsReader<'_>) -> String {
     const KEY: &str = "log.level";
     let level = reader.name(KEY, 1000);
     if !level.is_empty() && !is_log_level(&level) {
@@ -261,7 +261,7 @@ fn is_log_level(text: &str) -> bool {
     lone_words_are_levels && EnvFilter::builder().parse(text).is_ok()
 }
 
-fn default_hours(reader: &mut Reader<'_>) -> Vec<OpenHours> {
+fn default_hours(reader: &mut SettingsReader<'_>) -> Vec<OpenHours> {
     const KEY: &str = "schedule.default_hours";
     let mut all: Vec<OpenHours> = Vec::new();
     for text in reader.list(KEY) {
@@ -279,7 +279,7 @@ fn default_hours(reader: &mut Reader<'_>) -> Vec<OpenHours> {
     all
 }
 
-fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
+fn networks(reader: &mut SettingsReader<'_>) -> Vec<IpNet> {
     const KEY: &str = "server.trusted_proxies";
     let mut networks = Vec::new();
     for text in reader.list(KEY) {
@@ -296,7 +296,7 @@ fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
     networks
 }
 
-fn cors_origins(reader: &mut Reader<'_>) -> Vec<String> {
+fn cors_origins(reader: &mut SettingsReader<'_>) -> Vec<String> {
     const KEY: &str = "server.cors_origins";
     let origins = reader.list(KEY);
     for origin in origins.iter().filter(|origin| !is_web_origin(origin)) {
@@ -312,7 +312,7 @@ fn cors_origins(reader: &mut Reader<'_>) -> Vec<String> {
     origins
 }
 
-fn cors_headers(reader: &mut Reader<'_>) -> Vec<String> {
+fn cors_headers(reader: &mut SettingsReader<'_>) -> Vec<String> {
     const KEY: &str = "server.cors_headers";
     let headers = reader.list(KEY);
     let is_token = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';

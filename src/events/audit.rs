@@ -18,7 +18,7 @@ use crate::{
 
 event_table! {
     /// What happened.
-    kind Act;
+    kind AuditAction;
     /// What an entry of the audit trail tells beside who, when and from where: never a secret.
     data AuditData;
     plain {

@@ -124,7 +124,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::events::Kind;
+    use crate::events::ProviderEventKind;
 
     const ID: &str = "0199c1de-7a4e-7c3a-9f5e-2b8f6d1c0a01";
     const TIMES: [&str; 4] = [
@@ -134,7 +134,7 @@ mod tests {
         "2026-11-24T10:00:00Z",
     ];
 
-    fn change(kind: Kind, stored: Value, check: impl FnOnce(Change<'_>)) {
+    fn change(kind: ProviderEventKind, stored: Value, check: impl FnOnce(Change<'_>)) {
         check(EventData::decode(kind, stored).unwrap().change());
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let claimed = json!({
             "start": TIMES[0], "end": TIMES[1], "customer": ID, "reason": "ill", "override": "urgent",
         });
-        change(Kind::AppointmentBooked, claimed, |told| {
+        change(ProviderEventKind::AppointmentBooked, claimed, |told| {
             let (start, end) = (at(0), at(1));
             let (reason, override_reason) = ("ill", "urgent");
             assert_eq!(told, Change { reason, start, end, override_reason, ..Change::default() });
@@ -153,33 +153,45 @@ mod tests {
             "start": TIMES[0], "end": TIMES[1], "previous_start": TIMES[2], "previous_end": TIMES[3],
             "reason": "work", "override": "",
         });
-        for kind in [Kind::AppointmentRescheduled, Kind::AppointmentMoveRequested] {
+        for kind in
+            [ProviderEventKind::AppointmentRescheduled, ProviderEventKind::AppointmentMoveRequested]
+        {
             change(kind, moved.clone(), |told| {
                 assert_eq!((told.start, told.end), (at(0), at(1)));
                 assert_eq!((told.previous_start, told.previous_end), (at(2), at(3)));
                 assert_eq!((told.reason, told.override_reason), ("work", ""));
             });
         }
-        change(Kind::AppointmentCancelled, json!({ "reason": "ill", "late": true }), |told| {
-            assert_eq!(told, Change { reason: "ill", late: true, ..Change::default() });
-        });
+        change(
+            ProviderEventKind::AppointmentCancelled,
+            json!({ "reason": "ill", "late": true }),
+            |told| {
+                assert_eq!(told, Change { reason: "ill", late: true, ..Change::default() });
+            },
+        );
         let corrected = json!({
             "state": "booked", "previous_state": "no_show", "reason": "was there",
             "end": TIMES[1], "previous_end": TIMES[0],
         });
-        change(Kind::AppointmentCorrected, corrected, |told| {
+        change(ProviderEventKind::AppointmentCorrected, corrected, |told| {
             assert_eq!((told.state, told.reason), (Some(Outcome::Booked), "was there"));
             assert_eq!((told.end, told.previous_end), (at(1), at(0)));
         });
         let reassigned =
             json!({ "to": ID, "successor": ID, "reason": "ill", "override": "urgent" });
-        change(Kind::AppointmentReassigned, reassigned, |told| {
+        change(ProviderEventKind::AppointmentReassigned, reassigned, |told| {
             let (reason, override_reason) = ("ill", "urgent");
             assert_eq!(told, Change { reason, override_reason, ..Change::default() });
         });
-        change(Kind::AppointmentExpired, json!({ "reason": "nobody answered in time" }), |told| {
-            assert_eq!(told.reason, "nobody answered in time");
+        change(
+            ProviderEventKind::AppointmentExpired,
+            json!({ "reason": "nobody answered in time" }),
+            |told| {
+                assert_eq!(told.reason, "nobody answered in time");
+            },
+        );
+        change(ProviderEventKind::AppointmentNoted, json!({}), |told| {
+            assert_eq!(told, Change::default())
         });
-        change(Kind::AppointmentNoted, json!({}), |told| assert_eq!(told, Change::default()));
     }
 }

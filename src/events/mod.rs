@@ -36,7 +36,7 @@ use crate::kernel::{
 
 event_table! {
     /// What happened.
-    kind Kind;
+    kind ProviderEventKind;
     /// What happened, with what a listener needs to follow the change.
     data EventData;
     plain {

@@ -7,16 +7,16 @@ use sea_orm::{
 
 use uuid::Uuid;
 
-use super::{Event, EventData, Kind};
+use super::{Event, EventData, ProviderEventKind};
 use crate::{
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
     },
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, engine,
         entity::events::{self, Column},
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
@@ -41,7 +41,7 @@ pub async fn insert(tx: &Tx, event: Event) -> Result<(), Fault> {
 
 /// Who did what an appointment's or hold's first event records.
 pub async fn first_actor(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     appointment: AppointmentId,
 ) -> Result<Option<UserId>, Fault> {
@@ -61,7 +61,7 @@ pub async fn first_actor(
 
 /// What happened to an appointment after a version, oldest first: all of it, or what is for its customer too.
 pub async fn of_appointment(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     appointment: AppointmentId,
     after: Option<i64>,
@@ -72,9 +72,9 @@ pub async fn of_appointment(
         .filter(Column::AppointmentId.eq(appointment.0))
         .order_by_asc(Column::Version);
     if !is_staff {
-        query = query.filter(Column::Kind.ne(Kind::AppointmentNoted.word()));
+        query = query.filter(Column::Kind.ne(ProviderEventKind::AppointmentNoted.word()));
     }
-    let place = Place {
+    let place = PagePosition {
         after,
         later: |after: &i64| Condition::all().add(Column::Version.gt(*after)),
         of: |row: &QueryResult| row.try_get("", Column::Version.as_str()),
@@ -84,7 +84,7 @@ pub async fn of_appointment(
 
 /// What a row is. Data that cannot be read leave out themselves alone, which is told in the log.
 fn event(row: events::Model) -> Result<Event, Fault> {
-    let kind = Kind::parse(&row.kind).ok_or_else(|| {
+    let kind = ProviderEventKind::parse(&row.kind).ok_or_else(|| {
         Fault::internal(format!("event {} of {}: unknown kind", row.version, row.provider_id))
     })?;
     let data = EventData::decode(kind, row.detail).unwrap_or_else(|error| {

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    EventData, Kind,
-    audit::{Act, AuditData},
+    EventData, ProviderEventKind,
+    audit::{AuditAction, AuditData},
     schedule::ScheduleChanged,
     types::{TypeEvent, TypeEventKind},
     users::{UserEvent, UserEventKind},
@@ -213,9 +213,9 @@ const AUDIT: &[(&str, &str)] = &[
 ];
 
 /// Events of providers' time, as they are stored: the word of the kind, and the data.
-pub(super) fn stored() -> impl Iterator<Item = (Kind, Value)> {
+pub(super) fn stored() -> impl Iterator<Item = (ProviderEventKind, Value)> {
     let all = filled(EVENTS).into_iter();
-    all.map(|(word, text)| (Kind::parse(word).unwrap(), json(&text)))
+    all.map(|(word, text)| (ProviderEventKind::parse(word).unwrap(), json(&text)))
 }
 
 fn json(text: &str) -> Value {
@@ -250,33 +250,36 @@ macro_rules! reads_and_writes {
 
 #[test]
 fn what_is_stored_of_each_kind_is_read_and_written_as_it_was() {
-    reads_and_writes!(EVENTS, Kind, EventData);
+    reads_and_writes!(EVENTS, ProviderEventKind, EventData);
     reads_and_writes!(TYPES, TypeEventKind, TypeEvent);
     reads_and_writes!(USERS, UserEventKind, UserEvent);
-    reads_and_writes!(AUDIT, Act, AuditData);
+    reads_and_writes!(AUDIT, AuditAction, AuditData);
 }
 
 #[test]
 fn data_of_a_newer_version_are_read_as_far_as_they_are_known() {
     let newer = format!(r#"{{"customer":"{CUSTOMER}","end":"{TEN}","room":"3","start":"{NINE}"}}"#);
     let known = format!(r#"{{"customer":"{CUSTOMER}","end":"{TEN}","start":"{NINE}"}}"#);
-    let data = EventData::decode(Kind::AppointmentBooked, json(&newer)).unwrap();
-    assert_eq!(data, EventData::decode(Kind::AppointmentBooked, json(&known)).unwrap());
+    let data = EventData::decode(ProviderEventKind::AppointmentBooked, json(&newer)).unwrap();
+    assert_eq!(
+        data,
+        EventData::decode(ProviderEventKind::AppointmentBooked, json(&known)).unwrap()
+    );
 }
 
 #[test]
 fn data_that_cannot_be_read_are_an_error() {
     for damaged in [json!(null), json!("x"), json!([]), json!({ "reason": 5 })] {
-        assert!(EventData::decode(Kind::AppointmentCancelled, damaged).is_err());
+        assert!(EventData::decode(ProviderEventKind::AppointmentCancelled, damaged).is_err());
     }
     let half = json!({ "start": NINE });
-    assert!(EventData::decode(Kind::AppointmentBooked, half).is_err());
+    assert!(EventData::decode(ProviderEventKind::AppointmentBooked, half).is_err());
 }
 
 #[test]
 fn hours_in_events_are_those_of_the_schedule_room() {
     let (_, text) = &filled(&EVENTS[2..3])[0];
-    let data = EventData::decode(Kind::ScheduleChanged, json(text)).unwrap();
+    let data = EventData::decode(ProviderEventKind::ScheduleChanged, json(text)).unwrap();
     let EventData::ScheduleChanged(ScheduleChanged::Default(schedule)) = data else { panic!() };
     let week: WeeklyHours = schedule.hours.weekly_hours.read().unwrap();
     assert_eq!(week, serde_json::from_str(WEEK).unwrap());

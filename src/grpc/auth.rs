@@ -9,17 +9,17 @@ use super::{
     caller::{caller, deadline, origin},
     convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
     customer,
+    idempotency::{IdempotencyKeys, IdempotentCall},
     page::cut,
     proto::auth::{self as pb, auth_service_server::AuthService},
-    requests::{Attempt, Requests},
     second_factor_wire,
 };
 use crate::{
     accounts::{
         LONGEST_NAME, User,
         audit::Filter,
-        commands::Change,
-        service::{Accounts, NewUser, Own},
+        commands::AccountChange,
+        service::{Accounts, NewUser, ProfileUpdate},
         sessions::service::{LoggedIn, session_name},
     },
     identity::{
@@ -44,7 +44,7 @@ pub(super) const USER_NAME: &str = "must be users/{user} with a UUID in lower ca
 #[derive(Debug)]
 pub(super) struct Auth {
     pub(super) accounts: Accounts,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
     pub(super) shortest_password: usize,
 }
@@ -58,7 +58,7 @@ impl AuthService for Auth {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(None, &mut message, &mut violations);
+        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
         let display_name =
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
@@ -72,7 +72,7 @@ impl AuthService for Auth {
         let fits = password::check(&password, self.shortest_password);
         let fits = violations.keep("password", fits).is_some();
         let id = self.accounts.new_id();
-        let sign_up = async |once| {
+        let sign_up = async |idempotency_key| {
             if fits {
                 // Before the first thing that takes a while.
                 self.accounts.letter_attempt(deadline, &origin).await?;
@@ -90,9 +90,9 @@ impl AuthService for Auth {
             };
             let password = password.clone();
             let new = NewUser { id, display_name, email, password, role, time_zone };
-            self.accounts.sign_up(deadline, new, once, origin.clone()).await
+            self.accounts.sign_up(deadline, new, idempotency_key, origin.clone()).await
         };
-        let user: Option<User> = once.carry_out(deadline, sign_up).await?;
+        let user: Option<User> = idempotency_key.carry_out(deadline, sign_up).await?;
         let log_in = match &user {
             Some(user) if message.log_in => {
                 let (user, accounts) = ((user, user.id == id), &self.accounts);
@@ -262,7 +262,8 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let known = ["display_name", "time_zone", "phone"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(user) = message.user else {
@@ -297,9 +298,10 @@ impl AuthService for Auth {
         }
         let expected = violations.keep("user.etag", read_etag(&user.etag)).flatten();
         violations.finish()?;
-        let (accounts, own) = (&self.accounts, Own { display_name, time_zone, phone });
-        let update = |once| accounts.update_me(deadline, caller, own, expected, once);
-        let user = once.carry_out(deadline, update).await?;
+        let (accounts, own) = (&self.accounts, ProfileUpdate { display_name, time_zone, phone });
+        let update =
+            |idempotency_key| accounts.update_me(deadline, caller, own, expected, idempotency_key);
+        let user = idempotency_key.carry_out(deadline, update).await?;
         Ok(Response::new(pb::UpdateMeResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -311,15 +313,18 @@ impl AuthService for Auth {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", present(&current));
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
         violations.finish()?;
         let words = (current, new);
-        let change = |once| self.accounts.change_password(deadline, caller, words, once, origin);
-        once.carry_out_untold(deadline, change).await?;
+        let change = |idempotency_key| {
+            self.accounts.change_password(deadline, caller, words, idempotency_key, origin)
+        };
+        idempotency_key.carry_out_untold(deadline, change).await?;
         Ok(Response::new(pb::ChangePasswordResponse {}))
     }
 
@@ -366,13 +371,16 @@ impl AuthService for Auth {
         let permit = desk_permit::create_users(caller)?;
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let zones = self.accounts.ambient.zones();
         let new = customer::created(&message, &zones, &mut violations);
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
-        let create = |once| self.accounts.create_user(deadline, permit, new, once, origin);
-        let user = once.carry_out(deadline, create).await?;
+        let create = |idempotency_key| {
+            self.accounts.create_user(deadline, permit, new, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, create).await?;
         Ok(Response::new(pb::CreateUserResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -383,12 +391,14 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
         let wanted =
             wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
-        let change = violations.keep("role", wanted).map(Change::Role);
+        let change = violations.keep("role", wanted).map(AccountChange::Role);
         let whose = (&*message.name, &*message.etag);
-        let user = self.change(deadline, caller, whose, change, once, violations).await?;
+        let user =
+            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
         Ok(Response::new(pb::SetUserRoleResponse { user: Some(user) }))
     }
 
@@ -399,10 +409,12 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
         let whose = (&*message.name, &*message.etag);
-        let change = Some(Change::Disabled(true));
-        let user = self.change(deadline, caller, whose, change, once, violations).await?;
+        let change = Some(AccountChange::Disabled(true));
+        let user =
+            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
         Ok(Response::new(pb::DisableUserResponse { user: Some(user) }))
     }
 
@@ -413,10 +425,12 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
         let whose = (&*message.name, &*message.etag);
-        let change = Some(Change::Disabled(false));
-        let user = self.change(deadline, caller, whose, change, once, violations).await?;
+        let change = Some(AccountChange::Disabled(false));
+        let user =
+            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
         Ok(Response::new(pb::EnableUserResponse { user: Some(user) }))
     }
 }
@@ -429,14 +443,16 @@ impl Auth {
         deadline: Deadline,
         (caller, origin): (Caller, Origin),
         whose: (&str, &str),
-        change: Option<Change>,
-        once: Attempt,
+        change: Option<AccountChange>,
+        idempotency_key: IdempotentCall,
         violations: Violations,
     ) -> Result<pb::User, Fault> {
         let (permit, expected) = another(caller, whose, violations)?;
         let change = change.ok_or_else(Fault::unchecked)?;
-        let change = |once| self.accounts.change(deadline, permit, change, expected, once, origin);
-        let user = once.carry_out(deadline, change).await?;
+        let change = |idempotency_key| {
+            self.accounts.change(deadline, permit, change, expected, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, change).await?;
         Ok(wire::user(&user))
     }
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     accounts::{
         Prefix, User,
-        audit::{Act, Entry},
+        audit::{AuditAction, AuditEntry},
         sessions::{Session, service::session_name},
         store::Filter,
     },
@@ -99,14 +99,14 @@ pub(super) fn session(session: &Session, due: Instant, caller: Caller) -> pb::Se
     }
 }
 
-/// Reads `users/{user}/sessions/{session}`.
+/// Parses the resource name `users/{user}/sessions/{session}`. `None` if the text has another form.
 pub(super) fn parse_session(name: &str) -> Option<(UserId, Uuid)> {
     let (user, session) = name.split_once("/sessions/")?;
     let (user, id) = (UserId::parse(user)?, Uuid::try_parse(session).ok()?);
     (id.to_string() == session).then_some((user, id))
 }
 
-pub(super) fn audit_event(entry: &Entry) -> pb::AuditEvent {
+pub(super) fn audit_event(entry: &AuditEntry) -> pb::AuditEvent {
     let name = |id: Option<UserId>| id.map(UserId::name).unwrap_or_default();
     let session = entry.user.zip(entry.session).map(|(user, session)| session_name(user, session));
     pb::AuditEvent {
@@ -122,51 +122,51 @@ pub(super) fn audit_event(entry: &Entry) -> pb::AuditEvent {
     }
 }
 
-fn kind(act: Act) -> audit_event::Kind {
+fn kind(act: AuditAction) -> audit_event::Kind {
     match act {
-        Act::LoggedIn => audit_event::Kind::LoggedIn,
-        Act::LogInFailed => audit_event::Kind::LogInFailed,
-        Act::LoggedOut => audit_event::Kind::LoggedOut,
-        Act::SessionRevoked => audit_event::Kind::SessionRevoked,
-        Act::SessionsRevoked => audit_event::Kind::SessionsRevoked,
-        Act::RefreshTokenReused => audit_event::Kind::RefreshTokenReused,
-        Act::PasswordChanged => audit_event::Kind::PasswordChanged,
-        Act::PasswordReset => audit_event::Kind::PasswordReset,
-        Act::EmailVerified => audit_event::Kind::EmailVerified,
-        Act::EmailChangeRequested => audit_event::Kind::EmailChangeRequested,
-        Act::EmailChanged => audit_event::Kind::EmailChanged,
-        Act::RoleChanged => audit_event::Kind::RoleChanged,
-        Act::Disabled => audit_event::Kind::Disabled,
-        Act::Enabled => audit_event::Kind::Enabled,
-        Act::SigningKeyRotated => audit_event::Kind::SigningKeyRotated,
-        Act::SigningKeysReplaced => audit_event::Kind::SigningKeysReplaced,
-        Act::SecondFactorEnabled => audit_event::Kind::SecondFactorEnabled,
-        Act::SecondFactorDisabled => audit_event::Kind::SecondFactorDisabled,
-        Act::SecondFactorReset => audit_event::Kind::SecondFactorReset,
-        Act::SecondFactorFailed => audit_event::Kind::SecondFactorFailed,
-        Act::RecoveryCodeUsed => audit_event::Kind::RecoveryCodeUsed,
-        Act::RecoveryCodesRegenerated => audit_event::Kind::RecoveryCodesRegenerated,
-        Act::ServiceAccountCreated => audit_event::Kind::ServiceAccountCreated,
-        Act::ServiceAccountUpdated => audit_event::Kind::ServiceAccountUpdated,
-        Act::ServiceAccountDisabled => audit_event::Kind::ServiceAccountDisabled,
-        Act::ServiceAccountEnabled => audit_event::Kind::ServiceAccountEnabled,
-        Act::ApiKeyCreated => audit_event::Kind::ApiKeyCreated,
-        Act::ApiKeyRevoked => audit_event::Kind::ApiKeyRevoked,
-        Act::ApiKeyRefused => audit_event::Kind::ApiKeyRefused,
-        Act::DataExported => audit_event::Kind::DataExported,
-        Act::AccountDeleted => audit_event::Kind::AccountDeleted,
-        Act::AccountErased => audit_event::Kind::AccountErased,
-        Act::LogInsDelayed => audit_event::Kind::LogInsDelayed,
-        Act::AccountCreated => audit_event::Kind::AccountCreated,
-        Act::CurrentPasswordWrong => audit_event::Kind::CurrentPasswordWrong,
-        Act::PasswordResetRequested => audit_event::Kind::PasswordResetRequested,
-        Act::SecondFactorEnrolled => audit_event::Kind::SecondFactorEnrolled,
-        Act::SecretsResealed => audit_event::Kind::SecretsResealed,
-        Act::AuditForgotten => audit_event::Kind::AuditForgotten,
-        Act::CustomerEnrolled => audit_event::Kind::CustomerEnrolled,
-        Act::CustomerInvited => audit_event::Kind::CustomerInvited,
-        Act::CustomerUpdated => audit_event::Kind::CustomerUpdated,
-        Act::CustomersMerged => audit_event::Kind::CustomersMerged,
+        AuditAction::LoggedIn => audit_event::Kind::LoggedIn,
+        AuditAction::LogInFailed => audit_event::Kind::LogInFailed,
+        AuditAction::LoggedOut => audit_event::Kind::LoggedOut,
+        AuditAction::SessionRevoked => audit_event::Kind::SessionRevoked,
+        AuditAction::SessionsRevoked => audit_event::Kind::SessionsRevoked,
+        AuditAction::RefreshTokenReused => audit_event::Kind::RefreshTokenReused,
+        AuditAction::PasswordChanged => audit_event::Kind::PasswordChanged,
+        AuditAction::PasswordReset => audit_event::Kind::PasswordReset,
+        AuditAction::EmailVerified => audit_event::Kind::EmailVerified,
+        AuditAction::EmailChangeRequested => audit_event::Kind::EmailChangeRequested,
+        AuditAction::EmailChanged => audit_event::Kind::EmailChanged,
+        AuditAction::RoleChanged => audit_event::Kind::RoleChanged,
+        AuditAction::Disabled => audit_event::Kind::Disabled,
+        AuditAction::Enabled => audit_event::Kind::Enabled,
+        AuditAction::SigningKeyRotated => audit_event::Kind::SigningKeyRotated,
+        AuditAction::SigningKeysReplaced => audit_event::Kind::SigningKeysReplaced,
+        AuditAction::SecondFactorEnabled => audit_event::Kind::SecondFactorEnabled,
+        AuditAction::SecondFactorDisabled => audit_event::Kind::SecondFactorDisabled,
+        AuditAction::SecondFactorReset => audit_event::Kind::SecondFactorReset,
+        AuditAction::SecondFactorFailed => audit_event::Kind::SecondFactorFailed,
+        AuditAction::RecoveryCodeUsed => audit_event::Kind::RecoveryCodeUsed,
+        AuditAction::RecoveryCodesRegenerated => audit_event::Kind::RecoveryCodesRegenerated,
+        AuditAction::ServiceAccountCreated => audit_event::Kind::ServiceAccountCreated,
+        AuditAction::ServiceAccountUpdated => audit_event::Kind::ServiceAccountUpdated,
+        AuditAction::ServiceAccountDisabled => audit_event::Kind::ServiceAccountDisabled,
+        AuditAction::ServiceAccountEnabled => audit_event::Kind::ServiceAccountEnabled,
+        AuditAction::ApiKeyCreated => audit_event::Kind::ApiKeyCreated,
+        AuditAction::ApiKeyRevoked => audit_event::Kind::ApiKeyRevoked,
+        AuditAction::ApiKeyRefused => audit_event::Kind::ApiKeyRefused,
+        AuditAction::DataExported => audit_event::Kind::DataExported,
+        AuditAction::AccountDeleted => audit_event::Kind::AccountDeleted,
+        AuditAction::AccountErased => audit_event::Kind::AccountErased,
+        AuditAction::LogInsDelayed => audit_event::Kind::LogInsDelayed,
+        AuditAction::AccountCreated => audit_event::Kind::AccountCreated,
+        AuditAction::CurrentPasswordWrong => audit_event::Kind::CurrentPasswordWrong,
+        AuditAction::PasswordResetRequested => audit_event::Kind::PasswordResetRequested,
+        AuditAction::SecondFactorEnrolled => audit_event::Kind::SecondFactorEnrolled,
+        AuditAction::SecretsResealed => audit_event::Kind::SecretsResealed,
+        AuditAction::AuditForgotten => audit_event::Kind::AuditForgotten,
+        AuditAction::CustomerEnrolled => audit_event::Kind::CustomerEnrolled,
+        AuditAction::CustomerInvited => audit_event::Kind::CustomerInvited,
+        AuditAction::CustomerUpdated => audit_event::Kind::CustomerUpdated,
+        AuditAction::CustomersMerged => audit_event::Kind::CustomersMerged,
     }
 }
 
@@ -193,6 +193,6 @@ fn jwk(key: &PublicKey) -> pb::Jwk {
 }
 
 /// The act of a kind; nothing for what no act is.
-pub(super) fn act(wire: i32) -> Option<Act> {
-    Act::ALL.iter().copied().find(|act| i32::from(kind(*act)) == wire)
+pub(super) fn act(wire: i32) -> Option<AuditAction> {
+    AuditAction::ALL.iter().copied().find(|act| i32::from(kind(*act)) == wire)
 }

@@ -8,17 +8,17 @@ use super::{
     booking_wire::{LONGEST_CODE, type_name},
     caller::{deadline, visitor},
     convert::{minutes, moment, name, start, timestamp},
+    customer_context::Named,
     page::{LONGEST_PAGE, cut_to_fit},
     proto::booking::{
         self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
     },
     schedule::PROVIDER_NAME,
-    whom::Named,
 };
 use crate::{
     availability::{
         explain::Exclusion,
-        slots_service::{Bounds, Question, Slot, Slots},
+        slots_service::{Bounds, Slot, SlotQuery, Slots},
     },
     booking::service::Bookings,
     identity::Caller,
@@ -60,7 +60,7 @@ impl AvailabilityService for AvailabilityApi {
             end: message.end_time.as_ref(),
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
-            whom: (&message.customer, &message.rescheduling),
+            customer_context: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         let size = match message.page_size {
@@ -115,7 +115,7 @@ impl AvailabilityService for AvailabilityApi {
             end: message.end_time.as_ref(),
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
-            whom: (&message.customer, &message.rescheduling),
+            customer_context: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         violations.finish()?;
@@ -142,7 +142,7 @@ impl AvailabilityService for AvailabilityApi {
             end: None,
             duration: message.duration.as_ref(),
             link_code: &message.link_code,
-            whom: (&message.customer, &message.rescheduling),
+            customer_context: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
         let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
@@ -175,11 +175,12 @@ impl AvailabilityApi {
     async fn asked(
         &self,
         deadline: Deadline,
-        (question, named): (Question, Named),
+        (question, named): (SlotQuery, Named),
         provider: Option<ProviderId>,
-    ) -> Result<Question, Fault> {
-        let whom = named.whom(&self.bookings, deadline, question.caller).await?;
-        Question { whom, ..question }.checked(provider)
+    ) -> Result<SlotQuery, Fault> {
+        let customer_context =
+            named.customer_context(&self.bookings, deadline, question.caller).await?;
+        SlotQuery { customer_context, ..question }.checked(provider)
     }
 }
 
@@ -199,15 +200,15 @@ struct Parts<'m> {
     duration: Option<&'m prost_types::Duration>,
     link_code: &'m str,
     /// `customer` and `rescheduling`.
-    whom: (&'m str, &'m str),
+    customer_context: (&'m str, &'m str),
 }
 
 fn question(
     parts: &Parts<'_>,
     caller: Option<Caller>,
     violations: &mut Violations,
-) -> Option<(Question, Named)> {
-    let named = Named::read(parts.whom.0, parts.whom.1, violations);
+) -> Option<(SlotQuery, Named)> {
+    let named = Named::read(parts.customer_context.0, parts.customer_context.1, violations);
     let type_id = type_name(parts.appointment_type, violations);
     let link_code = violations.keep("link_code", text::lines(parts.link_code, LONGEST_CODE));
     let from = parts.start.and_then(|at| violations.keep("start_time", moment(at)));
@@ -237,8 +238,17 @@ fn question(
     }
     let providers = (!providers.is_empty()).then_some(providers);
     let (type_id, link_code) = (type_id?, link_code?);
-    let whom = None;
-    let question = Question { caller, whom, type_id, link_code, duration, providers, from, until };
+    let customer_context = None;
+    let question = SlotQuery {
+        caller,
+        customer_context,
+        type_id,
+        link_code,
+        duration,
+        providers,
+        from,
+        until,
+    };
     Some((question, named))
 }
 

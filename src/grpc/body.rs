@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant as Moment, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{budgets, status::status};
+use super::{concurrency, status::status};
 use crate::kernel::fault::{Fault, Reason};
 
 pin_project! {
@@ -29,7 +29,7 @@ pin_project! {
         leaving: WaitForCancellationFutureOwned,
         ended: bool,
         // Held as long as the stream lasts.
-        _place: Option<budgets::Place>,
+        _place: Option<concurrency::Place>,
     }
 }
 
@@ -38,7 +38,7 @@ impl Bounded {
         inner: Body,
         until: Moment,
         (stopping, leaving): (CancellationToken, CancellationToken),
-        place: Option<budgets::Place>,
+        place: Option<concurrency::Place>,
     ) -> Self {
         Self {
             inner,

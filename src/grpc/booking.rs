@@ -14,23 +14,23 @@ use super::{
     caller::{caller, deadline, visitor},
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     holds,
+    idempotency::{IdempotencyKeys, IdempotentRequest},
     page::fill,
     proto::booking::{self as pb, booking_service_server::BookingService},
-    requests::{Requests, Retried},
     schedule::PROVIDER_NAME,
 };
 use crate::{
-    availability::service::{Answer, Availabilities, Question},
+    availability::service::{Answer, Availabilities, FreeTimeQuery},
     booking::{
         LONGEST_NOTE, LONGEST_REASON,
         commands::{
             decide::{Annotate, Correct},
-            hold::What,
+            hold::HoldAction,
             relocate::{Reassign, Reschedule},
         },
-        policy::Change,
+        policy::StateChange,
         service::{Bookings, Decision},
-        store::{Cursor, Filter},
+        store::{AppointmentCursor, Filter},
     },
     identity::{Caller, permit},
     kernel::{
@@ -50,22 +50,23 @@ const NOTES: [&str; 2] = ["customer_message", "private_note"];
 pub(super) struct BookingApi {
     pub(super) bookings: Bookings,
     pub(super) availabilities: Availabilities,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
 
 impl BookingApi {
     /// What calls have in common that change the state of an appointment. `said` is the name, the reason
     /// and the etag of a message.
-    async fn decide<M: Retried>(
+    async fn decide<M: IdempotentRequest>(
         &self,
         deadline: Deadline,
         caller: Caller,
-        (change, [free_rest, only_move], mut message): (Change, [bool; 2], M),
+        (change, [free_rest, only_move], mut message): (StateChange, [bool; 2], M),
         said: impl Fn(&M) -> (&str, &str, &str),
     ) -> Result<(Option<pb::Appointment>, Vec<pb::Warning>), Status> {
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let (name, reason, etag) = said(&message);
         let reason = violations.keep("reason", text::lines(reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(name));
@@ -73,8 +74,9 @@ impl BookingApi {
         violations.finish()?;
         let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
         let decision = Decision { provider, id, change, reason, free_rest, only_move, expected };
-        let decide = |once| self.bookings.decide(deadline, caller, decision, once);
-        let changed = once.carry_out(deadline, decide).await?;
+        let decide =
+            |idempotency_key| self.bookings.decide(deadline, caller, decision, idempotency_key);
+        let changed = idempotency_key.carry_out(deadline, decide).await?;
         let warnings = changed.warnings.iter().map(wire_warning).collect();
         Ok((Some(wire(&changed.appointment, caller)), warnings))
     }
@@ -89,7 +91,8 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let what = read_booking(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields(&message, caller);
@@ -97,14 +100,16 @@ impl BookingService for BookingApi {
         }
         violations.finish()?;
         let what = what.ok_or_else(Fault::unchecked)?;
-        let book = async |once| match what {
+        let book = async |idempotency_key| match what {
             Booking::Hold { hold, type_id, note, replies, override_reason } => {
-                let what = What::Book { type_id, note, replies, override_reason };
-                self.bookings.use_hold(deadline, caller, hold, what, once).await
+                let what = HoldAction::Book { type_id, note, replies, override_reason };
+                self.bookings.use_hold(deadline, caller, hold, what, idempotency_key).await
             }
-            Booking::New(request) => Box::pin(self.bookings.book(deadline, request, once)).await,
+            Booking::New(request) => {
+                Box::pin(self.bookings.book(deadline, request, idempotency_key)).await
+            }
         };
-        let booked = once.carry_out(deadline, book).await?;
+        let booked = idempotency_key.carry_out(deadline, book).await?;
         let appointment = Some(wire(&booked, caller));
         Ok(Response::new(pb::BookAppointmentResponse { appointment }))
     }
@@ -161,7 +166,7 @@ impl BookingService for BookingApi {
             "appointments {} {:?} {:?} {:?} {:?} {:?} {narrow:?}",
             caller.user, message.provider, message.customer, states, from, until
         );
-        let after = self.pages.read::<Cursor>(&query, &message.page_token);
+        let after = self.pages.read::<AppointmentCursor>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let bounds = permit::list_appointments(caller, provider, customer)?;
@@ -183,7 +188,7 @@ impl BookingService for BookingApi {
             (size, after),
             |after, limit| self.bookings.list(deadline, filter.clone(), after, limit),
             |each| wire(each, caller),
-            |last| Cursor { start: order.of(last, bounds.is_staff), id: last.id.0 },
+            |last| AppointmentCursor { start: order.of(last, bounds.is_staff), id: last.id.0 },
         );
         let page = page.await?;
         let next_page_token = page.next.map(|next| self.pages.make(&query, &next));
@@ -200,7 +205,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::CancelAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Cancel, [false, message.only_move], message);
+        let asked = (StateChange::Cancel, [false, message.only_move], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
@@ -212,7 +217,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::CompleteAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Complete, [message.free_rest, false], message);
+        let asked = (StateChange::Complete, [message.free_rest, false], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
@@ -225,8 +230,8 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, visitor(&request));
         let zones = self.availabilities.ambient.zones();
         let (question, named) = question(request.get_ref(), &zones)?;
-        let whom = named.whom(&self.bookings, deadline, caller).await?;
-        let question = Question { whom, ..question }.checked()?;
+        let customer_context = named.customer_context(&self.bookings, deadline, caller).await?;
+        let question = FreeTimeQuery { customer_context, ..question }.checked()?;
         let finish = |answer: Answer| {
             let intervals = |all: Vec<Interval>| all.into_iter().map(wire_interval).collect();
             pb::GetAvailabilityResponse {
@@ -244,7 +249,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Approve, [false; 2], message);
+        let asked = (StateChange::Approve, [false; 2], message);
         let (appointment, warnings) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::ApproveAppointmentResponse { appointment, warnings }))
@@ -256,7 +261,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::Decline, [false; 2], message);
+        let asked = (StateChange::Decline, [false; 2], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
         Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
@@ -268,7 +273,7 @@ impl BookingService for BookingApi {
     ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let message = request.into_inner();
-        let asked = (Change::NoShow, [message.free_rest, false], message);
+        let asked = (StateChange::NoShow, [message.free_rest, false], message);
         let (appointment, _) =
             self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
         Ok(Response::new(pb::MarkNoShowResponse { appointment }))
@@ -281,7 +286,8 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let from = violations.keep("start_time", start(message.start_time.as_ref()));
         let until = message.end_time.as_ref();
@@ -296,7 +302,7 @@ impl BookingService for BookingApi {
         let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let (end, now) = (until, self.bookings.now());
-        let move_it = |once| {
+        let move_it = |idempotency_key| {
             let unit = Reschedule {
                 caller,
                 provider,
@@ -306,14 +312,14 @@ impl BookingService for BookingApi {
                 reason,
                 override_reason,
                 expected,
-                once,
+                idempotency_key,
                 now,
                 zones: self.bookings.zones(),
                 practice: self.bookings.practice(),
             };
             self.bookings.reschedule(deadline, unit)
         };
-        let moved = once.carry_out(deadline, move_it).await?;
+        let moved = idempotency_key.carry_out(deadline, move_it).await?;
         let appointment = Some(wire(&moved, caller));
         Ok(Response::new(pb::RescheduleAppointmentResponse { appointment }))
     }
@@ -325,7 +331,8 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
         let to = violations.keep("provider", to);
@@ -336,7 +343,7 @@ impl BookingService for BookingApi {
         let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
         let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
         let (now, new_id) = self.bookings.now_and_id();
-        let reassign = |once| {
+        let reassign = |idempotency_key| {
             let unit = Reassign {
                 caller,
                 provider,
@@ -346,14 +353,14 @@ impl BookingService for BookingApi {
                 reason,
                 override_reason,
                 expected,
-                once,
+                idempotency_key,
                 now,
                 zones: self.bookings.zones(),
                 practice: self.bookings.practice(),
             };
             self.bookings.reassign(deadline, unit)
         };
-        let taken = once.carry_out(deadline, reassign).await?;
+        let taken = idempotency_key.carry_out(deadline, reassign).await?;
         let appointment = Some(wire(&taken, caller));
         Ok(Response::new(pb::ReassignAppointmentResponse { appointment }))
     }
@@ -365,7 +372,8 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = violations.keep("state", corrected(message.state));
         let reason = violations.keep("reason", text::filled(&message.reason, LONGEST_REASON));
@@ -374,11 +382,11 @@ impl BookingService for BookingApi {
         let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
         let (to, reason) = to.zip(reason).ok_or_else(Fault::unchecked)?;
         let now = self.bookings.now();
-        let correct = |once| {
-            let unit = Correct { caller, provider, id, to, reason, expected, once, now };
+        let correct = |idempotency_key| {
+            let unit = Correct { caller, provider, id, to, reason, expected, idempotency_key, now };
             self.bookings.correct(deadline, unit)
         };
-        let changed = once.carry_out(deadline, correct).await?;
+        let changed = idempotency_key.carry_out(deadline, correct).await?;
         let appointment = Some(wire(&changed, caller));
         Ok(Response::new(pb::CorrectAppointmentResponse { appointment }))
     }
@@ -390,7 +398,8 @@ impl BookingService for BookingApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &NOTES));
         let Some(new) = &message.appointment else {
             violations.add("appointment", "must be set");
@@ -408,7 +417,7 @@ impl BookingService for BookingApi {
         violations.finish()?;
         let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
         let now = self.bookings.now();
-        let annotate = |once| {
+        let annotate = |idempotency_key| {
             let unit = Annotate {
                 caller,
                 provider,
@@ -416,12 +425,12 @@ impl BookingService for BookingApi {
                 customer_message,
                 private_note,
                 expected,
-                once,
+                idempotency_key,
                 now,
             };
             self.bookings.annotate(deadline, unit)
         };
-        let changed = once.carry_out(deadline, annotate).await?;
+        let changed = idempotency_key.carry_out(deadline, annotate).await?;
         let appointment = Some(wire(&changed, caller));
         Ok(Response::new(pb::UpdateAppointmentResponse { appointment }))
     }

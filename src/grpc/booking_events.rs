@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     booking::{
-        actors::{Party, Told},
+        actors::{EventWithActor, Party},
         service::Bookings,
     },
-    events::{Kind, appointment::Outcome},
+    events::{ProviderEventKind, appointment::Outcome},
     identity::Caller,
     kernel::{
         fault::{Fault, Violations},
@@ -46,27 +46,27 @@ pub(super) async fn list(
 
 /// An event of an appointment, as the provider's side or the customer may see it; those of the hold before it
 /// are not of the appointment.
-pub(super) fn wire_event(told: &Told, is_staff: bool) -> Option<pb::AppointmentEvent> {
+pub(super) fn wire_event(told: &EventWithActor, is_staff: bool) -> Option<pb::AppointmentEvent> {
     let event = &told.event;
     let kind = match event.data.kind() {
-        Kind::AppointmentBooked => WireKind::Booked,
-        Kind::AppointmentCancelled => WireKind::Cancelled,
-        Kind::AppointmentCompleted => WireKind::Completed,
-        Kind::AppointmentRequested => WireKind::Requested,
-        Kind::AppointmentApproved => WireKind::Approved,
-        Kind::AppointmentDeclined => WireKind::Declined,
-        Kind::AppointmentExpired => WireKind::Expired,
-        Kind::AppointmentRescheduled => WireKind::Rescheduled,
-        Kind::AppointmentMoveRequested => WireKind::MoveRequested,
-        Kind::AppointmentMoveDeclined => WireKind::MoveDeclined,
-        Kind::AppointmentMoveExpired => WireKind::MoveExpired,
-        Kind::AppointmentMoveWithdrawn => WireKind::MoveWithdrawn,
-        Kind::AppointmentReassigned => WireKind::Reassigned,
-        Kind::AppointmentCustomerMerged => WireKind::CustomerMerged,
-        Kind::AppointmentNoShow => WireKind::NoShow,
-        Kind::AppointmentUpdated => WireKind::Updated,
-        Kind::AppointmentCorrected => WireKind::Corrected,
-        Kind::AppointmentNoted if is_staff => WireKind::Noted,
+        ProviderEventKind::AppointmentBooked => WireKind::Booked,
+        ProviderEventKind::AppointmentCancelled => WireKind::Cancelled,
+        ProviderEventKind::AppointmentCompleted => WireKind::Completed,
+        ProviderEventKind::AppointmentRequested => WireKind::Requested,
+        ProviderEventKind::AppointmentApproved => WireKind::Approved,
+        ProviderEventKind::AppointmentDeclined => WireKind::Declined,
+        ProviderEventKind::AppointmentExpired => WireKind::Expired,
+        ProviderEventKind::AppointmentRescheduled => WireKind::Rescheduled,
+        ProviderEventKind::AppointmentMoveRequested => WireKind::MoveRequested,
+        ProviderEventKind::AppointmentMoveDeclined => WireKind::MoveDeclined,
+        ProviderEventKind::AppointmentMoveExpired => WireKind::MoveExpired,
+        ProviderEventKind::AppointmentMoveWithdrawn => WireKind::MoveWithdrawn,
+        ProviderEventKind::AppointmentReassigned => WireKind::Reassigned,
+        ProviderEventKind::AppointmentCustomerMerged => WireKind::CustomerMerged,
+        ProviderEventKind::AppointmentNoShow => WireKind::NoShow,
+        ProviderEventKind::AppointmentUpdated => WireKind::Updated,
+        ProviderEventKind::AppointmentCorrected => WireKind::Corrected,
+        ProviderEventKind::AppointmentNoted if is_staff => WireKind::Noted,
         _ => return None,
     };
     let change = event.data.change();

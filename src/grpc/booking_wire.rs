@@ -7,16 +7,16 @@ use super::{
     convert::{
         TYPE_NAME, date, duration, end, etag, minutes, name, optional, start, timestamp, zone,
     },
+    customer_context::Named,
     proto::booking::{self as pb, answer::Value as WireValue, appointment::State as WireState},
     schedule::PROVIDER_NAME,
-    whom::Named,
 };
 use crate::{
-    availability::service::{LONGEST_SPAN, Question},
+    availability::service::{FreeTimeQuery, LONGEST_SPAN},
     booking::{
         Appointment, LONGEST_NOTE, LONGEST_REASON, State,
         actors::Party,
-        commands::book::{Asker, OfType, Wish},
+        commands::book::{Asker, BookingTarget, TypeTarget},
         service::{self, TypedFields},
     },
     catalogue::{Answer, AnswerValue, check::MOST_QUESTIONS, questions::Reply},
@@ -41,7 +41,7 @@ pub(super) const LONGEST_CODE: usize = 100;
 pub(super) fn question(
     message: &pb::GetAvailabilityRequest,
     zones: &ZoneData,
-) -> Result<(Question, Named), Fault> {
+) -> Result<(FreeTimeQuery, Named), Fault> {
     let mut violations = Violations::new();
     let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
     let provider = violations.keep("provider", provider);
@@ -68,7 +68,7 @@ pub(super) fn question(
     let (Some(provider), Some(first), Some(last)) = (provider, first, last) else {
         return Err(Fault::unchecked());
     };
-    Ok((Question { whom: None, provider, first, last, zone, duration }, named))
+    Ok((FreeTimeQuery { customer_context: None, provider, first, last, zone, duration }, named))
 }
 
 /// The interval between two instants that are in order. What was refused before is not told twice.
@@ -234,7 +234,7 @@ pub(super) enum Booking {
         override_reason: String,
     },
     /// Something that was not held.
-    New(service::Request),
+    New(service::BookingRequest),
 }
 
 pub(super) fn read_booking(
@@ -280,12 +280,12 @@ pub(super) fn read_booking(
     if anybody && !message.override_reason.is_empty() {
         violations.add("override_reason", "must be absent without a provider");
     }
-    let (provider, wish) = wish(&parts, violations)?;
-    Some(Booking::New(service::Request {
+    let (provider, target) = target(&parts, violations)?;
+    Some(Booking::New(service::BookingRequest {
         caller,
         customer,
         provider,
-        wish,
+        target,
         note: note?,
         replies: replies?,
         override_reason: override_reason?,
@@ -297,7 +297,7 @@ pub(super) fn read_hold(
     message: &pb::HoldSlotRequest,
     caller: Caller,
     violations: &mut Violations,
-) -> Option<service::Request> {
+) -> Option<service::BookingRequest> {
     let hold = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
     let customer = optional(&message.customer, |text| {
         violations.keep("customer", name(text, UserId::parse, CUSTOMER_NAME))
@@ -310,12 +310,12 @@ pub(super) fn read_hold(
         duration: message.duration.as_ref(),
         link_code: &message.link_code,
     };
-    let (provider, wish) = wish(&parts, violations)?;
-    Some(service::Request {
+    let (provider, target) = target(&parts, violations)?;
+    Some(service::BookingRequest {
         caller,
         customer,
         provider,
-        wish,
+        target,
         note: String::new(),
         replies: Vec::new(),
         override_reason: String::new(),
@@ -366,7 +366,10 @@ struct Parts<'m> {
     link_code: &'m str,
 }
 
-fn wish(parts: &Parts<'_>, violations: &mut Violations) -> Option<(Option<ProviderId>, Wish)> {
+fn target(
+    parts: &Parts<'_>,
+    violations: &mut Violations,
+) -> Option<(Option<ProviderId>, BookingTarget)> {
     let is_typed = !parts.appointment_type.is_empty();
     let provider = if is_typed && parts.provider.is_empty() {
         Some(None)
@@ -382,7 +385,7 @@ fn wish(parts: &Parts<'_>, violations: &mut Violations) -> Option<(Option<Provid
             violations.add("duration", "must be absent without an appointment type");
         }
         let interval = ordered(from, until, violations);
-        return Some((provider?, Wish::Interval(interval?)));
+        return Some((provider?, BookingTarget::Interval(interval?)));
     }
     if parts.end.is_some() {
         violations.add("end_time", "must be absent with an appointment type");
@@ -399,7 +402,10 @@ fn wish(parts: &Parts<'_>, violations: &mut Violations) -> Option<(Option<Provid
         None => None,
         Some(read) => Some(read?),
     };
-    Some((provider?, Wish::Type(OfType { id: id?, start, duration, link_code: link_code? })))
+    Some((
+        provider?,
+        BookingTarget::Type(TypeTarget { id: id?, start, duration, link_code: link_code? }),
+    ))
 }
 
 /// The id of a type.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     identity::{
         Caller, Origin, Role,
-        api_key::{self, ApiKeys, Asked, Call, act_for_refused},
+        api_key::{self, ApiKeys, Call, KeyUseRequest, act_for_refused},
         token::{self, Tokens, not_authenticated},
     },
     kernel::{
@@ -120,7 +120,7 @@ impl Authenticate {
         self.rates.of_user(account.as_user(), class)?;
         let act_for = act_for(request.metadata())?;
         let (method, in_scopes) = (method.scope(), method.in_scopes());
-        let asked = Asked { method, in_scopes, act_for, by };
+        let asked = KeyUseRequest { method, in_scopes, act_for, by };
         let caller = self.api_keys.admit(id, asked, now)?;
         if caller.is_service() && caller.role == Role::Customer {
             return match access {

@@ -7,9 +7,9 @@ use super::{
     caller::{caller, deadline, visitor},
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{Mask, TYPE_NAME, name, optional, read_etag},
+    idempotency::IdempotencyKeys,
     page::{cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
-    requests::Requests,
     schedule::{PROVIDER_NAME, wire::times},
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
         name::ScheduleName,
         offering::{Offering, commands::Offered, service::Offerings},
         service::Schedules,
-        store::offerings::{self, Cursor},
+        store::offerings::{self, OfferingCursor},
     },
 };
 
@@ -36,7 +36,7 @@ pub(super) struct CatalogueApi {
     pub(super) types: Types,
     pub(super) offerings: Offerings,
     pub(super) schedules: Schedules,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
 
@@ -49,7 +49,8 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
             return Err(violations.into_fault().into());
@@ -65,11 +66,13 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let permit = permit::create_type(caller, owner)?;
         let terms = draft.terms()?;
-        let create = async |once| match owner {
-            None => self.types.create(deadline, permit, terms, once).await,
-            Some(own) => self.offerings.create_own(deadline, permit, own, terms, once).await,
+        let create = async |idempotency_key| match owner {
+            None => self.types.create(deadline, permit, terms, idempotency_key).await,
+            Some(own) => {
+                self.offerings.create_own(deadline, permit, own, terms, idempotency_key).await
+            }
         };
-        let made = once.carry_out(deadline, create).await?;
+        let made = idempotency_key.carry_out(deadline, create).await?;
         let appointment_type = Some(wire(&made, Some(caller)));
         Ok(Response::new(pb::CreateAppointmentTypeResponse { appointment_type }))
     }
@@ -131,7 +134,8 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let named = violations.keep("update_mask", named(message.update_mask.as_ref()));
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
@@ -145,8 +149,8 @@ impl CatalogueService for CatalogueApi {
         let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
         let new_link_code = message.replace_link_code;
         let change = Change { id, draft, owner, expected: expected.flatten(), new_link_code };
-        let update = |once| self.types.update(deadline, caller, change, once);
-        let changed = once.carry_out(deadline, update).await?;
+        let update = |idempotency_key| self.types.update(deadline, caller, change, idempotency_key);
+        let changed = idempotency_key.carry_out(deadline, update).await?;
         let appointment_type = Some(wire(&changed, Some(caller)));
         Ok(Response::new(pb::UpdateAppointmentTypeResponse { appointment_type }))
     }
@@ -158,14 +162,17 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let id = type_id("name", &message.name, &mut violations);
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
         let archived = message.archived;
-        let archive = |once| self.types.archive(deadline, caller, id, archived, expected, once);
-        let changed = once.carry_out(deadline, archive).await?;
+        let archive = |idempotency_key| {
+            self.types.archive(deadline, caller, id, archived, expected, idempotency_key)
+        };
+        let changed = idempotency_key.carry_out(deadline, archive).await?;
         let appointment_type = Some(wire(&changed, Some(caller)));
         Ok(Response::new(pb::ArchiveAppointmentTypeResponse { appointment_type }))
     }
@@ -177,7 +184,8 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         let schedule =
@@ -185,8 +193,10 @@ impl CatalogueService for CatalogueApi {
         violations.finish()?;
         let (id, schedule) = id.zip(schedule).ok_or_else(Fault::unchecked)?;
         let permit = permit::offer(caller, schedule.provider)?;
-        let offer = |once| self.offerings.offer(deadline, permit, id, schedule.id, once);
-        let Offered { offering, outside } = once.carry_out(deadline, offer).await?;
+        let offer = |idempotency_key| {
+            self.offerings.offer(deadline, permit, id, schedule.id, idempotency_key)
+        };
+        let Offered { offering, outside } = idempotency_key.carry_out(deadline, offer).await?;
         let names = self.schedules.names(deadline, [offering.provider].into()).await?;
         let offering = Some(wire_offering(&offering, names.get(&offering.provider)));
         let (outside_times, outside_count) = times(&outside);
@@ -201,14 +211,16 @@ impl CatalogueService for CatalogueApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         violations.finish()?;
         let (id, by) = id.zip(by).ok_or_else(Fault::unchecked)?;
         let permit = permit::offer(caller, by)?;
-        let withdraw = |once| self.offerings.withdraw(deadline, permit, id, once);
-        once.carry_out(deadline, withdraw).await?;
+        let withdraw =
+            |idempotency_key| self.offerings.withdraw(deadline, permit, id, idempotency_key);
+        idempotency_key.carry_out(deadline, withdraw).await?;
         Ok(Response::new(pb::WithdrawAppointmentTypeResponse {}))
     }
 
@@ -238,7 +250,7 @@ impl CatalogueService for CatalogueApi {
             message.provider,
             message.link_code
         );
-        let after = self.pages.read::<Cursor>(&query, &message.page_token);
+        let after = self.pages.read::<OfferingCursor>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let bounds = permit::list_types(caller);
@@ -251,7 +263,7 @@ impl CatalogueService for CatalogueApi {
         let filter = offerings::Filter { bounds, type_id: of, provider: by };
         let found = self.offerings.list(deadline, filter, after, u64::from(size) + 1).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |(last, began)| {
-            Cursor { at: *began, provider: last.provider.0, type_id: last.type_id.0 }
+            OfferingCursor { at: *began, provider: last.provider.0, type_id: last.type_id.0 }
         });
         let by = found.iter().map(|(found, _)| found.provider).collect();
         let names = self.schedules.names(deadline, by).await?;

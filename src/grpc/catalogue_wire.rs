@@ -17,7 +17,7 @@ use super::{
 use crate::{
     catalogue::{
         AppointmentType, Horizon, Limits, Question, QuestionKind,
-        check::{Draft, Given, Kind, LimitsDraft, QuestionDraft, REQUEST_EXPIRY},
+        check::{AnswerFormat, Draft, Given, LimitsDraft, QuestionDraft, REQUEST_EXPIRY},
         minutes,
     },
     identity::{Caller, permit},
@@ -158,10 +158,10 @@ fn limits(wire: Option<&pb::BookingLimits>) -> LimitsDraft {
 
 fn question(wire: &pb::IntakeQuestion) -> QuestionDraft {
     let kind = match WireKind::try_from(wire.kind) {
-        Ok(WireKind::Text) => Some(Kind::Text),
-        Ok(WireKind::Number) => Some(Kind::Number),
-        Ok(WireKind::Choice) => Some(Kind::Choice),
-        Ok(WireKind::YesNo) => Some(Kind::YesNo),
+        Ok(WireKind::Text) => Some(AnswerFormat::Text),
+        Ok(WireKind::Number) => Some(AnswerFormat::Number),
+        Ok(WireKind::Choice) => Some(AnswerFormat::Choice),
+        Ok(WireKind::YesNo) => Some(AnswerFormat::YesNo),
         Ok(WireKind::Unspecified) | Err(_) => None,
     };
     QuestionDraft {

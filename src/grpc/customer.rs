@@ -7,14 +7,14 @@ use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
     convert::{Mask, etag, mask, name, optional, read_etag, timestamp, zone},
+    idempotency::IdempotencyKeys,
     page::cut,
     proto::auth::{self as pb, customer_service_server::CustomerService},
-    requests::Requests,
 };
 use crate::{
     accounts::{
         LONGEST_NAME, User,
-        customers::{Correction, Cursor, service::Newcomer, words::Needle},
+        customers::{Correction, Cursor, search_terms::SearchTerm, service::Newcomer},
         service::Accounts,
     },
     identity::{Role, desk_permit, email::Email, phone::Phone},
@@ -35,7 +35,7 @@ const CORRECTED: [&str; 4] = ["display_name", "email", "phone", "time_zone"];
 #[derive(Debug)]
 pub(super) struct CustomerApi {
     pub(super) accounts: Accounts,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
 
@@ -52,7 +52,7 @@ impl CustomerService for CustomerApi {
         let mut violations = Violations::new();
         let prefix = violations.keep("prefix", text::lines(&message.prefix, LONGEST_PREFIX));
         let needle = prefix.and_then(|prefix| {
-            let needle = Needle::new(&prefix).ok_or("must hold a letter, a digit or a plus");
+            let needle = SearchTerm::new(&prefix).ok_or("must hold a letter, a digit or a plus");
             violations.keep("prefix", needle)
         });
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
@@ -88,12 +88,14 @@ impl CustomerService for CustomerApi {
         let permit = desk_permit::enrol_customers(caller)?;
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let new = enrolled(&message, &self.accounts.ambient.zones(), &mut violations);
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
-        let enrol = |once| self.accounts.enrol(deadline, permit, new, once, origin);
-        let user = once.carry_out(deadline, enrol).await?;
+        let enrol =
+            |idempotency_key| self.accounts.enrol(deadline, permit, new, idempotency_key, origin);
+        let user = idempotency_key.carry_out(deadline, enrol).await?;
         Ok(Response::new(pb::EnrolCustomerResponse { customer: Some(customer(&user)) }))
     }
 
@@ -105,12 +107,14 @@ impl CustomerService for CustomerApi {
         let permit = desk_permit::enrol_customers(caller)?;
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
-        let invite = |once| self.accounts.invite(deadline, permit, id, once, origin);
-        once.carry_out(deadline, invite).await?;
+        let invite =
+            |idempotency_key| self.accounts.invite(deadline, permit, id, idempotency_key, origin);
+        idempotency_key.carry_out(deadline, invite).await?;
         Ok(Response::new(pb::InviteCustomerResponse {}))
     }
 
@@ -121,7 +125,8 @@ impl CustomerService for CustomerApi {
         let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &CORRECTED));
         let Some(wanted) = &message.customer else {
             violations.add("customer", "must be set");
@@ -135,8 +140,10 @@ impl CustomerService for CustomerApi {
         let (id, correction) = id.zip(correction).ok_or_else(Fault::unchecked)?;
         let permit = desk_permit::correct_customer(caller, id)?;
         let what = (correction, expected);
-        let correct = |once| self.accounts.correct(deadline, permit, what, once, origin);
-        let user = once.carry_out(deadline, correct).await?;
+        let correct = |idempotency_key| {
+            self.accounts.correct(deadline, permit, what, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, correct).await?;
         Ok(Response::new(pb::UpdateCustomerResponse { customer: Some(customer(&user)) }))
     }
 
@@ -147,7 +154,8 @@ impl CustomerService for CustomerApi {
         let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let survivor = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
         let duplicate = name(&message.duplicate, UserId::parse, USER_NAME);
         let duplicate = violations.keep("duplicate", duplicate);
@@ -158,8 +166,10 @@ impl CustomerService for CustomerApi {
         violations.finish()?;
         let both = survivor.zip(duplicate).ok_or_else(Fault::unchecked)?;
         let permit = desk_permit::merge_customers(caller, both)?;
-        let merge = |once| self.accounts.merge(deadline, permit, expected, once, origin);
-        let user = once.carry_out(deadline, merge).await?;
+        let merge = |idempotency_key| {
+            self.accounts.merge(deadline, permit, expected, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, merge).await?;
         Ok(Response::new(pb::MergeCustomersResponse { customer: Some(customer(&user)) }))
     }
 }

@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 use super::{
     auth_wire as wire,
     caller::{caller, deadline, origin},
+    idempotency::IdempotencyKeys,
     proto::auth::{self as pb, email_service_server::EmailService},
-    requests::Requests,
 };
 use crate::{
     accounts::service::Accounts,
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct EmailApi {
     pub(super) accounts: Accounts,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) shortest_password: usize,
 }
 
@@ -31,14 +31,15 @@ impl EmailService for EmailApi {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(None, &mut message, &mut violations);
+        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         let password = SecretString::from(std::mem::take(&mut message.password));
         violations.keep("password", password::check_given(&password, 0));
         violations.finish()?;
         let shown = (&*message.code, password);
-        let verify = |once| self.accounts.verify_email(deadline, shown, once, origin);
-        let user = once.carry_out(deadline, verify).await?;
+        let verify =
+            |idempotency_key| self.accounts.verify_email(deadline, shown, idempotency_key, origin);
+        let user = idempotency_key.carry_out(deadline, verify).await?;
         Ok(Response::new(pb::VerifyEmailResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -49,10 +50,12 @@ impl EmailService for EmailApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         violations.finish()?;
-        let ask = |once| self.accounts.request_verification(deadline, caller, once);
-        once.carry_out(deadline, ask).await?;
+        let ask =
+            |idempotency_key| self.accounts.request_verification(deadline, caller, idempotency_key);
+        idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailVerificationResponse {}))
     }
 
@@ -63,12 +66,13 @@ impl EmailService for EmailApi {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(None, &mut message, &mut violations);
+        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
-        let ask = |once| self.accounts.request_reset(deadline, email, once, origin);
-        once.carry_out(deadline, ask).await?;
+        let ask =
+            |idempotency_key| self.accounts.request_reset(deadline, email, idempotency_key, origin);
+        idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestPasswordResetResponse {}))
     }
 
@@ -79,14 +83,16 @@ impl EmailService for EmailApi {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(None, &mut message, &mut violations);
+        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
         violations.finish()?;
         let shown = (&*message.code, new);
-        let reset = |once| self.accounts.reset_password(deadline, shown, once, origin);
-        once.carry_out_untold(deadline, reset).await?;
+        let reset = |idempotency_key| {
+            self.accounts.reset_password(deadline, shown, idempotency_key, origin)
+        };
+        idempotency_key.carry_out_untold(deadline, reset).await?;
         Ok(Response::new(pb::ResetPasswordResponse {}))
     }
 
@@ -98,15 +104,18 @@ impl EmailService for EmailApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let new = violations.keep("new_email", Email::parse(&message.new_email));
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", password::check_given(&current, 1));
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
         let asked = (new, current);
-        let ask = |once| self.accounts.request_email_change(deadline, caller, asked, once, origin);
-        once.carry_out(deadline, ask).await?;
+        let ask = |idempotency_key| {
+            self.accounts.request_email_change(deadline, caller, asked, idempotency_key, origin)
+        };
+        idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailChangeResponse {}))
     }
 
@@ -117,12 +126,14 @@ impl EmailService for EmailApi {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(None, &mut message, &mut violations);
+        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
         violations.keep("code", set(&message.code));
         violations.finish()?;
         let code = &message.code;
-        let confirm = |once| self.accounts.confirm_email_change(deadline, code, once, origin);
-        let user = once.carry_out(deadline, confirm).await?;
+        let confirm = |idempotency_key| {
+            self.accounts.confirm_email_change(deadline, code, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, confirm).await?;
         Ok(Response::new(pb::ConfirmEmailChangeResponse { user: Some(wire::user(&user)) }))
     }
 }

@@ -23,17 +23,17 @@ use tracing::Instrument;
 use super::{
     address::{ClientAddress, client_address},
     body::Bounded,
-    budgets::{Budgets, Place},
+    concurrency::{ConcurrencyLimiter, Place},
+    connection_service::Ends,
     policy::{self, Access, Class},
-    receive::{IN_TIME, Receiver},
-    serving::Ends,
+    request_body::{IN_TIME, Receiver},
     status::status,
-    unread::{Reader, Unread},
+    unread_responses::{Reader, UnreadResponses},
 };
 use crate::{
     kernel::{
         ambient::Ambient,
-        demand::Demand,
+        call_counter::CallCounter,
         fault::{Fault, Reason},
     },
     storage::Deadline,
@@ -62,9 +62,9 @@ pub(super) struct Gate {
     pub(super) default_deadline: Duration,
     pub(super) max_deadline: Duration,
     pub(super) receiver: Receiver,
-    pub(super) budgets: Budgets,
-    pub(super) unread: Unread,
-    pub(super) demand: Demand,
+    pub(super) budgets: ConcurrencyLimiter,
+    pub(super) unread: UnreadResponses,
+    pub(super) demand: CallCounter,
     pub(super) trusted_proxies: Arc<[IpNet]>,
     pub(super) stopping: CancellationToken,
 }
@@ -109,7 +109,7 @@ struct Pass {
     leaving: CancellationToken,
     place: Option<Place>,
     reader: Reader,
-    unread: Unread,
+    unread: UnreadResponses,
 }
 
 impl Gate {
@@ -283,16 +283,16 @@ mod tests {
     use crate::config::{Config, Sources};
 
     /// A gate that lets through to handlers that answer everything, and refuse whom the header tells them to.
-    fn served() -> (Router, Demand) {
+    fn served() -> (Router, CallCounter) {
         let server = Config::load(Sources::default()).unwrap().0.server;
-        let demand = Demand::default();
+        let demand = CallCounter::default();
         let state = Gate {
             ambient: Ambient::system(),
             default_deadline: Duration::from_mins(1),
             max_deadline: Duration::from_mins(1),
             receiver: Receiver::new(&server),
-            budgets: Budgets::new(&server),
-            unread: Unread::start(),
+            budgets: ConcurrencyLimiter::new(&server),
+            unread: UnreadResponses::start(),
             demand: demand.clone(),
             trusted_proxies: Arc::from([]),
             stopping: CancellationToken::new(),

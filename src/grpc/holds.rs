@@ -6,17 +6,17 @@ use super::{
         typed_fields_of_hold, wire_hold,
     },
     convert::{end, name, optional, start},
+    idempotency::{IdempotencyKeys, IdempotentCall},
     page::cut,
     proto::booking as pb,
-    requests::{Attempt, Requests},
     schedule::PROVIDER_NAME,
 };
 use crate::{
     booking::{
         Appointment,
-        commands::{hold::What, hold_to_move::HoldToMove, relocate::Reschedule},
+        commands::{hold::HoldAction, hold_to_move::HoldToMove, relocate::Reschedule},
         service::Bookings,
-        store::{Cursor, holds::Filter},
+        store::{AppointmentCursor, holds::Filter},
     },
     identity::{Caller, permit},
     kernel::{
@@ -29,14 +29,14 @@ use crate::{
 
 /// Holds a slot, for something new or for what shall be moved.
 pub(super) async fn hold(
-    (bookings, requests): (&Bookings, &Requests),
+    (bookings, requests): (&Bookings, &IdempotencyKeys),
     (deadline, caller): (Deadline, Caller),
     mut message: pb::HoldSlotRequest,
 ) -> Result<pb::Hold, Fault> {
     let mut violations = Violations::new();
-    let once = requests.once(Some(caller), &mut message, &mut violations);
+    let idempotency_key = requests.idempotency_key(Some(caller), &mut message, &mut violations);
     if !message.rescheduling.is_empty() {
-        return to_move(bookings, (deadline, caller), &message, once, violations).await;
+        return to_move(bookings, (deadline, caller), &message, idempotency_key, violations).await;
     }
     let request = read_hold(&message, caller, &mut violations);
     if !violations.is_empty() {
@@ -45,8 +45,8 @@ pub(super) async fn hold(
     }
     violations.finish()?;
     let request = request.ok_or_else(Fault::unchecked)?;
-    let hold = |once| bookings.book(deadline, request, once);
-    Ok(wire_hold(&once.carry_out(deadline, hold).await?))
+    let hold = |idempotency_key| bookings.book(deadline, request, idempotency_key);
+    Ok(wire_hold(&idempotency_key.carry_out(deadline, hold).await?))
 }
 
 /// Holds a slot to which an appointment shall be moved.
@@ -54,7 +54,7 @@ async fn to_move(
     bookings: &Bookings,
     (deadline, caller): (Deadline, Caller),
     message: &pb::HoldSlotRequest,
-    once: Attempt,
+    idempotency_key: IdempotentCall,
     mut violations: Violations,
 ) -> Result<pb::Hold, Fault> {
     let parsed = violations.keep("rescheduling", appointment_name(&message.rescheduling));
@@ -84,7 +84,7 @@ async fn to_move(
     let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
     let length = length.ok_or_else(Fault::unchecked)?;
     let (now, hold) = bookings.now_and_id();
-    let hold = |once| {
+    let hold = |idempotency_key| {
         let to = Reschedule {
             caller,
             provider,
@@ -94,14 +94,14 @@ async fn to_move(
             reason: String::new(),
             override_reason: String::new(),
             expected: None,
-            once,
+            idempotency_key,
             now,
             zones: bookings.zones(),
             practice: bookings.practice(),
         };
         bookings.hold_to_move(deadline, HoldToMove { to, hold, type_id, length })
     };
-    Ok(wire_hold(&once.carry_out(deadline, hold).await?))
+    Ok(wire_hold(&idempotency_key.carry_out(deadline, hold).await?))
 }
 
 /// A page of holds within what the caller may see.
@@ -129,7 +129,8 @@ pub(super) async fn list(
         "holds {} {:?} {:?} {from:?} {until:?}",
         caller.user, message.provider, message.customer
     );
-    let after = violations.keep("page_token", pages.read::<Cursor>(&query, &message.page_token));
+    let after =
+        violations.keep("page_token", pages.read::<AppointmentCursor>(&query, &message.page_token));
     violations.finish()?;
     // Nobody looks through the holds of everybody: with no bounds they are the caller's own.
     let own = (provider.is_none() && customer.is_none()).then_some(caller.user);
@@ -137,38 +138,46 @@ pub(super) async fn list(
     let filter = Filter { bounds, now: bookings.now(), from, until };
     let limit = u64::from(size) + 1;
     let found = bookings.list_holds(deadline, filter, after.flatten(), limit).await?;
-    let (found, next_page_token) =
-        cut(found, size, pages, &query, |last| Cursor { start: last.row().0.0, id: last.id.0 });
+    let (found, next_page_token) = cut(found, size, pages, &query, |last| AppointmentCursor {
+        start: last.row().0.0,
+        id: last.id.0,
+    });
     Ok(pb::ListHoldsResponse { holds: found.iter().map(wire_hold).collect(), next_page_token })
 }
 
 /// Lets a hold go on for longer.
 pub(super) async fn extend(
-    (bookings, requests): (&Bookings, &Requests),
+    (bookings, requests): (&Bookings, &IdempotencyKeys),
     (deadline, caller): (Deadline, Caller),
     mut message: pb::ExtendHoldRequest,
 ) -> Result<Appointment, Fault> {
     let mut violations = Violations::new();
-    let once = requests.once(Some(caller), &mut message, &mut violations);
+    let idempotency_key = requests.idempotency_key(Some(caller), &mut message, &mut violations);
     let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
     let length = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
     violations.finish()?;
     let (of, length) = parsed.zip(length).ok_or_else(Fault::unchecked)?;
-    let what = What::Extend(length);
-    once.carry_out(deadline, |once| bookings.use_hold(deadline, caller, of, what, once)).await
+    let what = HoldAction::Extend(length);
+    idempotency_key
+        .carry_out(deadline, |idempotency_key| {
+            bookings.use_hold(deadline, caller, of, what, idempotency_key)
+        })
+        .await
 }
 
 /// Gives a hold up.
 pub(super) async fn release(
-    (bookings, requests): (&Bookings, &Requests),
+    (bookings, requests): (&Bookings, &IdempotencyKeys),
     (deadline, caller): (Deadline, Caller),
     mut message: pb::ReleaseHoldRequest,
 ) -> Result<Appointment, Fault> {
     let mut violations = Violations::new();
-    let once = requests.once(Some(caller), &mut message, &mut violations);
+    let idempotency_key = requests.idempotency_key(Some(caller), &mut message, &mut violations);
     let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
     violations.finish()?;
     let of = parsed.ok_or_else(Fault::unchecked)?;
-    let release = |once| bookings.use_hold(deadline, caller, of, What::Release, once);
-    once.carry_out(deadline, release).await
+    let release = |idempotency_key| {
+        bookings.use_hold(deadline, caller, of, HoldAction::Release, idempotency_key)
+    };
+    idempotency_key.carry_out(deadline, release).await
 }

@@ -9,28 +9,28 @@ use tonic::{Request, Response, Status};
 use super::{
     auth::{another, present},
     caller::{caller, deadline, origin},
+    idempotency::IdempotencyKeys,
     page::{LONGEST_PAGE, fitting},
     personal_data_wire::records,
     proto::auth::{self as pb, personal_data_service_server::PersonalDataService},
-    requests::Requests,
 };
 use crate::{
     accounts::{
-        second_factor::{Typed, service::Shows},
+        second_factor::{Typed, service::ReauthenticationInput},
         service::Accounts,
     },
-    booking::export::Place,
+    booking::export::ExportPosition,
     kernel::{
         fault::{Fault, Violations},
         page::{PageTokens, page_size},
     },
-    storage::request::Once,
+    storage::idempotency::IdempotencyKey,
 };
 
 #[derive(Debug)]
 pub(super) struct PersonalDataApi {
     pub(super) accounts: Accounts,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
 
@@ -48,8 +48,9 @@ impl PersonalDataService for PersonalDataApi {
         let password = SecretString::from(message.current_password);
         violations.keep("current_password", present(&password));
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
-        let place = self.pages.read::<Place>(&query, &message.page_token);
-        let place = violations.keep("page_token", place).flatten().unwrap_or(Place::Account);
+        let place = self.pages.read::<ExportPosition>(&query, &message.page_token);
+        let place =
+            violations.keep("page_token", place).flatten().unwrap_or(ExportPosition::Account);
         violations.finish()?;
         let part = (place, u64::from(size));
         let mut page = self.accounts.export(deadline, caller, password, part, origin).await?;
@@ -68,22 +69,26 @@ impl PersonalDataService for PersonalDataApi {
             // Piece by piece, as long as there is room for more of the same.
             let left =
                 u64::from(size).saturating_sub(u64::try_from(told.len()).unwrap_or(u64::MAX));
-            let is_more = discriminant(&next) == discriminant(&place) && place != Place::Account;
+            let is_more =
+                discriminant(&next) == discriminant(&place) && place != ExportPosition::Account;
             if !is_more || left == 0 || bytes > LONGEST_PAGE {
                 break;
             }
             page = self.accounts.export_on(deadline, caller, next, left).await?;
         }
         // What there is one of comes whole; pages of the rest end where they would not fit.
-        if place != Place::Account {
+        if place != ExportPosition::Account {
             let fit = usize::try_from(fitting(&told, size)).unwrap_or(usize::MAX);
             if fit < told.len() {
                 next = *places.get(fit - 1).ok_or_else(Fault::unchecked)?;
                 told.truncate(fit);
             }
         }
-        let next_page_token =
-            if next == Place::End { String::new() } else { self.pages.make(&query, &next) };
+        let next_page_token = if next == ExportPosition::End {
+            String::new()
+        } else {
+            self.pages.make(&query, &next)
+        };
         Ok(Response::new(pb::ExportMyDataResponse { records: told, next_page_token }))
     }
 
@@ -101,7 +106,11 @@ impl PersonalDataService for PersonalDataApi {
         let code = code.and_then(|code| violations.keep("code", Typed::parse(&code)));
         violations.finish()?;
         // The caller is nobody afterwards, so there is nobody to keep an answer for.
-        let shows = Shows { password, code, once: Once::never(caller) };
+        let shows = ReauthenticationInput {
+            password,
+            code,
+            idempotency_key: IdempotencyKey::never(caller),
+        };
         self.accounts.delete_own(deadline, caller, shows, origin).await?;
         self.accounts.look_after_appointments(deadline, caller.user).await;
         Ok(Response::new(pb::DeleteMyAccountResponse {}))
@@ -115,11 +124,14 @@ impl PersonalDataService for PersonalDataApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let subject = permit.subject;
-        let erase = |once| self.accounts.erase(deadline, permit, expected, once, origin);
-        once.carry_out(deadline, erase).await?;
+        let erase = |idempotency_key| {
+            self.accounts.erase(deadline, permit, expected, idempotency_key, origin)
+        };
+        idempotency_key.carry_out(deadline, erase).await?;
         self.accounts.look_after_appointments(deadline, subject).await;
         Ok(Response::new(pb::EraseUserResponse {}))
     }

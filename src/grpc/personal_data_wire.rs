@@ -8,7 +8,7 @@ use super::{
     second_factor_wire,
 };
 use crate::{
-    accounts::{audit::Entry, service::Accounts, store::Happened},
+    accounts::{audit::AuditEntry, service::Accounts, store::Happened},
     booking::export::Record,
     identity::Caller,
     kernel::{fault::Fault, id::UserId},
@@ -51,7 +51,7 @@ pub(super) fn records(
 
 /// A line of the trail for the person it is about. From where others acted is theirs, such as an admin who
 /// gave them another role, and so is what they called their calls.
-fn audit_event(entry: &Entry, caller: Caller) -> pb::AuditEvent {
+fn audit_event(entry: &AuditEntry, caller: Caller) -> pb::AuditEvent {
     let told = auth_wire::audit_event(entry);
     if entry.actor.is_none_or(|actor| actor == caller.user) {
         return told;

@@ -21,7 +21,7 @@ pub enum Access {
 pub enum Class {
     /// Hashes a password: by far the dearest.
     LogIn,
-    /// Changes something.
+    /// A call that writes.
     Write,
     /// Changes nothing: `NO_SIDE_EFFECTS` in the proto.
     Read,

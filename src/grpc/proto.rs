@@ -3,7 +3,7 @@
 #![expect(clippy::allow_attributes, reason = "generated")]
 #![expect(clippy::allow_attributes_without_reason, reason = "generated")]
 
-/// `daybook.auth.v1`
+/// Messages and services of the proto package `daybook.auth.v1`.
 pub mod daybook {
     pub mod auth {
         pub mod v1 {

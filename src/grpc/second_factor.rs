@@ -7,23 +7,23 @@ use super::{
     auth::{another, present},
     auth_wire,
     caller::{caller, deadline, origin},
+    idempotency::IdempotencyKeys,
     proto::auth::{self as pb, second_factor_service_server::SecondFactorService},
-    requests::Requests,
     second_factor_wire as wire,
 };
 use crate::{
     accounts::{
-        second_factor::{Typed, service::Shows},
+        second_factor::{Typed, service::ReauthenticationInput},
         service::Accounts,
     },
     kernel::fault::{Fault, Violations},
-    storage::request::Once,
+    storage::idempotency::IdempotencyKey,
 };
 
 #[derive(Debug)]
 pub(super) struct SecondFactorApi {
     pub(super) accounts: Accounts,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
 }
 
 #[tonic::async_trait]
@@ -49,7 +49,7 @@ impl SecondFactorService for SecondFactorApi {
         let shows = shows(
             current_password,
             needs_code.then_some(&code),
-            Once::never(caller),
+            IdempotencyKey::never(caller),
             Violations::new(),
         )?;
         let enrolled = self.accounts.enrol_totp(deadline, caller, shows, origin).await?;
@@ -78,7 +78,8 @@ impl SecondFactorService for SecondFactorApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let origin = origin(&request);
         let pb::RegenerateRecoveryCodesRequest { current_password, code } = request.into_inner();
-        let shows = shows(current_password, Some(&code), Once::never(caller), Violations::new())?;
+        let shows =
+            shows(current_password, Some(&code), IdempotencyKey::never(caller), Violations::new())?;
         let codes =
             self.accounts.regenerate_recovery_codes(deadline, caller, shows, origin).await?;
         let recovery_codes = wire::recovery_codes(&codes);
@@ -93,12 +94,14 @@ impl SecondFactorService for SecondFactorApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
-        let disable = async |once| {
-            let shows = shows(message.current_password, Some(&message.code), once, violations)?;
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let disable = async |idempotency_key| {
+            let shows =
+                shows(message.current_password, Some(&message.code), idempotency_key, violations)?;
             self.accounts.disable_totp(deadline, caller, shows, origin).await
         };
-        once.carry_out_untold(deadline, disable).await?;
+        idempotency_key.carry_out_untold(deadline, disable).await?;
         Ok(Response::new(pb::DisableTotpResponse {}))
     }
 
@@ -125,11 +128,13 @@ impl SecondFactorService for SecondFactorApi {
         let origin = origin(&request);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
-        let reset =
-            |once| self.accounts.reset_second_factor(deadline, permit, expected, once, origin);
-        let user = once.carry_out(deadline, reset).await?;
+        let reset = |idempotency_key| {
+            self.accounts.reset_second_factor(deadline, permit, expected, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, reset).await?;
         Ok(Response::new(pb::ResetSecondFactorResponse { user: Some(auth_wire::user(&user)) }))
     }
 }
@@ -138,12 +143,12 @@ impl SecondFactorService for SecondFactorApi {
 fn shows(
     password: String,
     code: Option<&String>,
-    once: Once,
+    idempotency_key: IdempotencyKey,
     mut violations: Violations,
-) -> Result<Shows, Fault> {
+) -> Result<ReauthenticationInput, Fault> {
     let password = SecretString::from(password);
     violations.keep("current_password", present(&password));
     let code = code.and_then(|code| violations.keep("code", Typed::parse(code)));
     violations.finish()?;
-    Ok(Shows { password, code, once })
+    Ok(ReauthenticationInput { password, code, idempotency_key })
 }

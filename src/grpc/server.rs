@@ -19,13 +19,16 @@ use super::{
     auth::Auth,
     availability::AvailabilityApi,
     booking::BookingApi,
-    budgets::Budgets,
     caller::Authenticate,
     catalogue::CatalogueApi,
+    concurrency::ConcurrencyLimiter,
+    connection_service::Protocol,
+    connections::{Limits, accept},
     customer::CustomerApi,
     email::EmailApi,
     gate::{Gate, gate, panicked},
-    incoming::{Limits, accept},
+    idempotency::IdempotencyKeys,
+    large::{self, Large},
     personal_data::PersonalDataApi,
     proto::{
         auth::{
@@ -43,16 +46,14 @@ use super::{
         },
     },
     rates::Rates,
-    receive::Receiver,
     reflection::Reflection,
-    requests::Requests,
+    request_body::Receiver,
     schedule::ScheduleApi,
     second_factor::SecondFactorApi,
     service_account::ServiceAccountApi,
-    serving::Protocol,
     status::REASON_HEADER,
     tls::Tls,
-    unread::Unread,
+    unread_responses::UnreadResponses,
 };
 use crate::{
     accounts::service::Accounts,
@@ -60,7 +61,12 @@ use crate::{
     booking::service::Bookings,
     catalogue::service::Types,
     config::{Config, ServerConfig},
-    kernel::{ambient::Ambient, demand::Demand, fault::Fault, page::PageTokens},
+    kernel::{
+        ambient::{Ambient, cores},
+        call_counter::CallCounter,
+        fault::Fault,
+        page::PageTokens,
+    },
     schedule::{offering::service::Offerings, service::Schedules},
 };
 
@@ -74,11 +80,11 @@ pub struct Services {
     pub accounts: Accounts,
     /// Providers and schedules.
     pub schedules: Schedules,
-    /// Free time.
+    /// Service that answers `GetAvailability`.
     pub availabilities: Availabilities,
     /// Slots of appointment types.
     pub slots: Slots,
-    /// Appointment types.
+    /// Service layer for appointment types.
     pub types: Types,
     /// Who offers them.
     pub offerings: Offerings,
@@ -87,7 +93,7 @@ pub struct Services {
     /// Clock and ids.
     pub ambient: Ambient,
     /// The calls that hashing gives way to.
-    pub demand: Demand,
+    pub demand: CallCounter,
     /// The keys of request fingerprints.
     pub request_keys: Vec<[u8; 32]>,
     /// The keys of page tokens.
@@ -97,7 +103,7 @@ pub struct Services {
 /// A socket that is listened on, and what connections to it are greeted with.
 #[derive(Debug)]
 pub struct Door {
-    /// The socket.
+    /// The listening socket.
     pub listener: TcpListener,
     /// TLS, or plaintext.
     pub(crate) tls: Option<Tls>,
@@ -132,7 +138,7 @@ pub async fn serve_health<H: HealthService>(
     ambient: Ambient,
     stopping: CancellationToken,
 ) -> Result<(), ServeError> {
-    let around = (ambient, Demand::default());
+    let around = (ambient, CallCounter::default());
     let gate_state = gate_of(&config.server, around, stopping);
     let routes = Routes::new(health.max_decoding_message_size(config.server.max_message_bytes));
     let router = surround(routes.prepare().into_axum_router(), gate_state);
@@ -164,7 +170,7 @@ fn routes<H: HealthService>(
 ) -> Result<Router, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = Requests::new(&services.request_keys, services.accounts.store.clone());
+    let requests = IdempotencyKeys::new(&services.request_keys, services.accounts.store.clone());
     let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
@@ -281,14 +287,18 @@ fn routes<H: HealthService>(
                     .max_decoding_message_size(longest),
             );
     }
-    // From the inside to the outside: who is calling, what surrounds every service, CORS.
-    let router = routes.prepare().into_axum_router().layer(InterceptorLayer::new(authenticate));
+    // From the inside to the outside: turns of large requests, who is calling, what surrounds every service, CORS.
+    let router = routes
+        .prepare()
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(Large::new(cores()), large::wait))
+        .layer(InterceptorLayer::new(authenticate));
     Ok(surround(router, gate_state).layer(cors(server)))
 }
 
 fn gate_of(
     server: &ServerConfig,
-    (ambient, demand): (Ambient, Demand),
+    (ambient, demand): (Ambient, CallCounter),
     stopping: CancellationToken,
 ) -> Gate {
     Gate {
@@ -296,8 +306,8 @@ fn gate_of(
         default_deadline: Duration::from_millis(server.default_deadline_ms),
         max_deadline: Duration::from_millis(server.max_deadline_ms),
         receiver: Receiver::new(server),
-        budgets: Budgets::new(server),
-        unread: Unread::start(),
+        budgets: ConcurrencyLimiter::new(server),
+        unread: UnreadResponses::start(),
         demand,
         trusted_proxies: server.trusted_proxies.as_slice().into(),
         stopping,
@@ -386,7 +396,7 @@ mod tests {
         server.max_writes_in_flight = 1;
         server.max_reads_in_flight = 1;
         server.max_streams = 1;
-        let around = (Ambient::system(), Demand::default());
+        let around = (Ambient::system(), CallCounter::default());
         let answer = async |request: Request| {
             assert!(!request.headers().contains_key("panics"), "the table users has no row");
             Response::<Body>::default()

@@ -8,15 +8,15 @@ use super::{
     auth_wire,
     caller::{caller, deadline, origin},
     convert::{Mask, end, etag, mask, name, read_etag, timestamp},
+    idempotency::{IdempotencyKeys, IdempotentCall},
     page::cut,
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
-    requests::{Attempt, Requests},
 };
 use crate::{
     accounts::{
         LONGEST_NAME,
-        services::{
+        service_accounts::{
             LONGEST_LIFE, MOST_CUSTOMERS, MOST_SCOPES, ServiceAccount, StoredApiKey,
             commands::Change, service::ServiceAccounts,
         },
@@ -44,7 +44,7 @@ const KEY_NAME: &str =
 pub(super) struct ServiceAccountApi {
     pub(super) services: ServiceAccounts,
     pub(super) ambient: Ambient,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
 
@@ -58,7 +58,8 @@ impl ServiceAccountService for ServiceAccountApi {
         let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let Some(wanted) = message.service_account else {
             violations.add("service_account", "must be set");
             return Err(violations.into_fault().into());
@@ -76,8 +77,9 @@ impl ServiceAccountService for ServiceAccountApi {
             return Err(Fault::unchecked().into());
         };
         let new = (display_name, role, act_for);
-        let create = |once| self.services.create(deadline, permit, new, once, origin);
-        let made = once.carry_out(deadline, create).await?;
+        let create =
+            |idempotency_key| self.services.create(deadline, permit, new, idempotency_key, origin);
+        let made = idempotency_key.carry_out(deadline, create).await?;
         let service_account = Some(wire_account(&made));
         Ok(Response::new(pb::CreateServiceAccountResponse { service_account }))
     }
@@ -121,7 +123,8 @@ impl ServiceAccountService for ServiceAccountApi {
         let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let known = ["display_name", "act_for"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(wanted) = message.service_account else {
@@ -154,8 +157,10 @@ impl ServiceAccountService for ServiceAccountApi {
         violations.finish()?;
         let subject = subject.ok_or_else(Fault::unchecked)?;
         let change = (subject, Change::Fields { display_name, act_for }, expected);
-        let change = |once| self.services.change(deadline, permit, change, once, origin);
-        let changed = once.carry_out(deadline, change).await?;
+        let change = |idempotency_key| {
+            self.services.change(deadline, permit, change, idempotency_key, origin)
+        };
+        let changed = idempotency_key.carry_out(deadline, change).await?;
         let service_account = Some(wire_account(&changed));
         Ok(Response::new(pb::UpdateServiceAccountResponse { service_account }))
     }
@@ -167,10 +172,11 @@ impl ServiceAccountService for ServiceAccountApi {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
         let which = (&*message.name, &*message.etag);
         let service_account =
-            Some(self.disable(deadline, caller, which, true, once, violations).await?);
+            Some(self.disable(deadline, caller, which, true, idempotency_key, violations).await?);
         Ok(Response::new(pb::DisableServiceAccountResponse { service_account }))
     }
 
@@ -181,10 +187,11 @@ impl ServiceAccountService for ServiceAccountApi {
         let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller.0), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
         let which = (&*message.name, &*message.etag);
         let service_account =
-            Some(self.disable(deadline, caller, which, false, once, violations).await?);
+            Some(self.disable(deadline, caller, which, false, idempotency_key, violations).await?);
         Ok(Response::new(pb::EnableServiceAccountResponse { service_account }))
     }
 
@@ -263,7 +270,7 @@ impl ServiceAccountApi {
         (caller, origin): (Caller, Origin),
         which: (&str, &str),
         disabled: bool,
-        once: Attempt,
+        idempotency_key: IdempotentCall,
         mut violations: Violations,
     ) -> Result<pb::ServiceAccount, Fault> {
         let permit = permit::manage_services(caller)?;
@@ -271,8 +278,10 @@ impl ServiceAccountApi {
         let expected = violations.keep("etag", read_etag(which.1)).flatten();
         violations.finish()?;
         let change = (id.ok_or_else(Fault::unchecked)?, Change::Disabled(disabled), expected);
-        let change = |once| self.services.change(deadline, permit, change, once, origin);
-        let changed = once.carry_out(deadline, change).await?;
+        let change = |idempotency_key| {
+            self.services.change(deadline, permit, change, idempotency_key, origin)
+        };
+        let changed = idempotency_key.carry_out(deadline, change).await?;
         Ok(wire_account(&changed))
     }
 }

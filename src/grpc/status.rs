@@ -9,7 +9,7 @@ use tonic::{
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt};
 
 use crate::kernel::{
-    fault::{self, Fault, Kind, Reason},
+    fault::{self, Fault, FaultKind, Reason},
     field::FieldReason,
 };
 
@@ -26,20 +26,20 @@ const LONGEST_DETAILS: usize = 4_096;
 const LONGEST_PATH: usize = 200;
 
 /// The gRPC code of a kind of fault.
-pub const fn code(kind: Kind) -> Code {
+pub const fn code(kind: FaultKind) -> Code {
     match kind {
-        Kind::InvalidArgument => Code::InvalidArgument,
-        Kind::Unauthenticated => Code::Unauthenticated,
-        Kind::PermissionDenied => Code::PermissionDenied,
-        Kind::NotFound => Code::NotFound,
-        Kind::AlreadyExists => Code::AlreadyExists,
-        Kind::Aborted => Code::Aborted,
-        Kind::FailedPrecondition => Code::FailedPrecondition,
-        Kind::ResourceExhausted => Code::ResourceExhausted,
-        Kind::DeadlineExceeded => Code::DeadlineExceeded,
-        Kind::Unavailable => Code::Unavailable,
-        Kind::Unimplemented => Code::Unimplemented,
-        Kind::Internal => Code::Internal,
+        FaultKind::InvalidArgument => Code::InvalidArgument,
+        FaultKind::Unauthenticated => Code::Unauthenticated,
+        FaultKind::PermissionDenied => Code::PermissionDenied,
+        FaultKind::NotFound => Code::NotFound,
+        FaultKind::AlreadyExists => Code::AlreadyExists,
+        FaultKind::Aborted => Code::Aborted,
+        FaultKind::FailedPrecondition => Code::FailedPrecondition,
+        FaultKind::ResourceExhausted => Code::ResourceExhausted,
+        FaultKind::DeadlineExceeded => Code::DeadlineExceeded,
+        FaultKind::Unavailable => Code::Unavailable,
+        FaultKind::Unimplemented => Code::Unimplemented,
+        FaultKind::Internal => Code::Internal,
     }
 }
 
@@ -47,7 +47,7 @@ pub const fn code(kind: Kind) -> Code {
 pub fn status(fault: &Fault) -> Status {
     let reason = fault.reason();
     match (reason.kind(), fault.log_text()) {
-        (Kind::Internal, text) => {
+        (FaultKind::Internal, text) => {
             tracing::error!(reason = reason.name(), cause = text.unwrap_or_default(), "a defect");
         }
         (_, Some(text)) => {
@@ -68,7 +68,7 @@ fn details(fault: &Fault) -> ErrorDetails {
     if !fault.fields().is_empty() {
         details.set_bad_request(told(fault.fields()));
     }
-    if fault.reason().kind() == Kind::FailedPrecondition {
+    if fault.reason().kind() == FaultKind::FailedPrecondition {
         let first = (fault.reason(), fault.message().to_owned());
         let all = std::iter::once(&first).chain(fault.others());
         details.set_precondition_failure(

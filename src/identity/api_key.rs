@@ -43,7 +43,7 @@ pub type Hash = [u8; 32];
 /// A key. Does not print its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// The id.
+    /// Unique id.
     pub id: ApiKeyId,
     secret: [u8; SECRET],
 }
@@ -103,7 +103,7 @@ fn sha256(parts: &[&[u8]]) -> Hash {
 /// Whom a service account may act for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActFor {
-    /// Every customer.
+    /// May act for every customer.
     pub any_customer: bool,
     /// The ids of these customers.
     pub customers: Vec<UserId>,
@@ -163,7 +163,7 @@ pub enum Refusal {
     WrongSecret,
     /// It was revoked.
     Revoked,
-    /// It expired.
+    /// The key is past its expiry.
     Expired,
     /// Its service account is disabled.
     Disabled,
@@ -191,7 +191,7 @@ pub struct Refused {
     pub address: Option<IpAddr>,
     /// By which call, then.
     pub call_id: String,
-    /// Why, then.
+    /// Reason of the last refusal.
     pub why: Refusal,
     /// How often in all.
     pub count: u64,
@@ -224,7 +224,7 @@ impl fmt::Debug for ApiKeys {
 
 /// What a call with a key asks for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct KeyUseRequest<'a> {
     /// The method, such as `daybook.booking.v1.BookingService/BookAppointment`.
     pub method: &'static str,
     /// Whether any key may be for it at all.
@@ -240,7 +240,7 @@ pub struct Asked<'a> {
 pub struct Call<'a> {
     /// Where it comes from.
     pub address: Option<IpAddr>,
-    /// Its id.
+    /// Unique id.
     pub id: &'a str,
 }
 
@@ -289,7 +289,12 @@ impl ApiKeys {
 
     /// Who calls with a key that was checked: the service account, or whom it acts for. `SCOPE_MISSING`
     /// where the key is not for the method, `ACT_FOR_REFUSED` where it may not act for that user.
-    pub fn admit(&self, id: ApiKeyId, asked: Asked<'_>, now: Instant) -> Result<Caller, Fault> {
+    pub fn admit(
+        &self,
+        id: ApiKeyId,
+        asked: KeyUseRequest<'_>,
+        now: Instant,
+    ) -> Result<Caller, Fault> {
         let known = self.0.known.load();
         // It may have gone since it was checked.
         let key = known.keys.get(&id).ok_or_else(not_authenticated)?;

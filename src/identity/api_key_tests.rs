@@ -33,9 +33,9 @@ fn keys(scopes: &[&str], act_for: ActFor) -> ApiKeys {
     keys
 }
 
-fn asked(act_for: Option<u128>) -> Asked<'static> {
+fn asked(act_for: Option<u128>) -> KeyUseRequest<'static> {
     let act_for = act_for.map(|id| UserId(Uuid::from_u128(id)));
-    Asked { method: METHOD, in_scopes: true, act_for, by: NOBODY }
+    KeyUseRequest { method: METHOD, in_scopes: true, act_for, by: NOBODY }
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn scopes_are_services_and_methods_and_no_beginnings_of_them() {
     ] {
         let keys = keys(scopes, ActFor::default());
         assert_eq!(keys.admit(key().id, asked(None), at(0)).is_ok(), fits, "{scopes:?}");
-        let asked = Asked { in_scopes: false, ..asked(None) };
+        let asked = KeyUseRequest { in_scopes: false, ..asked(None) };
         assert!(keys.admit(key().id, asked, at(0)).is_err());
     }
 }

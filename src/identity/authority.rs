@@ -15,7 +15,7 @@ use crate::kernel::fault::Fault;
 
 /// What is stored about a caller.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub struct CallerState {
     /// The user whom the call is by or for; nothing for one that does not exist or was erased.
     pub user: Option<StoredUser>,
     /// Whether the session of the token has ended.
@@ -28,7 +28,7 @@ pub struct Standing {
 /// A user, as far as it matters here.
 #[derive(Debug, Clone)]
 pub struct StoredUser {
-    /// The role.
+    /// Role of the account.
     pub role: Role,
     /// Whether the account is shut out.
     pub disabled: bool,
@@ -52,7 +52,7 @@ pub struct StoredKey {
 /// Judges a caller by what is stored. `NOT_AUTHENTICATED`, `SCOPE_MISSING` or `ACT_FOR_REFUSED`, as the
 /// interceptor would answer. The expiry of tokens and keys never changes, so the interceptor's look at that
 /// stands.
-pub fn judge(caller: Caller, standing: &Standing) -> Result<(), Fault> {
+pub fn judge(caller: Caller, standing: &CallerState) -> Result<(), Fault> {
     let is_open = |user: &&StoredUser| !user.disabled && user.role == caller.role;
     match caller.credential {
         Credential::Token { generation } => {

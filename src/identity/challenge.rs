@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
 
-use super::attempts::Device;
+use super::throttle::Device;
 use crate::kernel::{id::UserId, time::Instant};
 
 /// How long the second step may take.
@@ -30,7 +30,7 @@ pub struct Challenge {
     pub generation: i64,
     /// When it stops being good.
     pub expires_at: Instant,
-    /// The device.
+    /// The device that logs in.
     pub device: Device,
 }
 

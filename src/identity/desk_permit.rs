@@ -12,7 +12,7 @@ use crate::kernel::{
 
 /// Whose contact data somebody sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum ContactScope {
     /// Of all accounts.
     Everybody,
     /// Of those who have or had an appointment, a request or a hold with this provider, and of those whom the
@@ -23,17 +23,17 @@ pub enum Reach {
 /// May find people and read their contact data, as far as this reaches.
 #[derive(Debug, Clone, Copy)]
 pub struct FindCustomers {
-    /// How far.
-    pub reach: Reach,
+    /// Which contact data the permit covers.
+    pub reach: ContactScope,
 }
 
 /// May make accounts of customers, and invite these to take them over.
 #[derive(Debug, Clone, Copy)]
 pub struct EnrolCustomers {
-    /// Who enrols.
+    /// The staff member who enrols.
     pub caller: Caller,
     /// Whose accounts they see.
-    pub reach: Reach,
+    pub reach: ContactScope,
 }
 
 /// May make accounts of any role.
@@ -64,11 +64,11 @@ pub struct MergeCustomers {
 }
 
 /// Admins, and service accounts with their role, see everybody; providers see those whom they know.
-fn reach(caller: Caller) -> Result<Reach, Fault> {
+fn reach(caller: Caller) -> Result<ContactScope, Fault> {
     match caller.role {
         Role::Customer => Err(role_not_allowed()),
-        Role::Provider => Ok(Reach::KnownTo(caller.user.as_provider())),
-        Role::Admin => Ok(Reach::Everybody),
+        Role::Provider => Ok(ContactScope::KnownTo(caller.user.as_provider())),
+        Role::Admin => Ok(ContactScope::Everybody),
     }
 }
 
@@ -149,11 +149,11 @@ mod tests {
         assert_eq!(all(caller(Role::Admin, false)), [true; 5]);
         assert_eq!(all(caller(Role::Admin, true)), [true, true, false, false, false]);
         let provider = caller(Role::Provider, false);
-        let own = Reach::KnownTo(provider.user.as_provider());
+        let own = ContactScope::KnownTo(provider.user.as_provider());
         assert_eq!(find_customers(provider).map(|permit| permit.reach).ok(), Some(own));
         assert_eq!(enrol_customers(provider).map(|permit| permit.reach).ok(), Some(own));
         let everybody = find_customers(caller(Role::Admin, true)).map(|permit| permit.reach);
-        assert_eq!(everybody.ok(), Some(Reach::Everybody));
+        assert_eq!(everybody.ok(), Some(ContactScope::Everybody));
         let admin = caller(Role::Admin, false);
         let own = correct_customer(admin, admin.user).map_err(|fault| fault.reason());
         assert_eq!(own.err(), Some(Reason::OwnAccount));

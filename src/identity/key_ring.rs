@@ -1,7 +1,7 @@
 //! The signing keys that a process knows: one that signs, and all that verify.
 
 use super::{
-    key_life::{Life, State},
+    key_lifecycle::{KeyState, Life},
     signing_key::{Kid, PublicKey, SigningKey},
 };
 use crate::kernel::time::Instant;
@@ -32,14 +32,14 @@ impl KeyRing {
         self.keys.iter().filter(move |(_, life)| life.verifies(now)).map(|(key, _)| key)
     }
 
-    /// Their lives.
+    /// Lifecycle of each key, oldest first.
     pub fn lives(&self) -> impl Iterator<Item = &Life> {
         self.keys.iter().map(|(_, life)| life)
     }
 
     /// The id of the one that should sign.
     pub fn active(&self, now: Instant) -> Option<Kid> {
-        let active = self.keys.iter().find(|(_, life)| life.state(now) == State::Active);
+        let active = self.keys.iter().find(|(_, life)| life.state(now) == KeyState::Active);
         active.map(|(key, _)| key.kid)
     }
 }

@@ -75,7 +75,7 @@ pub enum KeyError {
     /// The file cannot be read or written.
     #[error("master key file {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: String,
         /// What went wrong.
         source: io::Error,

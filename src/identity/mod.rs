@@ -5,13 +5,12 @@
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
 pub mod api_key;
-pub mod attempts;
 pub mod authority;
 pub mod challenge;
-pub mod code;
 pub mod desk_permit;
 pub mod email;
-pub mod key_life;
+pub mod email_code;
+pub mod key_lifecycle;
 pub mod key_ring;
 pub mod master_key;
 mod opaque;
@@ -22,6 +21,7 @@ pub mod phone;
 pub mod refresh;
 pub mod second_factor;
 pub mod signing_key;
+pub mod throttle;
 pub mod token;
 mod workers;
 
@@ -36,7 +36,7 @@ use crate::kernel::id::{ServiceAccountId, UserId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Books appointments.
+    /// A person who books appointments.
     Customer,
     /// Has a schedule that others book, and may book other providers.
     Provider,
@@ -118,7 +118,7 @@ impl Origin {
 /// What a token stands for: the caller, and how long the token is good for beside its expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
-    /// The caller.
+    /// The authenticated caller.
     pub caller: Caller,
     /// The user's token generation: tokens of an earlier one are no longer accepted.
     pub generation: i64,
@@ -126,7 +126,7 @@ pub struct Grant {
 
 /// Which tokens of a user are still accepted, after a change that ended the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended {
+pub struct TokenCutoff {
     /// The least generation that is accepted.
     pub least: i64,
     /// The log-in that is accepted all the same: the one that changed the password.

@@ -1,6 +1,6 @@
 //! Preparation of passwords by the `OpaqueString` profile of RFC 8265 (section 4.2).
 //!
-//! One password is typed as different code points on different keyboards: an accent beside its letter on
+//! One password is typed as different code points on different keyboards: an accent beside its email on
 //! macOS, a wide space with an input method for Japanese. [`prepare`] maps all spaces to U+0020 and applies
 //! NFC, so that they are the same bytes. Case and width stay.
 //!

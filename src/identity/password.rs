@@ -18,7 +18,7 @@ use super::{
     pepper::Pepper,
     workers::{Job, Memory, Workers},
 };
-use crate::kernel::{demand::Demand, fault::Fault};
+use crate::kernel::{call_counter::CallCounter, fault::Fault};
 
 /// The longest password, in characters.
 pub const LONGEST: usize = 256;
@@ -48,7 +48,7 @@ pub struct Settings {
     /// The peppers: the first is used for new hashes, the others only to verify older ones.
     pub peppers: Vec<Pepper>,
     /// The calls that hashing gives way to.
-    pub demand: Demand,
+    pub demand: CallCounter,
 }
 
 /// Checks a new password: `shortest..=256` characters once it is prepared, at most 1024 bytes before, none
@@ -111,7 +111,7 @@ pub fn weakness(password: &str, own: &[&str], least: u8) -> Option<String> {
     })
 }
 
-/// What is left of a password without these words, also from behind, in small letters; nothing where there is
+/// What is left of a password without these words, also from behind, in small emails; nothing where there is
 /// none of them in it.
 fn without(password: &str, own: &[&str]) -> Option<String> {
     let whole = password.to_lowercase();

@@ -8,7 +8,7 @@ fn quick() -> Settings {
         workers: 1,
         queue: 1,
         peppers: Vec::new(),
-        demand: Demand::default(),
+        demand: CallCounter::default(),
     }
 }
 

@@ -71,7 +71,7 @@ pub struct ClosePractice {
 /// May book this provider's time for this customer.
 #[derive(Debug, Clone, Copy)]
 pub struct Book {
-    /// Who books.
+    /// The authenticated caller.
     pub caller: Caller,
     /// Who will come.
     pub customer: UserId,
@@ -107,7 +107,7 @@ pub struct ListAppointments {
 /// What decides who may do what with an appointment type.
 #[derive(Debug, Clone, Copy)]
 pub struct TypeSubject<'t> {
-    /// The type.
+    /// The appointment type.
     pub id: TypeId,
     /// Whose own it is; nobody's means the practice's.
     pub owner: Option<ProviderId>,

@@ -28,9 +28,9 @@ const TAG: usize = 16;
 /// What a session's token says. Does not print its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// Whose session.
+    /// Id of the user.
     pub user: UserId,
-    /// Which session.
+    /// Id of the session.
     pub session: Uuid,
     secret: [u8; SECRET],
 }
@@ -119,7 +119,7 @@ pub type Salt = [u8; 32];
 /// A token that was used up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Used {
-    /// Its hash.
+    /// SHA-256 of the token.
     pub hash: Hash,
     /// The salt by which its successor follows from it.
     pub salt: Salt,

@@ -1,6 +1,6 @@
 //! The second factor: codes of an authenticator app (RFC 6238), and recovery codes for when it is lost.
 //!
-//! A session begins, and goes on, only with a [`Passed`], and only the functions here make one, from what
+//! A session begins, and goes on, only with a [`SecondFactorProof`], and only the functions here make one, from what
 //! is stored of the account. So nobody can forget to ask.
 
 use std::fmt;
@@ -33,15 +33,15 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// What an authenticator app and the server share. Does not print itself.
 #[derive(Clone)]
-pub struct Secret(Totp);
+pub struct TotpSecret(Totp);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for TotpSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
 }
 
-impl Secret {
+impl TotpSecret {
     /// A secret of these random bytes, for this account. The issuer and the address stand in the app.
     pub fn new(bytes: [u8; SECRET], issuer: &str, email: &Email) -> Result<Self, Fault> {
         let built = Builder::new()
@@ -154,7 +154,7 @@ impl RecoveryCode {
 
 /// What somebody shows beside the password. Does not print itself.
 #[derive(Clone)]
-pub enum Shown {
+pub enum PresentedFactor {
     /// Nothing is shown beside the password.
     Nothing,
     /// A code of the app.
@@ -163,7 +163,7 @@ pub enum Shown {
     Recovery(Vec<RecoveryHash>),
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for PresentedFactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nothing => "Nothing",
@@ -182,20 +182,20 @@ pub fn is_code(text: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct Factor {
     /// What the app knows, or why it cannot be opened.
-    pub secret: Result<Secret, OpenError>,
+    pub secret: Result<TotpSecret, OpenError>,
     /// The step of the last code that was accepted: codes of it and of earlier ones are used up.
     pub last_step: i64,
-    /// Since when.
+    /// When it was turned on.
     pub since: Instant,
 }
 
 /// What is stored of an account.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub struct FactorState {
     /// The second factor, if it is on.
     pub on: Option<Factor>,
     /// What was enrolled and not yet confirmed.
-    pub pending: Option<Secret>,
+    pub pending: Option<TotpSecret>,
     /// The hashes of the recovery codes that are left.
     pub recovery: Vec<RecoveryHash>,
 }
@@ -203,7 +203,7 @@ pub struct Standing {
 /// Proof that the second factor of an account was asked for, and shown where one is needed. Sessions
 /// begin and tokens are made only with one.
 #[derive(Debug)]
-pub struct Passed(());
+pub struct SecondFactorProof(());
 
 /// What was used up by passing, and has to be written down in the same transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,7 +231,7 @@ pub enum Need {
 #[derive(Debug)]
 pub enum Verdict {
     /// It is enough.
-    Passed(Passed, Used),
+    Passed(SecondFactorProof, Used),
     /// Nothing was shown, and this is needed.
     Needs(Need),
     /// What was shown is wrong, or used up.
@@ -242,14 +242,19 @@ pub enum Verdict {
 
 /// Judges a log-in, or another use of a code. `required` is whether the account's role must have a second
 /// factor.
-pub fn judge(standing: &Standing, required: bool, shown: &Shown, now: Instant) -> Verdict {
+pub fn judge(
+    standing: &FactorState,
+    required: bool,
+    shown: &PresentedFactor,
+    now: Instant,
+) -> Verdict {
     let passed = |used: Option<Used>| match used {
-        Some(used) => Verdict::Passed(Passed(()), used),
+        Some(used) => Verdict::Passed(SecondFactorProof(()), used),
         None => Verdict::Wrong,
     };
     match (&standing.on, shown) {
-        (Some(_), Shown::Nothing) => Verdict::Needs(Need::Code),
-        (Some(factor), Shown::Code(code)) => {
+        (Some(_), PresentedFactor::Nothing) => Verdict::Needs(Need::Code),
+        (Some(factor), PresentedFactor::Code(code)) => {
             let secret = match &factor.secret {
                 Ok(secret) => secret,
                 Err(error) => return Verdict::Unreadable(*error),
@@ -257,7 +262,7 @@ pub fn judge(standing: &Standing, required: bool, shown: &Shown, now: Instant) -
             let step = secret.step_of(code, now);
             passed(step.filter(|step| *step > factor.last_step).map(Used::Step))
         }
-        (Some(_), Shown::Recovery(hashes)) => {
+        (Some(_), PresentedFactor::Recovery(hashes)) => {
             let is = |left: &&RecoveryHash| {
                 let same = |hash: &RecoveryHash| {
                     constant_time::verify_slices_are_equal(left.as_slice(), hash).is_ok()
@@ -266,26 +271,26 @@ pub fn judge(standing: &Standing, required: bool, shown: &Shown, now: Instant) -
             };
             passed(standing.recovery.iter().find(is).copied().map(Used::Recovery))
         }
-        (None, Shown::Nothing) if required => Verdict::Needs(Need::Enrolment),
-        (None, Shown::Nothing) => passed(Some(Used::Nothing)),
+        (None, PresentedFactor::Nothing) if required => Verdict::Needs(Need::Enrolment),
+        (None, PresentedFactor::Nothing) => passed(Some(Used::Nothing)),
         // Only where one is needed: otherwise an enrolment is confirmed by who is logged in.
-        (None, Shown::Code(code)) if required => match first(standing, code, now) {
+        (None, PresentedFactor::Code(code)) if required => match first(standing, code, now) {
             Some(step) => passed(Some(Used::First(step))),
             None => Verdict::Wrong,
         },
-        (None, Shown::Code(_) | Shown::Recovery(_)) => Verdict::Wrong,
+        (None, PresentedFactor::Code(_) | PresentedFactor::Recovery(_)) => Verdict::Wrong,
     }
 }
 
 /// The step of the first code of the app that was enrolled, if it is one.
-pub fn first(standing: &Standing, code: &str, now: Instant) -> Option<i64> {
+pub fn first(standing: &FactorState, code: &str, now: Instant) -> Option<i64> {
     standing.pending.as_ref().and_then(|secret| secret.step_of(code, now))
 }
 
 /// Whether a session may go on: not where a second factor is needed and none is on, as after the setting
 /// was changed.
-pub fn go_on(is_on: bool, required: bool) -> Option<Passed> {
-    (is_on || !required).then_some(Passed(()))
+pub fn go_on(is_on: bool, required: bool) -> Option<SecondFactorProof> {
+    (is_on || !required).then_some(SecondFactorProof(()))
 }
 
 #[cfg(test)]

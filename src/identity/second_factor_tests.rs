@@ -11,8 +11,8 @@ fn email() -> Email {
     Email::parse("ada@example.org").unwrap()
 }
 
-fn secret(bytes: [u8; SECRET]) -> Secret {
-    Secret::new(bytes, "Daybook", &email()).unwrap()
+fn secret(bytes: [u8; SECRET]) -> TotpSecret {
+    TotpSecret::new(bytes, "Daybook", &email()).unwrap()
 }
 
 /// The secret of RFC 6238, appendix B.
@@ -32,9 +32,9 @@ fn at(micros: i64) -> Instant {
     DateTime::from_timestamp_micros(micros).unwrap()
 }
 
-fn on(bytes: [u8; SECRET], last_step: i64) -> Standing {
+fn on(bytes: [u8; SECRET], last_step: i64) -> FactorState {
     let factor = Factor { secret: Ok(secret(bytes)), last_step, since: at(0) };
-    Standing { on: Some(factor), ..Standing::default() }
+    FactorState { on: Some(factor), ..FactorState::default() }
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_secret_is_typed_and_scanned_and_does_not_print_itself() {
     assert!(!shown.contains("GEZD") && !shown.contains("49, 50"), "{shown}");
     let codes = RecoveryCode::all(&[7; RECOVERY_RANDOM]);
     assert!(!format!("{codes:?}").contains(&codes[0].0));
-    assert!(!format!("{:?}", Shown::Code("123456".to_owned())).contains("123456"));
+    assert!(!format!("{:?}", PresentedFactor::Code("123456".to_owned())).contains("123456"));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_step_is_used_up_with_all_before_it() {
     let step = 1_000_000;
     let now = at(step * 30_000_000);
     let show = |last_step: i64, code: i64| {
-        judge(&on(RFC, last_step), false, &Shown::Code(code_of(&RFC, code)), now)
+        judge(&on(RFC, last_step), false, &PresentedFactor::Code(code_of(&RFC, code)), now)
     };
     assert!(matches!(show(step - 1, step), Verdict::Passed(_, Used::Step(used)) if used == step));
     assert!(matches!(show(step, step + 1), Verdict::Passed(..)), "the app's clock is ahead");
@@ -107,12 +107,12 @@ fn a_step_is_used_up_with_all_before_it() {
 #[test]
 fn nobody_passes_without_what_is_needed() {
     let now = at(1_000_000 * 30_000_000);
-    let code = || Shown::Code(code_of(&RFC, 1_000_000));
-    let recovery = || Shown::Recovery(vec![[9; 32], [1; 32]]);
-    let none = Standing::default();
-    let pending = Standing { pending: Some(secret(RFC)), ..Standing::default() };
-    let left = Standing { recovery: vec![[1; 32]], ..Standing::default() };
-    let on = Standing { recovery: vec![[2; 32], [1; 32]], ..on(RFC, 0) };
+    let code = || PresentedFactor::Code(code_of(&RFC, 1_000_000));
+    let recovery = || PresentedFactor::Recovery(vec![[9; 32], [1; 32]]);
+    let none = FactorState::default();
+    let pending = FactorState { pending: Some(secret(RFC)), ..FactorState::default() };
+    let left = FactorState { recovery: vec![[1; 32]], ..FactorState::default() };
+    let on = FactorState { recovery: vec![[2; 32], [1; 32]], ..on(RFC, 0) };
     let word = |verdict: Verdict| match verdict {
         Verdict::Passed(_, Used::Nothing) => "nothing",
         Verdict::Passed(_, Used::Step(_)) => "step",
@@ -133,7 +133,7 @@ fn nobody_passes_without_what_is_needed() {
         (&on, false, ["code?", "step", "recovery"]),
         (&on, true, ["code?", "step", "recovery"]),
     ] {
-        let shown = [Shown::Nothing, code(), recovery()];
+        let shown = [PresentedFactor::Nothing, code(), recovery()];
         let words = shown.map(|shown| word(judge(standing, required, &shown, now)));
         assert_eq!(words, expected);
     }
@@ -182,11 +182,12 @@ proptest! {
 #[test]
 fn of_a_secret_that_cannot_be_opened_only_recovery_codes_are_judged() {
     let factor = Factor { secret: Err(OpenError::OtherKey), last_step: 0, since: at(0) };
-    let standing = Standing { on: Some(factor), recovery: vec![[1; 32]], ..Standing::default() };
+    let standing =
+        FactorState { on: Some(factor), recovery: vec![[1; 32]], ..FactorState::default() };
     let verdict = |shown| judge(&standing, true, &shown, at(0));
-    assert!(matches!(verdict(Shown::Nothing), Verdict::Needs(Need::Code)));
-    assert!(matches!(verdict(Shown::Code("123456".to_owned())), Verdict::Unreadable(_)));
-    assert!(matches!(verdict(Shown::Recovery(vec![[2; 32]])), Verdict::Wrong));
-    let right = verdict(Shown::Recovery(vec![[1; 32]]));
+    assert!(matches!(verdict(PresentedFactor::Nothing), Verdict::Needs(Need::Code)));
+    assert!(matches!(verdict(PresentedFactor::Code("123456".to_owned())), Verdict::Unreadable(_)));
+    assert!(matches!(verdict(PresentedFactor::Recovery(vec![[2; 32]])), Verdict::Wrong));
+    let right = verdict(PresentedFactor::Recovery(vec![[1; 32]]));
     assert!(matches!(right, Verdict::Passed(_, Used::Recovery(hash)) if hash == [1; 32]));
 }

@@ -45,9 +45,9 @@ impl fmt::Display for Kid {
 /// A public key, which verifies.
 #[derive(Clone)]
 pub struct PublicKey {
-    /// Its id.
+    /// Unique id.
     pub kid: Kid,
-    /// Its bytes.
+    /// Raw public key (Ed25519, 32 bytes).
     pub bytes: [u8; KEY],
     /// The same in the form in which tokens are verified.
     pub decoding: DecodingKey,

@@ -22,7 +22,7 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Credential, Ended, Grant, Role, key_ring::KeyRing, signing_key::Kid};
+use super::{Caller, Credential, Grant, Role, TokenCutoff, key_ring::KeyRing, signing_key::Kid};
 use crate::kernel::{
     fault::{Fault, Reason},
     id::UserId,
@@ -44,9 +44,9 @@ const REMEMBERED: usize = 20_000;
 /// What tokens say, and for how long.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `iss`.
+    /// Issuer: the `iss` claim of every access token. A token with another issuer is rejected.
     pub issuer: String,
-    /// `aud`.
+    /// Audience: the `aud` claim of every access token. A token for another audience is rejected.
     pub audience: String,
     /// From `iat` to `exp`.
     pub time_to_live: TimeDelta,
@@ -77,7 +77,7 @@ struct Known {
 /// What is still accepted of a user's tokens, as this process noted it.
 #[derive(Debug, Clone, Copy)]
 struct Noted {
-    accepted: Ended,
+    accepted: TokenCutoff,
     at: Instant,
     /// Its number. The database knows of what has a smaller one than it was asked with.
     mark: u64,
@@ -260,7 +260,7 @@ impl Tokens {
     }
 
     /// From now on, in this process, only these tokens of the user are accepted.
-    pub fn end(&self, user: UserId, accepted: Ended, now: Instant) {
+    pub fn end(&self, user: UserId, accepted: TokenCutoff, now: Instant) {
         let mark = self.0.marks.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.ended.rcu(|ended| {
             let mut ended = HashMap::clone(ended);
@@ -280,7 +280,7 @@ impl Tokens {
     /// those tokens stay ended, and whoever logs in from now on is accepted. Returns whether there is such.
     pub fn refresh_ended(
         &self,
-        stored: &HashMap<UserId, (Ended, Instant)>,
+        stored: &HashMap<UserId, (TokenCutoff, Instant)>,
         sessions: &[Uuid],
         (since, now): (Instant, Instant),
         mark: u64,

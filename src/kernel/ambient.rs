@@ -3,9 +3,12 @@
 //! The only place where they are read. Services take what they need from here and hand it on as
 //! plain values, so that rules and units of work are functions of their arguments.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -13,6 +16,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
 use crate::kernel::{id::uuid_v7, time::Instant, zone::ZoneData};
+
+/// How many cores this process may use; 1 where the system does not tell.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 /// Where time, ids, random bytes and the rules of time zones come from.
 #[derive(Debug, Clone, Default)]

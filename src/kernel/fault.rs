@@ -11,7 +11,7 @@ use super::field::FieldReason;
 /// What sort of fault it is; maps one to one to a gRPC code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names are gRPC's, described there")]
-pub enum Kind {
+pub enum FaultKind {
     InvalidArgument,
     Unauthenticated,
     PermissionDenied,
@@ -46,8 +46,8 @@ macro_rules! reasons {
             }
 
             /// The kind of fault that this reason is.
-            pub const fn kind(self) -> Kind {
-                match self { $(Self::$variant => Kind::$kind,)* }
+            pub const fn kind(self) -> FaultKind {
+                match self { $(Self::$variant => FaultKind::$kind,)* }
             }
         }
     };
@@ -133,9 +133,9 @@ impl FieldViolation {
     }
 }
 
-/// Whether the storage layer may run the same unit of work once more.
+/// Whether the storage layer may retry the unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Again {
+pub enum Retryable {
     /// The answer would be the same.
     No,
     /// Somebody else was in the way for a moment: a deadlock, a serialisation failure, a busy file.
@@ -158,7 +158,7 @@ struct Inner {
     resource: Option<String>,
     metadata: Vec<(&'static str, String)>,
     retry_after: Option<Duration>,
-    again: Again,
+    again: Retryable,
 }
 
 impl Fault {
@@ -173,7 +173,7 @@ impl Fault {
             resource: None,
             metadata: Vec::new(),
             retry_after: None,
-            again: Again::No,
+            again: Retryable::No,
         }))
     }
 
@@ -183,7 +183,7 @@ impl Fault {
             .log(log)
     }
 
-    /// A field passed its check and has no value: a defect of the check.
+    /// `INTERNAL`: a field has no value although its check passed. A defect of the handler.
     pub fn unchecked() -> Self {
         Self::internal("a checked field has no value")
     }
@@ -241,7 +241,7 @@ impl Fault {
 
     /// Says that the storage layer may try once more.
     #[must_use]
-    pub fn again(mut self, again: Again) -> Self {
+    pub fn again(mut self, again: Retryable) -> Self {
         self.0.again = again;
         self
     }
@@ -294,7 +294,7 @@ impl Fault {
     }
 
     /// Whether the same unit of work may be run once more.
-    pub fn may_run_again(&self) -> Again {
+    pub fn may_run_again(&self) -> Retryable {
         self.0.again
     }
 }

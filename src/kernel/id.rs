@@ -50,7 +50,7 @@ impl UserId {
         format!("users/{self}")
     }
 
-    /// Reads `users/{user}`.
+    /// Parses the resource name `users/{user}`. `None` if the text has another form.
     pub fn parse(name: &str) -> Option<Self> {
         canonical(name.strip_prefix("users/")?).map(Self)
     }
@@ -74,12 +74,12 @@ impl ProviderId {
         format!("providers/{self}/schedule")
     }
 
-    /// Reads `providers/{provider}`.
+    /// Parses the resource name `providers/{provider}`. `None` if the text has another form.
     pub fn parse(name: &str) -> Option<Self> {
         canonical(name.strip_prefix("providers/")?).map(Self)
     }
 
-    /// Reads `providers/{provider}/schedule`.
+    /// Parses the resource name `providers/{provider}/schedule`. `None` if the text has another form.
     pub fn parse_schedule(name: &str) -> Option<Self> {
         Self::parse(name.strip_suffix("/schedule")?)
     }
@@ -91,7 +91,8 @@ impl AppointmentId {
         format!("providers/{provider}/appointments/{self}")
     }
 
-    /// Reads `providers/{provider}/appointments/{appointment}`.
+    /// Parses the resource name `providers/{provider}/appointments/{appointment}`. `None` if the text
+    /// has another form.
     pub fn parse(name: &str) -> Option<(ProviderId, Self)> {
         let (provider, appointment) = name.split_once("/appointments/")?;
         Some((ProviderId::parse(provider)?, Self(canonical(appointment)?)))
@@ -104,7 +105,8 @@ impl HoldId {
         format!("providers/{provider}/holds/{self}")
     }
 
-    /// Reads `providers/{provider}/holds/{hold}`.
+    /// Parses the resource name `providers/{provider}/holds/{hold}`. `None` if the text has another
+    /// form.
     pub fn parse(name: &str) -> Option<(ProviderId, Self)> {
         let (provider, hold) = name.split_once("/holds/")?;
         Some((ProviderId::parse(provider)?, Self(canonical(hold)?)))
@@ -122,7 +124,8 @@ impl TimeOffId {
         format!("providers/{provider}/timeOff/{self}")
     }
 
-    /// Reads `providers/{provider}/timeOff/{time_off}`.
+    /// Parses the resource name `providers/{provider}/timeOff/{time_off}`. `None` if the text has
+    /// another form.
     pub fn parse(name: &str) -> Option<(ProviderId, Self)> {
         let (provider, time_off) = name.split_once("/timeOff/")?;
         Some((ProviderId::parse(provider)?, Self(canonical(time_off)?)))
@@ -135,7 +138,7 @@ impl TypeId {
         format!("appointmentTypes/{self}")
     }
 
-    /// Reads `appointmentTypes/{type}`.
+    /// Parses the resource name `appointmentTypes/{type}`. `None` if the text has another form.
     pub fn parse(name: &str) -> Option<Self> {
         canonical(name.strip_prefix("appointmentTypes/")?).map(Self)
     }
@@ -147,7 +150,7 @@ impl ClosureId {
         format!("closures/{self}")
     }
 
-    /// Reads `closures/{closure}`.
+    /// Parses the resource name `closures/{closure}`. `None` if the text has another form.
     pub fn parse(name: &str) -> Option<Self> {
         canonical(name.strip_prefix("closures/")?).map(Self)
     }
@@ -164,7 +167,8 @@ impl ServiceAccountId {
         format!("serviceAccounts/{self}")
     }
 
-    /// Reads `serviceAccounts/{service_account}`.
+    /// Parses the resource name `serviceAccounts/{service_account}`. `None` if the text has another
+    /// form.
     pub fn parse(name: &str) -> Option<Self> {
         canonical(name.strip_prefix("serviceAccounts/")?).map(Self)
     }
@@ -176,7 +180,8 @@ impl ApiKeyId {
         format!("serviceAccounts/{account}/apiKeys/{self}")
     }
 
-    /// Reads `serviceAccounts/{service_account}/apiKeys/{api_key}`.
+    /// Parses the resource name `serviceAccounts/{service_account}/apiKeys/{api_key}`. `None` if the
+    /// text has another form.
     pub fn parse(name: &str) -> Option<(ServiceAccountId, Self)> {
         let (account, key) = name.split_once("/apiKeys/")?;
         Some((ServiceAccountId::parse(account)?, Self(canonical(key)?)))

@@ -2,7 +2,7 @@
 
 pub mod ambient;
 pub mod backoff;
-pub mod demand;
+pub mod call_counter;
 pub mod fault;
 pub mod field;
 pub mod id;

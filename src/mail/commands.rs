@@ -1,25 +1,25 @@
-//! Units of work on letters.
+//! Units of work on emails.
 
 use uuid::Uuid;
 
-use super::{LEASE, Taken, store};
+use super::{LEASE, LeasedEmail, store};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{Authority, Tx, UnitOfWork},
 };
 
-/// How many letters are taken at a time.
+/// How many emails are taken at a time.
 const AT_ONCE: u64 = 10;
 
 /// Takes what is due, for sending.
 #[derive(Debug, Clone, Copy)]
 pub struct Take {
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 
 impl UnitOfWork for Take {
-    type Output = Vec<Taken>;
+    type Output = Vec<LeasedEmail>;
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
@@ -27,7 +27,7 @@ impl UnitOfWork for Take {
     }
 }
 
-/// What became of a letter.
+/// What became of an email.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It was sent, or never will be.
@@ -36,10 +36,10 @@ pub enum Outcome {
     Later(Instant),
 }
 
-/// Notes what became of a letter.
+/// Notes what became of an email.
 #[derive(Debug, Clone, Copy)]
 pub struct Settle {
-    /// The id of the letter.
+    /// The id of the email.
     pub letter: Uuid,
     /// What became of it.
     pub outcome: Outcome,

@@ -1,6 +1,6 @@
-//! Mail: letters to people, which wait in the database until they are sent.
+//! Mail: emails to people, which wait in the database until they are sent.
 //!
-//! A letter is written in the transaction of what it tells, so that neither is there without the other, and
+//! An email is written in the transaction of what it tells, so that neither is there without the other, and
 //! sent by whichever process finds it due. It may arrive twice when a process ends between sending and
 //! noting it, with the same message id. It is sealed while it waits: the code in it opens an account.
 
@@ -22,14 +22,14 @@ use crate::{
     },
 };
 
-/// What a letter says: the name of a template and what goes into it.
+/// What an email says: the name of a template and what goes into it.
 ///
-/// What strangers chose (a name at a sign-up) is in no letter to an address that is not known to be
+/// What strangers chose (a name at a sign-up) is in no email to an address that is not known to be
 /// theirs: it would make the server send their words to anybody.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are the words of the templates")]
-pub enum Text {
+pub enum EmailTemplate {
     /// A sign-up waits for this code.
     ConfirmSignUp { code: String },
     /// The account's address can be verified with this code.
@@ -77,7 +77,7 @@ pub enum Text {
     Nothing,
 }
 
-impl Text {
+impl EmailTemplate {
     /// The name of the template.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl Text {
         }
     }
 
-    /// How long it is worth sending, if it only tells something.
+    /// How long a notification is worth sending.
     pub const fn lifetime(&self) -> TimeDelta {
         match self {
             Self::AccountDeleted { .. }
@@ -132,22 +132,22 @@ impl Text {
 }
 
 // With a code in it, it opens an account.
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for EmailTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.kind())
     }
 }
 
-/// What is sealed of a letter.
+/// What is sealed of an email.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// To whom.
+    /// Recipient.
     pub to: Email,
-    /// The text of the letter.
-    pub text: Text,
+    /// The text of the email.
+    pub text: EmailTemplate,
 }
 
-/// A keyed hash of an address: by it letters are found, and nobody reads whose they are.
+/// A keyed hash of an address: by it emails are found, and nobody reads whose they are.
 pub type Recipient = [u8; 32];
 
 /// The hash of an address under a key.
@@ -159,16 +159,16 @@ pub fn recipient(key: &[u8; 32], to: &Email) -> Recipient {
     hash
 }
 
-/// A letter that waits.
+/// An email that waits.
 #[derive(Debug, Clone)]
-pub struct Letter {
+pub struct OutboxEmail {
     /// The id, which becomes the message id.
     pub id: Uuid,
     /// The name of its template.
     pub kind: &'static str,
     /// The contents, sealed.
     pub sealed: Vec<u8>,
-    /// To whom.
+    /// Recipient.
     pub recipient: Recipient,
     /// When it was written, and is due.
     pub written_at: Instant,
@@ -176,10 +176,10 @@ pub struct Letter {
     pub expires_at: Instant,
 }
 
-/// A letter that one process sends now.
+/// An email that one process sends now.
 #[derive(Debug, Clone)]
-pub struct Taken {
-    /// The id.
+pub struct LeasedEmail {
+    /// Unique id.
     pub id: Uuid,
     /// The name of its template.
     pub kind: String,
@@ -193,7 +193,7 @@ pub struct Taken {
 
 /// How long what only tells something is worth sending.
 pub const NOTICE: TimeDelta = TimeDelta::days(3);
-/// The same of the last letter to somebody whose account was deleted: until then an address is kept of which
+/// The same of the last email to somebody whose account was deleted: until then an address is kept of which
 /// nothing else is.
 pub const FAREWELL: TimeDelta = TimeDelta::days(1);
 /// How long a process has for sending what it took, before another one may.
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_text_prints_no_code() {
-        let text = Text::ConfirmSignUp { code: "secret".to_owned() };
+        let text = EmailTemplate::ConfirmSignUp { code: "secret".to_owned() };
         assert_eq!(format!("{text:?}"), "confirm_sign_up");
         let stored = serde_json::to_value(&text).unwrap();
         assert_eq!(stored["kind"], text.kind());

@@ -1,4 +1,4 @@
-//! Letters as mail clients show them: templates in plain text, each with its subject in the first line.
+//! Emails as mail clients show them: templates in plain text, each with its subject in the first line.
 //!
 //! The texts stand in `templates/`; an operator puts files of the same names into a folder of their own.
 //! Beside the fields of the text a template knows `practice`, and `link` where there is a page for the code.
@@ -6,7 +6,7 @@
 use minijinja::{Environment, UndefinedBehavior, value::Value};
 use serde_json::{Map, Value as Json};
 
-use super::{Contents, Text};
+use super::{Contents, EmailTemplate};
 
 /// The texts that come with Daybook, by the names of their templates.
 pub const TEMPLATES: [(&str, &str); 21] = [
@@ -35,12 +35,12 @@ pub const TEMPLATES: [(&str, &str); 21] = [
 
 const SUBJECT: &str = "Subject: ";
 
-/// A letter, ready to be sent.
+/// An email, ready to be sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// One line.
+    /// Subject line.
     pub subject: String,
-    /// Plain text.
+    /// Body, plain text.
     pub body: String,
 }
 
@@ -53,13 +53,13 @@ impl std::fmt::Debug for Rendered {
 
 /// The templates, read and tried out.
 #[derive(Debug, Clone)]
-pub struct Texts {
+pub struct TemplateSet {
     environment: Environment<'static>,
     practice: String,
     pages_url: Option<String>,
 }
 
-impl Texts {
+impl TemplateSet {
     /// With the practice's name, the web pages that take codes, and the operator's own templates by name.
     /// An error says which of these does not do, and why.
     pub fn new(
@@ -97,15 +97,15 @@ impl Texts {
         Ok(texts)
     }
 
-    /// The letter with these contents; nothing where they say nothing.
+    /// The email with these contents; nothing where they say nothing.
     pub fn letter(&self, contents: &Contents) -> Result<Option<Rendered>, String> {
-        if contents.text == Text::Nothing {
+        if contents.text == EmailTemplate::Nothing {
             return Ok(None);
         }
         self.render(&contents.text).map(Some)
     }
 
-    fn render(&self, text: &Text) -> Result<Rendered, String> {
+    fn render(&self, text: &EmailTemplate) -> Result<Rendered, String> {
         let name = text.kind();
         let wrong = |what: String| format!("{name}: {what}");
         let fields = serde_json::to_value(text).map_err(|e| wrong(e.to_string()))?;
@@ -135,42 +135,51 @@ impl Texts {
 }
 
 /// One of each.
-fn samples() -> Vec<Text> {
+fn samples() -> Vec<EmailTemplate> {
     let [name, code, new_email, at, address, device, left] =
         ["name", "SAMPLE-C0DE", "new_email", "at", "address", "device", "left"].map(str::to_owned);
     let seen = || (name.clone(), at.clone(), address.clone());
-    let with = |text: fn(String, String, String) -> Text| {
+    let with = |text: fn(String, String, String) -> EmailTemplate| {
         let (name, at, address) = seen();
         text(name, at, address)
     };
     let mut notices = vec![
-        with(|name, at, address| Text::SecondFactorOn { name, at, address }),
-        with(|name, at, address| Text::SecondFactorReplaced { name, at, address }),
-        with(|name, at, address| Text::SecondFactorOff { name, at, address }),
-        with(|name, at, _| Text::SecondFactorReset { name, at }),
-        with(|name, at, address| Text::RecoveryCodesMade { name, at, address }),
+        with(|name, at, address| EmailTemplate::SecondFactorOn { name, at, address }),
+        with(|name, at, address| EmailTemplate::SecondFactorReplaced { name, at, address }),
+        with(|name, at, address| EmailTemplate::SecondFactorOff { name, at, address }),
+        with(|name, at, _| EmailTemplate::SecondFactorReset { name, at }),
+        with(|name, at, address| EmailTemplate::RecoveryCodesMade { name, at, address }),
     ];
     let (used, when, from) = seen();
-    notices.push(Text::RecoveryCodeUsed { name: used, at: when, address: from, left });
-    notices.push(with(|name, at, address| Text::AccountDeleted { name, at, address }));
-    notices.push(with(|name, at, _| Text::AccountErased { name, at }));
+    notices.push(EmailTemplate::RecoveryCodeUsed { name: used, at: when, address: from, left });
+    notices.push(with(|name, at, address| EmailTemplate::AccountDeleted { name, at, address }));
+    notices.push(with(|name, at, _| EmailTemplate::AccountErased { name, at }));
     let mut all = vec![
-        Text::ConfirmSignUp { code: code.clone() },
-        Text::VerifyEmail { name: name.clone(), code: code.clone() },
-        Text::AccountExists { name: name.clone(), code: code.clone() },
-        Text::ResetPassword { name: name.clone(), code: code.clone() },
-        Text::ConfirmEmailChange { code },
-        Text::AddressInUse { name: name.clone() },
-        Text::EmailChangeRequested { name: name.clone(), new_email: new_email.clone() },
-        Text::EmailChanged { name: name.clone(), new_email },
-        Text::PasswordChanged { name: name.clone(), at: at.clone(), address: address.clone() },
-        Text::NewLogIn { name, at, address, device },
+        EmailTemplate::ConfirmSignUp { code: code.clone() },
+        EmailTemplate::VerifyEmail { name: name.clone(), code: code.clone() },
+        EmailTemplate::AccountExists { name: name.clone(), code: code.clone() },
+        EmailTemplate::ResetPassword { name: name.clone(), code: code.clone() },
+        EmailTemplate::ConfirmEmailChange { code },
+        EmailTemplate::AddressInUse { name: name.clone() },
+        EmailTemplate::EmailChangeRequested { name: name.clone(), new_email: new_email.clone() },
+        EmailTemplate::EmailChanged { name: name.clone(), new_email },
+        EmailTemplate::PasswordChanged {
+            name: name.clone(),
+            at: at.clone(),
+            address: address.clone(),
+        },
+        EmailTemplate::NewLogIn { name, at, address, device },
     ];
     all.append(&mut notices);
     let [count, list, zone_data] = ["count", "list", "zone_data"].map(str::to_owned);
-    all.push(Text::AppointmentsDrifted { name: "name".to_owned(), count, list, zone_data });
-    all.push(Text::Invitation { code: "code".to_owned() });
-    all.push(Text::AccountMerged { name: "name".to_owned(), at: "at".to_owned() });
+    all.push(EmailTemplate::AppointmentsDrifted {
+        name: "name".to_owned(),
+        count,
+        list,
+        zone_data,
+    });
+    all.push(EmailTemplate::Invitation { code: "code".to_owned() });
+    all.push(EmailTemplate::AccountMerged { name: "name".to_owned(), at: "at".to_owned() });
     all
 }
 
@@ -179,24 +188,25 @@ mod tests {
     use super::*;
     use crate::identity::email::Email;
 
-    fn texts(pages: Option<&str>, own: &[(&str, &str)]) -> Result<Texts, String> {
+    fn texts(pages: Option<&str>, own: &[(&str, &str)]) -> Result<TemplateSet, String> {
         let own = own.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        Texts::new("Dr. Ada".to_owned(), pages.map(str::to_owned), own.collect())
+        TemplateSet::new("Dr. Ada".to_owned(), pages.map(str::to_owned), own.collect())
     }
 
-    fn contents(text: Text) -> Contents {
+    fn contents(text: EmailTemplate) -> Contents {
         Contents { to: Email::parse("ada@example.org").unwrap(), text }
     }
 
     #[test]
     fn every_text_has_a_template_and_a_sample() {
-        let kinds: Vec<_> = samples().iter().map(Text::kind).collect();
+        let kinds: Vec<_> = samples().iter().map(EmailTemplate::kind).collect();
         assert_eq!(kinds, TEMPLATES.map(|(name, _)| name));
     }
 
     #[test]
     fn a_code_is_told_with_and_without_a_page() {
-        let reset = Text::ResetPassword { name: "Grace".to_owned(), code: "c0de".to_owned() };
+        let reset =
+            EmailTemplate::ResetPassword { name: "Grace".to_owned(), code: "c0de".to_owned() };
         let plain = texts(None, &[]).unwrap().letter(&contents(reset.clone())).unwrap().unwrap();
         assert_eq!(plain.subject, "Set a new password for Dr. Ada");
         assert!(plain.body.contains("Hello Grace,") && plain.body.contains("\nc0de\n"));
@@ -211,10 +221,11 @@ mod tests {
     fn names_are_no_templates_and_no_headers() {
         let own = [("address_in_use", "Subject: For {{ name }}\n\n{{ name }}")];
         let name = "{{ practice }}\r\nBcc: all@example.org".to_owned();
-        let letter = texts(None, &own).unwrap().letter(&contents(Text::AddressInUse { name }));
+        let letter =
+            texts(None, &own).unwrap().letter(&contents(EmailTemplate::AddressInUse { name }));
         let letter = letter.unwrap().unwrap();
         assert_eq!(letter.subject, "For {{ practice }}");
-        assert_eq!(texts(None, &[]).unwrap().letter(&contents(Text::Nothing)), Ok(None));
+        assert_eq!(texts(None, &[]).unwrap().letter(&contents(EmailTemplate::Nothing)), Ok(None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Writing letters, and sending those that wait.
+//! Writing emails, and sending those that wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{
-    Contents, Letter, Recipient, Taken, Text,
+    Contents, EmailTemplate, LeasedEmail, OutboxEmail, Recipient,
     commands::{Outcome, Settle, Take},
     pause, recipient,
-    render::Texts,
+    render::TemplateSet,
     store, told,
 };
 use crate::{
-    carrier::{Carrier, Refusal, Sent},
+    carrier::{Carrier, DeliveryError, Sent},
     identity::{
         email::Email,
         master_key::{MasterKey, NONCE},
@@ -26,10 +26,10 @@ use crate::{
         time::Instant,
         zone::{Zone, ZoneData},
     },
-    storage::{Deadline, Query, Snapshot, Store},
+    storage::{Deadline, Query, Reader, Store},
 };
 
-/// What letters are sealed for.
+/// What emails are sealed for.
 const SEALED: &str = "letters";
 /// What the hashes of their recipients are made for.
 const RECIPIENTS: &str = "letter recipients";
@@ -40,20 +40,20 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Mail(Option<Arc<Inner>>);
 
-/// What it needs.
+/// The parts of the mail service.
 #[derive(Debug)]
 pub struct Inner {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
-    /// Seals letters.
+    /// Encrypts emails at rest.
     pub master: MasterKey,
-    /// What letters say.
-    pub texts: Texts,
+    /// What emails say.
+    pub texts: TemplateSet,
     /// How they leave.
     pub carrier: Carrier,
-    /// How often to look for letters that wait, on average.
+    /// How often to look for emails that wait, on average.
     pub look: Duration,
     /// What was taken and is on its way. Whoever stops sending does not stop that.
     pub under_way: TaskTracker,
@@ -65,7 +65,7 @@ impl Mail {
         Self(Some(Arc::new(inner)))
     }
 
-    /// No mail.
+    /// A mail service that sends nothing.
     pub const fn off() -> Self {
         Self(None)
     }
@@ -75,21 +75,21 @@ impl Mail {
         self.0.is_some()
     }
 
-    /// A letter, to be put into the transaction of what it tells; none where no mail is sent.
+    /// An email, to be put into the transaction of what it tells; none where no mail is sent.
     pub fn letter(
         &self,
         to: &Email,
-        text: Text,
+        text: EmailTemplate,
         now: Instant,
         lifetime: TimeDelta,
-    ) -> Result<Option<Letter>, Fault> {
-        self.sheet(now).letter(to, text, now, lifetime)
+    ) -> Result<Option<OutboxEmail>, Fault> {
+        self.email_draft(now).letter(to, text, now, lifetime)
     }
 
-    /// What one letter can be written on inside a transaction.
-    pub fn sheet(&self, now: Instant) -> Sheet {
+    /// What one email can be written on inside a transaction.
+    pub fn email_draft(&self, now: Instant) -> EmailDraft {
         let inner = self.0.as_ref();
-        Sheet(inner.map(|inner| Blank {
+        EmailDraft(inner.map(|inner| Blank {
             id: inner.ambient.id(now),
             nonce: inner.ambient.bytes(),
             zones: inner.ambient.zones(),
@@ -97,25 +97,25 @@ impl Mail {
         }))
     }
 
-    /// What letters to this address are found by, under each master key that is known.
+    /// What emails to this address are found by, under each master key that is known.
     pub fn recipients(&self, to: &Email) -> Vec<Recipient> {
         let Some(inner) = &self.0 else { return Vec::new() };
         inner.master.all_derived(RECIPIENTS).iter().map(|key| recipient(key, to)).collect()
     }
 
-    /// When to look for letters again: after half of the usual time to one and a half of it; never where no
+    /// When to look for emails again: after half of the usual time to one and a half of it; never where no
     /// mail is sent.
     ///
     /// Not as soon as one is written, and not at moments that can be known. What it takes of the machine to
-    /// send a letter holds up whatever is asked for meanwhile, and would tell whoever asks for something right
-    /// after a request whether there was a letter.
+    /// send an email holds up whatever is asked for meanwhile, and would tell whoever asks for something right
+    /// after a request whether there was an email.
     pub fn next_look(&self) -> Duration {
         let Some(inner) = &self.0 else { return Duration::MAX };
         let random = u16::from_be_bytes(inner.ambient.bytes());
         inner.look / 2 + inner.look * u32::from(random) / u32::from(u16::MAX)
     }
 
-    /// Sends all letters that are due, and says how many left.
+    /// Sends all emails that are due, and says how many left.
     pub async fn deliver(&self) -> Result<usize, Fault> {
         let Some(inner) = &self.0 else { return Ok(0) };
         let mut sent = 0;
@@ -127,7 +127,7 @@ impl Mail {
             }
             // In a task of its own: what was taken may have left already, and would leave again.
             let round = inner.under_way.spawn(Arc::clone(inner).round(now));
-            sent += round.await.map_err(|e| Fault::internal(format!("sending letters: {e}")))??;
+            sent += round.await.map_err(|e| Fault::internal(format!("sending emails: {e}")))??;
         }
     }
 
@@ -140,10 +140,10 @@ impl Mail {
     }
 }
 
-/// What one letter is written on when it is known only inside a transaction what it says, and whether there is
-/// one: id and randomness are there before, so that a transaction that is tried again writes the same letter.
+/// An email whose id and nonce are fixed before the transaction, so that a retried transaction writes the
+/// same email. Content and recipient are decided inside.
 #[derive(Debug, Clone)]
-pub struct Sheet(Option<Blank>);
+pub struct EmailDraft(Option<Blank>);
 
 #[derive(Debug, Clone)]
 struct Blank {
@@ -153,36 +153,36 @@ struct Blank {
     zones: ZoneData,
 }
 
-impl Sheet {
+impl EmailDraft {
     /// A time as somebody reads it in their own zone; nothing where no mail is sent.
     pub fn told(&self, at: Instant, zone: Zone) -> String {
         self.0.as_ref().map_or_else(String::new, |blank| told(&blank.zones, at, zone))
     }
 
-    /// The letter; none where no mail is sent, or to an account without an address. A sheet is good for one.
+    /// The email; none where no mail is sent, or to an account without an address. A sheet is good for one.
     pub fn letter(
         &self,
         to: &Email,
-        text: Text,
+        text: EmailTemplate,
         now: Instant,
         lifetime: TimeDelta,
-    ) -> Result<Option<Letter>, Fault> {
+    ) -> Result<Option<OutboxEmail>, Fault> {
         let Some(Blank { inner, id, nonce, .. }) = &self.0 else { return Ok(None) };
         if !to.is_address() {
             return Ok(None);
         }
         let (id, kind) = (*id, text.kind());
         let contents = serde_json::to_vec(&Contents { to: to.clone(), text })
-            .map_err(|e| Fault::internal(format!("a letter does not encode: {e}")))?;
+            .map_err(|e| Fault::internal(format!("an email does not encode: {e}")))?;
         let sealed = inner.master.seal(SEALED, id.as_bytes(), &contents, *nonce)?;
         let recipient = recipient(&inner.master.derived(RECIPIENTS), to);
         let expires_at = now + lifetime;
-        Ok(Some(Letter { id, kind, sealed, recipient, written_at: now, expires_at }))
+        Ok(Some(OutboxEmail { id, kind, sealed, recipient, written_at: now, expires_at }))
     }
 }
 
 impl Inner {
-    /// Takes letters that are due and sends them. Returns how many left.
+    /// Takes emails that are due and sends them. Returns how many left.
     async fn round(self: Arc<Self>, now: Instant) -> Result<usize, Fault> {
         let taken = self.store.run(Deadline::after(BACKGROUND), Take { now }).await?;
         let mut under_way = JoinSet::new();
@@ -197,8 +197,8 @@ impl Inner {
         Ok(sent)
     }
 
-    /// Sends one letter, and notes what became of it. Returns whether it left.
-    async fn dispatch(self: Arc<Self>, letter: Taken) -> Result<bool, Fault> {
+    /// Sends one email, and notes what became of it. Returns whether it left.
+    async fn dispatch(self: Arc<Self>, letter: LeasedEmail) -> Result<bool, Fault> {
         let (left, outcome) = self.send(&letter).await;
         let settle = Settle { letter: letter.id, outcome };
         self.store.run(Deadline::after(BACKGROUND), settle).await?;
@@ -207,11 +207,11 @@ impl Inner {
         Ok(true)
     }
 
-    async fn send(&self, letter: &Taken) -> (Option<Sent>, Outcome) {
+    async fn send(&self, letter: &LeasedEmail) -> (Option<Sent>, Outcome) {
         let (id, kind) = (letter.id, &letter.kind);
         let now = self.ambient.now();
         if now >= letter.expires_at {
-            tracing::warn!(%id, kind, "gave a letter up: it could not be sent in time");
+            tracing::warn!(%id, kind, "gave an email up: it could not be sent in time");
             return (None, Outcome::Over);
         }
         let contents = match self.open(letter) {
@@ -226,32 +226,32 @@ impl Inner {
         };
         match self.carrier.send((id, now), &contents.to, rendered).await {
             Ok(sent) => {
-                tracing::debug!(%id, kind, "sent a letter");
+                tracing::debug!(%id, kind, "sent an email");
                 (Some(sent), Outcome::Over)
             }
-            Err(Refusal::Never(cause)) => {
-                tracing::warn!(%id, kind, cause, "gave a letter up: it was refused");
+            Err(DeliveryError::Never(cause)) => {
+                tracing::warn!(%id, kind, cause, "gave an email up: it was refused");
                 (None, Outcome::Over)
             }
-            Err(Refusal::Later(cause)) => self.later(letter, &cause),
+            Err(DeliveryError::Later(cause)) => self.later(letter, &cause),
         }
     }
 
-    fn later(&self, letter: &Taken, cause: &str) -> (Option<Sent>, Outcome) {
+    fn later(&self, letter: &LeasedEmail, cause: &str) -> (Option<Sent>, Outcome) {
         let (id, kind, attempts) = (letter.id, &letter.kind, letter.attempts);
         if attempts.is_power_of_two() {
-            tracing::warn!(%id, kind, attempts, cause, "a letter has to wait");
+            tracing::warn!(%id, kind, attempts, cause, "an email has to wait");
         } else {
-            tracing::debug!(%id, kind, attempts, cause, "a letter has to wait");
+            tracing::debug!(%id, kind, attempts, cause, "an email has to wait");
         }
         (None, Outcome::Later(self.ambient.now() + pause(attempts)))
     }
 
-    fn open(&self, letter: &Taken) -> Result<Contents, String> {
+    fn open(&self, letter: &LeasedEmail) -> Result<Contents, String> {
         use secrecy::ExposeSecret as _;
         let opened = self.master.open(SEALED, letter.id.as_bytes(), &letter.sealed);
         let opened = opened.map_err(|e| e.to_string())?;
-        serde_json::from_slice(opened.expose_secret()).map_err(|_| "not a letter".to_owned())
+        serde_json::from_slice(opened.expose_secret()).map_err(|_| "not an email".to_owned())
     }
 }
 
@@ -260,7 +260,7 @@ struct IsAnyDue(Instant);
 impl Query for IsAnyDue {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+    async fn run(&self, at: &Reader) -> Result<bool, Fault> {
         store::is_any_due(at, self.0).await
     }
 }

@@ -1,4 +1,4 @@
-//! Letters as rows.
+//! Emails as rows.
 
 use sea_orm::{
     ActiveValue::Set,
@@ -8,18 +8,18 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Letter, Recipient, Taken};
+use super::{LeasedEmail, OutboxEmail, Recipient};
 use crate::{
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, cleanup, engine,
         entity::letters::{ActiveModel, Column, Entity, Model},
-        forget, readable,
+        readable,
     },
 };
 
-/// Adds letters, in the transaction of what they tell.
-pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &Letter>) -> Result<(), Fault> {
+/// Adds emails, in the transaction of what they tell.
+pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &OutboxEmail>) -> Result<(), Fault> {
     let rows: Vec<_> = letters.into_iter().map(active).collect();
     if rows.is_empty() {
         return Ok(());
@@ -29,8 +29,13 @@ pub async fn insert(tx: &Tx, letters: impl IntoIterator<Item = &Letter>) -> Resu
     Ok(())
 }
 
-/// Takes letters that are due, the longest due first, so that nobody else takes them before `until`.
-pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<Vec<Taken>, Fault> {
+/// Takes emails that are due, the longest due first, so that nobody else takes them before `until`.
+pub async fn take(
+    tx: &Tx,
+    now: Instant,
+    until: Instant,
+    limit: u64,
+) -> Result<Vec<LeasedEmail>, Fault> {
     let mut query = Entity::find()
         .filter(Column::DueAt.lte(now))
         .order_by_asc(Column::DueAt)
@@ -54,7 +59,7 @@ pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<V
         .await;
     done.map_err(|e| engine::fault(&e))?;
     let taken = |row: Model| {
-        Ok(Taken {
+        Ok(LeasedEmail {
             id: row.letter_id,
             kind: row.kind,
             sealed: row.sealed,
@@ -65,8 +70,8 @@ pub async fn take(tx: &Tx, now: Instant, until: Instant, limit: u64) -> Result<V
     Ok(rows.iter().filter_map(|row| readable::one::<Entity, _>(row, taken)).collect())
 }
 
-/// Whether there is any letter to take.
-pub async fn is_any_due(at: &impl Session, now: Instant) -> Result<bool, Fault> {
+/// Whether there is any email to take.
+pub async fn is_any_due(at: &impl Executor, now: Instant) -> Result<bool, Fault> {
     let found: Option<Uuid> = Entity::find()
         .select_only()
         .column(Column::LetterId)
@@ -79,7 +84,7 @@ pub async fn is_any_due(at: &impl Session, now: Instant) -> Result<bool, Fault> 
     Ok(found.is_some())
 }
 
-/// Lets a letter be taken again from then on.
+/// Lets an email be taken again from then on.
 pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
     let done = Entity::update_many()
         .col_expr(Column::DueAt, Expr::value(due))
@@ -89,11 +94,11 @@ pub async fn put_back(tx: &Tx, id: Uuid, due: Instant) -> Result<(), Fault> {
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
 }
-/// Letters whose time is over: where no mail is sent any more nobody else removes them.
+/// Emails whose time is over: where no mail is sent any more nobody else removes them.
 #[derive(Debug)]
-pub struct Old;
+pub struct ExpiredEmails;
 
-impl forget::Old for Old {
+impl cleanup::ExpiredRows for ExpiredEmails {
     type Entity = Entity;
     const WHAT: &'static str = "letters";
 
@@ -102,7 +107,7 @@ impl forget::Old for Old {
     }
 }
 
-/// Removes a letter that was sent, or never will be.
+/// Removes an email that was sent, or never will be.
 pub async fn remove(tx: &Tx, id: Uuid) -> Result<(), Fault> {
     let done = Entity::delete_by_id(id).exec(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;
@@ -117,7 +122,7 @@ pub async fn remove_to(tx: &Tx, recipients: &[Recipient]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn active(letter: &Letter) -> ActiveModel {
+fn active(letter: &OutboxEmail) -> ActiveModel {
     ActiveModel {
         letter_id: Set(letter.id),
         kind: Set(letter.kind.to_owned()),

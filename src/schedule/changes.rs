@@ -20,7 +20,7 @@ use crate::kernel::{
 /// What to change in a schedule; what is absent stays.
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
-    /// The zone.
+    /// Time zone.
     pub zone: Option<Zone>,
     /// The weekly windows.
     pub windows: Option<Vec<Window>>,

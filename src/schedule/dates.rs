@@ -203,7 +203,7 @@ pub struct Stay {
     pub first: NaiveDate,
     /// The last date, itself included.
     pub last: NaiveDate,
-    /// The zone.
+    /// Time zone.
     pub zone: Zone,
 }
 

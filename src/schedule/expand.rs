@@ -10,7 +10,7 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use super::hours::Hours;
 use crate::kernel::{
     time::{Instant, Interval},
-    zone::{Reading, UnknownZone, ZoneData, ZoneRules},
+    zone::{LocalTimeMapping, UnknownZone, ZoneData, ZoneRules},
 };
 
 /// The instant at which something starts that starts at this wall-clock time.
@@ -19,7 +19,9 @@ use crate::kernel::{
 /// never starts earlier. `None` only outside the years -9999 to 9999.
 pub fn resolve_start(zone: &ZoneRules, wall: NaiveDateTime) -> Option<Instant> {
     Some(match zone.reading(wall)? {
-        Reading::Once(instant) | Reading::Twice(instant, _) | Reading::Skipped(instant) => instant,
+        LocalTimeMapping::Once(instant)
+        | LocalTimeMapping::Twice(instant, _)
+        | LocalTimeMapping::Skipped(instant) => instant,
     })
 }
 
@@ -29,7 +31,9 @@ pub fn resolve_start(zone: &ZoneRules, wall: NaiveDateTime) -> Option<Instant> {
 /// never ends earlier. `None` only outside the years -9999 to 9999.
 pub fn resolve_end(zone: &ZoneRules, wall: NaiveDateTime) -> Option<Instant> {
     Some(match zone.reading(wall)? {
-        Reading::Once(instant) | Reading::Twice(_, instant) | Reading::Skipped(instant) => instant,
+        LocalTimeMapping::Once(instant)
+        | LocalTimeMapping::Twice(_, instant)
+        | LocalTimeMapping::Skipped(instant) => instant,
     })
 }
 

@@ -307,7 +307,7 @@ impl Schedule {
         self.hours.zone()
     }
 
-    /// The hours.
+    /// Default opening hours of the provider.
     pub fn hours(&self) -> &Hours {
         &self.hours
     }

@@ -9,7 +9,7 @@ use crate::kernel::id::ProviderId;
 /// The longest id of a named schedule, in characters.
 const LONGEST_ID: usize = 40;
 
-/// The id of a named schedule: 1 to 40 of `a` to `z`, `0` to `9` and `-`, beginning with a letter.
+/// The id of a named schedule: 1 to 40 of `a` to `z`, `0` to `9` and `-`, beginning with an email.
 pub fn is_schedule_id(text: &str) -> bool {
     let known = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     text.len() <= LONGEST_ID
@@ -40,7 +40,8 @@ impl ScheduleName {
         Self::parse_named(text)
     }
 
-    /// Reads `providers/{provider}/schedules/{schedule}`.
+    /// Parses the resource name `providers/{provider}/schedules/{schedule}`. `None` if the text has
+    /// another form.
     pub fn parse_named(text: &str) -> Option<Self> {
         let (provider, id) = text.split_once("/schedules/")?;
         let provider = ProviderId::parse(provider)?;

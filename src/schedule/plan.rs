@@ -28,7 +28,7 @@ const KEPT: TimeDelta = TimeDelta::days(400);
 /// A stretch of time in which a provider cannot be booked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeOff {
-    /// The id.
+    /// Unique id.
     pub id: TimeOffId,
     /// From when until when there are no bookings; the end is excluded.
     pub interval: Interval,
@@ -130,7 +130,7 @@ impl Plan {
 /// so `{}` is the plan of a provider without any of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Stored {
+pub struct StoredPlan {
     /// The default schedule's dates with windows of their own.
     #[serde(skip_serializing_if = "DateOverrides::is_empty")]
     pub overrides: DateOverrides,
@@ -146,13 +146,13 @@ pub struct Stored {
     accepts_intervals: bool,
 }
 
-impl Default for Stored {
+impl Default for StoredPlan {
     fn default() -> Self {
         Self::new(None, Plan::default())
     }
 }
 
-impl Stored {
+impl StoredPlan {
     /// The form of a plan, with the dates of this default schedule.
     pub fn new(schedule: Option<&Schedule>, plan: Plan) -> Self {
         let hours = schedule.map(Schedule::hours);

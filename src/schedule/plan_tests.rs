@@ -34,13 +34,13 @@ fn own(day: &str, windows: &[(&str, &str)]) -> DateOverride {
 
 #[test]
 fn nothing_is_the_plan_of_a_provider_without_one() {
-    let stored: Stored = serde_json::from_value(json!({})).unwrap();
-    assert_eq!(stored, Stored::default());
+    let stored: StoredPlan = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(stored, StoredPlan::default());
     assert_eq!(serde_json::to_value(&stored).unwrap(), json!({}));
     let (plan, overrides, stays) = stored.into_parts();
     assert!(plan.accepts_intervals && plan.named.is_empty() && plan.time_off.is_empty());
     assert!(overrides.is_empty() && stays.is_empty());
-    assert!(serde_json::from_value::<Stored>(json!({ "else": 1 })).is_err());
+    assert!(serde_json::from_value::<StoredPlan>(json!({ "else": 1 })).is_err());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_plan_is_stored_in_this_form() {
     );
     let minutes = TimeDelta::minutes;
     let schedule = Schedule::of(default, minutes(30), minutes(60)).unwrap();
-    let stored = Stored::new(Some(&schedule), plan.clone());
+    let stored = StoredPlan::new(Some(&schedule), plan.clone());
     let value = serde_json::to_value(&stored).unwrap();
     assert_eq!(
         value,
@@ -89,7 +89,7 @@ fn a_plan_is_stored_in_this_form() {
             "accepts_intervals": false,
         })
     );
-    let back: Stored = serde_json::from_value(value).unwrap();
+    let back: StoredPlan = serde_json::from_value(value).unwrap();
     let (read, overrides, stays) = back.into_parts();
     assert_eq!(read, plan);
     assert_eq!(&overrides, schedule.hours().overrides());
@@ -98,7 +98,7 @@ fn a_plan_is_stored_in_this_form() {
 
 #[test]
 fn stored_plans_are_validated() {
-    let error = |value| serde_json::from_value::<Stored>(value).unwrap_err().to_string();
+    let error = |value| serde_json::from_value::<StoredPlan>(value).unwrap_err().to_string();
     let day = json!({ "date": "2026-12-24", "windows": [] });
     assert!(error(json!({ "overrides": [day, day] })).contains("the date of override 0"));
     let stay = json!({ "first": "2027-01-02", "last": "2027-01-01", "zone": "UTC" });
@@ -131,7 +131,7 @@ fn a_provider_with_a_plan_reads_back() {
         "id": Uuid::from_u128(9), "display_name": "Ada", "enabled": true,
         "time_zone": "Europe/Berlin", "hours": [], "slot_minutes": 30, "longest_minutes": 480,
         "version": 3, "schedule_version": 2, "schedule_updated_at": "2026-11-22T12:00:00Z",
-        "plan": Stored::new(None, plan.clone()), "last_assigned_at": "2026-11-22T12:00:00Z",
+        "plan": StoredPlan::new(None, plan.clone()), "last_assigned_at": "2026-11-22T12:00:00Z",
     });
     let provider: Provider = serde_json::from_value(old).unwrap();
     assert_eq!(*provider.plan, plan);

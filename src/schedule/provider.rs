@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Schedule, WeeklyHours,
     hours::Hours,
-    plan::{Plan, Stored, TimeOff},
+    plan::{Plan, StoredPlan, TimeOff},
 };
 use crate::kernel::{
     fault::Fault,
@@ -82,7 +82,7 @@ impl Provider {
 
     /// How long the plan is in the form in which it is stored, in bytes.
     pub fn plan_bytes(&self) -> Result<usize, Fault> {
-        let stored = Stored::new(Some(&self.schedule), Plan::clone(&self.plan));
+        let stored = StoredPlan::new(Some(&self.schedule), Plan::clone(&self.plan));
         let bytes = serde_json::to_vec(&stored);
         let failed = |e| Fault::internal(format!("a schedule does not encode: {e}"));
         bytes.map(|bytes| bytes.len()).map_err(failed)
@@ -122,7 +122,7 @@ struct Plain {
     schedule_stamp: Stamp,
     // Answers that were stored before there were plans have neither.
     #[serde(default)]
-    plan: Stored,
+    plan: StoredPlan,
     #[serde(default)]
     last_assigned_at: Option<Instant>,
 }
@@ -142,7 +142,7 @@ impl From<Provider> for Plain {
             stamp: provider.stamp,
             schedule_stamp: provider.schedule_stamp,
             schedule_updated_at: provider.schedule_updated_at,
-            plan: Stored::new(Some(schedule), Plan::clone(&provider.plan)),
+            plan: StoredPlan::new(Some(schedule), Plan::clone(&provider.plan)),
             last_assigned_at: provider.last_assigned_at,
             display_name: provider.display_name,
         }

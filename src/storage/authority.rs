@@ -7,11 +7,11 @@ use sea_orm::{ConnectionTrait as _, FromQueryResult, Statement};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Session as _, Tx, engine};
+use super::{Executor as _, Tx, engine};
 use crate::{
     identity::{
         Caller, Credential, Role,
-        authority::{self, Standing, StoredKey, StoredUser},
+        authority::{self, CallerState, StoredKey, StoredUser},
     },
     kernel::{fault::Fault, id::RequestId},
 };
@@ -20,7 +20,7 @@ use crate::{
 /// unless that was judged in its transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authority {
-    /// Of the caller, judged by [`Once::earlier`](super::request::Once::earlier) or [`Tx::judge`].
+    /// Of the caller, judged by [`IdempotencyKey::earlier`](super::idempotency::IdempotencyKey::earlier) or [`Tx::judge`].
     Caller,
     /// Of nobody who is logged in: the server's own work, and that of whoever shows a password, a code or a
     /// refresh token, which the unit judges itself.
@@ -75,7 +75,7 @@ pub(super) struct Kept {
 
 impl Tx {
     /// Judges the authority of a caller by what is stored; for units of work without a
-    /// [`Once`](super::request::Once). Faults: see [`authority::judge`].
+    /// [`IdempotencyKey`](super::idempotency::IdempotencyKey). Faults: see [`authority::judge`].
     pub async fn judge(&self, caller: Caller) -> Result<(), Fault> {
         let (standing, _) = self.standing(caller, None).await?;
         authority::judge(caller, &standing)
@@ -92,7 +92,7 @@ impl Tx {
         &self,
         caller: Caller,
         request: Option<RequestId>,
-    ) -> Result<(Standing, Option<Kept>), Fault> {
+    ) -> Result<(CallerState, Option<Kept>), Fault> {
         self.judged.store(true, Ordering::SeqCst);
         let sql = match caller.credential {
             Credential::Token { .. } => OF_TOKEN,
@@ -105,7 +105,7 @@ impl Tx {
         let row = row.ok_or_else(|| Fault::internal("a row that is always there is not"))?;
         let read = |e| engine::fault(&e);
         let user = OfUser::from_query_result(&row, "").map_err(read)?;
-        let mut standing = Standing { user: stored_user(user)?, ..Standing::default() };
+        let mut standing = CallerState { user: stored_user(user)?, ..CallerState::default() };
         match caller.credential {
             Credential::Token { .. } => {
                 let ended: Option<Uuid> = row.try_get("", "ended_session").map_err(read)?;

@@ -20,11 +20,11 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How many questions may wait.
 const QUEUE: usize = 4096;
 
-/// A sort of question that one statement can answer for many at once.
-pub trait Together: Send + Sync + 'static {
+/// A kind of query of which one SQL statement answers many.
+pub trait BatchQuery: Send + Sync + 'static {
     /// One question. Equal ones are put once.
     type Question: Clone + Eq + Hash + Send + Sync + 'static;
-    /// Its answer.
+    /// Result of one query.
     type Answer: Clone + Send + Sync + 'static;
     /// The statement for many questions; gives the answers in the order of the questions.
     type Statement: Query<Output = Vec<Self::Answer>>;
@@ -33,25 +33,25 @@ pub trait Together: Send + Sync + 'static {
     fn statement(&self, questions: Arc<[Self::Question]>) -> Self::Statement;
 }
 
-type Asked<T> = (<T as Together>::Question, oneshot::Sender<Reply<T>>);
-type Reply<T> = Result<<T as Together>::Answer, Fault>;
+type Asked<T> = (<T as BatchQuery>::Question, oneshot::Sender<Reply<T>>);
+type Reply<T> = Result<<T as BatchQuery>::Answer, Fault>;
 
-/// Where questions of one sort gather.
-pub struct Batch<T: Together>(mpsc::Sender<Asked<T>>);
+/// Collects queries of one kind from concurrent callers and answers up to 64 with one statement.
+pub struct Batcher<T: BatchQuery>(mpsc::Sender<Asked<T>>);
 
-impl<T: Together> Clone for Batch<T> {
+impl<T: BatchQuery> Clone for Batcher<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T: Together> std::fmt::Debug for Batch<T> {
+impl<T: BatchQuery> std::fmt::Debug for Batcher<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Batch")
     }
 }
 
-impl<T: Together> Batch<T> {
+impl<T: BatchQuery> Batcher<T> {
     /// Begins to answer. Must be called on a runtime; ends when the last clone is dropped.
     pub fn new(store: &Store, sort: T) -> Self {
         let (send, receive) = mpsc::channel(QUEUE);
@@ -82,7 +82,7 @@ impl<T: Together> Batch<T> {
 }
 
 /// Waits for a question, and takes all that wait with it. Nothing when nobody can ask any more.
-async fn gather<T: Together>(receive: &Mutex<mpsc::Receiver<Asked<T>>>) -> Option<Vec<Asked<T>>> {
+async fn gather<T: BatchQuery>(receive: &Mutex<mpsc::Receiver<Asked<T>>>) -> Option<Vec<Asked<T>>> {
     let mut receive = receive.lock().await;
     let mut asked = vec![receive.recv().await?];
     while asked.len() < LONGEST {
@@ -94,7 +94,7 @@ async fn gather<T: Together>(receive: &Mutex<mpsc::Receiver<Asked<T>>>) -> Optio
     Some(asked)
 }
 
-async fn answer<T: Together>(store: &Store, sort: &T, asked: Vec<Asked<T>>) {
+async fn answer<T: BatchQuery>(store: &Store, sort: &T, asked: Vec<Asked<T>>) {
     let mut questions: Vec<T::Question> = Vec::with_capacity(asked.len());
     let mut places: HashMap<T::Question, usize> = HashMap::with_capacity(asked.len());
     let mut waiting = Vec::with_capacity(asked.len());
@@ -115,7 +115,7 @@ async fn answer<T: Together>(store: &Store, sort: &T, asked: Vec<Asked<T>>) {
     let count = questions.len();
     let statement = sort.statement(questions.into());
     // The callers' deadlines differ; the connection's own limit bounds the statement.
-    let asking = store.read_together(statement);
+    let asking = store.read_batched(statement);
     let result = match tokio::time::timeout(store.statement_timeout() + GRACE, asking).await {
         Ok(Ok(answers)) if answers.len() == count => Ok(answers),
         Ok(Ok(answers)) => {

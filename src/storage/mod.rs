@@ -9,21 +9,21 @@
 
 mod authority;
 pub mod batch;
-mod commits;
+pub mod cleanup;
+mod commit_probe;
 mod connection;
+mod connection_set;
 pub mod engine;
 pub mod entity;
 mod files;
-pub mod forget;
-mod link;
-pub mod notice;
+pub mod idempotency;
 pub mod readable;
-pub mod request;
 mod salvage;
 mod schema;
 mod sessions;
 mod silence;
-mod single;
+mod single_flight;
+pub mod throttled_log;
 
 use std::{
     future::Future,
@@ -45,11 +45,11 @@ pub use schema::{
 };
 
 use crate::kernel::{
-    fault::{Again, Fault, Reason},
+    fault::{Fault, Reason, Retryable},
     stamp::Stamp,
 };
 use connection::{Held, Pool};
-use link::{Link, Turns};
+use connection_set::{ConnectionSet, Turns};
 use sessions::Sessions;
 use silence::TooLong;
 
@@ -98,7 +98,7 @@ struct Inner {
     settings: Settings,
     engine: Engine,
     /// The connections. Others take their place when the database falls silent.
-    link: ArcSwap<Link>,
+    link: ArcSwap<ConnectionSet>,
     /// Whether the database answered when it was last looked at.
     reachable: AtomicBool,
     /// Whether it acknowledged commits then.
@@ -116,22 +116,22 @@ pub struct Tx {
     judged: AtomicBool,
 }
 
-/// A connection outside any transaction, for reads of one statement.
+/// A connection outside any transaction, for single-statement reads.
 #[derive(Debug)]
-pub struct Snapshot {
+pub struct Reader {
     inner: Pool,
     engine: Engine,
 }
 
-/// What a query can be put to: a [`Tx`] or a [`Snapshot`].
-pub trait Session: Sync {
+/// What a query can be put to: a [`Tx`] or a [`Reader`].
+pub trait Executor: Sync {
     /// The kind of database behind it.
     fn engine(&self) -> Engine;
     /// SeaORM's connection, for the queries in `store.rs` files.
     fn db(&self) -> &impl ConnectionTrait;
 }
 
-impl Session for Tx {
+impl Executor for Tx {
     fn engine(&self) -> Engine {
         self.engine
     }
@@ -140,7 +140,7 @@ impl Session for Tx {
     }
 }
 
-impl Session for Snapshot {
+impl Executor for Reader {
     fn engine(&self) -> Engine {
         self.engine
     }
@@ -167,7 +167,7 @@ impl Tx {
     }
 }
 
-impl Snapshot {
+impl Reader {
     /// Runs a raw statement that returns rows.
     pub async fn query_all(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.inner.query_all_raw(statement).await
@@ -196,17 +196,17 @@ pub trait UnitOfWork: Send + Sync + 'static {
 
 /// A question to the stored state, as a value.
 pub trait Query: Send + Sync + 'static {
-    /// The answer.
+    /// The result.
     type Output: Send + 'static;
 
     /// Asks. Every query is one statement, so that it sees one state of the database.
-    fn run(&self, at: &Snapshot) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
+    fn run(&self, at: &Reader) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
 }
 
 impl Store {
     /// Connects. For SQLite the file is made when it does not exist. The schema is left as it is.
     pub async fn connect(settings: &Settings) -> Result<Self, Fault> {
-        let link = Link::connect(settings, Sessions::default()).await?;
+        let link = ConnectionSet::connect(settings, Sessions::default()).await?;
         Ok(Self(Arc::new(Inner {
             settings: settings.clone(),
             engine: link.engine,
@@ -234,9 +234,9 @@ impl Store {
         self.run_in(deadline, Turns::Write, unit).await
     }
 
-    /// The same for units of a kind of which many wait for the same rows. A quarter of the connections is
-    /// theirs, where there are four, so that neither they nor the others keep everybody waiting.
-    pub async fn run_aside<U: UnitOfWork>(
+    /// Like [`Self::run`], for units that contend for the same rows. They have a quarter of the
+    /// connections (if there are at least four), so that they cannot block other writes.
+    pub async fn run_contended<U: UnitOfWork>(
         &self,
         deadline: Deadline,
         unit: U,
@@ -269,7 +269,7 @@ impl Store {
 
     /// Puts a query for callers who ask together; see [`batch`]. In a task that nobody cancels, so that
     /// neither a panic nor a database that hangs ends whoever asks for them.
-    async fn read_together<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
+    async fn read_batched<Q: Query>(&self, query: Q) -> Result<Q::Output, Fault> {
         self.reachable()?;
         let link = self.link();
         let on = Arc::clone(&link);
@@ -302,14 +302,14 @@ impl Store {
         self.commits()?;
         let link = self.link();
         let on = Arc::clone(&link);
-        let at = Snapshot { inner: link.writer.clone(), engine: link.engine };
+        let at = Reader { inner: link.writer.clone(), engine: link.engine };
         let work = async move {
             let output = query.run(&at).await?;
             on.acknowledge()?;
             Ok(output)
         };
         let done = link.task(deadline, Turns::Write, work).await;
-        done.unwrap_or_else(|_| Err(engine::away().again(Again::Connection)))
+        done.unwrap_or_else(|_| Err(engine::away().again(Retryable::Connection)))
     }
 
     /// Takes what rows held before out of the files: SQLite's log keeps it until that is begun anew. An error while
@@ -369,20 +369,20 @@ impl Store {
 
     /// Other connections instead of these, which are left to end by themselves. Their sessions are ended by the
     /// first look on the others; calls are refused until then.
-    async fn link_anew(&self, lost: &Link, silence: TooLong) -> Result<(), Fault> {
+    async fn link_anew(&self, lost: &ConnectionSet, silence: TooLong) -> Result<(), Fault> {
         if silence.has_answered {
             tracing::warn!("the database fell silent: its connections are given up");
         } else {
             tracing::debug!("the database still says nothing: its connections are given up");
         }
-        let link = Link::connect(&self.0.settings, lost.all_sessions()).await?;
+        let link = ConnectionSet::connect(&self.0.settings, lost.all_sessions()).await?;
         self.0.link.store(Arc::new(link));
         lost.give_up();
         Ok(())
     }
 
     /// The connections of the present.
-    fn link(&self) -> Arc<Link> {
+    fn link(&self) -> Arc<ConnectionSet> {
         self.0.link.load_full()
     }
 

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Session, engine, notice};
+use super::{Executor, engine, throttled_log};
 use crate::kernel::{fault::Fault, text::hex};
 
 /// How many rows are read at least once more, where some of a page could not be read.
@@ -22,7 +22,7 @@ const YIELD_EVERY: usize = 16;
 
 /// The rows of a query, not decoded yet.
 pub async fn rows<E: EntityTrait>(
-    at: &impl Session,
+    at: &impl Executor,
     query: Select<E>,
 ) -> Result<Vec<QueryResult>, Fault> {
     let statement = query.build(at.db().get_database_backend());
@@ -59,7 +59,7 @@ pub fn one<E: EntityTrait, T>(
 
 /// What all rows of a query are that can be read.
 pub async fn all<E: EntityTrait, T>(
-    at: &impl Session,
+    at: &impl Executor,
     query: Select<E>,
     read: impl Fn(E::Model) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
@@ -69,20 +69,20 @@ pub async fn all<E: EntityTrait, T>(
 
 /// Tells of a row that is left out.
 pub fn left_out(table: &str, key: &str, fault: &Fault) {
-    if notice::is_news(&(table, key)) {
+    if throttled_log::is_news(&(table, key)) {
         tracing::warn!(table, key, cause = %fault, "a row that cannot be read is left out");
     }
 }
 
 /// Tells of a row that is given without its detail, which cannot be read.
 pub fn detail_left_out(table: &str, key: &str, cause: &dyn std::fmt::Display) {
-    if notice::is_news(&("detail", table, key)) {
+    if throttled_log::is_news(&("detail", table, key)) {
         tracing::warn!(table, key, %cause, "the detail of a row cannot be read and is left out");
     }
 }
 
 /// Where a page begins, and what comes after a row of it.
-pub struct Place<C, L, P> {
+pub struct PagePosition<C, L, P> {
     /// After which row, if not at the beginning.
     pub after: Option<C>,
     /// The rows after one.
@@ -94,9 +94,9 @@ pub struct Place<C, L, P> {
 /// So many rows of an ordered query that can be read, or all that there are. Those that cannot be read are
 /// stepped over, so that neither a page nor the list ends at one.
 pub async fn page<E, T, C, L, P, R>(
-    at: &impl Session,
+    at: &impl Executor,
     query: Select<E>,
-    place: Place<C, L, P>,
+    place: PagePosition<C, L, P>,
     limit: u64,
     read: R,
 ) -> Result<Vec<T>, Fault>
@@ -106,7 +106,7 @@ where
     P: Fn(&QueryResult) -> Result<C, DbErr>,
     R: Fn(E::Model) -> Result<T, Fault>,
 {
-    let Place { mut after, later, of } = place;
+    let PagePosition { mut after, later, of } = place;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut found = Vec::new();
     let mut many = limit;
@@ -141,13 +141,13 @@ where
 
 /// The same where rows are in the order of one id.
 pub async fn page_by_id<E: EntityTrait, T>(
-    at: &impl Session,
+    at: &impl Executor,
     query: Select<E>,
     id: E::Column,
     (after, limit): (Option<Uuid>, u64),
     read: impl Fn(E::Model) -> Result<T, Fault>,
 ) -> Result<Vec<T>, Fault> {
-    let place = Place {
+    let place = PagePosition {
         after,
         later: |after: &Uuid| Condition::all().add(id.gt(*after)),
         of: |row: &QueryResult| row.try_get("", id.as_str()),

@@ -7,7 +7,9 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use super::{LOOK, Store, engine, files::Trouble, link::Link, sessions::Sessions};
+use super::{
+    LOOK, Store, connection_set::ConnectionSet, engine, files::Trouble, sessions::Sessions,
+};
 use crate::kernel::fault::Fault;
 
 /// How long the work under way may take before its connections are closed.
@@ -17,7 +19,7 @@ const WITHOUT_LOG: &str = "PRAGMA journal_mode = DELETE";
 
 impl Store {
     /// Whether the files are still those that were opened; does what can be done about it.
-    pub(super) async fn check_files(&self, link: &Arc<Link>) -> Result<(), Fault> {
+    pub(super) async fn check_files(&self, link: &Arc<ConnectionSet>) -> Result<(), Fault> {
         let Some(files) = &link.files else { return Ok(()) };
         let trouble = match files.check() {
             Ok(()) if !link.is_closed.load(Ordering::SeqCst) => return Ok(()),
@@ -32,7 +34,7 @@ impl Store {
         mending.await.unwrap_or_else(|| Err(trouble.fault()))
     }
 
-    async fn mend(&self, link: &Link, trouble: Trouble) -> Result<(), Fault> {
+    async fn mend(&self, link: &ConnectionSet, trouble: Trouble) -> Result<(), Fault> {
         let Some(files) = &link.files else { return Ok(()) };
         match trouble {
             Trouble::Shrunk(size) => {
@@ -47,7 +49,7 @@ impl Store {
                     tracing::warn!("{}; it is saved and made anew", trouble.text());
                     link.save_log().await?;
                 }
-                let anew = Link::connect(&self.0.settings, Sessions::default()).await?;
+                let anew = ConnectionSet::connect(&self.0.settings, Sessions::default()).await?;
                 if !anew.files.as_ref().is_some_and(|now| now.is_same_database(files)) {
                     return Err(Trouble::Away.fault());
                 }
@@ -60,7 +62,7 @@ impl Store {
     }
 }
 
-impl Link {
+impl ConnectionSet {
     /// Writes the log, which only these connections may still find, into the database, and closes them.
     async fn save_log(&self) -> Result<(), Fault> {
         if self.is_saved.load(Ordering::SeqCst) {

@@ -18,7 +18,7 @@ const BEHIND: &str = "the schema is not up to date";
 /// One change of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MigrationState {
-    /// Its name.
+    /// Name of the migration.
     pub name: String,
     /// Whether this database has it.
     pub applied: bool,

@@ -12,7 +12,7 @@ use tokio::time::Instant as Moment;
 /// that nobody is there any more, as after a failover.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What the looks at the database by some connections have shown.
+/// Detects that the database has stopped answering.
 #[derive(Debug, Default)]
 pub(super) struct Silence(Mutex<State>);
 

@@ -14,7 +14,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::kernel::{
     text::hex,
-    zone::{About, Version, Zone, ZoneData},
+    zone::{Zone, ZoneData, ZoneDataInfo, ZoneDataVersion},
 };
 
 /// The file that states the version in its first line, and lists the zones.
@@ -58,7 +58,7 @@ impl Mark {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stated {
     /// The version, if it states one.
-    pub(super) version: Option<Version>,
+    pub(super) version: Option<ZoneDataVersion>,
     /// The zones that must be in it, where it lists them.
     zones: Vec<String>,
     /// The date of the file that states the version.
@@ -77,7 +77,7 @@ impl Stated {
             let text = text.map_err(|_| format!("{} is no text", path.display()))?;
             let first = text.lines().next().unwrap_or_default();
             let version = first.strip_prefix("# version").unwrap_or(first);
-            let Some(version) = Version::parse(version) else { continue };
+            let Some(version) = ZoneDataVersion::parse(version) else { continue };
             let zones = text.lines().filter_map(|line| line.strip_prefix("Z ")?.split(' ').next());
             let zones = zones.map(str::to_owned).collect();
             return Ok(Self { version: Some(version), zones, dated: date(&path) });
@@ -86,7 +86,7 @@ impl Stated {
     }
 
     /// What is known of the folder's data; the date of its newest zone file where it states no version.
-    pub(super) fn about(&self, origin: String, newest: Option<NaiveDate>) -> About {
+    pub(super) fn about(&self, origin: String, newest: Option<NaiveDate>) -> ZoneDataInfo {
         let version = self.version.clone();
         let mut since = self.dated.or(newest).unwrap_or_default();
         // A copy may be younger than what it is a copy of.
@@ -94,10 +94,10 @@ impl Stated {
         if version.is_some() && version == bundled.about().version {
             since = since.min(bundled.about().since);
         }
-        if let Some(last) = version.as_ref().and_then(Version::latest_day) {
+        if let Some(last) = version.as_ref().and_then(ZoneDataVersion::latest_day) {
             since = since.min(last);
         }
-        About { version, since, origin }
+        ZoneDataInfo { version, since, origin }
     }
 }
 

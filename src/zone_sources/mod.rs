@@ -18,7 +18,7 @@ use crate::{
     kernel::{
         ambient::Ambient,
         time::Instant,
-        zone::{About, Version, ZoneData},
+        zone::{ZoneData, ZoneDataInfo, ZoneDataVersion},
     },
 };
 use folder::{Mark, Stated};
@@ -33,7 +33,7 @@ pub struct Sources {
     looked: bool,
 }
 
-/// One folder.
+/// One folder of zone files.
 #[derive(Debug)]
 struct Source {
     path: PathBuf,
@@ -45,7 +45,7 @@ struct Source {
     /// The last rules that could be used.
     good: Option<ZoneData>,
     /// What it stated when it was last looked at, where it was too old to be read.
-    passed_over: Option<About>,
+    passed_over: Option<ZoneDataInfo>,
     /// Why it cannot be used as it is.
     problem: Option<String>,
 }
@@ -56,7 +56,7 @@ pub struct Found {
     /// The rules that serve.
     pub serving: ZoneData,
     /// What is known of every source that has rules, the serving one first.
-    pub all: Vec<About>,
+    pub all: Vec<ZoneDataInfo>,
     /// What an operator has to mend: folders that cannot be used. Of the system's folder only when it was used
     /// before.
     pub problems: Vec<String>,
@@ -113,7 +113,7 @@ impl Sources {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     Unknown,
-    Stated(Version),
+    Stated(ZoneDataVersion),
     /// Of a folder that somebody named, and that states no version.
     Chosen,
 }
@@ -129,7 +129,7 @@ impl Rank {
 }
 
 impl Source {
-    fn look(&mut self, settled_only: bool, least: Option<&Version>) {
+    fn look(&mut self, settled_only: bool, least: Option<&ZoneDataVersion>) {
         let mark = match Mark::of(&self.path) {
             Ok(mark) => mark,
             Err(cause) => {
@@ -155,7 +155,7 @@ impl Source {
     }
 
     /// Reads the folder, unless what it states is too old to serve.
-    fn take(&mut self, least: Option<&Version>) {
+    fn take(&mut self, least: Option<&ZoneDataVersion>) {
         let origin = if self.is_named { "folder " } else { "system folder " };
         let origin = format!("{origin}{}", self.path.display());
         let stated = match Stated::of(&self.path) {
@@ -239,6 +239,6 @@ pub fn version() -> &'static str {
 }
 
 /// Which data these are and how old, for operators.
-pub fn described(about: &About, now: Instant) -> String {
+pub fn described(about: &ZoneDataInfo, now: Instant) -> String {
     format!("{about}, {} days old", about.age_in_days(now))
 }

@@ -192,7 +192,7 @@ fn an_older_folder_gives_way_to_what_is_newer() {
     sources.look();
     let found = sources.look();
     assert_eq!(west(&found), 7);
-    let all: Vec<_> = found.all.iter().map(About::version_text).collect();
+    let all: Vec<_> = found.all.iter().map(ZoneDataInfo::version_text).collect();
     assert_eq!(all, ["2026f", "2025b"]);
 }
 

@@ -76,6 +76,24 @@ print(json.dumps({"year": day.year, "month": day.month, "day": day.day}))
 ' "$1"
 }
 
+# says SHOWN SAID: whether the file SAID has every line of the file SHOWN, in that order, as far as the line's first `…`.
+says() {
+  python3 - "$1" "$2" <<'PYTHON'
+import sys
+
+shown, said = (open(path, encoding="utf-8").read().splitlines() for path in sys.argv[1:])
+rest = ["".join(line.split()) for line in said]
+for line in shown:
+    wanted = "".join(line.rstrip(",").split("…")[0].split())
+    if not wanted:
+        continue
+    at = next((number for number, line in enumerate(rest) if wanted in line), None)
+    if at is None:
+        sys.exit("\n".join([f"does not say, after what is shown before: {line}", *said]))
+    rest = rest[at + 1 :]
+PYTHON
+}
+
 # case_ NAME COMMAND…: runs the command and tells how it ended.
 case_() {
   local name=$1

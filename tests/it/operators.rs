@@ -271,7 +271,7 @@ async fn letters_that_are_held_back_are_in_the_log(engine: Engine) {
     let customer = process.customers(1).await.remove(0);
     let mut client = EmailServiceClient::new(process.channel.clone());
     let email = customer.user.email.clone();
-    let held = "a letter was held back: there were too many to one address lately";
+    let held = "an email was held back: there were too many to one address lately";
     for count in 1..=7 {
         let request = RequestPasswordResetRequest { email: email.clone(), ..Default::default() };
         client.request_password_reset(request).await.unwrap();

@@ -1,6 +1,6 @@
 //! The unit of work that forgets old entries.
 
-use super::{AuditData, Witness, store};
+use super::{AuditContext, AuditData, store};
 use crate::{
     events::audit::Forgotten,
     kernel::{fault::Fault, time::Instant},
@@ -11,7 +11,7 @@ use crate::{
 /// in the same transaction. Each batch of a command tells it in the same entry, so what that says is true
 /// also of a command that was interrupted.
 #[derive(Debug, Clone)]
-pub struct Forget {
+pub struct DeleteOldEntries {
     /// Entries from before then.
     pub before: Instant,
     /// How many at most.
@@ -19,10 +19,10 @@ pub struct Forget {
     /// How many the batches before removed.
     pub removed: u64,
     /// When, with the id of the entry; nobody in person.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
-impl UnitOfWork for Forget {
+impl UnitOfWork for DeleteOldEntries {
     /// How many it removed.
     type Output = u64;
     const AUTHORITY: Authority = Authority::Nobody;
@@ -36,10 +36,10 @@ impl UnitOfWork for Forget {
         let detail =
             AuditData::AuditForgotten(Forgotten { before: self.before, removed: removed_in_all });
         if self.removed == 0 {
-            let entry = self.witness.of(detail, None, None);
+            let entry = self.audit_context.of(detail, None, None);
             store::record(tx, entry).await?;
         } else {
-            store::tell_more(tx, self.witness.id, &detail).await?;
+            store::tell_more(tx, self.audit_context.id, &detail).await?;
         }
         Ok(removed)
     }

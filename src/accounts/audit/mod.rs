@@ -7,7 +7,7 @@ pub mod store;
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use crate::events::audit::{Act, AuditData};
+pub use crate::events::audit::{AuditAction, AuditData};
 use crate::{
     identity::Origin,
     kernel::{id::UserId, time::Instant},
@@ -16,13 +16,13 @@ use crate::{
 /// One line of the trail: with its data where it is written; as it is read, with the JSON object that is stored, which
 /// is told as it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry<D = Value> {
+pub struct AuditEntry<D = Value> {
     /// The id; ids ascend with time.
     pub id: Uuid,
     /// The time of the act, UTC.
     pub at: Instant,
     /// What was done, or refused.
-    pub act: Act,
+    pub act: AuditAction,
     /// To whose account.
     pub user: Option<UserId>,
     /// Who did it, if that is known.
@@ -42,8 +42,8 @@ pub struct Entry<D = Value> {
 pub struct Filter {
     /// Only of this account.
     pub user: Option<UserId>,
-    /// Only this.
-    pub act: Option<Act>,
+    /// Only entries with this action.
+    pub act: Option<AuditAction>,
     /// Only from then on.
     pub from: Option<Instant>,
     /// Only before then.
@@ -52,26 +52,26 @@ pub struct Filter {
 
 /// Who acts, from where, under which id: what entries have in common.
 #[derive(Debug, Clone)]
-pub struct Witness {
+pub struct AuditContext {
     /// The id of the entry.
     pub id: Uuid,
     /// Who, if that is known.
     pub actor: Option<UserId>,
-    /// From where.
+    /// Where the call comes from: IP address and client.
     pub origin: Origin,
     /// The time of the act, UTC.
     pub now: Instant,
 }
 
-impl Witness {
+impl AuditContext {
     /// An entry about an account.
     pub fn of(
         &self,
         detail: AuditData,
         user: Option<UserId>,
         session: Option<Uuid>,
-    ) -> Entry<AuditData> {
-        Entry {
+    ) -> AuditEntry<AuditData> {
+        AuditEntry {
             id: self.id,
             at: self.now,
             act: detail.kind(),

@@ -1,6 +1,6 @@
 //! What operators can do with the audit trail.
 
-use super::commands::Forget;
+use super::commands::DeleteOldEntries;
 use crate::{
     accounts::service::Accounts,
     identity::Origin,
@@ -29,10 +29,15 @@ impl Accounts {
             violations.add("before", "must not lie ahead");
             return Err(violations.into_fault());
         }
-        let witness = self.witness(None, Origin::default(), now);
+        let audit_context = self.audit_context(None, Origin::default(), now);
         let mut removed = 0;
         loop {
-            let unit = Forget { before, limit: BATCH, removed, witness: witness.clone() };
+            let unit = DeleteOldEntries {
+                before,
+                limit: BATCH,
+                removed,
+                audit_context: audit_context.clone(),
+            };
             let more = self.store.run(deadline(), unit).await?;
             removed += more;
             // Not to look through all that is kept for what is not there.

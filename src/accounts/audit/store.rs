@@ -8,18 +8,18 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Act, AuditData, Entry, Filter};
+use super::{AuditAction, AuditData, AuditEntry, Filter};
 use crate::{
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, engine,
         entity::audit_events,
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
 /// Appends an entry.
-pub async fn record(tx: &Tx, entry: Entry<AuditData>) -> Result<(), Fault> {
+pub async fn record(tx: &Tx, entry: AuditEntry<AuditData>) -> Result<(), Fault> {
     let row = audit_events::ActiveModel {
         event_id: Set(entry.id),
         occurred_at: Set(entry.at),
@@ -69,11 +69,11 @@ pub async fn tell_more(tx: &Tx, id: Uuid, detail: &AuditData) -> Result<(), Faul
 
 /// The entries before this one, latest first.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     filter: &Filter,
     before: Option<Uuid>,
     limit: u64,
-) -> Result<Vec<Entry>, Fault> {
+) -> Result<Vec<AuditEntry>, Fault> {
     use audit_events::Column;
     let mut query = audit_events::Entity::find();
     if let Some(user) = filter.user {
@@ -88,7 +88,7 @@ pub async fn list(
     if let Some(until) = filter.until {
         query = query.filter(Column::OccurredAt.lt(until));
     }
-    let place = Place {
+    let place = PagePosition {
         after: before,
         later: |before: &Uuid| Condition::all().add(Column::EventId.lt(*before)),
         of: |row: &QueryResult| row.try_get("", Column::EventId.as_str()),
@@ -98,22 +98,22 @@ pub async fn list(
 
 /// What happened to somebody's account or was done by them, after this one, oldest first.
 pub async fn of_person(
-    at: &impl Session,
+    at: &impl Executor,
     user: UserId,
     after: Option<Uuid>,
     limit: u64,
-) -> Result<Vec<Entry>, Fault> {
+) -> Result<Vec<AuditEntry>, Fault> {
     use audit_events::Column;
     let of = Condition::any().add(Column::UserId.eq(user.0)).add(Column::ActorId.eq(user.0));
     let query = audit_events::Entity::find().filter(of);
     readable::page_by_id(at, query, Column::EventId, (after, limit), entry).await
 }
 
-fn entry(row: audit_events::Model) -> Result<Entry, Fault> {
+fn entry(row: audit_events::Model) -> Result<AuditEntry, Fault> {
     let id = row.event_id;
-    let act = Act::parse(&row.kind)
+    let act = AuditAction::parse(&row.kind)
         .ok_or_else(|| Fault::internal(format!("audit_events row {id}: unknown kind")))?;
-    Ok(Entry {
+    Ok(AuditEntry {
         id,
         at: row.occurred_at,
         act,

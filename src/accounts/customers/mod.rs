@@ -4,9 +4,9 @@
 //! address: the first password is set, and the address is shown to be theirs. What was booked before stays.
 
 pub mod commands;
+pub mod search_terms;
 pub mod service;
 pub mod store;
-pub mod words;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -19,21 +19,21 @@ use crate::{
 /// Where a page of a search ended: the word by which its last person was found, and that person.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Cursor {
-    /// The word.
+    /// The search word by which the last person on the page was found.
     pub word: String,
-    /// The person.
+    /// Id of the last person on the page.
     pub id: Uuid,
 }
 
 /// What an admin corrects of an account: what is set here.
 #[derive(Debug, Clone, Default)]
 pub struct Correction {
-    /// The name.
+    /// New display name; `None` keeps the present one.
     pub display_name: Option<String>,
     /// The address, or that there is none.
     pub email: Option<Option<Email>>,
     /// The phone number, or that there is none.
     pub phone: Option<Option<Phone>>,
-    /// The zone.
+    /// Time zone.
     pub time_zone: Option<Zone>,
 }

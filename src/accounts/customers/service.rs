@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{
     Correction, Cursor,
     commands::{Correct, Enrol, Invitation, Invite, may_be_invited, merging::Blank},
+    search_terms::SearchTerm,
     store,
-    words::Needle,
 };
 use crate::{
     accounts::{
@@ -18,7 +18,7 @@ use crate::{
     events::users::RoleGiven,
     identity::{
         Caller, Origin, Role,
-        desk_permit::{CorrectCustomer, CreateUsers, EnrolCustomers, FindCustomers, Reach},
+        desk_permit::{ContactScope, CorrectCustomer, CreateUsers, EnrolCustomers, FindCustomers},
         email::Email,
         phone::Phone,
     },
@@ -29,8 +29,8 @@ use crate::{
         time::Instant,
         zone::Zone,
     },
-    mail::Text,
-    storage::{Deadline, Query, Snapshot, request::Once},
+    mail::EmailTemplate,
+    storage::{Deadline, Query, Reader, idempotency::IdempotencyKey},
 };
 
 /// Somebody for whom an account is made.
@@ -42,7 +42,7 @@ pub struct Newcomer {
     pub email: Option<Email>,
     /// The phone number, if it is known.
     pub phone: Option<Phone>,
-    /// The role.
+    /// Role of the account.
     pub role: Role,
     /// The zone; none for that of whoever makes the account.
     pub time_zone: Option<Zone>,
@@ -52,7 +52,7 @@ pub struct Newcomer {
 
 /// What the trail calls the making of an account, where the fields of the account stand in the request, and whose
 /// contact data the caller may see.
-type How = (fn(RoleGiven) -> AuditData, &'static str, Reach);
+type How = (fn(RoleGiven) -> AuditData, &'static str, ContactScope);
 
 impl Accounts {
     /// Makes an account for a customer, without a password.
@@ -61,11 +61,11 @@ impl Accounts {
         deadline: Deadline,
         permit: EnrolCustomers,
         new: Newcomer,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         let how: How = (AuditData::CustomerEnrolled, "customer.", permit.reach);
-        self.make_for((deadline, permit.caller), new, how, once, origin).await
+        self.make_for((deadline, permit.caller), new, how, idempotency_key, origin).await
     }
 
     /// Makes an account of any role, without a password.
@@ -74,11 +74,11 @@ impl Accounts {
         deadline: Deadline,
         permit: CreateUsers,
         new: Newcomer,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let how: How = (AuditData::AccountCreated, "", Reach::Everybody);
-        self.make_for((deadline, permit.caller), new, how, once, origin).await
+        let how: How = (AuditData::AccountCreated, "", ContactScope::Everybody);
+        self.make_for((deadline, permit.caller), new, how, idempotency_key, origin).await
     }
 
     async fn make_for(
@@ -86,7 +86,7 @@ impl Accounts {
         (deadline, caller): (Deadline, Caller),
         new: Newcomer,
         (audit, field, reach): How,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         if new.invite {
@@ -119,8 +119,8 @@ impl Accounts {
         let enrolled_by = Some(caller.user);
         let password_hash = String::new();
         let account = Account { user, password_hash, token_generation: 0, enrolled_by };
-        let witness = self.witness(Some(caller.user), origin, now);
-        let unit = Enrol { account, schedule, invitation, audit, once, witness };
+        let audit_context = self.audit_context(Some(caller.user), origin, now);
+        let unit = Enrol { account, schedule, invitation, audit, idempotency_key, audit_context };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
                 Err(self.taken(deadline, &email, (field, reach)).await?)
@@ -134,7 +134,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         email: &Email,
-        (field, reach): (&'static str, Reach),
+        (field, reach): (&'static str, ContactScope),
     ) -> Result<Fault, Fault> {
         let fault = Fault::new(Reason::EmailTaken, "an account with this email address exists")
             .field(format!("{field}email"), "must not belong to an account");
@@ -175,15 +175,16 @@ impl Accounts {
         deadline: Deadline,
         permit: EnrolCustomers,
         id: UserId,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
         let user = self.customer(deadline, FindCustomers { reach: permit.reach }, id).await?;
         self.mail_is_on()?;
         may_be_invited(&user)?;
         let invitation = self.invite_to(&user)?;
-        let witness = self.witness(Some(permit.caller.user), origin, self.ambient.now());
-        let unit = Invite { permit, user: id, invitation, once, witness };
+        let audit_context =
+            self.audit_context(Some(permit.caller.user), origin, self.ambient.now());
+        let unit = Invite { permit, user: id, invitation, idempotency_key, audit_context };
         self.store.run(deadline, unit).await
     }
 
@@ -192,7 +193,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         permit: FindCustomers,
-        needle: Needle,
+        needle: SearchTerm,
         after: Option<Cursor>,
         limit: u64,
     ) -> Result<Vec<(User, Cursor)>, Fault> {
@@ -217,7 +218,10 @@ impl Accounts {
         // Of one that is closed already there is no address. The unit of work looks whether it was merged.
         let email = gone.map_or_else(|| Email::none(id), |user| user.email);
         let recipients = self.mail.recipients(&email);
-        Ok(Blank { letters: (email, recipients), sheet: self.mail.sheet(self.ambient.now()) })
+        Ok(Blank {
+            letters: (email, recipients),
+            email_draft: self.mail.email_draft(self.ambient.now()),
+        })
     }
 
     /// Corrects another account.
@@ -226,7 +230,7 @@ impl Accounts {
         deadline: Deadline,
         permit: CorrectCustomer,
         (correction, expected): (Correction, Option<Revision>),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
         let id = permit.subject;
@@ -244,17 +248,25 @@ impl Accounts {
                 verification = self.mail.letter(email, text, now, lifetime)?.map(|l| (code, l));
             }
             let new_email = email.as_str().to_owned();
-            let text = Text::EmailChanged { name: user.display_name.clone(), new_email };
+            let text = EmailTemplate::EmailChanged { name: user.display_name.clone(), new_email };
             letter = self.notice(&user, text, now)?;
         }
-        let witness = self.witness(Some(permit.caller.user), origin, now);
+        let audit_context = self.audit_context(Some(permit.caller.user), origin, now);
         let seen = user.email;
-        let unit =
-            Correct { permit, correction, seen, verification, letter, expected, once, witness };
+        let unit = Correct {
+            permit,
+            correction,
+            seen,
+            verification,
+            letter,
+            expected,
+            idempotency_key,
+            audit_context,
+        };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
                 let email = new.ok_or_else(Fault::unchecked)?;
-                Err(self.taken(deadline, &email, ("customer.", Reach::Everybody)).await?)
+                Err(self.taken(deadline, &email, ("customer.", ContactScope::Everybody)).await?)
             }
             done => done,
         }
@@ -263,7 +275,7 @@ impl Accounts {
 
 struct Search {
     permit: FindCustomers,
-    needle: Needle,
+    needle: SearchTerm,
     after: Option<Cursor>,
     limit: u64,
     now: Instant,
@@ -272,7 +284,7 @@ struct Search {
 impl Query for Search {
     type Output = Vec<(User, Cursor)>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let Self { permit, needle, after, limit, now } = self;
         store::search(at, *permit, needle, after.clone(), (*limit, *now)).await
     }
@@ -281,15 +293,15 @@ impl Query for Search {
 /// An account, if somebody may see its contact data.
 struct Seen {
     user: UserId,
-    reach: Reach,
+    reach: ContactScope,
     now: Instant,
 }
 
 impl Query for Seen {
     type Output = Option<User>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
-        if let Reach::KnownTo(provider) = self.reach
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
+        if let ContactScope::KnownTo(provider) = self.reach
             && !store::knows(at, provider, self.user, self.now).await?
         {
             return Ok(None);

@@ -10,18 +10,18 @@ use uuid::Uuid;
 
 use super::{
     Cursor,
-    words::{self, Needle},
+    search_terms::{self, SearchTerm},
 };
 use crate::{
     accounts::{User, store::account},
-    identity::desk_permit::{FindCustomers, Reach},
+    identity::desk_permit::{ContactScope, FindCustomers},
     kernel::{
         fault::Fault,
         id::{ProviderId, UserId},
         time::Instant,
     },
     storage::{
-        Session, Snapshot, Tx, engine,
+        Executor, Reader, Tx, engine,
         entity::{
             user_words::{ActiveModel, Column, Entity},
             users,
@@ -32,7 +32,7 @@ use crate::{
 
 /// Writes the words of an account that was just written. One that was erased has none.
 pub async fn index(tx: &Tx, user: &User) -> Result<(), Fault> {
-    let wanted = words::words(user);
+    let wanted = search_terms::words(user);
     let of = || Entity::find().filter(Column::UserId.eq(user.id.0));
     let stored: Vec<String> = of()
         .select_only()
@@ -73,9 +73,9 @@ const KNOWN: &str = "SELECT a.customer_id FROM appointments a
 ///
 /// Reads the words that begin so by their index, as many as a page has.
 pub async fn search(
-    at: &Snapshot,
+    at: &Reader,
     permit: FindCustomers,
-    needle: &Needle,
+    needle: &SearchTerm,
     mut after: Option<Cursor>,
     (limit, now): (u64, Instant),
 ) -> Result<Vec<(User, Cursor)>, Fault> {
@@ -87,8 +87,8 @@ pub async fn search(
         let mut values: Vec<Value> =
             vec![least.clone().into(), end.clone().into(), from.word.into(), from.id.into()];
         let known = match permit.reach {
-            Reach::Everybody => String::new(),
-            Reach::KnownTo(provider) => {
+            ContactScope::Everybody => String::new(),
+            ContactScope::KnownTo(provider) => {
                 values.extend([provider.0.into(), now.into()]);
                 format!("AND w.user_id IN ({KNOWN})")
             }
@@ -125,7 +125,7 @@ pub async fn search(
 }
 
 /// The account into which an erased one went, if it did.
-pub async fn merged_into(at: &impl Session, gone: UserId) -> Result<Option<UserId>, Fault> {
+pub async fn merged_into(at: &impl Executor, gone: UserId) -> Result<Option<UserId>, Fault> {
     let found: Option<Option<Uuid>> = users::Entity::find()
         .select_only()
         .column(users::Column::MergedInto)
@@ -150,7 +150,7 @@ pub async fn set_merged_into(tx: &Tx, gone: UserId, kept: UserId) -> Result<(), 
 
 /// Whether a provider knows somebody.
 pub async fn knows(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     user: UserId,
     now: Instant,

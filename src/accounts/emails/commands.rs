@@ -5,76 +5,76 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use super::{Applicant, Stored, store};
+use super::{PendingSignUp, StoredCode, store};
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditData, Entry, Witness},
-        commands::{Act, finish, open, wrong_password},
-        guessing::store::{Counted, Reserved},
+        audit::{self, AuditContext, AuditData, AuditEntry},
+        commands::{AccountEventDraft, finish, open, wrong_password},
         store::{self as accounts, Account},
+        throttling::store::{Reserved, ThrottleKeySet},
     },
     events::users::UserEvent,
     identity::{
-        Ended,
-        code::{Hash, Purpose},
+        TokenCutoff,
+        email_code::{Hash, Purpose},
     },
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
     },
-    mail::{self, Letter, Text, service::Sheet},
+    mail::{self, EmailTemplate, OutboxEmail, service::EmailDraft},
     schedule::Schedule,
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// What a notice says beside what happened.
 #[derive(Debug)]
 pub struct Said {
-    /// How the letter calls its reader.
+    /// How the email calls its reader.
     pub name: String,
     /// When, in the reader's zone.
     pub at: String,
-    /// From where.
+    /// Where the call comes from: IP address and client.
     pub address: String,
 }
 
 /// Writes to the owner of a locked account what happened: to an address alone that is known to be theirs.
 pub async fn tell(
     tx: &Tx,
-    sheet: &Sheet,
+    email_draft: &EmailDraft,
     user: &User,
-    witness: &Witness,
-    text: impl FnOnce(Said) -> Text + Send,
+    audit_context: &AuditContext,
+    text: impl FnOnce(Said) -> EmailTemplate + Send,
 ) -> Result<(), Fault> {
     if user.email_verified_at.is_none() {
         return Ok(());
     }
     let text = text(Said {
         name: user.display_name.clone(),
-        at: sheet.told(witness.now, user.time_zone),
-        address: witness.origin.address_text(),
+        at: email_draft.told(audit_context.now, user.time_zone),
+        address: audit_context.origin.address_text(),
     });
     let lifetime = text.lifetime();
-    let letter = sheet.letter(&user.email, text, witness.now, lifetime)?;
+    let letter = email_draft.letter(&user.email, text, audit_context.now, lifetime)?;
     mail::store::insert(tx, &letter).await
 }
 
-/// Posts a code: the code itself and the letter that it is in.
+/// Posts a code: the code itself and the email that it is in.
 #[derive(Debug, Clone)]
 pub struct Post {
     /// The code.
-    pub code: Stored,
-    /// The letters.
-    pub letters: Vec<Letter>,
+    pub code: StoredCode,
+    /// The emails to send with it.
+    pub letters: Vec<OutboxEmail>,
     /// What mail to this address is counted by. When there was too much of it nothing is posted, and
     /// nobody is told.
-    pub counted: Counted,
+    pub counted: ThrottleKeySet,
     /// What the trail tells of it, where it tells of it: the same whether there is an account or not, and
     /// nothing where nothing is posted, so that nobody fills the trail faster than mailboxes.
-    pub entry: Option<Entry<AuditData>>,
+    pub entry: Option<AuditEntry<AuditData>>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
 }
 
 impl UnitOfWork for Post {
@@ -82,7 +82,7 @@ impl UnitOfWork for Post {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        if self.once.earlier::<Option<User>>(tx).await?.is_some() {
+        if self.idempotency_key.earlier::<Option<User>>(tx).await?.is_some() {
             return Ok(());
         }
         if post(tx, &self.code, &self.letters, &self.counted).await?
@@ -91,16 +91,16 @@ impl UnitOfWork for Post {
             audit::store::record(tx, entry.clone()).await?;
         }
         let owner = self.code.user.map_or(Uuid::nil(), |user| user.0);
-        self.once.keep(tx, owner, 0, &None::<User>, self.code.created_at).await
+        self.idempotency_key.keep(tx, owner, 0, &None::<User>, self.code.created_at).await
     }
 }
 
 /// Whether it was posted.
 pub(in crate::accounts) async fn post(
     tx: &Tx,
-    code: &Stored,
-    letters: &[Letter],
-    counted: &Counted,
+    code: &StoredCode,
+    letters: &[OutboxEmail],
+    counted: &ThrottleKeySet,
 ) -> Result<bool, Fault> {
     if let Reserved::Wait(wait) = counted.reserve(tx, code.created_at).await? {
         held_back(code, wait);
@@ -110,23 +110,23 @@ pub(in crate::accounts) async fn post(
     Ok(true)
 }
 
-/// Tells the log of a letter that is not written, because there were too many to its address. No address: that stands
+/// Tells the log of an email that is not written, because there were too many to its address. No address: that stands
 /// nowhere in the log.
-pub(in crate::accounts) fn held_back(code: &Stored, wait: TimeDelta) {
+pub(in crate::accounts) fn held_back(code: &StoredCode, wait: TimeDelta) {
     let (purpose, wait_seconds) = (code.purpose.word(), wait.num_seconds());
     tracing::warn!(
         purpose,
         wait_seconds,
-        "a letter was held back: there were too many to one address lately; the next one may be asked for after this \
+        "an email was held back: there were too many to one address lately; the next one may be asked for after this \
          time, with another request_id"
     );
 }
 
-/// Puts a code in the place of the one before, with the letters that it is in.
+/// Puts a code in the place of the one before, with the emails that it is in.
 pub(in crate::accounts) async fn put(
     tx: &Tx,
-    code: &Stored,
-    letters: &[Letter],
+    code: &StoredCode,
+    letters: &[OutboxEmail],
 ) -> Result<(), Fault> {
     // Only the newest is good. Sign-ups and changes of several people to one address wait side by side; then
     // nothing goes, in the same time, and nobody waits for another's rows in a circle.
@@ -151,9 +151,9 @@ pub struct Verify {
     /// What a new provider begins with, apart from the zone.
     pub schedule: Arc<Schedule>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Verify {
@@ -161,8 +161,8 @@ impl UnitOfWork for Verify {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
-        let now = self.witness.now;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        let now = self.audit_context.now;
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let Some(found) = store::find(tx, &self.code, now).await? else {
@@ -196,7 +196,7 @@ impl UnitOfWork for Verify {
                 let account =
                     Account { user, password_hash, token_generation: 0, enrolled_by: None };
                 let zoned = Arc::new(self.schedule.in_zone(account.user.time_zone));
-                let made = Witness { id: self.also, ..self.witness.clone() };
+                let made = AuditContext { id: self.also, ..self.audit_context.clone() };
                 let made = open(tx, account, &zoned, &made).await;
                 let user = made.map_err(|fault| match fault.reason() {
                     // Somebody has got the address in the meantime.
@@ -204,7 +204,7 @@ impl UnitOfWork for Verify {
                     _ => fault,
                 })?;
                 self.record(tx, self.id).await?;
-                self.once.keep(tx, self.id.0, 1, &user, now).await?;
+                self.idempotency_key.keep(tx, self.id.0, 1, &user, now).await?;
                 Ok(user)
             }
             (Purpose::Verify, None, Some(id)) => {
@@ -213,13 +213,13 @@ impl UnitOfWork for Verify {
                     return self.earlier(tx).await;
                 }
                 account.user.email_verified_at = Some(now);
-                let act = Act {
+                let act = AccountEventDraft {
                     event: UserEvent::EmailVerified,
                     actor: id,
                     ended: None,
-                    audited: Some((AuditData::EmailVerified, &self.witness)),
+                    audited: Some((AuditData::EmailVerified, &self.audit_context)),
                 };
-                finish(tx, account, act, &self.once, now).await
+                finish(tx, account, act, &self.idempotency_key, now).await
             }
             _ => Err(refused()),
         }
@@ -229,7 +229,7 @@ impl UnitOfWork for Verify {
 impl Verify {
     /// What this same request has done meanwhile, or the refusal.
     async fn earlier(&self, tx: &Tx) -> Result<User, Fault> {
-        let earlier = self.once.earlier(tx).await?;
+        let earlier = self.idempotency_key.earlier(tx).await?;
         earlier.map(|(user, _)| user).ok_or_else(refused)
     }
 
@@ -238,7 +238,7 @@ impl Verify {
         &self,
         tx: &Tx,
         mut account: Account,
-        (found, applicant): (&Stored, &Applicant),
+        (found, applicant): (&StoredCode, &PendingSignUp),
     ) -> Result<User, Fault> {
         let used = store::remove_to(tx, &found.email, Purpose::SignUp).await?;
         if !used.contains(&self.code) {
@@ -246,18 +246,18 @@ impl Verify {
         }
         store::remove_of(tx, account.user.id, None).await?;
         account.password_hash.clone_from(&applicant.password_hash);
-        account.user.email_verified_at = Some(self.witness.now);
-        let act = Act {
+        account.user.email_verified_at = Some(self.audit_context.now);
+        let act = AccountEventDraft {
             event: UserEvent::EmailVerified,
             actor: account.user.id,
             ended: None,
-            audited: Some((AuditData::EmailVerified, &self.witness)),
+            audited: Some((AuditData::EmailVerified, &self.audit_context)),
         };
-        finish(tx, account, act, &self.once, self.witness.now).await
+        finish(tx, account, act, &self.idempotency_key, self.audit_context.now).await
     }
 
     async fn record(&self, tx: &Tx, user: UserId) -> Result<(), Fault> {
-        let entry = self.witness.of(AuditData::EmailVerified, Some(user), None);
+        let entry = self.audit_context.of(AuditData::EmailVerified, Some(user), None);
         audit::store::record(tx, entry).await
     }
 }
@@ -272,22 +272,22 @@ pub struct Reset {
     /// The hash of the new password.
     pub new_hash: String,
     /// What tells the owner.
-    pub letter: Option<Letter>,
+    pub letter: Option<OutboxEmail>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Reset {
-    type Output = (User, Ended);
+    type Output = (User, TokenCutoff);
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         let account = accounts::lock(tx, self.user).await?.ok_or_else(refused)?;
-        let present = Ended { least: account.token_generation, kept: None };
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        let present = TokenCutoff { least: account.token_generation, kept: None };
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok((earlier, present));
         }
         let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
@@ -302,15 +302,15 @@ impl UnitOfWork for Reset {
         account.password_hash.clone_from(&self.new_hash);
         // Whoever has the code reads what goes to this address.
         account.user.email_verified_at.get_or_insert(now);
-        let ended = Ended { least: account.next_generation(now), kept: None };
+        let ended = TokenCutoff { least: account.next_generation(now), kept: None };
         mail::store::insert(tx, &self.letter).await?;
-        let act = Act {
+        let act = AccountEventDraft {
             event: UserEvent::PasswordReset,
             actor: self.user,
             ended: Some(ended),
-            audited: Some((AuditData::PasswordReset, &self.witness)),
+            audited: Some((AuditData::PasswordReset, &self.audit_context)),
         };
-        Ok((finish(tx, account, act, &self.once, now).await?, ended))
+        Ok((finish(tx, account, act, &self.idempotency_key, now).await?, ended))
     }
 }
 
@@ -323,15 +323,15 @@ pub struct BeginChange {
     /// The hash that the present password was verified against.
     pub verified: String,
     /// The code.
-    pub code: Stored,
+    pub code: StoredCode,
     /// To the new address and to the present one.
-    pub letters: Vec<Letter>,
+    pub letters: Vec<OutboxEmail>,
     /// What mail to the new address is counted by.
-    pub mail: Counted,
+    pub mail: ThrottleKeySet,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for BeginChange {
@@ -339,10 +339,10 @@ impl UnitOfWork for BeginChange {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         let account = accounts::lock(tx, self.user).await?;
         let account = account.ok_or_else(|| Fault::not_found(self.user.name()))?;
-        if self.once.earlier::<Option<User>>(tx).await?.is_some() {
+        if self.idempotency_key.earlier::<Option<User>>(tx).await?.is_some() {
             return Ok(());
         }
         if account.password_hash != self.verified {
@@ -350,9 +350,9 @@ impl UnitOfWork for BeginChange {
         }
         store::remove_of(tx, self.user, Some(Purpose::Change)).await?;
         post(tx, &self.code, &self.letters, &self.mail).await?;
-        let entry = self.witness.of(AuditData::EmailChangeRequested, Some(self.user), None);
+        let entry = self.audit_context.of(AuditData::EmailChangeRequested, Some(self.user), None);
         audit::store::record(tx, entry).await?;
-        self.once.keep(tx, self.user.0, account.user.version, &None::<User>, now).await
+        self.idempotency_key.keep(tx, self.user.0, account.user.version, &None::<User>, now).await
     }
 }
 
@@ -364,11 +364,11 @@ pub struct Change {
     /// Whose account it is.
     pub user: UserId,
     /// What tells the former address.
-    pub letter: Option<Letter>,
+    pub letter: Option<OutboxEmail>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Change {
@@ -376,10 +376,10 @@ impl UnitOfWork for Change {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         let account = accounts::lock(tx, self.user).await?;
         let mut account = account.filter(|account| !account.user.disabled).ok_or_else(refused)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let found = store::find(tx, &self.code, now).await?.ok_or_else(refused)?;
@@ -393,13 +393,13 @@ impl UnitOfWork for Change {
         account.user.email = found.email;
         account.user.email_verified_at = Some(now);
         mail::store::insert(tx, &self.letter).await?;
-        let act = Act {
+        let act = AccountEventDraft {
             event: UserEvent::EmailChanged,
             actor: self.user,
             ended: None,
-            audited: Some((AuditData::EmailChanged, &self.witness)),
+            audited: Some((AuditData::EmailChanged, &self.audit_context)),
         };
-        let changed = finish(tx, account, act, &self.once, now).await;
+        let changed = finish(tx, account, act, &self.idempotency_key, now).await;
         changed.map_err(|fault| match fault.reason() {
             Reason::EmailTaken => refused(),
             _ => fault,
@@ -408,7 +408,7 @@ impl UnitOfWork for Change {
 }
 
 /// The account that somebody else made for the address of a sign-up, locked, if there is one without a password.
-async fn enrolled(tx: &Tx, code: &Stored) -> Result<Option<Account>, Fault> {
+async fn enrolled(tx: &Tx, code: &StoredCode) -> Result<Option<Account>, Fault> {
     let waits = |account: &Account| {
         let user = &account.user;
         user.email == code.email && account.password_hash.is_empty() && !user.disabled
@@ -419,12 +419,12 @@ async fn enrolled(tx: &Tx, code: &Stored) -> Result<Option<Account>, Fault> {
 }
 
 /// The account that a code is for, locked; only while it has the address that the code went to.
-async fn locked(tx: &Tx, user: UserId, code: &Stored) -> Result<Account, Fault> {
+async fn locked(tx: &Tx, user: UserId, code: &StoredCode) -> Result<Account, Fault> {
     let account = accounts::lock(tx, user).await?.ok_or_else(refused)?;
     fitting(account, code)
 }
 
-fn fitting(account: Account, code: &Stored) -> Result<Account, Fault> {
+fn fitting(account: Account, code: &StoredCode) -> Result<Account, Fault> {
     let user = &account.user;
     let fits = !user.disabled && code.user == Some(user.id) && user.email == code.email;
     if fits { Ok(account) } else { Err(refused()) }

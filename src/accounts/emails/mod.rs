@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 use crate::{
     identity::{
         Role,
-        code::{Hash, Purpose},
         email::Email,
+        email_code::{Hash, Purpose},
     },
     kernel::{id::UserId, time::Instant, zone::Zone},
 };
 
 /// A code as it is stored: what it is good for.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredCode {
     /// The hash of the code.
     pub hash: Hash,
-    /// What for.
+    /// What the code may be used for.
     pub purpose: Purpose,
     /// Whose account, if there is one.
     pub user: Option<UserId>,
     /// The address that it was sent to.
     pub email: Email,
     /// What becomes of a sign-up.
-    pub applicant: Option<Applicant>,
+    pub applicant: Option<PendingSignUp>,
     /// When it was made.
     pub created_at: Instant,
     /// Until when it is good.
@@ -39,25 +39,25 @@ pub struct Stored {
 /// may wait for one address, and the first whose code comes back gets it, so that nobody can keep an
 /// address from its owner by signing up with it.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Applicant {
+pub struct PendingSignUp {
     /// What others will see.
     pub display_name: String,
     /// The PHC string of the password.
     pub password_hash: String,
-    /// The role.
+    /// Role of the account.
     pub role: Role,
     /// The zone, by name.
     pub time_zone: String,
 }
 
-impl Applicant {
+impl PendingSignUp {
     /// The zone; UTC where the name is not known any more.
     pub fn zone(&self) -> Zone {
         Zone::named(&self.time_zone).unwrap_or(Zone::UTC)
     }
 }
 
-impl std::fmt::Debug for Applicant {
+impl std::fmt::Debug for PendingSignUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Applicant")
     }

@@ -5,37 +5,37 @@ use std::{sync::Arc, time::Duration};
 use secrecy::SecretString;
 
 use super::{
-    Applicant, Stored,
+    PendingSignUp, StoredCode,
     commands::{BeginChange, Change, Post, Reset, Verify, refused},
     store,
 };
 use crate::{
     accounts::{
         User,
-        audit::{AuditData, Entry},
-        guessing::{service::Attempt, store::Counted},
+        audit::{AuditData, AuditEntry},
         service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
+        throttling::{service::ReservedAttempt, store::ThrottleKeySet},
     },
     identity::{
         Caller, Origin,
         challenge::Challenge,
-        code::{Code, Purpose},
         email::Email,
+        email_code::{Code, Purpose},
     },
     kernel::{
         fault::{Fault, Reason, Violations},
         id::UserId,
         time::Instant,
     },
-    mail::{self, Letter, NOTICE, Text, told},
+    mail::{self, EmailTemplate, NOTICE, OutboxEmail, told},
     storage::{
-        Deadline, Query, Snapshot,
-        request::{Earlier, Once},
+        Deadline, Query, Reader,
+        idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
 
-/// For letters that no caller waits for.
+/// For emails that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
 impl Accounts {
@@ -46,11 +46,11 @@ impl Accounts {
         &self,
         deadline: Deadline,
         new: NewUser,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let password_hash = self.hasher.hash(new.password).await?;
         let account = self.store.read(deadline, ByEmail(new.email.clone())).await?;
-        let applicant = Applicant {
+        let applicant = PendingSignUp {
             display_name: new.display_name,
             password_hash,
             role: new.role,
@@ -61,26 +61,26 @@ impl Accounts {
         let (stored, text) = match account {
             None => {
                 let stored = stored(&code, Purpose::SignUp, None, &new.email, now);
-                let stored = Stored { applicant: Some(applicant), ..stored };
-                (stored, Text::ConfirmSignUp { code: text })
+                let stored = StoredCode { applicant: Some(applicant), ..stored };
+                (stored, EmailTemplate::ConfirmSignUp { code: text })
             }
             Some(Account { user, .. }) if user.disabled => {
-                (stored(&code, Purpose::Nothing, None, &new.email, now), Text::Nothing)
+                (stored(&code, Purpose::Nothing, None, &new.email, now), EmailTemplate::Nothing)
             }
             Some(Account { user, .. }) if !user.has_password => {
                 let stored = stored(&code, Purpose::Invite, Some(user.id), &new.email, now);
-                (stored, Text::Invitation { code: text })
+                (stored, EmailTemplate::Invitation { code: text })
             }
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &new.email, now);
-                (stored, Text::AccountExists { name: known(&user), code: text })
+                (stored, EmailTemplate::AccountExists { name: known(&user), code: text })
             }
         };
-        self.post(deadline, (stored, text), None, once).await
+        self.post(deadline, (stored, text), None, idempotency_key).await
     }
 
     /// Writes to the owner of an address with which somebody wanted to sign up, where staff made the account: the
-    /// code in the letter takes it over. In a task of its own, so that the refusal takes no longer for it.
+    /// code in the email takes it over. In a task of its own, so that the refusal takes no longer for it.
     pub(in crate::accounts) fn lead_to_take_over(&self, email: Email) {
         let accounts = self.clone();
         tokio::spawn(async move {
@@ -95,14 +95,14 @@ impl Accounts {
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
         let waits = |account: &Account| !account.user.has_password && !account.user.disabled;
         let Some(Account { user, .. }) = account.filter(waits) else { return Ok(()) };
-        self.post(deadline, self.invitation(&user), None, Once::NEVER).await
+        self.post(deadline, self.invitation(&user), None, IdempotencyKey::NEVER).await
     }
 
-    /// A code by which the owner of an account that somebody else made takes it over, and what its letter says.
-    pub(in crate::accounts) fn invitation(&self, user: &User) -> (Stored, Text) {
+    /// A code by which the owner of an account that somebody else made takes it over, and what its email says.
+    pub(in crate::accounts) fn invitation(&self, user: &User) -> (StoredCode, EmailTemplate) {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let stored = stored(&code, Purpose::Invite, Some(user.id), &user.email, now);
-        (stored, Text::Invitation { code: code.text() })
+        (stored, EmailTemplate::Invitation { code: code.text() })
     }
 
     /// Sends the caller a code by which the address is verified.
@@ -110,21 +110,21 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         self.mail_is_on()?;
         let user = self.me(deadline, caller).await?;
         if user.email_verified_at.is_some() {
             return Ok(());
         }
-        self.post(deadline, self.verification(&user), None, once).await
+        self.post(deadline, self.verification(&user), None, idempotency_key).await
     }
 
-    /// A code by which an account's address is verified, and what its letter says.
-    pub(in crate::accounts) fn verification(&self, user: &User) -> (Stored, Text) {
+    /// A code by which an account's address is verified, and what its email says.
+    pub(in crate::accounts) fn verification(&self, user: &User) -> (StoredCode, EmailTemplate) {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         let stored = stored(&code, Purpose::Verify, Some(user.id), &user.email, now);
-        (stored, Text::VerifyEmail { name: known(user), code: code.text() })
+        (stored, EmailTemplate::VerifyEmail { name: known(user), code: code.text() })
     }
 
     /// Public: shows that an address is its owner's.
@@ -132,10 +132,10 @@ impl Accounts {
         &self,
         deadline: Deadline,
         (code, password): (&str, SecretString),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let earlier = Earlier::<User>::new(once.clone());
+        let earlier = EarlierResponse::<User>::new(idempotency_key.clone());
         if let Some(earlier) = self.store.read(deadline, earlier).await? {
             return Ok(earlier);
         }
@@ -147,7 +147,7 @@ impl Accounts {
         if let Some(applicant) = found.applicant {
             // Whoever reads the mail of an address must not make the account of somebody else's sign-up.
             let account = vec![(self.keys.account(&found.email), self.policies.account)];
-            let guesses = Counted::by(account);
+            let guesses = ThrottleKeySet::by(account);
             let stored = Some(applicant.password_hash);
             let guess = self.guess(deadline, guesses, (password, stored), &origin).await;
             let guess = guess.and_then(|guess| guess.ok_or_else(wrong_sign_up));
@@ -158,8 +158,8 @@ impl Accounts {
             id: UserId(self.ambient.id(now)),
             also: self.ambient.id(now),
             schedule: Arc::clone(&self.default_schedule),
-            once,
-            witness: self.witness(None, origin, now),
+            idempotency_key,
+            audit_context: self.audit_context(None, origin, now),
         };
         self.attempted(deadline, attempt, unit, |_| true).await
     }
@@ -170,7 +170,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         email: Email,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
         self.mail_is_on()?;
@@ -179,16 +179,16 @@ impl Accounts {
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         // A line for every address, as of log-ins that fail, so that its being written tells nobody anything.
         let user = account.as_ref().map(|account| account.user.id);
-        let witness = self.witness(None, origin, now);
-        let entry = witness.of(AuditData::PasswordResetRequested, user, None);
+        let audit_context = self.audit_context(None, origin, now);
+        let entry = audit_context.of(AuditData::PasswordResetRequested, user, None);
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &email, now);
-                (stored, Text::ResetPassword { name: known(&user), code: code.text() })
+                (stored, EmailTemplate::ResetPassword { name: known(&user), code: code.text() })
             }
-            None => (stored(&code, Purpose::Nothing, None, &email, now), Text::Nothing),
+            None => (stored(&code, Purpose::Nothing, None, &email, now), EmailTemplate::Nothing),
         };
-        self.post(deadline, (stored, text), Some(entry), once).await
+        self.post(deadline, (stored, text), Some(entry), idempotency_key).await
     }
 
     /// Public: sets a new password by a code, and ends all log-ins of the account.
@@ -196,10 +196,15 @@ impl Accounts {
         &self,
         deadline: Deadline,
         (code, new): (&str, SecretString),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
-        if self.store.read(deadline, Earlier::<User>::new(once.clone())).await?.is_some() {
+        if self
+            .store
+            .read(deadline, EarlierResponse::<User>::new(idempotency_key.clone()))
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         let mut attempt = self.code_attempt(deadline, &origin).await?;
@@ -221,8 +226,8 @@ impl Accounts {
             user: user.id,
             new_hash: self.hasher.hash(new).await?,
             letter: self.password_notice(&reader, now, &origin)?,
-            once,
-            witness: self.witness(Some(user.id), origin, now),
+            idempotency_key,
+            audit_context: self.audit_context(Some(user.id), origin, now),
         };
         let (user, ended) = self.attempted(deadline, attempt, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
@@ -235,11 +240,11 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         (new, password): (Email, SecretString),
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
         self.mail_is_on()?;
-        let earlier = Earlier::<Option<User>>::new(once.clone());
+        let earlier = EarlierResponse::<Option<User>>::new(idempotency_key.clone());
         if self.store.read(deadline, earlier).await?.is_some() {
             return Ok(());
         }
@@ -256,19 +261,19 @@ impl Accounts {
         let (stored, to_new) = match taken {
             None => {
                 let stored = stored(&code, Purpose::Change, Some(user.id), &new, now);
-                (stored, Text::ConfirmEmailChange { code: code.text() })
+                (stored, EmailTemplate::ConfirmEmailChange { code: code.text() })
             }
             Some(Account { user: owner, .. }) => {
                 let text = if owner.id == user.id || owner.disabled {
-                    Text::Nothing
+                    EmailTemplate::Nothing
                 } else {
-                    Text::AddressInUse { name: known(&owner) }
+                    EmailTemplate::AddressInUse { name: known(&owner) }
                 };
                 (stored(&code, Purpose::Nothing, None, &new, now), text)
             }
         };
         let new_email = new.as_str().to_owned();
-        let to_old = Text::EmailChangeRequested { name: known(&user), new_email };
+        let to_old = EmailTemplate::EmailChangeRequested { name: known(&user), new_email };
         let lifetime = Purpose::Change.lifetime();
         let letters =
             [self.mail.letter(&new, to_new, now, lifetime)?, self.notice(&user, to_old, now)?];
@@ -278,8 +283,8 @@ impl Accounts {
             code: stored,
             letters: letters.into_iter().flatten().collect(),
             mail: self.mail_to(&new),
-            once,
-            witness: self.witness(Some(user.id), origin, now),
+            idempotency_key,
+            audit_context: self.audit_context(Some(user.id), origin, now),
         };
         self.attempted(deadline, attempt, unit, |()| true).await?;
         Ok(())
@@ -290,10 +295,10 @@ impl Accounts {
         &self,
         deadline: Deadline,
         code: &str,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let earlier = Earlier::<User>::new(once.clone());
+        let earlier = EarlierResponse::<User>::new(idempotency_key.clone());
         if let Some(earlier) = self.store.read(deadline, earlier).await? {
             return Ok(earlier);
         }
@@ -307,13 +312,13 @@ impl Accounts {
         let account = self.store.read(deadline, ById(id)).await?;
         let account = attempt.judge(account.ok_or_else(refused))?;
         let new_email = found.email.as_str().to_owned();
-        let text = Text::EmailChanged { name: known(&account.user), new_email };
+        let text = EmailTemplate::EmailChanged { name: known(&account.user), new_email };
         let unit = Change {
             code: hash,
             user: id,
             letter: self.notice(&account.user, text, now)?,
-            once,
-            witness: self.witness(Some(id), origin, now),
+            idempotency_key,
+            audit_context: self.audit_context(Some(id), origin, now),
         };
         self.attempted(deadline, attempt, unit, |_| true).await
     }
@@ -324,8 +329,8 @@ impl Accounts {
         user: &User,
         now: Instant,
         origin: &Origin,
-    ) -> Result<Option<Letter>, Fault> {
-        let text = Text::PasswordChanged {
+    ) -> Result<Option<OutboxEmail>, Fault> {
+        let text = EmailTemplate::PasswordChanged {
             name: known(user),
             at: told(&self.ambient.zones(), now, user.time_zone),
             address: origin.address_text(),
@@ -339,14 +344,14 @@ impl Accounts {
         deadline: Deadline,
         challenge: &Challenge,
         origin: &Origin,
-    ) -> Result<Option<Letter>, Fault> {
+    ) -> Result<Option<OutboxEmail>, Fault> {
         if challenge.device.known || !self.mail.is_on() {
             return Ok(None);
         }
         let found = self.store.read(deadline, ById(challenge.user)).await?;
         let Some(Account { user, .. }) = found else { return Ok(None) };
         let now = self.ambient.now();
-        let text = Text::NewLogIn {
+        let text = EmailTemplate::NewLogIn {
             name: known(&user),
             at: told(&self.ambient.zones(), now, user.time_zone),
             address: origin.address_text(),
@@ -358,34 +363,36 @@ impl Accounts {
     async fn post(
         &self,
         deadline: Deadline,
-        (code, text): (Stored, Text),
-        entry: Option<Entry<AuditData>>,
-        once: Once,
+        (code, text): (StoredCode, EmailTemplate),
+        entry: Option<AuditEntry<AuditData>>,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let lifetime = code.purpose.lifetime();
         let letter = self.mail.letter(&code.email, text, code.created_at, lifetime)?;
         let counted = self.mail_to(&code.email);
         let letters = letter.into_iter().collect();
-        self.store.run_aside(deadline, Post { code, letters, counted, entry, once }).await?;
+        self.store
+            .run_contended(deadline, Post { code, letters, counted, entry, idempotency_key })
+            .await?;
         Ok(())
     }
 
-    /// A letter that only tells something: to addresses alone that are known to be their owners', or anybody
-    /// could have letters sent to anybody.
+    /// An email that only tells something: to addresses alone that are known to be their owners', or anybody
+    /// could have emails sent to anybody.
     pub(in crate::accounts) fn notice(
         &self,
         user: &User,
-        text: Text,
+        text: EmailTemplate,
         now: Instant,
-    ) -> Result<Option<Letter>, Fault> {
+    ) -> Result<Option<OutboxEmail>, Fault> {
         if user.email_verified_at.is_none() {
             return Ok(None);
         }
         self.mail.letter(&user.email, text, now, NOTICE)
     }
 
-    pub(in crate::accounts) fn mail_to(&self, email: &Email) -> Counted {
-        Counted::by(vec![(self.keys.mail(email), self.policies.mail)])
+    pub(in crate::accounts) fn mail_to(&self, email: &Email) -> ThrottleKeySet {
+        ThrottleKeySet::by(vec![(self.keys.mail(email), self.policies.mail)])
     }
 
     pub(in crate::accounts) fn mail_is_on(&self) -> Result<(), Fault> {
@@ -395,20 +402,24 @@ impl Accounts {
         Err(Fault::new(Reason::MailOff, "this server sends no mail; ask an admin"))
     }
 
-    /// Sign-ups, and letters to strangers, are counted by who asks for them too, so that nobody makes many
+    /// Sign-ups, and emails to strangers, are counted by who asks for them too, so that nobody makes many
     /// accounts or has many people written to.
     pub async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
         let Some(from) = origin.address else { return Ok(()) };
-        let counted = Counted::by(vec![(self.keys.mailer(from), self.policies.address)]);
+        let counted = ThrottleKeySet::by(vec![(self.keys.mailer(from), self.policies.address)]);
         self.reserve(deadline, counted, origin).await?.settle();
         Ok(())
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
     /// was right.
-    async fn code_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<Attempt, Fault> {
+    async fn code_attempt(
+        &self,
+        deadline: Deadline,
+        origin: &Origin,
+    ) -> Result<ReservedAttempt, Fault> {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
-        let counted = Counted::by(address.into_iter().collect());
+        let counted = ThrottleKeySet::by(address.into_iter().collect());
         self.reserve(deadline, counted, origin).await
     }
 
@@ -417,7 +428,7 @@ impl Accounts {
         let code = Code::parse(text).ok_or_else(refused)?;
         let (hash, now) = (code.hash(), self.ambient.now());
         let found = self.store.read(deadline, ByCode { hash, now }).await?;
-        let sets = |found: &Stored| matches!(found.purpose, Purpose::Reset | Purpose::Invite);
+        let sets = |found: &StoredCode| matches!(found.purpose, Purpose::Reset | Purpose::Invite);
         let found = found.filter(sets).ok_or_else(refused)?;
         let user = found.user.ok_or_else(refused)?;
         let account = self.store.read(deadline, ById(user)).await?.ok_or_else(refused)?;
@@ -425,7 +436,7 @@ impl Accounts {
     }
 }
 
-/// How a letter calls somebody: by nothing while it is not known whose address it is.
+/// How an email calls somebody: by nothing while it is not known whose address it is.
 fn known(user: &User) -> String {
     let name = user.email_verified_at.map(|_| user.display_name.clone());
     name.unwrap_or_default()
@@ -446,8 +457,8 @@ fn stored(
     user: Option<UserId>,
     email: &Email,
     now: Instant,
-) -> Stored {
-    Stored {
+) -> StoredCode {
+    StoredCode {
         hash: code.hash(),
         purpose,
         user,
@@ -459,14 +470,14 @@ fn stored(
 }
 
 struct ByCode {
-    hash: crate::identity::code::Hash,
+    hash: crate::identity::email_code::Hash,
     now: Instant,
 }
 
 impl Query for ByCode {
-    type Output = Option<Stored>;
+    type Output = Option<StoredCode>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, &self.hash, self.now).await
     }
 }

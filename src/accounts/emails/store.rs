@@ -2,29 +2,32 @@
 
 use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use super::{Applicant, Stored};
+use super::{PendingSignUp, StoredCode};
 use crate::{
     identity::{
-        code::{Hash, Purpose},
         email::Email,
+        email_code::{Hash, Purpose},
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, cleanup, engine,
         entity::email_codes::{ActiveModel, Column, Entity, Model},
-        forget,
     },
 };
 
 /// Adds a code.
-pub async fn insert(tx: &Tx, code: &Stored) -> Result<(), Fault> {
+pub async fn insert(tx: &Tx, code: &StoredCode) -> Result<(), Fault> {
     let done = Entity::insert(active(code)?).exec_without_returning(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
 }
 
 /// Finds a code that is still good.
-pub async fn find(at: &impl Session, hash: &Hash, now: Instant) -> Result<Option<Stored>, Fault> {
+pub async fn find(
+    at: &impl Executor,
+    hash: &Hash,
+    now: Instant,
+) -> Result<Option<StoredCode>, Fault> {
     let row = Entity::find_by_id(hash.to_vec()).filter(Column::ExpiresAt.gt(now)).one(at.db());
     row.await.map_err(|e| engine::fault(&e))?.map(stored).transpose()
 }
@@ -60,9 +63,9 @@ pub async fn remove_to(tx: &Tx, email: &Email, purpose: Purpose) -> Result<Vec<H
 }
 /// Codes that are not good any more.
 #[derive(Debug)]
-pub struct Old;
+pub struct ExpiredCodes;
 
-impl forget::Old for Old {
+impl cleanup::ExpiredRows for ExpiredCodes {
     type Entity = Entity;
     const WHAT: &'static str = "codes";
 
@@ -71,7 +74,7 @@ impl forget::Old for Old {
     }
 }
 
-fn active(code: &Stored) -> Result<ActiveModel, Fault> {
+fn active(code: &StoredCode) -> Result<ActiveModel, Fault> {
     let detail = serde_json::to_value(&code.applicant)
         .map_err(|e| Fault::internal(format!("an applicant does not encode: {e}")))?;
     Ok(ActiveModel {
@@ -93,10 +96,10 @@ fn hash(stored: Vec<u8>) -> Result<Hash, Fault> {
     Hash::try_from(stored).map_err(|_| senseless("a hash"))
 }
 
-fn stored(row: Model) -> Result<Stored, Fault> {
-    let applicant: Option<Applicant> =
+fn stored(row: Model) -> Result<StoredCode, Fault> {
+    let applicant: Option<PendingSignUp> =
         serde_json::from_value(row.detail).map_err(|_| senseless("an applicant"))?;
-    Ok(Stored {
+    Ok(StoredCode {
         hash: hash(row.code_hash)?,
         purpose: Purpose::parse(&row.purpose).ok_or_else(|| senseless("unknown purpose"))?,
         user: row.user_id.map(UserId),

@@ -6,10 +6,10 @@ use super::{Erasure, last_admin, store};
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditData, Witness},
+        audit::{self, AuditContext, AuditData},
         commands::wrong_password,
         emails::commands::{Said, tell},
-        second_factor::commands::{Checked, Done, Own},
+        second_factor::commands::{Checked, Done, Reauthentication},
         store::{self as accounts, Account},
     },
     catalogue,
@@ -17,29 +17,29 @@ use crate::{
         types::TypeEvent,
         users::{AccountErasure, UserEvent},
     },
-    identity::{Ended, Role, email::Email, permit::ChangeUser, token::not_authenticated},
+    identity::{Role, TokenCutoff, email::Email, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
-    mail::{self, Recipient, Text, service::Sheet},
+    mail::{self, EmailTemplate, Recipient, service::EmailDraft},
     schedule::{self, Schedule},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// What takes the place of everything about a person.
 #[derive(Debug, Clone)]
 pub struct Blank {
-    /// The address that the account had when the caller was asked, and what letters to it are found by.
+    /// The address that the account had when the caller was asked, and what emails to it are found by.
     pub letters: (Email, Vec<Recipient>),
     /// The schedule of the provider that it may be.
     pub schedule: Arc<Schedule>,
-    /// For the last letter.
-    pub sheet: Sheet,
+    /// For the last email.
+    pub email_draft: EmailDraft,
 }
 
 /// Deletes the caller's own account.
 #[derive(Clone)]
 pub struct Delete {
     /// The right to: password and code.
-    pub own: Own,
+    pub own: Reauthentication,
     /// The role that the account had when the password was verified.
     pub role: Role,
     /// What is left.
@@ -47,11 +47,11 @@ pub struct Delete {
 }
 
 impl UnitOfWork for Delete {
-    type Output = Done<Ended>;
+    type Output = Done<TokenCutoff>;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
-        let Own { user, witness, .. } = &self.own;
+        let Reauthentication { user, audit_context, .. } = &self.own;
         let user = *user;
         // All admins in the order of their ids, so that of the last two only one can go.
         if self.role == Role::Admin && !store::lock_admins(tx).await?.iter().any(|id| *id != user) {
@@ -62,7 +62,7 @@ impl UnitOfWork for Delete {
         if account.user.role != self.role {
             return Err(wrong_password());
         }
-        if let Some(((), _)) = self.own.once.earlier(tx).await? {
+        if let Some(((), _)) = self.own.idempotency_key.earlier(tx).await? {
             return Err(Fault::unchecked());
         }
         let account = match self.own.check_locked(tx, account).await? {
@@ -70,7 +70,9 @@ impl UnitOfWork for Delete {
             Err(not) => return Ok(Err(not)),
         };
         // A code that was used up has its own line with its own id.
-        wipe(tx, account, &self.blank, user, (AuditData::AccountDeleted, witness)).await.map(Ok)
+        wipe(tx, account, &self.blank, user, (AuditData::AccountDeleted, audit_context))
+            .await
+            .map(Ok)
     }
 }
 
@@ -84,14 +86,14 @@ pub struct Erase {
     /// What is left.
     pub blank: Blank,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Erase {
     /// What is accepted of its tokens; nothing where it was done by the same request before.
-    type Output = Option<Ended>;
+    type Output = Option<TokenCutoff>;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
@@ -101,7 +103,7 @@ impl UnitOfWork for Erase {
         if !actor.is_some_and(|actor| actor.user.administers()) {
             return Err(not_authenticated());
         }
-        if self.once.earlier::<()>(tx).await?.is_some() {
+        if self.idempotency_key.earlier::<()>(tx).await?.is_some() {
             return Ok(None);
         }
         let account = accounts::lock_to_erase(tx, subject).await?;
@@ -111,10 +113,10 @@ impl UnitOfWork for Erase {
         }
         let version = account.user.version + 1;
         let erasure = AccountErasure::default();
-        let audited = (AuditData::AccountErased(erasure), &self.witness);
+        let audited = (AuditData::AccountErased(erasure), &self.audit_context);
         let ended = wipe(tx, account, &self.blank, admin, audited).await?;
         // After the wipe, which takes all that was kept about the account.
-        self.once.keep(tx, subject.0, version, &(), self.witness.now).await?;
+        self.idempotency_key.keep(tx, subject.0, version, &(), self.audit_context.now).await?;
         Ok(Some(ended))
     }
 }
@@ -125,22 +127,22 @@ async fn wipe(
     account: Account,
     blank: &Blank,
     actor: UserId,
-    (audited, witness): (AuditData, &Witness),
-) -> Result<Ended, Fault> {
-    let (id, now) = (account.user.id, witness.now);
+    (audited, audit_context): (AuditData, &AuditContext),
+) -> Result<TokenCutoff, Fault> {
+    let (id, now) = (account.user.id, audit_context.now);
     let (address, recipients) = &blank.letters;
     if account.user.email != *address {
-        // The address changed meanwhile: the letters to it were looked for in vain.
+        // The address changed meanwhile: the emails to it were looked for in vain.
         return Err(Fault::stale());
     }
     mail::store::remove_to(tx, recipients).await?;
-    // The one letter that is left of the person, sealed: it goes out or ends within a day.
+    // The one email that is left of the person, sealed: it goes out or ends within a day.
     let text = |Said { name, at, address }| match audited {
-        AuditData::AccountDeleted => Text::AccountDeleted { name, at, address },
-        _ => Text::AccountErased { name, at },
+        AuditData::AccountDeleted => EmailTemplate::AccountDeleted { name, at, address },
+        _ => EmailTemplate::AccountErased { name, at },
     };
-    tell(tx, &blank.sheet, &account.user, witness, text).await?;
-    let ended = Ended { least: account.next_generation(now), kept: None };
+    tell(tx, &blank.email_draft, &account.user, audit_context, text).await?;
+    let ended = TokenCutoff { least: account.next_generation(now), kept: None };
     let user = User {
         version: account.user.version + 1,
         stamp: tx.stamp(),
@@ -150,7 +152,7 @@ async fn wipe(
     let erased = Account { user, password_hash: String::new(), ..account.clone() };
     accounts::update(tx, &erased, Some((ended, now))).await?;
     store::erase(tx, &account.user, now).await?;
-    audit::store::record(tx, witness.of(audited, Some(id), None)).await?;
+    audit::store::record(tx, audit_context.of(audited, Some(id), None)).await?;
     let event = UserEvent::Erased(AccountErasure::default());
     accounts::record(tx, &erased.user, Some(actor), now, &event).await?;
     wipe_provider(tx, &erased.user, blank, actor, now).await?;

@@ -19,7 +19,7 @@ use crate::kernel::{
 pub struct Erasure {
     /// Who was erased.
     pub user: UserId,
-    /// By whom.
+    /// User who requested it.
     pub actor: UserId,
     /// The time of the erasure, UTC.
     pub at: Instant,

@@ -10,13 +10,13 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditData, Witness},
-        second_factor::{commands::is_right, service::Shows},
+        audit::{self, AuditContext, AuditData},
+        second_factor::{commands::is_right, service::ReauthenticationInput},
         service::{Accounts, ById},
     },
     identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, stamp::Revision},
-    storage::{Authority, Deadline, Query, Snapshot, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Deadline, Query, Reader, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 impl Accounts {
@@ -25,7 +25,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        shows: Shows,
+        shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<(), Fault> {
         let account = self.own_account(deadline, caller.user).await?;
@@ -44,15 +44,15 @@ impl Accounts {
         deadline: Deadline,
         permit: ChangeUser,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
         let subject = permit.subject;
         let account = self.store.read(deadline, ById(subject)).await?;
         let account = account.ok_or_else(|| Fault::not_found(subject.name()))?;
         let blank = self.blank(&account.user);
-        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
-        let unit = Erase { permit, expected, blank, once, witness };
+        let audit_context = self.audit_context(Some(permit.admin), origin, self.ambient.now());
+        let unit = Erase { permit, expected, blank, idempotency_key, audit_context };
         if let Some(ended) = self.store.run(deadline, unit).await? {
             self.tokens.end(subject, ended, self.ambient.now());
             self.services.know(subject).await;
@@ -97,21 +97,21 @@ impl Accounts {
         caller: Caller,
         origin: Origin,
     ) -> Result<(), Fault> {
-        let witness = self.witness(Some(caller.user), origin, self.ambient.now());
-        self.store.run(deadline, Exported { caller, witness }).await
+        let audit_context = self.audit_context(Some(caller.user), origin, self.ambient.now());
+        self.store.run(deadline, Exported { caller, audit_context }).await
     }
 
     fn blank(&self, user: &User) -> Blank {
         let letters = (user.email.clone(), self.mail.recipients(&user.email));
-        let sheet = self.mail.sheet(self.ambient.now());
-        Blank { letters, schedule: std::sync::Arc::clone(&self.default_schedule), sheet }
+        let email_draft = self.mail.email_draft(self.ambient.now());
+        Blank { letters, schedule: std::sync::Arc::clone(&self.default_schedule), email_draft }
     }
 }
 
 /// A line in the trail.
 struct Exported {
     caller: Caller,
-    witness: Witness,
+    audit_context: AuditContext,
 }
 
 impl UnitOfWork for Exported {
@@ -121,7 +121,7 @@ impl UnitOfWork for Exported {
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         tx.judge(self.caller).await?;
         let user = Some(self.caller.user);
-        let entry = self.witness.of(AuditData::DataExported, user, None);
+        let entry = self.audit_context.of(AuditData::DataExported, user, None);
         audit::store::record(tx, entry).await
     }
 }
@@ -131,7 +131,7 @@ struct Find(UserId);
 impl Query for Find {
     type Output = Option<Erasure>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
     }
 }
@@ -144,7 +144,7 @@ struct List {
 impl Query for List {
     type Output = Vec<Erasure>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, &self.waiting, self.limit).await
     }
 }

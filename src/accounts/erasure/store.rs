@@ -18,7 +18,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::{
             appointment_types, audit_events, email_codes, erasures, events, offerings,
             recovery_codes, requests, second_factors, sessions, type_events, user_events, users,
@@ -173,7 +173,7 @@ pub async fn insert(tx: &Tx, erasure: Erasure) -> Result<(), Fault> {
 
 /// The erasures that are not finished, the oldest first, but for some that wait.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     waiting: &[UserId],
     limit: u64,
 ) -> Result<Vec<Erasure>, Fault> {
@@ -189,7 +189,7 @@ pub async fn list(
 }
 
 /// Finds an erasure that is not finished.
-pub async fn find(at: &impl Session, user: UserId) -> Result<Option<Erasure>, Fault> {
+pub async fn find(at: &impl Executor, user: UserId) -> Result<Option<Erasure>, Fault> {
     let row = erasures::Entity::find_by_id(user.0).one(at.db()).await;
     Ok(row.map_err(|e| engine::fault(&e))?.map(|row| Erasure {
         user,

@@ -3,7 +3,7 @@
 use super::{Resealed, store};
 use crate::{
     accounts::{
-        audit::{self, AuditData, Witness},
+        audit::{self, AuditContext, AuditData},
         second_factor::{SecondFactors, store as factors},
         store as accounts,
     },
@@ -20,7 +20,7 @@ use crate::{
 pub struct SealAnew {
     /// The id of the account whose secrets are sealed.
     pub user: UserId,
-    /// What seals.
+    /// Encrypts the secrets with the present master key.
     pub factors: SecondFactors,
     /// Randomness, for the one that is on and the one to be confirmed.
     pub nonces: [[u8; NONCE]; 2],
@@ -69,7 +69,7 @@ pub struct Note {
     /// The master key that seals.
     pub key: KeyId,
     /// When; nobody in person.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Note {
@@ -82,7 +82,7 @@ impl UnitOfWork for Note {
             None => Resealing::Begun { master_key },
             Some(Resealed { sealed, lost }) => Resealing::Ended { master_key, sealed, lost },
         };
-        let entry = self.witness.of(AuditData::SecretsResealed(how_far), None, None);
+        let entry = self.audit_context.of(AuditData::SecretsResealed(how_far), None, None);
         audit::store::record(tx, entry).await
     }
 }

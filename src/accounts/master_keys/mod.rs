@@ -2,7 +2,7 @@
 //!
 //! Signing keys are sealed anew at the start of a process. Secrets of second factors are at their owners'
 //! next log-in, or all at once here. Recovery codes cannot be: they are hashes, and only their owners know the
-//! codes. Letters need their key until they are sent, which is three days at most.
+//! codes. Emails need their key until they are sent, which is three days at most.
 
 pub mod commands;
 pub mod service;
@@ -21,7 +21,7 @@ pub struct Needed {
     pub secrets: u64,
     /// Recovery codes that are left.
     pub recovery_codes: u64,
-    /// Letters that wait.
+    /// Emails that wait.
     pub letters: u64,
 }
 

@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     accounts::service::Accounts,
-    identity::{Origin, key_life::State, master_key::KeyId},
+    identity::{Origin, key_lifecycle::KeyState, master_key::KeyId},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
         time::Instant,
     },
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 /// How many accounts are looked for at a time.
@@ -66,8 +66,8 @@ impl Accounts {
         key: KeyId,
         done: Option<Resealed>,
     ) -> Result<(), Fault> {
-        let witness = self.witness(None, Origin::default(), self.ambient.now());
-        self.store.run(deadline, Note { done, key, witness }).await
+        let audit_context = self.audit_context(None, Origin::default(), self.ambient.now());
+        self.store.run(deadline, Note { done, key, audit_context }).await
     }
 
     /// For the command line: each master key, and what still needs it.
@@ -75,7 +75,7 @@ impl Accounts {
         let (master, now) = (&self.second_factors.master, self.ambient.now());
         let mut all: BTreeMap<Option<KeyId>, Needed> = BTreeMap::new();
         for (key, state) in self.signing.list(deadline).await? {
-            if state != State::Gone {
+            if state != KeyState::Gone {
                 all.entry(key.needs(master)).or_default().signing_keys += 1;
             }
         }
@@ -101,7 +101,7 @@ struct Outdated {
 impl Query for Outdated {
     type Output = Vec<UserId>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::outdated(at, self.present, self.after, BATCH).await
     }
 }
@@ -116,7 +116,7 @@ enum Count {
 impl Query for Count {
     type Output = store::Counts;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         match self {
             Self::Secrets => store::secrets(at).await,
             Self::RecoveryCodes => store::recovery_codes(at).await,

@@ -10,7 +10,7 @@ use crate::{
     identity::master_key::KeyId,
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, engine,
         entity::{letters, recovery_codes, second_factors},
     },
 };
@@ -46,7 +46,7 @@ pub type Counts = Vec<(Option<KeyId>, u64)>;
 
 /// Accounts with a secret that another master key sealed, in the order of their ids.
 pub async fn outdated(
-    at: &impl Session,
+    at: &impl Executor,
     present: KeyId,
     after: Option<UserId>,
     limit: u64,
@@ -86,7 +86,7 @@ pub async fn replace(
 }
 
 /// Secrets of second factors, by the key that sealed them. A key may be told twice.
-pub async fn secrets(at: &impl Session) -> Result<Counts, Fault> {
+pub async fn secrets(at: &impl Executor) -> Result<Counts, Fault> {
     /// What both secrets of an account begin with, and how many accounts have two like these.
     type Heads = (Option<Vec<u8>>, Option<Vec<u8>>, i64);
     let rows: Vec<Heads> = second_factors::Entity::find()
@@ -108,7 +108,7 @@ pub async fn secrets(at: &impl Session) -> Result<Counts, Fault> {
 }
 
 /// Recovery codes that are left, by the key that hashed them.
-pub async fn recovery_codes(at: &impl Session) -> Result<Counts, Fault> {
+pub async fn recovery_codes(at: &impl Executor) -> Result<Counts, Fault> {
     let rows: Vec<(Option<Vec<u8>>, i64)> = recovery_codes::Entity::find()
         .select_only()
         .column(recovery_codes::Column::KeyId)
@@ -124,8 +124,8 @@ pub async fn recovery_codes(at: &impl Session) -> Result<Counts, Fault> {
     Ok(rows.into_iter().map(one).collect())
 }
 
-/// Letters that wait and are not too old to be sent, by the key that sealed them.
-pub async fn letters(at: &impl Session, now: Instant) -> Result<Counts, Fault> {
+/// Emails that wait and are not too old to be sent, by the key that sealed them.
+pub async fn letters(at: &impl Executor, now: Instant) -> Result<Counts, Fault> {
     let head = || Expr::cust("substr(sealed, 1, 9)");
     let rows: Vec<(Option<Vec<u8>>, i64)> = letters::Entity::find()
         .select_only()

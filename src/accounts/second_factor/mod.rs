@@ -15,8 +15,8 @@ use crate::{
         challenge::Challenges,
         master_key::{KeyId, MasterKey, NONCE, OpenError},
         second_factor::{
-            ENROLMENT, Factor, RecoveryCode, RecoveryHash, RecoveryHashes, Secret, Shown, Standing,
-            is_code,
+            ENROLMENT, Factor, FactorState, PresentedFactor, RecoveryCode, RecoveryHash,
+            RecoveryHashes, TotpSecret, is_code,
         },
     },
     kernel::{
@@ -65,7 +65,7 @@ impl SecondFactors {
     pub fn seal(
         &self,
         user: UserId,
-        secret: &Secret,
+        secret: &TotpSecret,
         nonce: [u8; NONCE],
     ) -> Result<Vec<u8>, Fault> {
         self.master.seal(PURPOSE, user.0.as_bytes(), secret.bytes(), nonce)
@@ -88,14 +88,14 @@ impl SecondFactors {
     }
 
     /// A secret of this account, or why it cannot be opened.
-    fn open(&self, user: &User, sealed: &[u8]) -> Result<Result<Secret, OpenError>, Fault> {
+    fn open(&self, user: &User, sealed: &[u8]) -> Result<Result<TotpSecret, OpenError>, Fault> {
         let opened = match self.master.open(PURPOSE, user.id.0.as_bytes(), sealed) {
             Ok(opened) => opened,
             Err(error) => return Ok(Err(error)),
         };
         let bytes = opened.expose_secret().try_into();
         let bytes = bytes.map_err(|_| Fault::internal("a second factor of another length"))?;
-        Secret::new(bytes, &self.issuer, &user.email).map(Ok)
+        TotpSecret::new(bytes, &self.issuer, &user.email).map(Ok)
     }
 
     /// What a stored row means.
@@ -105,7 +105,7 @@ impl SecondFactors {
         row: &Row,
         recovery: Vec<RecoveryHash>,
         now: Instant,
-    ) -> Result<Standing, Fault> {
+    ) -> Result<FactorState, Fault> {
         let on: Option<Result<_, Fault>> = row.on.as_ref().map(|on| {
             let secret = self.open(user, &on.sealed)?;
             Ok(Factor { secret, last_step: on.last_step, since: on.since })
@@ -113,7 +113,7 @@ impl SecondFactors {
         // One that opens no more, because its master key is gone, is as if it had not been enrolled.
         let pending = row.pending_at(now).map(|pending| self.open(user, &pending.sealed));
         let pending = pending.transpose()?.and_then(Result::ok);
-        Ok(Standing { on: on.transpose()?, pending, recovery })
+        Ok(FactorState { on: on.transpose()?, pending, recovery })
     }
 }
 
@@ -189,10 +189,10 @@ impl Typed {
         recovery.ok_or("must be the six digits of an app, or a recovery code")
     }
 
-    fn shown(&self, factors: &SecondFactors, user: UserId) -> Shown {
+    fn shown(&self, factors: &SecondFactors, user: UserId) -> PresentedFactor {
         match self {
-            Self::Code(code) => Shown::Code(code.clone()),
-            Self::Recovery(code) => Shown::Recovery(factors.hashes.of(user, code)),
+            Self::Code(code) => PresentedFactor::Code(code.clone()),
+            Self::Recovery(code) => PresentedFactor::Recovery(factors.hashes.of(user, code)),
         }
     }
 }

@@ -5,29 +5,30 @@ use secrecy::SecretString;
 use super::{
     Seen, Typed, challenge_refused, code_unreadable, code_wrong,
     commands::{
-        Confirm, Disable, Enrol, EnrolAtLogIn, NotDone, Own, Regenerate, Reset, Second, is_right,
+        Confirm, Disable, Enrol, EnrolAtLogIn, NotDone, Reauthentication, Regenerate, Reset,
+        SecondFactorCheck, is_right,
     },
     required, store, wrong_state,
 };
 use crate::{
     accounts::{
         User,
-        guessing::{service::Attempt, store::Counted},
         service::{Accounts, ById},
         sessions::service::{Log, LoggedIn},
         store::Account,
+        throttling::{service::ReservedAttempt, store::ThrottleKeySet},
     },
     identity::{
         Caller, Origin,
-        attempts::Device,
         challenge::{Challenge, GOOD},
         permit::ChangeUser,
-        second_factor::{Need, RecoveryCode, Secret, Shown},
+        second_factor::{Need, PresentedFactor, RecoveryCode, TotpSecret},
+        throttle::Device,
     },
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
     storage::{
-        Deadline, Query, Snapshot,
-        request::{Earlier, Once},
+        Deadline, Query, Reader,
+        idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
 
@@ -72,15 +73,15 @@ impl std::fmt::Debug for Enrolled {
     }
 }
 
-/// What is sent with what needs password and code.
+/// Password, code and idempotency key of a request that needs re-authentication.
 #[derive(Debug)]
-pub struct Shows {
-    /// The password.
+pub struct ReauthenticationInput {
+    /// The password in clear text; never logged.
     pub password: SecretString,
     /// The code, if one was sent.
     pub code: Option<Typed>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
 }
 
 impl Accounts {
@@ -100,7 +101,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        shows: Shows,
+        shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<Enrolled, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
@@ -122,8 +123,8 @@ impl Accounts {
         let account = found.ok_or_else(challenge_refused)?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
         let factors = self.second_factors.clone();
-        let witness = self.witness(Some(challenge.user), origin, self.ambient.now());
-        let unit = EnrolAtLogIn { challenge, sealed, factors, witness };
+        let audit_context = self.audit_context(Some(challenge.user), origin, self.ambient.now());
+        let unit = EnrolAtLogIn { challenge, sealed, factors, audit_context };
         let kept = self.store.run(deadline, unit).await?;
         if kept { Ok(enrolled) } else { Err(challenge_refused()) }
     }
@@ -140,9 +141,9 @@ impl Accounts {
         let by = vec![(self.keys.own_code(user), self.policies.code)];
         let counted = self.counted_by(by, &origin);
         let attempt = self.reserve(deadline, counted, &origin).await?;
-        let (second, codes) = self.second(user, Shown::Nothing);
-        let witness = self.witness(Some(user), origin, self.ambient.now());
-        let unit = Confirm { caller, code, second, witness };
+        let (second, codes) = self.second(user, PresentedFactor::Nothing);
+        let audit_context = self.audit_context(Some(user), origin, self.ambient.now());
+        let unit = Confirm { caller, code, second, audit_context };
         let ended = self.attempted(deadline, attempt, unit, is_right).await??;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)
@@ -153,7 +154,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        shows: Shows,
+        shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let account = self.own_account(deadline, caller.user).await?;
@@ -167,10 +168,15 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        shows: Shows,
+        shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<(), Fault> {
-        if self.store.read(deadline, Earlier::<User>::new(shows.once.clone())).await?.is_some() {
+        if self
+            .store
+            .read(deadline, EarlierResponse::<User>::new(shows.idempotency_key.clone()))
+            .await?
+            .is_some()
+        {
             return Ok(());
         }
         if self.second_factors.required(caller.role) {
@@ -191,12 +197,12 @@ impl Accounts {
         deadline: Deadline,
         permit: ChangeUser,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let witness = self.witness(Some(permit.admin), origin, self.ambient.now());
-        let sheet = self.mail.sheet(witness.now);
-        let unit = Reset { permit, expected, once, sheet, witness };
+        let audit_context = self.audit_context(Some(permit.admin), origin, self.ambient.now());
+        let email_draft = self.mail.email_draft(audit_context.now);
+        let unit = Reset { permit, expected, idempotency_key, email_draft, audit_context };
         let (user, ended) = self.store.run(deadline, unit).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(user)
@@ -246,7 +252,7 @@ impl Accounts {
         }
     }
 
-    /// The same as text.
+    /// The challenge as text, for the client.
     pub(in crate::accounts) fn written(&self, challenge: &Challenge) -> String {
         self.second_factors.challenges.write(challenge)
     }
@@ -255,16 +261,16 @@ impl Accounts {
     pub(in crate::accounts) fn second(
         &self,
         user: UserId,
-        shown: Shown,
-    ) -> (Second, Vec<RecoveryCode>) {
+        shown: PresentedFactor,
+    ) -> (SecondFactorCheck, Vec<RecoveryCode>) {
         let factors = self.second_factors.clone();
         let fresh = RecoveryCode::all(&self.ambient.bytes());
         let codes = fresh.iter().filter_map(|code| factors.hashes.of(user, code).first().copied());
         let codes = codes.collect();
         let now = self.ambient.now();
         let (also, nonce) = (self.ambient.id(now), self.ambient.bytes());
-        let (used, done) = (self.mail.sheet(now), self.mail.sheet(now));
-        (Second { shown, factors, codes, also, nonce, used, done }, fresh)
+        let (used, done) = (self.mail.email_draft(now), self.mail.email_draft(now));
+        (SecondFactorCheck { shown, factors, codes, also, nonce, used, done }, fresh)
     }
 
     fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {
@@ -274,7 +280,7 @@ impl Accounts {
 
     fn new_secret(&self, user: &User) -> Result<(Vec<u8>, Enrolled), Fault> {
         let factors = &self.second_factors;
-        let secret = Secret::new(self.ambient.bytes(), &factors.issuer, &user.email)?;
+        let secret = TotpSecret::new(self.ambient.bytes(), &factors.issuer, &user.email)?;
         let sealed = factors.seal(user.id, &secret, self.ambient.bytes())?;
         Ok((sealed, Enrolled { base32: secret.base32(), uri: secret.uri()? }))
     }
@@ -295,9 +301,9 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         account: Account,
-        shows: Shows,
+        shows: ReauthenticationInput,
         origin: Origin,
-    ) -> Result<(Own, Attempt, Vec<RecoveryCode>), Fault> {
+    ) -> Result<(Reauthentication, ReservedAttempt, Vec<RecoveryCode>), Fault> {
         let (user, verified) = (account.user.id, account.password_hash);
         let mut by = vec![(self.keys.own(user), self.policies.account)];
         by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
@@ -305,20 +311,27 @@ impl Accounts {
         let password = (shows.password, verified.clone());
         let attempt = self.own_guess(deadline, caller, counted, password, &origin).await?;
         let shown = shows.code.map(|code| code.shown(&self.second_factors, user));
-        let (second, codes) = self.second(user, shown.unwrap_or(Shown::Nothing));
-        let witness = self.witness(Some(user), origin, self.ambient.now());
-        let once = shows.once;
-        Ok((Own { user, verified, second, once, witness }, attempt, codes))
+        let (second, codes) = self.second(user, shown.unwrap_or(PresentedFactor::Nothing));
+        let audit_context = self.audit_context(Some(user), origin, self.ambient.now());
+        let idempotency_key = shows.idempotency_key;
+        Ok((
+            Reauthentication { user, verified, second, idempotency_key, audit_context },
+            attempt,
+            codes,
+        ))
     }
 
     fn counted_by(
         &self,
-        mut by: Vec<(crate::identity::attempts::Key, crate::identity::attempts::Policy)>,
+        mut by: Vec<(
+            crate::identity::throttle::ThrottleKey,
+            crate::identity::throttle::ThrottlePolicy,
+        )>,
         origin: &Origin,
-    ) -> Counted {
+    ) -> ThrottleKeySet {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         by.extend(address);
-        Counted::by(by)
+        ThrottleKeySet::by(by)
     }
 }
 
@@ -338,7 +351,7 @@ struct SeenOf(UserId, Instant);
 impl Query for SeenOf {
     type Output = Seen;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::seen(at, self.0, self.1).await
     }
 }

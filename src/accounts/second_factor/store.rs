@@ -15,9 +15,9 @@ use crate::{
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, cleanup, engine,
         entity::{recovery_codes, second_factors},
-        forget, readable,
+        readable,
     },
 };
 
@@ -28,7 +28,7 @@ use second_factors::{ActiveModel, Column, Entity};
 const LATE: TimeDelta = TimeDelta::minutes(10);
 
 /// What is stored of an account; nothing is like an empty row.
-pub async fn find(at: &impl Session, user: UserId) -> Result<Row, Fault> {
+pub async fn find(at: &impl Executor, user: UserId) -> Result<Row, Fault> {
     let found = Entity::find_by_id(user.0).one(at.db()).await.map_err(|e| engine::fault(&e))?;
     let Some(found) = found else { return Ok(Row::default()) };
     let last_step = found.last_step;
@@ -40,12 +40,12 @@ pub async fn find(at: &impl Session, user: UserId) -> Result<Row, Fault> {
 }
 
 /// Whether it is on.
-pub async fn is_on(at: &impl Session, user: UserId) -> Result<bool, Fault> {
+pub async fn is_on(at: &impl Executor, user: UserId) -> Result<bool, Fault> {
     Ok(find(at, user).await?.on.is_some())
 }
 
 /// What the owner may know.
-pub async fn seen(at: &impl Session, user: UserId, now: Instant) -> Result<Seen, Fault> {
+pub async fn seen(at: &impl Executor, user: UserId, now: Instant) -> Result<Seen, Fault> {
     /// When it was confirmed, when another one was enrolled, and one of its recovery codes.
     type Joined = (Option<Instant>, Option<Instant>, Option<Vec<u8>>);
     let rows: Vec<Joined> = Entity::find()
@@ -107,7 +107,7 @@ pub async fn turn_on(tx: &Tx, user: UserId, step: i64, now: Instant) -> Result<(
 #[derive(Debug)]
 pub struct NeverOn;
 
-impl forget::Old for NeverOn {
+impl cleanup::ExpiredRows for NeverOn {
     type Entity = Entity;
     const WHAT: &'static str = "enrolments";
 
@@ -120,7 +120,7 @@ impl forget::Old for NeverOn {
 #[derive(Debug)]
 pub struct Unconfirmed;
 
-impl forget::Old for Unconfirmed {
+impl cleanup::ExpiredRows for Unconfirmed {
     type Entity = Entity;
     const WHAT: &'static str = "enrolments beside a second factor";
 
@@ -159,7 +159,7 @@ pub async fn use_step(
 }
 
 /// The hashes of the recovery codes that are left.
-pub async fn recovery(at: &impl Session, user: UserId) -> Result<Vec<RecoveryHash>, Fault> {
+pub async fn recovery(at: &impl Executor, user: UserId) -> Result<Vec<RecoveryHash>, Fault> {
     let rows: Vec<Vec<u8>> = recovery_codes::Entity::find()
         .select_only()
         .column(recovery_codes::Column::CodeHash)

@@ -6,22 +6,22 @@ use super::{End, Lifetimes, Session, store};
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditData, Witness},
+        audit::{self, AuditContext, AuditData},
         second_factor::{
             self, SecondFactors,
-            commands::{Judged, Second, goes_on},
+            commands::{CheckOutcome, SecondFactorCheck, goes_on},
         },
         store as accounts,
     },
     events::audit::{SessionsEnded, TokenReused},
     identity::{
-        Caller, Ended,
+        Caller, TokenCutoff,
         challenge::Challenge,
         refresh::{MOST_USED, RefreshToken, Salt, Used, Verdict, judge},
-        second_factor::{Need, Passed, go_on},
+        second_factor::{Need, SecondFactorProof, go_on},
     },
     kernel::{fault::Fault, id::UserId},
-    mail::{self, Letter},
+    mail::{self, OutboxEmail},
     storage::{Authority, Tx, UnitOfWork},
 };
 
@@ -34,13 +34,13 @@ pub struct Begin {
     /// itself, ends it before it begins.
     pub challenge: Challenge,
     /// What is shown beside the password.
-    pub second: Second,
+    pub second: SecondFactorCheck,
     /// What tells the owner, unless it is surely the first log-in of all.
-    pub notice: Option<Letter>,
+    pub notice: Option<OutboxEmail>,
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 /// What came of a log-in.
@@ -66,11 +66,11 @@ pub struct Started {
     /// Its token generation.
     pub generation: i64,
     /// The proof that its second factor was passed.
-    pub passed: Passed,
+    pub passed: SecondFactorProof,
     /// The sessions that ended to make room.
     pub surplus: Vec<Uuid>,
     /// What ended because this log-in turned the second factor on.
-    pub ended: Option<Ended>,
+    pub ended: Option<TokenCutoff>,
 }
 
 impl UnitOfWork for Begin {
@@ -78,15 +78,15 @@ impl UnitOfWork for Begin {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Begun, Fault> {
-        let (user, now) = (self.session.user, self.witness.now);
+        let (user, now) = (self.session.user, self.audit_context.now);
         let Some(account) = goes_on(tx, &self.challenge).await? else { return Ok(Begun::Refused) };
         let required = self.second.factors.required(account.user.role);
-        let judged = self.second.judge(tx, &account, required, None, &self.witness).await?;
+        let judged = self.second.judge(tx, &account, required, None, &self.audit_context).await?;
         let (passed, ended) = match judged {
-            Judged::Passed { passed, ended } => (passed, ended),
-            Judged::Needs(need) => return Ok(Begun::Needs(need)),
-            Judged::Unreadable => return Ok(Begun::Unreadable),
-            Judged::Wrong => return Ok(Begun::Wrong),
+            CheckOutcome::Passed { passed, ended } => (passed, ended),
+            CheckOutcome::Needs(need) => return Ok(Begun::Needs(need)),
+            CheckOutcome::Unreadable => return Ok(Begun::Unreadable),
+            CheckOutcome::Wrong => return Ok(Begun::Wrong),
         };
         let mut surplus = Vec::new();
         for found in store::surplus(tx, user, self.lifetimes, now).await? {
@@ -98,7 +98,7 @@ impl UnitOfWork for Begin {
         }
         store::insert(tx, &self.session, &passed).await?;
         let session = Some(self.session.id);
-        let entry = self.witness.of(AuditData::LoggedIn, Some(user), session);
+        let entry = self.audit_context.of(AuditData::LoggedIn, Some(user), session);
         audit::store::record(tx, entry).await?;
         let generation = ended.map_or(account.token_generation, |ended| ended.least);
         let user = match ended {
@@ -113,7 +113,7 @@ impl UnitOfWork for Begin {
 /// Exchanges a refresh token for its successor.
 #[derive(Debug, Clone)]
 pub struct Refresh {
-    /// The token.
+    /// The presented refresh token.
     pub token: RefreshToken,
     /// Whether it was once given out by this server, if it is not the present one.
     pub given_out: bool,
@@ -124,7 +124,7 @@ pub struct Refresh {
     /// What says who must have a second factor.
     pub factors: SecondFactors,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 /// What came of a refresh.
@@ -150,7 +150,7 @@ pub struct Going {
     /// Its next token.
     pub token: RefreshToken,
     /// The proof that the account has what it must have.
-    pub passed: Passed,
+    pub passed: SecondFactorProof,
 }
 
 impl UnitOfWork for Refresh {
@@ -158,7 +158,7 @@ impl UnitOfWork for Refresh {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Refreshed, Fault> {
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         let RefreshToken { user, session: id, .. } = self.token;
         let Some(account) = accounts::lock(tx, user).await? else { return Ok(Refreshed::Refused) };
         let found = store::lock(tx, user, id).await?;
@@ -180,7 +180,7 @@ impl UnitOfWork for Refresh {
                     store::update(tx, &session).await?;
                     let reused = TokenReused { rotated_at: session.used_at };
                     let reused = AuditData::RefreshTokenReused(reused);
-                    let entry = self.witness.of(reused, Some(user), Some(id));
+                    let entry = self.audit_context.of(reused, Some(user), Some(id));
                     audit::store::record(tx, entry).await?;
                     return Ok(Refreshed::Ended);
                 }
@@ -197,7 +197,7 @@ impl UnitOfWork for Refresh {
                     session.used.push(Used { hash: session.token_hash, salt: self.salt, at: now });
                     session.token_hash = next.hash();
                     session.used_at = now;
-                    session.address = self.witness.origin.address_text();
+                    session.address = self.audit_context.origin.address_text();
                     store::update(tx, &session).await?;
                     next
                 }
@@ -222,7 +222,7 @@ pub struct Revoke {
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Revoke {
@@ -231,7 +231,7 @@ impl UnitOfWork for Revoke {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         match self.end {
             End::LoggedOut => tx.needs_no_authority(),
             _ => tx.judge(self.caller).await?,
@@ -248,7 +248,7 @@ impl UnitOfWork for Revoke {
                 End::LoggedOut => AuditData::LoggedOut,
                 _ => AuditData::SessionRevoked,
             };
-            let entry = self.witness.of(what, Some(self.user), Some(self.session));
+            let entry = self.audit_context.of(what, Some(self.user), Some(self.session));
             audit::store::record(tx, entry).await?;
         }
         Ok(true)
@@ -265,24 +265,25 @@ pub struct RevokeAll {
     /// The one that stays, if one does.
     pub kept: Option<Uuid>,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for RevokeAll {
     /// What is still accepted; nothing if there is no such account.
-    type Output = Option<crate::identity::Ended>;
+    type Output = Option<crate::identity::TokenCutoff>;
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         tx.judge(self.caller).await?;
         let Some(mut account) = accounts::lock(tx, self.user).await? else { return Ok(None) };
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         account.token_generation = account.next_generation(now);
-        let ended = crate::identity::Ended { least: account.token_generation, kept: self.kept };
+        let ended =
+            crate::identity::TokenCutoff { least: account.token_generation, kept: self.kept };
         accounts::update(tx, &account, Some((ended, now))).await?;
         store::end_others(tx, self.user, self.kept, End::Revoked, now).await?;
         let ended_all = AuditData::SessionsRevoked(SessionsEnded { kept: self.kept });
-        let entry = self.witness.of(ended_all, Some(self.user), self.kept);
+        let entry = self.audit_context.of(ended_all, Some(self.user), self.kept);
         audit::store::record(tx, entry).await?;
         Ok(Some(ended))
     }

@@ -23,11 +23,11 @@ pub const LONGEST_USER_AGENT: usize = 200;
 pub struct Lifetimes {
     /// Without being used.
     pub idle: TimeDelta,
-    /// In all.
+    /// Longest lifetime of a session, counted from log-in.
     pub absolute: TimeDelta,
 }
 
-/// A log-in.
+/// A session: one log-in of one user on one device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// The id of the account that is logged in.

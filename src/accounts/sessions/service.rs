@@ -10,17 +10,17 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::{self, Entry, Filter, Witness},
-        guessing::service::Attempt,
+        audit::{self, AuditContext, AuditEntry, Filter},
         service::Accounts,
         store as accounts,
+        throttling::service::ReservedAttempt,
     },
     identity::{
         Caller, Credential, Grant, Origin,
         challenge::Challenge,
         permit::{ManageUsers, RunSessions},
         refresh::RefreshToken,
-        second_factor::{Need, Passed, RecoveryCode, Shown},
+        second_factor::{Need, PresentedFactor, RecoveryCode, SecondFactorProof},
         token::AccessToken,
     },
     kernel::{
@@ -28,7 +28,7 @@ use crate::{
         id::UserId,
         time::Instant,
     },
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 /// What a client gets that is logged in.
@@ -40,7 +40,7 @@ pub struct LoggedIn {
     pub access: AccessToken,
     /// What comes next.
     pub refresh: RefreshText,
-    /// The log-in.
+    /// The session or pending log-in.
     pub session: Uuid,
     /// The word by which this device is known again; empty after a refresh.
     pub device: String,
@@ -48,7 +48,7 @@ pub struct LoggedIn {
     pub recovery: Vec<RecoveryCode>,
 }
 
-/// What came of a step of a log-in.
+/// Result of one step of a log-in.
 #[derive(Debug)]
 pub(in crate::accounts) enum Log {
     /// The session has begun.
@@ -67,7 +67,7 @@ pub(in crate::accounts) enum Log {
 /// A refresh token as text. Does not print it.
 #[derive(Clone)]
 pub struct RefreshText {
-    /// The text.
+    /// The token as the client receives it.
     pub text: String,
     /// When it stops being good if it is not used.
     pub expires_at: Instant,
@@ -86,8 +86,8 @@ impl Accounts {
         &self,
         deadline: Deadline,
         challenge: Challenge,
-        shown: Shown,
-        attempt: Attempt,
+        shown: PresentedFactor,
+        attempt: ReservedAttempt,
         origin: Origin,
     ) -> Result<Log, Fault> {
         let now = self.ambient.now();
@@ -108,10 +108,11 @@ impl Accounts {
         let (second, codes) = self.second(user, shown);
         let device = self.keys.word(user, challenge.device.random);
         let notice = self.new_device(deadline, &challenge, &origin).await?;
-        let witness = self.witness(Some(user), origin, now);
+        let audit_context = self.audit_context(Some(user), origin, now);
         let lifetimes = self.lifetimes;
         let session_of = session.clone();
-        let unit = Begin { session: session_of, challenge, second, notice, lifetimes, witness };
+        let unit =
+            Begin { session: session_of, challenge, second, notice, lifetimes, audit_context };
         // Where it is refused nobody looked at what was shown, or the password was right.
         let is_right = |begun: &Begun| !matches!(begun, Begun::Wrong);
         let begun = self.attempted(deadline, attempt, unit, is_right).await?;
@@ -147,11 +148,11 @@ impl Accounts {
     ) -> Result<LoggedIn, Fault> {
         let (token, given_out) = self.refresh.read(text).ok_or_else(refused)?;
         let now = self.ambient.now();
-        let witness = self.witness(None, origin, now);
+        let audit_context = self.audit_context(None, origin, now);
         let (salt, lifetimes) = (self.ambient.bytes(), self.lifetimes);
         let session = token.session;
         let factors = self.second_factors.clone();
-        let unit = Refresh { token, given_out, salt, lifetimes, factors, witness };
+        let unit = Refresh { token, given_out, salt, lifetimes, factors, audit_context };
         match self.store.run(deadline, unit).await? {
             Refreshed::Next(going) => {
                 let Going { user, generation, session, token, passed } = *going;
@@ -220,8 +221,9 @@ impl Accounts {
         let now = self.ambient.now();
         let user = permit.user;
         let kept = (keep_own && caller.user == user).then_some(caller.session);
-        let witness = self.witness(Some(caller.user), origin, now);
-        let ended = self.store.run(deadline, RevokeAll { caller, user, kept, witness }).await?;
+        let audit_context = self.audit_context(Some(caller.user), origin, now);
+        let ended =
+            self.store.run(deadline, RevokeAll { caller, user, kept, audit_context }).await?;
         let ended = ended.ok_or_else(|| Fault::not_found(user.name()))?;
         self.tokens.end(user, ended, now);
         Ok(())
@@ -235,7 +237,7 @@ impl Accounts {
         filter: Filter,
         before: Option<Uuid>,
         limit: u64,
-    ) -> Result<Vec<Entry>, Fault> {
+    ) -> Result<Vec<AuditEntry>, Fault> {
         self.store.read(deadline, Trail { filter, before, limit }).await
     }
 
@@ -248,11 +250,11 @@ impl Accounts {
         (end, origin): (End, Origin),
     ) -> Result<bool, Fault> {
         let now = self.ambient.now();
-        let witness = self.witness(Some(caller.user), origin, now);
+        let audit_context = self.audit_context(Some(caller.user), origin, now);
         let lifetimes = self.lifetimes;
         let found = self
             .store
-            .run(deadline, Revoke { caller, user, session, end, lifetimes, witness })
+            .run(deadline, Revoke { caller, user, session, end, lifetimes, audit_context })
             .await?;
         if found {
             self.tokens.end_session(session, now);
@@ -260,8 +262,13 @@ impl Accounts {
         Ok(found)
     }
 
-    pub(crate) fn witness(&self, actor: Option<UserId>, origin: Origin, now: Instant) -> Witness {
-        Witness { id: self.ambient.id(now), actor, origin, now }
+    pub(crate) fn audit_context(
+        &self,
+        actor: Option<UserId>,
+        origin: Origin,
+        now: Instant,
+    ) -> AuditContext {
+        AuditContext { id: self.ambient.id(now), actor, origin, now }
     }
 
     /// Makes the tokens of a session: only where the second factor was passed.
@@ -271,7 +278,7 @@ impl Accounts {
         generation: i64,
         session: &Session,
         token: &RefreshToken,
-        _passed: &Passed,
+        _passed: &SecondFactorProof,
     ) -> Result<LoggedIn, Fault> {
         let now = self.ambient.now();
         let caller = Caller {
@@ -290,7 +297,7 @@ impl Accounts {
     }
 }
 
-/// `users/{user}/sessions/{session}`.
+/// The resource name of a session: `users/{user}/sessions/{session}`.
 pub fn session_name(user: UserId, session: Uuid) -> String {
     format!("{}/sessions/{session}", user.name())
 }
@@ -310,7 +317,7 @@ impl Query for List {
     /// Nothing if there is no such account.
     type Output = Option<Vec<Session>>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         if accounts::find(at, self.user).await?.is_none() {
             return Ok(None);
         }
@@ -325,9 +332,9 @@ struct Trail {
 }
 
 impl Query for Trail {
-    type Output = Vec<Entry>;
+    type Output = Vec<AuditEntry>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         audit::store::list(at, &self.filter, self.before, self.limit).await
     }
 }

@@ -13,18 +13,18 @@ use crate::{
     accounts::User,
     identity::{
         refresh::{Hash, Used},
-        second_factor::Passed,
+        second_factor::SecondFactorProof,
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
-        Engine, Session as _, Tx, engine,
+        Engine, Executor as _, Tx, cleanup, engine,
         entity::sessions::{ActiveModel, Column, Entity, Model},
-        forget, readable,
+        readable,
     },
 };
 
 /// Adds a session: only where the second factor was passed.
-pub async fn insert(tx: &Tx, session: &Session, _passed: &Passed) -> Result<(), Fault> {
+pub async fn insert(tx: &Tx, session: &Session, _passed: &SecondFactorProof) -> Result<(), Fault> {
     let done = Entity::insert(active(session)).exec_without_returning(tx.db()).await;
     done.map_err(|e| engine::fault(&e))?;
     Ok(())
@@ -55,7 +55,7 @@ pub async fn update(tx: &Tx, session: &Session) -> Result<(), Fault> {
 
 /// The live sessions of an account, the one that was used last first.
 pub async fn list(
-    at: &impl crate::storage::Session,
+    at: &impl crate::storage::Executor,
     user: UserId,
     lifetimes: Lifetimes,
     now: Instant,
@@ -65,7 +65,7 @@ pub async fn list(
 
 /// All sessions of an account after this one, also those that are over, in the order of their ids.
 pub async fn of_account(
-    at: &impl crate::storage::Session,
+    at: &impl crate::storage::Executor,
     user: UserId,
     after: Option<Uuid>,
     limit: u64,
@@ -131,7 +131,7 @@ pub async fn end_others(
 
 /// Which sessions were ended since then.
 pub async fn ended_since(
-    at: &impl crate::storage::Session,
+    at: &impl crate::storage::Executor,
     since: Instant,
 ) -> Result<Vec<Uuid>, Fault> {
     let rows: Vec<Uuid> = Entity::find()
@@ -149,9 +149,9 @@ pub async fn ended_since(
 const KEPT: TimeDelta = TimeDelta::days(30);
 /// Sessions that were over long ago.
 #[derive(Debug)]
-pub struct Old;
+pub struct ExpiredSessions;
 
-impl forget::Old for Old {
+impl cleanup::ExpiredRows for ExpiredSessions {
     type Entity = Entity;
     const WHAT: &'static str = "sessions";
 

@@ -2,10 +2,10 @@
 
 use super::{Random, StoredKey, in_state, not_opened, store};
 use crate::{
-    accounts::audit::{self, AuditData, Witness},
+    accounts::audit::{self, AuditContext, AuditData},
     events::audit::{KeyRotation, KeysReplaced, RotatedBy},
     identity::{
-        key_life::{self, Cannot, Life, Policy, State},
+        key_lifecycle::{self, Cannot, KeyState, Life, RotationPolicy},
         master_key::{MasterKey, NONCE},
         signing_key::Kid,
     },
@@ -23,7 +23,7 @@ pub struct Establish {
     pub random: [Random; 2],
     /// Randomness for those that are sealed anew.
     pub nonces: Vec<[u8; NONCE]>,
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 
@@ -43,9 +43,10 @@ impl UnitOfWork for Establish {
             store::update(tx, key).await?;
         }
         let [first, second] = self.random;
-        for (state, random, life) in
-            [(State::Active, first, Life::active(now)), (State::Next, second, Life::next(now))]
-        {
+        for (state, random, life) in [
+            (KeyState::Active, first, Life::active(now)),
+            (KeyState::Next, second, Life::next(now)),
+        ] {
             if in_state(&keys, state, now).is_none() {
                 let made = StoredKey::make(master, random, life)?;
                 store::insert(tx, &made).await?;
@@ -73,11 +74,11 @@ pub struct Rotate {
     /// Randomness for the key that comes next.
     pub random: Random,
     /// When keys change.
-    pub policy: Policy,
+    pub policy: RotationPolicy,
     /// Why the next key takes over.
     pub cause: Cause,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 /// What came of a rotation.
@@ -96,23 +97,23 @@ impl UnitOfWork for Rotate {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Rotated, Fault> {
-        let (master, policy, now) = (&self.master, self.policy, self.witness.now);
+        let (master, policy, now) = (&self.master, self.policy, self.audit_context.now);
         let mut keys = store::lock(tx, now).await?;
         opens(&keys, master)?;
         let lives = keys.iter().map(|key| &key.life);
-        if self.cause == Cause::Age && !key_life::is_due(lives, policy, now) {
+        if self.cause == Cause::Age && !key_lifecycle::is_due(lives, policy, now) {
             return Ok(Rotated::NotDue);
         }
-        let before = kid_in(&keys, State::Active, now);
+        let before = kid_in(&keys, KeyState::Active, now);
         let mut lives: Vec<&mut Life> = keys.iter_mut().map(|key| &mut key.life).collect();
-        match key_life::rotate(&mut lives, policy, now) {
+        match key_lifecycle::rotate(&mut lives, policy, now) {
             Ok(()) => {}
             Err(Cannot::TooSoon(left)) => return Ok(Rotated::TooSoon(left)),
             Err(Cannot::Missing) => return Err(Fault::internal("a signing key is missing")),
         }
         let mut keys: Vec<_> = keys.into_iter().map(StoredKey::erased).collect();
         // The one that retires first: the database lets one be active.
-        for state in [State::Retiring, State::Active] {
+        for state in [KeyState::Retiring, KeyState::Active] {
             for key in keys.iter().filter(|key| key.life.state(now) == state) {
                 store::update(tx, key).await?;
             }
@@ -125,11 +126,11 @@ impl UnitOfWork for Rotate {
                 Cause::Command => RotatedBy::Command,
             },
             retiring: before,
-            active: kid_in(&keys, State::Active, now),
+            active: kid_in(&keys, KeyState::Active, now),
             next: made.kid.to_string(),
         });
         keys.push(made);
-        let entry = self.witness.of(detail, None, None);
+        let entry = self.audit_context.of(detail, None, None);
         audit::store::record(tx, entry).await?;
         Ok(Rotated::Done(keys))
     }
@@ -146,7 +147,7 @@ pub struct Replace {
     /// another master key could then sign no more, so it has to be said.
     pub lost: bool,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Replace {
@@ -155,7 +156,7 @@ impl UnitOfWork for Replace {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<Vec<StoredKey>, Fault> {
-        let (master, now) = (&self.master, self.witness.now);
+        let (master, now) = (&self.master, self.audit_context.now);
         let keys = store::lock(tx, now).await?;
         if !self.lost {
             opens(&keys, master)?;
@@ -174,7 +175,7 @@ impl UnitOfWork for Replace {
         store::insert(tx, &next).await?;
         let (signs, follows) = (active.kid.to_string(), next.kid.to_string());
         let replaced = KeysReplaced { gone, active: signs, next: follows };
-        let entry = self.witness.of(AuditData::SigningKeysReplaced(replaced), None, None);
+        let entry = self.audit_context.of(AuditData::SigningKeysReplaced(replaced), None, None);
         audit::store::record(tx, entry).await?;
         Ok(vec![active, next])
     }
@@ -186,6 +187,6 @@ fn opens(keys: &[StoredKey], master: &MasterKey) -> Result<(), Fault> {
     kept.try_for_each(|key| key.open(master).map(drop).map_err(|e| not_opened(key.kid, e)))
 }
 
-fn kid_in(keys: &[StoredKey], state: State, now: Instant) -> Option<String> {
+fn kid_in(keys: &[StoredKey], state: KeyState, now: Instant) -> Option<String> {
     in_state(keys, state, now).map(|key| Kid::to_string(&key.kid))
 }

@@ -7,7 +7,7 @@ pub mod store;
 
 use crate::{
     identity::{
-        key_life::{Life, State},
+        key_lifecycle::{KeyState, Life},
         master_key::{KeyId, MasterKey, NONCE, OpenError},
         signing_key::{KEY, Kid, PublicKey, SigningKey},
     },
@@ -20,7 +20,7 @@ const PURPOSE: &str = "signing key";
 /// A key as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Its id.
+    /// Unique id.
     pub kid: Kid,
     /// The public key.
     pub public: [u8; KEY],
@@ -28,7 +28,7 @@ pub struct StoredKey {
     pub sealed: Option<Vec<u8>>,
     /// Proves that this installation made it.
     pub tag: Vec<u8>,
-    /// Its life.
+    /// Creation, activation, retirement and deletion times.
     pub life: Life,
 }
 
@@ -116,7 +116,7 @@ impl StoredKey {
 }
 
 /// The key in this state.
-pub fn in_state(keys: &[StoredKey], state: State, now: Instant) -> Option<&StoredKey> {
+pub fn in_state(keys: &[StoredKey], state: KeyState, now: Instant) -> Option<&StoredKey> {
     keys.iter().find(|key| key.life.state(now) == state)
 }
 

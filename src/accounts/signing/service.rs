@@ -8,10 +8,10 @@ use super::{
     in_state, not_opened, store,
 };
 use crate::{
-    accounts::audit::Witness,
+    accounts::audit::AuditContext,
     identity::{
         Origin,
-        key_life::{self, Policy, State},
+        key_lifecycle::{self, KeyState, RotationPolicy},
         key_ring::KeyRing,
         master_key::MasterKey,
         signing_key::PublicKey,
@@ -22,7 +22,7 @@ use crate::{
         fault::{Fault, Reason},
         time::Instant,
     },
-    storage::{Deadline, Query, Snapshot, Store},
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// How many keys are sealed anew in one go: more than there are, unless somebody rotates all the time.
@@ -31,14 +31,14 @@ const SEALED_ANEW: usize = 64;
 /// The signing keys.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
     /// What they are sealed with.
     pub master: MasterKey,
     /// When they change.
-    pub policy: Policy,
+    pub policy: RotationPolicy,
     /// What they sign.
     pub tokens: Tokens,
 }
@@ -52,7 +52,7 @@ impl SigningKeys {
         let keys = self.store.look(NotGone(now)).await?;
         self.opens(&keys, now)?;
         let (active, next) =
-            (in_state(&keys, State::Active, now), in_state(&keys, State::Next, now));
+            (in_state(&keys, KeyState::Active, now), in_state(&keys, KeyState::Next, now));
         let is_outdated =
             |key: &StoredKey| key.is_ours(&self.master) && key.is_outdated(&self.master);
         if active.is_some() && next.is_some() && !keys.iter().any(is_outdated) {
@@ -88,7 +88,8 @@ impl SigningKeys {
 
     /// An error where the master key does not open the keys that sign, now and next.
     fn opens(&self, keys: &[StoredKey], now: Instant) -> Result<(), Fault> {
-        let (active, next) = (in_state(keys, State::Active, now), in_state(keys, State::Next, now));
+        let (active, next) =
+            (in_state(keys, KeyState::Active, now), in_state(keys, KeyState::Next, now));
         for key in active.into_iter().chain(next) {
             key.open(&self.master).map_err(|error| not_opened(key.kid, error))?;
         }
@@ -116,7 +117,7 @@ impl SigningKeys {
                 continue;
             }
             keys.push((stored.public_key(), stored.life));
-            if stored.life.state(now) != State::Active {
+            if stored.life.state(now) != KeyState::Active {
                 continue;
             }
             let kept = known.signing.as_ref().filter(|key| key.public.kid == stored.kid);
@@ -138,7 +139,7 @@ impl SigningKeys {
     /// Lets the next key take over if the active one is old. Whether it did.
     pub async fn rotate_if_due(&self, deadline: Deadline) -> Result<bool, Fault> {
         let now = self.ambient.now();
-        if !key_life::is_due(self.tokens.keys().lives(), self.policy, now) {
+        if !key_lifecycle::is_due(self.tokens.keys().lives(), self.policy, now) {
             return Ok(false);
         }
         Ok(matches!(self.turn(deadline, Cause::Age).await?, Rotated::Done(_)))
@@ -157,13 +158,13 @@ impl SigningKeys {
             master: self.master.clone(),
             random: [self.random(), self.random()],
             lost,
-            witness: self.witness(),
+            audit_context: self.audit_context(),
         };
         self.store.run(deadline, unit).await
     }
 
     /// For the command line: all keys that there are and were, with what they are now.
-    pub async fn list(&self, deadline: Deadline) -> Result<Vec<(StoredKey, State)>, Fault> {
+    pub async fn list(&self, deadline: Deadline) -> Result<Vec<(StoredKey, KeyState)>, Fault> {
         let now = self.ambient.now();
         let keys = self.store.read(deadline, All).await?;
         let state = |key: StoredKey| {
@@ -191,9 +192,9 @@ impl SigningKeys {
             random: self.random(),
             policy: self.policy,
             cause,
-            witness: self.witness(),
+            audit_context: self.audit_context(),
         };
-        let now = unit.witness.now;
+        let now = unit.audit_context.now;
         let rotated = self.store.run(deadline, unit).await?;
         if let Rotated::Done(keys) = &rotated {
             self.take_over(keys, now);
@@ -205,9 +206,9 @@ impl SigningKeys {
         (self.ambient.bytes(), self.ambient.bytes())
     }
 
-    fn witness(&self) -> Witness {
+    fn audit_context(&self) -> AuditContext {
         let now = self.ambient.now();
-        Witness { id: self.ambient.id(now), actor: None, origin: Origin::default(), now }
+        AuditContext { id: self.ambient.id(now), actor: None, origin: Origin::default(), now }
     }
 }
 
@@ -217,7 +218,7 @@ struct NotGone(Instant);
 impl Query for NotGone {
     type Output = Vec<StoredKey>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, Some(self.0)).await
     }
 }
@@ -227,7 +228,7 @@ struct All;
 impl Query for All {
     type Output = Vec<StoredKey>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, None).await
     }
 }

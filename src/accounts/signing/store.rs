@@ -7,12 +7,12 @@ use sea_orm::{
 use super::StoredKey;
 use crate::{
     identity::{
-        key_life::{Life, Retired},
+        key_lifecycle::{Life, Retired},
         signing_key::Kid,
     },
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::signing_keys::{ActiveModel, Column, Entity, Model},
         readable,
     },
@@ -32,7 +32,7 @@ pub async fn lock(tx: &Tx, now: Instant) -> Result<Vec<StoredKey>, Fault> {
 
 /// The keys, oldest first: all, or those that are not gone at this time. One that cannot be read neither
 /// signs nor verifies, and keeps no other from it.
-pub async fn list(at: &impl Session, not_gone: Option<Instant>) -> Result<Vec<StoredKey>, Fault> {
+pub async fn list(at: &impl Executor, not_gone: Option<Instant>) -> Result<Vec<StoredKey>, Fault> {
     Ok(sorted(readable::all(at, of(not_gone), key).await?))
 }
 

@@ -1,7 +1,7 @@
 //! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
 //! is not remembered.
 
-pub mod own;
+pub mod customer_time;
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::{Time, practice::Practice, service::time_off};
+use super::{ProviderTime, practice::Practice, service::time_off};
 use crate::{
     kernel::{
         fault::Fault,
@@ -21,11 +21,11 @@ use crate::{
     schedule::{
         provider::Provider,
         store::{
+            cache::{Breadth, CachedProviderTime, ScheduleCache},
             claims::{self, Found, Offer, intervals},
-            remembered::{Breadth, Known, Remembered},
         },
     },
-    storage::{Engine, Query, Session, Snapshot, engine, readable},
+    storage::{Engine, Executor, Query, Reader, engine, readable},
 };
 
 /// Asks for the time of providers who can be booked.
@@ -37,14 +37,14 @@ pub struct Offering {
     pub providers: Option<Vec<ProviderId>>,
     /// Also those of the named providers who do not offer the type; for explanations.
     pub also_others: bool,
-    /// Which time.
+    /// Time range to read.
     pub range: Interval,
     /// In which range to count appointments, of the type and in all, if they shall be counted.
     pub counted: Option<Interval>,
     /// The present, in whole seconds, as expiries are.
     pub now: Instant,
     /// What is known of providers.
-    pub remembered: Remembered,
+    pub schedule_cache: ScheduleCache,
     /// The zone data of that time.
     pub zones: ZoneData,
     /// The settings of the practice.
@@ -61,7 +61,7 @@ pub struct Offered {
     /// The state of the type at that moment.
     pub type_revision: Option<Revision>,
     /// The time, with the hours by which the type is offered.
-    pub time: Time,
+    pub time: ProviderTime,
     /// How long the provider is booked in all, in minutes, in each week of the counted range, by the
     /// starts of the appointments.
     pub booked: Vec<Interval>,
@@ -151,7 +151,7 @@ struct Row {
 impl Query for Offering {
     type Output = Vec<Offered>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Vec<Offered>, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Vec<Offered>, Fault> {
         let rows = at.query_all(self.statement(at.engine())).await;
         let rows = rows.map_err(|e| engine::fault(&e))?;
         let rows = rows.iter().filter_map(|row| {
@@ -163,13 +163,13 @@ impl Query for Offering {
         });
         let rows: Vec<_> = rows.collect();
         let known = rows.iter().map(|row| {
-            let known = self.remembered.time(ProviderId(row.provider_id), self.range, self.now);
+            let known = self.schedule_cache.time(ProviderId(row.provider_id), self.range, self.now);
             let stored = Revision::new(row.version, Stamp(row.stamp));
             known.filter(|known| known.provider.revision() == stored)
         });
         let known: Vec<_> = known.collect();
         let unknown = rows.iter().zip(&known).filter(|(_, known)| known.is_none());
-        let questions = unknown.map(|(row, _)| claims::Question {
+        let questions = unknown.map(|(row, _)| claims::ProviderTimeQuery {
             provider: ProviderId(row.provider_id),
             type_id: Some(self.type_id),
             range: self.range,
@@ -180,7 +180,7 @@ impl Query for Offering {
         let breadth = if rows.len() > FEW { Breadth::Asked } else { Breadth::AsBefore };
         let mut read = Vec::with_capacity(questions.len());
         for some in questions.chunks(AT_ONCE) {
-            read.extend(claims::read(at, &self.remembered, some, breadth).await?);
+            read.extend(claims::read(at, &self.schedule_cache, some, breadth).await?);
         }
         let mut read = read.into_iter();
         let mut all = Vec::with_capacity(rows.len());
@@ -226,7 +226,7 @@ impl Offered {
             type_revision,
             booked: Vec::new(),
             last_assigned_at: provider.last_assigned_at,
-            time: Time {
+            time: ProviderTime {
                 days: practice.days(hours, zones, range, now)?,
                 windows: hours.windows(zones, range)?,
                 time_off: time_off(provider, range),
@@ -243,7 +243,7 @@ impl Offering {
     fn offered(
         &self,
         row: Row,
-        known: Option<Arc<Known>>,
+        known: Option<Arc<CachedProviderTime>>,
         read: Option<Found>,
     ) -> Result<Option<Offered>, Fault> {
         let counted = told(row.provider_id, row.counted.as_deref())?;
@@ -261,7 +261,7 @@ impl Offering {
         let Some(found) = found.filter(|found| self.wants(found)) else { return Ok(None) };
         let moment = (&self.practice, self.now);
         let offered = Offered::of(found, &self.zones, moment, self.range)?;
-        Ok(Some(Offered { time: Time { counted, ..offered.time }, booked, ..offered }))
+        Ok(Some(Offered { time: ProviderTime { counted, ..offered.time }, booked, ..offered }))
     }
 
     fn wants(&self, found: &Found) -> bool {

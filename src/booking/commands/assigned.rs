@@ -7,7 +7,7 @@ use super::{
 use crate::{
     booking::{
         Appointment,
-        fairness::{self, Load},
+        fairness::{self, ProviderLoad},
         store,
     },
     kernel::{fault::Fault, time::Interval},
@@ -25,7 +25,7 @@ impl Book {
         provider: &Provider,
         a: &Appointment,
         own: &OwnHolds,
-    ) -> Result<Option<Load>, Fault> {
+    ) -> Result<Option<ProviderLoad>, Fault> {
         let Some(Assigned { next: Some(next) }) = self.assigned else { return Ok(None) };
         // What the customer holds is the customer's before anybody else's.
         if !own.is_empty() {
@@ -38,7 +38,7 @@ impl Book {
             Some(week) => store::load::booked(tx, provider.id, week).await?,
             None => Vec::new(),
         };
-        let load = Load {
+        let load = ProviderLoad {
             minutes: fairness::minutes_of_week(&booked, a.start, &days),
             last_assigned_at: provider.last_assigned_at,
             provider: provider.id,

@@ -3,19 +3,19 @@
 use chrono::TimeDelta;
 
 use super::{
-    Act, Moment, Offered, around, bookable,
-    elsewhere::{Elsewhere, lock_customer, not_since},
-    finish, follow, intervals_not_accepted, not_offered, offered,
+    EventDraft, Offered, RuleContext, around, bookable,
+    customer_as_provider::{CustomerAsProvider, lock_customer, not_since},
+    expire_claims, finish, follow, intervals_not_accepted, not_offered, offered,
     own_holds::{OwnHolds, may_be_for_own_hold},
-    refused, settle, time,
+    refused, time,
 };
 use crate::{
     accounts,
-    availability::{Asked, practice::Practice},
+    availability::{SlotRules, practice::Practice},
     booking::{
-        Agreed, Appointment, State,
-        fairness::Load,
-        policy::{self, Bound},
+        AgreedTerms, Appointment, State,
+        fairness::ProviderLoad,
+        policy::{self, RuleSet},
         promised, store,
     },
     catalogue::{
@@ -39,24 +39,24 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// How many slots a customer may hold at a time.
 pub const MOST_HOLDS: u64 = 5;
 
-/// What is to be booked.
+/// What to book: a bare interval, or an appointment type with a start.
 #[derive(Debug, Clone)]
-pub enum Wish {
+pub enum BookingTarget {
     /// A bare interval.
     Interval(Interval),
     /// An appointment of a type.
-    Type(OfType),
+    Type(TypeTarget),
 }
 
 /// An appointment of a type.
 #[derive(Debug, Clone)]
-pub struct OfType {
+pub struct TypeTarget {
     /// The id of the appointment type.
     pub id: TypeId,
     /// From when on.
@@ -67,12 +67,12 @@ pub struct OfType {
     pub link_code: String,
 }
 
-impl Wish {
+impl BookingTarget {
     /// From when on.
     pub fn start(&self) -> Instant {
         match self {
             Self::Interval(interval) => interval.start(),
-            Self::Type(wish) => wish.start,
+            Self::Type(target) => target.start,
         }
     }
 }
@@ -85,7 +85,7 @@ pub struct Book {
     /// The id of the new appointment or hold.
     pub id: AppointmentId,
     /// What is to be booked.
-    pub wish: Wish,
+    pub target: BookingTarget,
     /// What the customer wrote.
     pub note: String,
     /// What the customer answered.
@@ -97,7 +97,7 @@ pub struct Book {
     /// Where the provider was chosen from those who are free: how far the choice holds.
     pub assigned: Option<Assigned>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the booking.
     pub now: Instant,
     /// The zone data of that time.
@@ -106,11 +106,12 @@ pub struct Book {
     pub practice: Practice,
 }
 
-/// That a provider was chosen from those who are free, by what they had to do when that was read.
+/// A provider was chosen automatically. The booking is made only if that choice still holds under the
+/// lock.
 #[derive(Debug, Clone, Copy)]
 pub struct Assigned {
     /// What the next one had to do. Who has more by now gives way; with none, nobody does.
-    pub next: Option<Load>,
+    pub next: Option<ProviderLoad>,
 }
 
 /// What came of a booking.
@@ -119,21 +120,21 @@ pub enum Booked {
     /// It was made, with this provider.
     Made(Box<(Appointment, Provider)>),
     /// Nothing was made: the provider has so much to do by now that the next one comes first.
-    Passed(Load),
+    Passed(ProviderLoad),
 }
 
-/// The same while the provider is locked.
+/// Result of a booking while the provider is locked.
 pub(super) enum Made {
     /// It was made.
     Booked(Box<Appointment>),
     /// Nothing was made.
-    Passed(Load),
+    Passed(ProviderLoad),
 }
 
 /// What the rules made of a wish.
 struct Checked {
     interval: Interval,
-    terms: Agreed,
+    terms: AgreedTerms,
     type_id: Option<TypeId>,
     /// After how long a request for it ends, where it takes one.
     request: Option<TimeDelta>,
@@ -142,8 +143,8 @@ struct Checked {
 }
 
 impl Book {
-    fn moment(&self) -> Moment<'_> {
-        Moment { now: self.now, zones: &self.zones, practice: &self.practice }
+    fn moment(&self) -> RuleContext<'_> {
+        RuleContext { now: self.now, zones: &self.zones, practice: &self.practice }
     }
 
     /// The appointment that a bare interval would make, or every reason against it that the schedule
@@ -166,16 +167,17 @@ impl Book {
         } else {
             policy::may_override(interval, self.now)?;
         }
-        let terms = Agreed { override_reason: self.override_reason.clone(), ..Agreed::default() };
+        let terms =
+            AgreedTerms { override_reason: self.override_reason.clone(), ..AgreedTerms::default() };
         let checked =
             Checked { interval, terms, type_id: None, request: None, open_per_customer: None };
         self.draft(provider, schedule.hours(), &checked)
     }
 
-    /// What binds who asks. A hold is no record of what took place.
-    fn bound(&self) -> Bound {
+    /// Which rules bind the caller. Staff may book a past time to record it, but cannot hold one.
+    fn bound(&self) -> RuleSet {
         let records = self.permit.is_staff && self.hold.is_none();
-        if records { Bound::Recording } else { Bound::Whole }
+        if records { RuleSet::Recording } else { RuleSet::Whole }
     }
 
     fn draft(
@@ -225,19 +227,19 @@ impl Book {
         &self,
         tx: &Tx,
         provider: &'p Provider,
-        wish: &OfType,
+        target: &TypeTarget,
         own: &OwnHolds,
     ) -> Result<(Checked, &'p Hours), Fault> {
-        let Offered { kind, hours } = offered(tx, provider, wish.id).await?;
+        let Offered { kind, hours } = offered(tx, provider, target.id).await?;
         let (caller, is_staff) = (self.permit.caller, self.permit.is_staff);
         let offers = is_staff && hours.is_some();
-        permit::see_type(Some(caller), kind.subject(), &wish.link_code, offers)?;
+        permit::see_type(Some(caller), kind.subject(), &target.link_code, offers)?;
         let overriding = !self.override_reason.is_empty();
         let terms = &kind.terms;
         let mut violations = Violations::new();
         // No length is against the rules where they are lifted, and a hold has no answers yet.
         let (length, replies) = (
-            wish.duration.filter(|_| !overriding),
+            target.duration.filter(|_| !overriding),
             self.hold.is_none().then_some(&self.replies[..]),
         );
         let asker = Asker::of(is_staff);
@@ -246,14 +248,14 @@ impl Book {
         if kind.archived && !overriding {
             return Err(archived());
         }
-        let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
-        let interval = Self::interval(wish, terms)?;
+        let duration = target.duration.unwrap_or_else(|| terms.default_duration());
+        let interval = Self::interval(target, terms)?;
         let hours = match hours {
             Some(hours) => hours,
             None if overriding => provider.schedule.hours(),
             None => return Err(not_offered()),
         };
-        let asked = Asked::of(terms, duration);
+        let asked = SlotRules::of(terms, duration);
         if overriding {
             policy::may_override(interval, self.now)?;
         } else {
@@ -269,7 +271,7 @@ impl Book {
             request: request.then(|| crate::catalogue::minutes(terms.request_expiry)),
             open_per_customer: limits.filter(|_| !overriding),
             type_id: Some(kind.id),
-            terms: Agreed {
+            terms: AgreedTerms {
                 type_display_name: terms.display_name.clone(),
                 buffer_before: terms.buffer_before,
                 buffer_after: terms.buffer_after,
@@ -279,14 +281,14 @@ impl Book {
                 place: terms.place.clone(),
                 answers,
                 override_reason: self.override_reason.clone(),
-                ..Agreed::default()
+                ..AgreedTerms::default()
             },
         };
         Ok((checked, hours))
     }
 }
 
-/// Whose answers to a type's questions they are.
+/// Who answers a type's questions. Staff may leave required ones open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
     /// Of a customer, who answers what is required.
@@ -344,7 +346,7 @@ pub(super) async fn check_customer_limit(
     (type_id, most): (TypeId, u32),
     now: Instant,
 ) -> Result<(), Fault> {
-    if store::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
+    if store::limits::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
         return Ok(());
     }
     Err(Fault::new(
@@ -361,17 +363,17 @@ impl UnitOfWork for Book {
         let BookPermit { customer, provider: id, .. } = self.permit;
         // A hold keeps its customer from nothing.
         let mut elsewhere = match self.hold {
-            None => Elsewhere::of_customer(tx, id, customer).await?,
+            None => CustomerAsProvider::of_customer(tx, id, customer).await?,
             Some(_) => None,
         };
         let Some(mut provider) = schedule::store::lock(tx, id).await? else {
             return Err(Fault::not_found(id.name()));
         };
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(Booked::Made(Box::new((earlier, provider))));
         }
         bookable(&provider)?;
-        settle(tx, &mut provider, self.now).await?;
+        expire_claims(tx, &mut provider, self.now).await?;
         let none = OwnHolds::default();
         let made = match self.make(tx, &mut provider, &none, &mut elsewhere).await {
             // Nothing was written.
@@ -389,10 +391,10 @@ impl UnitOfWork for Book {
 
 impl Book {
     /// From when until when an appointment of a type is wished for.
-    pub(super) fn interval(wish: &OfType, terms: &Terms) -> Result<Interval, Fault> {
-        let duration = wish.duration.unwrap_or_else(|| terms.default_duration());
-        let end = wish.start.checked_add_signed(duration);
-        end.and_then(|end| Interval::new(wish.start, end)).ok_or_else(Fault::unchecked)
+    pub(super) fn interval(target: &TypeTarget, terms: &Terms) -> Result<Interval, Fault> {
+        let duration = target.duration.unwrap_or_else(|| terms.default_duration());
+        let end = target.start.checked_add_signed(duration);
+        end.and_then(|end| Interval::new(target.start, end)).ok_or_else(Fault::unchecked)
     }
 
     /// Checks the rules, takes the place of the customer's own holds, and claims the time.
@@ -401,17 +403,17 @@ impl Book {
         tx: &Tx,
         provider: &mut Provider,
         own: &OwnHolds,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Made, Fault> {
         let BookPermit { customer, provider: id, .. } = self.permit;
-        let (mut appointment, limit) = match &self.wish {
-            Wish::Interval(interval) => {
+        let (mut appointment, limit) = match &self.target {
+            BookingTarget::Interval(interval) => {
                 let closures = schedule::store::closures::closures(tx, *interval).await?;
                 (self.draft_interval(provider, *interval, closures)?, None)
             }
-            Wish::Type(wish) => {
-                let (checked, hours) = self.check_type(tx, provider, wish, own).await?;
-                let limit = Some(wish.id).zip(checked.open_per_customer);
+            BookingTarget::Type(target) => {
+                let (checked, hours) = self.check_type(tx, provider, target, own).await?;
+                let limit = Some(target.id).zip(checked.open_per_customer);
                 (self.draft(provider, hours, &checked)?, limit)
             }
         };
@@ -444,7 +446,9 @@ impl Book {
         if let Some(bounds) = limit {
             check_customer_limit(tx, customer, bounds, self.now).await?;
         }
-        if self.hold.is_some() && store::held_by(tx, customer, self.now).await? >= MOST_HOLDS {
+        if self.hold.is_some()
+            && store::limits::held_by(tx, customer, self.now).await? >= MOST_HOLDS
+        {
             return Err(too_many_holds());
         }
         if let Some(overlap) = store::claim(tx, &appointment).await? {
@@ -460,11 +464,11 @@ impl Book {
             schedule::store::set_assigned(tx, id, self.now).await?;
         }
         (provider.version, provider.stamp) = (appointment.version, appointment.stamp);
-        finish(tx, &appointment, self.act(&appointment), &self.once, self.now).await?;
+        finish(tx, &appointment, self.act(&appointment), &self.idempotency_key, self.now).await?;
         Ok(Made::Booked(Box::new(appointment)))
     }
 
-    fn act(&self, a: &Appointment) -> Act {
+    fn act(&self, a: &Appointment) -> EventDraft {
         let claimed = Claimed {
             type_id: a.type_id,
             expires: a.expires_at,
@@ -476,6 +480,6 @@ impl Book {
             State::Pending => EventData::AppointmentRequested(claimed),
             _ => EventData::AppointmentBooked(claimed),
         };
-        Act { data, actor: self.permit.caller.user, via: self.permit.caller.service }
+        EventDraft { data, actor: self.permit.caller.user, via: self.permit.caller.service }
     }
 }

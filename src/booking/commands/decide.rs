@@ -3,18 +3,18 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Act, Elsewhere, bookable, check_version, finish, is_present, lock_customer, record, refused,
-    settle, write_live,
+    CustomerAsProvider, EventDraft, bookable, check_version, expire_claims, finish, is_present,
+    lock_customer, record, refused, write_live,
 };
 use crate::{
     availability::{
-        Time,
+        ProviderTime,
         explain::{self, Exclusion},
     },
     booking::{
         Appointment, Freed, Shown, State,
-        actors::Ended,
-        policy::{self, Change},
+        actors::EndedBy,
+        policy::{self, StateChange},
         store::{self, Overlap},
     },
     events::{
@@ -30,7 +30,7 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::{self, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Changes the state of an appointment.
@@ -43,7 +43,7 @@ pub struct Decide {
     /// Which appointment.
     pub id: AppointmentId,
     /// What to do.
-    pub change: Change,
+    pub change: StateChange,
     /// Why; of cancelled and declined ones.
     pub reason: String,
     /// Whether the rest of what is completed or missed is free from now on.
@@ -53,7 +53,7 @@ pub struct Decide {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -61,7 +61,7 @@ pub struct Decide {
 /// An appointment after a change, and what whoever made it should know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decided {
-    /// The appointment.
+    /// The appointment after the change.
     #[serde(flatten)]
     pub appointment: Appointment,
     /// What did not keep it from being made.
@@ -86,8 +86,8 @@ pub(super) async fn find_locked(
     tx: &Tx,
     provider: ProviderId,
     id: AppointmentId,
-) -> Result<(Provider, Appointment, Option<Elsewhere>), Fault> {
-    let elsewhere = Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?;
+) -> Result<(Provider, Appointment, Option<CustomerAsProvider>), Fault> {
+    let elsewhere = CustomerAsProvider::of_appointment(tx, &[provider], (provider, id)).await?;
     let (locked, found) = find(tx, provider, id).await?;
     Ok((locked, found, elsewhere))
 }
@@ -112,7 +112,7 @@ pub(super) async fn settled(
     found: Appointment,
     now: Instant,
 ) -> Result<Appointment, Fault> {
-    settle(tx, provider, now).await?;
+    expire_claims(tx, provider, now).await?;
     let moved = found.terms.asked_move.as_ref().map(|asked| asked.expires_at);
     if [found.expires_at, moved].into_iter().flatten().all(|at| at > now) {
         return Ok(found);
@@ -125,10 +125,10 @@ pub(super) async fn settled(
 /// approved: whoever does it may have meant to work then.
 async fn warnings(tx: &Tx, provider: &Provider, a: &Appointment) -> Result<Vec<Warning>, Fault> {
     let interval = Interval::new(a.start, a.end).ok_or_else(Fault::unchecked)?;
-    let time = Time {
+    let time = ProviderTime {
         time_off: provider.time_off().iter().map(|off| off.interval).collect(),
         closures: schedule::store::closures::closures(tx, interval).await?,
-        ..Time::default()
+        ..ProviderTime::default()
     };
     let warning = |each: Exclusion| Warning {
         reason: each.reason.name().to_owned(),
@@ -146,14 +146,17 @@ impl UnitOfWork for Decide {
         let Self { caller, provider: id, .. } = *self;
         let (mut provider, found, mut elsewhere) = find_locked(tx, id, self.id).await?;
         match self.change {
-            Change::Cancel => {
+            StateChange::Cancel => {
                 permit::cancel_appointment(caller, id, self.id, found.customer)?;
             }
-            Change::Complete | Change::NoShow | Change::Approve | Change::Decline => {
+            StateChange::Complete
+            | StateChange::NoShow
+            | StateChange::Approve
+            | StateChange::Decline => {
                 permit::run_appointment(caller, id, self.id, found.customer)?;
             }
         }
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let is_staff = permit::is_staff(caller, id);
@@ -162,13 +165,13 @@ impl UnitOfWork for Decide {
         check_version(self.expected, &found, before, is_staff)?;
         if found.terms.asked_move.is_some() {
             match self.change {
-                Change::Approve | Change::Decline => {
+                StateChange::Approve | StateChange::Decline => {
                     return self.answer_move(tx, &provider, found, &mut elsewhere).await;
                 }
-                Change::Cancel if self.only_move => {
+                StateChange::Cancel if self.only_move => {
                     return self.answer_move(tx, &provider, found, &mut elsewhere).await;
                 }
-                Change::Cancel | Change::Complete | Change::NoShow => {}
+                StateChange::Cancel | StateChange::Complete | StateChange::NoShow => {}
             }
         }
         if self.only_move {
@@ -176,10 +179,10 @@ impl UnitOfWork for Decide {
             return Err(policy::wrong_state(found.state).log(text));
         }
         let state = self.state(&found)?;
-        if self.change == Change::Cancel && !is_staff {
+        if self.change == StateChange::Cancel && !is_staff {
             policy::may_cancel(&found, self.now)?;
         }
-        if self.change == Change::Approve {
+        if self.change == StateChange::Approve {
             bookable(&provider)?;
             is_present(tx, found.customer).await?;
         }
@@ -194,13 +197,13 @@ impl UnitOfWork for Decide {
         };
         appointment.terms.asked_move = None;
         if matches!(state, State::Cancelled | State::Declined) {
-            appointment.terms.ended = Some(Ended::by(caller, &found, self.now));
+            appointment.terms.ended = Some(EndedBy::by(caller, &found, self.now));
         }
         let mut decision = Decision { reason: written(&self.reason), ..Decision::default() };
         if matches!(state, State::Completed | State::NoShow) {
             appointment.terms.outcome_at = found.terms.outcome_at.or(Some(self.now));
         }
-        if self.change == Change::Cancel && !is_staff && found.terms.moved_late {
+        if self.change == StateChange::Cancel && !is_staff && found.terms.moved_late {
             appointment.terms.late_cancellation = true;
             decision.late = true;
         }
@@ -216,17 +219,17 @@ impl UnitOfWork for Decide {
             }
         }
         let data = match self.change {
-            Change::Cancel => EventData::AppointmentCancelled(decision),
-            Change::Complete => EventData::AppointmentCompleted(decision),
-            Change::NoShow => EventData::AppointmentNoShow(decision),
-            Change::Approve => EventData::AppointmentApproved(decision),
-            Change::Decline => EventData::AppointmentDeclined(decision),
+            StateChange::Cancel => EventData::AppointmentCancelled(decision),
+            StateChange::Complete => EventData::AppointmentCompleted(decision),
+            StateChange::NoShow => EventData::AppointmentNoShow(decision),
+            StateChange::Approve => EventData::AppointmentApproved(decision),
+            StateChange::Decline => EventData::AppointmentDeclined(decision),
         };
         let warnings = match self.change {
-            Change::Approve => warnings(tx, &provider, &appointment).await?,
+            StateChange::Approve => warnings(tx, &provider, &appointment).await?,
             _ => Vec::new(),
         };
-        let act = Act { data, actor: caller.user, via: caller.service };
+        let act = EventDraft { data, actor: caller.user, via: caller.service };
         self.keep(tx, appointment, act, warnings).await
     }
 }
@@ -238,7 +241,7 @@ impl Decide {
         tx: &Tx,
         provider: &Provider,
         found: Appointment,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Decided, Fault> {
         let mut appointment = Appointment {
             version: provider.version + 1,
@@ -250,7 +253,7 @@ impl Decide {
         let mut decision = Decision { reason: written(&self.reason), ..Decision::default() };
         let mut told = Vec::new();
         let data = match self.change {
-            Change::Approve => {
+            StateChange::Approve => {
                 bookable(provider)?;
                 is_present(tx, found.customer).await?;
                 appointment.start = asked.start;
@@ -265,15 +268,15 @@ impl Decide {
                 decision.previous_end = Some(found.end);
                 EventData::AppointmentApproved(decision)
             }
-            Change::Decline => EventData::AppointmentMoveDeclined(decision),
-            Change::Cancel | Change::Complete | Change::NoShow => {
+            StateChange::Decline => EventData::AppointmentMoveDeclined(decision),
+            StateChange::Cancel | StateChange::Complete | StateChange::NoShow => {
                 EventData::AppointmentMoveWithdrawn(decision)
             }
         };
         if let Some(overlap) = write_live(tx, &appointment, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let act = Act { data, actor: self.caller.user, via: self.caller.service };
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
         self.keep(tx, appointment, act, told).await
     }
 
@@ -282,22 +285,22 @@ impl Decide {
         &self,
         tx: &Tx,
         appointment: Appointment,
-        act: Act,
+        act: EventDraft,
         warnings: Vec<Warning>,
     ) -> Result<Decided, Fault> {
         record(tx, &appointment, act, self.now).await?;
         let (owner, version) = (appointment.provider.0, appointment.version);
         let decided = Decided { appointment, warnings };
-        self.once.keep(tx, owner, version, &decided, self.now).await?;
+        self.idempotency_key.keep(tx, owner, version, &decided, self.now).await?;
         Ok(decided)
     }
 
     /// The state after the change. The rest of what was marked before can be freed later.
     fn state(&self, found: &Appointment) -> Result<State, Fault> {
         let marked = match self.change {
-            Change::Complete => State::Completed,
-            Change::NoShow => State::NoShow,
-            Change::Cancel | Change::Approve | Change::Decline => {
+            StateChange::Complete => State::Completed,
+            StateChange::NoShow => State::NoShow,
+            StateChange::Cancel | StateChange::Approve | StateChange::Decline => {
                 return policy::next(found, self.change, self.now);
             }
         };
@@ -358,7 +361,7 @@ pub struct Correct {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -370,7 +373,7 @@ impl UnitOfWork for Correct {
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let before = found.revision();
@@ -404,8 +407,8 @@ impl UnitOfWork for Correct {
             return Err(refused(overlap));
         }
         let (actor, via) = (self.caller.user, self.caller.service);
-        let act = Act { data: EventData::AppointmentCorrected(correction), actor, via };
-        finish(tx, &corrected, act, &self.once, self.now).await?;
+        let act = EventDraft { data: EventData::AppointmentCorrected(correction), actor, via };
+        finish(tx, &corrected, act, &self.idempotency_key, self.now).await?;
         Ok(corrected)
     }
 }
@@ -426,7 +429,7 @@ pub struct Annotate {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -438,7 +441,7 @@ impl UnitOfWork for Annotate {
     async fn run(&self, tx: &Tx) -> Result<Appointment, Fault> {
         let (mut provider, found, mut elsewhere) = find_locked(tx, self.provider, self.id).await?;
         permit::run_appointment(self.caller, self.provider, self.id, found.customer)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         // A name that is corrected meanwhile makes another state of it, and is waited for.
@@ -449,7 +452,7 @@ impl UnitOfWork for Annotate {
         let mut found = settled(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, true)?;
         if self.customer_message.is_none() && self.private_note.is_none() {
-            self.once.keep(tx, self.provider.0, found.version, &found, self.now).await?;
+            self.idempotency_key.keep(tx, self.provider.0, found.version, &found, self.now).await?;
             return Ok(found);
         }
         let (seen, since) = found.seen(false);
@@ -472,8 +475,8 @@ impl UnitOfWork for Annotate {
         found.updated_at = self.now;
         write_live(tx, &found, &mut elsewhere, self.now).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act = Act { data, actor: self.caller.user, via: self.caller.service };
-        finish(tx, &found, act, &self.once, self.now).await?;
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
+        finish(tx, &found, act, &self.idempotency_key, self.now).await?;
         Ok(found)
     }
 }

@@ -11,11 +11,11 @@ use crate::{
         time::Instant,
         zone::Zone,
     },
-    mail::{self, Text, service::Sheet},
+    mail::{self, EmailTemplate, service::EmailDraft},
     storage::{Tx, UnitOfWork},
 };
 
-/// How many appointments one letter lists; it counts all.
+/// How many appointments one email lists; it counts all.
 const LISTED: usize = 50;
 
 /// An appointment that drifted.
@@ -23,7 +23,7 @@ const LISTED: usize = 50;
 pub struct Drifted {
     /// The id of the appointment.
     pub id: AppointmentId,
-    /// Its start.
+    /// Start time, UTC.
     pub start: Instant,
     /// The wall-clock time that was promised.
     pub promised: String,
@@ -33,7 +33,7 @@ pub struct Drifted {
     pub zone: Zone,
 }
 
-/// Tells a provider of those that drifted and were not told before, in one letter.
+/// Tells a provider of those that drifted and were not told before, in one email.
 #[derive(Debug, Clone)]
 pub struct TellDrifts {
     /// The provider of the appointments, who is told.
@@ -42,9 +42,9 @@ pub struct TellDrifts {
     pub drifted: Vec<Drifted>,
     /// The version of the zone data by which they did.
     pub zone_data: String,
-    /// What the letter is written on.
-    pub sheet: Sheet,
-    /// The present.
+    /// What the email is written on.
+    pub email_draft: EmailDraft,
+    /// Current time.
     pub now: Instant,
 }
 
@@ -53,7 +53,7 @@ pub struct TellDrifts {
 pub struct Told {
     /// How many were not told before.
     pub new: usize,
-    /// Whether a letter waits to be sent.
+    /// Whether an email waits to be sent.
     pub by_letter: bool,
 }
 
@@ -83,7 +83,7 @@ impl UnitOfWork for TellDrifts {
         if let Some(account) = verified {
             let text = self.text(account.user.display_name.clone(), &new);
             let lifetime = text.lifetime();
-            let letter = self.sheet.letter(&account.user.email, text, self.now, lifetime)?;
+            let letter = self.email_draft.letter(&account.user.email, text, self.now, lifetime)?;
             mail::store::insert(tx, &letter).await?;
             by_letter = letter.is_some();
         }
@@ -92,7 +92,7 @@ impl UnitOfWork for TellDrifts {
 }
 
 impl TellDrifts {
-    fn text(&self, name: String, new: &[&Drifted]) -> Text {
+    fn text(&self, name: String, new: &[&Drifted]) -> EmailTemplate {
         let mut list = String::new();
         for Drifted { promised, present, zone, .. } in new.iter().take(LISTED) {
             let (promised, present) = (readable(promised), readable(present));
@@ -107,7 +107,7 @@ impl TellDrifts {
             count => format!("{count} appointments"),
         };
         let list = list.trim_end().to_owned();
-        Text::AppointmentsDrifted { name, count, list, zone_data: self.zone_data.clone() }
+        EmailTemplate::AppointmentsDrifted { name, count, list, zone_data: self.zone_data.clone() }
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Act, elsewhere::Elsewhere, record, settle_at};
+use super::{EventDraft, customer_as_provider::CustomerAsProvider, expire_claims_at, record};
 use crate::{
     accounts::erasure::Erasure,
     booking::{
         Appointment, State,
-        actors::{Ended, Party},
+        actors::{EndedBy, Party},
         policy, store,
     },
     events::{
@@ -34,7 +34,7 @@ pub struct Anonymise {
     pub erasure: Erasure,
     /// At which provider.
     pub provider: ProviderId,
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 
@@ -67,12 +67,12 @@ impl UnitOfWork for Anonymise {
     async fn run(&self, tx: &Tx) -> Result<usize, Fault> {
         let Erasure { user, actor, .. } = self.erasure;
         let attending = store::erased::attending(tx, self.provider, user, self.now).await?;
-        let mut attending = Elsewhere::all(tx, self.provider, attending).await?;
+        let mut attending = CustomerAsProvider::all(tx, self.provider, attending).await?;
         // Of a provider whose schedule cannot be read, too.
         let Some(mut version) = schedule::store::lock_version(tx, self.provider).await? else {
             return Ok(0);
         };
-        settle_at(tx, self.provider, &mut version, self.now).await?;
+        expire_claims_at(tx, self.provider, &mut version, self.now).await?;
         let found = store::erased::at_provider(tx, self.provider, user, self.now, BATCH).await?;
         let customers: BTreeSet<UserId> = found.iter().map(|a| a.customer).collect();
         store::erased::lock_customers(tx, customers).await?;
@@ -95,14 +95,14 @@ impl Anonymise {
         tx: &Tx,
         a: Appointment,
         (version, actor): (i64, UserId),
-        own: Option<&mut Elsewhere>,
+        own: Option<&mut CustomerAsProvider>,
     ) -> Result<(), Fault> {
         let (user, now) = (self.erasure.user, self.now);
         if a.state == State::Held {
             let released = Appointment { version, ..a };
             store::remove_hold(tx, released.provider, released.id).await?;
             let data = EventData::HoldReleased(HoldRelease::default());
-            let act = Act { data, actor, via: None };
+            let act = EventDraft { data, actor, via: None };
             return record(tx, &released, act, now).await;
         }
         let is_customer = a.customer == user;
@@ -118,7 +118,7 @@ impl Anonymise {
             changed.terms.late_cancellation |= is_customer && late;
             changed.state = State::Cancelled;
             let by = Party::of(actor, changed.provider, changed.customer);
-            changed.terms.ended = Some(Ended { by, at: now });
+            changed.terms.ended = Some(EndedBy { by, at: now });
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
             changed.terms.asked_move = None;
@@ -133,6 +133,6 @@ impl Anonymise {
         if let Some(own) = own {
             own.follow(tx, &changed, now).await?;
         }
-        record(tx, &changed, Act { data, actor, via: None }, now).await
+        record(tx, &changed, EventDraft { data, actor, via: None }, now).await
     }
 }

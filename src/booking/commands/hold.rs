@@ -3,11 +3,11 @@
 use chrono::TimeDelta;
 
 use super::{
-    Act, Moment, Offered,
+    EventDraft, Offered, RuleContext,
     book::{self, Asker},
     bookable,
-    elsewhere::{Elsewhere, lock_customer},
-    finish, intervals_not_accepted, not_offered, offered, refused, settle, time, write_live,
+    customer_as_provider::{CustomerAsProvider, lock_customer},
+    expire_claims, finish, intervals_not_accepted, not_offered, offered, refused, time, write_live,
 };
 use crate::{
     availability::practice::Practice,
@@ -25,13 +25,13 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// What to do with a hold.
 #[derive(Debug, Clone)]
-pub enum What {
-    /// Book it.
+pub enum HoldAction {
+    /// Turns the hold into an appointment.
     Book {
         /// Of which type it is, if told.
         type_id: Option<TypeId>,
@@ -50,17 +50,17 @@ pub enum What {
 
 /// Books, extends or gives up the caller's own hold, or one that the provider's side placed for a customer.
 #[derive(Debug, Clone)]
-pub struct Use {
-    /// Who asks.
+pub struct UseHold {
+    /// The authenticated caller.
     pub caller: Caller,
     /// Whose time it is.
     pub provider: ProviderId,
-    /// Which hold.
+    /// Id of the hold.
     pub id: HoldId,
     /// What to do.
-    pub what: What,
+    pub what: HoldAction,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -69,7 +69,7 @@ pub struct Use {
     pub practice: Practice,
 }
 
-impl UnitOfWork for Use {
+impl UnitOfWork for UseHold {
     type Output = Appointment;
     const AUTHORITY: Authority = Authority::Caller;
 
@@ -77,14 +77,14 @@ impl UnitOfWork for Use {
         let absent = || Fault::not_found(self.id.name(self.provider));
         let id = self.id.as_appointment();
         let mut elsewhere = match &self.what {
-            What::Book { .. } => {
+            HoldAction::Book { .. } => {
                 let customer = self.customer(tx).await?;
-                Elsewhere::of_customer(tx, self.provider, customer).await?
+                CustomerAsProvider::of_customer(tx, self.provider, customer).await?
             }
-            What::Extend(_) | What::Release => None,
+            HoldAction::Extend(_) | HoldAction::Release => None,
         };
         let mut provider = schedule::store::lock(tx, self.provider).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let found = match store::find(tx, self.provider, id).await? {
@@ -101,12 +101,12 @@ impl UnitOfWork for Use {
         if found.state != State::Held || found.expires_at.is_none_or(|at| at <= self.now) {
             return Err(ended());
         }
-        if let What::Book { override_reason, .. } = &self.what {
+        if let HoldAction::Book { override_reason, .. } = &self.what {
             permit::override_rules(self.caller, self.provider, override_reason)?;
         }
-        settle(tx, &mut provider, self.now).await?;
+        expire_claims(tx, &mut provider, self.now).await?;
         match &self.what {
-            What::Book { type_id, .. } => {
+            HoldAction::Book { type_id, .. } => {
                 if type_id.is_some_and(|told| Some(told) != found.type_id) {
                     let mut violations = Violations::new();
                     violations.add("appointment_type", "must be the hold's, or absent");
@@ -114,19 +114,19 @@ impl UnitOfWork for Use {
                 }
                 self.book(tx, &provider, found, &mut elsewhere).await
             }
-            What::Extend(length) => self.extend(tx, &provider, found, *length).await,
-            What::Release => {
+            HoldAction::Extend(length) => self.extend(tx, &provider, found, *length).await,
+            HoldAction::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
                 store::remove_hold(tx, self.provider, released.id).await?;
                 let act = self.act(EventData::HoldReleased(HoldRelease::default()));
-                finish(tx, &released, act, &self.once, self.now).await?;
+                finish(tx, &released, act, &self.idempotency_key, self.now).await?;
                 Ok(released)
             }
         }
     }
 }
 
-impl Use {
+impl UseHold {
     /// For whom the hold is: read without a lock, to know whom to lock. Only for the provider's side is it
     /// somebody else's.
     async fn customer(&self, tx: &Tx) -> Result<UserId, Fault> {
@@ -157,9 +157,9 @@ impl Use {
         tx: &Tx,
         provider: &Provider,
         held: Appointment,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Appointment, Fault> {
-        let What::Book { note, replies, override_reason, .. } = &self.what else {
+        let HoldAction::Book { note, replies, override_reason, .. } = &self.what else {
             return Err(Fault::unchecked());
         };
         bookable(provider)?;
@@ -209,7 +209,7 @@ impl Use {
             let interval = Interval::new(booked.start, booked.end).ok_or_else(Fault::unchecked)?;
             let hours = provider.schedule.hours();
             let (zones, practice) = (&self.zones, &self.practice);
-            let moment = Moment { now: self.now, zones, practice };
+            let moment = RuleContext { now: self.now, zones, practice };
             let time = time(tx, moment, provider, hours, interval, None, &[]).await?;
             policy::may_book_held(&time, interval)?;
         }
@@ -239,7 +239,7 @@ impl Use {
             State::Pending => EventData::AppointmentRequested(claimed),
             _ => EventData::AppointmentBooked(claimed),
         };
-        finish(tx, &booked, self.act(data), &self.once, self.now).await?;
+        finish(tx, &booked, self.act(data), &self.idempotency_key, self.now).await?;
         Ok(booked)
     }
 
@@ -261,12 +261,12 @@ impl Use {
         store::update(tx, &held).await?;
         let extension = HoldExtension { expires: held.expires_at };
         let act = self.act(EventData::HoldExtended(extension));
-        finish(tx, &held, act, &self.once, self.now).await?;
+        finish(tx, &held, act, &self.idempotency_key, self.now).await?;
         Ok(held)
     }
 
-    fn act(&self, data: EventData) -> Act {
-        Act { data, actor: self.caller.user, via: self.caller.service }
+    fn act(&self, data: EventData) -> EventDraft {
+        EventDraft { data, actor: self.caller.user, via: self.caller.service }
     }
 }
 

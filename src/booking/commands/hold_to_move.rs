@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    Act, Moment,
+    EventDraft, RuleContext,
     book::{MOST_HOLDS, too_many_holds},
     bookable,
     decide::{find_locked, settled},
@@ -15,9 +15,9 @@ use super::{
 use crate::{
     accounts,
     booking::{
-        Agreed, Appointment, State,
+        AgreedTerms, Appointment, State,
         attendance::beyond_own,
-        policy::{self, Bound},
+        policy::{self, RuleSet},
         promised, store,
     },
     events::{
@@ -37,7 +37,7 @@ use crate::{
 /// absent. Its own time is claimed until it is moved, so that of a slot that overlaps it only what lies beyond is.
 #[derive(Debug, Clone)]
 pub struct HoldToMove {
-    /// The move.
+    /// The move that the slot is held for.
     pub to: Reschedule,
     /// The id of the new hold.
     pub hold: AppointmentId,
@@ -55,7 +55,7 @@ impl UnitOfWork for HoldToMove {
         let Reschedule { caller, provider, id, now, .. } = self.to;
         let (mut provider, found, _) = find_locked(tx, provider, id).await?;
         permit::cancel_appointment(caller, provider.id, id, found.customer)?;
-        if let Some((earlier, _)) = self.to.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.to.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let found = settled(tx, &mut provider, found, now).await?;
@@ -77,8 +77,8 @@ impl UnitOfWork for HoldToMove {
         if let Some(held) = own.exactly(found.type_id, interval, Some(id)) {
             return Ok(held.clone());
         }
-        let moment = Moment { now, zones: &self.to.zones, practice: &self.to.practice };
-        way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
+        let moment = RuleContext { now, zones: &self.to.zones, practice: &self.to.practice };
+        way.check(tx, &provider, &found, interval, (moment, &own, RuleSet::Whole)).await?;
         let zone = way.hours.zone_at(&self.to.zones, interval.start())?;
         // Before any row of theirs is written.
         let account = accounts::store::lock(tx, found.customer).await?;
@@ -95,7 +95,7 @@ impl UnitOfWork for HoldToMove {
             created_at: now,
             updated_at: now,
             expires_at: Some(ceil_to_second(now + self.length)),
-            terms: Agreed {
+            terms: AgreedTerms {
                 type_display_name: terms.type_display_name.clone(),
                 buffer_before: terms.buffer_before,
                 buffer_after: terms.buffer_after,
@@ -103,7 +103,7 @@ impl UnitOfWork for HoldToMove {
                 reschedule_cutoff: terms.reschedule_cutoff,
                 price: terms.price.clone(),
                 place: terms.place.clone(),
-                ..Agreed::default()
+                ..AgreedTerms::default()
             },
             ..wanted
         };
@@ -111,7 +111,7 @@ impl UnitOfWork for HoldToMove {
         if let Some(account) = account {
             held.customer_display_name = account.user.display_name;
         }
-        if store::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
+        if store::limits::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
             return Err(too_many_holds());
         }
         if let Some(overlap) = store::claim(tx, &held).await? {
@@ -128,8 +128,8 @@ impl UnitOfWork for HoldToMove {
             expires: held.expires_at,
             rescheduling: id,
         }));
-        let act = Act { data, actor: caller.user, via: caller.service };
-        finish(tx, &held, act, &self.to.once, now).await?;
+        let act = EventDraft { data, actor: caller.user, via: caller.service };
+        finish(tx, &held, act, &self.to.idempotency_key, now).await?;
         Ok(held)
     }
 }

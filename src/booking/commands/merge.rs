@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::settle_at;
+use super::expire_claims_at;
 use crate::{
     accounts::{
         self, User,
-        audit::Witness,
+        audit::AuditContext,
         customers::commands::merging::{Blank, close, may_be_merged, take_in},
         store::Account,
     },
@@ -22,14 +22,14 @@ use crate::{
         store::{self, merged},
     },
     events::{self, Event, EventData, appointment::CustomerMerge},
-    identity::{Ended, desk_permit::MergeCustomers},
+    identity::{TokenCutoff, desk_permit::MergeCustomers},
     kernel::{
-        fault::{Again, Fault, Reason},
+        fault::{Fault, Reason, Retryable},
         id::ProviderId,
         stamp::Revision,
     },
     schedule,
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// How many appointments, requests and holds a duplicate has at most.
@@ -47,14 +47,14 @@ pub struct Merge {
     /// The id of the line in the trail about the duplicate.
     pub also: Uuid,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Merge {
     /// The account that stays; and which tokens of the other one are still accepted, where this closed it.
-    type Output = (User, Option<Ended>);
+    type Output = (User, Option<TokenCutoff>);
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
@@ -62,7 +62,7 @@ impl UnitOfWork for Merge {
         let providers = merged::providers(tx, duplicate).await?;
         let mut versions = lock(tx, &providers).await?;
         let (kept, gone) = accounts::store::lock_both_to_merge(tx, survivor, duplicate).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok((earlier, None));
         }
         let kept = kept.ok_or_else(|| Fault::not_found(survivor.name()))?;
@@ -71,7 +71,9 @@ impl UnitOfWork for Merge {
             if accounts::customers::store::merged_into(tx, duplicate).await? != Some(survivor) {
                 return Err(Fault::not_found(duplicate.name()));
             }
-            self.once.keep(tx, survivor.0, kept.user.version, &kept.user, self.witness.now).await?;
+            self.idempotency_key
+                .keep(tx, survivor.0, kept.user.version, &kept.user, self.audit_context.now)
+                .await?;
             return Ok((kept.user, None));
         };
         if self.expected.is_some_and(|seen| seen != kept.user.revision()) {
@@ -80,13 +82,18 @@ impl UnitOfWork for Merge {
         self.check(tx, &kept, &gone).await?;
         if !merged::providers(tx, duplicate).await?.is_subset(&providers) {
             let text = "something was booked for a duplicate meanwhile";
-            return Err(Fault::internal(text).again(Again::Contention));
+            return Err(Fault::internal(text).again(Retryable::Contention));
         }
         self.give_all(tx, &mut versions, &kept.user).await?;
-        let ended =
-            close(tx, &gone, (&self.blank, &kept.user), (caller.user, self.also), &self.witness)
-                .await?;
-        let user = take_in(tx, kept, &gone, &self.once, &self.witness).await?;
+        let ended = close(
+            tx,
+            &gone,
+            (&self.blank, &kept.user),
+            (caller.user, self.also),
+            &self.audit_context,
+        )
+        .await?;
+        let user = take_in(tx, kept, &gone, &self.idempotency_key, &self.audit_context).await?;
         Ok((user, Some(ended)))
     }
 }
@@ -113,7 +120,7 @@ impl Merge {
             let was_provider = schedule::store::exists(tx, user.id.as_provider()).await?;
             may_be_merged(user, was_provider)?;
         }
-        let factor = accounts::second_factor::store::seen(tx, gone.user.id, self.witness.now);
+        let factor = accounts::second_factor::store::seen(tx, gone.user.id, self.audit_context.now);
         if factor.await?.since.is_some() {
             let text =
                 "the duplicate has a second factor: its owner takes it off first, or an admin does";
@@ -129,11 +136,11 @@ impl Merge {
         versions: &mut BTreeMap<ProviderId, i64>,
         to: &User,
     ) -> Result<(), Fault> {
-        let (from, now) = (self.permit.duplicate, self.witness.now);
+        let (from, now) = (self.permit.duplicate, self.audit_context.now);
         let mut left = MOST;
         for (provider, version) in versions {
             // What has expired is in nobody's way.
-            settle_at(tx, *provider, version, now).await?;
+            expire_claims_at(tx, *provider, version, now).await?;
             let most = u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1);
             let rows = merged::rows(tx, *provider, from, most).await?;
             left = left.checked_sub(rows.len()).ok_or_else(too_many)?;
@@ -179,7 +186,7 @@ impl Merge {
             appointment: Some(row.id),
             actor: Some(caller.user),
             via: caller.service,
-            at: self.witness.now,
+            at: self.audit_context.now,
             data,
         };
         events::store::insert(tx, event).await

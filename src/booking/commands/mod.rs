@@ -3,9 +3,9 @@
 
 mod assigned;
 pub mod book;
+mod customer_as_provider;
 pub mod decide;
 pub mod drift;
-mod elsewhere;
 pub mod erase;
 pub mod hold;
 pub mod hold_to_move;
@@ -15,7 +15,7 @@ pub mod relocate;
 
 use chrono::TimeDelta;
 
-use elsewhere::{Elsewhere, lock_customer};
+use customer_as_provider::{CustomerAsProvider, lock_customer};
 
 use super::{
     Appointment, EXPIRED, attendance,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     accounts,
-    availability::{Asked, Time, practice::Practice},
+    availability::{ProviderTime, SlotRules, practice::Practice},
     catalogue::{self, AppointmentType},
     events::{self, Event, EventData, appointment::Expiry, schedule::Attendance},
     kernel::{
@@ -34,15 +34,16 @@ use crate::{
         zone::{UnknownZone, ZoneData},
     },
     schedule::{self, hours::Hours, plan::TimeOff, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
-/// The refusal of a time that somebody has; not by whom.
+/// The fault `SLOT_TAKEN`: another claim of the provider overlaps this time. It does not say whose claim.
 pub fn slot_taken() -> Fault {
     Fault::new(Reason::SlotTaken, "this time is no longer free; ask for availability again")
 }
 
-/// The refusal of what stands in the way.
+/// Maps an overlap to its fault: `SLOT_TAKEN` for the provider's time, `CUSTOMER_BUSY` for the
+/// customer's.
 pub(super) fn refused(overlap: Overlap) -> Fault {
     match overlap {
         Overlap::Provider => slot_taken(),
@@ -53,15 +54,22 @@ pub(super) fn refused(overlap: Overlap) -> Fault {
     }
 }
 
-/// Writes down what has expired at a locked provider: a hold is gone, a request is declined. Locks its customers, as
-/// all do who write what somebody has booked: first the provider, then the customers, then the rows. Nothing
-/// depends on this being done soon, only the claims on its having been done before the next one.
-pub(super) async fn settle(tx: &Tx, provider: &mut Provider, now: Instant) -> Result<(), Fault> {
-    settle_at(tx, provider.id, &mut provider.version, now).await
+/// Writes the effect of every claim of this provider that expired before `now`: a hold is removed, a
+/// pending request is declined, the move that a customer asked for ends. Each becomes one event with the
+/// provider's next version. The provider must be locked; this locks the customers of the expired claims
+/// after it. Lock order everywhere: provider, customers, rows. Must run before a new claim is inserted,
+/// because expired rows still count for the database constraint.
+pub(super) async fn expire_claims(
+    tx: &Tx,
+    provider: &mut Provider,
+    now: Instant,
+) -> Result<(), Fault> {
+    expire_claims_at(tx, provider.id, &mut provider.version, now).await
 }
 
-/// The same at a provider of whom only the version is known.
-pub(super) async fn settle_at(
+/// Like [`expire_claims`], for a provider that is locked and of which only the version is loaded.
+/// Advances `version` by one for each event.
+pub(super) async fn expire_claims_at(
     tx: &Tx,
     provider: ProviderId,
     version: &mut i64,
@@ -100,16 +108,14 @@ pub(super) async fn settle_at(
     Ok(())
 }
 
-/// Writes back an appointment that goes on keeping its customer busy, or tells what is in the way.
-///
-/// Locks the customer, after the provider. PostgreSQL looks for overlaps again whenever such a row is
-/// written, also where its time stays: two rows of one customer at two providers would wait for each other.
-///
-/// The customer's own time follows, where they are a provider too.
+/// Updates an appointment that stays live. Returns the overlap if another claim is in the way; then
+/// nothing is committed. Locks the customer after the provider: PostgreSQL checks the constraint again on
+/// every update, also of an unchanged interval, so two updates of one customer at two providers would
+/// deadlock. Also updates the customer's claim on their own time, where the customer is a provider.
 async fn write_live(
     tx: &Tx,
     a: &Appointment,
-    elsewhere: &mut Option<Elsewhere>,
+    elsewhere: &mut Option<CustomerAsProvider>,
     now: Instant,
 ) -> Result<Option<Overlap>, Fault> {
     lock_customer(tx, a.customer, elsewhere.as_ref()).await?;
@@ -131,12 +137,12 @@ async fn write_live(
     follow(tx, a, elsewhere, now).await
 }
 
-/// Lets the own time of a customer who is a provider too follow an appointment that was written, or tells that
-/// it is not free.
+/// Updates the claim on the customer's own time after their appointment was written, where the customer
+/// is a provider. Returns `Overlap::Customer` if that time is taken.
 async fn follow(
     tx: &Tx,
     a: &Appointment,
-    elsewhere: &mut Option<Elsewhere>,
+    elsewhere: &mut Option<CustomerAsProvider>,
     now: Instant,
 ) -> Result<Option<Overlap>, Fault> {
     let Some(elsewhere) = elsewhere else { return Ok(None) };
@@ -144,67 +150,71 @@ async fn follow(
     Ok((!is_free).then_some(Overlap::Customer))
 }
 
-/// Settles one provider's expired requests, for a customer whom one of them still keeps busy.
+/// Unit of work: expires the overdue claims of one provider. Used when an expired request at this
+/// provider still blocks a customer elsewhere.
 #[derive(Debug, Clone, Copy)]
-pub struct Settle {
+pub struct ExpireClaims {
     /// The id of the provider whose requests are settled.
     pub provider: ProviderId,
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 
-impl UnitOfWork for Settle {
+impl UnitOfWork for ExpireClaims {
     type Output = ();
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         match schedule::store::lock_version(tx, self.provider).await? {
-            Some(mut version) => settle_at(tx, self.provider, &mut version, self.now).await,
+            Some(mut version) => expire_claims_at(tx, self.provider, &mut version, self.now).await,
             None => Ok(()),
         }
     }
 }
 
-/// When something is judged, by which rules of time zones, and by which settings.
+/// What the booking rules are evaluated with: the current time, the zone rules and the practice's
+/// settings.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment<'a> {
+pub(super) struct RuleContext<'a> {
     pub(super) now: Instant,
     pub(super) zones: &'a ZoneData,
     pub(super) practice: &'a Practice,
 }
 
-/// The provider's time around an interval, claims left out: those the database decides.
+/// Loads the provider's open windows, time off, closures and counted appointments around `interval`.
+/// Claims are not loaded; the database constraint checks them.
 pub(super) async fn time(
     tx: &Tx,
-    moment: Moment<'_>,
+    moment: RuleContext<'_>,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     of_type: Option<&AppointmentType>,
     except: &[AppointmentId],
-) -> Result<Time, Fault> {
+) -> Result<ProviderTime, Fault> {
     let closures = schedule::store::closures::closures(tx, interval).await?;
     let mut time = around(moment, provider, hours, interval, closures)?;
     if let Some(kind) = of_type.filter(|kind| kind.terms.limits.limit_providers())
         && let Some(week) = time.days.around_week(interval.start())
     {
-        time.counted = store::counted(tx, provider.id, kind.id, week, except).await?;
+        time.counted = store::limits::counted(tx, provider.id, kind.id, week, except).await?;
     }
     Ok(time)
 }
 
-/// The same without what only the database knows.
+/// Like [`time`], from data already in memory: closures are given, and appointments that count for limits
+/// are left out. Windows are empty if `interval` is longer than [`schedule::LONGEST_RANGE`].
 pub(super) fn around(
-    Moment { now, zones, practice }: Moment<'_>,
+    RuleContext { now, zones, practice }: RuleContext<'_>,
     provider: &Provider,
     hours: &Hours,
     interval: Interval,
     closures: Vec<Interval>,
-) -> Result<Time, UnknownZone> {
+) -> Result<ProviderTime, UnknownZone> {
     let off = |off: &TimeOff| Some(off.interval).filter(|off| off.overlaps(&interval));
     // For absurd lengths, which are refused already, nothing is expanded: nothing that long is open.
     let sensible = interval.duration() <= *schedule::LONGEST_RANGE.end();
-    Ok(Time {
+    Ok(ProviderTime {
         days: practice.days(hours, zones, interval, now)?,
         windows: if sensible { hours.windows(zones, interval)? } else { Vec::new() },
         time_off: provider.time_off().iter().filter_map(off).collect(),
@@ -214,14 +224,15 @@ pub(super) fn around(
     })
 }
 
-/// A type and the hours by which a provider takes it.
+/// An appointment type and the hours in which one provider offers it.
 pub(super) struct Offered<'p> {
     pub(super) kind: AppointmentType,
     /// None where the provider does not offer it.
     pub(super) hours: Option<&'p Hours>,
 }
 
-/// Finds a type and how a provider offers it.
+/// Loads an appointment type and how this provider offers it. `NOT_FOUND` if there is no such type;
+/// `INTERNAL` if the offering names a schedule that does not exist.
 pub(super) async fn offered<'p>(
     tx: &Tx,
     provider: &'p Provider,
@@ -242,7 +253,7 @@ pub(super) async fn offered<'p>(
     Ok(Offered { kind, hours })
 }
 
-/// The refusal of bare intervals where a provider takes none.
+/// The fault `INTERVALS_NOT_ACCEPTED`: this provider can be booked by appointment type only.
 pub(super) fn intervals_not_accepted() -> Fault {
     Fault::new(
         Reason::IntervalsNotAccepted,
@@ -255,12 +266,12 @@ pub(super) fn not_offered() -> Fault {
     Fault::new(Reason::NotOffered, "the provider does not offer this appointment type")
 }
 
-/// Refuses a provider who is disabled, or a provider no more: nobody gets an appointment with them.
+/// Returns `NOT_FOUND` if the provider is disabled or no longer a provider.
 pub(super) fn bookable(provider: &Provider) -> Result<(), Fault> {
     if provider.enabled { Ok(()) } else { Err(Fault::not_found(provider.id.name())) }
 }
 
-/// Refuses a customer whose account is disabled or erased: they get no new appointment.
+/// Returns `NOT_FOUND` if the customer's account is disabled or erased.
 pub(super) async fn is_present(tx: &Tx, customer: UserId) -> Result<(), Fault> {
     let account = accounts::store::find_to_book(tx, customer).await?;
     if account.is_some_and(|account| !account.user.disabled) {
@@ -269,40 +280,42 @@ pub(super) async fn is_present(tx: &Tx, customer: UserId) -> Result<(), Fault> {
     Err(Fault::not_found(customer.name()))
 }
 
-/// What an appointment of a type asks, with the buffers that were agreed.
-pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> Asked {
-    Asked {
+/// The slot rules for an existing appointment of a type: the type's current rules, with the buffers that
+/// were agreed at booking.
+pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) -> SlotRules {
+    SlotRules {
         buffer_before: catalogue::minutes(a.terms.buffer_before),
         buffer_after: catalogue::minutes(a.terms.buffer_after),
-        ..Asked::of(&kind.terms, duration)
+        ..SlotRules::of(&kind.terms, duration)
     }
 }
 
-/// What is written down about a change.
-pub(super) struct Act {
+/// The provider event to append for a change: kind, actor, acting service account, detail.
+pub(super) struct EventDraft {
     pub(super) data: EventData,
     pub(super) actor: UserId,
     /// The service account that acts for them, if one does.
     pub(super) via: Option<ServiceAccountId>,
 }
 
-/// Takes the provider's next version, appends the event with it, and keeps the answer.
+/// Takes the provider's next version, appends the event, and stores the response under the idempotency
+/// key.
 pub(super) async fn finish(
     tx: &Tx,
     appointment: &Appointment,
-    act: Act,
-    once: &Once,
+    act: EventDraft,
+    idempotency_key: &IdempotencyKey,
     now: Instant,
 ) -> Result<(), Fault> {
     record(tx, appointment, act, now).await?;
-    once.keep(tx, appointment.provider.0, appointment.version, appointment, now).await
+    idempotency_key.keep(tx, appointment.provider.0, appointment.version, appointment, now).await
 }
 
 /// Takes the provider's next version and appends the event with it.
 pub(super) async fn record(
     tx: &Tx,
     appointment: &Appointment,
-    act: Act,
+    act: EventDraft,
     now: Instant,
 ) -> Result<(), Fault> {
     let provider = appointment.provider;
@@ -319,8 +332,9 @@ pub(super) async fn record(
     events::store::insert(tx, event).await
 }
 
-/// The refusal where the etag is of another state than this caller sees, if one was told. `before` is the one
-/// until the expiry was written down just now: readers were shown the request as declined with it.
+/// Returns `ETAG_STALE` if `expected` is set and is neither the revision that this caller sees now nor
+/// `before`, the revision before [`expire_claims`] ran in this transaction. Readers saw the expired
+/// request as declined under `before`.
 pub(super) fn check_version(
     expected: Option<Revision>,
     found: &Appointment,

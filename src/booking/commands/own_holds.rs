@@ -1,13 +1,13 @@
 //! A customer's own holds, which are not in the customer's way.
 
 use super::{
-    book::{Book, Made, Wish},
-    elsewhere::Elsewhere,
-    hold::{Use, What},
+    book::{Book, BookingTarget, Made},
+    customer_as_provider::CustomerAsProvider,
+    hold::{HoldAction, UseHold},
     offered,
 };
 use crate::{
-    availability::Asked,
+    availability::SlotRules,
     booking::{Appointment, store},
     events::{self, Event, EventData, appointment::HoldRelease},
     identity::Caller,
@@ -56,7 +56,7 @@ impl OwnHolds {
         self.0.is_empty()
     }
 
-    /// Their ids.
+    /// Ids of these holds.
     pub(super) fn ids(&self) -> impl Iterator<Item = AppointmentId> {
         self.0.iter().map(|held| held.id)
     }
@@ -104,22 +104,22 @@ impl OwnHolds {
 }
 
 impl Book {
-    /// The same as was refused, in the place of the customer's own holds that overlap it. What is held exactly
-    /// becomes the appointment, or goes on being held as it is.
+    /// Retries a refused booking after the customer's own overlapping holds were given up. A hold of
+    /// exactly this time becomes the appointment.
     pub(super) async fn make_of_own_holds(
         &self,
         tx: &Tx,
         provider: &mut Provider,
         refused: Fault,
-        elsewhere: &mut Option<Elsewhere>,
+        elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Made, Fault> {
-        let (type_id, interval, claim) = match &self.wish {
-            Wish::Interval(interval) => (None, *interval, *interval),
-            Wish::Type(wish) => {
-                let kind = offered(tx, provider, wish.id).await?.kind;
-                let interval = Self::interval(wish, &kind.terms)?;
-                let asked = Asked::of(&kind.terms, interval.duration());
-                (Some(wish.id), interval, asked.claim(interval))
+        let (type_id, interval, claim) = match &self.target {
+            BookingTarget::Interval(interval) => (None, *interval, *interval),
+            BookingTarget::Type(target) => {
+                let kind = offered(tx, provider, target.id).await?.kind;
+                let interval = Self::interval(target, &kind.terms)?;
+                let asked = SlotRules::of(&kind.terms, interval.duration());
+                (Some(target.id), interval, asked.claim(interval))
             }
         };
         let whose = (provider.id, self.permit.customer);
@@ -133,17 +133,17 @@ impl Book {
         if self.hold.is_some() {
             return Ok(Made::Booked(Box::new(held.clone())));
         }
-        let unit = Use {
+        let unit = UseHold {
             caller: self.permit.caller,
             provider: provider.id,
             id: HoldId(held.id.0),
-            what: What::Book {
+            what: HoldAction::Book {
                 type_id,
                 note: self.note.clone(),
                 replies: self.replies.clone(),
                 override_reason: self.override_reason.clone(),
             },
-            once: self.once.clone(),
+            idempotency_key: self.idempotency_key.clone(),
             now: self.now,
             zones: self.zones.clone(),
             practice: self.practice,
@@ -157,8 +157,8 @@ impl Book {
     }
 }
 
-/// Whether a refusal may be for a hold of the customer's own: that it is in the way, counts for a limit, or has
-/// settled what is refused now.
+/// Whether the fault may be caused by one of the customer's own holds: overlap, a limit, or an expiry
+/// that was just written.
 pub(super) fn may_be_for_own_hold(fault: &Fault) -> bool {
     matches!(
         fault.reason(),

@@ -3,20 +3,20 @@
 use chrono::TimeDelta;
 
 use super::{
-    Act, Moment, Offered, asked_by, bookable, check_version,
+    EventDraft, Offered, RuleContext, asked_by, bookable, check_version,
+    customer_as_provider::{CustomerAsProvider, lock_customer},
     decide::{find, find_locked, settled},
-    elsewhere::{Elsewhere, lock_customer},
-    finish, follow, intervals_not_accepted, not_offered, offered,
+    expire_claims, finish, follow, intervals_not_accepted, not_offered, offered,
     own_holds::OwnHolds,
-    record, refused, settle, time, write_live,
+    record, refused, time, write_live,
 };
 use crate::{
     accounts,
     availability::practice::Practice,
     booking::{
-        Agreed, Appointment, AskedMove, State,
-        actors::Ended,
-        policy::{self, Bound},
+        AgreedTerms, Appointment, AskedMove, State,
+        actors::EndedBy,
+        policy::{self, RuleSet},
         promised, store,
     },
     catalogue::{self, AppointmentType},
@@ -33,7 +33,7 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{self, hours::Hours, provider::Provider},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Moves an appointment to another time of its provider, in one act.
@@ -56,7 +56,7 @@ pub struct Reschedule {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -74,7 +74,7 @@ impl UnitOfWork for Reschedule {
         let (caller, customer) = (self.caller, found.customer);
         permit::cancel_appointment(caller, self.provider, self.id, customer)?;
         permit::override_rules(caller, self.provider, &self.override_reason)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let is_staff = permit::is_staff(caller, self.provider);
@@ -94,8 +94,8 @@ impl UnitOfWork for Reschedule {
         let own = OwnHolds::for_move(tx, whose, claim, Some(self.id), self.now).await?;
         if self.override_reason.is_empty() {
             let (zones, practice) = (&self.zones, &self.practice);
-            let moment = Moment { now: self.now, zones, practice };
-            way.check(tx, &provider, &found, interval, (moment, &own, Bound::Whole)).await?;
+            let moment = RuleContext { now: self.now, zones, practice };
+            way.check(tx, &provider, &found, interval, (moment, &own, RuleSet::Whole)).await?;
         } else {
             policy::may_override(interval, self.now)?;
             policy::may_still_be_answered(&found, interval, self.now)?;
@@ -148,8 +148,8 @@ impl UnitOfWork for Reschedule {
             Some(_) => EventData::AppointmentMoveRequested(change),
             None => EventData::AppointmentRescheduled(change),
         };
-        let act = Act { data, actor: caller.user, via: caller.service };
-        finish(tx, &moved, act, &self.once, self.now).await?;
+        let act = EventDraft { data, actor: caller.user, via: caller.service };
+        finish(tx, &moved, act, &self.idempotency_key, self.now).await?;
         Ok(moved)
     }
 }
@@ -168,7 +168,7 @@ fn asking(found: &Appointment, moved: Appointment, answer_by: Instant) -> Appoin
         late: moved.terms.moved_late,
     };
     let terms =
-        Agreed { asked_move: Some(asked), moved_late: found.terms.moved_late, ..moved.terms };
+        AgreedTerms { asked_move: Some(asked), moved_late: found.terms.moved_late, ..moved.terms };
     Appointment {
         start: found.start,
         end: found.end,
@@ -238,7 +238,7 @@ impl<'p> Way<'p> {
         provider: &Provider,
         a: &Appointment,
         interval: Interval,
-        (moment, own, bound): (Moment<'_>, &OwnHolds, Bound),
+        (moment, own, bound): (RuleContext<'_>, &OwnHolds, RuleSet),
     ) -> Result<(), Fault> {
         let kind = self.kind.as_ref();
         if kind.is_none() && !provider.accepts_intervals() {
@@ -247,7 +247,7 @@ impl<'p> Way<'p> {
                 return Err(intervals_not_accepted());
             }
         }
-        let Moment { now, practice, .. } = moment;
+        let RuleContext { now, practice, .. } = moment;
         let except: Vec<_> = own.ids().chain([a.id]).collect();
         let time = time(tx, moment, provider, self.hours, interval, kind, &except).await?;
         match kind {
@@ -287,7 +287,7 @@ pub struct Reassign {
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -305,16 +305,16 @@ impl UnitOfWork for Reassign {
         // other.
         let (provider, id) = (self.provider, self.id);
         let mut elsewhere = if self.to == provider {
-            Elsewhere::of_appointment(tx, &[provider], (provider, id)).await?
+            CustomerAsProvider::of_appointment(tx, &[provider], (provider, id)).await?
         } else {
-            Elsewhere::of_appointment(tx, &[provider, self.to], (provider, id)).await?
+            CustomerAsProvider::of_appointment(tx, &[provider, self.to], (provider, id)).await?
         };
         let (mut from, found) = find(tx, provider, id).await?;
         let customer = found.customer;
         permit::run_appointment(self.caller, self.provider, self.id, customer)?;
         // It is the other provider's rules that are lifted.
         permit::override_rules(self.caller, self.to, &self.override_reason)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let before = found.revision();
@@ -330,7 +330,7 @@ impl UnitOfWork for Reassign {
         let to = schedule::store::lock(tx, self.to).await?;
         let mut to = to.ok_or_else(|| Fault::not_found(self.to.name()))?;
         bookable(&to)?;
-        settle(tx, &mut to, self.now).await?;
+        expire_claims(tx, &mut to, self.now).await?;
         self.check(tx, &to, &found).await?;
         lock_customer(tx, customer, elsewhere.as_ref()).await?;
         let account = accounts::store::find_to_book(tx, customer).await?;
@@ -342,9 +342,9 @@ impl UnitOfWork for Reassign {
             version: from.version + 1,
             stamp: tx.stamp(),
             updated_at: self.now,
-            terms: Agreed {
+            terms: AgreedTerms {
                 successor: Some((self.to, self.new_id)),
-                ended: Some(Ended::by(self.caller, &found, self.now)),
+                ended: Some(EndedBy::by(self.caller, &found, self.now)),
                 asked_move: None,
                 ..found.terms.clone()
             },
@@ -360,7 +360,7 @@ impl UnitOfWork for Reassign {
             reason: Some(reason),
             override_reason: Some(override_reason),
         });
-        let act = Act { data, actor: self.caller.user, via: self.caller.service };
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
         record(tx, &left, act, self.now).await?;
 
         let mut taken = Appointment {
@@ -404,8 +404,8 @@ impl UnitOfWork for Reassign {
             State::Pending => EventData::AppointmentRequested(claimed),
             _ => EventData::AppointmentBooked(claimed),
         };
-        let act = Act { data, actor: self.caller.user, via: self.caller.service };
-        finish(tx, &taken, act, &self.once, self.now).await?;
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
+        finish(tx, &taken, act, &self.idempotency_key, self.now).await?;
         Ok(taken)
     }
 }
@@ -421,8 +421,8 @@ impl Reassign {
             return Err(not_offered());
         }
         let (zones, practice) = (&self.zones, &self.practice);
-        let moment = Moment { now: self.now, zones, practice };
+        let moment = RuleContext { now: self.now, zones, practice };
         let own = OwnHolds::default();
-        way.check(tx, to, found, interval, (moment, &own, Bound::Keeping)).await
+        way.check(tx, to, found, interval, (moment, &own, RuleSet::Keeping)).await
     }
 }

@@ -5,14 +5,12 @@ pub mod service;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Appointment, actors::Told, store::Cursor as AppointmentCursor};
+use super::{Appointment, actors::EventWithActor, store::AppointmentCursor};
 use crate::{
-    accounts::{User, audit::Entry, second_factor::Seen, sessions::Session, store::Happened},
+    accounts::{User, audit::AuditEntry, second_factor::Seen, sessions::Session, store::Happened},
     catalogue::AppointmentType,
     kernel::id::ProviderId,
-    schedule::{
-        offering::Offering, provider::Provider, store::offerings::Cursor as OfferingCursor,
-    },
+    schedule::{offering::Offering, provider::Provider, store::offerings::OfferingCursor},
 };
 
 /// One thing that is stored about somebody.
@@ -22,12 +20,12 @@ pub enum Record {
     User(User),
     /// Whether there is a second factor.
     SecondFactor(Seen),
-    /// A log-in.
+    /// A session: one log-in of one user on one device.
     Session(Session),
     /// Something that happened to the account.
     Happened(Happened),
     /// Something that bears on security.
-    Audited(Entry),
+    Audited(AuditEntry),
     /// The provider that the account is, with schedules and time off.
     Provider(Box<Provider>),
     /// Something that the provider offers.
@@ -35,7 +33,7 @@ pub enum Record {
     /// A type of the provider's own.
     Type(Box<AppointmentType>),
     /// An appointment as a customer, with what happened to it, or with the next part of that.
-    Appointment(Box<Appointment>, Vec<Told>),
+    Appointment(Box<Appointment>, Vec<EventWithActor>),
 }
 
 /// Where to go on: in a part, after what was told of it.
@@ -44,7 +42,7 @@ pub enum Record {
     missing_docs,
     reason = "each is a part of what is told, in this order; Events is within Appointments"
 )]
-pub enum Place {
+pub enum ExportPosition {
     Account,
     Sessions(Option<Uuid>),
     History(i64),
@@ -60,7 +58,7 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Page {
     /// The records, all of one part.
-    pub records: Vec<(Record, Place)>,
+    pub records: Vec<(Record, ExportPosition)>,
     /// Where to go on.
-    pub next: Place,
+    pub next: ExportPosition,
 }

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Page, Place, Record};
+use super::{ExportPosition, Page, Record};
 use crate::{
     accounts::{self, audit, service::Accounts, sessions},
     booking::{Appointment, service::history, store},
@@ -14,7 +14,7 @@ use crate::{
         time::Instant,
     },
     schedule::{self, store::offerings},
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 /// How many records are read at once.
@@ -29,11 +29,11 @@ impl Accounts {
         deadline: Deadline,
         caller: Caller,
         password: SecretString,
-        (place, limit): (Place, u64),
+        (place, limit): (ExportPosition, u64),
         origin: Origin,
     ) -> Result<Page, Fault> {
         self.is_own_password(deadline, caller, password, &origin).await?;
-        if place == Place::Account {
+        if place == ExportPosition::Account {
             self.note_export(deadline, caller, origin).await?;
         }
         self.export_on(deadline, caller, place, limit).await
@@ -44,7 +44,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         caller: Caller,
-        mut place: Place,
+        mut place: ExportPosition,
         limit: u64,
     ) -> Result<Page, Fault> {
         // A record may be large, as an appointment with its events.
@@ -53,7 +53,7 @@ impl Accounts {
             let read = Read { user: caller.user, place, limit, now: self.ambient.now() };
             // Boxed, because it is a large future that others hold.
             let page = Box::pin(self.store.read(deadline, read)).await?;
-            if !page.records.is_empty() || page.next == Place::End {
+            if !page.records.is_empty() || page.next == ExportPosition::End {
                 return Ok(page);
             }
             place = page.next;
@@ -63,7 +63,7 @@ impl Accounts {
 
 struct Read {
     user: UserId,
-    place: Place,
+    place: ExportPosition,
     limit: u64,
     now: Instant,
 }
@@ -71,70 +71,70 @@ struct Read {
 impl Query for Read {
     type Output = Page;
 
-    async fn run(&self, at: &Snapshot) -> Result<Page, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Page, Fault> {
         let Self { user, place, limit, now } = *self;
         let provider = user.as_provider();
-        let (records, after): (Vec<(Record, Place)>, Place) = match place {
-            Place::Account => {
-                let next = Place::Sessions(None);
+        let (records, after): (Vec<(Record, ExportPosition)>, ExportPosition) = match place {
+            ExportPosition::Account => {
+                let next = ExportPosition::Sessions(None);
                 return Ok(Page { records: account(at, (user, now), next).await?, next });
             }
-            Place::Sessions(after) => {
+            ExportPosition::Sessions(after) => {
                 let found = sessions::store::of_account(at, user, after, limit).await?;
                 let record = |each: sessions::Session| {
-                    let place = Place::Sessions(Some(each.id));
+                    let place = ExportPosition::Sessions(Some(each.id));
                     (Record::Session(each), place)
                 };
-                (found.into_iter().map(record).collect(), Place::History(0))
+                (found.into_iter().map(record).collect(), ExportPosition::History(0))
             }
-            Place::History(after) => {
+            ExportPosition::History(after) => {
                 let found = accounts::store::history(at, user, after, limit).await?;
                 let record = |each: accounts::store::Happened| {
-                    let place = Place::History(each.version);
+                    let place = ExportPosition::History(each.version);
                     (Record::Happened(each), place)
                 };
-                (found.into_iter().map(record).collect(), Place::Trail(None))
+                (found.into_iter().map(record).collect(), ExportPosition::Trail(None))
             }
-            Place::Trail(after) => {
+            ExportPosition::Trail(after) => {
                 let found = audit::store::of_person(at, user, after, limit).await?;
-                let record = |each: audit::Entry| {
-                    let place = Place::Trail(Some(each.id));
+                let record = |each: audit::AuditEntry| {
+                    let place = ExportPosition::Trail(Some(each.id));
                     (Record::Audited(each), place)
                 };
-                (found.into_iter().map(record).collect(), Place::Offerings(None))
+                (found.into_iter().map(record).collect(), ExportPosition::Offerings(None))
             }
-            Place::Offerings(after) => {
+            ExportPosition::Offerings(after) => {
                 let bounds = ListTypes { everything: true, own: Some(provider) };
                 let filter = offerings::Filter { bounds, type_id: None, provider: Some(provider) };
                 let found = offerings::list(at, &filter, after, limit).await?;
                 let record = |(each, since): (offerings::Offering, _)| {
                     let (provider, type_id) = (each.provider.0, each.type_id.0);
-                    let cursor = offerings::Cursor { at: since, provider, type_id };
-                    (Record::Offering(each), Place::Offerings(Some(cursor)))
+                    let cursor = offerings::OfferingCursor { at: since, provider, type_id };
+                    (Record::Offering(each), ExportPosition::Offerings(Some(cursor)))
                 };
-                (found.into_iter().map(record).collect(), Place::Types(None))
+                (found.into_iter().map(record).collect(), ExportPosition::Types(None))
             }
-            Place::Types(after) => {
+            ExportPosition::Types(after) => {
                 let found = catalogue::store::owned_by(at, provider, after, limit).await?;
                 let record = |each: catalogue::AppointmentType| {
-                    let place = Place::Types(Some(each.id.0));
+                    let place = ExportPosition::Types(Some(each.id.0));
                     (Record::Type(Box::new(each)), place)
                 };
-                (found.into_iter().map(record).collect(), Place::Appointments(None))
+                (found.into_iter().map(record).collect(), ExportPosition::Appointments(None))
             }
-            Place::Appointments(after) => {
+            ExportPosition::Appointments(after) => {
                 let mut records = Vec::new();
                 for each in store::of_customer(at, user, after, limit).await? {
                     let (record, next) = appointment(at, each, user, None).await?;
                     records.push((record, next));
-                    if matches!(next, Place::Events { .. }) {
+                    if matches!(next, ExportPosition::Events { .. }) {
                         return Ok(Page { records, next });
                     }
                 }
-                (records, Place::End)
+                (records, ExportPosition::End)
             }
-            Place::Events { of, provider, after } => {
-                let rest = Place::Appointments(Some(of));
+            ExportPosition::Events { of, provider, after } => {
+                let rest = ExportPosition::Appointments(Some(of));
                 let found = store::find(at, provider, AppointmentId(of.id)).await?;
                 let Some(found) = found.filter(|found| found.customer == user) else {
                     return Ok(Page { records: Vec::new(), next: rest });
@@ -145,7 +145,7 @@ impl Query for Read {
                 let records = if is_empty { Vec::new() } else { vec![(record, next)] };
                 return Ok(Page { records, next });
             }
-            Place::End => (Vec::new(), Place::End),
+            ExportPosition::End => (Vec::new(), ExportPosition::End),
         };
         // A full page may be followed by more of the same.
         let full = u64::try_from(records.len()).is_ok_and(|count| count == limit);
@@ -156,20 +156,20 @@ impl Query for Read {
 
 /// An appointment with what happened to it after a version, and where to go on.
 async fn appointment(
-    at: &Snapshot,
+    at: &Reader,
     found: Appointment,
     user: UserId,
     after: Option<i64>,
-) -> Result<(Record, Place), Fault> {
+) -> Result<(Record, ExportPosition), Fault> {
     let (provider, id) = (found.provider, found.id);
-    let of = store::Cursor { start: found.start, id: id.0 };
+    let of = store::AppointmentCursor { start: found.start, id: id.0 };
     let bounds = (MOST_EVENTS, false);
     let events = events::store::of_appointment(at, provider, id, after, bounds).await?;
     let is_full = u64::try_from(events.len()).is_ok_and(|count| count == MOST_EVENTS);
     let last = events.last().map(|event| event.version).filter(|_| is_full);
     let next = match last {
-        Some(after) => Place::Events { of, provider, after },
-        None => Place::Appointments(Some(of)),
+        Some(after) => ExportPosition::Events { of, provider, after },
+        None => ExportPosition::Appointments(Some(of)),
     };
     let told = history::told(at, events, user, false).await?;
     Ok((Record::Appointment(Box::new(found), told), next))
@@ -177,10 +177,10 @@ async fn appointment(
 
 /// What there is one of: the account, the second factor, and the provider.
 async fn account(
-    at: &Snapshot,
+    at: &Reader,
     (user, now): (UserId, Instant),
-    next: Place,
-) -> Result<Vec<(Record, Place)>, Fault> {
+    next: ExportPosition,
+) -> Result<Vec<(Record, ExportPosition)>, Fault> {
     let account = accounts::store::find(at, user).await?.ok_or_else(not_authenticated)?;
     let factor = accounts::second_factor::store::seen(at, user, now).await?;
     let provider = schedule::store::find_readable(at, user.as_provider()).await?;

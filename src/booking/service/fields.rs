@@ -11,7 +11,7 @@ use crate::{
         fault::{Fault, Reason, Violations},
         id::{HoldId, ProviderId, TypeId},
     },
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 /// What of a booking only its type can tell to be wrong.
@@ -80,7 +80,7 @@ pub(super) struct FindType(pub(super) TypeId);
 impl Query for FindType {
     type Output = Option<AppointmentType>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         catalogue::store::find(at, self.0).await
     }
 }

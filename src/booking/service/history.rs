@@ -5,7 +5,7 @@ use crate::{
     accounts,
     booking::{
         Appointment, State,
-        actors::{Names, Told, Wanted},
+        actors::{EventWithActor, Names, Wanted},
         store,
     },
     events::{self, Event},
@@ -16,7 +16,7 @@ use crate::{
         time::Instant,
     },
     schedule,
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 /// How many reassignments are followed to who has an appointment now.
@@ -33,7 +33,7 @@ impl Bookings {
         (provider, id): (ProviderId, AppointmentId),
         after: Option<i64>,
         limit: u64,
-    ) -> Result<(Vec<Told>, bool), Fault> {
+    ) -> Result<(Vec<EventWithActor>, bool), Fault> {
         let absent = || Fault::not_found(id.name(provider));
         let found = self.found.ask(deadline, (provider, id)).await??;
         let found = found.filter(|found| found.state != State::Held).ok_or_else(absent)?;
@@ -75,9 +75,9 @@ struct History {
 }
 
 impl Query for History {
-    type Output = Vec<Told>;
+    type Output = Vec<EventWithActor>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let Self { provider, id, customer, after, limit, is_staff, now } = *self;
         let bounds = (limit, is_staff);
         let mut events = events::store::of_appointment(at, provider, id, after, bounds).await?;
@@ -93,16 +93,16 @@ impl Query for History {
 
 /// Events of one customer's appointments with who acted, for the provider's side or for the customer.
 pub(in crate::booking) async fn told(
-    at: &Snapshot,
+    at: &Reader,
     events: Vec<Event>,
     customer: UserId,
     is_staff: bool,
-) -> Result<Vec<Told>, Fault> {
+) -> Result<Vec<EventWithActor>, Fault> {
     let wanted = Wanted::by(&events, customer, is_staff);
     let names = Names {
         users: accounts::store::names(at, &wanted.users).await?,
         providers: schedule::store::names(at, &wanted.providers).await?,
-        services: accounts::services::store::names(at, &wanted.services).await?,
+        services: accounts::service_accounts::store::names(at, &wanted.services).await?,
     };
     Ok(events.into_iter().map(|event| names.tell(event, customer, is_staff)).collect())
 }

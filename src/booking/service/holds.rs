@@ -6,12 +6,12 @@ use crate::{
         Appointment,
         commands::hold_to_move::HoldToMove,
         store::{
-            Cursor,
+            AppointmentCursor,
             holds::{self, Filter},
         },
     },
     kernel::fault::Fault,
-    storage::{Deadline, Query, Snapshot},
+    storage::{Deadline, Query, Reader},
 };
 
 impl Bookings {
@@ -29,7 +29,7 @@ impl Bookings {
         &self,
         deadline: Deadline,
         filter: Filter,
-        after: Option<Cursor>,
+        after: Option<AppointmentCursor>,
         limit: u64,
     ) -> Result<Vec<Appointment>, Fault> {
         self.store.read(deadline, List { filter, after, limit }).await
@@ -38,14 +38,14 @@ impl Bookings {
 
 struct List {
     filter: Filter,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 }
 
 impl Query for List {
     type Output = Vec<Appointment>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         holds::list(at, &self.filter, self.after, self.limit).await
     }
 }

@@ -1,11 +1,11 @@
 //! What callers can do with appointments.
 
-mod anybody;
+mod any_provider;
 mod calendar;
+mod customer_context;
 mod fields;
 pub(super) mod history;
 mod holds;
-mod whom;
 
 use std::sync::Arc;
 
@@ -16,16 +16,19 @@ pub use fields::TypedFields;
 use super::{
     Appointment, State,
     commands::{
-        Settle,
-        book::{Assigned, Book, Booked, Wish},
+        ExpireClaims,
+        book::{Assigned, Book, Booked, BookingTarget},
         decide::{Annotate, Correct, Decide, Decided},
-        hold::{Use, What},
+        hold::{HoldAction, UseHold},
         relocate::{Reassign, Reschedule},
         slot_taken,
     },
-    fairness::Load,
-    policy::Change,
-    store::{self, Cursor, Filter, folded::Folded, found::ById},
+    fairness::ProviderLoad,
+    policy::StateChange,
+    store::{
+        self, AppointmentCursor, Filter, by_key::AppointmentBatch,
+        single_statement::SingleStatementBooking,
+    },
 };
 use crate::{
     availability::{practice::Practice, slots_service::Slots},
@@ -33,17 +36,17 @@ use crate::{
     identity::{Caller, Credential, permit},
     kernel::{
         ambient::Ambient,
-        fault::{Again, Fault, Kind, Reason},
+        fault::{Fault, FaultKind, Reason, Retryable},
         id::{AppointmentId, HoldId, ProviderId, UserId},
         stamp::{Revision, Stamp},
         time::{Instant, Interval},
         zone::ZoneData,
     },
-    schedule::store::remembered::Remembered,
+    schedule::store::cache::ScheduleCache,
     storage::{
-        Deadline, Engine, Query, Snapshot, Store,
-        batch::{Batch, Together as _},
-        request::Once,
+        Deadline, Engine, Query, Reader, Store,
+        batch::{BatchQuery as _, Batcher},
+        idempotency::IdempotencyKey,
     },
 };
 
@@ -54,9 +57,9 @@ pub struct Bookings {
     ambient: Ambient,
     /// The schedules that bookings met last. A hint only: the statement that books with it goes through
     /// only if the stored schedule still has the same version and stamp.
-    remembered: Remembered,
+    schedule_cache: ScheduleCache,
     /// Single appointments, asked for together.
-    found: Batch<ById>,
+    found: Batcher<AppointmentBatch>,
     /// Who is free.
     slots: Slots,
     /// The settings of the practice.
@@ -65,15 +68,15 @@ pub struct Bookings {
 
 /// An appointment or a hold that somebody asks for.
 #[derive(Debug, Clone)]
-pub struct Request {
-    /// Who asks.
+pub struct BookingRequest {
+    /// The authenticated caller.
     pub caller: Caller,
     /// For whom, if not for the caller.
     pub customer: Option<UserId>,
     /// Whose time; none for whoever is free.
     pub provider: Option<ProviderId>,
     /// What is to be booked: a bare interval, or an appointment of a type.
-    pub wish: Wish,
+    pub target: BookingTarget,
     /// What the customer wrote.
     pub note: String,
     /// What the customer answered.
@@ -89,10 +92,10 @@ pub struct Request {
 pub struct Decision {
     /// Whose time it is.
     pub provider: ProviderId,
-    /// Which appointment.
+    /// Id of the appointment.
     pub id: AppointmentId,
     /// What to do.
-    pub change: Change,
+    pub change: StateChange,
     /// Why; of cancelled and declined ones.
     pub reason: String,
     /// Whether the rest of what is completed or missed is free from now on.
@@ -108,11 +111,11 @@ enum Outcome {
     /// It was made.
     Made(Box<Appointment>),
     /// The provider has so much to do by now.
-    Passed(Load),
+    Passed(ProviderLoad),
 }
 
 /// What became of a booking in one statement.
-enum Folding {
+enum SingleStatementOutcome {
     /// It was made.
     Booked(Box<Appointment>),
     /// Nothing was changed.
@@ -126,27 +129,27 @@ impl Bookings {
     pub fn new(
         store: Store,
         ambient: Ambient,
-        remembered: Remembered,
+        schedule_cache: ScheduleCache,
         slots: Slots,
         practice: Practice,
     ) -> Self {
-        let found = Batch::new(&store, ById);
-        Self { store, ambient, remembered, found, slots, practice }
+        let found = Batcher::new(&store, AppointmentBatch);
+        Self { store, ambient, schedule_cache, found, slots, practice }
     }
 
     /// Books or holds, with the provider who is named or with whoever is free.
     pub async fn book(
         &self,
         deadline: Deadline,
-        request: Request,
-        once: Once,
+        request: BookingRequest,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Appointment, Fault> {
         let Some(provider) = request.provider else {
-            return Box::pin(self.book_with_anybody(deadline, request, once)).await;
+            return Box::pin(self.book_with_anybody(deadline, request, idempotency_key)).await;
         };
         let permit = permit::book(request.caller, provider, request.customer)?;
         permit::override_rules(request.caller, provider, &request.override_reason)?;
-        match self.book_with(deadline, permit, request, once, None).await? {
+        match self.book_with(deadline, permit, request, idempotency_key, None).await? {
             Outcome::Made(appointment) => Ok(*appointment),
             Outcome::Passed(_) => Err(Fault::unchecked()),
         }
@@ -156,31 +159,33 @@ impl Bookings {
         &self,
         deadline: Deadline,
         permit: permit::Book,
-        request: Request,
-        once: Once,
+        request: BookingRequest,
+        idempotency_key: IdempotencyKey,
         assigned: Option<Assigned>,
     ) -> Result<Outcome, Fault> {
         let now = self.ambient.now();
         let unit = Book {
             permit,
             id: AppointmentId(self.ambient.id(now)),
-            wish: request.wish,
+            target: request.target,
             note: request.note,
             replies: request.replies,
             override_reason: request.override_reason,
             hold: request.hold,
             assigned,
-            once,
+            idempotency_key,
             now,
             zones: self.ambient.zones(),
             practice: self.practice,
         };
         let folded = match self.book_folded(deadline, &unit).await? {
-            Folding::Booked(appointment) => return Ok(Outcome::Made(appointment)),
+            SingleStatementOutcome::Booked(appointment) => return Ok(Outcome::Made(appointment)),
             other => other,
         };
         match self.book_in_steps(deadline, unit).await {
-            Err(fault) if matches!(folded, Folding::Unknown) && !is_definite(&fault) => {
+            Err(fault)
+                if matches!(folded, SingleStatementOutcome::Unknown) && !is_definite(&fault) =>
+            {
                 Err(outcome_unknown(&fault))
             }
             other => other,
@@ -189,7 +194,7 @@ impl Bookings {
 
     async fn book_in_steps(&self, deadline: Deadline, unit: Book) -> Result<Outcome, Fault> {
         let (customer, now) = (unit.permit.customer, unit.now);
-        let around = unit.wish.start();
+        let around = unit.target.start();
         let busy = match self.store.run(deadline, unit.clone()).await {
             Ok(booked) => return Ok(self.outcome(booked)),
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
@@ -207,7 +212,7 @@ impl Bookings {
         match booked {
             Booked::Made(made) => {
                 let (appointment, provider) = *made;
-                self.remembered.keep(Arc::new(provider));
+                self.schedule_cache.keep(Arc::new(provider));
                 Outcome::Made(Box::new(appointment))
             }
             Booked::Passed(load) => Outcome::Passed(load),
@@ -228,7 +233,7 @@ impl Bookings {
         let expired = Expired { customer, interval, now };
         let providers = self.store.read(deadline, expired).await?;
         for provider in &providers {
-            self.store.run(deadline, Settle { provider: *provider, now }).await?;
+            self.store.run(deadline, ExpireClaims { provider: *provider, now }).await?;
         }
         Ok(!providers.is_empty())
     }
@@ -239,13 +244,13 @@ impl Bookings {
         deadline: Deadline,
         caller: Caller,
         (provider, id): (ProviderId, HoldId),
-        what: What,
-        once: Once,
+        what: HoldAction,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Appointment, Fault> {
         let now = self.ambient.now();
         let zones = self.ambient.zones();
         let practice = self.practice;
-        let unit = Use { caller, provider, id, what, once, now, zones, practice };
+        let unit = UseHold { caller, provider, id, what, idempotency_key, now, zones, practice };
         let busy = match self.store.run(deadline, unit.clone()).await {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             other => return other,
@@ -260,49 +265,57 @@ impl Bookings {
     }
 
     /// Tries the whole booking in one statement.
-    async fn book_folded(&self, deadline: Deadline, unit: &Book) -> Result<Folding, Fault> {
+    async fn book_folded(
+        &self,
+        deadline: Deadline,
+        unit: &Book,
+    ) -> Result<SingleStatementOutcome, Fault> {
         if self.store.engine() != Engine::Postgres {
-            return Ok(Folding::Nothing);
+            return Ok(SingleStatementOutcome::Nothing);
         }
-        let Some(provider) = self.remembered.get(unit.permit.provider) else {
-            return Ok(Folding::Nothing);
+        let Some(provider) = self.schedule_cache.get(unit.permit.provider) else {
+            return Ok(SingleStatementOutcome::Nothing);
         };
-        let Wish::Interval(interval) = unit.wish else { return Ok(Folding::Nothing) };
+        let BookingTarget::Interval(interval) = unit.target else {
+            return Ok(SingleStatementOutcome::Nothing);
+        };
         // The statement knows neither expiries nor terms, and takes the customer alone for the actor.
         let caller = unit.permit.caller;
         let Credential::Token { generation } = caller.credential else {
-            return Ok(Folding::Nothing);
+            return Ok(SingleStatementOutcome::Nothing);
         };
         let by_other = unit.permit.customer != caller.user;
         if unit.hold.is_some() || by_other || !unit.override_reason.is_empty() {
-            return Ok(Folding::Nothing);
+            return Ok(SingleStatementOutcome::Nothing);
         }
         // A reason against it may be a thing of the past; the unit of work looks again. The statement
         // itself looks at closures.
         let Ok(mut appointment) = unit.draft_interval(&provider, interval, Vec::new()) else {
-            return Ok(Folding::Nothing);
+            return Ok(SingleStatementOutcome::Nothing);
         };
         appointment.stamp = Stamp::new(self.ambient.bytes());
-        let folded = Folded {
+        let folded = SingleStatementBooking {
             appointment,
             schedule: provider.schedule_revision(),
             caller,
             generation,
-            once: unit.once.clone(),
+            idempotency_key: unit.idempotency_key.clone(),
             // The database's limit for one statement is there as well; a longer deadline is waited for in
             // steps, where a statement that ran into it is put again.
             patience: deadline.left().min(self.store.statement_timeout().mul_f32(0.9)),
         };
         match self.store.run_single(deadline, folded.clone()).await {
-            Ok(Some(appointment)) => Ok(Folding::Booked(Box::new(appointment))),
+            Ok(Some(appointment)) => Ok(SingleStatementOutcome::Booked(Box::new(appointment))),
             Ok(None) if self.store.read(deadline, folded.taken()).await? => Err(slot_taken()),
-            Ok(None) => Ok(Folding::Nothing),
+            Ok(None) => Ok(SingleStatementOutcome::Nothing),
             Err(fault) => match fault.may_run_again() {
-                Again::No => Err(fault),
-                Again::Contention => Ok(Folding::Nothing),
+                Retryable::No => Err(fault),
+                Retryable::Contention => Ok(SingleStatementOutcome::Nothing),
                 // It may have been committed; only a request id can settle that.
-                Again::Connection if unit.once.id.is_some() => Ok(Folding::Unknown),
-                Again::Connection => Err(outcome_unknown(&fault)),
+                Retryable::Connection if unit.idempotency_key.id.is_some() => {
+                    Ok(SingleStatementOutcome::Unknown)
+                }
+                Retryable::Connection => Err(outcome_unknown(&fault)),
             },
         }
     }
@@ -330,7 +343,8 @@ impl Bookings {
         names: Vec<(ProviderId, AppointmentId)>,
     ) -> Result<Vec<Appointment>, Fault> {
         let now = self.ambient.now();
-        let found = self.store.read(deadline, ById.statement(names.clone().into())).await?;
+        let found =
+            self.store.read(deadline, AppointmentBatch.statement(names.clone().into())).await?;
         let seen = names.into_iter().zip(found).map(|((provider, id), found)| {
             let found = found?.filter(|found| found.state != State::Held);
             let found = found.ok_or_else(|| Fault::not_found(id.name(provider)))?;
@@ -345,7 +359,7 @@ impl Bookings {
         &self,
         deadline: Deadline,
         filter: Filter,
-        after: Option<Cursor>,
+        after: Option<AppointmentCursor>,
         limit: u64,
     ) -> Result<Vec<Appointment>, Fault> {
         let now = filter.now;
@@ -407,7 +421,7 @@ impl Bookings {
         deadline: Deadline,
         caller: Caller,
         decision: Decision,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Decided, Fault> {
         let Decision { provider, id, change, reason, free_rest, only_move, expected } = decision;
         let unit = Decide {
@@ -419,7 +433,7 @@ impl Bookings {
             free_rest,
             only_move,
             expected,
-            once,
+            idempotency_key,
             now: self.ambient.now(),
         };
         self.store.run(deadline, unit).await
@@ -436,7 +450,10 @@ impl Bookings {
 fn is_definite(fault: &Fault) -> bool {
     !matches!(
         fault.reason().kind(),
-        Kind::Unavailable | Kind::ResourceExhausted | Kind::DeadlineExceeded | Kind::Internal
+        FaultKind::Unavailable
+            | FaultKind::ResourceExhausted
+            | FaultKind::DeadlineExceeded
+            | FaultKind::Internal
     )
 }
 
@@ -451,14 +468,14 @@ fn outcome_unknown(fault: &Fault) -> Fault {
 
 struct List {
     filter: Filter,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 }
 
 impl Query for List {
     type Output = Vec<Appointment>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, &self.filter, self.after, self.limit).await
     }
 }
@@ -472,7 +489,7 @@ struct Expired {
 impl Query for Expired {
     type Output = Vec<ProviderId>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::expired_elsewhere(at, self.customer, self.interval, self.now).await
     }
 }

@@ -9,7 +9,7 @@ use super::{Overlap, backend};
 use crate::{
     booking::{
         Appointment, State,
-        attendance::{Further, ids},
+        attendance::{ExtraClaim, ids},
     },
     kernel::{
         fault::Fault,
@@ -17,17 +17,17 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, engine,
         entity::appointments::{Column, Entity},
     },
 };
 
-/// What expires.
+/// Kind of claim that can expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiring {
     /// A hold.
     Hold,
-    /// A request.
+    /// A pending appointment.
     Request,
     /// Time that something with somebody else claims.
     Attended,
@@ -57,7 +57,7 @@ pub async fn is(
     tx: &Tx,
     provider: ProviderId,
     appointment: AppointmentId,
-    wanted: &[Further],
+    wanted: &[ExtraClaim],
 ) -> Result<bool, Fault> {
     // Their ids follow from the appointment's, so that they are found by their keys.
     let rows: Vec<(Uuid, Instant, Instant, Option<Instant>)> = Entity::find()
@@ -70,7 +70,7 @@ pub async fn is(
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let there = |each: &Further| {
+    let there = |each: &ExtraClaim| {
         let expires_at = Some(each.expires_at.unwrap_or(never()));
         rows.contains(&(each.id.0, each.interval.0, each.interval.1, expires_at))
     };
@@ -144,7 +144,7 @@ const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, cus
 /// Claims time of a locked provider for an appointment, beside its own row, or tells what stands in the way.
 pub async fn claim(
     tx: &Tx,
-    further: &Further,
+    further: &ExtraClaim,
     of: &Appointment,
     version: i64,
 ) -> Result<Option<Overlap>, Fault> {

@@ -18,7 +18,7 @@ use crate::{
     },
     schedule::{self, commands::Closure, store::claims::intervals},
     storage::{
-        Engine, Query, Session as _, Snapshot, engine,
+        Engine, Executor as _, Query, Reader, engine,
         entity::{appointments::Column, providers},
         readable,
     },
@@ -155,7 +155,7 @@ struct Plain {
 impl Query for Ask {
     type Output = Option<Found>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         let rows = at.query_all(self.statement(at.engine())).await;
         let rows = rows.map_err(|e| engine::fault(&e))?;
         let Some(first) = rows.first() else { return Ok(None) };

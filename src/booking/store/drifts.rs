@@ -11,7 +11,7 @@ use crate::{
     booking::commands::drift::Drifted,
     kernel::{fault::Fault, id::ProviderId, time::Instant},
     storage::{
-        Session as _, Tx, UnitOfWork, engine,
+        Executor as _, Tx, UnitOfWork, engine,
         entity::appointment_drifts::{ActiveModel, Column, Entity},
     },
 };
@@ -47,7 +47,7 @@ pub async fn note(
 /// Forgets some drifts of appointments that have begun; how many.
 #[derive(Debug, Clone, Copy)]
 pub struct ForgetDrifts {
-    /// The present.
+    /// Current time.
     pub now: Instant,
 }
 

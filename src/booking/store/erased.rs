@@ -15,7 +15,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::{
             appointments::{Column, Entity},
             events, providers, requests, users,
@@ -44,7 +44,7 @@ fn left(user: UserId, now: Instant) -> Condition {
 
 /// The customers, who are providers too, of what is still to come with an erased provider or customer.
 pub async fn attending(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     user: UserId,
     now: Instant,
@@ -71,7 +71,7 @@ pub async fn attending(
 
 /// The first provider after this one with an appointment or hold that an erasure has still to look after.
 pub async fn next(
-    at: &impl Session,
+    at: &impl Executor,
     user: UserId,
     after: Option<ProviderId>,
     now: Instant,
@@ -175,7 +175,7 @@ pub async fn anonymise_answers(
         let response = match serde_json::from_str::<Appointment>(&row.response) {
             Ok(answer) if answer.customer != customer => continue,
             Ok(answer) if answer.customer_display_name.is_empty() => continue,
-            Ok(answer) => crate::storage::request::Once::encode(&anonymous(answer))?,
+            Ok(answer) => crate::storage::idempotency::IdempotencyKey::encode(&anonymous(answer))?,
             Err(_) => match without_words(&row.response, customer) {
                 Some(response) => response,
                 None => continue,

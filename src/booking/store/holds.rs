@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::{CLAIMING, Cursor, LONGEST_BUFFER, LONGEST_CLAIM, appointment, page};
+use super::{AppointmentCursor, CLAIMING, LONGEST_BUFFER, LONGEST_CLAIM, appointment, page};
 use crate::{
     booking::{Appointment, State},
     identity::permit::ListAppointments,
@@ -14,7 +14,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Session, Snapshot, Tx, engine,
+        Executor, Reader, Tx, engine,
         entity::appointments::{self, Column},
     },
 };
@@ -104,9 +104,9 @@ pub struct Filter {
 
 /// A page of holds, by start and then by id.
 pub async fn list(
-    at: &Snapshot,
+    at: &Reader,
     filter: &Filter,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     let mut query = appointments::Entity::find()

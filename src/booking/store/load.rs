@@ -11,7 +11,7 @@ use crate::{
         time::{Instant, Interval},
     },
     storage::{
-        Session as _, Tx, engine,
+        Executor as _, Tx, engine,
         entity::appointments::{Column, Entity},
     },
 };

@@ -14,7 +14,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, engine,
         entity::{
             appointments::{Column, Entity},
             events,
@@ -25,7 +25,7 @@ use crate::{
 /// A row of a customer's with a provider.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// Its id.
+    /// Unique id.
     pub id: AppointmentId,
     /// Whether it is a hold.
     pub is_held: bool,
@@ -36,7 +36,10 @@ pub struct Row {
 }
 
 /// The providers with whom a customer has or had something.
-pub async fn providers(at: &impl Session, customer: UserId) -> Result<BTreeSet<ProviderId>, Fault> {
+pub async fn providers(
+    at: &impl Executor,
+    customer: UserId,
+) -> Result<BTreeSet<ProviderId>, Fault> {
     let rows: Vec<Uuid> = Entity::find()
         .select_only()
         .column(Column::ProviderId)

@@ -1,30 +1,31 @@
 //! Appointments as rows.
 
 pub mod attended;
+pub mod by_key;
 pub mod calendar;
 pub mod drifts;
 pub mod erased;
-pub mod folded;
-pub mod found;
 pub mod holds;
+pub mod limits;
 pub mod load;
 pub mod merged;
 mod names;
 pub mod order;
+pub mod single_statement;
 pub mod states;
 
 use chrono::TimeDelta;
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _, PaginatorTrait,
-    QueryFilter, QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::Expr,
+    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _, QueryFilter,
+    QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::Expr,
 };
 use uuid::Uuid;
 
 pub use attended::Expiring;
 
-pub use self::order::Cursor;
+pub use self::order::AppointmentCursor;
 use self::{order::Order, states::in_states};
-use super::{Agreed, Appointment, EXPIRED, State};
+use super::{AgreedTerms, Appointment, EXPIRED, State};
 use crate::{
     identity::permit::ListAppointments,
     kernel::{
@@ -35,10 +36,10 @@ use crate::{
         zone::Zone,
     },
     storage::{
-        Engine, Session, Snapshot, Tx,
+        Engine, Executor, Reader, Tx,
         engine::{self, Constraint},
         entity::appointments::{self, Column},
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
@@ -52,7 +53,7 @@ const LONGEST_CLAIM: TimeDelta = TimeDelta::hours(28);
 
 /// Finds an appointment.
 pub async fn find(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     id: AppointmentId,
 ) -> Result<Option<Appointment>, Fault> {
@@ -279,7 +280,7 @@ fn one(rows: u64, id: AppointmentId) -> Result<(), Fault> {
 /// The providers with an expired request of this customer that overlaps an interval. It no longer counts,
 /// and is still in the way of the customer's constraint until somebody settles it.
 pub async fn expired_elsewhere(
-    at: &Snapshot,
+    at: &Reader,
     customer: UserId,
     interval: Interval,
     now: Instant,
@@ -302,65 +303,6 @@ pub async fn expired_elsewhere(
     Ok(providers)
 }
 
-/// The appointments and holds of a type with a provider that start in a range and count for its limits,
-/// except some.
-pub async fn counted(
-    tx: &Tx,
-    provider: ProviderId,
-    type_id: TypeId,
-    range: Interval,
-    except: &[AppointmentId],
-) -> Result<Vec<Interval>, Fault> {
-    let rows: Vec<(Uuid, Option<Uuid>, Instant, Instant)> = appointments::Entity::find()
-        .select_only()
-        .columns([Column::AppointmentId, Column::ClaimOf, Column::StartsAt, Column::EndsAt])
-        .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::TypeId.eq(type_id.0))
-        .filter(Column::State.is_in(CLAIMING.map(State::word)))
-        .filter(Column::StartsAt.gte(range.start()))
-        .filter(Column::StartsAt.lt(range.end()))
-        .order_by_asc(Column::StartsAt)
-        .into_tuple()
-        .all(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let others =
-        rows.into_iter().filter(|(id, of, ..)| !except.contains(&AppointmentId(of.unwrap_or(*id))));
-    Ok(others.filter_map(|(_, _, start, end)| Interval::new(start, end)).collect())
-}
-
-/// How many appointments of a type a customer has requested or booked and not yet begun. Exact while the
-/// customer's row is locked.
-pub async fn open_of_customer(
-    tx: &Tx,
-    customer: UserId,
-    type_id: TypeId,
-    now: Instant,
-) -> Result<u64, Fault> {
-    appointments::Entity::find()
-        .filter(Column::CustomerId.eq(customer.0))
-        .filter(Column::TypeId.eq(type_id.0))
-        .filter(Column::ClaimOf.is_null())
-        .filter(Column::StartsAt.gt(now))
-        .filter(Column::State.is_in([State::Pending.word(), State::Booked.word()]))
-        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
-        .count(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))
-}
-
-/// How many slots a customer holds. Exact while the customer's row is locked.
-pub async fn held_by(tx: &Tx, customer: UserId, now: Instant) -> Result<u64, Fault> {
-    appointments::Entity::find()
-        .filter(Column::CustomerId.eq(customer.0))
-        .filter(Column::ClaimOf.is_null())
-        .filter(Column::State.eq(State::Held.word()))
-        .filter(Column::ExpiresAt.gt(now))
-        .count(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))
-}
-
 /// Which appointments to list.
 #[derive(Debug, Clone)]
 pub struct Filter {
@@ -368,7 +310,7 @@ pub struct Filter {
     pub bounds: ListAppointments,
     /// In which states, as of now; none means all.
     pub states: Vec<State>,
-    /// The present.
+    /// Current time.
     pub now: Instant,
     /// Not those that end at or before this.
     pub from: Option<Instant>,
@@ -386,9 +328,9 @@ pub struct Filter {
 
 /// A page of appointments, in the order of the filter and then by id.
 pub async fn list(
-    at: &Snapshot,
+    at: &Reader,
     filter: &Filter,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     // A hold is no appointment yet, and further time of one is none.
@@ -418,9 +360,9 @@ pub async fn list(
 
 /// The appointments of a customer, for that customer to take away, by start and then by id.
 pub async fn of_customer(
-    at: &Snapshot,
+    at: &Reader,
     customer: UserId,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     let query = appointments::Entity::find()
@@ -431,28 +373,29 @@ pub async fn of_customer(
 }
 
 async fn page(
-    at: &impl Session,
+    at: &impl Executor,
     query: Select<appointments::Entity>,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     let of = |row: &QueryResult| {
         let start = row.try_get("", Column::StartsAt.as_str())?;
         let id = row.try_get("", Column::AppointmentId.as_str())?;
-        Ok(Cursor { start, id })
+        Ok(AppointmentCursor { start, id })
     };
     let query = query.order_by_asc(Column::StartsAt).order_by_asc(Column::AppointmentId);
     // The first is implied by the other; it gives the index something to begin at.
-    let later =
-        |after: &Cursor| Condition::all().add(Column::StartsAt.gte(after.start)).add(later(*after));
+    let later = |after: &AppointmentCursor| {
+        Condition::all().add(Column::StartsAt.gte(after.start)).add(later(*after))
+    };
     let mut page =
-        readable::page(at, query, Place { after, later, of }, limit, appointment).await?;
+        readable::page(at, query, PagePosition { after, later, of }, limit, appointment).await?;
     names::fill(at, &mut page).await?;
     Ok(page)
 }
 
 /// After an appointment, by start and then by id.
-fn later(after: Cursor) -> Condition {
+fn later(after: AppointmentCursor) -> Condition {
     let same_start = Condition::all()
         .add(Column::StartsAt.eq(after.start))
         .add(Column::AppointmentId.gt(after.id));
@@ -473,7 +416,8 @@ fn backend(engine: Engine) -> DatabaseBackend {
 fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {
     let id = row.appointment_id;
     let senseless = |what: &str| Fault::internal(format!("appointments row {id}: {what}"));
-    let terms: Agreed = serde_json::from_value(row.terms).map_err(|e| senseless(&e.to_string()))?;
+    let terms: AgreedTerms =
+        serde_json::from_value(row.terms).map_err(|e| senseless(&e.to_string()))?;
     let (start, end) = terms.beyond.map_or((row.starts_at, row.ends_at), |beyond| beyond.whole);
     Ok(Appointment {
         provider: ProviderId(row.provider_id),

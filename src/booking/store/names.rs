@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     booking::Appointment,
     kernel::fault::Fault,
-    storage::{Session, engine, entity::providers, readable},
+    storage::{Executor, engine, entity::providers, readable},
 };
 
 /// The column of a provider's name beside those of an appointment.
@@ -37,7 +37,7 @@ pub(super) fn appointment(row: &QueryResult) -> Result<Appointment, Fault> {
 }
 
 /// Fills in the names of the providers of these appointments.
-pub(super) async fn fill(at: &impl Session, all: &mut [Appointment]) -> Result<(), Fault> {
+pub(super) async fn fill(at: &impl Executor, all: &mut [Appointment]) -> Result<(), Fault> {
     let mut ids: Vec<Uuid> = all.iter().map(|a| a.provider.0).collect();
     ids.sort_unstable();
     ids.dedup();

@@ -14,25 +14,25 @@ use crate::{
     booking::{Appointment, State},
     kernel::{fault::Fault, time::Instant},
     storage::{
-        Session,
+        Executor,
         entity::appointments::{Column, Entity},
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
 /// Where a page ended: the keys of its last appointment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct AppointmentCursor {
     /// Its start, or by which time else the page is ordered.
     pub start: Instant,
-    /// Its id.
+    /// Unique id.
     pub id: Uuid,
 }
 
 /// By which time appointments are ordered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Key {
-    /// Their starts.
+    /// By start time.
     #[default]
     Start,
     /// When they were booked.
@@ -98,10 +98,10 @@ const ORDERED_AT: &str = "ordered_at";
 
 /// A page of those appointments of a query that the filter lets through, in its order.
 pub(super) async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     mut query: Select<Entity>,
     filter: &Filter,
-    after: Option<Cursor>,
+    after: Option<AppointmentCursor>,
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     let changed = || changed_at(filter.bounds.is_staff, filter.now);
@@ -125,14 +125,14 @@ pub(super) async fn list(
     let of = |row: &QueryResult| {
         let start = row.try_get("", ORDERED_AT)?;
         let id = row.try_get("", Column::AppointmentId.as_str())?;
-        Ok(Cursor { start, id })
+        Ok(AppointmentCursor { start, id })
     };
     let direction = if latest_first { Direction::Desc } else { Direction::Asc };
     let query = query
         .column_as(key.clone(), ORDERED_AT)
         .order_by(key.clone(), direction.clone())
         .order_by(Column::AppointmentId, direction);
-    let later = |after: &Cursor| {
+    let later = |after: &AppointmentCursor| {
         let (beyond, next) = if latest_first {
             (key.clone().lt(after.start), Column::AppointmentId.lt(after.id))
         } else {
@@ -142,7 +142,7 @@ pub(super) async fn list(
         Condition::any().add(beyond).add(same)
     };
     let mut page =
-        readable::page(at, query, Place { after, later, of }, limit, appointment).await?;
+        readable::page(at, query, PagePosition { after, later, of }, limit, appointment).await?;
     names::fill(at, &mut page).await?;
     Ok(page)
 }

@@ -14,7 +14,7 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Engine, Session as _, Tx, engine,
+        Engine, Executor as _, Tx, engine,
         entity::appointments::{self, Column},
     },
 };

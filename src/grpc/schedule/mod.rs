@@ -10,9 +10,9 @@ use self::fields::{Kind, changes, known_fields, off};
 use super::{
     caller::{caller, deadline, visitor},
     convert::{Mask, mask, name, read_etag},
+    idempotency::IdempotencyKeys,
     page::cut,
     proto::booking::{self as pb, schedule_service_server::ScheduleService},
-    requests::Requests,
 };
 use crate::{
     identity::{Role, permit},
@@ -40,7 +40,7 @@ const CLOSURE_NAME: &str = "must be closures/{closure} with a UUID in lower case
 #[derive(Debug)]
 pub(super) struct ScheduleApi {
     pub(super) schedules: Schedules,
-    pub(super) requests: Requests,
+    pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
 
@@ -94,7 +94,8 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let update_mask = message.update_mask.as_ref();
         let Some(schedule) = &message.schedule else {
             violations.add("schedule", "must be set");
@@ -121,8 +122,9 @@ impl ScheduleService for ScheduleApi {
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
         let change = (changes, expected);
         let id = name.id.clone();
-        let update = |once| self.schedules.update(deadline, permit, id, change, once);
-        let changed = once.carry_out(deadline, update).await?;
+        let update =
+            |idempotency_key| self.schedules.update(deadline, permit, id, change, idempotency_key);
+        let changed = idempotency_key.carry_out(deadline, update).await?;
         let schedule = Some(wire::schedule(&changed.provider, &name)?);
         let (outside_times, outside_count) = wire::times(&changed.outside);
         let answer = pb::UpdateScheduleResponse { schedule, outside_times, outside_count };
@@ -136,7 +138,8 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let id = message.schedule_id;
@@ -162,8 +165,9 @@ impl ScheduleService for ScheduleApi {
         let provider = parent.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, provider, || provider.name())?;
         let name = ScheduleName { provider, id: Some(id.clone()) };
-        let create = |once| self.schedules.create(deadline, permit, id, changes, once);
-        let made = once.carry_out(deadline, create).await?;
+        let create =
+            |idempotency_key| self.schedules.create(deadline, permit, id, changes, idempotency_key);
+        let made = idempotency_key.carry_out(deadline, create).await?;
         let schedule = Some(wire::schedule(&made, &name)?);
         Ok(Response::new(pb::CreateScheduleResponse { schedule }))
     }
@@ -175,7 +179,8 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let named = name(&message.name, ScheduleName::parse_named, NAMED);
         let named = violations.keep("name", named);
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
@@ -183,8 +188,10 @@ impl ScheduleService for ScheduleApi {
         let name = named.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
         let id = name.id.ok_or_else(Fault::unchecked)?;
-        let delete = |once| self.schedules.delete(deadline, permit, id, expected, once);
-        once.carry_out(deadline, delete).await?;
+        let delete = |idempotency_key| {
+            self.schedules.delete(deadline, permit, id, expected, idempotency_key)
+        };
+        idempotency_key.carry_out(deadline, delete).await?;
         Ok(Response::new(pb::DeleteScheduleResponse {}))
     }
 
@@ -209,7 +216,8 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let Some(new) = &message.time_off else {
@@ -222,8 +230,10 @@ impl ScheduleService for ScheduleApi {
         violations.finish()?;
         let (id, (interval, reason)) = parent.zip(read).ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, id, || id.name())?;
-        let take = |once| self.schedules.take_time_off(deadline, permit, interval, reason, once);
-        let taken = once.carry_out(deadline, take).await?;
+        let take = |idempotency_key| {
+            self.schedules.take_time_off(deadline, permit, interval, reason, idempotency_key)
+        };
+        let taken = idempotency_key.carry_out(deadline, take).await?;
         let (touched_appointments, touched_count) = wire::touched(&taken.1);
         let (touched_times, touched_time_count) = wire::times(&taken.1.times);
         let answer = pb::CreateTimeOffResponse {
@@ -243,14 +253,16 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let parsed = name(&message.name, TimeOffId::parse, TIME_OFF_NAME);
         let parsed = violations.keep("name", parsed);
         violations.finish()?;
         let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
         let permit = permit::edit_plan(caller, provider, || id.name(provider))?;
-        let give = |once| self.schedules.give_time_off(deadline, permit, id, once);
-        once.carry_out(deadline, give).await?;
+        let give =
+            |idempotency_key| self.schedules.give_time_off(deadline, permit, id, idempotency_key);
+        idempotency_key.carry_out(deadline, give).await?;
         Ok(Response::new(pb::DeleteTimeOffResponse {}))
     }
 
@@ -287,7 +299,8 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let Some(new) = &message.closure else {
             violations.add("closure", "must be set");
             return Err(violations.into_fault().into());
@@ -298,8 +311,10 @@ impl ScheduleService for ScheduleApi {
         violations.finish()?;
         let (interval, reason) = read.ok_or_else(Fault::unchecked)?;
         let permit = permit::close_practice(caller)?;
-        let close = |once| self.schedules.close(deadline, permit, interval, reason, once);
-        let closed = once.carry_out(deadline, close).await?;
+        let close = |idempotency_key| {
+            self.schedules.close(deadline, permit, interval, reason, idempotency_key)
+        };
+        let closed = idempotency_key.carry_out(deadline, close).await?;
         let (touched_appointments, touched_count) = wire::touched(&closed.touched);
         let (touched_times, touched_time_count) = wire::times(&closed.touched.times);
         let answer = pb::CreateClosureResponse {
@@ -319,13 +334,14 @@ impl ScheduleService for ScheduleApi {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let mut message = request.into_inner();
         let mut violations = Violations::new();
-        let once = self.requests.once(Some(caller), &mut message, &mut violations);
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let id = violations.keep("name", name(&message.name, ClosureId::parse, CLOSURE_NAME));
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
         let permit = permit::close_practice(caller)?;
-        let reopen = |once| self.schedules.reopen(deadline, permit, id, once);
-        once.carry_out(deadline, reopen).await?;
+        let reopen = |idempotency_key| self.schedules.reopen(deadline, permit, id, idempotency_key);
+        idempotency_key.carry_out(deadline, reopen).await?;
         Ok(Response::new(pb::DeleteClosureResponse {}))
     }
 

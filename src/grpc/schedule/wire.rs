@@ -15,7 +15,7 @@ use crate::{
         id::{HoldId, ProviderId},
     },
     schedule::{
-        commands::{Claim, ClaimedTime, Closure, Times, Touched},
+        commands::{AffectedAppointments, Claim, ClaimedTime, Closure, Times},
         hours::Hours,
         name::ScheduleName,
         plan::TimeOff,
@@ -120,7 +120,7 @@ pub(in crate::grpc) fn closure(closure: Closure) -> pb::Closure {
 }
 
 /// The names of the first appointments that are touched, and how many there are.
-pub(super) fn touched(touched: &Touched) -> (Vec<String>, i32) {
+pub(super) fn touched(touched: &AffectedAppointments) -> (Vec<String>, i32) {
     let names = touched.first.iter().map(|(provider, id)| id.name(*provider)).collect();
     (names, i32::try_from(touched.count).unwrap_or(i32::MAX))
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Touched, not_over};
+use super::{AffectedAppointments, not_over};
 use crate::{
     events::{self, EventData},
     identity::permit::ClosePractice,
@@ -12,13 +12,13 @@ use crate::{
         time::{Instant, Interval},
     },
     schedule::store,
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// A stretch of time in which the whole practice is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closure {
-    /// The id.
+    /// Unique id.
     pub id: ClosureId,
     /// From when until when it is closed; the end is excluded.
     pub interval: Interval,
@@ -34,11 +34,11 @@ pub struct Closed {
     end: Instant,
     reason: String,
     /// The appointments in it.
-    pub touched: Touched,
+    pub touched: AffectedAppointments,
 }
 
 impl Closed {
-    /// The closure.
+    /// The closure as it was stored.
     pub fn closure(&self) -> Result<Closure, Fault> {
         let interval = Interval::new(self.start, self.end)
             .ok_or_else(|| Fault::internal("a stored closure ends before it starts"))?;
@@ -63,7 +63,7 @@ pub struct Close {
     /// When, and why.
     pub closure: Closure,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -74,7 +74,7 @@ impl UnitOfWork for Close {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let Closure { id, interval, reason } = &self.closure;
@@ -82,7 +82,7 @@ impl UnitOfWork for Close {
         store::closures::insert(tx, &self.closure, self.now).await?;
         let data = EventData::ClosureCreated(told(&self.closure));
         store::closures::bump(tx, locked, self.permit.admin, self.now, &data).await?;
-        let touched = store::touched::find(tx, None, *interval, self.now).await?;
+        let touched = store::affected::find(tx, None, *interval, self.now).await?;
         let answer = Closed {
             id: *id,
             start: interval.start(),
@@ -90,7 +90,7 @@ impl UnitOfWork for Close {
             reason: reason.clone(),
             touched,
         };
-        self.once.keep(tx, id.0, MADE, &answer, self.now).await?;
+        self.idempotency_key.keep(tx, id.0, MADE, &answer, self.now).await?;
         Ok(answer)
     }
 }
@@ -103,7 +103,7 @@ pub struct Reopen {
     /// The closure to delete.
     pub id: ClosureId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -114,7 +114,7 @@ impl UnitOfWork for Reopen {
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let locked = store::closures::lock_all_providers(tx).await?;
-        if let Some(((), _)) = self.once.earlier(tx).await? {
+        if let Some(((), _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(());
         }
         // Nobody else deletes it meanwhile, unless there is no provider to lock; then the second finds
@@ -127,6 +127,6 @@ impl UnitOfWork for Reopen {
         }
         let data = EventData::ClosureDeleted(told(&found));
         store::closures::bump(tx, locked, self.permit.admin, self.now, &data).await?;
-        self.once.keep(tx, found.id.0, DELETED, &(), self.now).await
+        self.idempotency_key.keep(tx, found.id.0, DELETED, &(), self.now).await
     }
 }

@@ -34,7 +34,7 @@ pub use time_off::{Give, Take};
 
 /// The appointments that overlap what was taken away. They stay; somebody has to look after them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Touched {
+pub struct AffectedAppointments {
     /// The first of them, by start.
     pub first: Vec<(ProviderId, AppointmentId)>,
     /// How many there are.
@@ -192,7 +192,7 @@ fn make_fit(before: &Provider, after: &mut Provider, now: Instant) -> Result<(),
 }
 
 /// What somebody did to a provider's schedules.
-struct Act {
+struct EventDraft {
     data: EventData,
     actor: UserId,
     now: Instant,
@@ -200,8 +200,8 @@ struct Act {
 
 /// Writes back a locked provider whose schedules, or what is taken from them, changed: one version, one
 /// event.
-async fn reschedule(tx: &Tx, provider: &mut Provider, act: Act) -> Result<(), Fault> {
-    let Act { data, actor, now } = act;
+async fn reschedule(tx: &Tx, provider: &mut Provider, act: EventDraft) -> Result<(), Fault> {
+    let EventDraft { data, actor, now } = act;
     provider.reschedule(tx.stamp(), now);
     store::update(tx, provider).await?;
     record(tx, (provider.id, provider.version), Some(actor), now, data).await

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Times, make_fit, reschedule};
+use super::{EventDraft, Times, make_fit, reschedule};
 use crate::{
     events::{
         self, EventData,
@@ -26,7 +26,7 @@ use crate::{
         provider::Provider,
         store,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Changes a schedule.
@@ -41,7 +41,7 @@ pub struct Update {
     /// The state of the provider's schedules that the editor saw, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -67,7 +67,7 @@ impl UnitOfWork for Update {
         let name = ScheduleName { provider: self.permit.provider, id: self.id.clone() };
         let absent = || Fault::not_found(name.to_string());
         let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let hours = provider.hours(self.id.as_deref()).ok_or_else(absent)?;
@@ -100,7 +100,7 @@ impl UnitOfWork for Update {
         let outside = match provider.hours(self.id.as_deref()) {
             Some(hours) if self.changes.hours_change() => {
                 let (of, at) = ((self.id.as_deref(), hours, None), (self.now, &self.zones));
-                store::touched::outside(tx, provider.id, of, at).await?
+                store::affected::outside(tx, provider.id, of, at).await?
             }
             _ => Times::default(),
         };
@@ -112,7 +112,7 @@ impl Update {
     async fn answer(&self, tx: &Tx, provider: Provider, outside: Times) -> Result<Updated, Fault> {
         let updated = Updated { provider: with(provider, self.id.as_deref()), outside };
         let (id, version) = (updated.provider.id.0, updated.provider.version);
-        self.once.keep(tx, id, version, &updated, self.now).await?;
+        self.idempotency_key.keep(tx, id, version, &updated, self.now).await?;
         Ok(updated)
     }
 }
@@ -127,7 +127,7 @@ pub struct Create {
     /// What it is; with a zone.
     pub changes: Changes,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -143,7 +143,7 @@ impl UnitOfWork for Create {
         let id = self.permit.provider;
         let absent = || Fault::not_found(id.name());
         let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         if provider.plan.named.contains_key(&self.id) {
@@ -166,7 +166,7 @@ impl UnitOfWork for Create {
         make_fit(&before, &mut provider, self.now)?;
         reschedule(tx, &mut provider, act(changed, self.permit, self.now)).await?;
         let answer = with(provider, Some(&self.id));
-        self.once.keep(tx, answer.id.0, answer.version, &answer, self.now).await?;
+        self.idempotency_key.keep(tx, answer.id.0, answer.version, &answer, self.now).await?;
         Ok(answer)
     }
 }
@@ -181,7 +181,7 @@ pub struct Delete {
     /// The state of the provider's schedules that the editor saw, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -194,7 +194,7 @@ impl UnitOfWork for Delete {
         let name = ScheduleName { provider: self.permit.provider, id: Some(self.id.clone()) };
         let absent = || Fault::not_found(name.to_string());
         let mut provider = store::lock(tx, name.provider).await?.ok_or_else(absent)?;
-        if let Some(((), _)) = self.once.earlier(tx).await? {
+        if let Some(((), _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(());
         }
         let hours = provider.hours(Some(&self.id)).ok_or_else(absent)?;
@@ -211,12 +211,12 @@ impl UnitOfWork for Delete {
         let changed = named_schedule(&self.id, What::Deleted, hours)?;
         Arc::make_mut(&mut provider.plan).named.remove(&self.id);
         reschedule(tx, &mut provider, act(changed, self.permit, self.now)).await?;
-        self.once.keep(tx, provider.id.0, provider.version, &(), self.now).await
+        self.idempotency_key.keep(tx, provider.id.0, provider.version, &(), self.now).await
     }
 }
 
-fn act(changed: ScheduleChanged, permit: EditSchedule, now: Instant) -> Act {
-    Act { data: EventData::ScheduleChanged(changed), actor: permit.editor, now }
+fn act(changed: ScheduleChanged, permit: EditSchedule, now: Instant) -> EventDraft {
+    EventDraft { data: EventData::ScheduleChanged(changed), actor: permit.editor, now }
 }
 
 /// The answer that is kept: the provider with the one schedule that was asked for. Whatever else is in

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Act, Touched, make_fit, not_over, reschedule};
+use super::{AffectedAppointments, EventDraft, make_fit, not_over, reschedule};
 use crate::{
     events::{self, EventData},
     identity::permit::EditSchedule,
@@ -15,7 +15,7 @@ use crate::{
         plan::{MAX_TIME_OFF, TimeOff},
         store,
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Takes time off.
@@ -26,20 +26,20 @@ pub struct Take {
     /// When, and why.
     pub time_off: TimeOff,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
 
 impl UnitOfWork for Take {
-    type Output = (TimeOff, Touched);
+    type Output = (TimeOff, AffectedAppointments);
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let id = self.permit.provider;
         let absent = || Fault::not_found(id.name());
         let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let interval = self.time_off.interval;
@@ -58,11 +58,11 @@ impl UnitOfWork for Take {
         make_fit(&before, &mut provider, self.now)?;
         // The reason is the provider's own business, and events are for everybody who follows them.
         let data = EventData::TimeOffCreated(told(self.time_off.id, interval));
-        let act = Act { data, actor: self.permit.editor, now: self.now };
+        let act = EventDraft { data, actor: self.permit.editor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
-        let touched = store::touched::find(tx, Some(id), interval, self.now).await?;
+        let touched = store::affected::find(tx, Some(id), interval, self.now).await?;
         let answer = (self.time_off.clone(), touched);
-        self.once.keep(tx, id.0, provider.version, &answer, self.now).await?;
+        self.idempotency_key.keep(tx, id.0, provider.version, &answer, self.now).await?;
         Ok(answer)
     }
 }
@@ -75,7 +75,7 @@ pub struct Give {
     /// The id of the time off.
     pub id: TimeOffId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -88,15 +88,15 @@ impl UnitOfWork for Give {
         let id = self.permit.provider;
         let absent = || Fault::not_found(self.id.name(id));
         let mut provider = store::lock(tx, id).await?.ok_or_else(absent)?;
-        if let Some(((), _)) = self.once.earlier(tx).await? {
+        if let Some(((), _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(());
         }
         let plan = Arc::make_mut(&mut provider.plan);
         let removed = plan.remove_time_off(self.id).ok_or_else(absent)?;
         let data = EventData::TimeOffDeleted(told(self.id, removed.interval));
-        let act = Act { data, actor: self.permit.editor, now: self.now };
+        let act = EventDraft { data, actor: self.permit.editor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
-        self.once.keep(tx, id.0, provider.version, &(), self.now).await
+        self.idempotency_key.keep(tx, id.0, provider.version, &(), self.now).await
     }
 }
 

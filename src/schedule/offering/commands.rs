@@ -20,7 +20,7 @@ use crate::{
         provider::Provider,
         store::{self, offerings},
     },
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
 /// Adds a provider's own type, which the provider offers from then on.
@@ -33,7 +33,7 @@ pub struct CreateOwn {
     /// Who adds it.
     pub editor: UserId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The zone data of that time.
     pub zones: ZoneData,
 }
@@ -44,7 +44,7 @@ impl UnitOfWork for CreateOwn {
 
     async fn run(&self, tx: &Tx) -> Result<AppointmentType, Fault> {
         let provider = store::lock(tx, self.owner).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let provider = enabled(provider, self.owner)?;
@@ -64,7 +64,8 @@ impl UnitOfWork for CreateOwn {
             violations.add("appointment_type.durations", text);
         }
         violations.finish()?;
-        let new = catalogue::commands::add(tx, &self.new, self.editor, &self.once).await?;
+        let new =
+            catalogue::commands::add(tx, &self.new, self.editor, &self.idempotency_key).await?;
         let offering = Offering { provider: self.owner, type_id: self.new.id, schedule: None };
         offerings::insert(tx, &offering, now).await?;
         changed(tx, provider, &offering, self.editor, now).await?;
@@ -75,7 +76,7 @@ impl UnitOfWork for CreateOwn {
 /// What came of offering a type, as it is stored for retries.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Offered {
-    /// The offering.
+    /// The offering after the change.
     #[serde(flatten)]
     pub offering: Offering,
     /// What is of the type and lies outside the hours by which it is offered now.
@@ -93,7 +94,7 @@ pub struct Offer {
     /// By which named schedule; none is the default one.
     pub schedule: Option<String>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
     /// The zone data of that time.
@@ -107,7 +108,7 @@ impl UnitOfWork for Offer {
     async fn run(&self, tx: &Tx) -> Result<Offered, Fault> {
         let permit::Offer { provider: id, editor, everything } = self.permit;
         let provider = store::lock(tx, id).await?;
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let provider = enabled(provider, id)?;
@@ -143,7 +144,7 @@ impl UnitOfWork for Offer {
         }
         if before.as_ref() == Some(&offering) {
             let offered = Offered { offering, outside: Times::default() };
-            self.once.keep(tx, id.0, provider.version, &offered, self.now).await?;
+            self.idempotency_key.keep(tx, id.0, provider.version, &offered, self.now).await?;
             return Ok(offered);
         }
         match &before {
@@ -151,10 +152,10 @@ impl UnitOfWork for Offer {
             None => offerings::insert(tx, &offering, self.now).await?,
         }
         let of = (offering.schedule.as_deref(), hours, Some(self.type_id));
-        let outside = store::touched::outside(tx, id, of, (self.now, &self.zones)).await?;
+        let outside = store::affected::outside(tx, id, of, (self.now, &self.zones)).await?;
         let version = changed(tx, provider, &offering, editor, self.now).await?;
         let offered = Offered { offering, outside };
-        self.once.keep(tx, id.0, version, &offered, self.now).await?;
+        self.idempotency_key.keep(tx, id.0, version, &offered, self.now).await?;
         Ok(offered)
     }
 }
@@ -167,7 +168,7 @@ pub struct Withdraw {
     /// For what.
     pub type_id: TypeId,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// The time of the change.
     pub now: Instant,
 }
@@ -179,7 +180,7 @@ impl UnitOfWork for Withdraw {
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         let permit::Offer { provider: id, editor, .. } = self.permit;
         let provider = store::lock(tx, id).await?.ok_or_else(|| Fault::not_found(id.name()))?;
-        if self.once.earlier::<()>(tx).await?.is_some() {
+        if self.idempotency_key.earlier::<()>(tx).await?.is_some() {
             return Ok(());
         }
         if !offerings::delete(tx, id, self.type_id).await? {
@@ -187,7 +188,7 @@ impl UnitOfWork for Withdraw {
         }
         let data = EventData::OfferingWithdrawn(Withdrawn { appointment_type: self.type_id });
         let version = finish(tx, provider, (editor, data), self.now).await?;
-        self.once.keep(tx, id.0, version, &(), self.now).await
+        self.idempotency_key.keep(tx, id.0, version, &(), self.now).await
     }
 }
 

@@ -17,7 +17,7 @@ use crate::kernel::id::{ProviderId, TypeId};
 pub struct Offering {
     /// Who is booked.
     pub provider: ProviderId,
-    /// For what.
+    /// Id of the appointment type.
     pub type_id: TypeId,
     /// By which named schedule; none is the default one.
     pub schedule: Option<String>,

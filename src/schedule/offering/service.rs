@@ -15,15 +15,15 @@ use crate::{
     },
     schedule::store::{
         self,
-        offerings::{self, Cursor, Filter},
+        offerings::{self, Filter, OfferingCursor},
     },
-    storage::{Deadline, Query, Snapshot, Store, request::Once},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 /// Offerings, and the types that come with one.
 #[derive(Debug, Clone)]
 pub struct Offerings {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// Clock, ids and randomness.
     pub ambient: Ambient,
@@ -37,13 +37,13 @@ impl Offerings {
         permit: CreateType,
         owner: ProviderId,
         terms: Terms,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<AppointmentType, Fault> {
         let now = self.ambient.now();
         let (id, random) = (TypeId(self.ambient.id(now)), self.ambient.bytes());
         let new = AppointmentType::new(id, Some(owner), terms, &random, now);
         let zones = self.ambient.zones();
-        let unit = CreateOwn { new, owner, editor: permit.editor, once, zones };
+        let unit = CreateOwn { new, owner, editor: permit.editor, idempotency_key, zones };
         self.store.run(deadline, unit).await
     }
 
@@ -54,10 +54,10 @@ impl Offerings {
         permit: permit::Offer,
         type_id: TypeId,
         schedule: Option<String>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Offered, Fault> {
         let (now, zones) = (self.ambient.now(), self.ambient.zones());
-        let unit = Offer { permit, type_id, schedule, once, now, zones };
+        let unit = Offer { permit, type_id, schedule, idempotency_key, now, zones };
         self.store.run(deadline, unit).await
     }
 
@@ -67,10 +67,10 @@ impl Offerings {
         deadline: Deadline,
         permit: permit::Offer,
         type_id: TypeId,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let now = self.ambient.now();
-        self.store.run(deadline, Withdraw { permit, type_id, once, now }).await
+        self.store.run(deadline, Withdraw { permit, type_id, idempotency_key, now }).await
     }
 
     /// Refuses a provider who cannot be booked, of whom only those know who see everything.
@@ -92,7 +92,7 @@ impl Offerings {
         &self,
         deadline: Deadline,
         filter: Filter,
-        after: Option<Cursor>,
+        after: Option<OfferingCursor>,
         limit: u64,
     ) -> Result<Vec<(Offering, Instant)>, Fault> {
         self.store.read(deadline, List { filter, after, limit }).await
@@ -104,21 +104,21 @@ struct Enabled(ProviderId);
 impl Query for Enabled {
     type Output = Option<bool>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         Ok(store::find(at, self.0).await?.map(|provider| provider.enabled))
     }
 }
 
 struct List {
     filter: Filter,
-    after: Option<Cursor>,
+    after: Option<OfferingCursor>,
     limit: u64,
 }
 
 impl Query for List {
     type Output = Vec<(Offering, Instant)>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         offerings::list(at, &self.filter, self.after, self.limit).await
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     bulkhead::{Bulkhead, Turn},
     kernel::{fault::Fault, id::ProviderId},
     schedule::{changes::Changes, store},
-    storage::{Deadline, Query, Snapshot, Store},
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// Of how many providers it is known whether theirs are long.
@@ -68,7 +68,7 @@ struct IsLong(ProviderId);
 impl Query for IsLong {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<bool, Fault> {
+    async fn run(&self, at: &Reader) -> Result<bool, Fault> {
         store::is_long(at, self.0).await
     }
 }

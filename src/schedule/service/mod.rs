@@ -10,11 +10,12 @@ use uuid::Uuid;
 use super::{
     changes::{Changes, Stored},
     commands::{
-        Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Touched, Update, Updated,
+        AffectedAppointments, Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Update,
+        Updated,
     },
     plan::TimeOff,
     provider::Provider,
-    store::{self, closures::Cursor, remembered::Remembered},
+    store::{self, cache::ScheduleCache, closures::Cursor},
 };
 use crate::{
     identity::{
@@ -28,7 +29,7 @@ use crate::{
         stamp::Revision,
         time::{Instant, Interval},
     },
-    storage::{Deadline, Query, Snapshot, Store, request::Once},
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 pub use closing::Closing;
@@ -37,12 +38,12 @@ pub use long::LongSchedules;
 /// Providers and their schedules.
 #[derive(Debug, Clone)]
 pub struct Schedules {
-    /// The database.
+    /// Database handle.
     pub store: Store,
-    /// The clock.
+    /// Source of time, ids, randomness and zone rules.
     pub ambient: Ambient,
     /// What is known of schedules.
-    pub remembered: Remembered,
+    pub schedule_cache: ScheduleCache,
     /// Whose schedules are long.
     pub long: LongSchedules,
     /// Where closures wait for one another.
@@ -103,7 +104,7 @@ impl Schedules {
     ) -> Result<BTreeMap<ProviderId, String>, Fault> {
         let (mut names, mut unknown) = (BTreeMap::new(), BTreeSet::new());
         for id in ids {
-            match self.remembered.get(id) {
+            match self.schedule_cache.get(id) {
                 Some(provider) => drop(names.insert(id, provider.display_name.clone())),
                 None => drop(unknown.insert(id)),
             }
@@ -135,12 +136,12 @@ impl Schedules {
         permit: EditSchedule,
         id: Option<String>,
         change: (Changes, Option<Revision>),
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Updated, Fault> {
         let (changes, expected) = change;
         let _turn = self.long.turn_to_change(deadline, permit.provider, &changes).await?;
         let (now, zones) = (self.ambient.now(), self.ambient.zones());
-        let unit = Update { permit, id, changes, expected, once, now, zones };
+        let unit = Update { permit, id, changes, expected, idempotency_key, now, zones };
         self.store.run(deadline, unit).await
     }
 
@@ -151,11 +152,11 @@ impl Schedules {
         permit: EditSchedule,
         id: String,
         changes: Changes,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Provider, Fault> {
         let _turn = self.long.turn_to_change(deadline, permit.provider, &changes).await?;
         let (now, zones) = (self.ambient.now(), self.ambient.zones());
-        self.store.run(deadline, Create { permit, id, changes, once, now, zones }).await
+        self.store.run(deadline, Create { permit, id, changes, idempotency_key, now, zones }).await
     }
 
     /// Notes what else is wrong with changes that are refused already, so that all of it is told at once.
@@ -188,11 +189,11 @@ impl Schedules {
         permit: EditSchedule,
         id: String,
         expected: Option<Revision>,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let _turn = self.long.turn(deadline, permit.provider).await?;
         let now = self.ambient.now();
-        self.store.run(deadline, Delete { permit, id, expected, once, now }).await
+        self.store.run(deadline, Delete { permit, id, expected, idempotency_key, now }).await
     }
 
     /// Takes time off; tells which appointments are in it.
@@ -202,12 +203,12 @@ impl Schedules {
         permit: EditSchedule,
         interval: Interval,
         reason: String,
-        once: Once,
-    ) -> Result<(TimeOff, Touched), Fault> {
+        idempotency_key: IdempotencyKey,
+    ) -> Result<(TimeOff, AffectedAppointments), Fault> {
         let _turn = self.long.turn(deadline, permit.provider).await?;
         let now = self.ambient.now();
         let time_off = TimeOff { id: TimeOffId(self.ambient.id(now)), interval, reason };
-        self.store.run(deadline, Take { permit, time_off, once, now }).await
+        self.store.run(deadline, Take { permit, time_off, idempotency_key, now }).await
     }
 
     /// Gives time off back.
@@ -216,11 +217,11 @@ impl Schedules {
         deadline: Deadline,
         permit: EditSchedule,
         id: TimeOffId,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let _turn = self.long.turn(deadline, permit.provider).await?;
         let now = self.ambient.now();
-        self.store.run(deadline, Give { permit, id, once, now }).await
+        self.store.run(deadline, Give { permit, id, idempotency_key, now }).await
     }
 
     /// The time off that has not ended, by start and then by id, after this one.
@@ -252,12 +253,12 @@ impl Schedules {
         permit: ClosePractice,
         interval: Interval,
         reason: String,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<Closed, Fault> {
         let _change = self.closing.wait(deadline).await?;
         let now = self.ambient.now();
         let closure = Closure { id: ClosureId(self.ambient.id(now)), interval, reason };
-        self.store.run(deadline, Close { permit, closure, once, now }).await
+        self.store.run(deadline, Close { permit, closure, idempotency_key, now }).await
     }
 
     /// Opens the practice again.
@@ -266,11 +267,11 @@ impl Schedules {
         deadline: Deadline,
         permit: ClosePractice,
         id: ClosureId,
-        once: Once,
+        idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let _change = self.closing.wait(deadline).await?;
         let now = self.ambient.now();
-        self.store.run(deadline, Reopen { permit, id, once, now }).await
+        self.store.run(deadline, Reopen { permit, id, idempotency_key, now }).await
     }
 
     /// For logged-in callers: the closures that have not ended, by start and then by id, after this one.
@@ -294,7 +295,7 @@ struct Closures {
 impl Query for Closures {
     type Output = Vec<Closure>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::closures::list(at, self.now, self.after, self.limit).await
     }
 }
@@ -304,7 +305,7 @@ struct Find(ProviderId);
 impl Query for Find {
     type Output = Option<Provider>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find(at, self.0).await
     }
 }
@@ -314,7 +315,7 @@ struct Names(BTreeSet<ProviderId>);
 impl Query for Names {
     type Output = BTreeMap<ProviderId, String>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::names(at, &self.0).await
     }
 }
@@ -327,7 +328,7 @@ struct Knows {
 impl Query for Knows {
     type Output = bool;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::is_customer(at, self.provider, self.customer).await
     }
 }
@@ -337,7 +338,7 @@ struct FindShort(ProviderId);
 impl Query for FindShort {
     type Output = Option<Provider>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::find_short(at, self.0).await
     }
 }
@@ -350,7 +351,7 @@ struct List {
 impl Query for List {
     type Output = Vec<Provider>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, self.after, self.limit).await
     }
 }

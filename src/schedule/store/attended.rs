@@ -4,7 +4,7 @@ use sea_orm::{DatabaseBackend, Statement};
 
 use crate::{
     kernel::{fault::Fault, id::ProviderId},
-    storage::{Engine, Session as _, Tx, engine},
+    storage::{Engine, Executor as _, Tx, engine},
 };
 
 // As `booking::store::attended` writes it, in the first version of the provider.

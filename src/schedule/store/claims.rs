@@ -8,7 +8,7 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::remembered::{Breadth, Known, Remembered};
+use super::cache::{Breadth, CachedProviderTime, ScheduleCache};
 use crate::{
     kernel::{
         fault::Fault,
@@ -18,14 +18,14 @@ use crate::{
     },
     schedule::provider::Provider,
     storage::{
-        Engine, Query, Session, Snapshot, batch::Together, engine, entity::providers, notice,
-        readable,
+        Engine, Executor, Query, Reader, batch::BatchQuery, engine, entity::providers, readable,
+        throttled_log,
     },
 };
 
 /// A question for a provider and the claims that overlap a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Question {
+pub struct ProviderTimeQuery {
     /// The id of the provider.
     pub provider: ProviderId,
     /// Whether the provider offers this type is asked for too.
@@ -36,7 +36,7 @@ pub struct Question {
     pub now: Instant,
 }
 
-impl Question {
+impl ProviderTimeQuery {
     /// The type, or the id that none has: there are no arrays with gaps.
     fn type_or_none(&self) -> Uuid {
         self.type_id.map_or(Uuid::nil(), |id| id.0)
@@ -47,7 +47,7 @@ impl Question {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The provider, and at least the claims of the range.
-    pub known: Arc<Known>,
+    pub known: Arc<CachedProviderTime>,
     /// When the practice is closed, sorted.
     pub closures: Vec<Interval>,
     /// How the type is offered that was asked for; nothing if it is not.
@@ -71,28 +71,28 @@ pub type Answer = Result<Option<Found>, Fault>;
 /// After how many providers' claims others get a turn at the thread.
 const YIELD_EVERY: usize = 4;
 
-/// The sort of question that [`Question`] is.
+/// The sort of question that [`ProviderTimeQuery`] is.
 #[derive(Debug, Clone)]
-pub struct WithClaims {
+pub struct ProviderTimeBatch {
     /// What is known of schedules.
-    pub remembered: Remembered,
+    pub schedule_cache: ScheduleCache,
 }
 
-impl Together for WithClaims {
-    type Question = Question;
+impl BatchQuery for ProviderTimeBatch {
+    type Question = ProviderTimeQuery;
     type Answer = Answer;
     type Statement = Find;
 
-    fn statement(&self, questions: Arc<[Question]>) -> Find {
-        Find { remembered: self.remembered.clone(), questions }
+    fn statement(&self, questions: Arc<[ProviderTimeQuery]>) -> Find {
+        Find { schedule_cache: self.schedule_cache.clone(), questions }
     }
 }
 
-/// The statement.
+/// The SQL statement that answers a batch.
 #[derive(Debug)]
 pub struct Find {
-    remembered: Remembered,
-    questions: Arc<[Question]>,
+    schedule_cache: ScheduleCache,
+    questions: Arc<[ProviderTimeQuery]>,
 }
 
 // What cannot be read claims, or closes, as well: as far as was asked, or for good. So does `infinity`.
@@ -219,10 +219,10 @@ struct Row {
 impl Query for Find {
     type Output = Vec<Answer>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Vec<Answer>, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Vec<Answer>, Fault> {
         let mut answers: Vec<Option<Answer>> = vec![None; self.questions.len()];
         let known = self.questions.iter().enumerate().filter_map(|(place, asked)| {
-            let known = self.remembered.time(asked.provider, asked.range, asked.now)?;
+            let known = self.schedule_cache.time(asked.provider, asked.range, asked.now)?;
             Some((place, Remembrance { known, asked: *asked }))
         });
         let (places, known): (Vec<_>, Vec<_>) = known.unzip();
@@ -233,8 +233,9 @@ impl Query for Find {
         }
         let open = answers.iter_mut().zip(&*self.questions).filter(|(answer, _)| answer.is_none());
         let (open, questions): (Vec<_>, Vec<_>) = open.map(|(a, q)| (a, *q)).unzip();
-        for (answer, read) in
-            open.into_iter().zip(read(at, &self.remembered, &questions, Breadth::AsBefore).await?)
+        for (answer, read) in open
+            .into_iter()
+            .zip(read(at, &self.schedule_cache, &questions, Breadth::AsBefore).await?)
         {
             *answer = Some(read);
         }
@@ -242,15 +243,15 @@ impl Query for Find {
     }
 }
 
-/// What is remembered that a question is about.
+/// What the cache holds for one query.
 struct Remembrance {
-    known: Arc<Known>,
-    asked: Question,
+    known: Arc<CachedProviderTime>,
+    asked: ProviderTimeQuery,
 }
 
 /// Of what is remembered, in the same order, what the database still says; with the closures.
 async fn still(
-    at: &Snapshot,
+    at: &Reader,
     known: Vec<Remembrance>,
 ) -> Result<Vec<Option<Result<Found, Fault>>>, Fault> {
     let mut all = Vec::new();
@@ -262,7 +263,7 @@ async fn still(
             let stored = Revision::new(row.version, Stamp(row.stamp));
             if known.provider.revision() != stored {
                 if known.provider.version >= row.version {
-                    notice::went_back("a provider");
+                    throttled_log::went_back("a provider");
                 }
                 continue;
             }
@@ -280,14 +281,14 @@ async fn still(
 
 /// Reads the time of providers, in the order of the questions, and remembers it.
 pub async fn read(
-    at: &Snapshot,
-    remembered: &Remembered,
-    questions: &[Question],
+    at: &Reader,
+    schedule_cache: &ScheduleCache,
+    questions: &[ProviderTimeQuery],
     breadth: Breadth,
 ) -> Result<Vec<Answer>, Fault> {
-    let wide = |asked: &Question| Wide {
-        known: remembered.get(asked.provider),
-        covered: remembered.stretch(asked.provider, asked.range, breadth),
+    let wide = |asked: &ProviderTimeQuery| Wide {
+        known: schedule_cache.get(asked.provider),
+        covered: schedule_cache.stretch(asked.provider, asked.range, breadth),
         asked: *asked,
     };
     let questions: Vec<Wide> = questions.iter().map(wide).collect();
@@ -299,7 +300,7 @@ pub async fn read(
             };
             *answer = row.map_err(senseless).and_then(|row| asked.answer(row)).map(Some);
             if let Ok(Some(found)) = answer {
-                remembered.keep_time(Arc::clone(&found.known));
+                schedule_cache.keep_time(Arc::clone(&found.known));
             }
             // A row may hold thousands of claims; others get a turn at the thread.
             if place % YIELD_EVERY == 0 {
@@ -312,7 +313,7 @@ pub async fn read(
 
 /// A question, and the stretch of time that is read for it.
 struct Wide {
-    asked: Question,
+    asked: ProviderTimeQuery,
     covered: Interval,
     known: Option<Arc<Provider>>,
 }
@@ -357,7 +358,7 @@ impl Wide {
                 last_assigned_at: row.last_assigned_at,
             })?,
         };
-        let known = Known {
+        let known = CachedProviderTime {
             provider: Arc::new(provider),
             covered: self.covered,
             claims,
@@ -434,7 +435,7 @@ fn statements<T>(
 
 /// What the statements say, each with the place of its question. One that cannot be read is that one's fault.
 async fn rows<T: FromQueryResult>(
-    at: &Snapshot,
+    at: &Reader,
     statements: Vec<Statement>,
 ) -> Result<Vec<(usize, Result<T, Fault>)>, Fault> {
     let mut all = Vec::new();

@@ -18,14 +18,14 @@ use crate::{
     },
     schedule::commands::Closure,
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::closures,
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
 /// The stretches of time that overlap the range and in which the practice is closed, by start.
-pub async fn closures(at: &impl Session, range: Interval) -> Result<Vec<Interval>, Fault> {
+pub async fn closures(at: &impl Executor, range: Interval) -> Result<Vec<Interval>, Fault> {
     let query = closures::Entity::find()
         .filter(closures::Column::EndsAt.gt(range.start()))
         .filter(closures::Column::StartsAt.lt(range.end()))
@@ -53,15 +53,15 @@ fn unreadable(row: &QueryResult, range: Interval) -> Interval {
 /// Where a page of closures ended: the keys of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
-    /// Its start.
+    /// Start time, UTC.
     pub start: Instant,
-    /// Its id.
+    /// Unique id.
     pub id: Uuid,
 }
 
 /// A page of the closures that have not ended, by start and then by id.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     now: Instant,
     after: Option<Cursor>,
     limit: u64,
@@ -82,11 +82,11 @@ pub async fn list(
         let start = row.try_get("", Column::StartsAt.as_str())?;
         Ok(Cursor { start, id: row.try_get("", Column::ClosureId.as_str())? })
     };
-    readable::page(at, query, Place { after, later, of }, limit, closure).await
+    readable::page(at, query, PagePosition { after, later, of }, limit, closure).await
 }
 
 /// Finds a closure.
-pub async fn find(at: &impl Session, id: ClosureId) -> Result<Option<Closure>, Fault> {
+pub async fn find(at: &impl Executor, id: ClosureId) -> Result<Option<Closure>, Fault> {
     let row = closures::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(closure).transpose()
 }

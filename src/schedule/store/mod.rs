@@ -1,11 +1,11 @@
 //! Providers as rows.
 
+pub mod affected;
 pub mod attended;
+pub mod cache;
 pub mod claims;
 pub mod closures;
 pub mod offerings;
-pub mod remembered;
-pub mod touched;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use uuid::Uuid;
 use super::{
     Schedule, WeeklyHours,
     hours::Hours,
-    plan::{Plan, Stored},
+    plan::{Plan, StoredPlan},
     provider::Provider,
 };
 use crate::{
@@ -37,20 +37,20 @@ use crate::{
         zone::Zone,
     },
     storage::{
-        Engine, Session, Tx, engine,
+        Engine, Executor, Tx, engine,
         entity::{appointments, offerings as rows, providers},
         readable,
     },
 };
 
 /// Finds a provider.
-pub async fn find(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
+pub async fn find(at: &impl Executor, id: ProviderId) -> Result<Option<Provider>, Fault> {
     let row = providers::Entity::find_by_id(id.0).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
 }
 
 /// Whether there is such a provider, disabled or not.
-pub async fn exists(at: &impl Session, id: ProviderId) -> Result<bool, Fault> {
+pub async fn exists(at: &impl Executor, id: ProviderId) -> Result<bool, Fault> {
     let mut query =
         providers::Entity::find_by_id(id.0).select_only().column(providers::Column::Version);
     query = query.limit(1);
@@ -60,7 +60,7 @@ pub async fn exists(at: &impl Session, id: ProviderId) -> Result<bool, Fault> {
 }
 
 /// The same, and nothing where the row cannot be read, which is told in the log.
-pub async fn find_readable(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
+pub async fn find_readable(at: &impl Executor, id: ProviderId) -> Result<Option<Provider>, Fault> {
     let found = readable::all(at, providers::Entity::find_by_id(id.0), provider).await?;
     Ok(found.into_iter().next())
 }
@@ -76,7 +76,7 @@ pub async fn lock_version(tx: &Tx, id: ProviderId) -> Result<Option<i64>, Fault>
     query.into_tuple().one(tx.db()).await.map_err(|e| engine::fault(&e))
 }
 
-/// What a provider is beside its schedules.
+/// A provider's row without its schedules.
 #[derive(Debug, FromQueryResult)]
 pub struct Head {
     /// What customers see.
@@ -132,7 +132,7 @@ pub async fn lock(tx: &Tx, id: ProviderId) -> Result<Option<Provider>, Fault> {
 }
 
 /// Whether a provider's schedules are long as they are stored: some tens of kilobytes of text. Nobody's are not.
-pub async fn is_long(at: &impl Session, id: ProviderId) -> Result<bool, Fault> {
+pub async fn is_long(at: &impl Executor, id: ProviderId) -> Result<bool, Fault> {
     let db = at.db();
     // What PostgreSQL has compressed need not be unpacked for this.
     let long = match db.get_database_backend() {
@@ -145,7 +145,7 @@ pub async fn is_long(at: &impl Session, id: ProviderId) -> Result<bool, Fault> {
 }
 
 /// Finds a provider without its hours and plan, which may be long: only for what is told of it beside them.
-pub async fn find_short(at: &impl Session, id: ProviderId) -> Result<Option<Provider>, Fault> {
+pub async fn find_short(at: &impl Executor, id: ProviderId) -> Result<Option<Provider>, Fault> {
     let row = short(providers::Entity::find_by_id(id.0)).one(at.db()).await;
     row.map_err(|e| engine::fault(&e))?.map(provider).transpose()
 }
@@ -164,7 +164,7 @@ fn short(query: Select<providers::Entity>) -> Select<providers::Entity> {
 /// The providers that can be booked, after this one in the order of their ids; without their hours and plans,
 /// as [`find_short`] has them.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Provider>, Fault> {
@@ -178,7 +178,7 @@ const NAMES_AT_ONCE: usize = 500;
 
 /// What customers see of these providers, as far as they are there.
 pub async fn names(
-    at: &impl Session,
+    at: &impl Executor,
     ids: &BTreeSet<ProviderId>,
 ) -> Result<BTreeMap<ProviderId, String>, Fault> {
     let (ids, mut names) = (ids.iter().map(|id| id.0).collect::<Vec<_>>(), BTreeMap::new());
@@ -198,7 +198,7 @@ pub async fn names(
 
 /// Whether somebody has or had an appointment with a provider, a request included.
 pub async fn is_customer(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     customer: UserId,
 ) -> Result<bool, Fault> {
@@ -291,7 +291,7 @@ fn active(tx: &Tx, provider: &Provider) -> Result<providers::ActiveModel, Fault>
         schedule_stamp: Set(provider.schedule_stamp.0),
         schedule_version: Set(provider.schedule_version),
         schedule_updated_at: Set(provider.schedule_updated_at),
-        plan: Set(encode(&Stored::new(Some(schedule), Plan::clone(&provider.plan)))?),
+        plan: Set(encode(&StoredPlan::new(Some(schedule), Plan::clone(&provider.plan)))?),
         ..Default::default()
     })
 }
@@ -308,7 +308,8 @@ pub fn provider(row: providers::Model) -> Result<Provider, Fault> {
     let zone = Zone::named(&row.time_zone).ok_or_else(|| senseless("unknown zone"))?;
     let weekly: WeeklyHours =
         serde_json::from_value(row.weekly_hours).map_err(|e| senseless(&e.to_string()))?;
-    let stored: Stored = serde_json::from_value(row.plan).map_err(|e| senseless(&e.to_string()))?;
+    let stored: StoredPlan =
+        serde_json::from_value(row.plan).map_err(|e| senseless(&e.to_string()))?;
     let (plan, overrides, stays) = stored.into_parts();
     let schedule = Schedule::of(
         Hours::new(zone, weekly, overrides, stays),

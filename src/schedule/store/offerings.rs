@@ -17,9 +17,9 @@ use crate::{
         time::Instant,
     },
     storage::{
-        Session, Tx, engine,
+        Executor, Tx, engine,
         entity::{appointment_types, offerings, providers},
-        readable::{self, Place},
+        readable::{self, PagePosition},
     },
 };
 
@@ -36,10 +36,10 @@ pub struct Filter {
 
 /// The last offering of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct OfferingCursor {
     /// When it began.
     pub at: Instant,
-    /// Who offers.
+    /// Id of the provider.
     pub provider: Uuid,
     /// The id of the offered type.
     pub type_id: Uuid,
@@ -47,7 +47,7 @@ pub struct Cursor {
 
 /// Finds what a provider offers of a type.
 pub async fn find(
-    at: &impl Session,
+    at: &impl Executor,
     provider: ProviderId,
     type_id: TypeId,
 ) -> Result<Option<Offering>, Fault> {
@@ -57,9 +57,9 @@ pub async fn find(
 
 /// Offerings after this one, oldest first, each with the time when it began.
 pub async fn list(
-    at: &impl Session,
+    at: &impl Executor,
     filter: &Filter,
-    after: Option<Cursor>,
+    after: Option<OfferingCursor>,
     limit: u64,
 ) -> Result<Vec<(Offering, Instant)>, Fault> {
     use offerings::Column;
@@ -91,7 +91,7 @@ pub async fn list(
         }
         query = query.filter(visible);
     }
-    let later = |Cursor { at, provider, type_id }: &Cursor| {
+    let later = |OfferingCursor { at, provider, type_id }: &OfferingCursor| {
         let later =
             Condition::all().add(Column::ProviderId.eq(*provider)).add(Column::TypeId.gt(*type_id));
         let later = Condition::any().add(Column::ProviderId.gt(*provider)).add(later);
@@ -101,7 +101,7 @@ pub async fn list(
     let of = |row: &QueryResult| {
         let id = |column: Column| row.try_get("", column.as_str());
         let at = row.try_get("", Column::CreatedAt.as_str())?;
-        Ok(Cursor { at, provider: id(Column::ProviderId)?, type_id: id(Column::TypeId)? })
+        Ok(OfferingCursor { at, provider: id(Column::ProviderId)?, type_id: id(Column::TypeId)? })
     };
     let query = query
         .order_by_asc(Column::CreatedAt)
@@ -111,7 +111,7 @@ pub async fn list(
         let began = row.created_at;
         Ok((offering(row), began))
     };
-    readable::page(at, query, Place { after, later, of }, limit, began).await
+    readable::page(at, query, PagePosition { after, later, of }, limit, began).await
 }
 
 /// Adds an offering.

@@ -14,11 +14,11 @@ use crate::{
 /// The zone data of the processes that serve one database.
 #[derive(Debug, Clone)]
 pub struct Processes {
-    /// The database.
+    /// Database handle.
     pub store: Store,
     /// The clock, and the zone data of this process.
     pub ambient: Ambient,
-    /// This process.
+    /// Id of this server process.
     pub id: Uuid,
 }
 

@@ -8,9 +8,9 @@ use sea_orm::{
 
 use super::{LEASE, LIVE, LOOK_AGAIN, Process};
 use crate::{
-    kernel::{fault::Fault, time::Instant, zone::Version},
+    kernel::{fault::Fault, time::Instant, zone::ZoneDataVersion},
     storage::{
-        Query, Session as _, Snapshot, Tx, UnitOfWork, engine,
+        Executor as _, Query, Reader, Tx, UnitOfWork, engine,
         entity::{zone_data_looks as looks, zone_data_processes as processes},
     },
 };
@@ -25,12 +25,12 @@ pub struct Others {
 impl Query for Others {
     type Output = Vec<Process>;
 
-    async fn run(&self, at: &Snapshot) -> Result<Self::Output, Fault> {
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         others(at, &self.process).await
     }
 }
 
-async fn others(at: &impl crate::storage::Session, own: &Process) -> Result<Vec<Process>, Fault> {
+async fn others(at: &impl crate::storage::Executor, own: &Process) -> Result<Vec<Process>, Fault> {
     let rows = processes::Entity::find()
         .filter(processes::Column::ProcessId.ne(own.id))
         .filter(processes::Column::SeenAt.gt(own.seen_at - LIVE))
@@ -39,7 +39,7 @@ async fn others(at: &impl crate::storage::Session, own: &Process) -> Result<Vec<
         .map_err(|e| engine::fault(&e))?;
     let process = |row: processes::Model| Process {
         id: row.process_id,
-        version: Version::parse(&row.version),
+        version: ZoneDataVersion::parse(&row.version),
         digest: row.digest,
         seen_at: row.seen_at,
     };

@@ -17,7 +17,7 @@ use super::{
     files::Files,
     sessions::Sessions,
 };
-use crate::kernel::fault::{Again, Fault, Reason};
+use crate::kernel::fault::{Fault, Reason, Retryable};
 
 /// The kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) struct Pools {
     pub(super) writer: Pool,
     /// How many of those at a time.
     pub(super) writers: usize,
-    /// For reads.
+    /// Pool for reads.
     pub(super) reader: Pool,
     /// How many of those at a time, where they are counted apart from the writers.
     pub(super) readers: Option<usize>,
@@ -229,16 +229,16 @@ pub fn hint(text: &str) -> Option<&'static str> {
 pub fn fault(error: &DbErr) -> Fault {
     if violated(error) == Some(Constraint::Request) {
         // The twin of this request was faster; run again, it will be found.
-        return Fault::internal(error.to_string()).again(Again::Contention);
+        return Fault::internal(error.to_string()).again(Retryable::Contention);
     }
     match class(error) {
-        Class::Contention => Fault::internal(error.to_string()).again(Again::Contention),
+        Class::Contention => Fault::internal(error.to_string()).again(Retryable::Contention),
         Class::TimedOut => Fault::new(
             Reason::DeadlineExceeded,
             "the call's deadline passed; retry a write with the same request_id",
         )
         .log(error.to_string()),
-        Class::Connection => unavailable(error).again(Again::Connection),
+        Class::Connection => unavailable(error).again(Retryable::Connection),
         Class::Unavailable => unavailable(error),
         Class::Other => Fault::internal(error.to_string()),
     }
@@ -248,7 +248,7 @@ pub fn fault(error: &DbErr) -> Fault {
 pub(super) fn begin_fault(error: &DbErr) -> Fault {
     match class(error) {
         // The connection was in a transaction already; there are others.
-        Class::Other => unavailable(error).again(Again::Connection),
+        Class::Other => unavailable(error).again(Retryable::Connection),
         _ => fault(error),
     }
 }
@@ -256,7 +256,7 @@ pub(super) fn begin_fault(error: &DbErr) -> Fault {
 /// What an error means when it came from the commit: whether it happened may be unknown.
 pub fn commit_fault(error: &DbErr) -> Fault {
     match class(error) {
-        Class::Contention => Fault::internal(error.to_string()).again(Again::Contention),
+        Class::Contention => Fault::internal(error.to_string()).again(Retryable::Contention),
         Class::Other if database_error(error).is_some() => Fault::internal(error.to_string()),
         _ => unknown().log(error.to_string()),
     }

@@ -1,7 +1,6 @@
 //! SQLite: one writer, many readers, durable at every commit.
 
 use std::{
-    num::NonZero,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -15,10 +14,13 @@ use sea_orm::{
 };
 
 use super::{Class, Engine, Pools, Settings};
-use crate::storage::{
-    connection::{Anchor, Pool},
-    files::Files,
-    sessions::Sessions,
+use crate::{
+    kernel::ambient::cores,
+    storage::{
+        connection::{Anchor, Pool},
+        files::Files,
+        sessions::Sessions,
+    },
 };
 
 /// How long a writer waits for another process's write.
@@ -105,8 +107,7 @@ pub(in crate::storage) async fn begin_log_anew(held: &impl ConnectionTrait) -> R
 /// How many connections read at the same time. Each has a thread of its own that works all the while: more than
 /// there are cores take their time from the thread that writes.
 fn readers(settings: &Settings) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    settings.max_connections.min(u32::try_from(cores).unwrap_or(u32::MAX).max(2))
+    settings.max_connections.min(u32::try_from(cores()).unwrap_or(u32::MAX).max(2))
 }
 
 /// The files that connections may be made to, once they are known.

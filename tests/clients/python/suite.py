@@ -562,7 +562,7 @@ def a_message_that_is_too_large_is_refused(c):
 
 @case
 def a_token_is_checked_by_another_backend(c):
-    """As the README shows it: with the public keys and an independent library."""
+    """As docs/integrators.md shows it: with the public keys and an independent library."""
     answer = c.auth.GetJwks(c.a.GetJwksRequest(), timeout=BOUND)
     assert 0 < answer.max_age.seconds <= 28_800, answer.max_age
     equal(json.loads(answer.json)["keys"], [

@@ -24,6 +24,7 @@ behaviours!(
     it_ends_with_what_was_agreed,
     colleagues_keep_both_times_too,
     another_time_is_offered_and_held_as_if_nothing_were_asked,
+    it_counts_once_for_the_customers_limit,
 );
 
 /// A type of the provider's that takes approval within an hour, and an approved appointment of it on Monday at
@@ -351,4 +352,19 @@ async fn another_time_is_offered_and_held_as_if_nothing_were_asked(world: World)
         take_back(&world, &customer, &name).await.unwrap();
     }
     books::check(&world.sql().await).await;
+}
+
+/// An appointment and the time to which it is asked to be moved are one of those that a customer may have open.
+async fn it_counts_once_for_the_customers_limit(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let (of, name) = approved(&world, &provider, &customer).await;
+    let limits = Some(BookingLimits { open_per_customer: 2, ..Default::default() });
+    let of = world.change_type(&provider, AppointmentType { limits, ..of }, &["limits"]).await;
+    world.reschedule(&customer, &name, "2026-11-24 12:00").await.unwrap();
+    let slots = world.list_slots(&customer, on_day(&of, "2026-11-25")).await;
+    assert_eq!(slots.len(), 15);
+    world.book_type(&customer, &provider, &of, "2026-11-25 09:00").await.unwrap();
+    assert!(world.list_slots(&customer, on_day(&of, "2026-11-25")).await.is_empty());
+    let third = world.book_type(&customer, &provider, &of, "2026-11-25 12:00").await;
+    refused(third, "CUSTOMER_LIMIT");
 }

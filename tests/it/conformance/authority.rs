@@ -18,7 +18,7 @@ use daybook::{
         },
     },
     kernel::fault::{Fault, Reason},
-    storage::{Authority, Deadline, Session as _, Tx, UnitOfWork},
+    storage::{Authority, Deadline, Executor as _, Tx, UnitOfWork},
 };
 use sea_orm::ConnectionTrait as _;
 use tonic::{Request, Status};

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Days, Utc};
 use daybook::{
-    forgetting::forget_all,
+    retention::forget_all,
     storage::{
         Store,
-        forget::{Backlog, Figures},
+        cleanup::{Backlog, Figures},
     },
 };
 use sea_orm::ConnectionTrait;

@@ -18,7 +18,7 @@ use daybook::{
         },
         booking::ListProvidersRequest,
     },
-    identity::{key_life::State, master_key::MasterKey},
+    identity::{key_lifecycle::KeyState, master_key::MasterKey},
     kernel::ambient::Ambient,
 };
 use futures_util::future::join_all;
@@ -68,7 +68,7 @@ async fn eight_first_starts_agree_on_the_keys(world: World) {
         let servers = join_all((0..8).map(start)).await;
         let states: Vec<_> = servers[0].signing_keys().await.into_iter().map(|key| key.1).collect();
         assert_eq!(states.len(), 2);
-        assert!(states.contains(&State::Active) && states.contains(&State::Next));
+        assert!(states.contains(&KeyState::Active) && states.contains(&KeyState::Next));
         let shown = servers[0].jwks().await.keys;
         let email = servers[0].customer().await.user.email;
         for server in &servers {
@@ -124,7 +124,7 @@ async fn no_private_key_can_be_read_in_the_database(world: World) {
     for (key, state) in world.signing_keys().await {
         assert!(stored.contains(&hex(&key.public)), "the scan sees what is there");
         if !key.life.has_private_key() {
-            assert_eq!((key.sealed, state), (None, State::Retiring));
+            assert_eq!((key.sealed, state), (None, KeyState::Retiring));
             continue;
         }
         seen += 1;
@@ -157,13 +157,13 @@ async fn no_private_key_can_be_read_in_the_database(world: World) {
 
 async fn what_others_write_into_the_table_verifies_nothing(world: World) {
     let person = world.customer().await;
-    let known = world.key_in(State::Active).await;
+    let known = world.key_in(KeyState::Active).await;
     let seed = [2; 32];
     // Somebody who can write into the database, and does not have the master key, adds a key of theirs.
     let foreign = daybook::accounts::signing::StoredKey::make(
         &MasterKey::of(&[1; 32]),
         (seed, [3; 12]),
-        daybook::identity::key_life::Life::active(world.clock.now()),
+        daybook::identity::key_lifecycle::Life::active(world.clock.now()),
     )
     .unwrap();
     for tag in [foreign.tag.clone(), known.tag.clone()] {
@@ -187,7 +187,7 @@ async fn what_others_write_into_the_table_verifies_nothing(world: World) {
         // A rotation makes a row that the server will see, and with it what was there before.
         world.forward(TimeDelta::seconds(900));
         world.rotate(Rotation::Usual, &[]).await.unwrap();
-        world.knows(&world.key_in(State::Next).await.kid.to_string()).await;
+        world.knows(&world.key_in(KeyState::Next).await.kid.to_string()).await;
         let shown = world.jwks().await.keys;
         assert!(shown.iter().all(|key| key.kid != foreign.kid.to_string()), "{shown:?}");
         let [head, body, _] = person.token.split('.').collect::<Vec<_>>()[..] else { panic!() };
@@ -205,7 +205,7 @@ async fn what_others_write_into_the_table_verifies_nothing(world: World) {
 
 async fn the_database_lets_one_be_active_and_keeps_no_key_that_retired(world: World) {
     let db = world.sql().await;
-    let next = world.key_in(State::Next).await.kid;
+    let next = world.key_in(KeyState::Next).await.kid;
     for (statement, broken) in [
         (
             "UPDATE signing_keys SET activated_at = created_at WHERE activated_at IS NULL",
@@ -220,7 +220,7 @@ async fn the_database_lets_one_be_active_and_keeps_no_key_that_retired(world: Wo
         let is_constraint = told.contains("constraint") || told.contains("CONSTRAINT");
         assert!(told.contains(broken) || is_constraint, "{statement}: {told}");
     }
-    assert_eq!(world.key_in(State::Next).await.kid, next);
+    assert_eq!(world.key_in(KeyState::Next).await.kid, next);
 }
 
 async fn a_restart_goes_on_with_tokens_and_sessions(world: World) {

@@ -17,7 +17,7 @@ use daybook::{
     grpc::proto::auth::{
         GetMeRequest, ListAuditEventsRequest, LogInRequest, RefreshTokensRequest, audit_event::Kind,
     },
-    identity::key_life::State,
+    identity::key_lifecycle::KeyState,
 };
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -75,7 +75,7 @@ async fn rotations(world: &World, admin: &Person) -> Vec<Value> {
 async fn a_key_is_shown_before_it_signs_and_known_after(world: World) {
     let other = world.beside().await;
     let admin = world.admin().await;
-    let (first, next) = (world.key_in(State::Active).await, world.key_in(State::Next).await);
+    let (first, next) = (world.key_in(KeyState::Active).await, world.key_in(KeyState::Next).await);
     let shown = async |world: &World| {
         world.jwks().await.keys.into_iter().map(|key| key.kid).collect::<Vec<_>>()
     };
@@ -98,9 +98,9 @@ async fn a_key_is_shown_before_it_signs_and_known_after(world: World) {
     }
     other.clock.set(world.clock.now());
     rotate(&world, &[]).await;
-    assert_eq!(world.key_in(State::Retiring).await.kid, first.kid);
-    assert_eq!(world.key_in(State::Active).await.kid, next.kid);
-    let third = world.key_in(State::Next).await;
+    assert_eq!(world.key_in(KeyState::Retiring).await.kid, first.kid);
+    assert_eq!(world.key_in(KeyState::Active).await.kid, next.kid);
+    let third = world.key_in(KeyState::Next).await;
     let erased = "SELECT count(*) FROM signing_keys WHERE sealed_key IS NULL";
     assert_eq!(world.count(erased).await, 1, "the private key is erased at once");
     assert_eq!(shown(&world).await.len(), 3);
@@ -140,7 +140,7 @@ async fn what_a_key_signed_is_refused_when_it_is_gone(world: World) {
         refused(me(&server, token).await, "NOT_AUTHENTICATED");
     }
     assert_eq!(server.jwks().await.keys.len(), 2);
-    assert_eq!(server.key_in(State::Gone).await.sealed, None);
+    assert_eq!(server.key_in(KeyState::Gone).await.sealed, None);
     me(&server, &token_of(&server, &person).await).await.unwrap();
 }
 
@@ -149,24 +149,24 @@ async fn an_old_key_is_replaced_by_itself_once(world: World) {
     let all = [&world, &servers[0], &servers[1]];
     let admin = world.admin().await;
     let never = world.beside_with(&[("auth.signing_key_rotation_hours", "0")]).await;
-    let first = world.key_in(State::Active).await.kid;
+    let first = world.key_in(KeyState::Active).await.kid;
     let old = world.clock.now() + TimeDelta::hours(720);
     never.clock.set(old + TimeDelta::hours(720));
     for server in all {
         server.clock.set(old - TimeDelta::seconds(1));
     }
     // Whoever would replace it has looked at least once by then.
-    never.knows(&world.key_in(State::Next).await.kid.to_string()).await;
-    assert_eq!(world.key_in(State::Active).await.kid, first);
+    never.knows(&world.key_in(KeyState::Next).await.kid.to_string()).await;
+    assert_eq!(world.key_in(KeyState::Active).await.kid, first);
     for server in all {
         server.clock.set(old);
     }
     let replaced = async || {
         let keys = world.signing_keys().await;
-        keys.iter().any(|(key, state)| key.kid == first && *state == State::Retiring)
+        keys.iter().any(|(key, state)| key.kid == first && *state == KeyState::Retiring)
     };
     until(30, "the old key is replaced", replaced).await;
-    let next = world.key_in(State::Next).await.kid.to_string();
+    let next = world.key_in(KeyState::Next).await.kid.to_string();
     for server in all {
         server.knows(&next).await;
     }
@@ -185,8 +185,8 @@ async fn eight_rotations_at_once_are_one(world: World) {
         let all: Vec<_> = all.into_iter().map(Result::unwrap).collect();
         assert_eq!(all.iter().filter(|one| done(one)).count(), 1, "{all:?}");
         assert_eq!(all.iter().filter(|one| soon(one)).count(), 7, "{all:?}");
-        world.key_in(State::Active).await;
-        world.key_in(State::Next).await;
+        world.key_in(KeyState::Active).await;
+        world.key_in(KeyState::Next).await;
         let expected = i64::try_from(round).unwrap();
         assert_eq!(world.count("SELECT count(*) FROM audit_events").await, expected);
         assert_eq!(world.count("SELECT count(*) FROM signing_keys").await, expected + 2);
@@ -213,7 +213,7 @@ async fn replaced_at_once_ends_all_access_tokens_and_no_log_in(world: World) {
         me(&other, token).await.unwrap();
     }
     world.rotate(AT_ONCE, &[]).await.unwrap();
-    let active = world.key_in(State::Active).await.kid.to_string();
+    let active = world.key_in(KeyState::Active).await.kid.to_string();
     for server in [&world, &other] {
         server.knows(&active).await;
         for token in [&begun.access_token, &later, &admin.token] {
@@ -296,7 +296,7 @@ async fn rotations_under_load_refuse_nobody(world: World) {
         for server in servers.iter() {
             server.knows(&keys.last().unwrap().kid.to_string()).await;
         }
-        let active = keys.iter().find(|key| key.life.state(now) == State::Active).unwrap();
+        let active = keys.iter().find(|key| key.life.state(now) == KeyState::Active).unwrap();
         let active = active.kid.to_string();
         let used = async || met.lock().unwrap().contains(&active);
         until(60, "tokens of the new key are used", used).await;

@@ -3,7 +3,7 @@
 
 use daybook::{
     kernel::fault::{Fault, Reason},
-    storage::{Authority, Query, Session, Snapshot, Tx, UnitOfWork},
+    storage::{Authority, Executor, Query, Reader, Tx, UnitOfWork},
 };
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -34,7 +34,7 @@ struct PanicsReading;
 impl Query for PanicsReading {
     type Output = ();
 
-    async fn run(&self, at: &Snapshot) -> Result<(), Fault> {
+    async fn run(&self, at: &Reader) -> Result<(), Fault> {
         at.db().execute_unprepared("BEGIN").await.unwrap();
         at.db().execute_unprepared("SELECT count(*) FROM providers").await.unwrap();
         panic!("{INSIDE}")
@@ -47,7 +47,7 @@ async fn what_panics_in_a_transaction_leaves_nothing_behind(engine: Engine) {
     let (store, before) = (world.store().await, world.state().await);
     // More often than there are connections and turns.
     for _ in 0..20 {
-        for answer in [store.run(soon(), Panics).await, store.run_aside(soon(), Panics).await] {
+        for answer in [store.run(soon(), Panics).await, store.run_contended(soon(), Panics).await] {
             let fault = answer.unwrap_err();
             assert_eq!(fault.reason(), Reason::Internal, "{fault}");
             // For the log alone.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daybook::{
     kernel::fault::Fault,
-    storage::{self, Authority, Deadline, Query, Session, Snapshot, Store, Tx, UnitOfWork},
+    storage::{self, Authority, Deadline, Executor, Query, Reader, Store, Tx, UnitOfWork},
 };
 use sea_orm::{ConnectionTrait, Statement};
 
@@ -50,7 +50,7 @@ struct LeftOpen;
 impl Query for LeftOpen {
     type Output = ();
 
-    async fn run(&self, at: &Snapshot) -> Result<(), Fault> {
+    async fn run(&self, at: &Reader) -> Result<(), Fault> {
         for sql in ["BEGIN", &row(10)] {
             let done = at.db().execute_unprepared(sql).await;
             done.map_err(|e| Fault::internal(e.to_string()))?;

@@ -5,15 +5,14 @@ use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 use daybook::{
-    accounts::customers::words::Needle,
+    accounts::customers::search_terms::SearchTerm,
     config::{Config, DatabaseUrl, OpenHours, SettingsFile, Sources},
     identity::{
         Caller, Credential, Grant, Role,
         api_key::ApiKey,
-        attempts::Keys,
         challenge::{Challenge, Challenges},
-        code::Code,
         email::Email,
+        email_code::Code,
         key_ring::KeyRing,
         master_key::MasterKey,
         password, pepper,
@@ -21,6 +20,7 @@ use daybook::{
         refresh::{RefreshToken, RefreshTokens},
         second_factor::{RecoveryCode, is_code},
         signing_key::{Kid, SigningKey},
+        throttle::ThrottleKeys,
         token::{Settings, Tokens},
     },
     kernel::{
@@ -127,7 +127,7 @@ fn secrets(bytes: &[u8]) {
         assert_eq!(challenges.write(&challenge), text);
         assert_eq!(challenge.user, user(), "nobody else was given one");
     }
-    let keys = Keys::new(&KEY, &[]);
+    let keys = ThrottleKeys::new(&KEY, &[]);
     assert!(keys.knows(text, user()).is_none() || text == keys.word(user(), [1; 16]), "{text}");
     if let Some(key) = ApiKey::parse(text) {
         assert_eq!(key.text(), text);
@@ -151,13 +151,13 @@ pub fn good_secrets() -> Vec<String> {
         session: Uuid::nil(),
         generation: 3,
         expires_at: now() + TimeDelta::minutes(5),
-        device: daybook::identity::attempts::Device { random: [1; 16], known: true },
+        device: daybook::identity::throttle::Device { random: [1; 16], known: true },
     };
     let refresh = RefreshToken::first(user(), Uuid::nil(), KEY);
     vec![
         Challenges::new(&[KEY]).write(&challenge),
         RefreshTokens::new(&[KEY]).write(&refresh),
-        Keys::new(&KEY, &[]).word(user(), [1; 16]),
+        ThrottleKeys::new(&KEY, &[]).word(user(), [1; 16]),
     ]
 }
 
@@ -191,7 +191,7 @@ fn texts(bytes: &[u8]) {
         assert_eq!(Phone::parse(phone.as_str()).as_ref(), Ok(&phone));
         assert!(phone.as_str().len() <= 16 && phone.national_digits().len() <= 17);
     }
-    if let Some(needle) = Needle::new(text) {
+    if let Some(needle) = SearchTerm::new(text) {
         let (least, after) = needle.bounds();
         assert!(least < after && !least.is_empty());
     }

@@ -171,6 +171,7 @@ impl Model {
             start: interval.0,
             end: interval.1,
             of_type,
+            zones: (self.providers[provider].zone(interval.0), ""),
             after: self.buffers(of_type).1,
             agreed: None,
             state,
@@ -253,6 +254,7 @@ impl Model {
             match change {
                 Change::Approve => {
                     (found.start, found.end) = (start, start + found.end - found.start);
+                    found.zones.0 = found.zones.1;
                     found.events.push(Kind::Approved);
                 }
                 Change::Decline => found.events.push(Kind::MoveDeclined),
@@ -342,7 +344,9 @@ impl Model {
         let interval = (start, start + found.end - found.start);
         let own = self.own_holds(found.customer, found.provider, found.of_type, interval);
         self.give_up(&own);
-        self.may_move(&found, found.provider, interval, overriding, (claim, &[]))?;
+        // What was agreed may be longer than is taken today.
+        let lifted = ["TOO_LONG"];
+        self.may_move(&found, found.provider, interval, overriding, (claim, &lifted))?;
         if self.taken(found.provider, found.of_type, interval, claim) > 0 {
             return Err("SLOT_TAKEN");
         }
@@ -352,16 +356,19 @@ impl Model {
         // What was agreed to was another time.
         let request = found.of_type.and_then(|of| self.types[of].request);
         let request = request.filter(|_| by == By::Customer && found.state == State::Booked);
+        let zone = self.providers[found.provider].zone(start);
         let found = &mut self.claims[claim];
         if let Some(expiry) = request {
             let answer_by = found.asked.map_or(now + expiry, |(_, by, _)| by);
             found.asked = Some((start, answer_by, answer_by.min(start).min(found.start)));
+            found.zones.1 = zone;
             found.events.push(Kind::MoveRequested);
             found.changes += 1;
             return Ok(Done::Claim(claim));
         }
         found.asked = None;
         (found.start, found.end) = interval;
+        found.zones.0 = zone;
         found.expires = (found.state == State::Pending).then_some(found.answer_by.min(start));
         if overriding {
             "must be".clone_into(&mut found.override_reason);

@@ -65,11 +65,10 @@ impl Practice {
         let of = &self.model.providers[provider];
         let from = range.0.max(self.model.now);
         let mut free: Vec<(i64, i64)> = Vec::new();
-        for day in range.0 / DAY - 1..=range.1 / DAY {
-            let (start, end) =
-                ((day * DAY + of.opens).max(from), (day * DAY + of.closes).min(range.1));
+        for window in of.windows(range) {
+            let (start, end) = (window.start.max(from), window.end.min(range.1));
             match free.last_mut() {
-                Some(last) if last.1 == start => last.1 = end,
+                Some(last) if last.1 >= start => last.1 = last.1.max(end),
                 _ if start < end => free.push((start, end)),
                 _ => {}
             }

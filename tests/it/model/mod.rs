@@ -4,6 +4,7 @@ mod acts;
 mod calendar;
 mod calls;
 mod chance;
+mod hours;
 mod plain;
 mod practice;
 mod rules;

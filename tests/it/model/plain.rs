@@ -3,6 +3,8 @@
 
 use daybook::grpc::proto::booking::appointment_event::Kind;
 
+use super::hours::Stay;
+
 pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
@@ -30,11 +32,12 @@ pub struct Type {
     pub offered: [bool; 3],
 }
 
-/// A provider who is open every day between two times of day.
+/// A provider who is open every day between two times of day, in UTC but for a stay.
 #[derive(Debug, Clone)]
 pub struct Provider {
     pub opens: i64,
     pub closes: i64,
+    pub stay: Option<Stay>,
     pub longest: i64,
     pub last_assigned: Option<i64>,
     pub time_off: Vec<(usize, i64, i64)>,
@@ -61,6 +64,8 @@ pub struct Claim {
     pub start: i64,
     pub end: i64,
     pub of_type: Option<usize>,
+    /// The zone in which its time was promised, and in which the move that is asked for is.
+    pub zones: (&'static str, &'static str),
     /// How long is kept free after it.
     pub after: i64,
     /// The end that was agreed, where the rest was freed.

@@ -16,6 +16,7 @@ use tonic::Status;
 use super::{
     calls::{Reply, in_the_books, seen_by, wire_state},
     chance::Chance,
+    hours::{AUCKLAND, KATHMANDU, Stay},
     plain::{By, DAY, Done, HOUR, MINUTE, Model, Op, Provider, Type, What, Wish},
 };
 use crate::support::{
@@ -52,7 +53,7 @@ pub struct Practice {
     seed: u64,
 }
 
-fn monday() -> DateTime<Utc> {
+pub(super) fn monday() -> DateTime<Utc> {
     "2026-11-23T00:00:00Z".parse().unwrap()
 }
 
@@ -133,10 +134,16 @@ impl Practice {
         }
         // By their ids, which decide where nothing else does.
         providers.sort_by_key(Person::provider);
+        let now = (world.clock.now() - monday()).num_seconds();
+        let today = now.div_euclid(DAY);
         let hours = [(0, 24), (6, 22), (0, 24)];
-        let of = |(opens, closes): (i64, i64)| Provider {
+        // One of them is away at first, one goes away the next day.
+        let away = [None, Some((AUCKLAND, today)), Some((KATHMANDU, today + 1))]
+            .map(|stay| stay.map(|(zone, day)| Stay { first: day, last: day, zone }));
+        let of = |((opens, closes), stay): ((i64, i64), Option<Stay>)| Provider {
             opens: opens * HOUR,
             closes: closes * HOUR,
+            stay,
             longest: 2 * HOUR,
             last_assigned: None,
             time_off: Vec::new(),
@@ -144,17 +151,21 @@ impl Practice {
         for (provider, (opens, closes)) in providers.iter().zip(hours) {
             open_every_day(&world.channel, provider, (opens, closes), 2).await;
         }
+        for (provider, stay) in providers.iter().zip(away) {
+            if let Some(stay) = stay {
+                stay.tell(&world.channel, provider).await;
+            }
+        }
         let mut names = Vec::new();
         for of in types() {
             let by = providers.iter().zip(of.offered).filter(|(_, offers)| *offers);
             let by: Vec<&Person> = by.map(|(provider, _)| provider).collect();
             names.push(offered_by(&world.channel, &admin, message(&of), &by).await);
         }
-        let now = (world.clock.now() - monday()).num_seconds();
         let model = Model {
             now,
             types: types(),
-            providers: hours.map(of).into(),
+            providers: hours.into_iter().zip(away).map(of).collect(),
             claims: Vec::new(),
             time_off: Vec::new(),
             closures: Vec::new(),
@@ -339,7 +350,7 @@ impl Practice {
             end_time: wire(claim.end),
             state: wire_state(claim.state).into(),
             note: String::new(),
-            time_zone: "UTC".to_owned(),
+            time_zone: claim.zones.0.to_owned(),
             cancel_reason: claim.cancel_reason.clone(),
             appointment_type: of.map(|(name, _)| name.clone()).unwrap_or_default(),
             buffer_before: of.and_then(|(_, of)| length(of.before)),

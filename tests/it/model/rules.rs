@@ -1,14 +1,13 @@
 //! The model's rules: what stands against an interval, and who of those who offer a type is chosen.
 
-use super::plain::{DAY, MINUTE, Model, What};
+use super::plain::{MINUTE, Model, What};
 
 impl Model {
-    /// How many of a type start in a stretch with a provider.
+    /// How many of a type start where this holds of their start, with a provider.
     pub(super) fn counted(
         &self,
         (of, provider): (usize, usize),
-        from: i64,
-        until: i64,
+        holds: impl Fn(i64) -> bool,
         but: usize,
     ) -> usize {
         let counted = self.claims.iter().enumerate().filter(|(id, claim)| {
@@ -16,9 +15,8 @@ impl Model {
                 && claim.of_type == Some(of)
                 && claim.provider == provider
                 && claim.claims()
-                && (from..until).contains(&claim.start)
+                && holds(claim.start)
         });
-
         counted.count()
     }
 
@@ -45,10 +43,7 @@ impl Model {
                 rule(notice == 0 || start >= self.now + notice, "NOTICE_TOO_SHORT");
             }
         }
-        let (from, until) = (start.rem_euclid(DAY), start.rem_euclid(DAY) + end - start);
-        let around_the_clock = provider.closes - provider.opens == DAY;
-        let opens = from >= provider.opens && from < provider.closes;
-        rule(around_the_clock || opens && until <= provider.closes, "OUTSIDE_HOURS");
+        rule(provider.is_open((start, end)), "OUTSIDE_HOURS");
         for (_, off_from, off_until) in &provider.time_off {
             rule(*off_from >= end || *off_until <= start, "TIME_OFF");
         }
@@ -57,12 +52,13 @@ impl Model {
         }
         if let What::Type(of) = what {
             let kind = &self.types[of];
-            rule(!opens || (from - provider.opens) % kind.step == 0, "OFF_GRID");
-            let day = start.div_euclid(DAY) * DAY;
-            let week = start.div_euclid(7 * DAY) * 7 * DAY;
-            let today = self.counted((of, p), day, day + DAY, but);
+            let mut opened = provider.opened(start).peekable();
+            let is_open = opened.peek().is_some();
+            rule(!is_open || opened.any(|opens| (start - opens) % kind.step == 0), "OFF_GRID");
+            let (day, week) = (provider.day(start), provider.week(start));
+            let today = self.counted((of, p), |at| provider.day(at) == day, but);
             rule(kind.per_day.is_none_or(|most| today < most), "DAY_LIMIT");
-            let in_week = self.counted((of, p), week, week + 7 * DAY, but);
+            let in_week = self.counted((of, p), |at| provider.week(at) == week, but);
             rule(kind.per_week.is_none_or(|most| in_week < most), "WEEK_LIMIT");
         }
         against
@@ -128,8 +124,8 @@ impl Model {
             let rules = without.rules(p, What::Type(of), interval, nothing);
             (rules, without.taken(p, Some(of), interval, nothing))
         };
-        let week = |start: i64| start.div_euclid(7 * DAY);
         let load = |p: usize| -> i64 {
+            let week = |at| self.providers[p].week(at);
             let booked = self.claims.iter().filter(|claim| {
                 claim.provider == p && claim.claims() && week(claim.start) == week(interval.0)
             });

@@ -6,13 +6,14 @@ use daybook::grpc::proto::booking::{
 
 use super::{
     chance::Chance,
-    plain::{DAY, Model, State, What},
+    plain::{MINUTE, Model, State, What},
     practice::{Practice, wire},
 };
 use crate::support::people::Person;
 
 /// How far ahead is asked, in seconds.
 const RANGE: i64 = 30 * 60 * 60;
+const GRID: i64 = 5 * MINUTE;
 
 /// Who asks for which type.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,11 @@ impl Model {
         if asked.moving.is_none() && self.has_room(asked.customer, asked.of).is_err() {
             return Vec::new();
         }
-        let first = asked.from.div_euclid(60) * 60;
-        let starts = (first..asked.from + RANGE).step_by(60).filter(|start| *start >= asked.from);
+        // No grid has starts between these.
+        let first = asked.from.div_euclid(GRID) * GRID;
+        let starts = (first..asked.from + RANGE)
+            .step_by(usize::try_from(GRID).unwrap())
+            .filter(|start| *start >= asked.from);
         let offered = starts.filter_map(|start| {
             let interval = (start, start + kind.duration);
             let but = asked.moving.unwrap_or(usize::MAX);
@@ -57,8 +61,8 @@ impl Model {
     }
 
     fn offers(&self, p: usize, asked: Question, interval: (i64, i64), but: usize) -> bool {
-        let opens = self.providers[p].opens;
-        if (interval.0.rem_euclid(DAY) - opens) % self.types[asked.of].step != 0 {
+        let step = self.types[asked.of].step;
+        if self.providers[p].opened(interval.0).all(|opens| (interval.0 - opens) % step != 0) {
             return false;
         }
         let is_free = |model: &Self| {
@@ -119,9 +123,11 @@ impl Practice {
         let wanted: Vec<_> = wanted.collect();
         let missing: Vec<_> = wanted.iter().filter(|slot| !told.contains(slot)).collect();
         let more: Vec<_> = told.iter().filter(|slot| !wanted.contains(slot)).collect();
+        let own: Vec<_> =
+            self.model.claims.iter().filter(|claim| claim.customer == customer).collect();
         assert!(
             told == wanted,
-            "{}: {asked:?} as admin: {as_admin}: not offered {missing:?}, offered beyond {more:?}",
+            "{}: {asked:?} as admin: {as_admin}: not offered {missing:?}, offered beyond {more:?}; {own:?}",
             self.tell()
         );
     }

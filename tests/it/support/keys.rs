@@ -10,7 +10,7 @@ use daybook::{
     },
     app::{self, Rotation},
     grpc::proto::auth::{GetJwksRequest, GetJwksResponse},
-    identity::{key_life::State, master_key::MasterKey, signing_key::SigningKey},
+    identity::{key_lifecycle::KeyState, master_key::MasterKey, signing_key::SigningKey},
     kernel::ambient::Ambient,
 };
 use tempfile::TempDir;
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// All keys that there are and were, oldest first.
-    pub async fn signing_keys(&self) -> Vec<(StoredKey, State)> {
+    pub async fn signing_keys(&self) -> Vec<(StoredKey, KeyState)> {
         let config = config(&self.url, self._folder.path(), &[]);
         let (ambient, _) = Ambient::manual(self.clock.now());
         let keys = app::signing_keys(&config, ambient).await.unwrap();
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// The one in this state.
-    pub async fn key_in(&self, state: State) -> StoredKey {
+    pub async fn key_in(&self, state: KeyState) -> StoredKey {
         let mut keys = self.signing_keys().await;
         keys.retain(|(_, found)| *found == state);
         assert_eq!(keys.len(), 1, "{state:?}: {keys:?}");
@@ -71,7 +71,7 @@ impl World {
 
     /// The private key that the server signs tokens with.
     pub async fn signing_key(&self) -> SigningKey {
-        self.key_in(State::Active).await.open(&self.master_key()).unwrap()
+        self.key_in(KeyState::Active).await.open(&self.master_key()).unwrap()
     }
 
     /// Replaces the signing key, as at the command line.

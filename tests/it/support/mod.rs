@@ -40,7 +40,7 @@ use daybook::{
     },
     kernel::{
         ambient::{Ambient, ManualClock},
-        zone::Reading,
+        zone::LocalTimeMapping,
     },
 };
 use prost_types::Timestamp;
@@ -341,7 +341,7 @@ pub fn instant(local: &str, zone: &str) -> DateTime<Utc> {
     let form = if local.len() > 16 { "%Y-%m-%d %H:%M:%S" } else { "%Y-%m-%d %H:%M" };
     let wall = NaiveDateTime::parse_from_str(local, form).unwrap();
     match zones::rules(zone).reading(wall).unwrap() {
-        Reading::Once(instant) => instant,
+        LocalTimeMapping::Once(instant) => instant,
         other => panic!("{local} in {zone} is {other:?}"),
     }
 }

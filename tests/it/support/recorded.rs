@@ -2,8 +2,8 @@
 
 use daybook::{
     events::{
-        EventData, Kind,
-        audit::{Act, AuditData},
+        EventData, ProviderEventKind,
+        audit::{AuditAction, AuditData},
         types::{TypeEvent, TypeEventKind},
         users::{UserEvent, UserEventKind},
     },
@@ -29,10 +29,10 @@ macro_rules! is_read {
 
 /// Asserts that every stored event is read by the type of its data.
 pub async fn all_are_read(db: &DatabaseConnection) {
-    is_read!(db, events, Kind, EventData);
+    is_read!(db, events, ProviderEventKind, EventData);
     is_read!(db, type_events, TypeEventKind, TypeEvent);
     is_read!(db, user_events, UserEventKind, UserEvent);
-    is_read!(db, audit_events, Act, AuditData);
+    is_read!(db, audit_events, AuditAction, AuditData);
 }
 
 fn without_nulls(detail: Value) -> Value {

@@ -6,30 +6,30 @@ use uuid::Uuid;
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditData, Witness},
-        commands::{Act, finish},
+        audit::{self, AuditContext, AuditData},
+        commands::{AccountEventDraft, finish},
         customers::store,
         emails::commands::{Said, tell},
         erasure::{self, Erasure},
         store::{self as accounts, Account},
     },
     events::users::{AccountErasure, DuplicateMerged, UserEvent},
-    identity::{Ended, Role, email::Email},
+    identity::{Role, TokenCutoff, email::Email},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,
     },
-    mail::{self, Recipient, Text, service::Sheet},
-    storage::{Tx, request::Once},
+    mail::{self, EmailTemplate, Recipient, service::EmailDraft},
+    storage::{Tx, idempotency::IdempotencyKey},
 };
 
-/// What a closed account's owner is told, and what letters to it are found by.
+/// What a closed account's owner is told, and what emails to it are found by.
 #[derive(Debug, Clone)]
 pub struct Blank {
-    /// The address that the account had when the caller was asked, and what letters to it are found by.
+    /// The address that the account had when the caller was asked, and what emails to it are found by.
     pub letters: (Email, Vec<Recipient>),
-    /// For the last letter.
-    pub sheet: Sheet,
+    /// For the last email.
+    pub email_draft: EmailDraft,
 }
 
 /// Refuses to merge who is no customer, or was a provider: whose time is booked is not taken for somebody else.
@@ -53,20 +53,20 @@ pub async fn close(
     gone: &Account,
     (blank, kept): (&Blank, &User),
     (actor, also): (UserId, Uuid),
-    witness: &Witness,
-) -> Result<Ended, Fault> {
-    let (id, now) = (gone.user.id, witness.now);
+    audit_context: &AuditContext,
+) -> Result<TokenCutoff, Fault> {
+    let (id, now) = (gone.user.id, audit_context.now);
     let (address, recipients) = &blank.letters;
     if gone.user.email != *address {
-        // The address changed meanwhile: the letters to it were looked for in vain.
+        // The address changed meanwhile: the emails to it were looked for in vain.
         return Err(Fault::stale());
     }
     mail::store::remove_to(tx, recipients).await?;
     if !takes_address(kept, &gone.user) {
-        let text = |Said { name, at, .. }| Text::AccountMerged { name, at };
-        tell(tx, &blank.sheet, &gone.user, witness, text).await?;
+        let text = |Said { name, at, .. }| EmailTemplate::AccountMerged { name, at };
+        tell(tx, &blank.email_draft, &gone.user, audit_context, text).await?;
     }
-    let ended = Ended { least: gone.next_generation(now), kept: None };
+    let ended = TokenCutoff { least: gone.next_generation(now), kept: None };
     let version = gone.user.version + 1;
     let (stamp, closed) = (tx.stamp(), gone.user.closed());
     let user = User { version, stamp, updated_at: now, ..closed };
@@ -75,7 +75,7 @@ pub async fn close(
     erasure::store::erase(tx, &gone.user, now).await?;
     store::set_merged_into(tx, id, kept.id).await?;
     let erasure = AccountErasure { merged_into: Some(kept.id) };
-    let told = Witness { id: also, ..witness.clone() };
+    let told = AuditContext { id: also, ..audit_context.clone() };
     let entry = told.of(AuditData::AccountErased(erasure), Some(id), None);
     audit::store::record(tx, entry).await?;
     let event = UserEvent::Erased(erasure);
@@ -91,8 +91,8 @@ pub async fn take_in(
     tx: &Tx,
     mut kept: Account,
     gone: &Account,
-    once: &Once,
-    witness: &Witness,
+    idempotency_key: &IdempotencyKey,
+    audit_context: &AuditContext,
 ) -> Result<User, Fault> {
     if takes_address(&kept.user, &gone.user) {
         kept.user.email.clone_from(&gone.user.email);
@@ -104,13 +104,13 @@ pub async fn take_in(
     if kept.user.phone.is_none() {
         kept.user.phone.clone_from(&gone.user.phone);
     }
-    let actor = witness.actor.unwrap_or(kept.user.id);
+    let actor = audit_context.actor.unwrap_or(kept.user.id);
     let merged = DuplicateMerged { duplicate: gone.user.id };
-    let act = Act {
+    let act = AccountEventDraft {
         event: UserEvent::Merged(merged),
         actor,
         ended: None,
-        audited: Some((AuditData::CustomersMerged(merged), witness)),
+        audited: Some((AuditData::CustomersMerged(merged), audit_context)),
     };
-    finish(tx, kept, act, once, witness.now).await
+    finish(tx, kept, act, idempotency_key, audit_context.now).await
 }

@@ -8,16 +8,16 @@ use super::{Correction, store};
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditData, Witness},
-        commands::{Act, Recorded, finish, open_as, resume},
+        audit::{self, AuditContext, AuditData},
+        commands::{AccountEventDraft, Recorded, finish, open_as, resume},
         emails,
-        guessing::store::{Counted, Reserved},
         store::{self as accounts, Account},
+        throttling::store::{Reserved, ThrottleKeySet},
     },
     events::users::{FieldsCorrected, RoleGiven, UserEvent, UserField},
     identity::{
         Role,
-        desk_permit::{CorrectCustomer, EnrolCustomers, Reach},
+        desk_permit::{ContactScope, CorrectCustomer, EnrolCustomers},
         email::Email,
     },
     kernel::{
@@ -25,20 +25,20 @@ use crate::{
         id::UserId,
         stamp::Revision,
     },
-    mail::{self, Letter},
+    mail::{self, OutboxEmail},
     schedule::{self, Schedule},
-    storage::{Authority, Tx, UnitOfWork, request::Once},
+    storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
 
-/// A code that invites somebody to take an account over, with the letter that it is in.
+/// A code that invites somebody to take an account over, with the email that it is in.
 #[derive(Debug, Clone)]
 pub struct Invitation {
-    /// The code.
-    pub code: emails::Stored,
-    /// The letter.
-    pub letters: Vec<Letter>,
+    /// The emailed code, as it is stored.
+    pub code: emails::StoredCode,
+    /// The emails to send with it.
+    pub letters: Vec<OutboxEmail>,
     /// What mail to this address is counted by.
-    pub counted: Counted,
+    pub counted: ThrottleKeySet,
 }
 
 /// Makes an account for somebody else. It has no password.
@@ -54,9 +54,9 @@ pub struct Enrol {
     /// What the trail calls it.
     pub audit: fn(RoleGiven) -> AuditData,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Enrol {
@@ -64,16 +64,18 @@ impl UnitOfWork for Enrol {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
-        if let Some((earlier, _)) = self.once.earlier(tx).await? {
+        if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
         let recorded = Recorded { audit: self.audit, event: UserEvent::Enrolled };
         let account = self.account.clone();
-        let user = open_as(tx, account, &self.schedule, &self.witness, recorded).await?;
+        let user = open_as(tx, account, &self.schedule, &self.audit_context, recorded).await?;
         if let Some(Invitation { code, letters, counted }) = &self.invitation {
             emails::commands::post(tx, code, letters, counted).await?;
         }
-        self.once.keep(tx, user.id.0, user.version, &user, self.witness.now).await?;
+        self.idempotency_key
+            .keep(tx, user.id.0, user.version, &user, self.audit_context.now)
+            .await?;
         Ok(user)
     }
 }
@@ -88,9 +90,9 @@ pub struct Invite {
     /// The code, for the address that the account had when the caller was asked.
     pub invitation: Invitation,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Invite {
@@ -98,13 +100,13 @@ impl UnitOfWork for Invite {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let now = self.witness.now;
+        let now = self.audit_context.now;
         let absent = || Fault::not_found(self.user.name());
         let account = accounts::lock(tx, self.user).await?.ok_or_else(absent)?;
-        if self.once.earlier::<()>(tx).await?.is_some() {
+        if self.idempotency_key.earlier::<()>(tx).await?.is_some() {
             return Ok(());
         }
-        if let Reach::KnownTo(provider) = self.permit.reach
+        if let ContactScope::KnownTo(provider) = self.permit.reach
             && !store::knows(tx, provider, self.user, now).await?
         {
             return Err(absent());
@@ -123,10 +125,10 @@ impl UnitOfWork for Invite {
             return Err(Fault::new(Reason::TooManyAttempts, text).retry_after(wait));
         }
         emails::commands::put(tx, code, letters).await?;
-        let entry = self.witness.of(AuditData::CustomerInvited, Some(self.user), None);
+        let entry = self.audit_context.of(AuditData::CustomerInvited, Some(self.user), None);
         audit::store::record(tx, entry).await?;
         // It is no version of the account, and the answer says nothing about anybody.
-        self.once.keep(tx, self.witness.id, 0, &(), now).await
+        self.idempotency_key.keep(tx, self.audit_context.id, 0, &(), now).await
     }
 }
 
@@ -149,20 +151,20 @@ pub fn may_be_invited(user: &User) -> Result<(), Fault> {
 pub struct Correct {
     /// The right to.
     pub permit: CorrectCustomer,
-    /// What changes.
+    /// The corrected fields; absent ones stay.
     pub correction: Correction,
     /// The address that the account had when the caller was asked.
     pub seen: Email,
     /// By which the owner of an account with a password shows that a new address is theirs.
-    pub verification: Option<(emails::Stored, Letter)>,
+    pub verification: Option<(emails::StoredCode, OutboxEmail)>,
     /// What tells the former address.
-    pub letter: Option<Letter>,
+    pub letter: Option<OutboxEmail>,
     /// The state that was seen, if told.
     pub expected: Option<Revision>,
     /// The request, for retries.
-    pub once: Once,
+    pub idempotency_key: IdempotencyKey,
     /// Who does it.
-    pub witness: Witness,
+    pub audit_context: AuditContext,
 }
 
 impl UnitOfWork for Correct {
@@ -170,7 +172,7 @@ impl UnitOfWork for Correct {
     const AUTHORITY: Authority = Authority::Caller;
 
     async fn run(&self, tx: &Tx) -> Result<User, Fault> {
-        let (id, now) = (self.permit.subject, self.witness.now);
+        let (id, now) = (self.permit.subject, self.audit_context.now);
         let account = match self.correction.display_name {
             Some(_) => {
                 // In the order of those who change appointments: providers, then customers.
@@ -179,19 +181,20 @@ impl UnitOfWork for Correct {
             }
             None => accounts::lock(tx, id).await?,
         };
-        let (mut account, earlier) = resume(tx, account, id, &self.once, self.expected).await?;
+        let (mut account, earlier) =
+            resume(tx, account, id, &self.idempotency_key, self.expected).await?;
         if let Some(earlier) = earlier {
             return Ok(earlier);
         }
         let before = account.user.clone();
         let changed = self.apply(&mut account.user)?;
         if changed.is_empty() {
-            self.once.keep(tx, id.0, before.version, &before, now).await?;
+            self.idempotency_key.keep(tx, id.0, before.version, &before, now).await?;
             return Ok(before);
         }
         if before.email != account.user.email {
             if before.email != self.seen {
-                // The letters were written to another one.
+                // The emails were written to another one.
                 return Err(Fault::stale());
             }
             // Codes that went to the former address are not good for the new one.
@@ -204,13 +207,13 @@ impl UnitOfWork for Correct {
         }
         // Which fields, and not what stands in them: the trail outlives the account.
         let corrected = FieldsCorrected { fields: changed };
-        let act = Act {
+        let act = AccountEventDraft {
             event: UserEvent::Corrected(corrected.clone()),
             actor: self.permit.caller.user,
             ended: None,
-            audited: Some((AuditData::CustomerUpdated(corrected), &self.witness)),
+            audited: Some((AuditData::CustomerUpdated(corrected), &self.audit_context)),
         };
-        let user = finish(tx, account, act, &self.once, now).await?;
+        let user = finish(tx, account, act, &self.idempotency_key, now).await?;
         if user.display_name != before.display_name {
             accounts::rename_appointments(tx, &user, now).await?;
         }

@@ -5,11 +5,11 @@ use std::{fs, time::Duration};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use daybook::{
-    accounts::sessions::store::Old,
+    accounts::sessions::store::ExpiredSessions,
     grpc::proto::auth::{
         ListAuditEventsRequest, LogInRequest, LogOutRequest, Role, audit_event::Kind,
     },
-    storage::{Deadline, forget::Forget},
+    storage::{Deadline, cleanup::DeleteExpired},
 };
 use mailin_embedded::{
     Response,
@@ -396,7 +396,7 @@ async fn new_devices_are_told_of_after_a_long_time_too(world: World) {
     // What the server does by the hour.
     let (store, now) = (world.store().await, world.clock.now());
     let deadline = Deadline::after(Duration::from_secs(30));
-    assert_eq!(store.run(deadline, Forget::<Old>::at(now)).await.unwrap(), 1);
+    assert_eq!(store.run(deadline, DeleteExpired::<ExpiredSessions>::at(now)).await.unwrap(), 1);
     assert_eq!(world.count("SELECT count(*) FROM sessions").await, 0);
     log_in(&world, &person.user.email, PASSWORD).await.unwrap();
     let letter = mail.letter(&person.user.email).await;

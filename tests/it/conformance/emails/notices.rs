@@ -6,8 +6,8 @@ use daybook::{
         DisableTotpRequest, EnrolTotpAtLogInRequest, EnrolTotpRequest,
         RegenerateRecoveryCodesRequest, ResetSecondFactorRequest,
     },
-    mail::store::Old,
-    storage::{Deadline, forget::Forget},
+    mail::store::ExpiredEmails,
+    storage::{Deadline, cleanup::DeleteExpired},
 };
 use mailin_embedded::response::{INTERNAL_ERROR, OK};
 
@@ -185,7 +185,7 @@ async fn the_last_letter_tells_of_the_deletion_and_ends_within_a_day(world: Worl
     let store = world.store().await;
     let forget = async |now| {
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
-        store.run(deadline, Forget::<Old>::at(now)).await.unwrap()
+        store.run(deadline, DeleteExpired::<ExpiredEmails>::at(now)).await.unwrap()
     };
     let end = began + TimeDelta::days(1);
     assert_eq!(forget(end - TimeDelta::microseconds(1)).await, 0);

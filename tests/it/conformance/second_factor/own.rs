@@ -9,7 +9,7 @@ use daybook::{
         DisableTotpRequest, EnrolTotpRequest, GetUserRequest, RegenerateRecoveryCodesRequest,
         ResetSecondFactorRequest, TotpSecret, audit_event::Kind, second_factor::State,
     },
-    storage::{Deadline, forget::Forget},
+    storage::{Deadline, cleanup::DeleteExpired},
 };
 use tonic::Status;
 
@@ -164,8 +164,8 @@ async fn enrolments_that_were_not_confirmed_are_forgotten(world: World) {
     let store = world.store().await;
     let forget = async |now| {
         let deadline = Deadline::after(std::time::Duration::from_secs(30));
-        store.run(deadline, Forget::<NeverOn>::at(now)).await.unwrap()
-            + store.run(deadline, Forget::<Unconfirmed>::at(now)).await.unwrap()
+        store.run(deadline, DeleteExpired::<NeverOn>::at(now)).await.unwrap()
+            + store.run(deadline, DeleteExpired::<Unconfirmed>::at(now)).await.unwrap()
     };
     // Ten minutes more, for calls that are under way.
     let end = begun + TimeDelta::minutes(40);
