@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    User, UserEventKind,
-    audit::{self, AuditContext},
+    User,
+    audit::{self, AuditContext, AuditData},
     emails, sessions,
     store::{self, Account},
 };
 use crate::{
+    events::users::{Profile, RoleGiven, UserEvent},
     identity::{Role, TokenCutoff, permit::ChangeUser, phone::Phone, token::not_authenticated},
     kernel::{
         fault::{Fault, Reason},
@@ -68,8 +68,17 @@ pub(in crate::accounts) async fn open(
     schedule: &Arc<Schedule>,
     audit_context: &AuditContext,
 ) -> Result<User, Fault> {
-    let recorded = (audit::AuditAction::AccountCreated, UserEventKind::SignedUp);
+    let recorded = Recorded { audit: AuditData::AccountCreated, event: UserEvent::SignedUp };
     open_as(tx, account, schedule, audit_context, recorded).await
+}
+
+/// What records the making of an account, with its role.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::accounts) struct Recorded {
+    /// In the audit trail.
+    pub audit: fn(RoleGiven) -> AuditData,
+    /// In the history of the account.
+    pub event: fn(RoleGiven) -> UserEvent,
 }
 
 /// The same, recorded as one of several things.
@@ -78,16 +87,17 @@ pub(in crate::accounts) async fn open_as(
     mut account: Account,
     schedule: &Arc<Schedule>,
     audit_context: &AuditContext,
-    (act, kind): (audit::AuditAction, UserEventKind),
+    recorded: Recorded,
 ) -> Result<User, Fault> {
     let now = account.user.created_at;
     account.user.stamp = tx.stamp();
     store::insert(tx, &account).await?;
     let user = account.user;
     // Nobody else can hold the new account: the address is what two sign-ups meet at.
-    let detail = json!({ "role": user.role.word() });
-    audit::store::record(tx, audit_context.of(act, Some(user.id), None, detail.clone())).await?;
-    store::record(tx, &user, kind, audit_context.actor, now, detail).await?;
+    let role = RoleGiven { role: user.role };
+    let entry = audit_context.of((recorded.audit)(role), Some(user.id), None);
+    audit::store::record(tx, entry).await?;
+    store::record(tx, &user, audit_context.actor, now, &(recorded.event)(role)).await?;
     if let Some(provider) = user.provider() {
         let (name, actor) = (&user.display_name, audit_context.actor.unwrap_or(user.id));
         schedule::commands::open(tx, provider, name, schedule, Some(actor), now).await?;
@@ -142,12 +152,12 @@ impl UnitOfWork for UpdateProfile {
         if let Some(phone) = &self.phone {
             user.phone.clone_from(phone);
         }
-        let detail = json!({
-            "display_name": user.display_name, "time_zone": user.time_zone.name(),
-            "phone_changed": self.phone.is_some(),
+        let event = UserEvent::ProfileChanged(Profile {
+            display_name: user.display_name.clone(),
+            time_zone: user.time_zone,
+            phone_changed: Some(self.phone.is_some()),
         });
-        let kind = UserEventKind::ProfileChanged;
-        let act = AccountEventDraft { kind, actor: self.user, detail, ended: None, audited: None };
+        let act = AccountEventDraft { event, actor: self.user, ended: None, audited: None };
         let user = finish(tx, account, act, &self.idempotency_key, self.now).await?;
         if self.display_name.is_some() {
             // After the provider that the account may be was locked, as those do who change its appointments.
@@ -196,11 +206,10 @@ impl UnitOfWork for ChangePassword {
         emails::store::remove_of(tx, self.user, None).await?;
         mail::store::insert(tx, &self.letter).await?;
         let act = AccountEventDraft {
-            kind: UserEventKind::PasswordChanged,
+            event: UserEvent::PasswordChanged,
             actor: self.user,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((audit::AuditAction::PasswordChanged, &self.audit_context)),
+            audited: Some((AuditData::PasswordChanged, &self.audit_context)),
         };
         let user = finish(tx, account, act, &self.idempotency_key, self.audit_context.now).await?;
         Ok((user, ended))
@@ -211,7 +220,7 @@ impl UnitOfWork for ChangePassword {
 #[derive(Debug, Clone)]
 pub struct Failed {
     /// What failed by it.
-    pub act: audit::AuditAction,
+    pub what: AuditData,
     /// At which account, if there is one.
     pub user: Option<UserId>,
     /// In which session, if in one.
@@ -225,7 +234,7 @@ impl UnitOfWork for Failed {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let entry = self.audit_context.of(self.act, self.user, self.session, json!({}));
+        let entry = self.audit_context.of(self.what.clone(), self.user, self.session);
         audit::store::record(tx, entry).await
     }
 }
@@ -322,23 +331,19 @@ impl UnitOfWork for ChangeAccount {
         }
         let user = &mut account.user;
         let before = (user.role, user.disabled);
-        let (kind, audited, detail) = match self.change {
+        let (event, audited) = match self.change {
             AccountChange::Role(role) => {
                 user.role = role;
-                (
-                    UserEventKind::RoleChanged,
-                    audit::AuditAction::RoleChanged,
-                    json!({ "role": role.word() }),
-                )
+                let given = RoleGiven { role };
+                (UserEvent::RoleChanged(given), AuditData::RoleChanged(given))
             }
             AccountChange::Disabled(disabled) => {
                 user.disabled = disabled;
-                let (kind, audited) = if disabled {
-                    (UserEventKind::Disabled, audit::AuditAction::Disabled)
+                if disabled {
+                    (UserEvent::Disabled, AuditData::Disabled)
                 } else {
-                    (UserEventKind::Enabled, audit::AuditAction::Enabled)
-                };
-                (kind, audited, json!({}))
+                    (UserEvent::Enabled, AuditData::Enabled)
+                }
             }
         };
         if before == (user.role, user.disabled) {
@@ -351,10 +356,10 @@ impl UnitOfWork for ChangeAccount {
             schedule::commands::open(tx, provider, name, &zoned, Some(admin), now).await?;
         }
         // Who is let in again has no tokens that could still be good.
-        let ended = (kind != UserEventKind::Enabled)
+        let ended = (event != UserEvent::Enabled)
             .then(|| TokenCutoff { least: account.next_generation(now), kept: None });
         let audited = Some((audited, &self.audit_context));
-        let act = AccountEventDraft { kind, actor: admin, detail, ended, audited };
+        let act = AccountEventDraft { event, actor: admin, ended, audited };
         let user = finish(tx, account, act, &self.idempotency_key, now).await?;
         Ok((user, ended.unwrap_or(present)))
     }
@@ -391,11 +396,10 @@ pub(super) async fn resume(
 
 /// A change of an account, for the records.
 pub(in crate::accounts) struct AccountEventDraft<'a> {
-    pub kind: UserEventKind,
+    pub event: UserEvent,
     pub actor: UserId,
-    pub detail: Value,
     pub ended: Option<TokenCutoff>,
-    pub audited: Option<(audit::AuditAction, &'a AuditContext)>,
+    pub audited: Option<(AuditData, &'a AuditContext)>,
 }
 
 /// Writes the account back with its next version, records the change, lets the provider that it may be
@@ -418,13 +422,9 @@ pub(in crate::accounts) async fn finish(
         sessions::store::end_others(tx, user.id, ended.kept, why, now).await?;
     }
     if let Some((audited, audit_context)) = act.audited {
-        audit::store::record(
-            tx,
-            audit_context.of(audited, Some(user.id), None, act.detail.clone()),
-        )
-        .await?;
+        audit::store::record(tx, audit_context.of(audited, Some(user.id), None)).await?;
     }
-    store::record(tx, &user, act.kind, Some(act.actor), now, act.detail).await?;
+    store::record(tx, &user, Some(act.actor), now, &act.event).await?;
     let (provider, name) = (user.id.as_provider(), &user.display_name);
     schedule::commands::change(tx, provider, name, user.bookable(), Some(act.actor), now).await?;
     idempotency_key.keep(tx, user.id.0, user.version, &user, now).await?;

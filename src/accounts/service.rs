@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     User,
-    audit::AuditAction,
+    audit::AuditData,
     commands::{
         AccountChange, ChangeAccount, ChangePassword, Failed, Rehash, SignUp, UpdateProfile,
     },
@@ -233,8 +233,8 @@ impl Accounts {
         let account = account.filter(|account| may(&account.user));
         let Some((account, attempt)) = both(account, attempt) else {
             let audit_context = self.audit_context(None, origin, self.ambient.now());
-            let (act, session) = (AuditAction::LogInFailed, None);
-            self.store.run(deadline, Failed { act, user, session, audit_context }).await?;
+            let (what, session) = (AuditData::LogInFailed, None);
+            self.store.run(deadline, Failed { what, user, session, audit_context }).await?;
             return Err(log_in_failed());
         };
         if self.hasher.is_outdated(&account.password_hash) {

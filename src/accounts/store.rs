@@ -10,8 +10,9 @@ use sea_orm::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Prefix, User, UserEventKind, customers};
+use super::{Prefix, User, customers};
 use crate::{
+    events::users::UserEvent,
     identity::{Role, TokenCutoff, email::Email, phone::Phone},
     kernel::{
         fault::{Fault, Reason},
@@ -346,18 +347,17 @@ fn taken(error: &DbErr) -> Fault {
 pub async fn record(
     tx: &Tx,
     user: &User,
-    kind: UserEventKind,
     actor: Option<UserId>,
     at: Instant,
-    detail: Value,
+    event: &UserEvent,
 ) -> Result<(), Fault> {
     let row = user_events::ActiveModel {
         user_id: Set(user.id.0),
         version: Set(user.version),
-        kind: Set(kind.word().to_owned()),
+        kind: Set(event.kind().word().to_owned()),
         actor_id: Set(actor.map(|id| id.0)),
         occurred_at: Set(at),
-        detail: Set(detail),
+        detail: Set(event.encode()?),
     };
     user_events::Entity::insert(row)
         .exec_without_returning(tx.db())
@@ -377,7 +377,7 @@ pub struct Happened {
     pub actor: Option<UserId>,
     /// The time at which it happened, UTC.
     pub at: Instant,
-    /// More about it.
+    /// More about it, as it stands: it is told as JSON.
     pub detail: Value,
 }
 

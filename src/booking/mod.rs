@@ -14,12 +14,11 @@ pub mod service;
 pub mod store;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use self::actors::EndedBy;
 use crate::{
     catalogue::{Answer, minutes},
-    events::{Event, ProviderEventKind},
+    events::{Event, EventData, appointment::Expiry},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
         stamp::{Revision, Stamp},
@@ -342,9 +341,10 @@ impl Appointment {
     pub fn expiry(&self, now: Instant) -> Option<Event> {
         let pending = self.expires_at.filter(|_| self.state == State::Pending);
         let moved = self.terms.asked_move.as_ref().map(|asked| asked.expires_at);
-        let (kind, at) = match (pending, moved) {
-            (Some(at), _) => (ProviderEventKind::AppointmentExpired, at),
-            (None, Some(at)) => (ProviderEventKind::AppointmentMoveExpired, at),
+        let expiry = Expiry { reason: EXPIRED.to_owned() };
+        let (data, at) = match (pending, moved) {
+            (Some(at), _) => (EventData::AppointmentExpired(expiry), at),
+            (None, Some(at)) => (EventData::AppointmentMoveExpired(expiry), at),
             (None, None) => return None,
         };
         if at > now {
@@ -353,12 +353,11 @@ impl Appointment {
         Some(Event {
             provider: self.provider,
             version: 0,
-            kind,
             appointment: Some(self.id),
             actor: None,
             via: None,
             at,
-            detail: json!({ "reason": EXPIRED }),
+            data,
         })
     }
 

@@ -1,9 +1,11 @@
 //! Units of work on appointment types.
 
-use serde_json::json;
-
-use super::{AppointmentType, LINK_CODE_BYTES, TypeEventKind, check::Draft, reach, store};
+use super::{AppointmentType, LINK_CODE_BYTES, check::Draft, reach, store};
 use crate::{
+    events::{
+        table::Document,
+        types::{TypeChanged, TypeCreated, TypeEvent},
+    },
     identity::{
         Caller,
         permit::{self, ManageType},
@@ -51,8 +53,8 @@ pub async fn add(
     let new = AppointmentType { stamp: tx.stamp(), ..new.clone() };
     // Nobody else can hold the new type: the request id is what two twins meet at.
     store::insert(tx, &new).await?;
-    let detail = json!({ "owner": new.owner, "terms": store::encode(&new.terms)? });
-    store::record(tx, &new, TypeEventKind::Created, editor, new.created_at, detail).await?;
+    let created = TypeCreated { owner: new.owner, terms: Document::of(&new.terms)? };
+    store::record(tx, &new, editor, new.created_at, &TypeEvent::Created(created)).await?;
     idempotency_key.keep(tx, new.id.0, new.version, &new, new.created_at).await?;
     Ok(new)
 }
@@ -102,22 +104,13 @@ impl UnitOfWork for Update {
         let terms = self.draft.clone().over(Draft::of(&changed.terms)).terms()?;
         reach::check_terms(&terms, Some(&changed.terms), self.now)?;
         changed.terms = terms;
-        let mut detail = json!({ "terms": store::encode(&changed.terms)? });
+        let terms = Document::of(&changed.terms)?;
         if let Some(random) = &self.random {
             changed.renew_link_code(random);
-            // Not the code: who reads what happened is not thereby let in.
-            if let Some(fields) = detail.as_object_mut() {
-                fields.insert("link_code_replaced".to_owned(), json!(true));
-            }
         }
-        finish(
-            tx,
-            changed,
-            (TypeEventKind::Changed, permit, detail),
-            &self.idempotency_key,
-            self.now,
-        )
-        .await
+        let event =
+            TypeEvent::Changed(TypeChanged { terms, link_code_replaced: self.random.is_some() });
+        finish(tx, changed, (permit, event), &self.idempotency_key, self.now).await
     }
 }
 
@@ -155,8 +148,8 @@ impl UnitOfWork for Archive {
             return Ok(changed);
         }
         changed.archived = self.archived;
-        let kind = if self.archived { TypeEventKind::Archived } else { TypeEventKind::Restored };
-        finish(tx, changed, (kind, permit, json!({})), &self.idempotency_key, self.now).await
+        let event = if self.archived { TypeEvent::Archived } else { TypeEvent::Restored };
+        finish(tx, changed, (permit, event), &self.idempotency_key, self.now).await
     }
 }
 
@@ -191,7 +184,7 @@ async fn begin(
 async fn finish(
     tx: &Tx,
     mut changed: AppointmentType,
-    (kind, permit, detail): (TypeEventKind, ManageType, serde_json::Value),
+    (permit, event): (ManageType, TypeEvent),
     idempotency_key: &IdempotencyKey,
     now: Instant,
 ) -> Result<AppointmentType, Fault> {
@@ -199,7 +192,7 @@ async fn finish(
     changed.stamp = tx.stamp();
     changed.updated_at = now;
     store::update(tx, &changed).await?;
-    store::record(tx, &changed, kind, permit.editor, now, detail).await?;
+    store::record(tx, &changed, permit.editor, now, &event).await?;
     idempotency_key.keep(tx, changed.id.0, changed.version, &changed, now).await?;
     Ok(changed)
 }

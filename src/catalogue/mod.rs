@@ -229,31 +229,6 @@ impl AppointmentType {
     }
 }
 
-/// What happened to a type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TypeEventKind {
-    /// It was added.
-    Created,
-    /// Its terms changed.
-    Changed,
-    /// It can be booked no more.
-    Archived,
-    /// It can be booked again.
-    Restored,
-}
-
-impl TypeEventKind {
-    /// The word used in the table.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Changed => "changed",
-            Self::Archived => "archived",
-            Self::Restored => "restored",
-        }
-    }
-}
-
 impl Terms {
     /// The length that is meant when none is asked for.
     pub fn default_duration(&self) -> TimeDelta {

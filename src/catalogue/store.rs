@@ -8,8 +8,9 @@ use sea_orm::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AppointmentType, Terms, TypeEventKind};
+use super::{AppointmentType, Terms};
 use crate::{
+    events::types::TypeEvent,
     identity::permit::ListTypes,
     kernel::{
         fault::Fault,
@@ -178,18 +179,17 @@ pub async fn update(tx: &Tx, changed: &AppointmentType) -> Result<(), Fault> {
 pub async fn record(
     tx: &Tx,
     changed: &AppointmentType,
-    kind: TypeEventKind,
     actor: UserId,
     at: Instant,
-    detail: Value,
+    event: &TypeEvent,
 ) -> Result<(), Fault> {
     let row = type_events::ActiveModel {
         type_id: Set(changed.id.0),
         version: Set(changed.version),
-        kind: Set(kind.word().to_owned()),
+        kind: Set(event.kind().word().to_owned()),
         actor_id: Set(Some(actor.0)),
         occurred_at: Set(at),
-        detail: Set(detail),
+        detail: Set(event.encode()?),
     };
     type_events::Entity::insert(row)
         .exec_without_returning(tx.db())
@@ -217,8 +217,8 @@ fn active(tx: &Tx, changed: &AppointmentType) -> Result<appointment_types::Activ
     })
 }
 
-/// Terms as they are stored, and as events tell them.
-pub fn encode(terms: &Terms) -> Result<Value, Fault> {
+/// Terms as they are stored.
+fn encode(terms: &Terms) -> Result<Value, Fault> {
     serde_json::to_value(terms).map_err(|e| Fault::internal(format!("terms do not encode: {e}")))
 }
 

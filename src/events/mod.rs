@@ -1,170 +1,114 @@
-//! Events: the record of every change of a provider's time.
+//! Events: the record of every change of a provider's time; and what is stored of it, of the changes of appointment
+//! types and accounts, and of the audit trail.
 //!
 //! An event is written in the transaction of the change that it records, and carries the provider's
 //! version after it. Versions are taken under the lock of the provider's row, so they are without gaps
 //! and in the order of the commits.
+//!
+//! The data of events are types. They are encoded and decoded here alone ([`table`]); the rooms to the right say what
+//! happened, and read it, by these types.
 
+pub mod appointment;
+pub mod audit;
+pub mod change;
+pub mod erase;
+pub mod schedule;
 pub mod store;
+pub mod table;
+pub mod types;
+pub mod users;
 
-use serde_json::Value;
-
+use self::{
+    appointment::{
+        Claimed, Correction, CustomerMerge, Decision, Expiry, HoldExtension, HoldPlaced,
+        HoldRelease, Moved, Reassignment,
+    },
+    schedule::{
+        Attendance, Closure, Offered, ProviderChanged, ProviderOpened, ScheduleChanged, TimeOff,
+        Withdrawn,
+    },
+    table::event_table,
+};
 use crate::kernel::{
     id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
     time::Instant,
 };
 
-/// Kind of event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderEventKind {
-    /// A provider came into being, with a schedule.
-    ProviderOpened,
-    /// The name, or whether the provider can be booked, changed.
-    ProviderChanged,
-    /// A schedule changed, came or went.
-    ScheduleChanged,
-    /// Time off was taken.
-    TimeOffCreated,
-    /// Time off was given back.
-    TimeOffDeleted,
-    /// The practice is closed for a time; each provider has this event.
-    ClosureCreated,
-    /// The practice is open again; each provider has this event.
-    ClosureDeleted,
-    /// A provider offers a type, or by another schedule than before.
-    OfferingChanged,
-    /// A provider offers a type no more.
-    OfferingWithdrawn,
-    /// What the provider attends as somebody's customer changed, and so their own time.
-    AttendanceChanged,
-    /// An appointment was booked.
-    AppointmentBooked,
-    /// An appointment was cancelled.
-    AppointmentCancelled,
-    /// An appointment was completed.
-    AppointmentCompleted,
-    /// An appointment was asked for.
-    AppointmentRequested,
-    /// A request became an appointment.
-    AppointmentApproved,
-    /// A request was refused.
-    AppointmentDeclined,
-    /// A request ended unanswered.
-    AppointmentExpired,
-    /// An appointment was moved.
-    AppointmentRescheduled,
-    /// Another time was asked for. Before moves waited for their answer beside what was agreed, the
-    /// appointment was moved and a request again.
-    AppointmentMoveRequested,
-    /// The move that was asked for was refused: what was agreed stays.
-    AppointmentMoveDeclined,
-    /// The move that was asked for was not answered in time.
-    AppointmentMoveExpired,
-    /// The move that was asked for was taken back.
-    AppointmentMoveWithdrawn,
-    /// An appointment was given to another provider; its time is free here.
-    AppointmentReassigned,
-    /// An appointment was missed by its customer.
-    AppointmentNoShow,
-    /// An outcome that was marked by mistake was corrected.
-    AppointmentCorrected,
-    /// What the provider's side wrote on an appointment changed.
-    AppointmentUpdated,
-    /// The private note of an appointment changed: nothing for its customer.
-    AppointmentNoted,
-    /// An appointment is another account's of the same customer.
-    AppointmentCustomerMerged,
-    /// A slot is held.
-    HoldPlaced,
-    /// A hold ends later.
-    HoldExtended,
-    /// A hold is another account's of the same customer.
-    HoldCustomerMerged,
-    /// A hold was given up.
-    HoldReleased,
-    /// A hold ended by itself.
-    HoldExpired,
-}
-
-impl ProviderEventKind {
-    /// All variants, in the order of declaration.
-    pub const ALL: &'static [Self] = &[
-        Self::ProviderOpened,
-        Self::ProviderChanged,
-        Self::ScheduleChanged,
-        Self::TimeOffCreated,
-        Self::TimeOffDeleted,
-        Self::ClosureCreated,
-        Self::ClosureDeleted,
-        Self::OfferingChanged,
-        Self::OfferingWithdrawn,
-        Self::AttendanceChanged,
-        Self::AppointmentBooked,
-        Self::AppointmentCancelled,
-        Self::AppointmentCompleted,
-        Self::AppointmentRequested,
-        Self::AppointmentApproved,
-        Self::AppointmentDeclined,
-        Self::AppointmentExpired,
-        Self::AppointmentRescheduled,
-        Self::AppointmentMoveRequested,
-        Self::AppointmentMoveDeclined,
-        Self::AppointmentMoveExpired,
-        Self::AppointmentMoveWithdrawn,
-        Self::AppointmentReassigned,
-        Self::AppointmentNoShow,
-        Self::AppointmentCorrected,
-        Self::AppointmentUpdated,
-        Self::AppointmentNoted,
-        Self::AppointmentCustomerMerged,
-        Self::HoldPlaced,
-        Self::HoldExtended,
-        Self::HoldCustomerMerged,
-        Self::HoldReleased,
-        Self::HoldExpired,
-    ];
-
-    /// Reads the word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+event_table! {
+    /// What happened.
+    kind ProviderEventKind;
+    /// What happened, with what a listener needs to follow the change.
+    data EventData;
+    plain {
+        /// What the provider's side wrote on an appointment changed.
+        AppointmentUpdated = "appointment_updated",
+        /// The private note of an appointment changed: nothing for its customer.
+        AppointmentNoted = "appointment_noted",
     }
-
-    /// The word used in the table.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::ProviderOpened => "provider_opened",
-            Self::ProviderChanged => "provider_changed",
-            Self::ScheduleChanged => "schedule_changed",
-            Self::TimeOffCreated => "time_off_created",
-            Self::TimeOffDeleted => "time_off_deleted",
-            Self::ClosureCreated => "closure_created",
-            Self::ClosureDeleted => "closure_deleted",
-            Self::OfferingChanged => "offering_changed",
-            Self::OfferingWithdrawn => "offering_withdrawn",
-            Self::AttendanceChanged => "attendance_changed",
-            Self::AppointmentBooked => "appointment_booked",
-            Self::AppointmentCancelled => "appointment_cancelled",
-            Self::AppointmentCompleted => "appointment_completed",
-            Self::AppointmentRequested => "appointment_requested",
-            Self::AppointmentApproved => "appointment_approved",
-            Self::AppointmentDeclined => "appointment_declined",
-            Self::AppointmentExpired => "appointment_expired",
-            Self::AppointmentRescheduled => "appointment_rescheduled",
-            Self::AppointmentMoveRequested => "appointment_move_requested",
-            Self::AppointmentMoveDeclined => "appointment_move_declined",
-            Self::AppointmentMoveExpired => "appointment_move_expired",
-            Self::AppointmentMoveWithdrawn => "appointment_move_withdrawn",
-            Self::AppointmentReassigned => "appointment_reassigned",
-            Self::AppointmentNoShow => "appointment_no_show",
-            Self::AppointmentCorrected => "appointment_corrected",
-            Self::AppointmentUpdated => "appointment_updated",
-            Self::AppointmentNoted => "appointment_noted",
-            Self::AppointmentCustomerMerged => "appointment_customer_merged",
-            Self::HoldPlaced => "hold_placed",
-            Self::HoldExtended => "hold_extended",
-            Self::HoldCustomerMerged => "hold_customer_merged",
-            Self::HoldReleased => "hold_released",
-            Self::HoldExpired => "hold_expired",
-        }
+    with {
+        /// A provider came into being, with a schedule.
+        ProviderOpened(ProviderOpened) = "provider_opened",
+        /// The name, or whether the provider can be booked, changed.
+        ProviderChanged(ProviderChanged) = "provider_changed",
+        /// A schedule changed, came or went.
+        ScheduleChanged(ScheduleChanged) = "schedule_changed",
+        /// Time off was taken.
+        TimeOffCreated(TimeOff) = "time_off_created",
+        /// Time off was given back.
+        TimeOffDeleted(TimeOff) = "time_off_deleted",
+        /// The practice is closed for a time; each provider has this event.
+        ClosureCreated(Closure) = "closure_created",
+        /// The practice is open again; each provider has this event.
+        ClosureDeleted(Closure) = "closure_deleted",
+        /// A provider offers a type, or by another schedule than before.
+        OfferingChanged(Offered) = "offering_changed",
+        /// A provider offers a type no more.
+        OfferingWithdrawn(Withdrawn) = "offering_withdrawn",
+        /// What the provider attends as somebody's customer changed, and so their own time.
+        AttendanceChanged(Attendance) = "attendance_changed",
+        /// An appointment was booked.
+        AppointmentBooked(Claimed) = "appointment_booked",
+        /// An appointment was cancelled.
+        AppointmentCancelled(Decision) = "appointment_cancelled",
+        /// An appointment was completed.
+        AppointmentCompleted(Decision) = "appointment_completed",
+        /// An appointment was asked for.
+        AppointmentRequested(Claimed) = "appointment_requested",
+        /// A request became an appointment.
+        AppointmentApproved(Decision) = "appointment_approved",
+        /// A request was refused.
+        AppointmentDeclined(Decision) = "appointment_declined",
+        /// A request ended unanswered.
+        AppointmentExpired(Expiry) = "appointment_expired",
+        /// An appointment was moved.
+        AppointmentRescheduled(Moved) = "appointment_rescheduled",
+        /// Another time was asked for. Before moves waited for their answer beside what was agreed, the
+        /// appointment was moved and a request again.
+        AppointmentMoveRequested(Moved) = "appointment_move_requested",
+        /// The move that was asked for was refused: what was agreed stays.
+        AppointmentMoveDeclined(Decision) = "appointment_move_declined",
+        /// The move that was asked for was not answered in time.
+        AppointmentMoveExpired(Expiry) = "appointment_move_expired",
+        /// The move that was asked for was taken back.
+        AppointmentMoveWithdrawn(Decision) = "appointment_move_withdrawn",
+        /// An appointment was given to another provider; its time is free here.
+        AppointmentReassigned(Reassignment) = "appointment_reassigned",
+        /// An appointment was missed by its customer.
+        AppointmentNoShow(Decision) = "appointment_no_show",
+        /// An outcome that was marked by mistake was corrected.
+        AppointmentCorrected(Correction) = "appointment_corrected",
+        /// An appointment is another account's of the same customer.
+        AppointmentCustomerMerged(CustomerMerge) = "appointment_customer_merged",
+        /// A slot is held.
+        HoldPlaced(HoldPlaced) = "hold_placed",
+        /// A hold ends later.
+        HoldExtended(HoldExtension) = "hold_extended",
+        /// A hold is another account's of the same customer.
+        HoldCustomerMerged(CustomerMerge) = "hold_customer_merged",
+        /// A hold was given up.
+        HoldReleased(HoldRelease) = "hold_released",
+        /// A hold ended by itself.
+        HoldExpired(Expiry) = "hold_expired",
     }
 }
 
@@ -175,8 +119,6 @@ pub struct Event {
     pub provider: ProviderId,
     /// The provider's version after the change.
     pub version: i64,
-    /// Kind of event.
-    pub kind: ProviderEventKind,
     /// Which appointment it happened to, if one.
     pub appointment: Option<AppointmentId>,
     /// Who did it; nobody for acts at the command line.
@@ -185,6 +127,10 @@ pub struct Event {
     pub via: Option<ServiceAccountId>,
     /// The time of the change, UTC.
     pub at: Instant,
-    /// What a listener needs to follow the change.
-    pub detail: Value,
+    /// What happened.
+    pub data: EventData,
 }
+
+#[cfg(test)]
+#[path = "stored_tests.rs"]
+mod tests;

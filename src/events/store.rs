@@ -7,7 +7,7 @@ use sea_orm::{
 
 use uuid::Uuid;
 
-use super::{Event, ProviderEventKind};
+use super::{Event, EventData, ProviderEventKind};
 use crate::{
     kernel::{
         fault::Fault,
@@ -25,12 +25,12 @@ pub async fn insert(tx: &Tx, event: Event) -> Result<(), Fault> {
     let row = events::ActiveModel {
         provider_id: Set(event.provider.0),
         version: Set(event.version),
-        kind: Set(event.kind.word().to_owned()),
+        kind: Set(event.data.kind().word().to_owned()),
         appointment_id: Set(event.appointment.map(|id| id.0)),
         actor_id: Set(event.actor.map(|id| id.0)),
         via_id: Set(event.via.map(|id| id.0)),
         occurred_at: Set(event.at),
-        detail: Set(event.detail),
+        detail: Set(event.data.encode()?),
     };
     events::Entity::insert(row)
         .exec_without_returning(tx.db())
@@ -82,18 +82,23 @@ pub async fn of_appointment(
     readable::page(at, query, place, limit, event).await
 }
 
+/// What a row is. Data that cannot be read leave out themselves alone, which is told in the log.
 fn event(row: events::Model) -> Result<Event, Fault> {
     let kind = ProviderEventKind::parse(&row.kind).ok_or_else(|| {
         Fault::internal(format!("event {} of {}: unknown kind", row.version, row.provider_id))
     })?;
+    let data = EventData::decode(kind, row.detail).unwrap_or_else(|error| {
+        let key = format!("{}/{}", row.provider_id, row.version);
+        readable::detail_left_out("events", &key, &error);
+        EventData::KindOnly(kind)
+    });
     Ok(Event {
         provider: ProviderId(row.provider_id),
         version: row.version,
-        kind,
         appointment: row.appointment_id.map(AppointmentId),
         actor: row.actor_id.map(UserId),
         via: row.via_id.map(ServiceAccountId),
         at: row.occurred_at,
-        detail: row.detail,
+        data,
     })
 }

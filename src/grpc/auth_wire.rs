@@ -194,5 +194,5 @@ fn jwk(key: &PublicKey) -> pb::Jwk {
 
 /// The act of a kind; nothing for what no act is.
 pub(super) fn act(wire: i32) -> Option<AuditAction> {
-    AuditAction::ALL.into_iter().find(|act| i32::from(kind(*act)) == wire)
+    AuditAction::ALL.iter().copied().find(|act| i32::from(kind(*act)) == wire)
 }

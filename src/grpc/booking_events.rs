@@ -1,7 +1,7 @@
 //! What happened to an appointment, as messages.
 
 use super::{
-    booking_wire::{appointment_name, wire_party, wire_state},
+    booking_wire::{appointment_name, wire_party},
     convert::timestamp,
     page::cut,
     proto::booking::{
@@ -10,17 +10,15 @@ use super::{
 };
 use crate::{
     booking::{
-        State,
         actors::{EventWithActor, Party},
         service::Bookings,
     },
-    events::ProviderEventKind,
+    events::{ProviderEventKind, appointment::Outcome},
     identity::Caller,
     kernel::{
         fault::{Fault, Violations},
         id::{ServiceAccountId, UserId},
         page::{PageTokens, page_size},
-        time::Instant,
     },
     storage::Deadline,
 };
@@ -50,7 +48,7 @@ pub(super) async fn list(
 /// are not of the appointment.
 pub(super) fn wire_event(told: &EventWithActor, is_staff: bool) -> Option<pb::AppointmentEvent> {
     let event = &told.event;
-    let kind = match event.kind {
+    let kind = match event.data.kind() {
         ProviderEventKind::AppointmentBooked => WireKind::Booked,
         ProviderEventKind::AppointmentCancelled => WireKind::Cancelled,
         ProviderEventKind::AppointmentCompleted => WireKind::Completed,
@@ -71,10 +69,14 @@ pub(super) fn wire_event(told: &EventWithActor, is_staff: bool) -> Option<pb::Ap
         ProviderEventKind::AppointmentNoted if is_staff => WireKind::Noted,
         _ => return None,
     };
-    let text = |key: &str| event.detail.get(key).and_then(|value| value.as_str());
-    let owned = |key: &str| text(key).unwrap_or_default().to_owned();
-    let at = |key: &str| text(key).and_then(|at| at.parse::<Instant>().ok()).map(timestamp);
-    let state = text("state").and_then(State::parse).map_or(WireState::Unspecified, wire_state);
+    let change = event.data.change();
+    let state = match change.state {
+        None => WireState::Unspecified,
+        Some(Outcome::Booked) => WireState::Booked,
+        Some(Outcome::Completed) => WireState::Completed,
+        Some(Outcome::NoShow) => WireState::NoShow,
+    };
+    let override_reason = if is_staff { change.override_reason } else { "" };
     // A service account that acted as itself is no user. Who of the practice acted is told to the provider's side by
     // id, and to the customer as a party alone.
     let itself = event.via.map(ServiceAccountId::as_user);
@@ -87,15 +89,15 @@ pub(super) fn wire_event(told: &EventWithActor, is_staff: bool) -> Option<pb::Ap
         kind: kind.into(),
         actor: actor.map(UserId::name).unwrap_or_default(),
         occur_time: Some(timestamp(event.at)),
-        reason: owned("reason"),
-        start_time: at("start"),
-        end_time: at("end"),
-        previous_start_time: at("previous_start"),
-        previous_end_time: at("previous_end"),
-        override_reason: if is_staff { owned("override") } else { String::new() },
+        reason: change.reason.to_owned(),
+        start_time: change.start.map(timestamp),
+        end_time: change.end.map(timestamp),
+        previous_start_time: change.previous_start.map(timestamp),
+        previous_end_time: change.previous_end.map(timestamp),
+        override_reason: override_reason.to_owned(),
         service_account: service.map(ServiceAccountId::name).unwrap_or_default(),
         state: state.into(),
-        late_cancellation: is_staff && event.detail.get("late").is_some(),
+        late_cancellation: is_staff && change.late,
         actor_party: wire_party(party).into(),
         actor_display_name: told.actor.as_ref().map(|a| a.display_name.clone()).unwrap_or_default(),
     })

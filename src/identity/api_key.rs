@@ -156,7 +156,7 @@ pub struct Known {
 }
 
 /// Why a key that exists was refused; for the audit trail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// The secret is another one.

@@ -74,6 +74,13 @@ pub fn left_out(table: &str, key: &str, fault: &Fault) {
     }
 }
 
+/// Tells of a row that is given without its detail, which cannot be read.
+pub fn detail_left_out(table: &str, key: &str, cause: &dyn std::fmt::Display) {
+    if throttled_log::is_news(&("detail", table, key)) {
+        tracing::warn!(table, key, %cause, "the detail of a row cannot be read and is left out");
+    }
+}
+
 /// Where a page begins, and what comes after a row of it.
 pub struct PagePosition<C, L, P> {
     /// After which row, if not at the beginning.

@@ -202,3 +202,21 @@ fn nothing_looks_for_old_connections() {
         }
     }
 }
+
+/// The data of events are types of `src/events` (decision 42).
+#[test]
+fn event_data_is_encoded_and_decoded_in_one_place() {
+    for (path, text) in code("src") {
+        let in_a_room = ROOMS.iter().any(|room| path.starts_with(&format!("src/{room}/")));
+        let text = text.replace(|c: char| c.is_whitespace(), "");
+        for by_hand in ["detail.get(", "detail[\"", "detail.insert(", "detail.as_object"] {
+            let here = path.starts_with("src/events/");
+            assert!(!text.contains(by_hand) || here, "{path} reads or writes a detail by hand");
+        }
+        let writes = in_a_room && text.contains("json!({\"");
+        assert!(
+            !writes,
+            "{path} writes JSON by hand; the data of an event are a type of src/events"
+        );
+    }
+}

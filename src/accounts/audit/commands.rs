@@ -1,9 +1,8 @@
 //! The unit of work that forgets old entries.
 
-use serde_json::json;
-
-use super::{AuditAction, AuditContext, store};
+use super::{AuditContext, AuditData, store};
 use crate::{
+    events::audit::Forgotten,
     kernel::{fault::Fault, time::Instant},
     storage::{Authority, Tx, UnitOfWork},
 };
@@ -33,12 +32,14 @@ impl UnitOfWork for DeleteOldEntries {
         if removed == 0 {
             return Ok(0);
         }
-        let detail = json!({ "before": self.before, "removed": self.removed + removed });
+        let removed_in_all = self.removed + removed;
+        let detail =
+            AuditData::AuditForgotten(Forgotten { before: self.before, removed: removed_in_all });
         if self.removed == 0 {
-            let entry = self.audit_context.of(AuditAction::AuditForgotten, None, None, detail);
+            let entry = self.audit_context.of(detail, None, None);
             store::record(tx, entry).await?;
         } else {
-            store::tell_more(tx, self.audit_context.id, detail).await?;
+            store::tell_more(tx, self.audit_context.id, &detail).await?;
         }
         Ok(removed)
     }

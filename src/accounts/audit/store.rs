@@ -6,10 +6,9 @@ use sea_orm::{
     QueryResult,
     sea_query::{Expr, Query},
 };
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::{AuditAction, AuditEntry, Filter};
+use super::{AuditAction, AuditData, AuditEntry, Filter};
 use crate::{
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
@@ -20,7 +19,7 @@ use crate::{
 };
 
 /// Appends an entry.
-pub async fn record(tx: &Tx, entry: AuditEntry) -> Result<(), Fault> {
+pub async fn record(tx: &Tx, entry: AuditEntry<AuditData>) -> Result<(), Fault> {
     let row = audit_events::ActiveModel {
         event_id: Set(entry.id),
         occurred_at: Set(entry.at),
@@ -29,7 +28,7 @@ pub async fn record(tx: &Tx, entry: AuditEntry) -> Result<(), Fault> {
         actor_id: Set(entry.actor.map(|id| id.0)),
         session_id: Set(entry.session),
         address: Set(entry.address),
-        detail: Set(entry.detail),
+        detail: Set(entry.detail.encode()?),
         call_id: Set(entry.call_id),
     };
     audit_events::Entity::insert(row)
@@ -58,9 +57,9 @@ pub async fn forget(tx: &Tx, before: Instant, limit: u64) -> Result<u64, Fault> 
 }
 
 /// Tells more in an entry, for a command that is not over when it is written.
-pub async fn tell_more(tx: &Tx, id: Uuid, detail: Value) -> Result<(), Fault> {
+pub async fn tell_more(tx: &Tx, id: Uuid, detail: &AuditData) -> Result<(), Fault> {
     audit_events::Entity::update_many()
-        .col_expr(audit_events::Column::Detail, Expr::value(detail))
+        .col_expr(audit_events::Column::Detail, Expr::value(detail.encode()?))
         .filter(audit_events::Column::EventId.eq(id))
         .exec(tx.db())
         .await

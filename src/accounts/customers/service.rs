@@ -11,10 +11,11 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::AuditAction,
+        audit::AuditData,
         service::{Accounts, ByEmail, ById},
         store::{self as accounts, Account},
     },
+    events::users::RoleGiven,
     identity::{
         Caller, Origin, Role,
         desk_permit::{ContactScope, CorrectCustomer, CreateUsers, EnrolCustomers, FindCustomers},
@@ -49,6 +50,10 @@ pub struct Newcomer {
     pub invite: bool,
 }
 
+/// What the trail calls the making of an account, where the fields of the account stand in the request, and whose
+/// contact data the caller may see.
+type How = (fn(RoleGiven) -> AuditData, &'static str, ContactScope);
+
 impl Accounts {
     /// Makes an account for a customer, without a password.
     pub async fn enrol(
@@ -59,15 +64,8 @@ impl Accounts {
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let (act, field) = (AuditAction::CustomerEnrolled, "customer.");
-        self.make_for(
-            (deadline, permit.caller),
-            new,
-            (act, field, permit.reach),
-            idempotency_key,
-            origin,
-        )
-        .await
+        let how: How = (AuditData::CustomerEnrolled, "customer.", permit.reach);
+        self.make_for((deadline, permit.caller), new, how, idempotency_key, origin).await
     }
 
     /// Makes an account of any role, without a password.
@@ -79,16 +77,15 @@ impl Accounts {
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let how = (AuditAction::AccountCreated, "", ContactScope::Everybody);
+        let how: How = (AuditData::AccountCreated, "", ContactScope::Everybody);
         self.make_for((deadline, permit.caller), new, how, idempotency_key, origin).await
     }
 
-    /// `field` is where the fields of the account stand in the request.
     async fn make_for(
         &self,
         (deadline, caller): (Deadline, Caller),
         new: Newcomer,
-        (act, field, reach): (AuditAction, &'static str, ContactScope),
+        (audit, field, reach): How,
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
@@ -123,7 +120,7 @@ impl Accounts {
         let password_hash = String::new();
         let account = Account { user, password_hash, token_generation: 0, enrolled_by };
         let audit_context = self.audit_context(Some(caller.user), origin, now);
-        let unit = Enrol { account, schedule, invitation, act, idempotency_key, audit_context };
+        let unit = Enrol { account, schedule, invitation, audit, idempotency_key, audit_context };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
                 Err(self.taken(deadline, &email, (field, reach)).await?)

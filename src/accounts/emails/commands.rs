@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{PendingSignUp, StoredCode, store};
 use crate::{
     accounts::{
-        User, UserEventKind,
-        audit::{self, AuditContext, AuditEntry},
+        User,
+        audit::{self, AuditContext, AuditData, AuditEntry},
         commands::{AccountEventDraft, finish, open, wrong_password},
         store::{self as accounts, Account},
         throttling::store::{Reserved, ThrottleKeySet},
     },
+    events::users::UserEvent,
     identity::{
         TokenCutoff,
         email_code::{Hash, Purpose},
@@ -72,7 +72,7 @@ pub struct Post {
     pub counted: ThrottleKeySet,
     /// What the trail tells of it, where it tells of it: the same whether there is an account or not, and
     /// nothing where nothing is posted, so that nobody fills the trail faster than mailboxes.
-    pub entry: Option<AuditEntry>,
+    pub entry: Option<AuditEntry<AuditData>>,
     /// The request, for retries.
     pub idempotency_key: IdempotencyKey,
 }
@@ -214,11 +214,10 @@ impl UnitOfWork for Verify {
                 }
                 account.user.email_verified_at = Some(now);
                 let act = AccountEventDraft {
-                    kind: UserEventKind::EmailVerified,
+                    event: UserEvent::EmailVerified,
                     actor: id,
-                    detail: json!({}),
                     ended: None,
-                    audited: Some((audit::AuditAction::EmailVerified, &self.audit_context)),
+                    audited: Some((AuditData::EmailVerified, &self.audit_context)),
                 };
                 finish(tx, account, act, &self.idempotency_key, now).await
             }
@@ -249,18 +248,16 @@ impl Verify {
         account.password_hash.clone_from(&applicant.password_hash);
         account.user.email_verified_at = Some(self.audit_context.now);
         let act = AccountEventDraft {
-            kind: UserEventKind::EmailVerified,
+            event: UserEvent::EmailVerified,
             actor: account.user.id,
-            detail: json!({}),
             ended: None,
-            audited: Some((audit::AuditAction::EmailVerified, &self.audit_context)),
+            audited: Some((AuditData::EmailVerified, &self.audit_context)),
         };
         finish(tx, account, act, &self.idempotency_key, self.audit_context.now).await
     }
 
     async fn record(&self, tx: &Tx, user: UserId) -> Result<(), Fault> {
-        let entry =
-            self.audit_context.of(audit::AuditAction::EmailVerified, Some(user), None, json!({}));
+        let entry = self.audit_context.of(AuditData::EmailVerified, Some(user), None);
         audit::store::record(tx, entry).await
     }
 }
@@ -308,11 +305,10 @@ impl UnitOfWork for Reset {
         let ended = TokenCutoff { least: account.next_generation(now), kept: None };
         mail::store::insert(tx, &self.letter).await?;
         let act = AccountEventDraft {
-            kind: UserEventKind::PasswordReset,
+            event: UserEvent::PasswordReset,
             actor: self.user,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((audit::AuditAction::PasswordReset, &self.audit_context)),
+            audited: Some((AuditData::PasswordReset, &self.audit_context)),
         };
         Ok((finish(tx, account, act, &self.idempotency_key, now).await?, ended))
     }
@@ -354,8 +350,7 @@ impl UnitOfWork for BeginChange {
         }
         store::remove_of(tx, self.user, Some(Purpose::Change)).await?;
         post(tx, &self.code, &self.letters, &self.mail).await?;
-        let act = audit::AuditAction::EmailChangeRequested;
-        let entry = self.audit_context.of(act, Some(self.user), None, json!({}));
+        let entry = self.audit_context.of(AuditData::EmailChangeRequested, Some(self.user), None);
         audit::store::record(tx, entry).await?;
         self.idempotency_key.keep(tx, self.user.0, account.user.version, &None::<User>, now).await
     }
@@ -399,11 +394,10 @@ impl UnitOfWork for Change {
         account.user.email_verified_at = Some(now);
         mail::store::insert(tx, &self.letter).await?;
         let act = AccountEventDraft {
-            kind: UserEventKind::EmailChanged,
+            event: UserEvent::EmailChanged,
             actor: self.user,
-            detail: json!({}),
             ended: None,
-            audited: Some((audit::AuditAction::EmailChanged, &self.audit_context)),
+            audited: Some((AuditData::EmailChanged, &self.audit_context)),
         };
         let changed = finish(tx, account, act, &self.idempotency_key, now).await;
         changed.map_err(|fault| match fault.reason() {

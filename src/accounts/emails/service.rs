@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use serde_json::json;
 
 use super::{
     PendingSignUp, StoredCode,
@@ -13,7 +12,7 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::{AuditAction, AuditEntry},
+        audit::{AuditData, AuditEntry},
         service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
         throttling::{service::ReservedAttempt, store::ThrottleKeySet},
@@ -181,7 +180,7 @@ impl Accounts {
         // A line for every address, as of log-ins that fail, so that its being written tells nobody anything.
         let user = account.as_ref().map(|account| account.user.id);
         let audit_context = self.audit_context(None, origin, now);
-        let entry = audit_context.of(AuditAction::PasswordResetRequested, user, None, json!({}));
+        let entry = audit_context.of(AuditData::PasswordResetRequested, user, None);
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
                 let stored = stored(&code, Purpose::Reset, Some(user.id), &email, now);
@@ -365,7 +364,7 @@ impl Accounts {
         &self,
         deadline: Deadline,
         (code, text): (StoredCode, EmailTemplate),
-        entry: Option<AuditEntry>,
+        entry: Option<AuditEntry<AuditData>>,
         idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
         let lifetime = code.purpose.lifetime();

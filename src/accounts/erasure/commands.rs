@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{Erasure, last_admin, store};
 use crate::{
     accounts::{
-        User, UserEventKind,
-        audit::{self, AuditAction, AuditContext},
+        User,
+        audit::{self, AuditContext, AuditData},
         commands::wrong_password,
         emails::commands::{Said, tell},
         second_factor::commands::{Checked, Done, Reauthentication},
         store::{self as accounts, Account},
     },
     catalogue,
+    events::{
+        types::TypeEvent,
+        users::{AccountErasure, UserEvent},
+    },
     identity::{Role, TokenCutoff, email::Email, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
     mail::{self, EmailTemplate, Recipient, service::EmailDraft},
@@ -68,7 +70,7 @@ impl UnitOfWork for Delete {
             Err(not) => return Ok(Err(not)),
         };
         // A code that was used up has its own line with its own id.
-        wipe(tx, account, &self.blank, user, (AuditAction::AccountDeleted, audit_context))
+        wipe(tx, account, &self.blank, user, (AuditData::AccountDeleted, audit_context))
             .await
             .map(Ok)
     }
@@ -110,7 +112,8 @@ impl UnitOfWork for Erase {
             return Err(Fault::stale());
         }
         let version = account.user.version + 1;
-        let audited = (AuditAction::AccountErased, &self.audit_context);
+        let erasure = AccountErasure::default();
+        let audited = (AuditData::AccountErased(erasure), &self.audit_context);
         let ended = wipe(tx, account, &self.blank, admin, audited).await?;
         // After the wipe, which takes all that was kept about the account.
         self.idempotency_key.keep(tx, subject.0, version, &(), self.audit_context.now).await?;
@@ -124,7 +127,7 @@ async fn wipe(
     account: Account,
     blank: &Blank,
     actor: UserId,
-    (act, audit_context): (AuditAction, &AuditContext),
+    (audited, audit_context): (AuditData, &AuditContext),
 ) -> Result<TokenCutoff, Fault> {
     let (id, now) = (account.user.id, audit_context.now);
     let (address, recipients) = &blank.letters;
@@ -134,8 +137,8 @@ async fn wipe(
     }
     mail::store::remove_to(tx, recipients).await?;
     // The one email that is left of the person, sealed: it goes out or ends within a day.
-    let text = |Said { name, at, address }| match act {
-        AuditAction::AccountDeleted => EmailTemplate::AccountDeleted { name, at, address },
+    let text = |Said { name, at, address }| match audited {
+        AuditData::AccountDeleted => EmailTemplate::AccountDeleted { name, at, address },
         _ => EmailTemplate::AccountErased { name, at },
     };
     tell(tx, &blank.email_draft, &account.user, audit_context, text).await?;
@@ -149,8 +152,9 @@ async fn wipe(
     let erased = Account { user, password_hash: String::new(), ..account.clone() };
     accounts::update(tx, &erased, Some((ended, now))).await?;
     store::erase(tx, &account.user, now).await?;
-    audit::store::record(tx, audit_context.of(act, Some(id), None, json!({}))).await?;
-    accounts::record(tx, &erased.user, UserEventKind::Erased, Some(actor), now, json!({})).await?;
+    audit::store::record(tx, audit_context.of(audited, Some(id), None)).await?;
+    let event = UserEvent::Erased(AccountErasure::default());
+    accounts::record(tx, &erased.user, Some(actor), now, &event).await?;
     wipe_provider(tx, &erased.user, blank, actor, now).await?;
     store::insert(tx, Erasure { user: id, actor, at: now }).await?;
     Ok(ended)
@@ -182,15 +186,7 @@ async fn wipe_provider(
         own.stamp = tx.stamp();
         own.updated_at = now;
         catalogue::store::update(tx, &own).await?;
-        catalogue::store::record(
-            tx,
-            &own,
-            catalogue::TypeEventKind::Archived,
-            actor,
-            now,
-            json!({}),
-        )
-        .await?;
+        catalogue::store::record(tx, &own, actor, now, &TypeEvent::Archived).await?;
     }
     store::withdraw_all(tx, id).await?;
     store::forget_schedule_details(tx, id).await?;

@@ -1,7 +1,6 @@
 //! Erasing accounts, and what leads to it.
 
 use secrecy::SecretString;
-use serde_json::json;
 
 use super::{
     Erasure,
@@ -11,7 +10,7 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditAction, AuditContext},
+        audit::{self, AuditContext, AuditData},
         second_factor::{commands::is_right, service::ReauthenticationInput},
         service::{Accounts, ById},
     },
@@ -122,7 +121,7 @@ impl UnitOfWork for Exported {
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
         tx.judge(self.caller).await?;
         let user = Some(self.caller.user);
-        let entry = self.audit_context.of(AuditAction::DataExported, user, None, json!({}));
+        let entry = self.audit_context.of(AuditData::DataExported, user, None);
         audit::store::record(tx, entry).await
     }
 }

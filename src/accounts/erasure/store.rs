@@ -5,12 +5,12 @@ use sea_orm::{
     ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::{Expr, LockType},
 };
-use serde_json::json;
 use uuid::Uuid;
 
 use super::Erasure;
 use crate::{
     accounts::User,
+    events::erase,
     identity::Role,
     kernel::{
         fault::Fault,
@@ -70,7 +70,7 @@ pub async fn erase(tx: &Tx, before: &User, now: Instant) -> Result<(), Fault> {
     email_codes::Entity::delete_many().filter(of).exec(db).await.map_err(fault)?;
     forget_requests(tx, before.id).await?;
     user_events::Entity::update_many()
-        .col_expr(user_events::Column::Detail, Expr::value(json!({})))
+        .col_expr(user_events::Column::Detail, Expr::value(erase::nothing()))
         .filter(user_events::Column::UserId.eq(id))
         .exec(db)
         .await
@@ -124,7 +124,7 @@ pub async fn own_types(tx: &Tx, provider: ProviderId) -> Result<Vec<TypeId>, Fau
 /// Forgets what the history of a type says beyond that it changed, and the answers about it.
 pub async fn forget_type_details(tx: &Tx, id: TypeId) -> Result<(), Fault> {
     type_events::Entity::update_many()
-        .col_expr(type_events::Column::Detail, Expr::value(json!({})))
+        .col_expr(type_events::Column::Detail, Expr::value(erase::nothing()))
         .filter(type_events::Column::TypeId.eq(id.0))
         .exec(tx.db())
         .await
@@ -150,7 +150,7 @@ pub async fn withdraw_all(tx: &Tx, provider: ProviderId) -> Result<(), Fault> {
 /// Forgets what the provider's events say beyond what happened, where they are not about appointments.
 pub async fn forget_schedule_details(tx: &Tx, provider: ProviderId) -> Result<(), Fault> {
     let done = events::Entity::update_many()
-        .col_expr(events::Column::Detail, Expr::value(json!({})))
+        .col_expr(events::Column::Detail, Expr::value(erase::nothing()))
         .filter(events::Column::ProviderId.eq(provider.0))
         .filter(events::Column::AppointmentId.is_null())
         .exec(tx.db())

@@ -1,14 +1,13 @@
 //! The units of work that seal anew, and tell of it.
 
-use serde_json::{Value, json};
-
 use super::{Resealed, store};
 use crate::{
     accounts::{
-        audit::{self, AuditAction, AuditContext},
+        audit::{self, AuditContext, AuditData},
         second_factor::{SecondFactors, store as factors},
         store as accounts,
     },
+    events::audit::Resealing,
     identity::master_key::{KeyId, NONCE},
     kernel::{fault::Fault, id::UserId},
     storage::{Authority, Tx, UnitOfWork},
@@ -78,14 +77,12 @@ impl UnitOfWork for Note {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        let key = self.key.to_string();
-        let detail: Value = match self.done {
-            None => json!({ "state": "begun", "master_key": key }),
-            Some(Resealed { sealed, lost }) => {
-                json!({ "state": "ended", "master_key": key, "sealed": sealed, "lost": lost })
-            }
+        let master_key = self.key.to_string();
+        let how_far = match self.done {
+            None => Resealing::Begun { master_key },
+            Some(Resealed { sealed, lost }) => Resealing::Ended { master_key, sealed, lost },
         };
-        let entry = self.audit_context.of(AuditAction::SecretsResealed, None, None, detail);
+        let entry = self.audit_context.of(AuditData::SecretsResealed(how_far), None, None);
         audit::store::record(tx, entry).await
     }
 }

@@ -1,13 +1,14 @@
 //! Units of work on service accounts. Each locks the admin first, who must be one still, then the service
 //! account.
 
-use serde_json::{Value, json};
-
 use super::{MOST, MOST_KEYS, ServiceAccount, StoredApiKey, store};
 use crate::{
     accounts::{
-        audit::{self, AuditAction, AuditContext},
+        audit::{self, AuditContext, AuditData},
         store as accounts,
+    },
+    events::audit::{
+        KeyCreated, KeyNamed, KeyRefused, ServiceCreated, ServiceNamed, ServiceUpdated,
     },
     identity::{
         api_key::{ActFor, Refused, Use},
@@ -47,9 +48,9 @@ impl UnitOfWork for Create {
         there_is_room(tx).await?;
         let account = ServiceAccount { stamp: tx.stamp(), ..self.account.clone() };
         store::insert(tx, &account).await?;
-        let detail = json!({ "role": account.role, "act_for": account.act_for });
-        record(tx, &self.audit_context, AuditAction::ServiceAccountCreated, account.id, detail)
-            .await?;
+        let (role, act_for) = (account.role, account.act_for.clone());
+        let created = ServiceCreated { service_account: account.id.name(), role, act_for };
+        record(tx, &self.audit_context, AuditData::ServiceAccountCreated(created)).await?;
         self.idempotency_key
             .keep(tx, account.id.0, account.version, &account, self.audit_context.now)
             .await?;
@@ -107,7 +108,8 @@ impl UnitOfWork for ChangeService {
         }
         let now = self.audit_context.now;
         let mut account = found.clone();
-        let (act, detail) = match &self.change {
+        let service_account = self.id.name();
+        let what = match &self.change {
             Change::Fields { display_name, act_for } => {
                 if let Some(name) = display_name {
                     account.display_name.clone_from(name);
@@ -115,16 +117,17 @@ impl UnitOfWork for ChangeService {
                 if let Some(act_for) = act_for {
                     account.act_for.clone_from(act_for);
                 }
-                (AuditAction::ServiceAccountUpdated, json!({ "act_for": account.act_for }))
+                let act_for = account.act_for.clone();
+                AuditData::ServiceAccountUpdated(ServiceUpdated { service_account, act_for })
             }
             Change::Disabled(disabled) => {
                 account.disabled = *disabled;
-                let act = if *disabled {
-                    AuditAction::ServiceAccountDisabled
+                let named = ServiceNamed { service_account };
+                if *disabled {
+                    AuditData::ServiceAccountDisabled(named)
                 } else {
-                    AuditAction::ServiceAccountEnabled
-                };
-                (act, json!({}))
+                    AuditData::ServiceAccountEnabled(named)
+                }
             }
         };
         if account != found {
@@ -132,7 +135,7 @@ impl UnitOfWork for ChangeService {
             account.stamp = tx.stamp();
             account.updated_at = now;
             store::update(tx, &account).await?;
-            record(tx, &self.audit_context, act, account.id, detail).await?;
+            record(tx, &self.audit_context, what).await?;
         }
         self.idempotency_key.keep(tx, account.id.0, account.version, &account, now).await?;
         Ok(account)
@@ -168,12 +171,13 @@ impl UnitOfWork for CreateKey {
             ));
         }
         store::insert_key(tx, &self.key).await?;
-        let detail = json!({
-            "api_key": self.key.id.name(account),
-            "scopes": self.key.scopes,
-            "expires": self.key.expires_at,
-        });
-        record(tx, &self.audit_context, AuditAction::ApiKeyCreated, account, detail).await
+        let created = KeyCreated {
+            service_account: account.name(),
+            api_key: self.key.id.name(account),
+            scopes: self.key.scopes.clone(),
+            expires: self.key.expires_at,
+        };
+        record(tx, &self.audit_context, AuditData::ApiKeyCreated(created)).await
     }
 }
 
@@ -204,8 +208,9 @@ impl UnitOfWork for RevokeKey {
             return Ok(());
         }
         store::revoke_key(tx, self.id, self.audit_context.now).await?;
-        let detail = json!({ "api_key": self.id.name(self.account) });
-        record(tx, &self.audit_context, AuditAction::ApiKeyRevoked, self.account, detail).await
+        let (service_account, api_key) = (self.account.name(), self.id.name(self.account));
+        let revoked = KeyNamed { service_account, api_key };
+        record(tx, &self.audit_context, AuditData::ApiKeyRevoked(revoked)).await
     }
 }
 
@@ -233,8 +238,13 @@ impl UnitOfWork for NoteUse {
         }
         let Some(Refused { at, why, count, .. }) = &self.what.refused else { return Ok(()) };
         let audit_context = AuditContext { now: *at, ..self.audit_context.clone() };
-        let detail = json!({ "api_key": self.id.name(self.account), "why": why, "count": count });
-        record(tx, &audit_context, AuditAction::ApiKeyRefused, self.account, detail).await
+        let refused = KeyRefused {
+            service_account: self.account.name(),
+            api_key: self.id.name(self.account),
+            why: *why,
+            count: *count,
+        };
+        record(tx, &audit_context, AuditData::ApiKeyRefused(refused)).await
     }
 }
 
@@ -257,15 +267,6 @@ async fn still_admin(tx: &Tx, permit: ManageUsers) -> Result<(), Fault> {
     Err(not_authenticated())
 }
 
-async fn record(
-    tx: &Tx,
-    audit_context: &AuditContext,
-    act: AuditAction,
-    account: ServiceAccountId,
-    mut detail: Value,
-) -> Result<(), Fault> {
-    if let Some(fields) = detail.as_object_mut() {
-        fields.insert("service_account".to_owned(), json!(account.name()));
-    }
-    audit::store::record(tx, audit_context.of(act, None, None, detail)).await
+async fn record(tx: &Tx, audit_context: &AuditContext, what: AuditData) -> Result<(), Fault> {
+    audit::store::record(tx, audit_context.of(what, None, None)).await
 }

@@ -1,19 +1,19 @@
 //! Units of work on sessions. Each locks the account first, then the session.
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{End, Lifetimes, Session, store};
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditAction, AuditContext},
+        audit::{self, AuditContext, AuditData},
         second_factor::{
             self, SecondFactors,
             commands::{CheckOutcome, SecondFactorCheck, goes_on},
         },
         store as accounts,
     },
+    events::audit::{SessionsEnded, TokenReused},
     identity::{
         Caller, TokenCutoff,
         challenge::Challenge,
@@ -98,7 +98,7 @@ impl UnitOfWork for Begin {
         }
         store::insert(tx, &self.session, &passed).await?;
         let session = Some(self.session.id);
-        let entry = self.audit_context.of(AuditAction::LoggedIn, Some(user), session, json!({}));
+        let entry = self.audit_context.of(AuditData::LoggedIn, Some(user), session);
         audit::store::record(tx, entry).await?;
         let generation = ended.map_or(account.token_generation, |ended| ended.least);
         let user = match ended {
@@ -178,13 +178,9 @@ impl UnitOfWork for Refresh {
                 Verdict::Reused => {
                     session.ended = Some((now, End::Reused));
                     store::update(tx, &session).await?;
-                    let detail = json!({ "rotated_at": session.used_at });
-                    let entry = self.audit_context.of(
-                        AuditAction::RefreshTokenReused,
-                        Some(user),
-                        Some(id),
-                        detail,
-                    );
+                    let reused = TokenReused { rotated_at: session.used_at };
+                    let reused = AuditData::RefreshTokenReused(reused);
+                    let entry = self.audit_context.of(reused, Some(user), Some(id));
                     audit::store::record(tx, entry).await?;
                     return Ok(Refreshed::Ended);
                 }
@@ -248,11 +244,11 @@ impl UnitOfWork for Revoke {
         };
         if found.is_live(self.lifetimes, now) {
             store::update(tx, &Session { ended: Some((now, self.end)), ..found }).await?;
-            let act = match self.end {
-                End::LoggedOut => AuditAction::LoggedOut,
-                _ => AuditAction::SessionRevoked,
+            let what = match self.end {
+                End::LoggedOut => AuditData::LoggedOut,
+                _ => AuditData::SessionRevoked,
             };
-            let entry = self.audit_context.of(act, Some(self.user), Some(self.session), json!({}));
+            let entry = self.audit_context.of(what, Some(self.user), Some(self.session));
             audit::store::record(tx, entry).await?;
         }
         Ok(true)
@@ -286,9 +282,8 @@ impl UnitOfWork for RevokeAll {
             crate::identity::TokenCutoff { least: account.token_generation, kept: self.kept };
         accounts::update(tx, &account, Some((ended, now))).await?;
         store::end_others(tx, self.user, self.kept, End::Revoked, now).await?;
-        let detail = json!({ "kept": self.kept });
-        let entry =
-            self.audit_context.of(AuditAction::SessionsRevoked, Some(self.user), self.kept, detail);
+        let ended_all = AuditData::SessionsRevoked(SessionsEnded { kept: self.kept });
+        let entry = self.audit_context.of(ended_all, Some(self.user), self.kept);
         audit::store::record(tx, entry).await?;
         Ok(Some(ended))
     }

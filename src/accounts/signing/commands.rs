@@ -1,10 +1,9 @@
 //! Units of work on signing keys. Each holds all of them, so that of many processes one changes them.
 
-use serde_json::json;
-
 use super::{Random, StoredKey, in_state, not_opened, store};
 use crate::{
-    accounts::audit::{self, AuditAction, AuditContext},
+    accounts::audit::{self, AuditContext, AuditData},
+    events::audit::{KeyRotation, KeysReplaced, RotatedBy},
     identity::{
         key_lifecycle::{self, Cannot, KeyState, Life, RotationPolicy},
         master_key::{MasterKey, NONCE},
@@ -121,14 +120,17 @@ impl UnitOfWork for Rotate {
         }
         let made = StoredKey::make(master, self.random, Life::next(now))?;
         store::insert(tx, &made).await?;
-        let detail = json!({
-            "by": match self.cause { Cause::Age => "age", Cause::Command => "command" },
-            "retiring": before,
-            "active": kid_in(&keys, KeyState::Active, now),
-            "next": made.kid.to_string(),
+        let detail = AuditData::SigningKeyRotated(KeyRotation {
+            by: match self.cause {
+                Cause::Age => RotatedBy::Age,
+                Cause::Command => RotatedBy::Command,
+            },
+            retiring: before,
+            active: kid_in(&keys, KeyState::Active, now),
+            next: made.kid.to_string(),
         });
         keys.push(made);
-        let entry = self.audit_context.of(AuditAction::SigningKeyRotated, None, None, detail);
+        let entry = self.audit_context.of(detail, None, None);
         audit::store::record(tx, entry).await?;
         Ok(Rotated::Done(keys))
     }
@@ -172,8 +174,8 @@ impl UnitOfWork for Replace {
         store::insert(tx, &active).await?;
         store::insert(tx, &next).await?;
         let (signs, follows) = (active.kid.to_string(), next.kid.to_string());
-        let detail = json!({ "gone": gone, "active": signs, "next": follows });
-        let entry = self.audit_context.of(AuditAction::SigningKeysReplaced, None, None, detail);
+        let replaced = KeysReplaced { gone, active: signs, next: follows };
+        let entry = self.audit_context.of(AuditData::SigningKeysReplaced(replaced), None, None);
         audit::store::record(tx, entry).await?;
         Ok(vec![active, next])
     }

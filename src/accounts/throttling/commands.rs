@@ -2,11 +2,9 @@
 
 use chrono::TimeDelta;
 
-use serde_json::json;
-
 use super::store::{Reserved, ThrottleKeySet};
 use crate::{
-    accounts::audit::{self, AuditAction, AuditContext},
+    accounts::audit::{self, AuditContext, AuditData},
     kernel::{
         fault::{Fault, Reason},
         time::Instant,
@@ -34,8 +32,7 @@ impl UnitOfWork for Reserve {
             Reserved::Wait(wait) => Err(too_many(wait)),
             Reserved::Yes { alarm } => {
                 if alarm {
-                    let entry =
-                        self.audit_context.of(AuditAction::LogInsDelayed, None, None, json!({}));
+                    let entry = self.audit_context.of(AuditData::LogInsDelayed, None, None);
                     audit::store::record(tx, entry).await?;
                 }
                 Ok(alarm)

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     accounts::{
-        audit::AuditAction,
+        audit::AuditData,
         commands::{Failed, wrong_password},
         service::Accounts,
     },
@@ -108,8 +108,8 @@ impl Accounts {
         }
         let (user, session) = (Some(caller.user), Some(caller.session));
         let audit_context = self.audit_context(user, origin.clone(), self.ambient.now());
-        let act = AuditAction::CurrentPasswordWrong;
-        self.store.run(deadline, Failed { act, user, session, audit_context }).await?;
+        let what = AuditData::CurrentPasswordWrong;
+        self.store.run(deadline, Failed { what, user, session, audit_context }).await?;
         Err(wrong_password())
     }
 

@@ -1,7 +1,6 @@
 //! Booking, and holding.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::{
     EventDraft, Offered, RuleContext, around, bookable,
@@ -23,7 +22,11 @@ use crate::{
         Answer, Question, Terms,
         questions::{self, Reply},
     },
-    events::ProviderEventKind,
+    events::{
+        EventData,
+        appointment::{Claimed, HoldPlaced},
+        table::written,
+    },
     identity::{
         permit::{self, Book as BookPermit},
         token::not_authenticated,
@@ -466,23 +469,17 @@ impl Book {
     }
 
     fn act(&self, a: &Appointment) -> EventDraft {
-        let kind = match a.state {
-            State::Held => ProviderEventKind::HoldPlaced,
-            State::Pending => ProviderEventKind::AppointmentRequested,
-            _ => ProviderEventKind::AppointmentBooked,
+        let claimed = Claimed {
+            type_id: a.type_id,
+            expires: a.expires_at,
+            override_reason: written(&self.override_reason),
+            ..Claimed::new(a.start, a.end, a.customer)
         };
-        let mut detail = json!({ "start": a.start, "end": a.end, "customer": a.customer });
-        if let Some(fields) = detail.as_object_mut() {
-            if let Some(type_id) = a.type_id {
-                fields.insert("type".to_owned(), json!(type_id));
-            }
-            if let Some(expires_at) = a.expires_at {
-                fields.insert("expires".to_owned(), json!(expires_at));
-            }
-            if !self.override_reason.is_empty() {
-                fields.insert("override".to_owned(), json!(self.override_reason));
-            }
-        }
-        EventDraft { kind, actor: self.permit.caller.user, via: self.permit.caller.service, detail }
+        let data = match a.state {
+            State::Held => EventData::HoldPlaced(HoldPlaced::New(claimed)),
+            State::Pending => EventData::AppointmentRequested(claimed),
+            _ => EventData::AppointmentBooked(claimed),
+        };
+        EventDraft { data, actor: self.permit.caller.user, via: self.permit.caller.service }
     }
 }

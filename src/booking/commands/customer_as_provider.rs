@@ -5,13 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use super::expire_claims_at;
 use crate::{
     accounts::{self, User},
     booking::{Appointment, attendance, store},
-    events::{self, Event, ProviderEventKind},
+    events::{self, Event, EventData, schedule::Attendance},
     identity::Role,
     kernel::{
         fault::{Fault, Retryable},
@@ -117,12 +115,11 @@ impl CustomerAsProvider {
         let event = Event {
             provider: self.provider,
             version: self.version,
-            kind: ProviderEventKind::AttendanceChanged,
             appointment: None,
             actor: None,
             via: None,
             at: now,
-            detail: json!({}),
+            data: EventData::AttendanceChanged(Attendance::default()),
         };
         events::store::insert(tx, event).await?;
         Ok(true)

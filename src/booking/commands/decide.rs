@@ -1,7 +1,6 @@
 //! Cancelling, marking the outcome, answering requests, and writing notes.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     CustomerAsProvider, EventDraft, bookable, check_version, expire_claims, finish, is_present,
@@ -18,7 +17,11 @@ use crate::{
         policy::{self, StateChange},
         store::{self, Overlap},
     },
-    events::ProviderEventKind,
+    events::{
+        EventData,
+        appointment::{Correction, Decision, Outcome},
+        table::written,
+    },
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason},
@@ -196,19 +199,16 @@ impl UnitOfWork for Decide {
         if matches!(state, State::Cancelled | State::Declined) {
             appointment.terms.ended = Some(EndedBy::by(caller, &found, self.now));
         }
-        let mut detail = json!({});
-        if !self.reason.is_empty() {
-            set(&mut detail, "reason", json!(self.reason));
-        }
+        let mut decision = Decision { reason: written(&self.reason), ..Decision::default() };
         if matches!(state, State::Completed | State::NoShow) {
             appointment.terms.outcome_at = found.terms.outcome_at.or(Some(self.now));
         }
         if self.change == StateChange::Cancel && !is_staff && found.terms.moved_late {
             appointment.terms.late_cancellation = true;
-            set(&mut detail, "late", json!(true));
+            decision.late = true;
         }
         if self.free_rest {
-            self.free(&mut appointment, &found, &mut detail)?;
+            self.free(&mut appointment, &found, &mut decision)?;
         }
         match write_live(tx, &appointment, &mut elsewhere, self.now).await? {
             // What ends a claim or keeps it is never in the way of anything. The time of a customer who is a
@@ -218,18 +218,18 @@ impl UnitOfWork for Decide {
                 return Err(Fault::internal("an overlap of what was claimed before"));
             }
         }
-        let kind = match self.change {
-            StateChange::Cancel => ProviderEventKind::AppointmentCancelled,
-            StateChange::Complete => ProviderEventKind::AppointmentCompleted,
-            StateChange::NoShow => ProviderEventKind::AppointmentNoShow,
-            StateChange::Approve => ProviderEventKind::AppointmentApproved,
-            StateChange::Decline => ProviderEventKind::AppointmentDeclined,
+        let data = match self.change {
+            StateChange::Cancel => EventData::AppointmentCancelled(decision),
+            StateChange::Complete => EventData::AppointmentCompleted(decision),
+            StateChange::NoShow => EventData::AppointmentNoShow(decision),
+            StateChange::Approve => EventData::AppointmentApproved(decision),
+            StateChange::Decline => EventData::AppointmentDeclined(decision),
         };
         let warnings = match self.change {
             StateChange::Approve => warnings(tx, &provider, &appointment).await?,
             _ => Vec::new(),
         };
-        let act = EventDraft { kind, actor: caller.user, via: caller.service, detail };
+        let act = EventDraft { data, actor: caller.user, via: caller.service };
         self.keep(tx, appointment, act, warnings).await
     }
 }
@@ -250,12 +250,9 @@ impl Decide {
             ..found.clone()
         };
         let asked = appointment.terms.asked_move.take().ok_or_else(Fault::unchecked)?;
-        let mut detail = json!({});
-        if !self.reason.is_empty() {
-            set(&mut detail, "reason", json!(self.reason));
-        }
+        let mut decision = Decision { reason: written(&self.reason), ..Decision::default() };
         let mut told = Vec::new();
-        let kind = match self.change {
+        let data = match self.change {
             StateChange::Approve => {
                 bookable(provider)?;
                 is_present(tx, found.customer).await?;
@@ -265,21 +262,21 @@ impl Decide {
                 appointment.local_start = asked.local_start;
                 appointment.terms.moved_late |= asked.late;
                 told = warnings(tx, provider, &appointment).await?;
-                set(&mut detail, "start", json!(appointment.start));
-                set(&mut detail, "end", json!(appointment.end));
-                set(&mut detail, "previous_start", json!(found.start));
-                set(&mut detail, "previous_end", json!(found.end));
-                ProviderEventKind::AppointmentApproved
+                decision.start = Some(appointment.start);
+                decision.end = Some(appointment.end);
+                decision.previous_start = Some(found.start);
+                decision.previous_end = Some(found.end);
+                EventData::AppointmentApproved(decision)
             }
-            StateChange::Decline => ProviderEventKind::AppointmentMoveDeclined,
+            StateChange::Decline => EventData::AppointmentMoveDeclined(decision),
             StateChange::Cancel | StateChange::Complete | StateChange::NoShow => {
-                ProviderEventKind::AppointmentMoveWithdrawn
+                EventData::AppointmentMoveWithdrawn(decision)
             }
         };
         if let Some(overlap) = write_live(tx, &appointment, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let act = EventDraft { kind, actor: self.caller.user, via: self.caller.service, detail };
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
         self.keep(tx, appointment, act, told).await
     }
 
@@ -318,7 +315,7 @@ impl Decide {
         &self,
         appointment: &mut Appointment,
         found: &Appointment,
-        detail: &mut Value,
+        decision: &mut Decision,
     ) -> Result<(), Fault> {
         let Some((end, buffer_after)) = policy::freed(found, appointment.state, self.now) else {
             if found.state == appointment.state {
@@ -330,16 +327,21 @@ impl Decide {
         appointment.terms.freed = found.terms.freed.or(Some(agreed));
         appointment.terms.buffer_after = buffer_after;
         appointment.end = end;
-        set(detail, "end", json!(end));
-        set(detail, "previous_end", json!(found.end));
+        decision.end = Some(end);
+        decision.previous_end = Some(found.end);
         Ok(())
     }
 }
 
-/// Sets a field of the detail of an event.
-fn set(detail: &mut Value, field: &str, value: Value) {
-    if let Some(fields) = detail.as_object_mut() {
-        fields.insert(field.to_owned(), value);
+/// The outcome that a state is, where it is one that can be corrected.
+fn outcome(state: State) -> Result<Outcome, Fault> {
+    match state {
+        State::Booked => Ok(Outcome::Booked),
+        State::Completed => Ok(Outcome::Completed),
+        State::NoShow => Ok(Outcome::NoShow),
+        State::Held | State::Pending | State::Cancelled | State::Declined => {
+            Err(Fault::unchecked())
+        }
     }
 }
 
@@ -385,24 +387,27 @@ impl UnitOfWork for Correct {
             updated_at: self.now,
             ..found.clone()
         };
-        let mut detail = json!({
-            "state": self.to, "previous_state": found.state, "reason": self.reason,
-        });
+        let mut correction = Correction {
+            state: Some(outcome(self.to)?),
+            previous_state: Some(outcome(found.state)?),
+            reason: Some(self.reason.clone()),
+            ..Correction::default()
+        };
         if self.to == State::Booked {
             corrected.terms.outcome_at = None;
             // It is to take place as it was agreed, with the time that was freed.
             if let Some(freed) = corrected.terms.freed.take() {
                 corrected.end = freed.end;
                 corrected.terms.buffer_after = freed.buffer_after;
-                set(&mut detail, "end", json!(corrected.end));
-                set(&mut detail, "previous_end", json!(found.end));
+                correction.end = Some(corrected.end);
+                correction.previous_end = Some(found.end);
             }
         }
         if let Some(overlap) = write_live(tx, &corrected, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
         let (actor, via) = (self.caller.user, self.caller.service);
-        let act = EventDraft { kind: ProviderEventKind::AppointmentCorrected, actor, via, detail };
+        let act = EventDraft { data: EventData::AppointmentCorrected(correction), actor, via };
         finish(tx, &corrected, act, &self.idempotency_key, self.now).await?;
         Ok(corrected)
     }
@@ -453,12 +458,12 @@ impl UnitOfWork for Annotate {
         let (seen, since) = found.seen(false);
         let message = self.customer_message.as_ref();
         let message = message.filter(|message| **message != found.terms.customer_message);
-        let mut kind = ProviderEventKind::AppointmentUpdated;
+        let mut data = EventData::AppointmentUpdated;
         if let Some(message) = message {
             found.terms.customer_message.clone_from(message);
         } else {
             // To the customer nothing happened.
-            kind = ProviderEventKind::AppointmentNoted;
+            data = EventData::AppointmentNoted;
             let (version, stamp, hides) = (seen.version, seen.stamp, provider.version + 1);
             found.terms.shown = Some(Shown { version, stamp, updated_at: since, hides });
         }
@@ -470,12 +475,7 @@ impl UnitOfWork for Annotate {
         found.updated_at = self.now;
         write_live(tx, &found, &mut elsewhere, self.now).await?;
         // Not what was written: the customer may read the events, and not the private note.
-        let act = EventDraft {
-            kind,
-            actor: self.caller.user,
-            via: self.caller.service,
-            detail: json!({}),
-        };
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
         finish(tx, &found, act, &self.idempotency_key, self.now).await?;
         Ok(found)
     }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-
 use super::{EventDraft, customer_as_provider::CustomerAsProvider, expire_claims_at, record};
 use crate::{
     accounts::erasure::Erasure,
@@ -13,7 +11,10 @@ use crate::{
         actors::{EndedBy, Party},
         policy, store,
     },
-    events::ProviderEventKind,
+    events::{
+        EventData,
+        appointment::{Decision, HoldRelease},
+    },
     kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
     schedule,
     storage::{Authority, Tx, UnitOfWork},
@@ -100,12 +101,8 @@ impl Anonymise {
         if a.state == State::Held {
             let released = Appointment { version, ..a };
             store::remove_hold(tx, released.provider, released.id).await?;
-            let act = EventDraft {
-                kind: ProviderEventKind::HoldReleased,
-                actor,
-                via: None,
-                detail: json!({}),
-            };
+            let data = EventData::HoldReleased(HoldRelease::default());
+            let act = EventDraft { data, actor, via: None };
             return record(tx, &released, act, now).await;
         }
         let is_customer = a.customer == user;
@@ -113,7 +110,7 @@ impl Anonymise {
         let mut changed = if is_customer { anonymous(a) } else { a };
         changed.version = version;
         changed.updated_at = now;
-        let (mut kind, mut detail) = (ProviderEventKind::AppointmentUpdated, json!({}));
+        let mut data = EventData::AppointmentUpdated;
         if cancelled {
             let reason = if is_customer { CUSTOMER_ERASED } else { PROVIDER_ERASED };
             // What is called off this way is no way around the cut-off.
@@ -126,7 +123,8 @@ impl Anonymise {
             changed.expires_at = None;
             changed.terms.asked_move = None;
             store::attended::release(tx, changed.provider, changed.id).await?;
-            (kind, detail) = (ProviderEventKind::AppointmentCancelled, json!({ "reason": reason }));
+            let reason = Some(reason.to_owned());
+            data = EventData::AppointmentCancelled(Decision { reason, ..Decision::default() });
         }
         // What ends a claim or keeps it is never in the way of anything.
         if let Some(overlap) = store::update(tx, &changed).await? {
@@ -135,6 +133,6 @@ impl Anonymise {
         if let Some(own) = own {
             own.follow(tx, &changed, now).await?;
         }
-        record(tx, &changed, EventDraft { kind, actor, via: None, detail }, now).await
+        record(tx, &changed, EventDraft { data, actor, via: None }, now).await
     }
 }

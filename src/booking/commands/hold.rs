@@ -1,7 +1,6 @@
 //! What becomes of a hold.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::{
     EventDraft, Offered, RuleContext,
@@ -14,7 +13,10 @@ use crate::{
     availability::practice::Practice,
     booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
-    events::{self, ProviderEventKind},
+    events::{
+        self, EventData,
+        appointment::{Claimed, HoldExtension, HoldRelease},
+    },
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Reason, Violations},
@@ -116,7 +118,7 @@ impl UnitOfWork for UseHold {
             HoldAction::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
                 store::remove_hold(tx, self.provider, released.id).await?;
-                let act = self.act(ProviderEventKind::HoldReleased, json!({}));
+                let act = self.act(EventData::HoldReleased(HoldRelease::default()));
                 finish(tx, &released, act, &self.idempotency_key, self.now).await?;
                 Ok(released)
             }
@@ -228,15 +230,16 @@ impl UseHold {
         if let Some(overlap) = write_live(tx, &booked, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let kind = match booked.state {
-            State::Pending => ProviderEventKind::AppointmentRequested,
-            _ => ProviderEventKind::AppointmentBooked,
+        let claimed = Claimed {
+            hold: Some(self.id),
+            override_reason: Some(override_reason.clone()),
+            ..Claimed::new(booked.start, booked.end, booked.customer)
         };
-        let detail = json!({
-            "start": booked.start, "end": booked.end, "customer": booked.customer, "hold": self.id,
-            "override": override_reason,
-        });
-        finish(tx, &booked, self.act(kind, detail), &self.idempotency_key, self.now).await?;
+        let data = match booked.state {
+            State::Pending => EventData::AppointmentRequested(claimed),
+            _ => EventData::AppointmentBooked(claimed),
+        };
+        finish(tx, &booked, self.act(data), &self.idempotency_key, self.now).await?;
         Ok(booked)
     }
 
@@ -256,13 +259,14 @@ impl UseHold {
         held.stamp = tx.stamp();
         held.updated_at = self.now;
         store::update(tx, &held).await?;
-        let act = self.act(ProviderEventKind::HoldExtended, json!({ "expires": held.expires_at }));
+        let extension = HoldExtension { expires: held.expires_at };
+        let act = self.act(EventData::HoldExtended(extension));
         finish(tx, &held, act, &self.idempotency_key, self.now).await?;
         Ok(held)
     }
 
-    fn act(&self, kind: ProviderEventKind, detail: serde_json::Value) -> EventDraft {
-        EventDraft { kind, actor: self.caller.user, via: self.caller.service, detail }
+    fn act(&self, data: EventData) -> EventDraft {
+        EventDraft { data, actor: self.caller.user, via: self.caller.service }
     }
 }
 

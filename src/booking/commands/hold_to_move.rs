@@ -1,7 +1,6 @@
 //! Holding a slot to which an appointment shall be moved.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::{
     EventDraft, RuleContext,
@@ -21,7 +20,10 @@ use crate::{
         policy::{self, RuleSet},
         promised, store,
     },
-    events::ProviderEventKind,
+    events::{
+        EventData,
+        appointment::{HeldToMove, HoldPlaced},
+    },
     identity::permit,
     kernel::{
         fault::{Fault, Violations},
@@ -118,16 +120,15 @@ impl UnitOfWork for HoldToMove {
         if store::holds::is_busy(tx, &held, Some(id), now).await? {
             return Err(refused(store::Overlap::Customer));
         }
-        let detail = json!({
-            "start": held.start, "end": held.end, "customer": held.customer, "type": held.type_id,
-            "expires": held.expires_at, "rescheduling": id,
-        });
-        let act = EventDraft {
-            kind: ProviderEventKind::HoldPlaced,
-            actor: caller.user,
-            via: caller.service,
-            detail,
-        };
+        let data = EventData::HoldPlaced(HoldPlaced::ToMove(HeldToMove {
+            start: held.start,
+            end: held.end,
+            customer: held.customer,
+            type_id: held.type_id,
+            expires: held.expires_at,
+            rescheduling: id,
+        }));
+        let act = EventDraft { data, actor: caller.user, via: caller.service };
         finish(tx, &held, act, &self.to.idempotency_key, now).await?;
         Ok(held)
     }

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::expire_claims_at;
@@ -22,7 +21,7 @@ use crate::{
         Appointment,
         store::{self, merged},
     },
-    events::{self, Event, ProviderEventKind},
+    events::{self, Event, EventData, appointment::CustomerMerge},
     identity::{TokenCutoff, desk_permit::MergeCustomers},
     kernel::{
         fault::{Fault, Reason, Retryable},
@@ -175,20 +174,20 @@ impl Merge {
         row: &merged::Row,
     ) -> Result<(), Fault> {
         let MergeCustomers { survivor, duplicate, caller } = self.permit;
-        let kind = if row.is_held {
-            ProviderEventKind::HoldCustomerMerged
+        let merge = CustomerMerge { customer: survivor, duplicate: Some(duplicate) };
+        let data = if row.is_held {
+            EventData::HoldCustomerMerged(merge)
         } else {
-            ProviderEventKind::AppointmentCustomerMerged
+            EventData::AppointmentCustomerMerged(merge)
         };
         let event = Event {
             provider,
             version,
-            kind,
             appointment: Some(row.id),
             actor: Some(caller.user),
             via: caller.service,
             at: self.audit_context.now,
-            detail: json!({ "customer": survivor, "duplicate": duplicate }),
+            data,
         };
         events::store::insert(tx, event).await
     }

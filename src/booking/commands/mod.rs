@@ -14,7 +14,6 @@ mod own_holds;
 pub mod relocate;
 
 use chrono::TimeDelta;
-use serde_json::{Value, json};
 
 use customer_as_provider::{CustomerAsProvider, lock_customer};
 
@@ -26,7 +25,7 @@ use crate::{
     accounts,
     availability::{ProviderTime, SlotRules, practice::Practice},
     catalogue::{self, AppointmentType},
-    events::{self, Event, ProviderEventKind},
+    events::{self, Event, EventData, appointment::Expiry, schedule::Attendance},
     kernel::{
         fault::{Fault, Reason},
         id::{AppointmentId, ProviderId, ServiceAccountId, UserId},
@@ -82,36 +81,29 @@ pub(super) async fn expire_claims_at(
     store::states::lock_customers(tx, provider, &ids).await?;
     for (id, at, what) in expired {
         *version += 1;
-        let (kind, appointment) = match what {
+        let reason = EXPIRED.to_owned();
+        let (data, appointment) = match what {
             Expiring::Hold => {
                 store::remove_hold(tx, provider, id).await?;
-                (ProviderEventKind::HoldExpired, Some(id))
+                (EventData::HoldExpired(Expiry { reason }), Some(id))
             }
             Expiring::Request => {
                 store::decline_expired(tx, (provider, id), at, *version).await?;
-                (ProviderEventKind::AppointmentExpired, Some(id))
+                (EventData::AppointmentExpired(Expiry { reason }), Some(id))
             }
             Expiring::Attended => {
                 store::attended::remove(tx, provider, id).await?;
-                (ProviderEventKind::AttendanceChanged, None)
+                (EventData::AttendanceChanged(Attendance { reason: Some(reason) }), None)
             }
             Expiring::Move(of) => {
                 store::attended::remove(tx, provider, id).await?;
                 store::attended::end_move(tx, (provider, of), at, *version).await?;
-                (ProviderEventKind::AppointmentMoveExpired, Some(of))
+                (EventData::AppointmentMoveExpired(Expiry { reason }), Some(of))
             }
         };
         schedule::store::set_version(tx, provider, *version).await?;
-        let event = Event {
-            provider,
-            version: *version,
-            kind,
-            appointment,
-            actor: None,
-            via: None,
-            at,
-            detail: json!({ "reason": EXPIRED }),
-        };
+        let event =
+            Event { provider, version: *version, appointment, actor: None, via: None, at, data };
         events::store::insert(tx, event).await?;
     }
     Ok(())
@@ -301,11 +293,10 @@ pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) ->
 
 /// The provider event to append for a change: kind, actor, acting service account, detail.
 pub(super) struct EventDraft {
-    pub(super) kind: ProviderEventKind,
+    pub(super) data: EventData,
     pub(super) actor: UserId,
     /// The service account that acts for them, if one does.
     pub(super) via: Option<ServiceAccountId>,
-    pub(super) detail: Value,
 }
 
 /// Takes the provider's next version, appends the event, and stores the response under the idempotency
@@ -333,12 +324,11 @@ pub(super) async fn record(
     let event = Event {
         provider,
         version: appointment.version,
-        kind: act.kind,
         appointment: Some(appointment.id),
         actor: Some(act.actor),
         via: act.via,
         at: now,
-        detail: act.detail,
+        data: act.data,
     };
     events::store::insert(tx, event).await
 }

@@ -1,7 +1,5 @@
 //! A customer's own holds, which are not in the customer's way.
 
-use serde_json::json;
-
 use super::{
     book::{Book, BookingTarget, Made},
     customer_as_provider::CustomerAsProvider,
@@ -11,7 +9,7 @@ use super::{
 use crate::{
     availability::SlotRules,
     booking::{Appointment, store},
-    events::{self, Event, ProviderEventKind},
+    events::{self, Event, EventData, appointment::HoldRelease},
     identity::Caller,
     kernel::{
         fault::{Fault, Reason},
@@ -93,12 +91,11 @@ impl OwnHolds {
             let event = Event {
                 provider: provider.id,
                 version: provider.version,
-                kind: ProviderEventKind::HoldReleased,
                 appointment: Some(held.id),
                 actor: Some(caller.user),
                 via: caller.service,
                 at: now,
-                detail: json!({ "for": successor }),
+                data: EventData::HoldReleased(HoldRelease { successor: Some(successor) }),
             };
             events::store::insert(tx, event).await?;
         }

@@ -1,7 +1,6 @@
 //! Moving an appointment: to another time, or to another provider.
 
 use chrono::TimeDelta;
-use serde_json::json;
 
 use super::{
     EventDraft, Offered, RuleContext, asked_by, bookable, check_version,
@@ -21,7 +20,10 @@ use crate::{
         promised, store,
     },
     catalogue::{self, AppointmentType},
-    events::ProviderEventKind,
+    events::{
+        EventData,
+        appointment::{Claimed, Moved, Reassignment},
+    },
     identity::{Caller, permit},
     kernel::{
         fault::{Fault, Violations},
@@ -125,9 +127,7 @@ impl UnitOfWork for Reschedule {
         };
         moved.terms.moved_late |= !is_staff && policy::is_late(&found, self.now);
         moved.terms.asked_move = None;
-        let mut kind = ProviderEventKind::AppointmentRescheduled;
         if let Some(answer_by) = asks_again {
-            kind = ProviderEventKind::AppointmentMoveRequested;
             moved = asking(&found, moved, answer_by);
         }
         if !self.override_reason.is_empty() {
@@ -136,12 +136,19 @@ impl UnitOfWork for Reschedule {
         if let Some(overlap) = write_live(tx, &moved, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let detail = json!({
-            "start": interval.start(), "end": interval.end(),
-            "previous_start": found.start, "previous_end": found.end,
-            "reason": self.reason, "override": self.override_reason,
-        });
-        let act = EventDraft { kind, actor: caller.user, via: caller.service, detail };
+        let change = Moved {
+            start: interval.start(),
+            end: interval.end(),
+            previous_start: found.start,
+            previous_end: found.end,
+            reason: Some(self.reason.clone()),
+            override_reason: Some(self.override_reason.clone()),
+        };
+        let data = match asks_again {
+            Some(_) => EventData::AppointmentMoveRequested(change),
+            None => EventData::AppointmentRescheduled(change),
+        };
+        let act = EventDraft { data, actor: caller.user, via: caller.service };
         finish(tx, &moved, act, &self.idempotency_key, self.now).await?;
         Ok(moved)
     }
@@ -346,15 +353,14 @@ impl UnitOfWork for Reassign {
         store::attended::release(tx, self.provider, self.id).await?;
         store::update(tx, &left).await?;
         follow(tx, &left, &mut elsewhere, self.now).await?;
-        let detail = json!({
-            "to": self.to, "successor": self.new_id, "reason": self.reason, "override": self.override_reason,
+        let (reason, override_reason) = (self.reason.clone(), self.override_reason.clone());
+        let data = EventData::AppointmentReassigned(Reassignment {
+            to: self.to,
+            successor: Some(self.new_id),
+            reason: Some(reason),
+            override_reason: Some(override_reason),
         });
-        let act = EventDraft {
-            kind: ProviderEventKind::AppointmentReassigned,
-            actor: self.caller.user,
-            via: self.caller.service,
-            detail,
-        };
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
         record(tx, &left, act, self.now).await?;
 
         let mut taken = Appointment {
@@ -387,16 +393,18 @@ impl UnitOfWork for Reassign {
         if let Some(overlap) = follow(tx, &taken, &mut elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        let kind = match taken.state {
-            State::Pending => ProviderEventKind::AppointmentRequested,
-            _ => ProviderEventKind::AppointmentBooked,
+        let claimed = Claimed {
+            from: Some(self.provider),
+            predecessor: Some(self.id),
+            reason: Some(self.reason.clone()),
+            override_reason: Some(self.override_reason.clone()),
+            ..Claimed::new(taken.start, taken.end, customer)
         };
-        let detail = json!({
-            "start": taken.start, "end": taken.end, "customer": customer, "from": self.provider,
-            "predecessor": self.id,
-            "reason": self.reason, "override": self.override_reason,
-        });
-        let act = EventDraft { kind, actor: self.caller.user, via: self.caller.service, detail };
+        let data = match taken.state {
+            State::Pending => EventData::AppointmentRequested(claimed),
+            _ => EventData::AppointmentBooked(claimed),
+        };
+        let act = EventDraft { data, actor: self.caller.user, via: self.caller.service };
         finish(tx, &taken, act, &self.idempotency_key, self.now).await?;
         Ok(taken)
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     booking::{Appointment, EXPIRED, State},
+    events::erase,
     kernel::{
         fault::Fault,
         id::{ProviderId, UserId},
@@ -21,10 +22,6 @@ use crate::{
         },
     },
 };
-
-/// What of an event's detail says when, which and what, and nothing that people wrote.
-const FACTS: [&str; 8] =
-    ["start", "end", "previous_start", "previous_end", "customer", "type", "expires", "hold"];
 
 /// What is still to come: it is cancelled, and not only made anonymous.
 fn open(now: Instant) -> Condition {
@@ -133,19 +130,9 @@ pub async fn forget_words(tx: &Tx, of: &[Appointment]) -> Result<(), Fault> {
         .await
         .map_err(|e| engine::fault(&e))?;
     for row in rows {
-        let Value::Object(mut detail) = row.detail else { continue };
-        let before = detail.len();
-        detail.retain(|key, value| {
-            FACTS.contains(&&**key) || (key == "reason" && value.as_str() == Some(EXPIRED))
-        });
-        if detail.len() == before {
-            continue;
-        }
+        let Some(detail) = erase::without_words(row.detail, EXPIRED) else { continue };
         events::Entity::update_many()
-            .col_expr(
-                events::Column::Detail,
-                sea_orm::sea_query::Expr::value(Value::Object(detail)),
-            )
+            .col_expr(events::Column::Detail, sea_orm::sea_query::Expr::value(detail))
             .filter(events::Column::ProviderId.eq(row.provider_id))
             .filter(events::Column::Version.eq(row.version))
             .exec(tx.db())

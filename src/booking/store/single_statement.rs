@@ -9,12 +9,11 @@
 use std::time::Duration;
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value};
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     booking::Appointment,
-    events::ProviderEventKind,
+    events::{EventData, appointment::Claimed},
     identity::Caller,
     kernel::{fault::Fault, stamp::Revision},
     storage::{Query, Reader, engine, idempotency::IdempotencyKey},
@@ -159,6 +158,7 @@ impl SingleStatementBooking {
     fn values(&self) -> Result<[Value; 22], Fault> {
         let a = &self.appointment;
         let request: Option<Uuid> = self.idempotency_key.id.map(|id| id.0);
+        let booked = EventData::AppointmentBooked(Claimed::new(a.start, a.end, a.customer));
         Ok([
             a.provider.0.into(),
             self.schedule.version.into(),
@@ -170,8 +170,8 @@ impl SingleStatementBooking {
             a.time_zone.name().into(),
             a.local_start.clone().into(),
             a.created_at.into(),
-            ProviderEventKind::AppointmentBooked.word().into(),
-            json!({ "start": a.start, "end": a.end, "customer": a.customer }).into(),
+            booked.kind().word().into(),
+            booked.encode()?.into(),
             self.idempotency_key.caller_id().into(),
             request.into(),
             self.idempotency_key.fingerprint.to_vec().into(),

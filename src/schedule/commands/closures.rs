@@ -1,11 +1,10 @@
 //! Closures: the practice closed, and open again.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{AffectedAppointments, not_over};
 use crate::{
-    events::ProviderEventKind,
+    events::{self, EventData},
     identity::permit::ClosePractice,
     kernel::{
         fault::Fault,
@@ -47,6 +46,11 @@ impl Closed {
     }
 }
 
+/// What events tell of a closure.
+fn told(Closure { id, interval, .. }: &Closure) -> events::schedule::Closure {
+    events::schedule::Closure { closure: *id, start: interval.start(), end: interval.end() }
+}
+
 /// A closure has two versions: it is made and deleted.
 const MADE: i64 = 1;
 const DELETED: i64 = 2;
@@ -76,17 +80,8 @@ impl UnitOfWork for Close {
         let Closure { id, interval, reason } = &self.closure;
         not_over(*interval, "closure.end_time", self.now)?;
         store::closures::insert(tx, &self.closure, self.now).await?;
-        let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
-        let actor = self.permit.admin;
-        store::closures::bump(
-            tx,
-            locked,
-            ProviderEventKind::ClosureCreated,
-            actor,
-            self.now,
-            &detail,
-        )
-        .await?;
+        let data = EventData::ClosureCreated(told(&self.closure));
+        store::closures::bump(tx, locked, self.permit.admin, self.now, &data).await?;
         let touched = store::affected::find(tx, None, *interval, self.now).await?;
         let answer = Closed {
             id: *id,
@@ -126,21 +121,12 @@ impl UnitOfWork for Reopen {
         // nothing to delete.
         let found = store::closures::find(tx, self.id).await?;
         let absent = || Fault::not_found(self.id.name());
-        let Closure { id, interval, .. } = found.ok_or_else(absent)?;
-        if !store::closures::delete(tx, id).await? {
+        let found = found.ok_or_else(absent)?;
+        if !store::closures::delete(tx, found.id).await? {
             return Err(absent());
         }
-        let detail = json!({ "closure": id, "start": interval.start(), "end": interval.end() });
-        let actor = self.permit.admin;
-        store::closures::bump(
-            tx,
-            locked,
-            ProviderEventKind::ClosureDeleted,
-            actor,
-            self.now,
-            &detail,
-        )
-        .await?;
-        self.idempotency_key.keep(tx, id.0, DELETED, &(), self.now).await
+        let data = EventData::ClosureDeleted(told(&found));
+        store::closures::bump(tx, locked, self.permit.admin, self.now, &data).await?;
+        self.idempotency_key.keep(tx, found.id.0, DELETED, &(), self.now).await
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{
     Schedule,
@@ -17,7 +16,10 @@ use super::{
     store::{self, Head},
 };
 use crate::{
-    events::{self, Event, ProviderEventKind},
+    events::{
+        self, Event, EventData,
+        schedule::{ProviderChanged, ProviderOpened},
+    },
     kernel::{
         fault::{Fault, Reason, Violations},
         id::{AppointmentId, ProviderId, UserId},
@@ -111,8 +113,8 @@ pub async fn open(
     store::closures::wait_for_closures(tx).await?;
     store::insert(tx, &provider).await?;
     store::attended::claim(tx, id).await?;
-    let detail = json!({ "display_name": display_name });
-    record(tx, (id, provider.version), ProviderEventKind::ProviderOpened, actor, now, detail).await
+    let data = EventData::ProviderOpened(ProviderOpened { display_name: display_name.to_owned() });
+    record(tx, (id, provider.version), actor, now, data).await
 }
 
 /// Takes over a provider's name, and whether it can be booked, from its user. Does nothing for a user
@@ -131,8 +133,9 @@ pub async fn change(
     }
     let head = Head { display_name: display_name.to_owned(), enabled, version: before.version + 1 };
     store::set_head(tx, id, &head).await?;
-    let detail = json!({ "display_name": display_name, "enabled": enabled });
-    record(tx, (id, head.version), ProviderEventKind::ProviderChanged, actor, now, detail).await
+    let Head { display_name, enabled, version } = head;
+    let data = EventData::ProviderChanged(ProviderChanged { display_name, enabled });
+    record(tx, (id, version), actor, now, data).await
 }
 
 /// Closes a provider for ever, and takes its name and its schedules, also where those cannot be read. A step
@@ -160,8 +163,8 @@ pub async fn close(
         last_assigned_at: None,
     };
     store::update(tx, &closed).await?;
-    let detail = json!({ "display_name": "", "enabled": false });
-    record(tx, (id, version), ProviderEventKind::ProviderChanged, Some(actor), now, detail).await
+    let changed = ProviderChanged { display_name: String::new(), enabled: false };
+    record(tx, (id, version), Some(actor), now, EventData::ProviderChanged(changed)).await
 }
 
 /// Refuses a change by which the schedules and the time off of a provider would be too long in all: they are
@@ -190,8 +193,7 @@ fn make_fit(before: &Provider, after: &mut Provider, now: Instant) -> Result<(),
 
 /// What somebody did to a provider's schedules.
 struct EventDraft {
-    kind: ProviderEventKind,
-    detail: Value,
+    data: EventData,
     actor: UserId,
     now: Instant,
 }
@@ -199,10 +201,10 @@ struct EventDraft {
 /// Writes back a locked provider whose schedules, or what is taken from them, changed: one version, one
 /// event.
 async fn reschedule(tx: &Tx, provider: &mut Provider, act: EventDraft) -> Result<(), Fault> {
-    let EventDraft { kind, detail, actor, now } = act;
+    let EventDraft { data, actor, now } = act;
     provider.reschedule(tx.stamp(), now);
     store::update(tx, provider).await?;
-    record(tx, (provider.id, provider.version), kind, Some(actor), now, detail).await
+    record(tx, (provider.id, provider.version), Some(actor), now, data).await
 }
 
 /// What is told of an interval that [`is_over`].
@@ -224,11 +226,10 @@ fn not_over(interval: Interval, field: &str, now: Instant) -> Result<(), Fault> 
 pub(super) async fn record(
     tx: &Tx,
     (provider, version): (ProviderId, i64),
-    kind: ProviderEventKind,
     actor: Option<UserId>,
     at: Instant,
-    detail: Value,
+    data: EventData,
 ) -> Result<(), Fault> {
-    let event = Event { provider, version, kind, appointment: None, actor, via: None, at, detail };
+    let event = Event { provider, version, appointment: None, actor, via: None, at, data };
     events::store::insert(tx, event).await
 }

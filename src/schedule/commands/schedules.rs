@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{EventDraft, Times, make_fit, reschedule};
 use crate::{
-    events::ProviderEventKind,
+    events::{
+        self, EventData,
+        schedule::{DefaultSchedule, NamedSchedule, ScheduleChanged, What},
+        table::Document,
+    },
     identity::permit::EditSchedule,
     kernel::{
         fault::{Fault, Reason},
@@ -75,7 +78,7 @@ impl UnitOfWork for Update {
             return self.answer(tx, provider, Times::default()).await;
         }
         let before = provider.clone();
-        let detail = match &self.id {
+        let changed = match &self.id {
             None => {
                 let accepts = self.changes.accepts_intervals;
                 provider.schedule =
@@ -83,17 +86,17 @@ impl UnitOfWork for Update {
                 if let Some(accepts) = accepts.filter(|new| *new != provider.accepts_intervals()) {
                     Arc::make_mut(&mut provider.plan).accepts_intervals = accepts;
                 }
-                default_detail(&provider)
+                default_schedule(&provider)?
             }
             Some(id) => {
                 let hours = self.changes.apply_named(Some(hours), (self.now, &self.zones))?;
-                let detail = named_detail(id, "changed", &hours);
+                let changed = named_schedule(id, What::Changed, &hours)?;
                 Arc::make_mut(&mut provider.plan).named.insert(id.clone(), hours);
-                detail
+                changed
             }
         };
         make_fit(&before, &mut provider, self.now)?;
-        reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
+        reschedule(tx, &mut provider, act(changed, self.permit, self.now)).await?;
         let outside = match provider.hours(self.id.as_deref()) {
             Some(hours) if self.changes.hours_change() => {
                 let (of, at) = ((self.id.as_deref(), hours, None), (self.now, &self.zones));
@@ -157,11 +160,11 @@ impl UnitOfWork for Create {
             ));
         }
         let hours = self.changes.apply_named(None, (self.now, &self.zones))?;
-        let detail = named_detail(&self.id, "created", &hours);
+        let changed = named_schedule(&self.id, What::Created, &hours)?;
         let before = provider.clone();
         Arc::make_mut(&mut provider.plan).named.insert(self.id.clone(), hours);
         make_fit(&before, &mut provider, self.now)?;
-        reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
+        reschedule(tx, &mut provider, act(changed, self.permit, self.now)).await?;
         let answer = with(provider, Some(&self.id));
         self.idempotency_key.keep(tx, answer.id.0, answer.version, &answer, self.now).await?;
         Ok(answer)
@@ -205,15 +208,15 @@ impl UnitOfWork for Delete {
                 "an appointment type is offered by this schedule; offer it by another one first",
             ));
         }
-        let detail = named_detail(&self.id, "deleted", hours);
+        let changed = named_schedule(&self.id, What::Deleted, hours)?;
         Arc::make_mut(&mut provider.plan).named.remove(&self.id);
-        reschedule(tx, &mut provider, act(detail, self.permit, self.now)).await?;
+        reschedule(tx, &mut provider, act(changed, self.permit, self.now)).await?;
         self.idempotency_key.keep(tx, provider.id.0, provider.version, &(), self.now).await
     }
 }
 
-fn act(detail: Value, permit: EditSchedule, now: Instant) -> EventDraft {
-    EventDraft { kind: ProviderEventKind::ScheduleChanged, detail, actor: permit.editor, now }
+fn act(changed: ScheduleChanged, permit: EditSchedule, now: Instant) -> EventDraft {
+    EventDraft { data: EventData::ScheduleChanged(changed), actor: permit.editor, now }
 }
 
 /// The answer that is kept: the provider with the one schedule that was asked for. Whatever else is in
@@ -226,31 +229,26 @@ fn with(provider: Provider, id: Option<&str>) -> Provider {
     Provider { plan: Arc::new(plan), ..provider }
 }
 
-fn default_detail(provider: &Provider) -> Value {
-    let mut detail = hours_detail(provider.schedule.hours());
-    if let Value::Object(detail) = &mut detail {
-        detail.insert("slot_minutes".to_owned(), json!(provider.schedule.slot().num_minutes()));
-        detail
-            .insert("longest_minutes".to_owned(), json!(provider.schedule.longest().num_minutes()));
-        detail.insert("accepts_intervals".to_owned(), json!(provider.accepts_intervals()));
-    }
-    detail
+fn default_schedule(provider: &Provider) -> Result<ScheduleChanged, Fault> {
+    Ok(ScheduleChanged::Default(DefaultSchedule {
+        hours: told(provider.schedule.hours())?,
+        slot_minutes: provider.schedule.slot().num_minutes(),
+        longest_minutes: provider.schedule.longest().num_minutes(),
+        accepts_intervals: Some(provider.accepts_intervals()),
+    }))
 }
 
-fn named_detail(id: &str, what: &str, hours: &Hours) -> Value {
-    let mut detail = hours_detail(hours);
-    if let Value::Object(detail) = &mut detail {
-        detail.insert("schedule".to_owned(), json!(id));
-        detail.insert("what".to_owned(), json!(what));
-    }
-    detail
+fn named_schedule(id: &str, what: What, hours: &Hours) -> Result<ScheduleChanged, Fault> {
+    let (hours, schedule) = (told(hours)?, id.to_owned());
+    Ok(ScheduleChanged::Named(NamedSchedule { hours, schedule, what }))
 }
 
-fn hours_detail(hours: &Hours) -> Value {
-    json!({
-        "time_zone": hours.zone().name(),
-        "weekly_hours": hours.weekly(),
-        "date_overrides": hours.overrides(),
-        "stays": hours.stays(),
+/// What events tell of hours.
+fn told(hours: &Hours) -> Result<events::schedule::Hours, Fault> {
+    Ok(events::schedule::Hours {
+        time_zone: hours.zone(),
+        weekly_hours: Document::of(hours.weekly())?,
+        date_overrides: Some(Document::of(hours.overrides())?),
+        stays: Some(Document::of(hours.stays())?),
     })
 }

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use super::{AffectedAppointments, EventDraft, make_fit, not_over, reschedule};
 use crate::{
-    events::ProviderEventKind,
+    events::{self, EventData},
     identity::permit::EditSchedule,
     kernel::{
         fault::{Fault, Reason},
         id::TimeOffId,
-        time::Instant,
+        time::{Instant, Interval},
     },
     schedule::{
         plan::{MAX_TIME_OFF, TimeOff},
@@ -59,12 +57,8 @@ impl UnitOfWork for Take {
         })?;
         make_fit(&before, &mut provider, self.now)?;
         // The reason is the provider's own business, and events are for everybody who follows them.
-        let detail = json!({
-            "time_off": self.time_off.id, "start": interval.start(), "end": interval.end(),
-        });
-        let actor = self.permit.editor;
-        let act =
-            EventDraft { kind: ProviderEventKind::TimeOffCreated, detail, actor, now: self.now };
+        let data = EventData::TimeOffCreated(told(self.time_off.id, interval));
+        let act = EventDraft { data, actor: self.permit.editor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
         let touched = store::affected::find(tx, Some(id), interval, self.now).await?;
         let answer = (self.time_off.clone(), touched);
@@ -99,12 +93,15 @@ impl UnitOfWork for Give {
         }
         let plan = Arc::make_mut(&mut provider.plan);
         let removed = plan.remove_time_off(self.id).ok_or_else(absent)?;
-        let (start, end) = (removed.interval.start(), removed.interval.end());
-        let detail = json!({ "time_off": self.id, "start": start, "end": end });
-        let actor = self.permit.editor;
-        let act =
-            EventDraft { kind: ProviderEventKind::TimeOffDeleted, detail, actor, now: self.now };
+        let data = EventData::TimeOffDeleted(told(self.id, removed.interval));
+        let act = EventDraft { data, actor: self.permit.editor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
         self.idempotency_key.keep(tx, id.0, provider.version, &(), self.now).await
     }
+}
+
+/// What events tell of time off.
+fn told(id: TimeOffId, interval: Interval) -> events::schedule::TimeOff {
+    let (start, end) = (interval.start(), interval.end());
+    events::schedule::TimeOff { time_off: id, start, end }
 }

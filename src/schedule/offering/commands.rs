@@ -1,12 +1,11 @@
 //! Units of work on offerings. Each locks the provider first, and makes a version of its schedule.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::Offering;
 use crate::{
     catalogue::{self, AppointmentType, Terms},
-    events::ProviderEventKind,
+    events::{self, EventData, schedule::Withdrawn},
     identity::permit,
     kernel::{
         fault::{Fault, Violations},
@@ -187,9 +186,8 @@ impl UnitOfWork for Withdraw {
         if !offerings::delete(tx, id, self.type_id).await? {
             return Err(Fault::not_found(self.type_id.name()));
         }
-        let detail = json!({ "appointment_type": self.type_id });
-        let act = (ProviderEventKind::OfferingWithdrawn, editor, detail);
-        let version = finish(tx, provider, act, self.now).await?;
+        let data = EventData::OfferingWithdrawn(Withdrawn { appointment_type: self.type_id });
+        let version = finish(tx, provider, (editor, data), self.now).await?;
         self.idempotency_key.keep(tx, id.0, version, &(), self.now).await
     }
 }
@@ -220,8 +218,9 @@ async fn changed(
     editor: UserId,
     now: Instant,
 ) -> Result<i64, Fault> {
-    let detail = json!({ "appointment_type": offering.type_id, "schedule": offering.schedule });
-    finish(tx, provider, (ProviderEventKind::OfferingChanged, editor, detail), now).await
+    let (appointment_type, schedule) = (offering.type_id, offering.schedule.clone());
+    let offered = events::schedule::Offered { appointment_type, schedule };
+    finish(tx, provider, (editor, EventData::OfferingChanged(offered)), now).await
 }
 
 /// Writes the provider back with its next version, which is one of its schedule, so that schedules that
@@ -229,11 +228,11 @@ async fn changed(
 async fn finish(
     tx: &Tx,
     mut provider: Provider,
-    (kind, editor, detail): (ProviderEventKind, UserId, Value),
+    (editor, data): (UserId, EventData),
     now: Instant,
 ) -> Result<i64, Fault> {
     provider.reschedule(tx.stamp(), now);
     store::update(tx, &provider).await?;
-    record(tx, (provider.id, provider.version), kind, Some(editor), now, detail).await?;
+    record(tx, (provider.id, provider.version), Some(editor), now, data).await?;
     Ok(provider.version)
 }

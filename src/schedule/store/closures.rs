@@ -7,11 +7,10 @@ use sea_orm::{
     IdenStatic as _, QueryFilter, QueryOrder, QueryResult, Statement, Value, sea_query::ArrayType,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::{
-    events::ProviderEventKind,
+    events::EventData,
     kernel::{
         fault::Fault,
         id::{ClosureId, UserId},
@@ -171,13 +170,12 @@ async fn advisory(tx: &Tx, lock: &str) -> Result<(), Fault> {
 pub async fn bump(
     tx: &Tx,
     locked: Vec<Uuid>,
-    kind: ProviderEventKind,
     actor: UserId,
     now: Instant,
-    detail: &Json,
+    data: &EventData,
 ) -> Result<(), Fault> {
     let values: [Value; 4] =
-        [now.into(), kind.word().into(), actor.0.into(), detail.clone().into()];
+        [now.into(), data.kind().word().into(), actor.0.into(), data.encode()?.into()];
     let stamp = Value::from(tx.stamp().0);
     let statements = match tx.engine() {
         Engine::Postgres => {

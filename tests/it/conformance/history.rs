@@ -1,11 +1,12 @@
 //! What the provider's side writes, books and overrides, and what is told of it afterwards.
 
 use daybook::grpc::proto::booking::{
-    Appointment, AppointmentType, BookAppointmentRequest, BookingLimits,
+    Appointment, AppointmentEvent, AppointmentType, BookAppointmentRequest, BookingLimits,
     ListAppointmentEventsRequest, ListAppointmentsRequest, Party, UpdateAppointmentRequest,
     appointment::State, appointment_event::Kind, appointment_type::Horizon,
 };
 use prost_types::FieldMask;
+use sea_orm::ConnectionTrait as _;
 use tonic::Status;
 
 use super::behaviours;
@@ -27,6 +28,7 @@ behaviours!(
     both_parties_read_what_happened,
     what_happened_comes_in_pages,
     a_hold_is_not_part_of_the_story,
+    an_event_whose_details_cannot_be_read_is_told_without_them,
 );
 
 async fn write(
@@ -397,4 +399,27 @@ async fn a_hold_is_not_part_of_the_story(world: World) {
     assert_eq!(events.len(), 1);
     assert_eq!((events[0].kind(), events[0].actor.as_str()), (Kind::Booked, &*customer.user.name));
     assert_eq!((events[0].start_time, events[0].end_time), (booked.start_time, booked.end_time));
+}
+
+async fn an_event_whose_details_cannot_be_read_is_told_without_them(world: World) {
+    let (provider, customer) = (world.provider().await, world.customer().await);
+    let name = a_booking(&world, &customer, &provider, 10).await.name;
+    world.reschedule(&customer, &name, "2026-11-23 11:00").await.unwrap();
+    world.cancel(&customer, &name).await.unwrap();
+    let before = world.events_of(&provider, &name).await.unwrap();
+    assert!(before[1].start_time.is_some() && before[1].previous_start_time.is_some());
+    let damage = r#"UPDATE events SET detail = '{"start": 5, "late": true, "reason": "ill"}'
+        WHERE kind = 'appointment_rescheduled'"#;
+    let done = world.sql().await.execute_unprepared(damage).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    let after = world.events_of(&provider, &name).await.unwrap();
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+    let bare = AppointmentEvent {
+        start_time: None,
+        end_time: None,
+        previous_start_time: None,
+        previous_end_time: None,
+        ..before[1].clone()
+    };
+    assert_eq!(after[1], bare);
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use daybook::storage::entity::appointments;
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, Statement};
 
+use super::recorded;
+
 /// Each counts what must not be there.
 const WRONGS: &[(&str, &str)] = &[
     (
@@ -138,6 +140,7 @@ pub async fn check(db: &DatabaseConnection) -> BTreeMap<String, String> {
     for (what, sql) in WRONGS {
         assert_eq!(number(db, sql).await, 0, "{what}");
     }
+    recorded::all_are_read(db).await;
     let rows = appointments::Entity::find().all(db).await.unwrap();
     rows.into_iter()
         .filter(|row| row.claim_of.is_none())

@@ -13,6 +13,7 @@ pub mod practice;
 pub mod process;
 pub mod proxy;
 pub mod raw;
+pub mod recorded;
 pub mod refusal;
 pub mod requests;
 pub mod restore;

@@ -1,19 +1,19 @@
 //! Closing the account of a duplicate, and what the account that stays takes from it. What it has booked moves in the
 //! booking room, in the same transaction.
 
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     accounts::{
-        User, UserEventKind,
-        audit::{self, AuditContext},
+        User,
+        audit::{self, AuditContext, AuditData},
         commands::{AccountEventDraft, finish},
         customers::store,
         emails::commands::{Said, tell},
         erasure::{self, Erasure},
         store::{self as accounts, Account},
     },
+    events::users::{AccountErasure, DuplicateMerged, UserEvent},
     identity::{Role, TokenCutoff, email::Email},
     kernel::{
         fault::{Fault, Reason},
@@ -74,11 +74,12 @@ pub async fn close(
     accounts::update(tx, &closed, Some((ended, now))).await?;
     erasure::store::erase(tx, &gone.user, now).await?;
     store::set_merged_into(tx, id, kept.id).await?;
-    let detail = json!({ "merged_into": kept.id });
+    let erasure = AccountErasure { merged_into: Some(kept.id) };
     let told = AuditContext { id: also, ..audit_context.clone() };
-    let entry = told.of(audit::AuditAction::AccountErased, Some(id), None, detail.clone());
+    let entry = told.of(AuditData::AccountErased(erasure), Some(id), None);
     audit::store::record(tx, entry).await?;
-    accounts::record(tx, &closed.user, UserEventKind::Erased, Some(actor), now, detail).await?;
+    let event = UserEvent::Erased(erasure);
+    accounts::record(tx, &closed.user, Some(actor), now, &event).await?;
     // What calls under way write meanwhile is taken as after any other erasure.
     erasure::store::insert(tx, Erasure { user: id, actor, at: now }).await?;
     Ok(ended)
@@ -104,12 +105,12 @@ pub async fn take_in(
         kept.user.phone.clone_from(&gone.user.phone);
     }
     let actor = audit_context.actor.unwrap_or(kept.user.id);
+    let merged = DuplicateMerged { duplicate: gone.user.id };
     let act = AccountEventDraft {
-        kind: UserEventKind::Merged,
+        event: UserEvent::Merged(merged),
         actor,
-        detail: json!({ "duplicate": gone.user.id }),
         ended: None,
-        audited: Some((audit::AuditAction::CustomersMerged, audit_context)),
+        audited: Some((AuditData::CustomersMerged(merged), audit_context)),
     };
     finish(tx, kept, act, idempotency_key, audit_context.now).await
 }

@@ -4,18 +4,17 @@ pub mod merging;
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
-
 use super::{Correction, store};
 use crate::{
     accounts::{
-        User, UserEventKind,
-        audit::{self, AuditContext},
-        commands::{AccountEventDraft, finish, open_as, resume},
+        User,
+        audit::{self, AuditContext, AuditData},
+        commands::{AccountEventDraft, Recorded, finish, open_as, resume},
         emails,
         store::{self as accounts, Account},
         throttling::store::{Reserved, ThrottleKeySet},
     },
+    events::users::{FieldsCorrected, RoleGiven, UserEvent, UserField},
     identity::{
         Role,
         desk_permit::{ContactScope, CorrectCustomer, EnrolCustomers},
@@ -53,7 +52,7 @@ pub struct Enrol {
     /// sent, and the account is made all the same.
     pub invitation: Option<Invitation>,
     /// What the trail calls it.
-    pub act: audit::AuditAction,
+    pub audit: fn(RoleGiven) -> AuditData,
     /// The request, for retries.
     pub idempotency_key: IdempotencyKey,
     /// Who does it.
@@ -68,7 +67,7 @@ impl UnitOfWork for Enrol {
         if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
-        let recorded = (self.act, UserEventKind::Enrolled);
+        let recorded = Recorded { audit: self.audit, event: UserEvent::Enrolled };
         let account = self.account.clone();
         let user = open_as(tx, account, &self.schedule, &self.audit_context, recorded).await?;
         if let Some(Invitation { code, letters, counted }) = &self.invitation {
@@ -126,8 +125,7 @@ impl UnitOfWork for Invite {
             return Err(Fault::new(Reason::TooManyAttempts, text).retry_after(wait));
         }
         emails::commands::put(tx, code, letters).await?;
-        let act = audit::AuditAction::CustomerInvited;
-        let entry = self.audit_context.of(act, Some(self.user), None, json!({}));
+        let entry = self.audit_context.of(AuditData::CustomerInvited, Some(self.user), None);
         audit::store::record(tx, entry).await?;
         // It is no version of the account, and the answer says nothing about anybody.
         self.idempotency_key.keep(tx, self.audit_context.id, 0, &(), now).await
@@ -207,13 +205,13 @@ impl UnitOfWork for Correct {
             }
             mail::store::insert(tx, &self.letter).await?;
         }
+        // Which fields, and not what stands in them: the trail outlives the account.
+        let corrected = FieldsCorrected { fields: changed };
         let act = AccountEventDraft {
-            kind: UserEventKind::Corrected,
+            event: UserEvent::Corrected(corrected.clone()),
             actor: self.permit.caller.user,
-            // Which fields, and not what stands in them: the trail outlives the account.
-            detail: json!({ "fields": changed }),
             ended: None,
-            audited: Some((audit::AuditAction::CustomerUpdated, &self.audit_context)),
+            audited: Some((AuditData::CustomerUpdated(corrected), &self.audit_context)),
         };
         let user = finish(tx, account, act, &self.idempotency_key, now).await?;
         if user.display_name != before.display_name {
@@ -225,12 +223,12 @@ impl UnitOfWork for Correct {
 
 impl Correct {
     /// Changes the account; the names of the fields that differ now.
-    fn apply(&self, user: &mut User) -> Result<Vec<&'static str>, Fault> {
+    fn apply(&self, user: &mut User) -> Result<Vec<UserField>, Fault> {
         let Correction { display_name, email, phone, time_zone } = &self.correction;
         let mut changed = Vec::new();
         if let Some(name) = display_name.as_ref().filter(|name| **name != user.display_name) {
             user.display_name.clone_from(name);
-            changed.push("display_name");
+            changed.push(UserField::DisplayName);
         }
         if let Some(email) = email {
             let email = email.clone().unwrap_or_else(|| Email::none(user.id));
@@ -241,16 +239,16 @@ impl Correct {
                 }
                 user.email = email;
                 user.email_verified_at = None;
-                changed.push("email");
+                changed.push(UserField::Email);
             }
         }
         if let Some(phone) = phone.as_ref().filter(|phone| **phone != user.phone) {
             user.phone.clone_from(phone);
-            changed.push("phone");
+            changed.push(UserField::Phone);
         }
         if let Some(zone) = time_zone.filter(|zone| *zone != user.time_zone) {
             user.time_zone = zone;
-            changed.push("time_zone");
+            changed.push(UserField::TimeZone);
         }
         let mut violations = Violations::new();
         if user.has_password && !user.email.is_address() {

@@ -3,18 +3,21 @@
 
 mod reset;
 
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{Row, SecondFactors, required, store, tell_unreadable};
 use crate::{
     accounts::{
-        User, UserEventKind,
-        audit::{self, AuditAction, AuditContext},
+        User,
+        audit::{self, AuditContext, AuditData},
         commands::{self, finish, resume, wrong_password},
         emails::commands::{Said, tell},
         sessions,
         store::{self as accounts, Account},
+    },
+    events::{
+        audit::{CodeFailed, CodeKind, CodesLeft},
+        users::UserEvent,
     },
     identity::{
         Caller, TokenCutoff,
@@ -109,10 +112,9 @@ impl SecondFactorCheck {
             }
             Used::Recovery(hash) => {
                 store::use_recovery(tx, user, &hash).await?;
-                let detail = json!({ "left": standing.recovery.len() - 1 });
+                let left = CodesLeft { left: standing.recovery.len() - 1 };
                 let audit_context = AuditContext { id: self.also, ..audit_context.clone() };
-                let entry =
-                    audit_context.of(AuditAction::RecoveryCodeUsed, Some(user), None, detail);
+                let entry = audit_context.of(AuditData::RecoveryCodeUsed(left), Some(user), None);
                 audit::store::record(tx, entry).await?;
                 let left = (standing.recovery.len() - 1).to_string();
                 let text = |Said { name, at, address }| EmailTemplate::RecoveryCodeUsed {
@@ -160,13 +162,10 @@ async fn failed(
     shown: &PresentedFactor,
     audit_context: &AuditContext,
 ) -> Result<(), Fault> {
-    let what = if matches!(shown, PresentedFactor::Recovery(_)) { "recovery_code" } else { "code" };
-    let detail = json!({ "shown": what });
-    audit::store::record(
-        tx,
-        audit_context.of(AuditAction::SecondFactorFailed, Some(user), None, detail),
-    )
-    .await
+    let is_recovery = matches!(shown, PresentedFactor::Recovery(_));
+    let shown = if is_recovery { CodeKind::RecoveryCode } else { CodeKind::Code };
+    let failed = AuditData::SecondFactorFailed(CodeFailed { shown });
+    audit::store::record(tx, audit_context.of(failed, Some(user), None)).await
 }
 
 /// Turns on what was enrolled, by the code of a step: with new recovery codes, and the end of all other
@@ -191,11 +190,10 @@ async fn turn_on(
     tell(tx, &second.done, &account.user, audit_context, text).await?;
     let ended = TokenCutoff { least: account.next_generation(now), kept };
     let act = commands::AccountEventDraft {
-        kind: UserEventKind::SecondFactorEnabled,
+        event: UserEvent::SecondFactorEnabled,
         actor: user,
-        detail: json!({}),
         ended: Some(ended),
-        audited: Some((AuditAction::SecondFactorEnabled, audit_context)),
+        audited: Some((AuditData::SecondFactorEnabled, audit_context)),
     };
     // The answer holds secrets.
     finish(tx, account.clone(), act, &IdempotencyKey::NEVER, now).await?;
@@ -279,7 +277,7 @@ impl Reauthentication {
 
 /// Writes down that an app waits to be confirmed.
 async fn enrolled(tx: &Tx, user: UserId, audit_context: &AuditContext) -> Result<(), Fault> {
-    let entry = audit_context.of(AuditAction::SecondFactorEnrolled, Some(user), None, json!({}));
+    let entry = audit_context.of(AuditData::SecondFactorEnrolled, Some(user), None);
     audit::store::record(tx, entry).await
 }
 
@@ -402,8 +400,7 @@ impl UnitOfWork for Regenerate {
         };
         let Reauthentication { user, second, audit_context, .. } = &self.own;
         store::replace_recovery(tx, *user, second.fresh(), audit_context.now).await?;
-        let entry =
-            audit_context.of(AuditAction::RecoveryCodesRegenerated, Some(*user), None, json!({}));
+        let entry = audit_context.of(AuditData::RecoveryCodesRegenerated, Some(*user), None);
         audit::store::record(tx, entry).await?;
         let text =
             |Said { name, at, address }| EmailTemplate::RecoveryCodesMade { name, at, address };
@@ -444,11 +441,10 @@ impl UnitOfWork for Disable {
         let least = account.next_generation(audit_context.now);
         let ended = TokenCutoff { least, kept: Some(self.session) };
         let act = commands::AccountEventDraft {
-            kind: UserEventKind::SecondFactorDisabled,
+            event: UserEvent::SecondFactorDisabled,
             actor: *user,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((AuditAction::SecondFactorDisabled, audit_context)),
+            audited: Some((AuditData::SecondFactorDisabled, audit_context)),
         };
         finish(tx, account, act, idempotency_key, audit_context.now).await?;
         Ok(Ok(Some(ended)))

@@ -1,16 +1,15 @@
 //! An admin takes the second factor off another account.
 
-use serde_json::json;
-
 use super::super::store;
 use crate::{
     accounts::{
-        User, UserEventKind,
-        audit::{AuditAction, AuditContext},
+        User,
+        audit::{AuditContext, AuditData},
         commands::{self, finish, resume},
         emails::commands::{Said, tell},
         store::{self as accounts},
     },
+    events::users::UserEvent,
     identity::{TokenCutoff, permit::ChangeUser, token::not_authenticated},
     kernel::{fault::Fault, stamp::Revision},
     mail::{EmailTemplate, service::EmailDraft},
@@ -63,11 +62,10 @@ impl UnitOfWork for Reset {
         }
         let ended = TokenCutoff { least: account.next_generation(now), kept: None };
         let act = commands::AccountEventDraft {
-            kind: UserEventKind::SecondFactorReset,
+            event: UserEvent::SecondFactorReset,
             actor: admin,
-            detail: json!({}),
             ended: Some(ended),
-            audited: Some((AuditAction::SecondFactorReset, &self.audit_context)),
+            audited: Some((AuditData::SecondFactorReset, &self.audit_context)),
         };
         let user = finish(tx, account, act, &self.idempotency_key, now).await?;
         Ok((user, ended))
