@@ -161,7 +161,7 @@ impl Bookings {
                     Err(fault) => return Err(fault),
                 };
                 summary.new += told.new;
-                summary.letters += usize::from(told.by_letter);
+                summary.letters += usize::from(told.by_email);
             }
         }
         Ok(())

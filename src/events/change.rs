@@ -191,7 +191,7 @@ mod tests {
             },
         );
         change(ProviderEventKind::AppointmentNoted, json!({}), |told| {
-            assert_eq!(told, Change::default())
+            assert_eq!(told, Change::default());
         });
     }
 }

@@ -62,7 +62,7 @@ pub(super) struct Gate {
     pub(super) default_deadline: Duration,
     pub(super) max_deadline: Duration,
     pub(super) receiver: Receiver,
-    pub(super) budgets: ConcurrencyLimiter,
+    pub(super) concurrency: ConcurrencyLimiter,
     pub(super) unread: UnreadResponses,
     pub(super) demand: CallCounter,
     pub(super) trusted_proxies: Arc<[IpNet]>,
@@ -133,8 +133,8 @@ impl Gate {
             self.receiver.receive(request, class, deadline.0.min(began + IN_TIME)).await?;
         }
         let place = match (class, is_stream) {
-            (Class::Probe, true) => Some(self.budgets.watch(request.extensions().get())?),
-            _ => self.budgets.enter(class)?,
+            (Class::Probe, true) => Some(self.concurrency.watch(request.extensions().get())?),
+            _ => self.concurrency.enter(class)?,
         };
         let Ends { leave, cut } = request.extensions().get().cloned().unwrap_or_default();
         let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
@@ -291,7 +291,7 @@ mod tests {
             default_deadline: Duration::from_mins(1),
             max_deadline: Duration::from_mins(1),
             receiver: Receiver::new(&server),
-            budgets: ConcurrencyLimiter::new(&server),
+            concurrency: ConcurrencyLimiter::new(&server),
             unread: UnreadResponses::start(),
             demand: demand.clone(),
             trusted_proxies: Arc::from([]),

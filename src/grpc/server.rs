@@ -306,7 +306,7 @@ fn gate_of(
         default_deadline: Duration::from_millis(server.default_deadline_ms),
         max_deadline: Duration::from_millis(server.max_deadline_ms),
         receiver: Receiver::new(server),
-        budgets: ConcurrencyLimiter::new(server),
+        concurrency: ConcurrencyLimiter::new(server),
         unread: UnreadResponses::start(),
         demand,
         trusted_proxies: server.trusted_proxies.as_slice().into(),

@@ -104,9 +104,9 @@ pub(super) async fn find(
     Ok((locked, found.ok_or_else(absent)?))
 }
 
-/// Settles what has expired at the provider, and gives the appointment as it is then. After the look for
+/// Writes down what has expired at the provider, and gives the appointment as it is then. After the look for
 /// an earlier answer, so that a retry writes nothing.
-pub(super) async fn settled(
+pub(super) async fn after_expiry(
     tx: &Tx,
     provider: &mut Provider,
     found: Appointment,
@@ -118,7 +118,7 @@ pub(super) async fn settled(
         return Ok(found);
     }
     let again = store::find(tx, found.provider, found.id).await?;
-    again.ok_or_else(|| Fault::internal("a settled appointment is not there"))
+    again.ok_or_else(|| Fault::internal("an appointment is gone after claims were expired"))
 }
 
 /// The time off and the closures in which an appointment lies. They do not keep a request from being
@@ -161,7 +161,7 @@ impl UnitOfWork for Decide {
         }
         let is_staff = permit::is_staff(caller, id);
         let (before, _) = found.seen(is_staff);
-        let found = settled(tx, &mut provider, found, self.now).await?;
+        let found = after_expiry(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, is_staff)?;
         if found.terms.asked_move.is_some() {
             match self.change {
@@ -377,7 +377,7 @@ impl UnitOfWork for Correct {
             return Ok(earlier);
         }
         let before = found.revision();
-        let found = settled(tx, &mut provider, found, self.now).await?;
+        let found = after_expiry(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, true)?;
         policy::may_correct(&found, self.to, self.now)?;
         let mut corrected = Appointment {
@@ -449,7 +449,7 @@ impl UnitOfWork for Annotate {
         let found = store::find(tx, self.provider, self.id).await?;
         let found = found.ok_or_else(|| Fault::not_found(self.id.name(self.provider)))?;
         let before = found.revision();
-        let mut found = settled(tx, &mut provider, found, self.now).await?;
+        let mut found = after_expiry(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, true)?;
         if self.customer_message.is_none() && self.private_note.is_none() {
             self.idempotency_key.keep(tx, self.provider.0, found.version, &found, self.now).await?;

@@ -54,7 +54,7 @@ pub struct Told {
     /// How many were not told before.
     pub new: usize,
     /// Whether an email waits to be sent.
-    pub by_letter: bool,
+    pub by_email: bool,
 }
 
 impl UnitOfWork for TellDrifts {
@@ -79,15 +79,15 @@ impl UnitOfWork for TellDrifts {
         let account = accounts::store::find(tx, UserId(self.provider.0)).await?;
         // Nothing goes to an address that is not known to be theirs.
         let verified = account.filter(|account| account.user.email_verified_at.is_some());
-        let mut by_letter = false;
+        let mut by_email = false;
         if let Some(account) = verified {
             let text = self.text(account.user.display_name.clone(), &new);
             let lifetime = text.lifetime();
             let letter = self.email_draft.letter(&account.user.email, text, self.now, lifetime)?;
             mail::store::insert(tx, &letter).await?;
-            by_letter = letter.is_some();
+            by_email = letter.is_some();
         }
-        Ok(Told { new: new.len(), by_letter })
+        Ok(Told { new: new.len(), by_email })
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     EventDraft, RuleContext,
     book::{MOST_HOLDS, too_many_holds},
     bookable,
-    decide::{find_locked, settled},
+    decide::{after_expiry, find_locked},
     finish,
     own_holds::OwnHolds,
     refused,
@@ -58,7 +58,7 @@ impl UnitOfWork for HoldToMove {
         if let Some((earlier, _)) = self.to.idempotency_key.earlier(tx).await? {
             return Ok(earlier);
         }
-        let found = settled(tx, &mut provider, found, now).await?;
+        let found = after_expiry(tx, &mut provider, found, now).await?;
         if self.type_id.is_some() && self.type_id != found.type_id {
             let mut violations = Violations::new();
             violations.add("appointment_type", "must be the appointment's, or absent");

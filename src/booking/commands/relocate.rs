@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{
     EventDraft, Offered, RuleContext, asked_by, bookable, check_version,
     customer_as_provider::{CustomerAsProvider, lock_customer},
-    decide::{find, find_locked, settled},
+    decide::{after_expiry, find, find_locked},
     expire_claims, finish, follow, intervals_not_accepted, not_offered, offered,
     own_holds::OwnHolds,
     record, refused, time, write_live,
@@ -79,7 +79,7 @@ impl UnitOfWork for Reschedule {
         }
         let is_staff = permit::is_staff(caller, self.provider);
         let (before, _) = found.seen(is_staff);
-        let found = settled(tx, &mut provider, found, self.now).await?;
+        let found = after_expiry(tx, &mut provider, found, self.now).await?;
         check_version(self.expected, &found, before, is_staff)?;
         policy::may_move(&found)?;
         bookable(&provider)?;
@@ -318,7 +318,7 @@ impl UnitOfWork for Reassign {
             return Ok(earlier);
         }
         let before = found.revision();
-        let found = settled(tx, &mut from, found, self.now).await?;
+        let found = after_expiry(tx, &mut from, found, self.now).await?;
         check_version(self.expected, &found, before, true)?;
         policy::may_move(&found)?;
         if self.to == self.provider {

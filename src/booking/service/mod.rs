@@ -178,13 +178,13 @@ impl Bookings {
             zones: self.ambient.zones(),
             practice: self.practice,
         };
-        let folded = match self.book_folded(deadline, &unit).await? {
+        let single = match self.book_in_one_statement(deadline, &unit).await? {
             SingleStatementOutcome::Booked(appointment) => return Ok(Outcome::Made(appointment)),
             other => other,
         };
         match self.book_in_steps(deadline, unit).await {
             Err(fault)
-                if matches!(folded, SingleStatementOutcome::Unknown) && !is_definite(&fault) =>
+                if matches!(single, SingleStatementOutcome::Unknown) && !is_definite(&fault) =>
             {
                 Err(outcome_unknown(&fault))
             }
@@ -200,7 +200,7 @@ impl Bookings {
             Err(fault) if fault.reason() == Reason::CustomerBusy => fault,
             Err(fault) => return Err(fault),
         };
-        if !self.settle_elsewhere(deadline, customer, around, now).await? {
+        if !self.expire_elsewhere(deadline, customer, around, now).await? {
             return Err(busy);
         }
         let booked = self.store.run(deadline, unit).await?;
@@ -219,8 +219,8 @@ impl Bookings {
         }
     }
 
-    /// Settles this customer's expired requests around a time; whether there were any.
-    async fn settle_elsewhere(
+    /// Expires this customer's overdue requests around a time; whether there were any.
+    async fn expire_elsewhere(
         &self,
         deadline: Deadline,
         customer: UserId,
@@ -258,14 +258,14 @@ impl Bookings {
         let Some(held) = self.found.ask(deadline, (provider, id.as_appointment())).await?? else {
             return Err(busy);
         };
-        if !self.settle_elsewhere(deadline, held.customer, held.start, now).await? {
+        if !self.expire_elsewhere(deadline, held.customer, held.start, now).await? {
             return Err(busy);
         }
         self.store.run(deadline, unit).await
     }
 
     /// Tries the whole booking in one statement.
-    async fn book_folded(
+    async fn book_in_one_statement(
         &self,
         deadline: Deadline,
         unit: &Book,
@@ -294,7 +294,7 @@ impl Bookings {
             return Ok(SingleStatementOutcome::Nothing);
         };
         appointment.stamp = Stamp::new(self.ambient.bytes());
-        let folded = SingleStatementBooking {
+        let single = SingleStatementBooking {
             appointment,
             schedule: provider.schedule_revision(),
             caller,
@@ -304,9 +304,9 @@ impl Bookings {
             // steps, where a statement that ran into it is put again.
             patience: deadline.left().min(self.store.statement_timeout().mul_f32(0.9)),
         };
-        match self.store.run_single(deadline, folded.clone()).await {
+        match self.store.run_single(deadline, single.clone()).await {
             Ok(Some(appointment)) => Ok(SingleStatementOutcome::Booked(Box::new(appointment))),
-            Ok(None) if self.store.read(deadline, folded.taken()).await? => Err(slot_taken()),
+            Ok(None) if self.store.read(deadline, single.taken()).await? => Err(slot_taken()),
             Ok(None) => Ok(SingleStatementOutcome::Nothing),
             Err(fault) => match fault.may_run_again() {
                 Retryable::No => Err(fault),
@@ -378,7 +378,7 @@ impl Bookings {
             other => return other,
         };
         let found = self.get(deadline, unit.caller, unit.provider, unit.id).await?;
-        if !self.settle_elsewhere(deadline, found.customer, unit.start, unit.now).await? {
+        if !self.expire_elsewhere(deadline, found.customer, unit.start, unit.now).await? {
             return Err(busy);
         }
         self.store.run(deadline, unit).await

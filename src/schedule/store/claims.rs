@@ -223,7 +223,7 @@ impl Query for Find {
         let mut answers: Vec<Option<Answer>> = vec![None; self.questions.len()];
         let known = self.questions.iter().enumerate().filter_map(|(place, asked)| {
             let known = self.schedule_cache.time(asked.provider, asked.range, asked.now)?;
-            Some((place, Remembrance { known, asked: *asked }))
+            Some((place, CachedAnswer { known, asked: *asked }))
         });
         let (places, known): (Vec<_>, Vec<_>) = known.unzip();
         for (place, found) in places.into_iter().zip(still(at, known).await?) {
@@ -244,7 +244,7 @@ impl Query for Find {
 }
 
 /// What the cache holds for one query.
-struct Remembrance {
+struct CachedAnswer {
     known: Arc<CachedProviderTime>,
     asked: ProviderTimeQuery,
 }
@@ -252,14 +252,15 @@ struct Remembrance {
 /// Of what is remembered, in the same order, what the database still says; with the closures.
 async fn still(
     at: &Reader,
-    known: Vec<Remembrance>,
+    known: Vec<CachedAnswer>,
 ) -> Result<Vec<Option<Result<Found, Fault>>>, Fault> {
     let mut all = Vec::new();
     all.resize_with(known.len(), || None);
     for (place, row) in rows::<VersionRow>(at, versions(at.engine(), &known)).await? {
         // What cannot be read is read again, and told there.
         let Ok(row) = row else { continue };
-        if let Some((found, Remembrance { known, .. })) = all.get_mut(place).zip(known.get(place)) {
+        if let Some((found, CachedAnswer { known, .. })) = all.get_mut(place).zip(known.get(place))
+        {
             let stored = Revision::new(row.version, Stamp(row.stamp));
             if known.provider.revision() != stored {
                 if known.provider.version >= row.version {
@@ -382,8 +383,8 @@ pub fn revision(version: Option<i64>, stamp: Option<i64>) -> Option<Revision> {
 /// The type of a parameter and its value for each.
 type Column<T> = (ArrayType, fn(&T) -> Value);
 
-fn versions(engine: Engine, known: &[Remembrance]) -> Vec<Statement> {
-    let columns: [Column<Remembrance>; 4] = [
+fn versions(engine: Engine, known: &[CachedAnswer]) -> Vec<Statement> {
+    let columns: [Column<CachedAnswer>; 4] = [
         (ArrayType::Uuid, |one| one.asked.provider.0.into()),
         (ArrayType::ChronoDateTimeUtc, |one| one.asked.range.start().into()),
         (ArrayType::ChronoDateTimeUtc, |one| one.asked.range.end().into()),
