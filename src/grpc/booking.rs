@@ -185,6 +185,7 @@ impl BookingService for BookingApi {
         };
         let page = fill(
             (&self.availabilities.bulkhead, deadline),
+            None,
             (size, after),
             |after, limit| self.bookings.list(deadline, filter.clone(), after, limit),
             |each| wire(each, caller),

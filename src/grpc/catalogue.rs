@@ -8,7 +8,7 @@ use super::{
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{Mask, TYPE_NAME, name, optional, read_etag},
     idempotency::IdempotencyKeys,
-    page::{cut, fill},
+    page::{Weight, cut, fill},
     proto::booking::{self as pb, catalogue_service_server::CatalogueService},
     schedule::{PROVIDER_NAME, wire::times},
 };
@@ -38,6 +38,7 @@ pub(super) struct CatalogueApi {
     pub(super) schedules: Schedules,
     pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
+    pub(super) weight: Weight,
 }
 
 #[tonic::async_trait]
@@ -113,6 +114,7 @@ impl CatalogueService for CatalogueApi {
         let filter = catalogue::store::Filter { bounds, provider: of, archived };
         let page = fill(
             (&self.types.bulkhead, deadline),
+            Some(&self.weight),
             (size, after),
             |after, limit| self.types.list(deadline, filter, after, limit),
             |found| wire(found, caller),

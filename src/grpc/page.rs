@@ -1,6 +1,12 @@
 //! Pages of lists: one item more than asked for tells whether there is a next page.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use prost::Message;
 use serde::Serialize;
@@ -22,6 +28,19 @@ const LONGEST_PIECE: usize = 64;
 /// About how many bytes are read at once, as far as that can be told from what was read before.
 const PIECE: usize = 512 * 1024;
 
+/// How large the items of a list were when it was last read: the longest in bytes. Lists whose items all callers
+/// share have one, so that a page that will be large waits for its turn before anything of it is read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Weight(Arc<AtomicUsize>);
+
+impl Weight {
+    /// Whether a page of so many items is likely to be large.
+    fn is_large(&self, items: u64) -> bool {
+        let items = usize::try_from(items).unwrap_or(usize::MAX);
+        self.0.load(Ordering::Relaxed).saturating_mul(items) > LARGE
+    }
+}
+
 /// A page of large items, as messages.
 pub(super) struct Filled<M, C> {
     pub(super) messages: Vec<M>,
@@ -32,10 +51,12 @@ pub(super) struct Filled<M, C> {
 /// Reads a list of items that can be large piece by piece, until it has as many as asked for or as many as fit
 /// into an answer, so that nothing is read that would be left out: a page costs about its own size.
 ///
-/// `read` gives the items after a cursor, at most so many; fewer only at the end.
+/// `read` gives the items after a cursor, at most so many; fewer only at the end. With a `weight` a page that was
+/// large before takes its turn first.
 pub(super) async fn fill<T, M, C, F>(
     (bulkhead, deadline): (&Bulkhead, Deadline),
-    (size, mut after): (u32, Option<C>),
+    weight: Option<&Weight>,
+    (asked, mut after): (u32, Option<C>),
     read: impl Fn(Option<C>, u64) -> F,
     wire: impl Fn(&T) -> M,
     cursor: impl Fn(&T) -> C,
@@ -47,8 +68,11 @@ where
 {
     let mut page = Filled { messages: Vec::new(), next: None };
     let mut turn = None;
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let size = usize::try_from(asked).unwrap_or(usize::MAX);
     let (mut room, mut longest, mut piece) = (LONGEST_PAGE, 1, FIRST_PIECE);
+    if weight.is_some_and(|weight| weight.is_large(FIRST_PIECE.min(u64::from(asked) + 1))) {
+        turn = Some(bulkhead.turn(deadline).await?);
+    }
     loop {
         // One more tells whether there is a next page.
         let left = u64::try_from(size - page.messages.len()).unwrap_or(u64::MAX).saturating_add(1);
@@ -59,6 +83,9 @@ where
             let message = wire(item);
             let length = message.encoded_len();
             longest = longest.max(length);
+            if let Some(weight) = weight {
+                weight.0.store(longest, Ordering::Relaxed);
+            }
             if page.messages.len() == size || (length > room && !page.messages.is_empty()) {
                 page.next = after;
                 return Ok(page);
@@ -125,8 +152,6 @@ pub(super) fn fitting<M: Message>(all: &[M], size: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     fn of(length: usize) -> String {
@@ -153,6 +178,7 @@ mod tests {
         loop {
             let page = fill(
                 (&bulkhead, deadline),
+                None,
                 (size, after),
                 |after: Option<usize>, limit| {
                     let from = after.map_or(0, |last| last + 1);
@@ -210,6 +236,7 @@ mod tests {
             let deadline = Deadline::after(std::time::Duration::from_millis(20));
             let page = fill(
                 (&bulkhead, deadline),
+                None,
                 (500, None),
                 |after: Option<u64>, limit| {
                     let from = after.map_or(0, |last| last + 1);
@@ -221,6 +248,36 @@ mod tests {
             assert_eq!(page.await.is_err(), waits, "{length}");
         }
         drop(turn);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_large_takes_its_turn_before_it_reads() {
+        let (bulkhead, weight) = (Bulkhead::start(1).unwrap(), Weight::default());
+        let (patient, read) =
+            (Deadline::after(std::time::Duration::from_mins(1)), AtomicUsize::new(0));
+        let page = |deadline, length: usize| {
+            fill(
+                (&bulkhead, deadline),
+                Some(&weight),
+                (20, None),
+                |_: Option<u64>, limit| {
+                    read.fetch_add(1, Ordering::Relaxed);
+                    async move { Ok((0..limit.min(3)).collect()) }
+                },
+                move |_| of(length),
+                |item| *item,
+            )
+        };
+        page(patient, 64 * 1024).await.unwrap();
+        let turn = bulkhead.turn(patient).await.unwrap();
+        let short = Deadline::after(std::time::Duration::from_millis(20));
+        assert!(page(short, 64 * 1024).await.is_err());
+        assert_eq!(read.load(Ordering::Relaxed), 1);
+        drop(turn);
+        // One that became small waits for nobody any more.
+        page(patient, 10).await.unwrap();
+        let _turn = bulkhead.turn(patient).await.unwrap();
+        page(Deadline::after(std::time::Duration::from_millis(20)), 10).await.unwrap();
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::{
     gate::{Gate, gate, panicked},
     idempotency::IdempotencyKeys,
     large::{self, Large},
+    page::Weight,
     personal_data::PersonalDataApi,
     proto::{
         auth::{
@@ -230,6 +231,7 @@ fn routes<H: HealthService>(
         schedules: services.schedules.clone(),
         requests,
         pages: pages.clone(),
+        weight: Weight::default(),
     });
     let mut routes = Routes::new(health.max_decoding_message_size(longest))
         .add_service(
