@@ -140,7 +140,7 @@ pub enum RotatedBy {
 /// The next signing key took over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRotation {
-    /// Why.
+    /// Why the key changed: the age of the active key, or an operator's command.
     pub by: RotatedBy,
     /// The id of the key before.
     pub retiring: Option<String>,

@@ -141,7 +141,7 @@ impl std::fmt::Debug for EmailTemplate {
 /// What is sealed of an email.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contents {
-    /// Recipient.
+    /// The address that the email goes to, in its normal form. Only one recipient.
     pub to: Email,
     /// The text of the email.
     pub text: EmailTemplate,
