@@ -32,6 +32,7 @@ mod m0020_requests_by_age;
 mod m0023_refresh_retries;
 mod m0024_one_place;
 mod m0025_front_desk;
+mod m0026_known_customers;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0023_refresh_retries::Migration),
             Box::new(m0024_one_place::Migration),
             Box::new(m0025_front_desk::Migration),
+            Box::new(m0026_known_customers::Migration),
         ]
     }
 }

@@ -63,11 +63,16 @@ pub async fn forget(tx: &Tx, user: UserId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The people whom a provider knows: those who have or had an appointment, or a request for one, with the provider, those
-/// whose hold lasts, and those whom the provider enrolled.
-const KNOWN: &str = "SELECT a.customer_id FROM appointments a
-        WHERE a.provider_id = $5 AND a.claim_of IS NULL AND (a.state <> 'held' OR a.expires_at > $6)
-    UNION SELECT e.user_id FROM users e WHERE e.enrolled_by = $5";
+/// The condition that a provider knows the account `u`: who has or had an appointment, or a request for one, with the
+/// provider, whose hold lasts, and whom the provider enrolled. The arguments are the places of the provider and of the
+/// present among the statement's values.
+fn known(provider: &str, now: &str) -> String {
+    format!(
+        "(u.enrolled_by = {provider} OR EXISTS (SELECT 1 FROM appointments a
+            WHERE a.provider_id = {provider} AND a.customer_id = u.user_id AND a.claim_of IS NULL
+              AND (a.state <> 'held' OR a.expires_at > {now})))"
+    )
+}
 
 /// The people who are found, within a permit and after a place, by the words by which they are found.
 ///
@@ -90,7 +95,7 @@ pub async fn search(
             ContactScope::Everybody => String::new(),
             ContactScope::KnownTo(provider) => {
                 values.extend([provider.0.into(), now.into()]);
-                format!("AND w.user_id IN ({KNOWN})")
+                format!("AND {}", known("$5", "$6"))
             }
         };
         let sql = format!(
@@ -155,14 +160,11 @@ pub async fn knows(
     user: UserId,
     now: Instant,
 ) -> Result<bool, Fault> {
-    const SQL: &str = "SELECT 1 AS known WHERE EXISTS (
-            SELECT 1 FROM appointments a
-            WHERE a.customer_id = $1 AND a.provider_id = $2 AND a.claim_of IS NULL
-              AND (a.state <> 'held' OR a.expires_at > $3))
-        OR EXISTS (SELECT 1 FROM users e WHERE e.user_id = $1 AND e.enrolled_by = $2)";
+    let sql =
+        format!("SELECT 1 AS known FROM users u WHERE u.user_id = $1 AND {}", known("$2", "$3"));
     let values = [user.0.into(), provider.0.into(), now.into()];
     let backend = at.db().get_database_backend();
-    let statement = Statement::from_sql_and_values(backend, SQL, values);
+    let statement = Statement::from_sql_and_values(backend, sql, values);
     let row = at.db().query_one_raw(statement).await.map_err(|e| engine::fault(&e))?;
     Ok(row.is_some())
 }
