@@ -14,11 +14,10 @@ use crate::{
     chores,
     config::{Config, Unusable},
     grpc::{
-        descriptors,
+        edge::{descriptors, tls::Tls},
         health::Health,
         healthcheck,
         server::{self, Door, ServeError, Services},
-        tls::Tls,
     },
     identity::{
         Origin, Role,

@@ -15,22 +15,25 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use super::{
-    auth::Auth,
-    availability::AvailabilityApi,
-    booking::BookingApi,
+use super::api::{
+    auth::Auth, availability::AvailabilityApi, booking::BookingApi, catalogue::CatalogueApi,
+    customer::CustomerApi, email::EmailApi, idempotency::IdempotencyKeys, page::Weight,
+    personal_data::PersonalDataApi, reflection::Reflection, schedule::ScheduleApi,
+    second_factor::SecondFactorApi, service_account::ServiceAccountApi,
+};
+use super::edge::{
     caller::Authenticate,
-    catalogue::CatalogueApi,
     concurrency::ConcurrencyLimiter,
     connection_service::Protocol,
     connections::{Limits, accept},
-    customer::CustomerApi,
-    email::EmailApi,
     gate::{Gate, gate, panicked},
-    idempotency::IdempotencyKeys,
     large::{self, Large},
-    page::Weight,
-    personal_data::PersonalDataApi,
+    rates::Rates,
+    request_body::Receiver,
+    tls::Tls,
+    unread_responses::UnreadResponses,
+};
+use super::{
     proto::{
         auth::{
             auth_service_server::AuthServiceServer, customer_service_server::CustomerServiceServer,
@@ -46,15 +49,7 @@ use super::{
             schedule_service_server::ScheduleServiceServer,
         },
     },
-    rates::Rates,
-    reflection::Reflection,
-    request_body::Receiver,
-    schedule::ScheduleApi,
-    second_factor::SecondFactorApi,
-    service_account::ServiceAccountApi,
     status::REASON_HEADER,
-    tls::Tls,
-    unread_responses::UnreadResponses,
 };
 use crate::{
     accounts::service::Accounts,

@@ -1,0 +1,492 @@
+//! `daybook.auth.v1.AuthService`.
+
+use secrecy::SecretString;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{
+    auth_wire as wire,
+    convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
+    customer,
+    idempotency::{IdempotencyKeys, IdempotentCall},
+    page::cut,
+    second_factor_wire,
+};
+use crate::grpc::edge::caller::{caller, deadline, origin};
+use crate::grpc::proto::auth::{self as pb, auth_service_server::AuthService};
+use crate::{
+    accounts::{
+        LONGEST_NAME, User,
+        audit::Filter,
+        commands::AccountChange,
+        service::{Accounts, NewUser, ProfileUpdate},
+        sessions::service::{LoggedIn, session_name},
+    },
+    identity::{
+        Caller, Origin, Role, desk_permit,
+        email::Email,
+        password,
+        permit::{self, ChangeUser},
+    },
+    kernel::{
+        fault::{Fault, Violations},
+        id::UserId,
+        page::{PageTokens, page_size},
+        stamp::Revision,
+        text,
+    },
+    storage::Deadline,
+};
+
+const SESSION_NAME: &str = "must be users/{user}/sessions/{session} with UUIDs in lower case";
+pub(in crate::grpc) const USER_NAME: &str = "must be users/{user} with a UUID in lower case";
+
+#[derive(Debug)]
+pub(in crate::grpc) struct Auth {
+    pub(in crate::grpc) accounts: Accounts,
+    pub(in crate::grpc) requests: IdempotencyKeys,
+    pub(in crate::grpc) pages: PageTokens,
+    pub(in crate::grpc) shortest_password: usize,
+}
+
+#[tonic::async_trait]
+impl AuthService for Auth {
+    async fn sign_up(
+        &self,
+        request: Request<pb::SignUpRequest>,
+    ) -> Result<Response<pb::SignUpResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
+        let display_name =
+            violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
+        let email = violations.keep("email", Email::parse(&message.email));
+        let time_zone =
+            violations.keep("time_zone", zone(&self.accounts.ambient.zones(), &message.time_zone));
+        let role = match wire::role(message.role) {
+            Some(role @ (Role::Customer | Role::Provider)) => Some(role),
+            _ => violations.keep("role", Err::<Role, _>("must be ROLE_CUSTOMER or ROLE_PROVIDER")),
+        };
+        let password = SecretString::from(std::mem::take(&mut message.password));
+        let fits = password::check(&password, self.shortest_password);
+        let fits = violations.keep("password", fits).is_some();
+        let id = self.accounts.new_id();
+        let sign_up = async |idempotency_key| {
+            if fits {
+                // Before the first thing that takes a while.
+                self.accounts.letter_attempt(deadline, &origin).await?;
+                let name = display_name.as_deref().unwrap_or_default();
+                let email = email.as_ref().map_or("", Email::as_str);
+                if let Some(weak) = self.accounts.weakness(password.clone(), name, email).await? {
+                    violations.add("password", weak);
+                }
+            }
+            violations.finish()?;
+            let (Some(display_name), Some(email), Some(role), Some(time_zone)) =
+                (display_name, email, role, time_zone)
+            else {
+                return Err(Fault::unchecked());
+            };
+            let password = password.clone();
+            let new = NewUser { id, display_name, email, password, role, time_zone };
+            self.accounts.sign_up(deadline, new, idempotency_key, origin.clone()).await
+        };
+        let user: Option<User> = idempotency_key.carry_out(deadline, sign_up).await?;
+        let log_in = match &user {
+            Some(user) if message.log_in => {
+                let (user, accounts) = ((user, user.id == id), &self.accounts);
+                let answer = accounts.log_in_signed_up(deadline, user, password, origin).await?;
+                Some(second_factor_wire::log_in(answer))
+            }
+            _ => None,
+        };
+        let (user, verification_sent) = (user.as_ref().map(wire::user), user.is_none());
+        Ok(Response::new(pb::SignUpResponse { user, verification_sent, log_in }))
+    }
+
+    async fn log_in(
+        &self,
+        request: Request<pb::LogInRequest>,
+    ) -> Result<Response<pb::LogInResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let message = request.into_inner();
+        let mut violations = Violations::new();
+        let email = violations.keep("email", Email::parse(&message.email));
+        let password = SecretString::from(message.password);
+        violations.keep("password", present(&password));
+        violations.finish()?;
+        let Some(email) = email else { return Err(Fault::unchecked().into()) };
+        let device = &message.device_token;
+        let answer = self.accounts.log_in(deadline, email, password, device, origin).await?;
+        Ok(Response::new(second_factor_wire::log_in(answer)))
+    }
+
+    async fn complete_log_in(
+        &self,
+        request: Request<pb::CompleteLogInRequest>,
+    ) -> Result<Response<pb::CompleteLogInResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let (challenge, typed) = second_factor_wire::completes(&request.into_inner())?;
+        let answer = self.accounts.complete_log_in(deadline, &challenge, typed, origin).await?;
+        Ok(Response::new(second_factor_wire::completed(answer)))
+    }
+
+    async fn refresh_tokens(
+        &self,
+        request: Request<pb::RefreshTokensRequest>,
+    ) -> Result<Response<pb::RefreshTokensResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let text = request.into_inner().refresh_token;
+        if text.is_empty() {
+            let mut violations = Violations::new();
+            violations.add("refresh_token", "must be set");
+            return Err(violations.into_fault().into());
+        }
+        let LoggedIn { access, refresh, .. } =
+            self.accounts.refresh(deadline, &text, origin).await?;
+        Ok(Response::new(pb::RefreshTokensResponse {
+            access_token: access.text,
+            expire_time: Some(timestamp(access.expires_at)),
+            refresh_token: refresh.text,
+            refresh_expire_time: Some(timestamp(refresh.expires_at)),
+        }))
+    }
+
+    async fn log_out(
+        &self,
+        request: Request<pb::LogOutRequest>,
+    ) -> Result<Response<pb::LogOutResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        self.accounts.log_out(deadline, caller, origin(&request)).await?;
+        Ok(Response::new(pb::LogOutResponse {}))
+    }
+
+    async fn list_sessions(
+        &self,
+        request: Request<pb::ListSessionsRequest>,
+    ) -> Result<Response<pb::ListSessionsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let permit = permit::run_sessions(caller, parent(&request.get_ref().parent, caller)?)?;
+        let sessions = self.accounts.sessions(deadline, permit).await?;
+        let sessions = sessions.iter().map(|(found, due)| wire::session(found, *due, caller));
+        Ok(Response::new(pb::ListSessionsResponse { sessions: sessions.collect() }))
+    }
+
+    async fn revoke_session(
+        &self,
+        request: Request<pb::RevokeSessionRequest>,
+    ) -> Result<Response<pb::RevokeSessionResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut violations = Violations::new();
+        let named = name(&request.get_ref().name, wire::parse_session, SESSION_NAME);
+        let named = violations.keep("name", named);
+        violations.finish()?;
+        let (user, session) = named.ok_or_else(Fault::unchecked)?;
+        let permit = permit::run_sessions(caller, user)
+            .map_err(|_| Fault::not_found(session_name(user, session)))?;
+        let origin = origin(&request);
+        self.accounts.revoke_session(deadline, caller, permit, session, origin).await?;
+        Ok(Response::new(pb::RevokeSessionResponse {}))
+    }
+
+    async fn revoke_all_sessions(
+        &self,
+        request: Request<pb::RevokeAllSessionsRequest>,
+    ) -> Result<Response<pb::RevokeAllSessionsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let pb::RevokeAllSessionsRequest { parent: of, keep_current } = request.get_ref();
+        let permit = permit::run_sessions(caller, parent(of, caller)?)?;
+        let origin = origin(&request);
+        self.accounts.revoke_all_sessions(deadline, caller, permit, *keep_current, origin).await?;
+        Ok(Response::new(pb::RevokeAllSessionsResponse {}))
+    }
+
+    async fn list_audit_events(
+        &self,
+        request: Request<pb::ListAuditEventsRequest>,
+    ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let permit = permit::manage_users(caller)?;
+        let message = request.into_inner();
+        let query = format!(
+            "audit {} {} {} {:?} {:?}",
+            caller.user, message.user, message.kind, message.start_time, message.end_time
+        );
+        let mut violations = Violations::new();
+        let user = (!message.user.is_empty())
+            .then(|| violations.keep("user", name(&message.user, UserId::parse, USER_NAME)))
+            .flatten();
+        let act = (message.kind != 0)
+            .then(|| {
+                let act = wire::act(message.kind).ok_or("must be one of the kinds");
+                violations.keep("kind", act)
+            })
+            .flatten();
+        let from = message.start_time.as_ref();
+        let from = from.and_then(|at| violations.keep("start_time", moment(at)));
+        let until = message.end_time.as_ref();
+        let until = until.and_then(|at| violations.keep("end_time", moment(at)));
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let before = self.pages.read::<Uuid>(&query, &message.page_token);
+        let before = violations.keep("page_token", before).flatten();
+        violations.finish()?;
+        let filter = Filter { user, act, from, until };
+        let limit = u64::from(size) + 1;
+        let found = self.accounts.audit(deadline, permit, filter, before, limit).await?;
+        let (found, next_page_token) = cut(found, size, &self.pages, &query, |entry| entry.id);
+        let audit_events = found.iter().map(wire::audit_event).collect();
+        Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
+    }
+
+    async fn get_jwks(
+        &self,
+        _: Request<pb::GetJwksRequest>,
+    ) -> Result<Response<pb::GetJwksResponse>, Status> {
+        let (keys, max_age) = self.accounts.signing.shown()?;
+        Ok(Response::new(wire::jwks(&keys, max_age)))
+    }
+
+    async fn get_me(
+        &self,
+        request: Request<pb::GetMeRequest>,
+    ) -> Result<Response<pb::GetMeResponse>, Status> {
+        let user = self.accounts.me(deadline(&request)?, caller(&request)?).await?;
+        Ok(Response::new(pb::GetMeResponse { user: Some(wire::user(&user)) }))
+    }
+
+    async fn update_me(
+        &self,
+        request: Request<pb::UpdateMeRequest>,
+    ) -> Result<Response<pb::UpdateMeResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let known = ["display_name", "time_zone", "phone"];
+        let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
+        let Some(user) = message.user else {
+            violations.add("user", "must be set");
+            return Err(violations.into_fault().into());
+        };
+        let wants = |field: &str, value: &str| {
+            named.as_ref().is_some_and(|mask| mask.wants(field, !value.is_empty()))
+        };
+        let display_name = wants("display_name", &user.display_name)
+            .then(|| {
+                let line = text::line(&user.display_name, LONGEST_NAME);
+                violations.keep("user.display_name", line)
+            })
+            .flatten();
+        let time_zone = wants("time_zone", &user.time_zone)
+            .then(|| {
+                violations
+                    .keep("user.time_zone", zone(&self.accounts.ambient.zones(), &user.time_zone))
+            })
+            .flatten();
+        let phone = wants("phone", &user.phone)
+            .then(|| customer::phone("user.phone", &user.phone, &mut violations).ok())
+            .flatten();
+        if !user.name.is_empty() && user.name != caller.user.name() {
+            violations.add("user.name", "must be empty or the caller's own name");
+        }
+        let all = [&user.display_name, &user.time_zone, &user.phone];
+        if named == Some(Mask::Set) && all.iter().all(|field| field.is_empty()) {
+            let text = "must set display_name, time_zone or phone, or name them in update_mask";
+            violations.add("user", text);
+        }
+        let expected = violations.keep("user.etag", read_etag(&user.etag)).flatten();
+        violations.finish()?;
+        let (accounts, own) = (&self.accounts, ProfileUpdate { display_name, time_zone, phone });
+        let update =
+            |idempotency_key| accounts.update_me(deadline, caller, own, expected, idempotency_key);
+        let user = idempotency_key.carry_out(deadline, update).await?;
+        Ok(Response::new(pb::UpdateMeResponse { user: Some(wire::user(&user)) }))
+    }
+
+    async fn change_password(
+        &self,
+        request: Request<pb::ChangePasswordRequest>,
+    ) -> Result<Response<pb::ChangePasswordResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let current = SecretString::from(message.current_password);
+        violations.keep("current_password", present(&current));
+        let new = SecretString::from(message.new_password);
+        violations.keep("new_password", password::check(&new, self.shortest_password));
+        violations.finish()?;
+        let words = (current, new);
+        let change = |idempotency_key| {
+            self.accounts.change_password(deadline, caller, words, idempotency_key, origin)
+        };
+        idempotency_key.carry_out_untold(deadline, change).await?;
+        Ok(Response::new(pb::ChangePasswordResponse {}))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<pb::ListUsersRequest>,
+    ) -> Result<Response<pb::ListUsersResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let permit = permit::manage_users(caller)?;
+        let message = request.into_inner();
+        let query = format!(
+            "users {} {:?} {} {}",
+            caller.user, message.prefix, message.role, message.state
+        );
+        let mut violations = Violations::new();
+        let filter = wire::user_filter(&message, &mut violations);
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let after = self.pages.read::<Uuid>(&query, &message.page_token);
+        let after = violations.keep("page_token", after).flatten();
+        violations.finish()?;
+        let users =
+            self.accounts.list(deadline, permit, filter, after, u64::from(size) + 1).await?;
+        let (users, next_page_token) = cut(users, size, &self.pages, &query, |user| user.id.0);
+        let users = users.iter().map(wire::user).collect();
+        Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
+    }
+
+    async fn get_user(
+        &self,
+        request: Request<pb::GetUserRequest>,
+    ) -> Result<Response<pb::GetUserResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let permit = permit::manage_users(caller)?;
+        let id = user_id(&request.get_ref().name)?;
+        let user = self.accounts.get(deadline, permit, id).await?;
+        Ok(Response::new(pb::GetUserResponse { user: Some(wire::user(&user)) }))
+    }
+
+    async fn create_user(
+        &self,
+        request: Request<pb::CreateUserRequest>,
+    ) -> Result<Response<pb::CreateUserResponse>, Status> {
+        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
+        let permit = desk_permit::create_users(caller)?;
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let zones = self.accounts.ambient.zones();
+        let new = customer::created(&message, &zones, &mut violations);
+        violations.finish()?;
+        let new = new.ok_or_else(Fault::unchecked)?;
+        let create = |idempotency_key| {
+            self.accounts.create_user(deadline, permit, new, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, create).await?;
+        Ok(Response::new(pb::CreateUserResponse { user: Some(wire::user(&user)) }))
+    }
+
+    async fn set_user_role(
+        &self,
+        request: Request<pb::SetUserRoleRequest>,
+    ) -> Result<Response<pb::SetUserRoleResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let wanted =
+            wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
+        let change = violations.keep("role", wanted).map(AccountChange::Role);
+        let whose = (&*message.name, &*message.etag);
+        let user =
+            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
+        Ok(Response::new(pb::SetUserRoleResponse { user: Some(user) }))
+    }
+
+    async fn disable_user(
+        &self,
+        request: Request<pb::DisableUserRequest>,
+    ) -> Result<Response<pb::DisableUserResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let whose = (&*message.name, &*message.etag);
+        let change = Some(AccountChange::Disabled(true));
+        let user =
+            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
+        Ok(Response::new(pb::DisableUserResponse { user: Some(user) }))
+    }
+
+    async fn enable_user(
+        &self,
+        request: Request<pb::EnableUserRequest>,
+    ) -> Result<Response<pb::EnableUserResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let whose = (&*message.name, &*message.etag);
+        let change = Some(AccountChange::Disabled(false));
+        let user =
+            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
+        Ok(Response::new(pb::EnableUserResponse { user: Some(user) }))
+    }
+}
+
+impl Auth {
+    /// What `SetUserRole`, `DisableUser` and `EnableUser` have in common. `whose` is the account's name
+    /// and etag as they came, and no `change` is one that `violations` has something about.
+    async fn change(
+        &self,
+        deadline: Deadline,
+        (caller, origin): (Caller, Origin),
+        whose: (&str, &str),
+        change: Option<AccountChange>,
+        idempotency_key: IdempotentCall,
+        violations: Violations,
+    ) -> Result<pb::User, Fault> {
+        let (permit, expected) = another(caller, whose, violations)?;
+        let change = change.ok_or_else(Fault::unchecked)?;
+        let change = |idempotency_key| {
+            self.accounts.change(deadline, permit, change, expected, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, change).await?;
+        Ok(wire::user(&user))
+    }
+}
+
+/// The account that a request is about: the caller's own where none is named.
+fn parent(text: &str, caller: Caller) -> Result<UserId, Fault> {
+    if text.is_empty() {
+        return Ok(caller.user);
+    }
+    let mut violations = Violations::new();
+    let id = violations.keep("parent", name(text, UserId::parse, USER_NAME));
+    id.ok_or_else(|| violations.into_fault())
+}
+
+/// The right to change another account, and the version of it that was seen: by its name and etag as they
+/// came.
+pub(in crate::grpc) fn another(
+    caller: Caller,
+    (account, etag): (&str, &str),
+    mut violations: Violations,
+) -> Result<(ChangeUser, Option<Revision>), Fault> {
+    let subject = violations.keep("name", name(account, UserId::parse, USER_NAME));
+    let expected = violations.keep("etag", read_etag(etag)).flatten();
+    violations.finish()?;
+    Ok((permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?, expected))
+}
+
+fn user_id(text: &str) -> Result<UserId, Fault> {
+    let mut violations = Violations::new();
+    let id = violations.keep("name", name(text, UserId::parse, USER_NAME));
+    id.ok_or_else(|| violations.into_fault())
+}
+
+/// A password to verify: any length up to the cap, which is told before anything is hashed.
+pub(in crate::grpc) fn present(password: &SecretString) -> Result<(), String> {
+    password::check_given(password, 1)
+}

@@ -1,0 +1,154 @@
+//! `daybook.auth.v1.SecondFactorService`.
+
+use secrecy::SecretString;
+use tonic::{Request, Response, Status};
+
+use super::{
+    auth::{another, present},
+    auth_wire,
+    idempotency::IdempotencyKeys,
+    second_factor_wire as wire,
+};
+use crate::grpc::edge::caller::{caller, deadline, origin};
+use crate::grpc::proto::auth::{self as pb, second_factor_service_server::SecondFactorService};
+use crate::{
+    accounts::{
+        second_factor::{Typed, service::ReauthenticationInput},
+        service::Accounts,
+    },
+    kernel::fault::{Fault, Violations},
+    storage::idempotency::IdempotencyKey,
+};
+
+#[derive(Debug)]
+pub(in crate::grpc) struct SecondFactorApi {
+    pub(in crate::grpc) accounts: Accounts,
+    pub(in crate::grpc) requests: IdempotencyKeys,
+}
+
+#[tonic::async_trait]
+impl SecondFactorService for SecondFactorApi {
+    async fn get_second_factor(
+        &self,
+        request: Request<pb::GetSecondFactorRequest>,
+    ) -> Result<Response<pb::GetSecondFactorResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let seen = self.accounts.second_factor(deadline, caller).await?;
+        let second_factor = Some(wire::second_factor(seen));
+        Ok(Response::new(pb::GetSecondFactorResponse { second_factor }))
+    }
+
+    async fn enrol_totp(
+        &self,
+        request: Request<pb::EnrolTotpRequest>,
+    ) -> Result<Response<pb::EnrolTotpResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let pb::EnrolTotpRequest { current_password, code } = request.into_inner();
+        let needs_code = !code.is_empty();
+        let shows = shows(
+            current_password,
+            needs_code.then_some(&code),
+            IdempotencyKey::never(caller),
+            Violations::new(),
+        )?;
+        let enrolled = self.accounts.enrol_totp(deadline, caller, shows, origin).await?;
+        Ok(Response::new(pb::EnrolTotpResponse { totp: Some(wire::totp(enrolled)) }))
+    }
+
+    async fn confirm_totp(
+        &self,
+        request: Request<pb::ConfirmTotpRequest>,
+    ) -> Result<Response<pb::ConfirmTotpResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut violations = Violations::new();
+        let code = violations.keep("code", wire::app_code(&request.get_ref().code));
+        violations.finish()?;
+        let code = code.ok_or_else(Fault::unchecked)?;
+        let codes = self.accounts.confirm_totp(deadline, caller, code, origin).await?;
+        let recovery_codes = wire::recovery_codes(&codes);
+        Ok(Response::new(pb::ConfirmTotpResponse { recovery_codes }))
+    }
+
+    async fn regenerate_recovery_codes(
+        &self,
+        request: Request<pb::RegenerateRecoveryCodesRequest>,
+    ) -> Result<Response<pb::RegenerateRecoveryCodesResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let pb::RegenerateRecoveryCodesRequest { current_password, code } = request.into_inner();
+        let shows =
+            shows(current_password, Some(&code), IdempotencyKey::never(caller), Violations::new())?;
+        let codes =
+            self.accounts.regenerate_recovery_codes(deadline, caller, shows, origin).await?;
+        let recovery_codes = wire::recovery_codes(&codes);
+        Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
+    }
+
+    async fn disable_totp(
+        &self,
+        request: Request<pb::DisableTotpRequest>,
+    ) -> Result<Response<pb::DisableTotpResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let disable = async |idempotency_key| {
+            let shows =
+                shows(message.current_password, Some(&message.code), idempotency_key, violations)?;
+            self.accounts.disable_totp(deadline, caller, shows, origin).await
+        };
+        idempotency_key.carry_out_untold(deadline, disable).await?;
+        Ok(Response::new(pb::DisableTotpResponse {}))
+    }
+
+    async fn enrol_totp_at_log_in(
+        &self,
+        request: Request<pb::EnrolTotpAtLogInRequest>,
+    ) -> Result<Response<pb::EnrolTotpAtLogInResponse>, Status> {
+        let (deadline, origin) = (deadline(&request)?, origin(&request));
+        let challenge = request.into_inner().challenge;
+        if challenge.is_empty() {
+            let mut violations = Violations::new();
+            violations.add("challenge", "must be set");
+            return Err(violations.into_fault().into());
+        }
+        let enrolled = self.accounts.enrol_totp_at_log_in(deadline, &challenge, origin).await?;
+        Ok(Response::new(pb::EnrolTotpAtLogInResponse { totp: Some(wire::totp(enrolled)) }))
+    }
+
+    async fn reset_second_factor(
+        &self,
+        request: Request<pb::ResetSecondFactorRequest>,
+    ) -> Result<Response<pb::ResetSecondFactorResponse>, Status> {
+        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let origin = origin(&request);
+        let mut message = request.into_inner();
+        let mut violations = Violations::new();
+        let idempotency_key =
+            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
+        let reset = |idempotency_key| {
+            self.accounts.reset_second_factor(deadline, permit, expected, idempotency_key, origin)
+        };
+        let user = idempotency_key.carry_out(deadline, reset).await?;
+        Ok(Response::new(pb::ResetSecondFactorResponse { user: Some(auth_wire::user(&user)) }))
+    }
+}
+
+/// The password of a request, and its code where it must have one.
+fn shows(
+    password: String,
+    code: Option<&String>,
+    idempotency_key: IdempotencyKey,
+    mut violations: Violations,
+) -> Result<ReauthenticationInput, Fault> {
+    let password = SecretString::from(password);
+    violations.keep("current_password", present(&password));
+    let code = code.and_then(|code| violations.keep("code", Typed::parse(code)));
+    violations.finish()?;
+    Ok(ReauthenticationInput { password, code, idempotency_key })
+}
