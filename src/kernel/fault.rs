@@ -352,6 +352,14 @@ impl Violations {
         Err(fault)
     }
 
+    /// The values of the checks whose violations these are: an `Option` as [`Self::keep`] gives it, or a tuple of them.
+    ///
+    /// Faults: that of [`Self::finish`]; an internal one when a value is missing although nothing was noted.
+    pub fn finish_with<C: Checks>(self, checks: C) -> Result<C::Values, Fault> {
+        self.finish()?;
+        checks.values().ok_or_else(Fault::unchecked)
+    }
+
     /// The fault, where the caller already knows that something is wrong.
     pub fn into_fault(self) -> Fault {
         match self.finish() {
@@ -359,4 +367,43 @@ impl Violations {
             Ok(()) => Fault::internal("a request was refused without a violation"),
         }
     }
+}
+
+/// Results of checks: an `Option`, or a tuple of them.
+pub trait Checks {
+    /// What they hold when all passed.
+    type Values;
+
+    /// The values, if all checks passed.
+    fn values(self) -> Option<Self::Values>;
+}
+
+impl<T> Checks for Option<T> {
+    type Values = T;
+
+    fn values(self) -> Option<T> {
+        self
+    }
+}
+
+macro_rules! checks_of_tuples {
+    ($(($($value:ident),+);)+) => {
+        $(
+            impl<$($value),+> Checks for ($(Option<$value>,)+) {
+                type Values = ($($value,)+);
+
+                #[expect(non_snake_case, reason = "named like their types")]
+                fn values(self) -> Option<Self::Values> {
+                    let ($($value,)+) = self;
+                    Some(($($value?,)+))
+                }
+            }
+        )+
+    };
+}
+
+checks_of_tuples! {
+    (A, B);
+    (A, B, C);
+    (A, B, C, D);
 }

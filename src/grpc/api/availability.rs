@@ -8,10 +8,10 @@ use super::{
     booking_wire::{LONGEST_CODE, type_name},
     convert::{minutes, moment, name, start, timestamp},
     customer_context::Named,
+    open::{Opened, open_as},
     page::{LONGEST_PAGE, cut_to_fit},
     schedule::PROVIDER_NAME,
 };
-use crate::grpc::edge::caller::{deadline, visitor};
 use crate::grpc::proto::booking::{
     self as pb, availability_service_server::AvailabilityService, exclusion::Rule,
 };
@@ -50,9 +50,8 @@ impl AvailabilityService for AvailabilityApi {
         &self,
         request: Request<pb::ListSlotsRequest>,
     ) -> Result<Response<pb::ListSlotsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } =
+            open_as::<_, Option<Caller>>(request)?;
         let parts = Parts {
             appointment_type: &message.appointment_type,
             providers: &message.providers,
@@ -83,8 +82,7 @@ impl AvailabilityService for AvailabilityApi {
         );
         let after = self.pages.read::<Instant>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
-        violations.finish()?;
-        let (question, size) = question.zip(size).ok_or_else(Fault::unchecked)?;
+        let (question, size) = violations.finish_with((question, size))?;
         let question = self.asked(deadline, question, None).await?;
         let most = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         let bounds = Bounds { slots: most, bytes: LONGEST_PAGE };
@@ -105,9 +103,8 @@ impl AvailabilityService for AvailabilityApi {
         &self,
         request: Request<pb::FindFirstSlotRequest>,
     ) -> Result<Response<pb::FindFirstSlotResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } =
+            open_as::<_, Option<Caller>>(request)?;
         let parts = Parts {
             appointment_type: &message.appointment_type,
             providers: &message.providers,
@@ -118,8 +115,7 @@ impl AvailabilityService for AvailabilityApi {
             customer_context: (&message.customer, &message.rescheduling),
         };
         let question = question(&parts, caller, &mut violations);
-        violations.finish()?;
-        let question = question.ok_or_else(Fault::unchecked)?;
+        let question = violations.finish_with(question)?;
         let question = self.asked(deadline, question, None).await?;
         let found = self.slots.first(deadline, &question).await?;
         let slot = found.as_ref().map(wire_slot);
@@ -132,9 +128,8 @@ impl AvailabilityService for AvailabilityApi {
         &self,
         request: Request<pb::ExplainSlotRequest>,
     ) -> Result<Response<pb::ExplainSlotResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } =
+            open_as::<_, Option<Caller>>(request)?;
         let parts = Parts {
             appointment_type: &message.appointment_type,
             providers: &[],
@@ -148,9 +143,7 @@ impl AvailabilityService for AvailabilityApi {
         let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
         let provider = violations.keep("provider", provider);
         let at = violations.keep("start_time", start(message.start_time.as_ref()));
-        violations.finish()?;
-        let (question, (provider, at)) =
-            question.zip(provider.zip(at)).ok_or_else(Fault::unchecked)?;
+        let (question, provider, at) = violations.finish_with((question, provider, at))?;
         let question = self.asked(deadline, question, Some(provider)).await?;
         let against = self.slots.explain(deadline, &question, provider, at).await?;
         Ok(Response::new(pb::ExplainSlotResponse {

@@ -14,10 +14,10 @@ use super::{
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     holds,
     idempotency::{IdempotencyKeys, IdempotentRequest},
+    open::{Opened, OpenedWrite, open, open_as},
     page::fill,
     schedule::PROVIDER_NAME,
 };
-use crate::grpc::edge::caller::{caller, deadline, visitor};
 use crate::grpc::proto::booking::{self as pb, booking_service_server::BookingService};
 use crate::{
     availability::service::{Answer, Availabilities, FreeTimeQuery},
@@ -34,13 +34,11 @@ use crate::{
     },
     identity::{Caller, permit},
     kernel::{
-        fault::{Fault, Violations},
         id::{ProviderId, UserId},
         page::{PageTokens, page_size},
         text,
         time::Interval,
     },
-    storage::Deadline,
 };
 
 /// What can be written on an appointment.
@@ -56,23 +54,21 @@ pub(in crate::grpc) struct BookingApi {
 
 impl BookingApi {
     /// What calls have in common that change the state of an appointment. `said` is the name, the reason
-    /// and the etag of a message.
+    /// and the etag of a message, `ticked` what it has beside: `free_rest` and `only_move`.
     async fn decide<M: IdempotentRequest>(
         &self,
-        deadline: Deadline,
-        caller: Caller,
-        (change, [free_rest, only_move], mut message): (StateChange, [bool; 2], M),
+        request: Request<M>,
+        change: StateChange,
         said: impl Fn(&M) -> (&str, &str, &str),
+        ticked: impl Fn(&M) -> [bool; 2],
     ) -> Result<(Option<pb::Appointment>, Vec<pb::Warning>), Status> {
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
-        let (name, reason, etag) = said(&message);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
+        let ((name, reason, etag), [free_rest, only_move]) = (said(&message), ticked(&message));
         let reason = violations.keep("reason", text::lines(reason, LONGEST_REASON));
         let parsed = violations.keep("name", appointment_name(name));
         let expected = violations.keep("etag", read_etag(etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), reason) = parsed.zip(reason).ok_or_else(Fault::unchecked)?;
+        let ((provider, id), reason) = violations.finish_with((parsed, reason))?;
         let decision = Decision { provider, id, change, reason, free_rest, only_move, expected };
         let decide =
             |idempotency_key| self.bookings.decide(deadline, caller, decision, idempotency_key);
@@ -88,18 +84,14 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::BookAppointmentRequest>,
     ) -> Result<Response<pb::BookAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let what = read_booking(&message, caller, &mut violations);
         if !violations.is_empty() {
             let fields = typed_fields(&message, caller);
             self.bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
         }
-        violations.finish()?;
-        let what = what.ok_or_else(Fault::unchecked)?;
+        let what = violations.finish_with(what)?;
         let book = async |idempotency_key| match what {
             Booking::Hold { hold, type_id, note, replies, override_reason } => {
                 let what = HoldAction::Book { type_id, note, replies, override_reason };
@@ -118,9 +110,8 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::GetAppointmentRequest>,
     ) -> Result<Response<pb::GetAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut violations = Violations::new();
-        let parsed = appointment_name(&request.get_ref().name);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
+        let parsed = appointment_name(&message.name);
         let parsed = violations.keep("name", parsed);
         let (provider, id) = parsed.ok_or_else(|| violations.into_fault())?;
         let found = self.bookings.get(deadline, caller, provider, id).await?;
@@ -132,8 +123,8 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::BatchGetAppointmentsRequest>,
     ) -> Result<Response<pb::BatchGetAppointmentsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let names = appointment_names(&request.get_ref().names)?;
+        let Opened { deadline, caller, message, .. } = open(request)?;
+        let names = appointment_names(&message.names)?;
         let found = self.bookings.get_all(deadline, caller, names).await?;
         let appointments = found.iter().map(|found| wire(found, caller)).collect();
         Ok(Response::new(pb::BatchGetAppointmentsResponse { appointments }))
@@ -143,9 +134,7 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::ListAppointmentsRequest>,
     ) -> Result<Response<pb::ListAppointmentsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let provider = optional(&message.provider, |text| {
             violations.keep("provider", name(text, ProviderId::parse, PROVIDER_NAME))
         });
@@ -204,11 +193,14 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::CancelAppointmentRequest>,
     ) -> Result<Response<pb::CancelAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let asked = (StateChange::Cancel, [false, message.only_move], message);
-        let (appointment, _) =
-            self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
+        let (appointment, _) = self
+            .decide(
+                request,
+                StateChange::Cancel,
+                |m| (&*m.name, &*m.reason, &*m.etag),
+                |m| [false, m.only_move],
+            )
+            .await?;
         Ok(Response::new(pb::CancelAppointmentResponse { appointment }))
     }
 
@@ -216,11 +208,14 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::CompleteAppointmentRequest>,
     ) -> Result<Response<pb::CompleteAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let asked = (StateChange::Complete, [message.free_rest, false], message);
-        let (appointment, _) =
-            self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
+        let (appointment, _) = self
+            .decide(
+                request,
+                StateChange::Complete,
+                |m| (&*m.name, "", &*m.etag),
+                |m| [m.free_rest, false],
+            )
+            .await?;
         Ok(Response::new(pb::CompleteAppointmentResponse { appointment }))
     }
 
@@ -228,9 +223,9 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::GetAvailabilityRequest>,
     ) -> Result<Response<pb::GetAvailabilityResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
+        let Opened { deadline, caller, message, .. } = open_as::<_, Option<Caller>>(request)?;
         let zones = self.availabilities.ambient.zones();
-        let (question, named) = question(request.get_ref(), &zones)?;
+        let (question, named) = question(&message, &zones)?;
         let customer_context = named.customer_context(&self.bookings, deadline, caller).await?;
         let question = FreeTimeQuery { customer_context, ..question }.checked()?;
         let finish = |answer: Answer| {
@@ -248,11 +243,9 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::ApproveAppointmentRequest>,
     ) -> Result<Response<pb::ApproveAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let asked = (StateChange::Approve, [false; 2], message);
-        let (appointment, warnings) =
-            self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
+        let (appointment, warnings) = self
+            .decide(request, StateChange::Approve, |m| (&*m.name, "", &*m.etag), |_| [false; 2])
+            .await?;
         Ok(Response::new(pb::ApproveAppointmentResponse { appointment, warnings }))
     }
 
@@ -260,11 +253,14 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::DeclineAppointmentRequest>,
     ) -> Result<Response<pb::DeclineAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let asked = (StateChange::Decline, [false; 2], message);
-        let (appointment, _) =
-            self.decide(deadline, caller, asked, |m| (&*m.name, &*m.reason, &*m.etag)).await?;
+        let (appointment, _) = self
+            .decide(
+                request,
+                StateChange::Decline,
+                |m| (&*m.name, &*m.reason, &*m.etag),
+                |_| [false; 2],
+            )
+            .await?;
         Ok(Response::new(pb::DeclineAppointmentResponse { appointment }))
     }
 
@@ -272,11 +268,14 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::MarkNoShowRequest>,
     ) -> Result<Response<pb::MarkNoShowResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let asked = (StateChange::NoShow, [message.free_rest, false], message);
-        let (appointment, _) =
-            self.decide(deadline, caller, asked, |m| (&*m.name, "", &*m.etag)).await?;
+        let (appointment, _) = self
+            .decide(
+                request,
+                StateChange::NoShow,
+                |m| (&*m.name, "", &*m.etag),
+                |m| [m.free_rest, false],
+            )
+            .await?;
         Ok(Response::new(pb::MarkNoShowResponse { appointment }))
     }
 
@@ -284,11 +283,8 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::RescheduleAppointmentRequest>,
     ) -> Result<Response<pb::RescheduleAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let parsed = violations.keep("name", appointment_name(&message.name));
         let from = violations.keep("start_time", start(message.start_time.as_ref()));
         let until = message.end_time.as_ref();
@@ -299,9 +295,8 @@ impl BookingService for BookingApi {
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let override_reason = override_reason(&message.override_reason, &mut violations);
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
-        let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
+        let ((provider, id), start, reason, override_reason) =
+            violations.finish_with((parsed, from, reason, override_reason))?;
         let (end, now) = (until, self.bookings.now());
         let move_it = |idempotency_key| {
             let unit = Reschedule {
@@ -329,20 +324,16 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::ReassignAppointmentRequest>,
     ) -> Result<Response<pb::ReassignAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
         let to = violations.keep("provider", to);
         let reason = violations.keep("reason", text::lines(&message.reason, LONGEST_REASON));
         let override_reason = override_reason(&message.override_reason, &mut violations);
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
-        violations.finish()?;
-        let ((provider, id), to) = parsed.zip(to).ok_or_else(Fault::unchecked)?;
-        let (reason, override_reason) = reason.zip(override_reason).ok_or_else(Fault::unchecked)?;
+        let ((provider, id), to, reason, override_reason) =
+            violations.finish_with((parsed, to, reason, override_reason))?;
         let (now, new_id) = self.bookings.now_and_id();
         let reassign = |idempotency_key| {
             let unit = Reassign {
@@ -370,18 +361,13 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::CorrectAppointmentRequest>,
     ) -> Result<Response<pb::CorrectAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let parsed = violations.keep("name", appointment_name(&message.name));
         let to = violations.keep("state", corrected(message.state));
         let reason = violations.keep("reason", text::filled(&message.reason, LONGEST_REASON));
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
-        violations.finish()?;
-        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
-        let (to, reason) = to.zip(reason).ok_or_else(Fault::unchecked)?;
+        let ((provider, id), to, reason) = violations.finish_with((parsed, to, reason))?;
         let now = self.bookings.now();
         let correct = |idempotency_key| {
             let unit = Correct { caller, provider, id, to, reason, expected, idempotency_key, now };
@@ -396,11 +382,8 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::UpdateAppointmentRequest>,
     ) -> Result<Response<pb::UpdateAppointmentResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &NOTES));
         let Some(new) = &message.appointment else {
             violations.add("appointment", "must be set");
@@ -415,8 +398,7 @@ impl BookingService for BookingApi {
         };
         let customer_message = note("customer_message", &new.customer_message);
         let private_note = note("private_note", &new.private_note);
-        violations.finish()?;
-        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
+        let (provider, id) = violations.finish_with(parsed)?;
         let now = self.bookings.now();
         let annotate = |idempotency_key| {
             let unit = Annotate {
@@ -440,25 +422,22 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::ListAppointmentEventsRequest>,
     ) -> Result<Response<pb::ListAppointmentEventsResponse>, Status> {
-        let call = (deadline(&request)?, caller(&request)?);
-        let through = (&self.bookings, &self.pages);
-        Ok(Response::new(booking_events::list(through, call, request.get_ref()).await?))
+        let answer = booking_events::list((&self.bookings, &self.pages), open(request)?).await?;
+        Ok(Response::new(answer))
     }
 
     async fn get_calendar(
         &self,
         request: Request<pb::GetCalendarRequest>,
     ) -> Result<Response<pb::GetCalendarResponse>, Status> {
-        let call = (deadline(&request)?, caller(&request)?);
-        Ok(Response::new(calendar::get(&self.bookings, call, request.get_ref()).await?))
+        Ok(Response::new(calendar::get(&self.bookings, open(request)?).await?))
     }
 
     async fn list_holds(
         &self,
         request: Request<pb::ListHoldsRequest>,
     ) -> Result<Response<pb::ListHoldsResponse>, Status> {
-        let call = (deadline(&request)?, caller(&request)?);
-        let answer = holds::list((&self.bookings, &self.pages), call, request.get_ref()).await?;
+        let answer = holds::list((&self.bookings, &self.pages), open(request)?).await?;
         Ok(Response::new(answer))
     }
 
@@ -466,19 +445,15 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::HoldSlotRequest>,
     ) -> Result<Response<pb::HoldSlotResponse>, Status> {
-        let call = (deadline(&request)?, caller(&request)?);
-        let held = holds::hold((&self.bookings, &self.requests), call, request.into_inner());
-        Ok(Response::new(pb::HoldSlotResponse { hold: Some(held.await?) }))
+        let held = holds::hold(&self.bookings, self.requests.open(request)?).await?;
+        Ok(Response::new(pb::HoldSlotResponse { hold: Some(held) }))
     }
 
     async fn extend_hold(
         &self,
         request: Request<pb::ExtendHoldRequest>,
     ) -> Result<Response<pb::ExtendHoldResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let call = (deadline, caller);
-        let held =
-            holds::extend((&self.bookings, &self.requests), call, request.into_inner()).await?;
+        let held = holds::extend(&self.bookings, self.requests.open(request)?).await?;
         Ok(Response::new(pb::ExtendHoldResponse { hold: Some(wire_hold(&held)) }))
     }
 
@@ -486,9 +461,7 @@ impl BookingService for BookingApi {
         &self,
         request: Request<pb::ReleaseHoldRequest>,
     ) -> Result<Response<pb::ReleaseHoldResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let call = (deadline, caller);
-        holds::release((&self.bookings, &self.requests), call, request.into_inner()).await?;
+        holds::release(&self.bookings, self.requests.open(request)?).await?;
         Ok(Response::new(pb::ReleaseHoldResponse {}))
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     booking_wire::{appointment_name, wire_party},
     convert::timestamp,
+    open::Opened,
     page::cut,
 };
 use crate::grpc::proto::booking::{
@@ -14,29 +15,25 @@ use crate::{
         service::Bookings,
     },
     events::{ProviderEventKind, appointment::Outcome},
-    identity::Caller,
     kernel::{
-        fault::{Fault, Violations},
+        fault::Fault,
         id::{ServiceAccountId, UserId},
         page::{PageTokens, page_size},
     },
-    storage::Deadline,
 };
 
 /// A page of what happened to an appointment, for those who may see it.
 pub(super) async fn list(
     (bookings, pages): (&Bookings, &PageTokens),
-    (deadline, caller): (Deadline, Caller),
-    message: &pb::ListAppointmentEventsRequest,
+    call: Opened<pb::ListAppointmentEventsRequest>,
 ) -> Result<pb::ListAppointmentEventsResponse, Fault> {
-    let mut violations = Violations::new();
+    let Opened { deadline, caller, message, mut violations } = call;
     let parsed = violations.keep("parent", appointment_name(&message.parent));
     let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
     let query = format!("events {} {:?}", caller.user, message.parent);
     let after = pages.read::<i64>(&query, &message.page_token);
     let after = violations.keep("page_token", after).flatten();
-    violations.finish()?;
-    let of = parsed.ok_or_else(Fault::unchecked)?;
+    let of = violations.finish_with(parsed)?;
     let limit = u64::from(size) + 1;
     let (found, is_staff) = bookings.events(deadline, caller, of, after, limit).await?;
     let (found, next_page_token) = cut(found, size, pages, &query, |last| last.event.version);

@@ -66,10 +66,7 @@ pub(super) fn question(
     let duration = message.duration.as_ref();
     let duration = duration.and_then(|d| violations.keep("duration", minutes(Some(d))));
     let named = Named::read(&message.customer, &message.rescheduling, &mut violations);
-    violations.finish()?;
-    let (Some(provider), Some(first), Some(last)) = (provider, first, last) else {
-        return Err(Fault::unchecked());
-    };
+    let (provider, first, last) = violations.finish_with((provider, first, last))?;
     Ok((FreeTimeQuery { customer_context: None, provider, first, last, zone, duration }, named))
 }
 

@@ -5,6 +5,7 @@ use chrono::{SubsecRound as _, TimeDelta};
 use super::{
     booking_wire::{ordered, wire, wire_hold, wire_interval},
     convert::{moment, moment_before, name, timestamp},
+    open::Opened,
     schedule::{PROVIDER_NAME, wire as schedule_wire},
 };
 use crate::grpc::proto::booking as pb;
@@ -21,21 +22,18 @@ use crate::{
         time::{Interval, ceil_to_second},
     },
     schedule::name::ScheduleName,
-    storage::Deadline,
 };
 
 /// The calendar of a provider, for those who may see it.
 pub(super) async fn get(
     bookings: &Bookings,
-    (deadline, caller): (Deadline, Caller),
-    message: &pb::GetCalendarRequest,
+    call: Opened<pb::GetCalendarRequest>,
 ) -> Result<pb::GetCalendarResponse, Fault> {
-    let mut violations = Violations::new();
+    let Opened { deadline, caller, message, mut violations } = call;
     let provider = name(&message.provider, ProviderId::parse, PROVIDER_NAME);
     let provider = violations.keep("provider", provider);
-    let range = range(message, &mut violations);
-    violations.finish()?;
-    let (provider, range) = provider.zip(range).ok_or_else(Fault::unchecked)?;
+    let range = range(&message, &mut violations);
+    let (provider, range) = violations.finish_with((provider, range))?;
     let permit = permit::see_calendar(caller, provider)?;
     bookings.calendar(deadline, permit, range, move |calendar| answer(calendar, caller)).await
 }

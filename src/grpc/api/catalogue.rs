@@ -7,19 +7,19 @@ use super::{
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{Mask, TYPE_NAME, name, optional, read_etag},
     idempotency::IdempotencyKeys,
+    open::{Opened, OpenedWrite, open_as},
     page::{Weight, cut, fill},
     schedule::{PROVIDER_NAME, wire::times},
 };
-use crate::grpc::edge::caller::{caller, deadline, visitor};
 use crate::grpc::proto::booking::{self as pb, catalogue_service_server::CatalogueService};
 use crate::{
     catalogue::{
         self,
         service::{Change, Types},
     },
-    identity::permit,
+    identity::{Caller, permit},
     kernel::{
-        fault::{Fault, Violations},
+        fault::Violations,
         id::{ProviderId, TypeId},
         page::{PageTokens, page_size},
     },
@@ -47,11 +47,8 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::CreateAppointmentTypeRequest>,
     ) -> Result<Response<pb::CreateAppointmentTypeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
             return Err(violations.into_fault().into());
@@ -82,9 +79,8 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::GetAppointmentTypeRequest>,
     ) -> Result<Response<pb::GetAppointmentTypeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } =
+            open_as::<_, Option<Caller>>(request)?;
         let id = type_id("name", &message.name, &mut violations);
         let id = id.ok_or_else(|| violations.into_fault())?;
         let found = self.types.get(deadline, caller, id, &message.link_code).await?;
@@ -96,9 +92,8 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::ListAppointmentTypesRequest>,
     ) -> Result<Response<pb::ListAppointmentTypesResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } =
+            open_as::<_, Option<Caller>>(request)?;
         let of = optional(&message.provider, |text| provider("provider", text, &mut violations));
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let who = caller.map(|caller| caller.user);
@@ -133,11 +128,8 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::UpdateAppointmentTypeRequest>,
     ) -> Result<Response<pb::UpdateAppointmentTypeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let named = violations.keep("update_mask", named(message.update_mask.as_ref()));
         let Some(asked) = &message.appointment_type else {
             violations.add("appointment_type", "must be set");
@@ -147,8 +139,7 @@ impl CatalogueService for CatalogueApi {
         let owner = optional(&asked.owner, |text| provider(OWNER, text, &mut violations));
         let expected = violations.keep("appointment_type.etag", read_etag(&asked.etag));
         let draft = named.map(|named| draft(asked, &named, &mut violations));
-        violations.finish()?;
-        let (id, draft) = id.zip(draft).ok_or_else(Fault::unchecked)?;
+        let (id, draft) = violations.finish_with((id, draft))?;
         let new_link_code = message.replace_link_code;
         let change = Change { id, draft, owner, expected: expected.flatten(), new_link_code };
         let update = |idempotency_key| self.types.update(deadline, caller, change, idempotency_key);
@@ -161,15 +152,11 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::ArchiveAppointmentTypeRequest>,
     ) -> Result<Response<pb::ArchiveAppointmentTypeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let id = type_id("name", &message.name, &mut violations);
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
-        violations.finish()?;
-        let id = id.ok_or_else(Fault::unchecked)?;
+        let id = violations.finish_with(id)?;
         let archived = message.archived;
         let archive = |idempotency_key| {
             self.types.archive(deadline, caller, id, archived, expected, idempotency_key)
@@ -183,17 +170,13 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::OfferAppointmentTypeRequest>,
     ) -> Result<Response<pb::OfferAppointmentTypeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
         let schedule =
             by.and_then(|by| violations.keep("schedule", schedule_of(by, &message.schedule)));
-        violations.finish()?;
-        let (id, schedule) = id.zip(schedule).ok_or_else(Fault::unchecked)?;
+        let (id, schedule) = violations.finish_with((id, schedule))?;
         let permit = permit::offer(caller, schedule.provider)?;
         let offer = |idempotency_key| {
             self.offerings.offer(deadline, permit, id, schedule.id, idempotency_key)
@@ -210,15 +193,11 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::WithdrawAppointmentTypeRequest>,
     ) -> Result<Response<pb::WithdrawAppointmentTypeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let id = type_id("appointment_type", &message.appointment_type, &mut violations);
         let by = provider("provider", &message.provider, &mut violations);
-        violations.finish()?;
-        let (id, by) = id.zip(by).ok_or_else(Fault::unchecked)?;
+        let (id, by) = violations.finish_with((id, by))?;
         let permit = permit::offer(caller, by)?;
         let withdraw =
             |idempotency_key| self.offerings.withdraw(deadline, permit, id, idempotency_key);
@@ -230,9 +209,8 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<pb::ListOfferingsRequest>,
     ) -> Result<Response<pb::ListOfferingsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, visitor(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } =
+            open_as::<_, Option<Caller>>(request)?;
         let of = &message.appointment_type;
         let of = optional(of, |text| type_id("appointment_type", text, &mut violations));
         let by = optional(&message.provider, |text| provider("provider", text, &mut violations));

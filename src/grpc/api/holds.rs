@@ -6,7 +6,7 @@ use super::{
         typed_fields_of_hold, wire_hold,
     },
     convert::{end, name, optional, start},
-    idempotency::{IdempotencyKeys, IdempotentCall},
+    open::{Opened, OpenedWrite},
     page::cut,
     schedule::PROVIDER_NAME,
 };
@@ -18,33 +18,29 @@ use crate::{
         service::Bookings,
         store::{AppointmentCursor, holds::Filter},
     },
-    identity::{Caller, permit},
+    identity::permit,
     kernel::{
-        fault::{Fault, Violations},
+        fault::Fault,
         id::{HoldId, ProviderId, UserId},
         page::{PageTokens, page_size},
     },
-    storage::Deadline,
 };
 
 /// Holds a slot, for something new or for what shall be moved.
 pub(super) async fn hold(
-    (bookings, requests): (&Bookings, &IdempotencyKeys),
-    (deadline, caller): (Deadline, Caller),
-    mut message: pb::HoldSlotRequest,
+    bookings: &Bookings,
+    call: OpenedWrite<pb::HoldSlotRequest>,
 ) -> Result<pb::Hold, Fault> {
-    let mut violations = Violations::new();
-    let idempotency_key = requests.idempotency_key(Some(caller), &mut message, &mut violations);
-    if !message.rescheduling.is_empty() {
-        return to_move(bookings, (deadline, caller), &message, idempotency_key, violations).await;
+    if !call.message.rescheduling.is_empty() {
+        return to_move(bookings, call).await;
     }
+    let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } = call;
     let request = read_hold(&message, caller, &mut violations);
     if !violations.is_empty() {
         let fields = typed_fields_of_hold(&message);
         bookings.also_wrong(deadline, caller, fields, &mut violations).await?;
     }
-    violations.finish()?;
-    let request = request.ok_or_else(Fault::unchecked)?;
+    let request = violations.finish_with(request)?;
     let hold = |idempotency_key| bookings.book(deadline, request, idempotency_key);
     Ok(wire_hold(&idempotency_key.carry_out(deadline, hold).await?))
 }
@@ -52,11 +48,9 @@ pub(super) async fn hold(
 /// Holds a slot to which an appointment shall be moved.
 async fn to_move(
     bookings: &Bookings,
-    (deadline, caller): (Deadline, Caller),
-    message: &pb::HoldSlotRequest,
-    idempotency_key: IdempotentCall,
-    mut violations: Violations,
+    call: OpenedWrite<pb::HoldSlotRequest>,
 ) -> Result<pb::Hold, Fault> {
+    let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } = call;
     let parsed = violations.keep("rescheduling", appointment_name(&message.rescheduling));
     let provider = optional(&message.provider, |text| {
         violations.keep("provider", name(text, ProviderId::parse, PROVIDER_NAME))
@@ -80,9 +74,7 @@ async fn to_move(
     if provider.is_some_and(|provider| parsed.is_some_and(|(of, _)| of != provider)) {
         violations.add("provider", "must be the appointment's, or absent");
     }
-    violations.finish()?;
-    let ((provider, id), start) = parsed.zip(from).ok_or_else(Fault::unchecked)?;
-    let length = length.ok_or_else(Fault::unchecked)?;
+    let ((provider, id), start, length) = violations.finish_with((parsed, from, length))?;
     let (now, hold) = bookings.now_and_id();
     let hold = |idempotency_key| {
         let to = Reschedule {
@@ -107,10 +99,9 @@ async fn to_move(
 /// A page of holds within what the caller may see.
 pub(super) async fn list(
     (bookings, pages): (&Bookings, &PageTokens),
-    (deadline, caller): (Deadline, Caller),
-    message: &pb::ListHoldsRequest,
+    call: Opened<pb::ListHoldsRequest>,
 ) -> Result<pb::ListHoldsResponse, Fault> {
-    let mut violations = Violations::new();
+    let Opened { deadline, caller, message, mut violations } = call;
     let provider = optional(&message.provider, |text| {
         violations.keep("provider", name(text, ProviderId::parse, PROVIDER_NAME))
     });
@@ -147,16 +138,13 @@ pub(super) async fn list(
 
 /// Lets a hold go on for longer.
 pub(super) async fn extend(
-    (bookings, requests): (&Bookings, &IdempotencyKeys),
-    (deadline, caller): (Deadline, Caller),
-    mut message: pb::ExtendHoldRequest,
+    bookings: &Bookings,
+    call: OpenedWrite<pb::ExtendHoldRequest>,
 ) -> Result<Appointment, Fault> {
-    let mut violations = Violations::new();
-    let idempotency_key = requests.idempotency_key(Some(caller), &mut message, &mut violations);
+    let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } = call;
     let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
     let length = violations.keep("hold_duration", hold_duration(message.hold_duration.as_ref()));
-    violations.finish()?;
-    let (of, length) = parsed.zip(length).ok_or_else(Fault::unchecked)?;
+    let (of, length) = violations.finish_with((parsed, length))?;
     let what = HoldAction::Extend(length);
     idempotency_key
         .carry_out(deadline, |idempotency_key| {
@@ -167,15 +155,12 @@ pub(super) async fn extend(
 
 /// Gives a hold up.
 pub(super) async fn release(
-    (bookings, requests): (&Bookings, &IdempotencyKeys),
-    (deadline, caller): (Deadline, Caller),
-    mut message: pb::ReleaseHoldRequest,
+    bookings: &Bookings,
+    call: OpenedWrite<pb::ReleaseHoldRequest>,
 ) -> Result<Appointment, Fault> {
-    let mut violations = Violations::new();
-    let idempotency_key = requests.idempotency_key(Some(caller), &mut message, &mut violations);
+    let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } = call;
     let parsed = violations.keep("name", name(&message.name, HoldId::parse, HOLD_NAME));
-    violations.finish()?;
-    let of = parsed.ok_or_else(Fault::unchecked)?;
+    let of = violations.finish_with(parsed)?;
     let release = |idempotency_key| {
         bookings.use_hold(deadline, caller, of, HoldAction::Release, idempotency_key)
     };

@@ -17,6 +17,7 @@ mod customer_context;
 pub(super) mod email;
 mod holds;
 pub(super) mod idempotency;
+mod open;
 pub(super) mod page;
 pub(super) mod personal_data;
 mod personal_data_wire;

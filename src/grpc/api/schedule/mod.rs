@@ -10,12 +10,12 @@ use self::fields::{Kind, changes, known_fields, off};
 use super::{
     convert::{Mask, mask, name, read_etag},
     idempotency::IdempotencyKeys,
+    open::{Opened, OpenedWrite, open, open_as},
     page::cut,
 };
-use crate::grpc::edge::caller::{caller, deadline, visitor};
 use crate::grpc::proto::booking::{self as pb, schedule_service_server::ScheduleService};
 use crate::{
-    identity::{Role, permit},
+    identity::{Caller, Role, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{ClosureId, ProviderId, TimeOffId},
@@ -51,9 +51,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::ListProvidersRequest>,
     ) -> Result<Response<pb::ListProvidersResponse>, Status> {
-        let deadline = deadline(&request)?;
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, message, mut violations, .. } =
+            open_as::<_, Option<Caller>>(request)?;
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         // The list is the same for everybody, so the token is not bound to a caller.
         let after = self.pages.read::<Uuid>("providers", &message.page_token);
@@ -70,8 +69,9 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::GetProviderRequest>,
     ) -> Result<Response<pb::GetProviderResponse>, Status> {
-        let id = read_name(&request.get_ref().name, ProviderId::parse, PROVIDER_NAME)?;
-        let provider = self.schedules.get(deadline(&request)?, visitor(&request), id).await?;
+        let Opened { deadline, caller, message, .. } = open_as::<_, Option<Caller>>(request)?;
+        let id = read_name(&message.name, ProviderId::parse, PROVIDER_NAME)?;
+        let provider = self.schedules.get(deadline, caller, id).await?;
         Ok(Response::new(pb::GetProviderResponse { provider: Some(wire::provider(&provider)) }))
     }
 
@@ -79,9 +79,9 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::GetScheduleRequest>,
     ) -> Result<Response<pb::GetScheduleResponse>, Status> {
-        let caller = caller(&request)?;
-        let name = read_name(&request.get_ref().name, ScheduleName::parse, SCHEDULE_NAME)?;
-        let (deadline, also_disabled) = (deadline(&request)?, caller.role == Role::Admin);
+        let Opened { deadline, caller, message, .. } = open(request)?;
+        let name = read_name(&message.name, ScheduleName::parse, SCHEDULE_NAME)?;
+        let also_disabled = caller.role == Role::Admin;
         let asked = || name.to_string();
         let found = self.schedules.schedules(deadline, name.provider, also_disabled, asked).await?;
         let schedule = Some(wire::schedule(&found, &name)?);
@@ -92,11 +92,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::UpdateScheduleRequest>,
     ) -> Result<Response<pb::UpdateScheduleResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let update_mask = message.update_mask.as_ref();
         let Some(schedule) = &message.schedule else {
             violations.add("schedule", "must be set");
@@ -118,8 +115,7 @@ impl ScheduleService for ScheduleApi {
             let of = (name.id.as_deref(), false);
             self.schedules.also_wrong(deadline, permit, of, &changes, &mut violations).await?;
         }
-        violations.finish()?;
-        let name = name.ok_or_else(Fault::unchecked)?;
+        let name = violations.finish_with(name)?;
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
         let change = (changes, expected);
         let id = name.id.clone();
@@ -136,11 +132,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::CreateScheduleRequest>,
     ) -> Result<Response<pb::CreateScheduleResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let id = message.schedule_id;
@@ -162,8 +155,7 @@ impl ScheduleService for ScheduleApi {
             let of = (Some(id.as_str()), true);
             self.schedules.also_wrong(deadline, permit, of, &changes, &mut violations).await?;
         }
-        violations.finish()?;
-        let provider = parent.ok_or_else(Fault::unchecked)?;
+        let provider = violations.finish_with(parent)?;
         let permit = permit::edit_plan(caller, provider, || provider.name())?;
         let name = ScheduleName { provider, id: Some(id.clone()) };
         let create =
@@ -177,18 +169,14 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::DeleteScheduleRequest>,
     ) -> Result<Response<pb::DeleteScheduleResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let named = name(&message.name, ScheduleName::parse_named, NAMED);
         let named = violations.keep("name", named);
+        let id = named.as_ref().and_then(|name| name.id.clone());
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
-        violations.finish()?;
-        let name = named.ok_or_else(Fault::unchecked)?;
+        let (name, id) = violations.finish_with((named, id))?;
         let permit = permit::edit_plan(caller, name.provider, || name.to_string())?;
-        let id = name.id.ok_or_else(Fault::unchecked)?;
         let delete = |idempotency_key| {
             self.schedules.delete(deadline, permit, id, expected, idempotency_key)
         };
@@ -200,11 +188,11 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::ListSchedulesRequest>,
     ) -> Result<Response<pb::ListSchedulesResponse>, Status> {
-        let caller = caller(&request)?;
-        let parent = name(&request.get_ref().parent, ProviderId::parse, PROVIDER_NAME);
-        let mut violations = Violations::new();
-        let id = violations.keep("parent", parent).ok_or_else(|| violations.into_fault())?;
-        let (deadline, also_disabled) = (deadline(&request)?, caller.role == Role::Admin);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
+        let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
+        let id = violations.keep("parent", parent);
+        let id = violations.finish_with(id)?;
+        let also_disabled = caller.role == Role::Admin;
         let found = self.schedules.schedules(deadline, id, also_disabled, || id.name()).await?;
         let schedules = wire::schedules(&found)?;
         Ok(Response::new(pb::ListSchedulesResponse { schedules }))
@@ -214,11 +202,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::CreateTimeOffRequest>,
     ) -> Result<Response<pb::CreateTimeOffResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let Some(new) = &message.time_off else {
@@ -228,8 +213,7 @@ impl ScheduleService for ScheduleApi {
         let (from, until) = (new.start_time.as_ref(), new.end_time.as_ref());
         let what = (&*new.name, from, until, &*new.reason);
         let read = off(what, "time_off", self.schedules.ambient.now(), &mut violations);
-        violations.finish()?;
-        let (id, (interval, reason)) = parent.zip(read).ok_or_else(Fault::unchecked)?;
+        let (id, (interval, reason)) = violations.finish_with((parent, read))?;
         let permit = permit::edit_plan(caller, id, || id.name())?;
         let take = |idempotency_key| {
             self.schedules.take_time_off(deadline, permit, interval, reason, idempotency_key)
@@ -251,15 +235,11 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::DeleteTimeOffRequest>,
     ) -> Result<Response<pb::DeleteTimeOffResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let parsed = name(&message.name, TimeOffId::parse, TIME_OFF_NAME);
         let parsed = violations.keep("name", parsed);
-        violations.finish()?;
-        let (provider, id) = parsed.ok_or_else(Fault::unchecked)?;
+        let (provider, id) = violations.finish_with(parsed)?;
         let permit = permit::edit_plan(caller, provider, || id.name(provider))?;
         let give =
             |idempotency_key| self.schedules.give_time_off(deadline, permit, id, idempotency_key);
@@ -271,17 +251,14 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::ListTimeOffRequest>,
     ) -> Result<Response<pb::ListTimeOffResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
         let parent = violations.keep("parent", parent);
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let query = format!("time off {} {:?}", caller.user, message.parent);
         let after = self.pages.read::<Cursor>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
-        violations.finish()?;
-        let id = parent.ok_or_else(Fault::unchecked)?;
+        let id = violations.finish_with(parent)?;
         let permit = permit::see_time_off(caller, id)?;
         let limit = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         let found = self.schedules.time_off(deadline, permit, after, limit).await?;
@@ -297,11 +274,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::CreateClosureRequest>,
     ) -> Result<Response<pb::CreateClosureResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let Some(new) = &message.closure else {
             violations.add("closure", "must be set");
             return Err(violations.into_fault().into());
@@ -309,8 +283,7 @@ impl ScheduleService for ScheduleApi {
         let (from, until) = (new.start_time.as_ref(), new.end_time.as_ref());
         let what = (&*new.name, from, until, &*new.reason);
         let read = off(what, "closure", self.schedules.ambient.now(), &mut violations);
-        violations.finish()?;
-        let (interval, reason) = read.ok_or_else(Fault::unchecked)?;
+        let (interval, reason) = violations.finish_with(read)?;
         let permit = permit::close_practice(caller)?;
         let close = |idempotency_key| {
             self.schedules.close(deadline, permit, interval, reason, idempotency_key)
@@ -332,14 +305,10 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::DeleteClosureRequest>,
     ) -> Result<Response<pb::DeleteClosureResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let id = violations.keep("name", name(&message.name, ClosureId::parse, CLOSURE_NAME));
-        violations.finish()?;
-        let id = id.ok_or_else(Fault::unchecked)?;
+        let id = violations.finish_with(id)?;
         let permit = permit::close_practice(caller)?;
         let reopen = |idempotency_key| self.schedules.reopen(deadline, permit, id, idempotency_key);
         idempotency_key.carry_out(deadline, reopen).await?;
@@ -350,11 +319,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::ListClosuresRequest>,
     ) -> Result<Response<pb::ListClosuresResponse>, Status> {
-        // Attached by the interceptor; who it is makes no difference.
-        caller(&request)?;
-        let deadline = deadline(&request)?;
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        // Who it is makes no difference.
+        let Opened { deadline, message, mut violations, .. } = open(request)?;
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let after = self.pages.read::<Cursor>("closures", &message.page_token);
         let after = violations.keep("page_token", after).flatten();
