@@ -36,6 +36,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs::write(out.join("daybook.binpb"), compiler.encode_file_descriptor_set())?;
 
     let set: FileDescriptorSet = compiler.file_descriptor_set();
+    fs::write(out.join("idempotent_requests.rs"), idempotent_requests(&set))?;
     tonic_prost_build::configure().build_client(true).compile_fds(set)?;
     Ok(())
+}
+
+/// The requests with a `request_id`, as an invocation of the macro in `src/grpc/api/idempotency.rs`.
+fn idempotent_requests(set: &FileDescriptorSet) -> String {
+    let mut found = String::from("idempotent_requests! {\n");
+    for file in set.file.iter().filter(|file| file.package().starts_with("daybook.")) {
+        let module = file.package().split('.').nth(1).unwrap_or_default();
+        for method in file.service.iter().flat_map(|service| &service.method) {
+            let input = method.input_type().rsplit('.').next().unwrap_or_default();
+            let message = file.message_type.iter().find(|message| message.name() == input);
+            if message.is_some_and(|m| m.field.iter().any(|field| field.name() == "request_id")) {
+                found += &format!("    {module}::{input}, \"{}\";\n", method.name());
+            }
+        }
+    }
+    found + "}\n"
 }

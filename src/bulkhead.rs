@@ -25,8 +25,8 @@ use crate::{
     storage::Deadline,
 };
 
-/// How many expensive calls may wait for a turn; the next one is refused.
-const QUEUE: usize = 64;
+/// How many may wait for a turn; the next one is refused.
+pub const QUEUE: usize = 64;
 /// An expensive call takes some tens of milliseconds, and others wait before this one.
 const LATER: Duration = Duration::from_secs(1);
 /// As the threads that hash: a tenth of the share of a thread of normal niceness, `sched(7)`.
@@ -36,15 +36,39 @@ const NICENESS: i32 = 10;
 /// What a thread does.
 type Job = Box<dyn FnOnce() + Send>;
 
+/// How many are at work at once, and how many wait. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    at_once: Arc<Semaphore>,
+    /// Those who have a turn and those who wait.
+    queue: Arc<Semaphore>,
+}
+
+impl Turns {
+    /// So many at once, and one at least.
+    pub fn new(at_once: usize) -> Self {
+        let at_once = at_once.max(1);
+        let queue = Arc::new(Semaphore::new(at_once + QUEUE));
+        Self { at_once: Arc::new(Semaphore::new(at_once)), queue }
+    }
+
+    /// Waits for a turn. Faults: `OVERLOADED` when too many wait.
+    pub async fn turn(&self) -> Result<Turn, Fault> {
+        let queued = Arc::clone(&self.queue).try_acquire_owned();
+        let queued = queued.map_err(|_| Fault::overloaded(LATER))?;
+        let turn = Arc::clone(&self.at_once).acquire_owned().await;
+        let turn = turn.map_err(|_| Fault::internal("nobody has a turn any more"))?;
+        Ok(Turn(Arc::new((turn, queued))))
+    }
+}
+
 /// Turns for expensive calls, and threads to compute on. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Bulkhead(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    turns: Arc<Semaphore>,
-    /// Those who have a turn and those who wait.
-    queue: Arc<Semaphore>,
+    turns: Turns,
     jobs: mpsc::Sender<Job>,
 }
 
@@ -97,23 +121,14 @@ impl Bulkhead {
                 .spawn(move || work_off(&next))
                 .map_err(|e| Fault::internal(format!("a thread for computing: {e}")))?;
         }
-        Ok(Self(Arc::new(Inner {
-            turns: Arc::new(Semaphore::new(count)),
-            queue: Arc::new(Semaphore::new(count + QUEUE)),
-            jobs,
-        })))
+        Ok(Self(Arc::new(Inner { turns: Turns::new(count), jobs })))
     }
 
     /// Waits for a turn. Faults: `OVERLOADED` when too many wait; `DEADLINE_EXCEEDED`.
     pub async fn turn(&self, deadline: Deadline) -> Result<Turn, Fault> {
-        let Inner { turns, queue, .. } = &*self.0;
-        let queued = Arc::clone(queue).try_acquire_owned();
-        let queued = queued.map_err(|_| Fault::overloaded(LATER))?;
-        match tokio::time::timeout_at(deadline.0, Arc::clone(turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(Turn(Arc::new((turn, queued)))),
-            Ok(Err(_)) => Err(Fault::internal("the bulkhead is closed")),
-            Err(_) => Err(late()),
-        }
+        tokio::time::timeout_at(deadline.0, self.0.turns.turn())
+            .await
+            .unwrap_or_else(|_| Err(late()))
     }
 
     /// Computes on a thread of its own, for a call that has a turn; the turn lasts at least as long.
@@ -199,7 +214,7 @@ mod tests {
                 tokio::spawn(async move { bulkhead.turn(patient()).await.map(drop) })
             })
             .collect();
-        while bulkhead.0.queue.available_permits() > 0 {
+        while bulkhead.0.turns.queue.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let fault = bulkhead.turn(patient()).await.unwrap_err();

@@ -10,7 +10,7 @@
 //! # Adding an RPC
 //!
 //! 1. The method and its messages, with comments, in `proto/`.
-//! 2. Its line in [`grpc::policy::TABLE`], with who may call it and its class; without one the build's tests fail.
+//! 2. Its line in [`grpc::policy::TABLE`], with who may call it; without one the build's tests fail.
 //! 3. A permit in [`identity::permit`], when it touches somebody's resource.
 //! 4. The rule as a pure function, the unit of work in `commands.rs`, the query in `store.rs`, the
 //!    service function that takes permit and values.

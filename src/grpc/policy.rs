@@ -1,8 +1,14 @@
-//! The policy table: which roles may call a method at all, and what sort of call it is.
+//! The policy table: which roles may call a method at all. What sort of call it is follows from its descriptor.
 //!
 //! Everything that is served has an entry; what has none is refused as unknown, and a test compares
 //! the table with the descriptor set, so a new method without an entry fails the build.
 
+use std::{collections::HashMap, sync::LazyLock};
+
+use prost::Message as _;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, method_options::IdempotencyLevel};
+
+use super::proto::DESCRIPTORS;
 use crate::identity::Role;
 
 /// Who may call a method.
@@ -36,106 +42,106 @@ const STAFF: Access = Access::Roles(&[Role::Provider, Role::Admin]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 
 /// Every method that is served.
-pub const TABLE: &[(&str, Access, Class)] = &[
-    ("/daybook.auth.v1.AuthService/SignUp", Access::Open, Class::LogIn),
-    ("/daybook.auth.v1.AuthService/LogIn", Access::Open, Class::LogIn),
-    ("/daybook.auth.v1.AuthService/CompleteLogIn", Access::Open, Class::Write),
-    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open, Class::Write),
-    ("/daybook.auth.v1.AuthService/LogOut", ALL, Class::Write),
-    ("/daybook.auth.v1.AuthService/ListSessions", ALL, Class::Read),
-    ("/daybook.auth.v1.AuthService/RevokeSession", ALL, Class::Write),
-    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL, Class::Write),
-    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS, Class::Read),
-    ("/daybook.auth.v1.EmailService/VerifyEmail", Access::Open, Class::LogIn),
-    ("/daybook.auth.v1.EmailService/RequestEmailVerification", ALL, Class::Write),
-    ("/daybook.auth.v1.EmailService/RequestPasswordReset", Access::Open, Class::Write),
-    ("/daybook.auth.v1.EmailService/ResetPassword", Access::Open, Class::LogIn),
-    ("/daybook.auth.v1.EmailService/RequestEmailChange", ALL, Class::LogIn),
-    ("/daybook.auth.v1.EmailService/ConfirmEmailChange", Access::Open, Class::Write),
-    ("/daybook.auth.v1.AuthService/GetJwks", Access::Open, Class::Read),
-    ("/daybook.auth.v1.AuthService/GetMe", ALL, Class::Read),
-    ("/daybook.auth.v1.AuthService/UpdateMe", ALL, Class::Write),
-    ("/daybook.auth.v1.AuthService/ChangePassword", ALL, Class::LogIn),
-    ("/daybook.auth.v1.AuthService/ListUsers", ADMINS, Class::Read),
-    ("/daybook.auth.v1.AuthService/GetUser", ADMINS, Class::Read),
-    ("/daybook.auth.v1.AuthService/CreateUser", ADMINS, Class::Write),
-    ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS, Class::Write),
-    ("/daybook.auth.v1.AuthService/DisableUser", ADMINS, Class::Write),
-    ("/daybook.auth.v1.AuthService/EnableUser", ADMINS, Class::Write),
-    ("/daybook.auth.v1.SecondFactorService/GetSecondFactor", ALL, Class::Read),
-    ("/daybook.auth.v1.SecondFactorService/EnrolTotp", ALL, Class::LogIn),
-    ("/daybook.auth.v1.SecondFactorService/ConfirmTotp", ALL, Class::Write),
-    ("/daybook.auth.v1.SecondFactorService/RegenerateRecoveryCodes", ALL, Class::LogIn),
-    ("/daybook.auth.v1.SecondFactorService/DisableTotp", ALL, Class::LogIn),
-    ("/daybook.auth.v1.SecondFactorService/EnrolTotpAtLogIn", Access::Open, Class::Write),
-    ("/daybook.auth.v1.SecondFactorService/ResetSecondFactor", ADMINS, Class::Write),
-    ("/daybook.auth.v1.ServiceAccountService/CreateServiceAccount", ADMINS, Class::Write),
-    ("/daybook.auth.v1.ServiceAccountService/GetServiceAccount", ADMINS, Class::Read),
-    ("/daybook.auth.v1.ServiceAccountService/ListServiceAccounts", ADMINS, Class::Read),
-    ("/daybook.auth.v1.ServiceAccountService/UpdateServiceAccount", ADMINS, Class::Write),
-    ("/daybook.auth.v1.ServiceAccountService/DisableServiceAccount", ADMINS, Class::Write),
-    ("/daybook.auth.v1.ServiceAccountService/EnableServiceAccount", ADMINS, Class::Write),
-    ("/daybook.auth.v1.ServiceAccountService/CreateApiKey", ADMINS, Class::Write),
-    ("/daybook.auth.v1.ServiceAccountService/ListApiKeys", ADMINS, Class::Read),
-    ("/daybook.auth.v1.ServiceAccountService/RevokeApiKey", ADMINS, Class::Write),
-    ("/daybook.auth.v1.CustomerService/SearchCustomers", STAFF, Class::Read),
-    ("/daybook.auth.v1.CustomerService/GetCustomer", STAFF, Class::Read),
-    ("/daybook.auth.v1.CustomerService/EnrolCustomer", STAFF, Class::Write),
-    ("/daybook.auth.v1.CustomerService/InviteCustomer", STAFF, Class::Write),
-    ("/daybook.auth.v1.CustomerService/UpdateCustomer", ADMINS, Class::Write),
-    ("/daybook.auth.v1.CustomerService/MergeCustomers", ADMINS, Class::Write),
-    ("/daybook.auth.v1.PersonalDataService/ExportMyData", ALL, Class::LogIn),
-    ("/daybook.auth.v1.PersonalDataService/DeleteMyAccount", ALL, Class::LogIn),
-    ("/daybook.auth.v1.PersonalDataService/EraseUser", ADMINS, Class::Write),
-    ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/BookAppointment", ALL, Class::Write),
-    ("/daybook.booking.v1.BookingService/GetAppointment", ALL, Class::Read),
-    ("/daybook.booking.v1.BookingService/BatchGetAppointments", ALL, Class::Read),
-    ("/daybook.booking.v1.BookingService/ListAppointments", ALL, Class::Read),
-    ("/daybook.booking.v1.BookingService/CancelAppointment", ALL, Class::Write),
-    ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/GetAvailability", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.CatalogueService/CreateAppointmentType", STAFF, Class::Write),
-    ("/daybook.booking.v1.CatalogueService/UpdateAppointmentType", STAFF, Class::Write),
-    ("/daybook.booking.v1.CatalogueService/ArchiveAppointmentType", STAFF, Class::Write),
-    ("/daybook.booking.v1.CatalogueService/OfferAppointmentType", STAFF, Class::Write),
-    ("/daybook.booking.v1.CatalogueService/WithdrawAppointmentType", STAFF, Class::Write),
-    ("/daybook.booking.v1.CatalogueService/GetAppointmentType", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.CatalogueService/ListAppointmentTypes", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.CatalogueService/ListOfferings", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.AvailabilityService/ListSlots", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.AvailabilityService/FindFirstSlot", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.AvailabilityService/ExplainSlot", Access::Pages, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/CreateSchedule", STAFF, Class::Write),
-    ("/daybook.booking.v1.ScheduleService/DeleteSchedule", STAFF, Class::Write),
-    ("/daybook.booking.v1.ScheduleService/CreateTimeOff", STAFF, Class::Write),
-    ("/daybook.booking.v1.ScheduleService/DeleteTimeOff", STAFF, Class::Write),
-    ("/daybook.booking.v1.ScheduleService/ListTimeOff", STAFF, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/ListSchedules", ALL, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/ListClosures", ALL, Class::Read),
-    ("/daybook.booking.v1.ScheduleService/CreateClosure", ADMINS, Class::Write),
-    ("/daybook.booking.v1.ScheduleService/DeleteClosure", ADMINS, Class::Write),
-    ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/CorrectAppointment", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF, Class::Write),
-    ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL, Class::Write),
-    ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL, Class::Read),
-    ("/daybook.booking.v1.BookingService/GetCalendar", STAFF, Class::Read),
-    ("/daybook.booking.v1.BookingService/ListHolds", ALL, Class::Read),
-    ("/daybook.booking.v1.BookingService/HoldSlot", ALL, Class::Write),
-    ("/daybook.booking.v1.BookingService/ExtendHold", ALL, Class::Write),
-    ("/daybook.booking.v1.BookingService/ReleaseHold", ALL, Class::Write),
+pub const TABLE: &[(&str, Access)] = &[
+    ("/daybook.auth.v1.AuthService/SignUp", Access::Open),
+    ("/daybook.auth.v1.AuthService/LogIn", Access::Open),
+    ("/daybook.auth.v1.AuthService/CompleteLogIn", Access::Open),
+    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open),
+    ("/daybook.auth.v1.AuthService/LogOut", ALL),
+    ("/daybook.auth.v1.AuthService/ListSessions", ALL),
+    ("/daybook.auth.v1.AuthService/RevokeSession", ALL),
+    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL),
+    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS),
+    ("/daybook.auth.v1.EmailService/VerifyEmail", Access::Open),
+    ("/daybook.auth.v1.EmailService/RequestEmailVerification", ALL),
+    ("/daybook.auth.v1.EmailService/RequestPasswordReset", Access::Open),
+    ("/daybook.auth.v1.EmailService/ResetPassword", Access::Open),
+    ("/daybook.auth.v1.EmailService/RequestEmailChange", ALL),
+    ("/daybook.auth.v1.EmailService/ConfirmEmailChange", Access::Open),
+    ("/daybook.auth.v1.AuthService/GetJwks", Access::Open),
+    ("/daybook.auth.v1.AuthService/GetMe", ALL),
+    ("/daybook.auth.v1.AuthService/UpdateMe", ALL),
+    ("/daybook.auth.v1.AuthService/ChangePassword", ALL),
+    ("/daybook.auth.v1.AuthService/ListUsers", ADMINS),
+    ("/daybook.auth.v1.AuthService/GetUser", ADMINS),
+    ("/daybook.auth.v1.AuthService/CreateUser", ADMINS),
+    ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS),
+    ("/daybook.auth.v1.AuthService/DisableUser", ADMINS),
+    ("/daybook.auth.v1.AuthService/EnableUser", ADMINS),
+    ("/daybook.auth.v1.SecondFactorService/GetSecondFactor", ALL),
+    ("/daybook.auth.v1.SecondFactorService/EnrolTotp", ALL),
+    ("/daybook.auth.v1.SecondFactorService/ConfirmTotp", ALL),
+    ("/daybook.auth.v1.SecondFactorService/RegenerateRecoveryCodes", ALL),
+    ("/daybook.auth.v1.SecondFactorService/DisableTotp", ALL),
+    ("/daybook.auth.v1.SecondFactorService/EnrolTotpAtLogIn", Access::Open),
+    ("/daybook.auth.v1.SecondFactorService/ResetSecondFactor", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/CreateServiceAccount", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/GetServiceAccount", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/ListServiceAccounts", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/UpdateServiceAccount", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/DisableServiceAccount", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/EnableServiceAccount", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/CreateApiKey", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/ListApiKeys", ADMINS),
+    ("/daybook.auth.v1.ServiceAccountService/RevokeApiKey", ADMINS),
+    ("/daybook.auth.v1.CustomerService/SearchCustomers", STAFF),
+    ("/daybook.auth.v1.CustomerService/GetCustomer", STAFF),
+    ("/daybook.auth.v1.CustomerService/EnrolCustomer", STAFF),
+    ("/daybook.auth.v1.CustomerService/InviteCustomer", STAFF),
+    ("/daybook.auth.v1.CustomerService/UpdateCustomer", ADMINS),
+    ("/daybook.auth.v1.CustomerService/MergeCustomers", ADMINS),
+    ("/daybook.auth.v1.PersonalDataService/ExportMyData", ALL),
+    ("/daybook.auth.v1.PersonalDataService/DeleteMyAccount", ALL),
+    ("/daybook.auth.v1.PersonalDataService/EraseUser", ADMINS),
+    ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages),
+    ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages),
+    ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL),
+    ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF),
+    ("/daybook.booking.v1.BookingService/BookAppointment", ALL),
+    ("/daybook.booking.v1.BookingService/GetAppointment", ALL),
+    ("/daybook.booking.v1.BookingService/BatchGetAppointments", ALL),
+    ("/daybook.booking.v1.BookingService/ListAppointments", ALL),
+    ("/daybook.booking.v1.BookingService/CancelAppointment", ALL),
+    ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF),
+    ("/daybook.booking.v1.BookingService/GetAvailability", Access::Pages),
+    ("/daybook.booking.v1.CatalogueService/CreateAppointmentType", STAFF),
+    ("/daybook.booking.v1.CatalogueService/UpdateAppointmentType", STAFF),
+    ("/daybook.booking.v1.CatalogueService/ArchiveAppointmentType", STAFF),
+    ("/daybook.booking.v1.CatalogueService/OfferAppointmentType", STAFF),
+    ("/daybook.booking.v1.CatalogueService/WithdrawAppointmentType", STAFF),
+    ("/daybook.booking.v1.CatalogueService/GetAppointmentType", Access::Pages),
+    ("/daybook.booking.v1.CatalogueService/ListAppointmentTypes", Access::Pages),
+    ("/daybook.booking.v1.CatalogueService/ListOfferings", Access::Pages),
+    ("/daybook.booking.v1.AvailabilityService/ListSlots", Access::Pages),
+    ("/daybook.booking.v1.AvailabilityService/FindFirstSlot", Access::Pages),
+    ("/daybook.booking.v1.AvailabilityService/ExplainSlot", Access::Pages),
+    ("/daybook.booking.v1.ScheduleService/CreateSchedule", STAFF),
+    ("/daybook.booking.v1.ScheduleService/DeleteSchedule", STAFF),
+    ("/daybook.booking.v1.ScheduleService/CreateTimeOff", STAFF),
+    ("/daybook.booking.v1.ScheduleService/DeleteTimeOff", STAFF),
+    ("/daybook.booking.v1.ScheduleService/ListTimeOff", STAFF),
+    ("/daybook.booking.v1.ScheduleService/ListSchedules", ALL),
+    ("/daybook.booking.v1.ScheduleService/ListClosures", ALL),
+    ("/daybook.booking.v1.ScheduleService/CreateClosure", ADMINS),
+    ("/daybook.booking.v1.ScheduleService/DeleteClosure", ADMINS),
+    ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF),
+    ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF),
+    ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF),
+    ("/daybook.booking.v1.BookingService/CorrectAppointment", STAFF),
+    ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF),
+    ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF),
+    ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL),
+    ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL),
+    ("/daybook.booking.v1.BookingService/GetCalendar", STAFF),
+    ("/daybook.booking.v1.BookingService/ListHolds", ALL),
+    ("/daybook.booking.v1.BookingService/HoldSlot", ALL),
+    ("/daybook.booking.v1.BookingService/ExtendHold", ALL),
+    ("/daybook.booking.v1.BookingService/ReleaseHold", ALL),
     // Probes and tools have no token. Reflection is not served at all where the setting is off.
-    ("/grpc.health.v1.Health/Check", Access::Open, Class::Probe),
-    ("/grpc.health.v1.Health/Watch", Access::Open, Class::Probe),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Open, Class::Stream),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open, Class::Stream),
+    ("/grpc.health.v1.Health/Check", Access::Open),
+    ("/grpc.health.v1.Health/Watch", Access::Open),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Open),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open),
 ];
 
 /// What API keys may be for beside the whole of `daybook.booking.v1`: to find the customers to act for, and to
@@ -149,18 +155,71 @@ const ALSO_IN_SCOPES: &[&str] = &[
     "/daybook.auth.v1.CustomerService/InviteCustomer",
 ];
 
-/// The methods that answer with a stream. They have no deadline unless the caller sets one.
-const STREAMS: &[&str] = &[
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
+/// What is known of a method: its line in the table, and what follows from its descriptor.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The method.
+    pub method: Method,
+    /// Who may call it.
+    pub access: Access,
+    /// What a call costs.
+    pub class: Class,
+    /// Whether it answers with a stream. It has no deadline then, unless the caller sets one.
+    pub is_stream: bool,
+}
 
-/// Who may call the method with this path and what sort of call it is, if there is such a method. Paths
-/// are compared byte by byte.
-pub fn entry(path: &str) -> Option<(Access, Class)> {
-    let found = TABLE.iter().find(|(method, ..)| *method == path);
-    found.map(|(_, access, class)| (*access, *class))
+/// The method with this path, if there is such a method. Paths are compared byte by byte.
+pub fn entry(path: &str) -> Option<&'static Entry> {
+    static ENTRIES: LazyLock<HashMap<&str, Entry>> = LazyLock::new(entries);
+    ENTRIES.get(path)
+}
+
+/// The lines of the table whose methods the descriptors know.
+fn entries() -> HashMap<&'static str, Entry> {
+    let sets: Vec<_> = [
+        DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ]
+    .into_iter()
+    .filter_map(|bytes| FileDescriptorSet::decode(bytes).ok())
+    .collect();
+    let mut described = HashMap::new();
+    for file in sets.iter().flat_map(|set| &set.file) {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                let is_stream = method.server_streaming();
+                described.insert(path.clone(), (class_of(&path, method, &sets), is_stream));
+            }
+        }
+    }
+    let entry = |&(path, access): &(&'static str, Access)| {
+        let &(class, is_stream) = described.get(path)?;
+        Some((path, Entry { method: Method(path), access, class, is_stream }))
+    };
+    TABLE.iter().filter_map(entry).collect()
+}
+
+/// What the descriptor says about a call's cost. A method whose request has a field named like a password hashes it.
+fn class_of(path: &str, method: &MethodDescriptorProto, sets: &[FileDescriptorSet]) -> Class {
+    let files = sets.iter().flat_map(|set| &set.file);
+    let mut messages = files.flat_map(|file| {
+        file.message_type.iter().map(|m| (format!(".{}.{}", file.package(), m.name()), m))
+    });
+    let input = messages.find(|(name, _)| name == method.input_type()).map(|(_, message)| message);
+    let has_password =
+        input.is_some_and(|m| m.field.iter().any(|field| field.name().contains("password")));
+    let options = method.options.as_ref();
+    let reads = options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects);
+    match method.server_streaming() {
+        _ if path.starts_with("/grpc.health.") => Class::Probe,
+        true => Class::Stream,
+        _ if has_password => Class::LogIn,
+        _ if reads => Class::Read,
+        _ => Class::Write,
+    }
 }
 
 /// A method that is served, as the table spells its path.
@@ -168,12 +227,6 @@ pub fn entry(path: &str) -> Option<(Access, Class)> {
 pub struct Method(pub &'static str);
 
 impl Method {
-    /// The method with this path, if there is such a method.
-    pub fn of(path: &str) -> Option<Self> {
-        let found = TABLE.iter().find(|(method, ..)| *method == path);
-        found.map(|(method, ..)| Self(method))
-    }
-
     /// As scopes name it, such as `daybook.booking.v1.BookingService/BookAppointment`.
     pub fn scope(self) -> &'static str {
         self.0.trim_start_matches('/')
@@ -194,9 +247,4 @@ pub fn is_scope(scope: &str) -> bool {
     };
     let mut methods = TABLE.iter().map(|(path, ..)| Method(path)).filter(is_of).peekable();
     methods.peek().is_some() && methods.all(Method::in_scopes)
-}
-
-/// Whether the method answers with a stream.
-pub fn is_stream(path: &str) -> bool {
-    STREAMS.contains(&path)
 }

@@ -27,7 +27,7 @@ use super::edge::{
     connection_service::Protocol,
     connections::{Limits, accept},
     gate::{Gate, gate, panicked},
-    large::{self, Large},
+    large,
     rates::Rates,
     request_body::Receiver,
     tls::Tls,
@@ -55,6 +55,7 @@ use crate::{
     accounts::service::Accounts,
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
+    bulkhead::Turns,
     catalogue::service::Types,
     config::{Config, ServerConfig},
     kernel::{
@@ -288,7 +289,7 @@ fn routes<H: HealthService>(
     let router = routes
         .prepare()
         .into_axum_router()
-        .layer(middleware::from_fn_with_state(Large::new(cores()), large::wait))
+        .layer(middleware::from_fn_with_state(Turns::new(cores()), large::wait))
         .layer(InterceptorLayer::new(authenticate));
     Ok(surround(router, gate_state).layer(cors(server)))
 }

@@ -48,9 +48,9 @@ fn every_method_has_one_entry_in_the_policy_table_and_every_entry_a_method() {
     assert_eq!(known, served);
     assert_eq!(known.len(), TABLE.len(), "an entry stands twice");
     for (path, method) in methods() {
-        assert_eq!(policy::is_stream(&path), method.is_server_streaming(), "{path}");
-        let (_, class) = policy::entry(&path).unwrap();
-        assert_eq!(class, class_of(&path, &method), "{path}");
+        let entry = policy::entry(&path).unwrap();
+        assert_eq!(entry.is_stream, method.is_server_streaming(), "{path}");
+        assert_eq!(entry.class, class_of(&path, &method), "{path}");
     }
 }
 
@@ -86,7 +86,7 @@ fn expected(access: Access, caller: &str) -> Option<&'static str> {
 /// Calls a method with an empty message, and returns the reason of the refusal, if there was one.
 async fn knock(world: &World, path: &str, authorization: Option<&str>) -> Option<String> {
     let request = authorized(Vec::new(), authorization);
-    let answer = if policy::is_stream(path) {
+    let answer = if policy::entry(path).unwrap().is_stream {
         let mut answers = match stream(&world.channel, path, request).await {
             Ok(answers) => answers.into_inner(),
             Err(status) => return Some(reason_of(&status)),
@@ -105,7 +105,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     let people = [world.customer().await, world.provider().await, admin];
     let mut rows = Vec::new();
     for (path, method) in methods() {
-        let (access, _) = policy::entry(&path).unwrap();
+        let access = policy::entry(&path).unwrap().access;
         let mut passed = String::new();
         // Some of the methods end what they are called with.
         let mut tokens = vec![None, Some("Bearer garbage".to_owned())];
@@ -237,7 +237,7 @@ async fn every_refusal_for_want_of_a_token_is_the_same() {
     let world = World::new(Engine::Sqlite).await;
     let mut answers = BTreeSet::new();
     for (path, _) in methods() {
-        if policy::entry(&path).is_some_and(|(access, _)| access == Access::Open) {
+        if policy::entry(&path).is_some_and(|entry| entry.access == Access::Open) {
             continue;
         }
         for authorization in [None, Some("Bearer garbage"), Some("Bearer "), Some("Basic YTpi")] {

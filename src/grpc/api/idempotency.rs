@@ -22,50 +22,29 @@ use crate::{
 
 /// A request message with a `request_id` field.
 pub(in crate::grpc) trait IdempotentRequest: Message {
-    /// Its name, which is that of its method and `Request`.
-    const NAME: &'static str;
+    /// The name of its method.
+    const METHOD: &'static str;
 
     /// The field `request_id`.
     fn request_id(&mut self) -> &mut String;
 }
 
-macro_rules! retried {
-    ($($package:ident: $($request:ident),+;)+) => {
-        $($(
+macro_rules! idempotent_requests {
+    ($($package:ident :: $request:ident, $method:literal;)+) => {
+        $(
             impl IdempotentRequest for $package::$request {
-                const NAME: &'static str = stringify!($request);
+                const METHOD: &'static str = $method;
 
                 fn request_id(&mut self) -> &mut String {
                     &mut self.request_id
                 }
             }
-        )+)+
+        )+
     };
 }
 
-retried! {
-    auth:
-        SignUpRequest, UpdateMeRequest, ChangePasswordRequest,
-        CreateUserRequest, EnrolCustomerRequest, InviteCustomerRequest, UpdateCustomerRequest,
-        MergeCustomersRequest,
-        SetUserRoleRequest, DisableUserRequest, EnableUserRequest, EraseUserRequest,
-        VerifyEmailRequest, RequestEmailVerificationRequest,
-        RequestPasswordResetRequest, ResetPasswordRequest,
-        RequestEmailChangeRequest, ConfirmEmailChangeRequest,
-        DisableTotpRequest, ResetSecondFactorRequest,
-        CreateServiceAccountRequest, UpdateServiceAccountRequest,
-        DisableServiceAccountRequest, EnableServiceAccountRequest;
-    booking:
-        BookAppointmentRequest, RescheduleAppointmentRequest, ReassignAppointmentRequest,
-        UpdateAppointmentRequest, CancelAppointmentRequest, CompleteAppointmentRequest,
-        ApproveAppointmentRequest, DeclineAppointmentRequest, MarkNoShowRequest,
-        CorrectAppointmentRequest,
-        HoldSlotRequest, ExtendHoldRequest, ReleaseHoldRequest,
-        CreateAppointmentTypeRequest, UpdateAppointmentTypeRequest, ArchiveAppointmentTypeRequest,
-        OfferAppointmentTypeRequest, WithdrawAppointmentTypeRequest,
-        UpdateScheduleRequest, CreateScheduleRequest, DeleteScheduleRequest,
-        CreateTimeOffRequest, DeleteTimeOffRequest, CreateClosureRequest, DeleteClosureRequest;
-}
+// Of each method whose request has a `request_id`; written by the build script.
+include!(concat!(env!("OUT_DIR"), "/idempotent_requests.rs"));
 
 /// A request that may come again, or for the second time. Its [`IdempotencyKey`] is given to whoever carries it out
 /// within [`IdempotentCall::carry_out`] and to nobody else, so that no method can refuse what its twin has done.
@@ -166,11 +145,10 @@ impl IdempotencyKeys {
         } else {
             violations.keep("request_id", name(id, RequestId::parse, "must be a UUID"))
         };
-        let method = M::NAME.strip_suffix("Request").unwrap_or(M::NAME);
         let encoded = if id.is_some() { message.encode_to_vec() } else { Vec::new() };
         let mut fingerprints = self.keys.iter().filter(|_| id.is_some()).map(|key| {
             let mut context = hmac::Context::with_key(key);
-            context.update(method.as_bytes());
+            context.update(M::METHOD.as_bytes());
             context.update(&[0]);
             context.update(&encoded);
             let mut fingerprint = [0; 32];

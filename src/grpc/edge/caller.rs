@@ -8,7 +8,7 @@ use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 
 use super::{address::ClientAddress, gate::CallId, rates::Rates};
 use crate::grpc::{
-    policy::{Access, Class, Method},
+    policy::{Access, Entry},
     status::status,
 };
 use crate::{
@@ -53,14 +53,14 @@ impl Authenticate {
     /// The caller, or nobody where nobody has to be known.
     fn identify(&self, request: &Request<()>) -> Result<Option<Caller>, Fault> {
         let extensions = request.extensions();
-        let (Some(access), Some(class)) = (extensions.get::<Access>(), extensions.get::<Class>())
-        else {
+        let Some(&entry) = extensions.get::<Entry>() else {
             return Err(Fault::internal("a method is served past the gate"));
         };
+        let Entry { access, class, .. } = entry;
         if !matches!(access, Access::Open)
             && let Some(key) = api_key(request.metadata())
         {
-            return self.of_service(request, key, *access, *class);
+            return self.of_service(request, key, entry);
         }
         let known = match access {
             Access::Open => Ok(None),
@@ -72,10 +72,10 @@ impl Authenticate {
         let Ok(Some(caller)) = known else {
             // Whoever tries tokens is counted too.
             let address = extensions.get::<ClientAddress>().copied();
-            self.rates.of_address(address, *class)?;
+            self.rates.of_address(address, class)?;
             return known;
         };
-        self.rates.of_user(caller.user, *class)?;
+        self.rates.of_user(caller.user, class)?;
         // People act as themselves.
         if request.metadata().contains_key(ACT_FOR) {
             return Err(act_for_refused());
@@ -92,13 +92,9 @@ impl Authenticate {
         &self,
         request: &Request<()>,
         key: &str,
-        access: Access,
-        class: Class,
+        Entry { method, access, class, .. }: Entry,
     ) -> Result<Option<Caller>, Fault> {
-        let extensions = request.extensions();
-        let method = extensions.get::<Method>().copied();
-        let method = method.ok_or_else(|| Fault::internal("a method is served past the gate"))?;
-        let address = extensions.get::<ClientAddress>().copied();
+        let address = request.extensions().get::<ClientAddress>().copied();
         let now = self.ambient.now();
         let by = Call { address: address.map(|address| address.0), id: call_id(request) };
         let checked = if self.tokens.is_trusted() {

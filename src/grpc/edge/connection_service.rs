@@ -163,8 +163,8 @@ impl hyper::service::Service<Request<Incoming>> for Served {
         let call = self.place.call();
         let mut request = request.map(Body::new);
         let is_probe = || {
-            let class = policy::entry(request.uri().path());
-            class.is_some_and(|(_, class)| class == Class::Probe)
+            let entry = policy::entry(request.uri().path());
+            entry.is_some_and(|entry| entry.class == Class::Probe)
         };
         if self.is_for_probes && !is_probe() {
             // Connected anew there may be a place.

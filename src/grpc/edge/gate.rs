@@ -29,7 +29,7 @@ use super::{
     unread_responses::{Reader, UnreadResponses},
 };
 use crate::grpc::{
-    policy::{self, Access, Class},
+    policy::{self, Access, Class, Entry},
     status::status,
 };
 use crate::{
@@ -128,10 +128,9 @@ impl Gate {
         let unknown = || {
             Fault::new(Reason::MethodUnknown, "there is no such method; see the API's reference")
         };
-        let (access, class) = policy::entry(path).ok_or_else(unknown)?;
-        let method = policy::Method::of(path).ok_or_else(unknown)?;
+        let entry = *policy::entry(path).ok_or_else(unknown)?;
+        let Entry { access, class, is_stream, .. } = entry;
         let asked = timeout(request.headers())?;
-        let is_stream = policy::is_stream(path);
         let allowed = asked.unwrap_or(self.default_deadline).min(self.max_deadline);
         let deadline = Deadline(began + allowed.saturating_sub(AHEAD));
         // The questions of a stream come while it is answered.
@@ -144,9 +143,7 @@ impl Gate {
         };
         let Ends { leave, cut } = request.extensions().get().cloned().unwrap_or_default();
         let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
-        request.extensions_mut().insert(method);
-        request.extensions_mut().insert(access);
-        request.extensions_mut().insert(class);
+        request.extensions_mut().insert(entry);
         request.extensions_mut().insert(deadline);
         Ok(Pass {
             deadline,
@@ -326,7 +323,8 @@ mod tests {
             demand.count() > before
         };
         let token = &["authorization"][..];
-        for (path, access, class) in policy::TABLE {
+        for (path, access) in policy::TABLE {
+            let class = policy::entry(path).unwrap().class;
             let is_short = matches!(class, Class::Read | Class::Write);
             let expected = is_short && *access != Access::Open;
             assert_eq!(is_counted(path, token).await, expected, "{path}");

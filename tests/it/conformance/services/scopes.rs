@@ -23,7 +23,7 @@ behaviours!(
 /// All services and methods that there are, as scopes name them.
 fn everything() -> Vec<(Method, Access)> {
     let ours = TABLE.iter().filter(|(path, ..)| path.starts_with("/daybook."));
-    ours.map(|(path, access, _)| (Method::of(path).unwrap(), *access)).collect()
+    ours.map(|(path, access)| (Method(path), *access)).collect()
 }
 
 fn service(method: Method) -> &'static str {
