@@ -16,6 +16,7 @@ use tokio::{
     time::Instant as Moment,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{
     Authority, Deadline, Engine, Query, Reader, Settings, TOO_LATE, Tx, UnitOfWork,
@@ -279,14 +280,15 @@ impl ConnectionSet {
         .await
     }
 
-    /// Does the work in a task of its own, and waits for it unless these connections are given up.
+    /// Does the work in a task of its own, within the span of the call, and waits for it unless these connections are
+    /// given up.
     pub(super) async fn unless_lost<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<Result<T, Fault>, Lost> {
         tokio::select! {
             biased;
-            done = tokio::spawn(work) => Ok(done
+            done = tokio::spawn(work.in_current_span()) => Ok(done
                 .unwrap_or_else(|error| Err(Fault::internal(format!("a storage task: {error}"))))),
             () = self.lost.cancelled() => Err(Lost),
         }
@@ -321,14 +323,14 @@ impl ConnectionSet {
                 return result;
             }
             if attempt == ATTEMPTS {
-                tracing::warn!(%fault, attempt, "giving up a unit of work");
+                tracing::warn!(unit = U::name(), %fault, attempt, "giving up a unit of work");
                 return match fault.may_run_again() {
                     Retryable::Contention => Err(Fault::overloaded(Duration::from_millis(200))
                         .log(format!("contention: {fault}"))),
                     Retryable::No | Retryable::Connection => result,
                 };
             }
-            tracing::debug!(%fault, attempt, "running a unit of work again");
+            tracing::debug!(unit = U::name(), %fault, attempt, "running a unit of work again");
             attempt += 1;
         }
     }

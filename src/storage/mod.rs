@@ -190,6 +190,13 @@ pub trait UnitOfWork: Send + Sync + 'static {
     /// Whose authority it needs.
     const AUTHORITY: Authority;
 
+    /// What logs call it: the name of its type.
+    fn name() -> &'static str {
+        let path = std::any::type_name::<Self>();
+        let path = path.split('<').next().unwrap_or(path);
+        path.rsplit("::").next().unwrap_or(path)
+    }
+
     /// Does the work in the transaction. An error rolls it back.
     fn run(&self, tx: &Tx) -> impl Future<Output = Result<Self::Output, Fault>> + Send;
 }
@@ -231,7 +238,18 @@ impl Store {
         deadline: Deadline,
         unit: U,
     ) -> Result<U::Output, Fault> {
-        self.run_in(deadline, Turns::Write, unit).await
+        self.run_in(deadline, Turns::Write, unit, |_| {}).await
+    }
+
+    /// Like [`Self::run`], and does something once the change is committed: in the same task, so also when the
+    /// caller has left by then. `then` is quick and does not block.
+    pub async fn run_then<U: UnitOfWork>(
+        &self,
+        deadline: Deadline,
+        unit: U,
+        then: impl FnOnce(&U::Output) + Send + 'static,
+    ) -> Result<U::Output, Fault> {
+        self.run_in(deadline, Turns::Write, unit, then).await
     }
 
     /// Like [`Self::run`], for units that contend for the same rows. They have a quarter of the
@@ -241,7 +259,7 @@ impl Store {
         deadline: Deadline,
         unit: U,
     ) -> Result<U::Output, Fault> {
-        self.run_in(deadline, Turns::Aside, unit).await
+        self.run_in(deadline, Turns::Aside, unit, |_| {}).await
     }
 
     async fn run_in<U: UnitOfWork>(
@@ -249,12 +267,16 @@ impl Store {
         deadline: Deadline,
         turns: Turns,
         unit: U,
+        then: impl FnOnce(&U::Output) + Send + 'static,
     ) -> Result<U::Output, Fault> {
         self.commits()?;
         let link = self.link();
         let on = Arc::clone(&link);
         // Boxed, because a unit of many steps is a large future, and this one is moved.
-        let work = Box::pin(async move { on.attempts(deadline, &unit).await });
+        let work =
+            Box::pin(
+                async move { on.attempts(deadline, &unit).await.inspect(|output| then(output)) },
+            );
         link.task(deadline, turns, work).await.unwrap_or_else(|_| Err(engine::unknown()))
     }
 

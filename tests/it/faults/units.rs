@@ -1,14 +1,24 @@
 //! Units of work that end badly, and connections that were left badly.
 
-use std::time::Duration;
+use std::{
+    io::Write,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use daybook::{
-    kernel::fault::Fault,
+    kernel::fault::{Fault, Retryable},
     storage::{self, Authority, Deadline, Executor, Query, Reader, Store, Tx, UnitOfWork},
 };
 use sea_orm::{ConnectionTrait, Statement};
 
-use crate::support::{Engine, World, books, process::session};
+use crate::support::{
+    Engine, World, books,
+    process::{session, until},
+};
 
 const ROWS: &str = "SELECT count(*) FROM health_probes WHERE id >= 7";
 
@@ -101,5 +111,100 @@ async fn a_unit_does_not_join_a_transaction_that_was_left_open() {
     let open = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND state = 'idle in transaction'";
     let closed = async || books::number(&db, open).await == 0;
-    crate::support::process::until(10, "the connection is closed", closed).await;
+    until(10, "the connection is closed", closed).await;
+}
+
+/// Somebody is in the way once.
+struct Twice(Arc<AtomicUsize>);
+
+impl UnitOfWork for Twice {
+    type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Err(Fault::internal("somebody is in the way").again(Retryable::Contention));
+        }
+        One.run(tx).await
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// On one thread, so that what tasks log is seen.
+#[tokio::test]
+async fn a_unit_that_runs_again_names_itself_and_its_call_in_the_log() {
+    let world = World::new(Engine::Sqlite).await;
+    let store = world.store().await;
+    let (log, runs, commits) = (Log::default(), Arc::default(), Arc::new(AtomicUsize::new(0)));
+    let writer = log.clone();
+    let builder = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).json();
+    let logging = builder.with_span_list(false).with_writer(move || writer.clone()).finish();
+    let _logging = tracing::subscriber::set_default(logging);
+    let (counted, span) = (Arc::clone(&commits), tracing::info_span!("call", id = "call-17"));
+    let then = move |(): &()| drop(counted.fetch_add(1, Ordering::SeqCst));
+    let unit = Twice(Arc::clone(&runs));
+    let run = tracing::Instrument::instrument(store.run_then(soon(), unit, then), span);
+    run.await.unwrap();
+    assert_eq!((runs.load(Ordering::SeqCst), commits.load(Ordering::SeqCst)), (2, 1));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = log.lines().find(|line| line.contains("running a unit of work again")).unwrap();
+    for part in ["\"unit\":\"Twice\"", "\"id\":\"call-17\""] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+/// Gives a sign when it has begun, and waits for one before it is done.
+#[derive(Clone, Default)]
+struct Waiting(Arc<[tokio::sync::Notify; 2]>);
+
+impl UnitOfWork for Waiting {
+    type Output = ();
+    const AUTHORITY: Authority = Authority::Nobody;
+
+    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
+        let [begun, go] = &*self.0;
+        begun.notify_one();
+        go.notified().await;
+        One.run(tx).await
+    }
+}
+
+async fn what_follows_a_commit_is_done_although_the_caller_has_left(engine: Engine) {
+    let world = World::new(engine).await;
+    let store = world.store().await;
+    let (unit, commits) = (Waiting::default(), Arc::new(AtomicUsize::new(0)));
+    let signs = Arc::clone(&unit.0);
+    let [begun, go] = &*signs;
+    let counted = Arc::clone(&commits);
+    let then = move |(): &()| drop(counted.fetch_add(1, Ordering::SeqCst));
+    let call = tokio::spawn(async move { store.run_then(soon(), unit, then).await });
+    begun.notified().await;
+    call.abort();
+    drop(call.await);
+    go.notify_one();
+    until(10, "it is committed", async || world.count(ROWS).await == 1).await;
+    until(10, "what follows is done", async || commits.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_follows_a_commit_is_done_although_the_caller_has_left_on_sqlite() {
+    what_follows_a_commit_is_done_although_the_caller_has_left(Engine::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_follows_a_commit_is_done_although_the_caller_has_left_on_postgres() {
+    what_follows_a_commit_is_done_although_the_caller_has_left(Engine::Postgres).await;
 }
