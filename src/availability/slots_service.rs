@@ -26,9 +26,9 @@ use crate::{
         id::{ProviderId, TypeId},
         time::{Instant, Interval, ceil_to_second},
     },
-    schedule::store::{
+    schedule::{
         cache::ScheduleCache,
-        claims::{self, ProviderTimeBatch},
+        store::provider_time::{ProviderTimeBatch, ProviderTimeQuery},
     },
     storage::{Deadline, Store, batch::Batcher},
 };
@@ -400,7 +400,7 @@ impl Slots {
             && !moves
         {
             let (type_id, now) = (Some(question.type_id), now.trunc_subsecs(0));
-            let asked = claims::ProviderTimeQuery { provider, type_id, range: reach, now };
+            let asked = ProviderTimeQuery { provider, type_id, range: reach, now };
             let found = self.claims.ask(deadline, asked).await??;
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());

@@ -1,40 +1,25 @@
 //! Further time that an appointment claims, beside the row that it is: a person is in one place, and who asks for
 //! another time keeps both.
 
-use uuid::Uuid;
-
 use super::{Appointment, Beyond, State};
 use crate::{
     catalogue::minutes,
-    kernel::{
-        id::{AppointmentId, ProviderId, TypeId},
-        time::Instant,
+    claims::{
+        extra::{ExtraClaim, Owner, ids},
+        overlap::beyond,
     },
 };
 
-/// A claim on a provider's time that an appointment makes in a row of its own: the customer's own time,
-/// or the time of a requested move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExtraClaim {
-    /// Id of the provider.
-    pub provider: ProviderId,
-    /// The id of the row, which follows from the appointment's.
-    pub id: AppointmentId,
-    /// The first instant, and the first one after it.
-    pub interval: (Instant, Instant),
-    /// The same with buffers.
-    pub claim: (Instant, Instant),
-    /// Whether it keeps the customer busy as well.
-    pub is_customers: bool,
-    /// For whose limits it counts.
-    pub type_id: Option<TypeId>,
-    /// Until when it claims; for good where nothing ends it.
-    pub expires_at: Option<Instant>,
-}
-
-/// The ids of the rows of further time of an appointment: of itself, and of the move that is asked for.
-pub fn ids(of: AppointmentId) -> [AppointmentId; 2] {
-    [of, AppointmentId(Uuid::from_u128(of.0.as_u128() ^ 1))]
+/// An appointment as what extra claims are of, in a version of the provider in whose time they are made.
+pub fn owner(a: &Appointment, version: i64) -> Owner<'_> {
+    Owner {
+        id: a.id,
+        customer: a.customer,
+        time_zone: a.time_zone,
+        local_start: &a.local_start,
+        updated_at: a.updated_at,
+        version,
+    }
 }
 
 /// The time of a customer who is a provider too: who is treated then treats nobody. No buffers, which are for
@@ -106,15 +91,4 @@ pub fn beyond_own(a: &Appointment, held: &Appointment) -> Option<Beyond> {
     // No more than a buffer may be new.
     let part = if part.0 < part.1 { part } else { claim };
     Some(Beyond { of: a.id, whole: (held.start, held.end), part, claim })
-}
-
-/// The part of a stretch that an equally long one does not have.
-fn beyond(old: (Instant, Instant), new: (Instant, Instant)) -> (Instant, Instant) {
-    if new.0 >= old.1 || new.1 <= old.0 {
-        new
-    } else if new.0 > old.0 {
-        (old.1, new.1)
-    } else {
-        (new.0, old.0)
-    }
 }

@@ -12,6 +12,7 @@ const ROOMS: &[&str] = &[
     "mail",
     "events",
     "catalogue",
+    "claims",
     "schedule",
     "accounts",
     "availability",

@@ -15,8 +15,9 @@ use crate::{
         Appointment, Freed, Shown, State,
         actors::EndedBy,
         policy::{self, StateChange},
-        store::{self, Overlap},
+        store,
     },
+    claims::Overlap,
     events::{
         EventData,
         appointment::{Correction, Decision, Outcome},

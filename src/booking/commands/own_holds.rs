@@ -9,6 +9,7 @@ use super::{
 use crate::{
     availability::SlotRules,
     booking::{Appointment, store},
+    claims,
     events::{self, Event, EventData, appointment::HoldRelease},
     identity::Caller,
     kernel::{
@@ -85,7 +86,7 @@ impl OwnHolds {
         now: Instant,
     ) -> Result<(), Fault> {
         for held in &self.0 {
-            store::remove_hold(tx, provider.id, held.id).await?;
+            claims::store::remove_hold(tx, provider.id, held.id).await?;
             provider.version += 1;
             schedule::store::set_version(tx, provider.id, provider.version).await?;
             let event = Event {

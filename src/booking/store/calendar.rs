@@ -5,18 +5,22 @@ use sea_orm::{DatabaseBackend, FromQueryResult, IdenStatic as _, QueryResult, St
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{LONGEST_BUFFER, LONGEST_CLAIM, names};
+use super::names;
 use crate::{
     booking::{
         Appointment, State,
         calendar::{Claimed, Found},
+    },
+    claims::{
+        margins::{LONGEST_BUFFER, LONGEST_CLAIM},
+        store::pairs::intervals,
     },
     kernel::{
         fault::Fault,
         id::{ClosureId, ProviderId},
         time::{Instant, Interval},
     },
-    schedule::{self, commands::Closure, store::claims::intervals},
+    schedule::{self, commands::Closure},
     storage::{
         Engine, Executor as _, Query, Reader, engine,
         entity::{appointments::Column, providers},
@@ -47,7 +51,7 @@ pub struct Ask {
 // schedules and the closures are in the first row alone. A claim that is not told any more, by number or size, comes
 // without its texts: where it begins is where the answer ends. An appointment that is asked to move has a second
 // claim, whose appointment is the one that it is of. Closures come twice: as intervals, whether or not they can be
-// read, and as they are told. See `schedule::store::claims` about what cannot be read, and about the bounds.
+// read, and as they are told. See `schedule::store::provider_time` about what cannot be read, and about the bounds.
 const SQL: &str = "WITH claimed AS (
         SELECT a.appointment_id, a.claim_of, a.customer_id, a.starts_at, a.ends_at,
             {claim_starts} AS claim_start, {claim_ends} AS claim_end,

@@ -1,11 +1,8 @@
 //! Providers as rows.
 
-pub mod affected;
-pub mod attended;
-pub mod cache;
-pub mod claims;
 pub mod closures;
 pub mod offerings;
+pub mod provider_time;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

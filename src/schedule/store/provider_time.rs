@@ -3,20 +3,26 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta};
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::cache::{Breadth, CachedProviderTime, ScheduleCache};
 use crate::{
+    claims::{
+        margins::{earliest, latest},
+        overlap::apart,
+        store::pairs::intervals,
+    },
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
         stamp::{Revision, Stamp},
         time::{Instant, Interval},
     },
-    schedule::provider::Provider,
+    schedule::{
+        cache::{Breadth, CachedProviderTime, ScheduleCache},
+        provider::Provider,
+    },
     storage::{
         Engine, Executor, Query, Reader, batch::BatchQuery, engine, entity::providers, readable,
         throttled_log,
@@ -450,45 +456,6 @@ async fn rows<T: FromQueryResult>(
     Ok(all)
 }
 
-/// No claim that reaches into the range belongs to an appointment that starts sooner.
-fn earliest(range: Interval) -> Instant {
-    range.start() - TimeDelta::hours(28)
-}
-
-/// No claim that reaches into the range belongs to an appointment that starts at or after this.
-fn latest(range: Interval) -> Instant {
-    range.end() + TimeDelta::hours(4)
-}
-
 fn told(text: Option<&str>, what: &str, of: ProviderId) -> Result<Vec<Interval>, Fault> {
     intervals(text).ok_or_else(|| Fault::internal(format!("{what} of {of:?} do not read")))
-}
-
-/// Reads `start,end` pairs in seconds since 1970 and sorts them.
-pub fn intervals(text: Option<&str>) -> Option<Vec<Interval>> {
-    let Some(text) = text else { return Some(Vec::new()) };
-    let mut seconds = text
-        .split(',')
-        .map(|number| number.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)));
-    let mut all = Vec::new();
-    while let Some(start) = seconds.next() {
-        all.push(Interval::new(start?, seconds.next()??)?);
-    }
-    all.sort_unstable();
-    Some(all)
-}
-
-/// Joins what overlaps, of a sorted list: only what could not be read does.
-fn apart(sorted: Vec<Interval>) -> Vec<Interval> {
-    let mut all: Vec<Interval> = Vec::with_capacity(sorted.len());
-    for next in sorted {
-        match all.last_mut().filter(|last| next.start() < last.end()) {
-            Some(last) => {
-                let end = last.end().max(next.end());
-                *last = Interval::new(last.start(), end).unwrap_or(next);
-            }
-            None => all.push(next),
-        }
-    }
-    all
 }

@@ -5,15 +5,11 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, FromQueryResult, Statement, Valu
 use uuid::Uuid;
 
 use crate::{
+    claims::affected::{AffectedAppointments, Claim, ClaimedTime, Times},
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId},
-        time::{Instant, Interval, IntervalSet},
-        zone::ZoneData,
-    },
-    schedule::{
-        commands::{AffectedAppointments, Claim, ClaimedTime, Times},
-        hours::Hours,
+        time::{Instant, Interval},
     },
     storage::{Engine, Executor, Tx, engine, readable},
 };
@@ -120,13 +116,14 @@ pub async fn find(
     Ok(touched)
 }
 
-/// What a locked provider has to come by a named schedule, or by the default one, that lies outside these hours: of
+/// What a locked provider has to come by a named schedule, or by the default one, that `is_open` says no to: of
 /// all that goes by it, or of one type.
 pub async fn outside(
     tx: &Tx,
     provider: ProviderId,
-    (schedule, hours, only): (Option<&str>, &Hours, Option<TypeId>),
-    (now, zones): (Instant, &ZoneData),
+    (schedule, only): (Option<&str>, Option<TypeId>),
+    now: Instant,
+    is_open: impl Fn(Interval) -> Result<bool, Fault>,
 ) -> Result<Times, Fault> {
     let values: [Value; 5] = [
         provider.0.into(),
@@ -141,8 +138,7 @@ pub async fn outside(
     let mut outside = Times::default();
     for row in rows::<TimeRow>(tx, &sql, values.into_iter().chain(only)).await? {
         let Some(interval) = Interval::new(row.starts_at, row.ends_at) else { continue };
-        let open: IntervalSet = hours.windows(zones, interval)?.into_iter().collect();
-        if open.contains(&interval) {
+        if is_open(interval)? {
             continue;
         }
         if outside.count < TOLD {

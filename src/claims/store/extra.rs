@@ -5,11 +5,12 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Overlap, backend};
+use super::backend;
 use crate::{
-    booking::{
-        Appointment, State,
-        attendance::{ExtraClaim, ids},
+    claims::{
+        Overlap, State,
+        expiry::never,
+        extra::{ExtraClaim, Owner, ids},
     },
     kernel::{
         fault::Fault,
@@ -21,19 +22,6 @@ use crate::{
         entity::appointments::{Column, Entity},
     },
 };
-
-/// Kind of claim that can expire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expiring {
-    /// A hold.
-    Hold,
-    /// A pending appointment.
-    Request,
-    /// Time that something with somebody else claims.
-    Attended,
-    /// The move that is asked for of this appointment.
-    Move(AppointmentId),
-}
 
 /// The customer of an appointment as a provider, if they are or were one: read without a lock, to know whom to
 /// lock.
@@ -77,11 +65,6 @@ pub async fn is(
     Ok(rows.len() == wanted.len() && wanted.iter().all(there))
 }
 
-/// After everything: a held row needs an expiry.
-fn never() -> Instant {
-    Instant::from_timestamp(10_413_792_000, 0).unwrap_or(Instant::UNIX_EPOCH)
-}
-
 /// Takes away the time of a locked provider that an appointment claims beside its own row.
 pub async fn release(
     tx: &Tx,
@@ -110,31 +93,6 @@ pub async fn remove(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Result<
     Ok(())
 }
 
-/// Ends the move that is asked for of an appointment of a locked provider at this time, as a version of the
-/// provider. One that cannot be read stays as it is: its move has ended for readers too.
-pub async fn end_move(
-    tx: &Tx,
-    (provider, id): (ProviderId, AppointmentId),
-    at: Instant,
-    version: i64,
-) -> Result<(), Fault> {
-    let Ok(Some(mut found)) = super::find(tx, provider, id).await else { return Ok(()) };
-    found.terms.asked_move = None;
-    Entity::update_many()
-        .col_expr(Column::Terms, super::terms(&found)?.into())
-        .col_expr(Column::Version, version.into())
-        .col_expr(Column::Stamp, tx.stamp().0.into())
-        .col_expr(Column::UpdatedAt, at.into())
-        .col_expr(Column::CustomerUpdatedAt, None::<Instant>.into())
-        .col_expr(Column::MoveExpiresAt, None::<Instant>.into())
-        .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::AppointmentId.eq(id.0))
-        .exec(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    Ok(())
-}
-
 const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
     customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
     version, created_at, updated_at, claim_starts_at, claim_ends_at, expires_at, stamp, claim_of, type_id) \
@@ -145,8 +103,7 @@ const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, cus
 pub async fn claim(
     tx: &Tx,
     further: &ExtraClaim,
-    of: &Appointment,
-    version: i64,
+    of: &Owner<'_>,
 ) -> Result<Option<Overlap>, Fault> {
     let state = if further.is_customers { State::Pending } else { State::Held };
     let values = [
@@ -157,8 +114,8 @@ pub async fn claim(
         further.interval.1.into(),
         state.word().into(),
         of.time_zone.name().into(),
-        of.local_start.clone().into(),
-        version.into(),
+        of.local_start.into(),
+        of.version.into(),
         of.updated_at.into(),
         further.claim.0.into(),
         further.claim.1.into(),

@@ -1,4 +1,4 @@
-//! What counts for the limits of types, and of holds.
+//! What counts for the limits of types and of holds, and for the load of providers.
 
 use sea_orm::{
     ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
@@ -6,8 +6,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{CLAIMING, State};
 use crate::{
+    claims::{State, state::CLAIMING},
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId, UserId},
@@ -76,4 +76,25 @@ pub async fn held_by(tx: &Tx, customer: UserId, now: Instant) -> Result<u64, Fau
         .count(tx.db())
         .await
         .map_err(|e| engine::fault(&e))
+}
+
+/// All appointments and holds with a locked provider that start in a range.
+pub async fn booked(
+    tx: &Tx,
+    provider: ProviderId,
+    range: Interval,
+) -> Result<Vec<Interval>, Fault> {
+    let rows: Vec<(Instant, Instant)> = appointments::Entity::find()
+        .select_only()
+        .columns([Column::StartsAt, Column::EndsAt])
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::ClaimOf.is_null())
+        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(Column::StartsAt.gte(range.start()))
+        .filter(Column::StartsAt.lt(range.end()))
+        .into_tuple()
+        .all(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(rows.into_iter().filter_map(|(start, end)| Interval::new(start, end)).collect())
 }

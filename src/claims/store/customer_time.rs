@@ -6,13 +6,12 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use uuid::Uuid;
 
 use crate::{
-    availability::customer_time::HeldSlot,
+    claims::{HeldSlot, store::pairs::intervals},
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId, UserId},
         time::{Instant, Interval},
     },
-    schedule::store::claims::intervals,
     storage::{Engine, Executor, Query, Reader, batch::BatchQuery, engine, readable},
 };
 
@@ -64,7 +63,7 @@ pub struct Find(Arc<[CustomerTimeQuery]>);
 
 // A customer who is a provider too has their own claims in the way, as the constraint has it: with buffers, and also what
 // others hold of their time. What they attend claims it as well (`claim_of`), and is among their appointments.
-// Lists are texts, as in `schedule::store::claims`: of pairs of seconds, and of holds with blanks between their
+// Lists are texts, as in [`super::pairs`]: of pairs of seconds, and of holds with blanks between their
 // parts. No appointment is longer than a day; the bound gives the index something to begin at. A hold is placed
 // ahead and lasts for minutes.
 const POSTGRES: &str = "SELECT q.place, b.busy, t.treats, h.holds, o.open

@@ -7,7 +7,7 @@ use crate::{
     storage::{Engine, Executor as _, Tx, engine},
 };
 
-// As `booking::store::attended` writes it, in the first version of the provider.
+// As `super::extra` writes it, in the first version of the provider.
 const SQL: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id,
         customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, version,
         created_at, updated_at, claim_starts_at, claim_ends_at, expires_at, stamp, claim_of)

@@ -1,0 +1,105 @@
+//! Claims as rows.
+
+pub mod affected;
+pub mod busy;
+pub mod counted;
+pub mod customer_time;
+pub mod expired;
+pub mod extra;
+pub mod new_provider;
+pub mod pairs;
+
+use sea_orm::{ColumnTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
+
+use super::{
+    Overlap, State,
+    margins::{LONGEST_BUFFER, LONGEST_CLAIM},
+    state::CLAIMING,
+};
+use crate::{
+    kernel::{
+        fault::Fault,
+        id::{AppointmentId, ProviderId},
+        time::Instant,
+    },
+    storage::{
+        Engine, Executor as _, Tx,
+        engine::{self, Constraint},
+        entity::appointments::{self, Column},
+    },
+};
+
+/// What stood in the way, where a statement was refused for an overlap.
+pub async fn refused(
+    tx: &Tx,
+    row: (ProviderId, AppointmentId),
+    claim: (Instant, Instant),
+    error: &DbErr,
+) -> Result<Overlap, Fault> {
+    match overlap(error) {
+        // SQLite fires the triggers in an order of its own, and its transaction goes on.
+        Some(Overlap::Customer) if tx.engine() == Engine::Sqlite => {
+            in_the_way(tx, row, claim).await
+        }
+        Some(overlap) => Ok(overlap),
+        None => Err(engine::fault(error)),
+    }
+}
+
+/// Which overlap a constraint refused, if that is what happened.
+pub fn overlap(error: &DbErr) -> Option<Overlap> {
+    match engine::violated(error) {
+        Some(Constraint::ProviderOverlap) => Some(Overlap::Provider),
+        Some(Constraint::CustomerOverlap) => Some(Overlap::Customer),
+        _ => None,
+    }
+}
+
+/// Nothing was written, so one of the two constraints holds against it. The provider's is told
+/// first: it is what another slot would cure.
+pub async fn in_the_way(
+    tx: &Tx,
+    (provider, id): (ProviderId, AppointmentId),
+    (start, end): (Instant, Instant),
+) -> Result<Overlap, Fault> {
+    let taken: Option<Uuid> = appointments::Entity::find()
+        .select_only()
+        .column(Column::AppointmentId)
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.ne(id.0))
+        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(Column::ClaimStartsAt.lt(end))
+        .filter(Column::ClaimEndsAt.gt(start))
+        .filter(Column::StartsAt.gt(start - LONGEST_CLAIM))
+        .filter(Column::StartsAt.lt(end + LONGEST_BUFFER))
+        .limit(1)
+        .into_tuple()
+        .one(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(if taken.is_some() { Overlap::Provider } else { Overlap::Customer })
+}
+
+/// The engine as SeaORM names it.
+pub fn backend(engine: Engine) -> DatabaseBackend {
+    match engine {
+        Engine::Postgres => DatabaseBackend::Postgres,
+        Engine::Sqlite => DatabaseBackend::Sqlite,
+    }
+}
+
+/// Takes away a hold whose provider was locked before; its events stay.
+pub async fn remove_hold(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Result<(), Fault> {
+    let done = appointments::Entity::delete_many()
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(id.0))
+        .filter(Column::State.eq(State::Held.word()))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    match done.rows_affected {
+        1 => Ok(()),
+        rows => Err(Fault::internal(format!("{rows} rows changed for {id}"))),
+    }
+}
