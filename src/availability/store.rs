@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{ProviderTime, practice::Practice, service::time_off};
 use crate::{
-    claims::store::pairs::intervals,
+    claims::store::{pairs::intervals, sql::claims_at},
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
@@ -75,7 +75,7 @@ const YIELD_EVERY: usize = 16;
 
 // Who it is, and what is nowhere remembered: `counted` has what counts for the limits, the appointments of
 // the type; `booked` all of the provider's own. Both as in `claims::store::pairs`, a text of pairs.
-const POSTGRES: &str =
+const POSTGRES: &str = concat!(
     "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, k.counted, k.booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
@@ -94,27 +94,31 @@ const POSTGRES: &str =
         FROM appointments a
         WHERE $7 IS NOT NULL
           AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > $6)) k ON true
+          AND ",
+    claims_at!("a", "$6"),
+    ") k ON true
     WHERE {which}
-    ORDER BY p.provider_id";
+    ORDER BY p.provider_id"
+);
 
-const SQLITE: &str =
+const SQLITE: &str = concat!(
     "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
             WHERE $7 IS NOT NULL AND a.type_id = $1
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
-              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-              AND (a.expires_at IS NULL OR a.expires_at > $6)) AS counted, (
+              AND ",
+    claims_at!("a", "$6"),
+    ") AS counted, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
             WHERE $7 IS NOT NULL
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
               AND a.claim_of IS NULL
-              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-              AND (a.expires_at IS NULL OR a.expires_at > $6)) AS booked,
+              AND ",
+    claims_at!("a", "$6"),
+    ") AS booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
         (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
             SELECT group_concat(coalesce(unixepoch(starts_at), 0) || ','
@@ -122,7 +126,8 @@ const SQLITE: &str =
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
     FROM {who}
     WHERE {which}
-    ORDER BY p.provider_id";
+    ORDER BY p.provider_id"
+);
 
 // One text for both would leave the planner no index for either.
 const ANYBODY: &str = "offerings o JOIN providers p ON p.provider_id = o.provider_id";

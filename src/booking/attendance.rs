@@ -1,10 +1,11 @@
 //! Further time that an appointment claims, beside the row that it is: a person is in one place, and who asks for
 //! another time keeps both.
 
-use super::{Appointment, Beyond, State};
+use super::{Appointment, Beyond};
 use crate::{
     catalogue::minutes,
     claims::{
+        Subject,
         extra::{ExtraClaim, Owner, ids},
         overlap::beyond,
     },
@@ -25,13 +26,12 @@ pub fn owner(a: &Appointment, version: i64) -> Owner<'_> {
 /// The time of a customer who is a provider too: who is treated then treats nobody. No buffers, which are for
 /// what the provider does before and after.
 pub fn attended(a: &Appointment) -> Vec<ExtraClaim> {
-    let is_live = a.state.is_open() || matches!(a.state, State::Completed | State::NoShow);
-    if !is_live {
+    if !a.state.keeps_busy() {
         return Vec::new();
     }
     let [own, moved] = ids(a.id);
     let further = |id, interval, expires_at| ExtraClaim {
-        provider: a.customer.as_provider(),
+        subject: Subject::Customer(a.customer),
         id,
         interval,
         claim: interval,
@@ -58,7 +58,7 @@ pub fn asked_for(a: &Appointment) -> Option<ExtraClaim> {
     let is_customers = interval.0 < interval.1;
     let [_, id] = ids(a.id);
     Some(ExtraClaim {
-        provider: a.provider,
+        subject: Subject::Provider(a.provider),
         id,
         interval: if is_customers { interval } else { claim },
         claim,

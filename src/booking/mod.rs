@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::actors::EndedBy;
 use crate::{
     catalogue::{Answer, minutes},
+    claims::expiry::has_ended,
     events::{Event, EventData, appointment::Expiry},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
@@ -267,7 +268,7 @@ impl Appointment {
     /// The move that its customer asks for and nobody has answered.
     pub fn asked_move(&self, now: Instant) -> Option<&AskedMove> {
         let asked = self.terms.asked_move.as_ref();
-        asked.filter(|asked| self.state == State::Booked && asked.expires_at > now)
+        asked.filter(|asked| self.state == State::Booked && !has_ended(asked.expires_at, now))
     }
 
     /// When it was cancelled or declined, or was not answered in time; nothing where that was not kept.
@@ -293,7 +294,7 @@ impl Appointment {
             (None, Some(at)) => (EventData::AppointmentMoveExpired(expiry), at),
             (None, None) => return None,
         };
-        if at > now {
+        if !has_ended(at, now) {
             return None;
         }
         Some(Event {
@@ -312,12 +313,13 @@ impl Appointment {
     #[must_use]
     pub fn as_of(mut self, now: Instant) -> Self {
         let moved = self.terms.asked_move.as_ref().map(|asked| asked.expires_at);
-        if let Some(updated_at) = moved.filter(|at| *at <= now) {
+        if let Some(updated_at) = moved.filter(|at| has_ended(*at, now)) {
             self.terms.asked_move = None;
             self.terms.shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
             self.updated_at = updated_at;
         }
-        let ended = self.state == State::Pending && self.expires_at.is_some_and(|at| at <= now);
+        let ended =
+            self.state == State::Pending && self.expires_at.is_some_and(|at| has_ended(at, now));
         if !ended {
             return self;
         }

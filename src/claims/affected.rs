@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kind::Kind;
 use crate::kernel::{
     id::{AppointmentId, ProviderId},
     time::Instant,
@@ -28,7 +29,7 @@ pub struct Times {
     pub count: i64,
 }
 
-/// What claims time.
+/// What claims time of what is taken away. A stable form: answers are stored for retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Claim {
@@ -40,6 +41,19 @@ pub enum Claim {
     Move,
     /// A hold.
     Hold,
+}
+
+impl Claim {
+    /// What is told of a claim, unless the provider attends something themselves then.
+    pub fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::Appointment => Some(Self::Appointment),
+            Kind::Request => Some(Self::Request),
+            Kind::Move(_) => Some(Self::Move),
+            Kind::Hold => Some(Self::Hold),
+            Kind::Attended => None,
+        }
+    }
 }
 
 /// A stretch of a provider's time that is claimed.

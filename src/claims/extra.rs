@@ -2,18 +2,19 @@
 
 use uuid::Uuid;
 
+use super::Subject;
 use crate::kernel::{
-    id::{AppointmentId, ProviderId, TypeId, UserId},
+    id::{AppointmentId, TypeId, UserId},
     time::Instant,
     zone::Zone,
 };
 
-/// A claim on a provider's time that an appointment makes in a row of its own: the customer's own time,
+/// A claim on a subject's time that an appointment makes in a row of its own: the customer's own time,
 /// or the time of a requested move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExtraClaim {
-    /// Id of the provider.
-    pub provider: ProviderId,
+    /// Whose time it is.
+    pub subject: Subject,
     /// The id of the row, which follows from the appointment's.
     pub id: AppointmentId,
     /// The first instant, and the first one after it.
@@ -41,7 +42,7 @@ pub struct Owner<'a> {
     pub local_start: &'a str,
     /// When the appointment was last changed.
     pub updated_at: Instant,
-    /// The version of the locked provider in whose time the claim is made.
+    /// The version of the locked subject in whose time the claim is made.
     pub version: i64,
 }
 

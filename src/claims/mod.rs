@@ -6,12 +6,14 @@
 pub mod affected;
 pub mod expiry;
 pub mod extra;
+pub mod kind;
 pub mod margins;
 pub mod overlap;
 pub mod state;
 pub mod store;
+pub mod subject;
 
-pub use self::{overlap::Overlap, state::State};
+pub use self::{overlap::Overlap, state::State, subject::Subject};
 
 use crate::kernel::{
     id::{ProviderId, TypeId},

@@ -56,8 +56,35 @@ impl State {
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Pending | Self::Booked)
     }
+
+    /// Whether its customer is busy then: in all states that claim time but one, since holds of one customer may
+    /// overlap.
+    pub const fn keeps_busy(self) -> bool {
+        matches!(self, Self::Pending | Self::Booked | Self::Completed | Self::NoShow)
+    }
 }
 
-/// The states in which something claims time.
+/// The states in which a row claims time. The constraints of the table name the same ones, and so does
+/// `claiming!` in the SQL texts.
 pub const CLAIMING: [State; 5] =
     [State::Held, State::Pending, State::Booked, State::Completed, State::NoShow];
+/// The states of which [`State::keeps_busy`] is true.
+pub const BUSY: [State; 4] = [State::Pending, State::Booked, State::Completed, State::NoShow];
+/// The states of which [`State::is_open`] is true.
+pub const OPEN: [State; 2] = [State::Pending, State::Booked];
+/// The states of what claims time that is still to come: [`CLAIMING`] without outcomes.
+pub const TO_COME: [State; 3] = [State::Held, State::Pending, State::Booked];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_say_what_the_functions_say() {
+        let all = |is: fn(State) -> bool| State::ALL.into_iter().filter(move |state| is(*state));
+        assert!(all(State::is_open).eq(OPEN));
+        assert!(all(State::keeps_busy).eq(BUSY));
+        let keeps = |state: &State| *state == State::Held || state.keeps_busy();
+        assert!(State::ALL.into_iter().filter(keeps).eq(CLAIMING));
+    }
+}

@@ -9,7 +9,7 @@ use super::expire_claims_at;
 use crate::{
     accounts::{self, User},
     booking::{Appointment, attendance},
-    claims::store::extra,
+    claims::{Subject, store::extra},
     events::{self, Event, EventData, schedule::Attendance},
     identity::Role,
     kernel::{
@@ -99,13 +99,14 @@ impl CustomerAsProvider {
         a: &Appointment,
         now: Instant,
     ) -> Result<bool, Fault> {
+        let own = Subject::Customer(UserId(self.provider.0));
         let wanted = attendance::attended(a);
-        if extra::is(tx, self.provider, a.id, &wanted).await? {
+        if extra::is(tx, own, a.id, &wanted).await? {
             return Ok(true);
         }
         // What has expired there is in nobody's way.
         expire_claims_at(tx, self.provider, &mut self.version, now).await?;
-        extra::release(tx, self.provider, a.id).await?;
+        extra::release(tx, own, a.id).await?;
         self.version += 1;
         for further in &wanted {
             if extra::claim(tx, further, &attendance::owner(a, self.version)).await?.is_some() {

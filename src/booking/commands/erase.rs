@@ -11,7 +11,7 @@ use crate::{
         actors::{EndedBy, Party},
         policy, store,
     },
-    claims,
+    claims::{self, Subject},
     events::{
         EventData,
         appointment::{Decision, HoldRelease},
@@ -123,7 +123,8 @@ impl Anonymise {
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
             changed.terms.asked_move = None;
-            claims::store::extra::release(tx, changed.provider, changed.id).await?;
+            claims::store::extra::release(tx, Subject::Provider(changed.provider), changed.id)
+                .await?;
             let reason = Some(reason.to_owned());
             data = EventData::AppointmentCancelled(Decision { reason, ..Decision::default() });
         }

@@ -26,7 +26,7 @@ use crate::{
     accounts,
     availability::{ProviderTime, SlotRules, practice::Practice},
     catalogue::{self, AppointmentType},
-    claims::{self, Overlap, expiry::Expiring},
+    claims::{self, Overlap, Subject, kind::Kind},
     events::{self, Event, EventData, appointment::Expiry, schedule::Attendance},
     kernel::{
         fault::{Fault, Reason},
@@ -85,19 +85,20 @@ pub(super) async fn expire_claims_at(
         *version += 1;
         let reason = EXPIRED.to_owned();
         let (data, appointment) = match what {
-            Expiring::Hold => {
+            Kind::Hold => {
                 claims::store::remove_hold(tx, provider, id).await?;
                 (EventData::HoldExpired(Expiry { reason }), Some(id))
             }
-            Expiring::Request => {
+            // Nothing else ends by itself.
+            Kind::Request | Kind::Appointment => {
                 store::decline_expired(tx, (provider, id), at, *version).await?;
                 (EventData::AppointmentExpired(Expiry { reason }), Some(id))
             }
-            Expiring::Attended => {
+            Kind::Attended => {
                 claims::store::extra::remove(tx, provider, id).await?;
                 (EventData::AttendanceChanged(Attendance { reason: Some(reason) }), None)
             }
-            Expiring::Move(of) => {
+            Kind::Move(of) => {
                 claims::store::extra::remove(tx, provider, id).await?;
                 store::end_move(tx, (provider, of), at, *version).await?;
                 (EventData::AppointmentMoveExpired(Expiry { reason }), Some(of))
@@ -123,11 +124,12 @@ async fn write_live(
 ) -> Result<Option<Overlap>, Fault> {
     lock_customer(tx, a.customer, elsewhere.as_ref()).await?;
     // Its own further time is in nobody's way.
+    let subject = Subject::Provider(a.provider);
     let asked = attendance::asked_for(a);
     let wanted = asked.as_slice();
-    let is_same = claims::store::extra::is(tx, a.provider, a.id, wanted).await?;
+    let is_same = claims::store::extra::is(tx, subject, a.id, wanted).await?;
     if !is_same {
-        claims::store::extra::release(tx, a.provider, a.id).await?;
+        claims::store::extra::release(tx, subject, a.id).await?;
     }
     if let Some(overlap) = store::update(tx, a).await? {
         return Ok(Some(overlap));

@@ -1,11 +1,11 @@
 //! Holds as rows.
 
-use chrono::TimeDelta;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{AppointmentCursor, appointment, page};
 use crate::{
     booking::{Appointment, State},
+    claims::margins::LONGEST,
     identity::permit::ListAppointments,
     kernel::{
         fault::Fault,
@@ -17,10 +17,6 @@ use crate::{
         entity::appointments::{self, Column},
     },
 };
-
-/// How long before the present a hold that has not ended may have started, at most: holds are placed ahead, and
-/// none lasts so long.
-const LONGEST: TimeDelta = TimeDelta::days(1);
 
 /// What a customer holds with a provider who was locked before, the first start first.
 pub async fn with(
@@ -70,7 +66,8 @@ pub async fn list(
         query = query.filter(Column::ProviderId.eq(provider.0));
     }
     if let Some(customer) = filter.bounds.customer {
-        // The second is implied; it gives the index something to begin at.
+        // The second is implied, since holds are placed ahead and none lasts so long; it gives the index something to
+        // begin at.
         query = query
             .filter(Column::CustomerId.eq(customer.0))
             .filter(Column::StartsAt.gt(filter.now - LONGEST));

@@ -11,7 +11,6 @@ pub mod order;
 pub mod single_statement;
 pub mod states;
 
-use chrono::TimeDelta;
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, IdenStatic as _, QueryFilter, QueryOrder, QueryResult,
     QuerySelect as _, Select, Statement, sea_query::Expr,
@@ -22,7 +21,8 @@ use self::{order::Order, states::in_states};
 use super::{AgreedTerms, Appointment, EXPIRED, State};
 use crate::{
     claims::{
-        Overlap,
+        Overlap, Subject,
+        margins::LONGEST,
         store::{backend, in_the_way, refused},
     },
     identity::permit::ListAppointments,
@@ -92,8 +92,8 @@ pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
     ];
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => Ok(Some(in_the_way(tx, (a.provider, a.id), a.row().1).await?)),
-        Err(e) => refused(tx, (a.provider, a.id), a.row().1, &e).await.map(Some),
+        Ok(_) => Ok(Some(in_the_way(tx, (Subject::Provider(a.provider), a.id), a.row().1).await?)),
+        Err(e) => refused(tx, (Subject::Provider(a.provider), a.id), a.row().1, &e).await.map(Some),
     }
 }
 
@@ -133,7 +133,7 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         Ok(done) => {
             Err(Fault::internal(format!("{} rows updated for {}", done.rows_affected, a.id)))
         }
-        Err(e) => refused(tx, (a.provider, a.id), a.row().1, &e).await.map(Some),
+        Err(e) => refused(tx, (Subject::Provider(a.provider), a.id), a.row().1, &e).await.map(Some),
     }
 }
 
@@ -238,8 +238,8 @@ pub async fn list(
     if let Some(from) = filter.from {
         query = query
             .filter(Column::EndsAt.gt(from))
-            // Implied, since none is longer than a day; it gives the index something to begin at.
-            .filter(Column::StartsAt.gt(from - TimeDelta::days(1)));
+            // Implied; it gives the index something to begin at.
+            .filter(Column::StartsAt.gt(from - LONGEST));
     }
     if let Some(until) = filter.until {
         query = query.filter(Column::StartsAt.lt(until));

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     booking::Appointment,
+    claims::store::sql::claims_at,
     events::{EventData, appointment::Claimed},
     identity::Caller,
     kernel::{fault::Fault, stamp::Revision},
@@ -110,19 +111,20 @@ impl Query for SingleStatementBooking {
 /// A crowd around one hour is refused that way in two round trips, and nobody waits for anybody. The
 /// answer is as good as the locked one: at the moment of the statement's snapshot every other rule held
 /// and the time was taken, and not by a hold of the same customer.
-const TAKEN: &str = "
+const TAKEN: &str = concat!(
+    "
 SELECT 1 AS taken FROM providers p, users u
 WHERE p.provider_id = $1 AND p.enabled AND p.schedule_version = $2
   AND p.schedule_stamp = $9
   AND u.user_id = $3 AND NOT u.disabled
   AND NOT EXISTS (SELECT 1 FROM requests WHERE caller_id = $4 AND request_id = $5)
   AND NOT EXISTS (SELECT 1 FROM closures WHERE ends_at > $6 AND starts_at < $7)
-  AND EXISTS (SELECT 1 FROM appointments
-      WHERE provider_id = $1
-        AND state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-        AND tstzrange(claim_starts_at, claim_ends_at) && tstzrange($6, $7)
-        AND (expires_at IS NULL OR expires_at > $8)
-        AND NOT (state = 'held' AND customer_id = $3))";
+  AND EXISTS (SELECT 1 FROM appointments a
+      WHERE provider_id = $1 AND tstzrange(claim_starts_at, claim_ends_at) && tstzrange($6, $7)
+        AND NOT (state = 'held' AND customer_id = $3) AND ",
+    claims_at!("a", "$8"),
+    ")"
+);
 
 /// The question that [`TAKEN`] puts, about the booking that changed nothing.
 #[derive(Debug, Clone)]

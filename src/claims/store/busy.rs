@@ -1,15 +1,11 @@
 //! Whether a customer has something else to do, as rows.
 
-use chrono::TimeDelta;
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
+use super::{claims_of, lasts};
 use crate::{
-    claims::{
-        State,
-        margins::{LONGEST_BUFFER, LONGEST_CLAIM},
-        state::CLAIMING,
-    },
+    claims::{State, Subject, margins::LONGEST, state::BUSY},
     kernel::{
         fault::Fault,
         id::{AppointmentId, UserId},
@@ -30,7 +26,6 @@ pub async fn is_busy(
     except: Option<AppointmentId>,
     now: Instant,
 ) -> Result<bool, Fault> {
-    let live = [State::Pending, State::Booked, State::Completed, State::NoShow];
     let attends = Condition::all()
         .add(Column::CustomerId.eq(customer.0))
         .add(Column::AppointmentId.ne(except.map_or(Uuid::nil(), |id| id.0)))
@@ -39,27 +34,20 @@ pub async fn is_busy(
                 .add(Column::ClaimOf.is_null())
                 .add(Column::ClaimOf.ne(except.map_or(Uuid::nil(), |id| id.0))),
         )
-        // None is longer than a day; it gives the index something to begin at.
-        .add(Column::StartsAt.gt(start - TimeDelta::days(1)))
+        // Implied; it gives the index something to begin at.
+        .add(Column::StartsAt.gt(start - LONGEST))
         .add(Column::StartsAt.lt(end))
         .add(Column::EndsAt.gt(start))
-        .add(Column::State.is_in(live.map(State::word)));
+        .add(Column::State.is_in(BUSY.map(State::word)));
     // What they attend claims their own time too, and is looked at above.
     let is_theirs =
         Condition::any().add(Column::ClaimOf.is_null()).add(Column::CustomerId.ne(customer.0));
-    let treats = Condition::all()
-        .add(Column::ProviderId.eq(customer.0))
-        .add(Column::StartsAt.gt(start - LONGEST_CLAIM))
-        .add(Column::StartsAt.lt(end + LONGEST_BUFFER))
-        .add(Column::ClaimStartsAt.lt(end))
-        .add(Column::ClaimEndsAt.gt(start))
-        .add(Column::State.is_in(CLAIMING.map(State::word)))
-        .add(is_theirs);
+    let treats = claims_of(Subject::Customer(customer), (start, end)).add(is_theirs);
     let found: Option<Uuid> = appointments::Entity::find()
         .select_only()
         .column(Column::AppointmentId)
         .filter(Condition::any().add(attends).add(treats))
-        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
+        .filter(lasts(now))
         .limit(1)
         .into_tuple()
         .one(tx.db())

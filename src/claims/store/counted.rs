@@ -1,13 +1,14 @@
 //! What counts for the limits of types and of holds, and for the load of providers.
 
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 use uuid::Uuid;
 
+use super::{claiming, lasts};
 use crate::{
-    claims::{State, state::CLAIMING},
+    claims::{State, state::OPEN},
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId, UserId},
@@ -33,7 +34,7 @@ pub async fn counted(
         .columns([Column::AppointmentId, Column::ClaimOf, Column::StartsAt, Column::EndsAt])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::TypeId.eq(type_id.0))
-        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(claiming())
         .filter(Column::StartsAt.gte(range.start()))
         .filter(Column::StartsAt.lt(range.end()))
         .order_by_asc(Column::StartsAt)
@@ -59,8 +60,8 @@ pub async fn open_of_customer(
         .filter(Column::TypeId.eq(type_id.0))
         .filter(Column::ClaimOf.is_null())
         .filter(Column::StartsAt.gt(now))
-        .filter(Column::State.is_in([State::Pending.word(), State::Booked.word()]))
-        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
+        .filter(Column::State.is_in(OPEN.map(State::word)))
+        .filter(lasts(now))
         .count(tx.db())
         .await
         .map_err(|e| engine::fault(&e))
@@ -89,7 +90,7 @@ pub async fn booked(
         .columns([Column::StartsAt, Column::EndsAt])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::ClaimOf.is_null())
-        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(claiming())
         .filter(Column::StartsAt.gte(range.start()))
         .filter(Column::StartsAt.lt(range.end()))
         .into_tuple()

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use super::backend;
 use crate::{
-    claims::{State, expiry::Expiring},
+    claims::{
+        State,
+        kind::{Kind, KindColumns},
+    },
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, UserId},
@@ -26,7 +29,7 @@ pub async fn expired(
     tx: &Tx,
     provider: ProviderId,
     now: Instant,
-) -> Result<Vec<(AppointmentId, Instant, Expiring)>, Fault> {
+) -> Result<Vec<(AppointmentId, Instant, Kind)>, Fault> {
     let rows: Vec<(Uuid, Uuid, Instant, String, Option<Uuid>)> = appointments::Entity::find()
         .select_only()
         .columns([Column::AppointmentId, Column::CustomerId])
@@ -40,14 +43,8 @@ pub async fn expired(
         .await
         .map_err(|e| engine::fault(&e))?;
     let expired = |(id, customer, at, state, claim_of): (Uuid, Uuid, Instant, String, _)| {
-        let what = match claim_of {
-            // Of what somebody attends with another provider.
-            Some(_) if customer == provider.0 => Expiring::Attended,
-            Some(of) => Expiring::Move(AppointmentId(of)),
-            None if state == State::Held.word() => Expiring::Hold,
-            None => Expiring::Request,
-        };
-        (AppointmentId(id), at, what)
+        let row = KindColumns { subject: provider.0, customer, claim_of, state: &state };
+        (AppointmentId(id), at, Kind::of(row))
     };
     Ok(rows.into_iter().map(expired).collect())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::backend;
 use crate::{
     claims::{
-        Overlap, State,
+        Overlap, State, Subject,
         expiry::never,
         extra::{ExtraClaim, Owner, ids},
     },
@@ -40,10 +40,10 @@ pub async fn attends(
     Ok(id.map_err(|e| engine::fault(&e))?.map(ProviderId))
 }
 
-/// Whether an appointment claims just this of a locked provider's time beside its own row.
+/// Whether an appointment claims just this of a locked subject's time beside its own row.
 pub async fn is(
     tx: &Tx,
-    provider: ProviderId,
+    subject: Subject,
     appointment: AppointmentId,
     wanted: &[ExtraClaim],
 ) -> Result<bool, Fault> {
@@ -51,7 +51,7 @@ pub async fn is(
     let rows: Vec<(Uuid, Instant, Instant, Option<Instant>)> = Entity::find()
         .select_only()
         .columns([Column::AppointmentId, Column::StartsAt, Column::EndsAt, Column::ExpiresAt])
-        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::ProviderId.eq(subject.id().0))
         .filter(Column::AppointmentId.is_in(ids(appointment).map(|id| id.0)))
         .filter(Column::ClaimOf.eq(appointment.0))
         .into_tuple()
@@ -65,14 +65,10 @@ pub async fn is(
     Ok(rows.len() == wanted.len() && wanted.iter().all(there))
 }
 
-/// Takes away the time of a locked provider that an appointment claims beside its own row.
-pub async fn release(
-    tx: &Tx,
-    provider: ProviderId,
-    appointment: AppointmentId,
-) -> Result<(), Fault> {
+/// Takes away the time of a locked subject that an appointment claims beside its own row.
+pub async fn release(tx: &Tx, subject: Subject, appointment: AppointmentId) -> Result<(), Fault> {
     Entity::delete_many()
-        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::ProviderId.eq(subject.id().0))
         .filter(Column::AppointmentId.is_in(ids(appointment).map(|id| id.0)))
         .filter(Column::ClaimOf.eq(appointment.0))
         .exec(tx.db())
@@ -99,7 +95,7 @@ const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, cus
     VALUES ($1, $2, $3, '', $4, $5, $6, '', $7, $8, '', $9, $10, $10, $11, $12, $13, $14, $15, $16) \
     ON CONFLICT DO NOTHING";
 
-/// Claims time of a locked provider for an appointment, beside its own row, or tells what stands in the way.
+/// Claims time of a locked subject for an appointment, beside its own row, or tells what stands in the way.
 pub async fn claim(
     tx: &Tx,
     further: &ExtraClaim,
@@ -107,7 +103,7 @@ pub async fn claim(
 ) -> Result<Option<Overlap>, Fault> {
     let state = if further.is_customers { State::Pending } else { State::Held };
     let values = [
-        further.provider.0.into(),
+        further.subject.id().0.into(),
         further.id.0.into(),
         of.customer.0.into(),
         further.interval.0.into(),
@@ -124,10 +120,11 @@ pub async fn claim(
         of.id.0.into(),
         further.type_id.map(|id| id.0).into(),
     ];
-    let provider = further.provider;
     match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
         Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => Ok(Some(super::in_the_way(tx, (provider, further.id), further.claim).await?)),
+        Ok(_) => {
+            Ok(Some(super::in_the_way(tx, (further.subject, further.id), further.claim).await?))
+        }
         Err(e) => match super::overlap(&e) {
             Some(overlap) => Ok(Some(overlap)),
             None => Err(engine::fault(&e)),

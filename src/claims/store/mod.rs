@@ -8,15 +8,15 @@ pub mod expired;
 pub mod extra;
 pub mod new_provider;
 pub mod pairs;
+pub mod sql;
 
-use sea_orm::{ColumnTrait, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::SimpleExpr,
+};
 use uuid::Uuid;
 
-use super::{
-    Overlap, State,
-    margins::{LONGEST_BUFFER, LONGEST_CLAIM},
-    state::CLAIMING,
-};
+use super::{Overlap, State, Subject, margins::starts_around, state::CLAIMING};
 use crate::{
     kernel::{
         fault::Fault,
@@ -33,7 +33,7 @@ use crate::{
 /// What stood in the way, where a statement was refused for an overlap.
 pub async fn refused(
     tx: &Tx,
-    row: (ProviderId, AppointmentId),
+    row: (Subject, AppointmentId),
     claim: (Instant, Instant),
     error: &DbErr,
 ) -> Result<Overlap, Fault> {
@@ -56,29 +56,47 @@ pub fn overlap(error: &DbErr) -> Option<Overlap> {
     }
 }
 
-/// Nothing was written, so one of the two constraints holds against it. The provider's is told
-/// first: it is what another slot would cure.
+/// Nothing was written, so one of the two constraints holds against it. The subject's is told first: it is what another
+/// slot would cure.
 pub async fn in_the_way(
     tx: &Tx,
-    (provider, id): (ProviderId, AppointmentId),
-    (start, end): (Instant, Instant),
+    (subject, id): (Subject, AppointmentId),
+    claim: (Instant, Instant),
 ) -> Result<Overlap, Fault> {
     let taken: Option<Uuid> = appointments::Entity::find()
         .select_only()
         .column(Column::AppointmentId)
-        .filter(Column::ProviderId.eq(provider.0))
+        .filter(claims_of(subject, claim))
         .filter(Column::AppointmentId.ne(id.0))
-        .filter(Column::State.is_in(CLAIMING.map(State::word)))
-        .filter(Column::ClaimStartsAt.lt(end))
-        .filter(Column::ClaimEndsAt.gt(start))
-        .filter(Column::StartsAt.gt(start - LONGEST_CLAIM))
-        .filter(Column::StartsAt.lt(end + LONGEST_BUFFER))
         .limit(1)
         .into_tuple()
         .one(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
     Ok(if taken.is_some() { Overlap::Provider } else { Overlap::Customer })
+}
+
+/// What claims a subject's time in a stretch, whether or not it has ended by itself; the condition of
+/// [`sql::claims_of!`] for queries that are built.
+fn claims_of(subject: Subject, (start, end): (Instant, Instant)) -> Condition {
+    let (earliest, latest) = starts_around((start, end));
+    Condition::all()
+        .add(Column::ProviderId.eq(subject.id().0))
+        .add(claiming())
+        .add(Column::ClaimStartsAt.lt(end))
+        .add(Column::ClaimEndsAt.gt(start))
+        .add(Column::StartsAt.gt(earliest))
+        .add(Column::StartsAt.lt(latest))
+}
+
+/// What is in a state that claims time.
+fn claiming() -> SimpleExpr {
+    Column::State.is_in(CLAIMING.map(State::word))
+}
+
+/// What has not ended by itself.
+fn lasts(now: Instant) -> Condition {
+    Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now))
 }
 
 /// The engine as SeaORM names it.
