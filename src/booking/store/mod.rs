@@ -13,7 +13,7 @@ pub mod states;
 
 use sea_orm::{
     ColumnTrait, Condition, EntityTrait, IdenStatic as _, QueryFilter, QueryOrder, QueryResult,
-    QuerySelect as _, Select, Statement, sea_query::Expr,
+    QuerySelect as _, Select, Value, sea_query::Expr,
 };
 
 pub use self::order::AppointmentCursor;
@@ -23,7 +23,10 @@ use crate::{
     claims::{
         Overlap, Subject,
         margins::LONGEST,
-        store::{backend, in_the_way, refused},
+        store::{
+            insert::{ClaimColumns, NewRow, insert},
+            refused,
+        },
     },
     identity::permit::ListAppointments,
     kernel::{
@@ -52,78 +55,52 @@ pub async fn find(
     rows.first().map(names::appointment).transpose()
 }
 
-const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
-    customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp, \
-    customer_updated_at, move_expires_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
-    ON CONFLICT DO NOTHING";
+/// What an appointment's row claims.
+fn claimed(a: &Appointment) -> ClaimColumns {
+    let (interval, claim) = a.row();
+    ClaimColumns { interval, claim, state: a.state, expires_at: a.expires_at }
+}
+
+/// The columns of an appointment's row that can change, besides those of what it claims. A new one is a line here.
+fn details(a: &Appointment) -> Result<[(Column, Value); 10], Fault> {
+    Ok([
+        (Column::Note, a.note.clone().into()),
+        (Column::TimeZone, a.time_zone.name().into()),
+        (Column::LocalStart, a.local_start.clone().into()),
+        (Column::CancelReason, a.cancel_reason.clone().into()),
+        (Column::Terms, terms(a)?.into()),
+        (Column::Version, a.version.into()),
+        // A hold that is booked begins anew.
+        (Column::CreatedAt, a.created_at.into()),
+        (Column::UpdatedAt, a.updated_at.into()),
+        (Column::CustomerUpdatedAt, order::customer_updated_at(a).into()),
+        (Column::MoveExpiresAt, order::move_expires_at(a).into()),
+    ])
+}
 
 /// Claims the time of a new appointment or hold, or tells what stands in the way.
-///
-/// Never a plain insert: on PostgreSQL two of those on overlapping intervals wait for each other until
-/// the deadlock detector picks a victim, and `ON CONFLICT DO NOTHING` does not. On SQLite a trigger
-/// refuses.
 pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
-    let ((start, end), (claim_start, claim_end)) = a.row();
-    let values = [
-        a.provider.0.into(),
-        a.id.0.into(),
-        a.customer.0.into(),
-        a.customer_display_name.clone().into(),
-        start.into(),
-        end.into(),
-        a.state.word().into(),
-        a.note.clone().into(),
-        a.time_zone.name().into(),
-        a.local_start.clone().into(),
-        a.cancel_reason.clone().into(),
-        a.version.into(),
-        a.created_at.into(),
-        a.updated_at.into(),
-        a.type_id.map(|id| id.0).into(),
-        claim_start.into(),
-        claim_end.into(),
-        a.expires_at.into(),
-        terms(a)?.into(),
-        tx.stamp().0.into(),
-        order::customer_updated_at(a).into(),
-        order::move_expires_at(a).into(),
+    let subject = Subject::Provider(a.provider);
+    let row = NewRow { subject, id: a.id, customer: a.customer, claimed: claimed(a) };
+    let fixed = [
+        (Column::CustomerDisplayName, a.customer_display_name.clone().into()),
+        (Column::TypeId, a.type_id.map(|id| id.0).into()),
     ];
-    match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
-        Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => Ok(Some(in_the_way(tx, (Subject::Provider(a.provider), a.id), a.row().1).await?)),
-        Err(e) => refused(tx, (Subject::Provider(a.provider), a.id), a.row().1, &e).await.map(Some),
-    }
+    insert(tx, &row, fixed.into_iter().chain(details(a)?)).await
 }
 
 /// Writes back everything that can change of an appointment whose provider was locked before, or tells what stands
 /// in the way: on PostgreSQL the transaction is of no more use then. The customer's name is the account's to change,
 /// and only taken away here.
 pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
-    let ((start, end), (claim_start, claim_end)) = a.row();
     let name = Expr::col(Column::CustomerDisplayName);
     let name = if a.customer_display_name.is_empty() { Expr::val("") } else { name };
-    let done = appointments::Entity::update_many()
+    let update = appointments::Entity::update_many()
         .col_expr(Column::CustomerDisplayName, name)
-        .col_expr(Column::StartsAt, start.into())
-        .col_expr(Column::EndsAt, end.into())
-        .col_expr(Column::ClaimStartsAt, claim_start.into())
-        .col_expr(Column::ClaimEndsAt, claim_end.into())
-        .col_expr(Column::State, a.state.word().into())
-        .col_expr(Column::Note, a.note.clone().into())
-        .col_expr(Column::TimeZone, a.time_zone.name().into())
-        .col_expr(Column::LocalStart, a.local_start.clone().into())
-        .col_expr(Column::CancelReason, a.cancel_reason.clone().into())
-        .col_expr(Column::ExpiresAt, a.expires_at.into())
-        .col_expr(Column::Terms, terms(a)?.into())
-        .col_expr(Column::Version, a.version.into())
-        .col_expr(Column::Stamp, tx.stamp().0.into())
-        // A hold that is booked begins anew.
-        .col_expr(Column::CreatedAt, a.created_at.into())
-        .col_expr(Column::UpdatedAt, a.updated_at.into())
-        .col_expr(Column::CustomerUpdatedAt, order::customer_updated_at(a).into())
-        .col_expr(Column::MoveExpiresAt, order::move_expires_at(a).into())
+        .col_expr(Column::Stamp, tx.stamp().0.into());
+    let columns = claimed(a).columns().into_iter().chain(details(a)?);
+    let done = columns
+        .fold(update, |update, (column, value)| update.col_expr(column, value.into()))
         .filter(Column::ProviderId.eq(a.provider.0))
         .filter(Column::AppointmentId.eq(a.id.0))
         .exec(tx.db())

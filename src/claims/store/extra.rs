@@ -5,7 +5,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::backend;
+use super::{
+    backend,
+    insert::{ClaimColumns, NewRow, insert},
+};
 use crate::{
     claims::{
         Overlap, State, Subject,
@@ -89,45 +92,30 @@ pub async fn remove(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Result<
     Ok(())
 }
 
-const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
-    customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, claim_starts_at, claim_ends_at, expires_at, stamp, claim_of, type_id) \
-    VALUES ($1, $2, $3, '', $4, $5, $6, '', $7, $8, '', $9, $10, $10, $11, $12, $13, $14, $15, $16) \
-    ON CONFLICT DO NOTHING";
-
 /// Claims time of a locked subject for an appointment, beside its own row, or tells what stands in the way.
-pub async fn claim(
-    tx: &Tx,
-    further: &ExtraClaim,
-    of: &Owner<'_>,
-) -> Result<Option<Overlap>, Fault> {
-    let state = if further.is_customers { State::Pending } else { State::Held };
-    let values = [
-        further.subject.id().0.into(),
-        further.id.0.into(),
-        of.customer.0.into(),
-        further.interval.0.into(),
-        further.interval.1.into(),
-        state.word().into(),
-        of.time_zone.name().into(),
-        of.local_start.into(),
-        of.version.into(),
-        of.updated_at.into(),
-        further.claim.0.into(),
-        further.claim.1.into(),
-        further.expires_at.unwrap_or(never()).into(),
-        tx.stamp().0.into(),
-        of.id.0.into(),
-        further.type_id.map(|id| id.0).into(),
-    ];
-    match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
-        Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => {
-            Ok(Some(super::in_the_way(tx, (further.subject, further.id), further.claim).await?))
-        }
-        Err(e) => match super::overlap(&e) {
-            Some(overlap) => Ok(Some(overlap)),
-            None => Err(engine::fault(&e)),
+pub async fn claim(tx: &Tx, extra: &ExtraClaim, of: &Owner<'_>) -> Result<Option<Overlap>, Fault> {
+    let row = NewRow {
+        subject: extra.subject,
+        id: extra.id,
+        customer: of.customer,
+        claimed: ClaimColumns {
+            interval: extra.interval,
+            claim: extra.claim,
+            state: if extra.is_customers { State::Pending } else { State::Held },
+            expires_at: Some(extra.expires_at.unwrap_or(never())),
         },
-    }
+    };
+    let others = [
+        (Column::ClaimOf, of.id.0.into()),
+        (Column::TypeId, extra.type_id.map(|id| id.0).into()),
+        (Column::TimeZone, of.time_zone.name().into()),
+        (Column::LocalStart, of.local_start.into()),
+        (Column::Version, of.version.into()),
+        (Column::CreatedAt, of.updated_at.into()),
+        (Column::UpdatedAt, of.updated_at.into()),
+        (Column::CustomerDisplayName, "".into()),
+        (Column::Note, "".into()),
+        (Column::CancelReason, "".into()),
+    ];
+    insert(tx, &row, others).await
 }

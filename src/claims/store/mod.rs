@@ -6,6 +6,8 @@ pub mod counted;
 pub mod customer_time;
 pub mod expired;
 pub mod extra;
+pub mod insert;
+pub mod named;
 pub mod new_provider;
 pub mod pairs;
 pub mod sql;
