@@ -2,13 +2,10 @@
 //! another time keeps both.
 
 use super::{Appointment, Beyond};
-use crate::{
-    catalogue::minutes,
-    claims::{
-        Subject,
-        extra::{ExtraClaim, Owner, ids},
-        overlap::beyond,
-    },
+use crate::claims::{
+    Subject,
+    extra::{ExtraClaim, Owner, ids},
+    overlap::beyond,
 };
 
 /// An appointment as what extra claims are of, in a version of the provider in whose time they are made.
@@ -41,8 +38,8 @@ pub fn attended(a: &Appointment) -> Vec<ExtraClaim> {
     };
     let mut all = vec![further(own, (a.start, a.end), a.expires_at)];
     if let Some(asked) = &a.terms.asked_move {
-        let rest = beyond((a.start, a.end), (asked.start, asked.end));
-        all.push(further(moved, rest, Some(asked.expires_at)));
+        let rest = beyond([(a.start, a.end)], (asked.start, asked.end));
+        all.extend(rest.map(|rest| further(moved, rest, Some(asked.expires_at))));
     }
     all
 }
@@ -50,9 +47,8 @@ pub fn attended(a: &Appointment) -> Vec<ExtraClaim> {
 /// The time to which a customer asks to move an appointment, as far as it is not claimed already.
 pub fn asked_for(a: &Appointment) -> Option<ExtraClaim> {
     let asked = a.terms.asked_move.as_ref()?;
-    let (before, after) = (minutes(a.terms.buffer_before), minutes(a.terms.buffer_after));
-    let whole = (asked.start - before, asked.end + after);
-    let claim = beyond(a.claim(), whole);
+    let whole = a.after_asked_move()?.claim();
+    let claim = beyond([a.claim()], whole)?;
     let interval = (asked.start.max(claim.0), asked.end.min(claim.1));
     // Where no more than a buffer is new, there is nothing new of the customer's time either.
     let is_customers = interval.0 < interval.1;
@@ -73,17 +69,8 @@ pub fn asked_for(a: &Appointment) -> Option<ExtraClaim> {
 /// agreed or as its customer has asked to move it. Nothing where they do not overlap, or where not just one stretch
 /// is left.
 pub fn beyond_own(a: &Appointment, held: &Appointment) -> Option<Beyond> {
-    let asked = a.terms.asked_move.as_ref();
-    let asked = asked.map(|asked| Appointment { start: asked.start, end: asked.end, ..a.clone() });
-    let own = [Some(a.claim()), asked.map(|asked| asked.claim())];
-    let mut rest = vec![held.claim()];
-    for (from, until) in own.into_iter().flatten() {
-        let pieces = rest
-            .into_iter()
-            .flat_map(|(start, end)| [(start, end.min(from)), (start.max(until), end)]);
-        rest = pieces.filter(|(start, end)| start < end).collect();
-    }
-    let &[claim] = rest.as_slice() else { return None };
+    let own = [Some(a.claim()), a.after_asked_move().map(|after| after.claim())];
+    let claim = beyond(own.into_iter().flatten(), held.claim())?;
     if claim == held.claim() {
         return None;
     }

@@ -271,6 +271,17 @@ impl Appointment {
         asked.filter(|asked| self.state == State::Booked && !has_ended(asked.expires_at, now))
     }
 
+    /// The appointment as it is once the move that its customer asks for is approved; nothing where none is asked for.
+    pub fn after_asked_move(&self) -> Option<Self> {
+        let AskedMove { start, end, time_zone, ref local_start, late, .. } =
+            *self.terms.asked_move.as_ref()?;
+        let mut after =
+            Self { start, end, time_zone, local_start: local_start.clone(), ..self.clone() };
+        after.terms.asked_move = None;
+        after.terms.moved_late |= late;
+        Some(after)
+    }
+
     /// When it was cancelled or declined, or was not answered in time; nothing where that was not kept.
     pub fn ended_at(&self) -> Option<Instant> {
         match self.terms.ended {

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     availability::SlotRules,
     booking::{Appointment, store},
-    claims,
+    claims::{self, overlap::overlaps},
     events::{self, Event, EventData, appointment::HoldRelease},
     identity::Caller,
     kernel::{
@@ -46,9 +46,8 @@ impl OwnHolds {
     ) -> Result<Self, Fault> {
         let mut all = store::holds::with(tx, provider, customer, now).await?;
         all.retain(|held| {
-            let (start, end) = held.claim();
             let is_beside = held.terms.beyond.is_some_and(|beyond| Some(beyond.of) == moving);
-            is_beside || (start < claim.1 && claim.0 < end)
+            is_beside || overlaps(held.claim(), claim)
         });
         Ok(Self(all))
     }
