@@ -5,9 +5,8 @@ use crate::kernel::id::{ProviderId, UserId};
 /// Whose time a claim takes. No two claims of one subject overlap, of whatever kind they are.
 ///
 /// A subject is told by its id: the column `provider_id` of the claim's row, by which the overlap constraint of the table,
-/// the locks and every query of this room go. So a subject of another kind needs no rules of its own. It is a variant
-/// here with its id, a function that says what an appointment claims of it (as `booking/attendance.rs` does for
-/// customers), and its row in `providers`, which the units of work lock before they write its claims.
+/// the locks and the queries on claims go. So a subject of another kind needs no rules of its own; see [`crate::claims`]
+/// for what it touches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A provider, who treats somebody then.

@@ -221,3 +221,23 @@ fn event_data_is_encoded_and_decoded_in_one_place() {
         );
     }
 }
+
+/// Which rows claim whose time when is said in `src/claims` (decision 43).
+#[test]
+fn what_claims_time_is_said_in_one_room() {
+    for (path, text) in code("src") {
+        if path.starts_with("src/claims/") {
+            continue;
+        }
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let states = ["'held', 'pending'", "'pending', 'booked'", "'booked', 'completed'"];
+        let expiry = ["expires_at IS NULL OR"];
+        let margins = ["hours(28)", "28 hours", "claim_starts_at <", "claim_ends_at >"];
+        for said in states.iter().chain(&expiry).chain(&margins) {
+            assert!(!text.contains(said), "{path} says {said}");
+        }
+        let inserts =
+            text.contains("INSERT INTO appointments") || text.contains("ClaimStartsAt.lt(");
+        assert!(!inserts, "{path} has SQL of claims");
+    }
+}

@@ -26,6 +26,7 @@ use super::{
     provider::Provider,
 };
 use crate::{
+    claims::State,
     kernel::{
         fault::Fault,
         id::{ProviderId, UserId},
@@ -205,7 +206,7 @@ pub async fn is_customer(
         .column(Column::AppointmentId)
         .filter(Column::CustomerId.eq(customer.0))
         .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::State.ne("held"))
+        .filter(Column::State.ne(State::Held.word()))
         .limit(1)
         .into_tuple()
         .one(at.db())
