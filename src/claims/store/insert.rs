@@ -1,6 +1,6 @@
 //! New rows of `appointments`, by the names of their columns.
 
-use sea_orm::{IdenStatic as _, Statement, Value};
+use sea_orm::{IdenStatic, Statement, Value};
 
 use super::{backend, in_the_way, refused};
 use crate::{
@@ -92,6 +92,6 @@ pub fn select(row: &[(Column, &str)]) -> String {
 }
 
 fn into(columns: &[Column]) -> String {
-    let names: Vec<_> = columns.iter().map(|column| column.as_str()).collect();
+    let names: Vec<_> = columns.iter().map(IdenStatic::as_str).collect();
     format!("INSERT INTO appointments ({})", names.join(", "))
 }
