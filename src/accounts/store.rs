@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::TimeDelta;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _,
     QueryFilter, QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::LockType,
@@ -12,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Prefix, User, customers};
 use crate::{
+    claims::{margins::LONGEST, store::sql::claiming},
     events::users::UserEvent,
     identity::{Role, TokenCutoff, email::Email, phone::Phone},
     kernel::{
@@ -453,12 +453,16 @@ pub(in crate::accounts) fn account(row: users::Model) -> Result<Account, Fault> 
 }
 
 // Only what claims time: what was cancelled is over. Another stamp is another etag, for the customer too: what was
-// hidden from them before is no reason to show them an older state. No appointment is longer than a day; the bound
+// hidden from them before is no reason to show them an older state. The bound of the starts
 // gives the index something to begin at.
-const RENAME: &str = "UPDATE appointments
+const RENAME: &str = concat!(
+    "UPDATE appointments
     SET customer_display_name = $1, stamp = $2, updated_at = $3, customer_updated_at = NULL, terms = {terms}
     WHERE customer_id = $4 AND claim_of IS NULL AND starts_at > $5 AND ends_at > $3
-      AND state IN ('held', 'pending', 'booked', 'completed', 'no_show') AND customer_display_name <> $1";
+      AND state IN ",
+    claiming!(),
+    " AND customer_display_name <> $1"
+);
 
 /// Writes the name of an account, which is locked with [`lock_to_rename`], into what it has booked, asked for or
 /// holds and has not ended. What is over keeps the name of that time.
@@ -478,7 +482,7 @@ pub async fn rename_appointments(tx: &Tx, user: &User, now: Instant) -> Result<(
         tx.stamp().0.into(),
         now.into(),
         user.id.0.into(),
-        (now - TimeDelta::days(1)).into(),
+        (now - LONGEST).into(),
     ];
     let sql = RENAME.replace("{terms}", terms);
     let statement = Statement::from_sql_and_values(backend, sql, values);

@@ -6,11 +6,14 @@ use chrono::{NaiveDate, TimeDelta};
 
 use super::{
     BookableRange, Load, ProviderTime, SlotRules,
-    customer_time::{CustomerTime, HeldSlot, NOBODY},
+    customer_time::{CustomerTime, NOBODY},
 };
-use crate::kernel::{
-    id::{ProviderId, TypeId},
-    time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second},
+use crate::{
+    claims::HeldSlot,
+    kernel::{
+        id::{ProviderId, TypeId},
+        time::{Instant, Interval, IntervalSet, LATEST, ceil_to_second},
+    },
 };
 
 /// What is open of a range from now on, and neither claimed nor taken away.

@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use super::{ProviderTime, explain::Exclusion, slots_service::RequestedType};
-use crate::kernel::{
-    fault::Reason,
-    id::{ProviderId, TypeId, UserId},
-    time::Interval,
+use crate::{
+    claims::HeldSlot,
+    kernel::{
+        fault::Reason,
+        id::{ProviderId, TypeId, UserId},
+        time::Interval,
+    },
 };
 
 /// The customer for whom slots are asked, and the appointment to move, if any.
@@ -38,19 +41,6 @@ pub struct AppointmentToMove {
     pub kind: Option<RequestedType>,
     /// Why the caller may not move it any more, if so.
     pub too_late: Option<String>,
-}
-
-/// A slot that the customer holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldSlot {
-    /// Id of the provider.
-    pub provider: ProviderId,
-    /// Of which type, if any.
-    pub type_id: Option<TypeId>,
-    /// From when until when.
-    pub interval: Interval,
-    /// The same with its buffers.
-    pub claim: Interval,
 }
 
 /// A customer's own part, as of one moment and for one range.

@@ -2,11 +2,9 @@
 
 use chrono::SubsecRound;
 
-use super::{
-    customer_time::{CustomerContext, CustomerTime},
-    store::customer_time::{CustomerTimeBatch, CustomerTimeQuery},
-};
+use super::customer_time::{CustomerContext, CustomerTime};
 use crate::{
+    claims::store::customer_time::{CustomerTimeBatch, CustomerTimeQuery},
     kernel::{
         fault::Fault,
         id::TypeId,

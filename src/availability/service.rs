@@ -22,7 +22,7 @@ use crate::{
         LONGEST_RANGE,
         expand::local_days,
         provider::Provider,
-        store::claims::{self, Found, ProviderTimeBatch},
+        store::provider_time::{Found, ProviderTimeBatch, ProviderTimeQuery},
     },
     storage::{Deadline, batch::Batcher},
 };
@@ -120,12 +120,8 @@ impl Availabilities {
             .and_then(|days| Interval::new(days.start() - margin, days.end() + margin + longest))
             .ok_or_else(|| Fault::internal("a checked range of dates has no instants"))?;
         let now = self.ambient.now();
-        let asked = claims::ProviderTimeQuery {
-            provider: id,
-            type_id: None,
-            range,
-            now: now.trunc_subsecs(0),
-        };
+        let asked =
+            ProviderTimeQuery { provider: id, type_id: None, range, now: now.trunc_subsecs(0) };
         let own = self.customer_times.of(
             deadline,
             question.customer_context.as_ref(),

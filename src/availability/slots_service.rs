@@ -26,9 +26,9 @@ use crate::{
         id::{ProviderId, TypeId},
         time::{Instant, Interval, ceil_to_second},
     },
-    schedule::store::{
+    schedule::{
         cache::ScheduleCache,
-        claims::{self, ProviderTimeBatch},
+        store::provider_time::{ProviderTimeBatch, ProviderTimeQuery},
     },
     storage::{Deadline, Store, batch::Batcher},
 };
@@ -217,9 +217,8 @@ impl Slots {
             Some(kind) => kind,
             None => self.kind(deadline, question).await?,
         };
-        let all =
+        let (interval, all) =
             self.around(deadline, question.type_id, Some(provider), &kind, start, now).await?;
-        let (interval, all, _) = all;
         let Some(mut found) = all.into_iter().next() else {
             return Err(Fault::not_found(provider.name()));
         };
@@ -269,9 +268,20 @@ impl Slots {
         Ok((all, own))
     }
 
+    /// A turn at the bulkhead for a call that reads the time of everybody who offers a type around a start; none where few
+    /// do. It lasts until it is dropped.
+    pub async fn turn_for_all(
+        &self,
+        deadline: Deadline,
+        type_id: TypeId,
+    ) -> Result<Option<Turn>, Fault> {
+        // What everybody has booked in two weeks may be much.
+        let many = self.offer_counts.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
+        if many { self.bulkhead.turn(deadline).await.map(Some) } else { Ok(None) }
+    }
+
     /// Everybody who offers a type, with their time around a start, or the one provider whether or not
-    /// the type is offered. With many providers the call takes a turn, which is returned: it
-    /// lasts until it is dropped.
+    /// the type is offered.
     pub async fn around(
         &self,
         deadline: Deadline,
@@ -280,18 +290,11 @@ impl Slots {
         kind: &RequestedType,
         start: Instant,
         now: Instant,
-    ) -> Result<(Interval, Vec<Offered>, Option<Turn>), Fault> {
+    ) -> Result<(Interval, Vec<Offered>), Fault> {
         let interval = start
             .checked_add_signed(kind.asked.duration)
             .and_then(|end| Interval::new(start, end))
             .ok_or_else(Fault::unchecked)?;
-        // What everybody has booked in two weeks may be much.
-        let many = self.offer_counts.0.get(&type_id).is_none_or(|crowd| crowd > FEW_PROVIDERS);
-        let turn = if provider.is_none() && many {
-            Some(self.bulkhead.turn(deadline).await?)
-        } else {
-            None
-        };
         let offering = Offering {
             type_id,
             providers: provider.map(|provider| vec![provider]),
@@ -307,7 +310,7 @@ impl Slots {
         if provider.is_none() {
             self.offer_counts.0.insert(type_id, all.len());
         }
-        Ok((interval, all, turn))
+        Ok((interval, all))
     }
 
     /// The type of a question and what it asks, for those who may see it.
@@ -400,7 +403,7 @@ impl Slots {
             && !moves
         {
             let (type_id, now) = (Some(question.type_id), now.trunc_subsecs(0));
-            let asked = claims::ProviderTimeQuery { provider, type_id, range: reach, now };
+            let asked = ProviderTimeQuery { provider, type_id, range: reach, now };
             let found = self.claims.ask(deadline, asked).await??;
             let offers =
                 found.filter(|found| found.known.provider.enabled && found.offer.is_some());

@@ -13,11 +13,14 @@ pub mod policy;
 pub mod service;
 pub mod store;
 
+pub use crate::claims::State;
+
 use serde::{Deserialize, Serialize};
 
 use self::actors::EndedBy;
 use crate::{
     catalogue::{Answer, minutes},
+    claims::expiry::has_ended,
     events::{Event, EventData, appointment::Expiry},
     kernel::{
         id::{AppointmentId, ProviderId, TypeId, UserId},
@@ -33,62 +36,6 @@ pub const LONGEST_NOTE: usize = 2000;
 pub const LONGEST_REASON: usize = 500;
 /// What a request that nobody answered says as its reason.
 pub const EXPIRED: &str = "nobody answered in time";
-
-/// Where an appointment stands in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Not an appointment yet: the slot is kept for a customer until it expires.
-    Held,
-    /// Asked for, and not answered until it expires.
-    Pending,
-    /// Agreed, and still to come or not yet marked as done.
-    Booked,
-    /// It took place.
-    Completed,
-    /// The customer did not come.
-    NoShow,
-    /// It was called off; its time is free again.
-    Cancelled,
-    /// It was asked for and refused; its time is free again.
-    Declined,
-}
-
-impl State {
-    /// All variants, in the order of declaration.
-    pub const ALL: [Self; 7] = [
-        Self::Held,
-        Self::Pending,
-        Self::Booked,
-        Self::Completed,
-        Self::NoShow,
-        Self::Cancelled,
-        Self::Declined,
-    ];
-
-    /// The word used in the table.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Pending => "pending",
-            Self::Booked => "booked",
-            Self::Completed => "completed",
-            Self::NoShow => "no_show",
-            Self::Cancelled => "cancelled",
-            Self::Declined => "declined",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
-    }
-
-    /// Whether it can still be moved, cancelled or answered.
-    pub const fn is_open(self) -> bool {
-        matches!(self, Self::Pending | Self::Booked)
-    }
-}
 
 /// A customer's booking of a provider's time, or a hold, which may become one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -321,7 +268,18 @@ impl Appointment {
     /// The move that its customer asks for and nobody has answered.
     pub fn asked_move(&self, now: Instant) -> Option<&AskedMove> {
         let asked = self.terms.asked_move.as_ref();
-        asked.filter(|asked| self.state == State::Booked && asked.expires_at > now)
+        asked.filter(|asked| self.state == State::Booked && !has_ended(asked.expires_at, now))
+    }
+
+    /// The appointment as it is once the move that its customer asks for is approved; nothing where none is asked for.
+    pub fn after_asked_move(&self) -> Option<Self> {
+        let AskedMove { start, end, time_zone, ref local_start, late, .. } =
+            *self.terms.asked_move.as_ref()?;
+        let mut after =
+            Self { start, end, time_zone, local_start: local_start.clone(), ..self.clone() };
+        after.terms.asked_move = None;
+        after.terms.moved_late |= late;
+        Some(after)
     }
 
     /// When it was cancelled or declined, or was not answered in time; nothing where that was not kept.
@@ -347,7 +305,7 @@ impl Appointment {
             (None, Some(at)) => (EventData::AppointmentMoveExpired(expiry), at),
             (None, None) => return None,
         };
-        if at > now {
+        if !has_ended(at, now) {
             return None;
         }
         Some(Event {
@@ -366,12 +324,13 @@ impl Appointment {
     #[must_use]
     pub fn as_of(mut self, now: Instant) -> Self {
         let moved = self.terms.asked_move.as_ref().map(|asked| asked.expires_at);
-        if let Some(updated_at) = moved.filter(|at| *at <= now) {
+        if let Some(updated_at) = moved.filter(|at| has_ended(*at, now)) {
             self.terms.asked_move = None;
             self.terms.shown = self.terms.shown.map(|shown| Shown { updated_at, ..shown });
             self.updated_at = updated_at;
         }
-        let ended = self.state == State::Pending && self.expires_at.is_some_and(|at| at <= now);
+        let ended =
+            self.state == State::Pending && self.expires_at.is_some_and(|at| has_ended(at, now));
         if !ended {
             return self;
         }

@@ -10,7 +10,7 @@ use super::{
     expand,
 };
 use crate::kernel::{
-    time::{Instant, Interval},
+    time::{Instant, Interval, IntervalSet},
     zone::{UnknownZone, Zone, ZoneData, ZoneRules},
 };
 
@@ -127,6 +127,12 @@ impl Hours {
     /// Every occurrence of a window that overlaps the range; see [`expand::windows`].
     pub fn windows(&self, zones: &ZoneData, range: Interval) -> Result<Vec<Interval>, UnknownZone> {
         expand::windows(zones, self, range)
+    }
+
+    /// Whether an interval lies inside windows; those that touch are one.
+    pub fn is_open(&self, zones: &ZoneData, interval: Interval) -> Result<bool, UnknownZone> {
+        let open: IntervalSet = self.windows(zones, interval)?.into_iter().collect();
+        Ok(open.contains(&interval))
     }
 }
 

@@ -3,6 +3,7 @@
 //! This file, [`dates`], [`hours`], [`plan`] and [`name`] hold the words; [`expand`] turns them into
 //! instants, [`days`] tells to which date an instant belongs, [`changes`] says what a change may be.
 
+pub mod cache;
 pub mod changes;
 pub mod commands;
 pub mod dates;

@@ -12,6 +12,7 @@ const ROOMS: &[&str] = &[
     "mail",
     "events",
     "catalogue",
+    "claims",
     "schedule",
     "accounts",
     "availability",
@@ -218,5 +219,25 @@ fn event_data_is_encoded_and_decoded_in_one_place() {
             !writes,
             "{path} writes JSON by hand; the data of an event are a type of src/events"
         );
+    }
+}
+
+/// Which rows claim whose time when is said in `src/claims` (decision 43).
+#[test]
+fn what_claims_time_is_said_in_one_room() {
+    for (path, text) in code("src") {
+        if path.starts_with("src/claims/") {
+            continue;
+        }
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let states = ["'held', 'pending'", "'pending', 'booked'", "'booked', 'completed'"];
+        let expiry = ["expires_at IS NULL OR"];
+        let margins = ["hours(28)", "28 hours", "claim_starts_at <", "claim_ends_at >"];
+        for said in states.iter().chain(&expiry).chain(&margins) {
+            assert!(!text.contains(said), "{path} says {said}");
+        }
+        let inserts =
+            text.contains("INSERT INTO appointments") || text.contains("ClaimStartsAt.lt(");
+        assert!(!inserts, "{path} has SQL of claims");
     }
 }

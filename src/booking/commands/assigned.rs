@@ -8,8 +8,8 @@ use crate::{
     booking::{
         Appointment,
         fairness::{self, ProviderLoad},
-        store,
     },
+    claims,
     kernel::{fault::Fault, time::Interval},
     schedule::provider::Provider,
     storage::Tx,
@@ -35,7 +35,7 @@ impl Book {
         let days =
             self.practice.days(provider.schedule.hours(), &self.zones, interval, self.now)?;
         let booked = match days.around_week(a.start) {
-            Some(week) => store::load::booked(tx, provider.id, week).await?,
+            Some(week) => claims::store::counted::booked(tx, provider.id, week).await?,
             None => Vec::new(),
         };
         let load = ProviderLoad {

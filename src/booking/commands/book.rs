@@ -22,6 +22,7 @@ use crate::{
         Answer, Question, Terms,
         questions::{self, Reply},
     },
+    claims::{self, Overlap, store::busy::is_busy},
     events::{
         EventData,
         appointment::{Claimed, HoldPlaced},
@@ -346,7 +347,8 @@ pub(super) async fn check_customer_limit(
     (type_id, most): (TypeId, u32),
     now: Instant,
 ) -> Result<(), Fault> {
-    if store::limits::open_of_customer(tx, customer, type_id, now).await? < u64::from(most) {
+    if claims::store::counted::open_of_customer(tx, customer, type_id, now).await? < u64::from(most)
+    {
         return Ok(());
     }
     Err(Fault::new(
@@ -447,7 +449,7 @@ impl Book {
             check_customer_limit(tx, customer, bounds, self.now).await?;
         }
         if self.hold.is_some()
-            && store::limits::held_by(tx, customer, self.now).await? >= MOST_HOLDS
+            && claims::store::counted::held_by(tx, customer, self.now).await? >= MOST_HOLDS
         {
             return Err(too_many_holds());
         }
@@ -457,8 +459,10 @@ impl Book {
         if let Some(overlap) = follow(tx, &appointment, elsewhere, self.now).await? {
             return Err(refused(overlap));
         }
-        if self.hold.is_some() && store::holds::is_busy(tx, &appointment, None, self.now).await? {
-            return Err(refused(store::Overlap::Customer));
+        if self.hold.is_some()
+            && is_busy(tx, customer, (appointment.start, appointment.end), None, self.now).await?
+        {
+            return Err(refused(Overlap::Customer));
         }
         if self.assigned.is_some() {
             schedule::store::set_assigned(tx, id, self.now).await?;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::expire_claims_at;
 use crate::{
     accounts::{self, User},
-    booking::{Appointment, attendance, store},
+    booking::{Appointment, attendance},
+    claims::{Subject, store::extra},
     events::{self, Event, EventData, schedule::Attendance},
     identity::Role,
     kernel::{
@@ -45,7 +46,7 @@ impl CustomerAsProvider {
         providers: &[ProviderId],
         (provider, id): (ProviderId, AppointmentId),
     ) -> Result<Option<Self>, Fault> {
-        let own = store::attended::attends(tx, provider, id).await?;
+        let own = extra::attends(tx, provider, id).await?;
         Self::lock(tx, providers, own.filter(|own| !providers.contains(own))).await
     }
 
@@ -98,16 +99,17 @@ impl CustomerAsProvider {
         a: &Appointment,
         now: Instant,
     ) -> Result<bool, Fault> {
+        let own = Subject::Customer(UserId(self.provider.0));
         let wanted = attendance::attended(a);
-        if store::attended::is(tx, self.provider, a.id, &wanted).await? {
+        if extra::is(tx, own, a.id, &wanted).await? {
             return Ok(true);
         }
         // What has expired there is in nobody's way.
         expire_claims_at(tx, self.provider, &mut self.version, now).await?;
-        store::attended::release(tx, self.provider, a.id).await?;
+        extra::release(tx, own, a.id).await?;
         self.version += 1;
         for further in &wanted {
-            if store::attended::claim(tx, further, a, self.version).await?.is_some() {
+            if extra::claim(tx, further, &attendance::owner(a, self.version)).await?.is_some() {
                 return Ok(false);
             }
         }

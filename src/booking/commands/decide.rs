@@ -15,8 +15,9 @@ use crate::{
         Appointment, Freed, Shown, State,
         actors::EndedBy,
         policy::{self, StateChange},
-        store::{self, Overlap},
+        store,
     },
+    claims::Overlap,
     events::{
         EventData,
         appointment::{Correction, Decision, Outcome},
@@ -243,24 +244,22 @@ impl Decide {
         found: Appointment,
         elsewhere: &mut Option<CustomerAsProvider>,
     ) -> Result<Decided, Fault> {
-        let mut appointment = Appointment {
+        let answered = |appointment: Appointment| Appointment {
             version: provider.version + 1,
             stamp: tx.stamp(),
             updated_at: self.now,
-            ..found.clone()
+            ..appointment
         };
-        let asked = appointment.terms.asked_move.take().ok_or_else(Fault::unchecked)?;
+        let after = found.after_asked_move().ok_or_else(Fault::unchecked)?;
+        let mut appointment = answered(found.clone());
+        appointment.terms.asked_move = None;
         let mut decision = Decision { reason: written(&self.reason), ..Decision::default() };
         let mut told = Vec::new();
         let data = match self.change {
             StateChange::Approve => {
                 bookable(provider)?;
                 is_present(tx, found.customer).await?;
-                appointment.start = asked.start;
-                appointment.end = asked.end;
-                appointment.time_zone = asked.time_zone;
-                appointment.local_start = asked.local_start;
-                appointment.terms.moved_late |= asked.late;
+                appointment = answered(after);
                 told = warnings(tx, provider, &appointment).await?;
                 decision.start = Some(appointment.start);
                 decision.end = Some(appointment.end);

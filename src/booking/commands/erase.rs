@@ -11,6 +11,7 @@ use crate::{
         actors::{EndedBy, Party},
         policy, store,
     },
+    claims::{self, Subject},
     events::{
         EventData,
         appointment::{Decision, HoldRelease},
@@ -100,7 +101,7 @@ impl Anonymise {
         let (user, now) = (self.erasure.user, self.now);
         if a.state == State::Held {
             let released = Appointment { version, ..a };
-            store::remove_hold(tx, released.provider, released.id).await?;
+            claims::store::remove_hold(tx, released.provider, released.id).await?;
             let data = EventData::HoldReleased(HoldRelease::default());
             let act = EventDraft { data, actor, via: None };
             return record(tx, &released, act, now).await;
@@ -122,7 +123,8 @@ impl Anonymise {
             reason.clone_into(&mut changed.cancel_reason);
             changed.expires_at = None;
             changed.terms.asked_move = None;
-            store::attended::release(tx, changed.provider, changed.id).await?;
+            claims::store::extra::release(tx, Subject::Provider(changed.provider), changed.id)
+                .await?;
             let reason = Some(reason.to_owned());
             data = EventData::AppointmentCancelled(Decision { reason, ..Decision::default() });
         }

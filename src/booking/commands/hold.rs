@@ -13,6 +13,7 @@ use crate::{
     availability::practice::Practice,
     booking::{Appointment, State, policy, store},
     catalogue::{self, questions::Reply},
+    claims,
     events::{
         self, EventData,
         appointment::{Claimed, HoldExtension, HoldRelease},
@@ -117,7 +118,7 @@ impl UnitOfWork for UseHold {
             HoldAction::Extend(length) => self.extend(tx, &provider, found, *length).await,
             HoldAction::Release => {
                 let released = Appointment { version: provider.version + 1, ..found };
-                store::remove_hold(tx, self.provider, released.id).await?;
+                claims::store::remove_hold(tx, self.provider, released.id).await?;
                 let act = self.act(EventData::HoldReleased(HoldRelease::default()));
                 finish(tx, &released, act, &self.idempotency_key, self.now).await?;
                 Ok(released)

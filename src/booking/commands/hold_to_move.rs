@@ -20,6 +20,7 @@ use crate::{
         policy::{self, RuleSet},
         promised, store,
     },
+    claims::{self, Overlap, store::busy::is_busy},
     events::{
         EventData,
         appointment::{HeldToMove, HoldPlaced},
@@ -111,14 +112,14 @@ impl UnitOfWork for HoldToMove {
         if let Some(account) = account {
             held.customer_display_name = account.user.display_name;
         }
-        if store::limits::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
+        if claims::store::counted::held_by(tx, held.customer, now).await? >= MOST_HOLDS {
             return Err(too_many_holds());
         }
         if let Some(overlap) = store::claim(tx, &held).await? {
             return Err(refused(overlap));
         }
-        if store::holds::is_busy(tx, &held, Some(id), now).await? {
-            return Err(refused(store::Overlap::Customer));
+        if is_busy(tx, held.customer, (held.start, held.end), Some(id), now).await? {
+            return Err(refused(Overlap::Customer));
         }
         let data = EventData::HoldPlaced(HoldPlaced::ToMove(HeldToMove {
             start: held.start,

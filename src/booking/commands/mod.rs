@@ -18,13 +18,15 @@ use chrono::TimeDelta;
 use customer_as_provider::{CustomerAsProvider, lock_customer};
 
 use super::{
-    Appointment, EXPIRED, attendance,
-    store::{self, Expiring, Overlap},
+    Appointment, EXPIRED,
+    attendance::{self, owner},
+    store,
 };
 use crate::{
     accounts,
     availability::{ProviderTime, SlotRules, practice::Practice},
     catalogue::{self, AppointmentType},
+    claims::{self, Overlap, Subject, kind::Kind},
     events::{self, Event, EventData, appointment::Expiry, schedule::Attendance},
     kernel::{
         fault::{Fault, Reason},
@@ -76,28 +78,29 @@ pub(super) async fn expire_claims_at(
     version: &mut i64,
     now: Instant,
 ) -> Result<(), Fault> {
-    let expired = store::expired(tx, provider, now).await?;
+    let expired = claims::store::expired::expired(tx, provider, now).await?;
     let ids: Vec<_> = expired.iter().map(|(id, ..)| *id).collect();
-    store::states::lock_customers(tx, provider, &ids).await?;
+    claims::store::expired::lock_customers(tx, provider, &ids).await?;
     for (id, at, what) in expired {
         *version += 1;
         let reason = EXPIRED.to_owned();
         let (data, appointment) = match what {
-            Expiring::Hold => {
-                store::remove_hold(tx, provider, id).await?;
+            Kind::Hold => {
+                claims::store::remove_hold(tx, provider, id).await?;
                 (EventData::HoldExpired(Expiry { reason }), Some(id))
             }
-            Expiring::Request => {
+            // Nothing else ends by itself.
+            Kind::Request | Kind::Appointment => {
                 store::decline_expired(tx, (provider, id), at, *version).await?;
                 (EventData::AppointmentExpired(Expiry { reason }), Some(id))
             }
-            Expiring::Attended => {
-                store::attended::remove(tx, provider, id).await?;
+            Kind::Attended => {
+                claims::store::extra::remove(tx, provider, id).await?;
                 (EventData::AttendanceChanged(Attendance { reason: Some(reason) }), None)
             }
-            Expiring::Move(of) => {
-                store::attended::remove(tx, provider, id).await?;
-                store::attended::end_move(tx, (provider, of), at, *version).await?;
+            Kind::Move(of) => {
+                claims::store::extra::remove(tx, provider, id).await?;
+                store::end_move(tx, (provider, of), at, *version).await?;
                 (EventData::AppointmentMoveExpired(Expiry { reason }), Some(of))
             }
         };
@@ -121,17 +124,18 @@ async fn write_live(
 ) -> Result<Option<Overlap>, Fault> {
     lock_customer(tx, a.customer, elsewhere.as_ref()).await?;
     // Its own further time is in nobody's way.
+    let subject = Subject::Provider(a.provider);
     let asked = attendance::asked_for(a);
     let wanted = asked.as_slice();
-    let is_same = store::attended::is(tx, a.provider, a.id, wanted).await?;
+    let is_same = claims::store::extra::is(tx, subject, a.id, wanted).await?;
     if !is_same {
-        store::attended::release(tx, a.provider, a.id).await?;
+        claims::store::extra::release(tx, subject, a.id).await?;
     }
     if let Some(overlap) = store::update(tx, a).await? {
         return Ok(Some(overlap));
     }
     if let Some(asked) = asked.filter(|_| !is_same)
-        && let Some(overlap) = store::attended::claim(tx, &asked, a, a.version).await?
+        && let Some(overlap) = claims::store::extra::claim(tx, &asked, &owner(a, a.version)).await?
     {
         return Ok(Some(overlap));
     }
@@ -198,7 +202,8 @@ pub(super) async fn time(
     if let Some(kind) = of_type.filter(|kind| kind.terms.limits.limit_providers())
         && let Some(week) = time.days.around_week(interval.start())
     {
-        time.counted = store::limits::counted(tx, provider.id, kind.id, week, except).await?;
+        time.counted =
+            claims::store::counted::counted(tx, provider.id, kind.id, week, except).await?;
     }
     Ok(time)
 }

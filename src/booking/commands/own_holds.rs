@@ -9,6 +9,7 @@ use super::{
 use crate::{
     availability::SlotRules,
     booking::{Appointment, store},
+    claims::{self, overlap::overlaps},
     events::{self, Event, EventData, appointment::HoldRelease},
     identity::Caller,
     kernel::{
@@ -45,9 +46,8 @@ impl OwnHolds {
     ) -> Result<Self, Fault> {
         let mut all = store::holds::with(tx, provider, customer, now).await?;
         all.retain(|held| {
-            let (start, end) = held.claim();
             let is_beside = held.terms.beyond.is_some_and(|beyond| Some(beyond.of) == moving);
-            is_beside || (start < claim.1 && claim.0 < end)
+            is_beside || overlaps(held.claim(), claim)
         });
         Ok(Self(all))
     }
@@ -85,7 +85,7 @@ impl OwnHolds {
         now: Instant,
     ) -> Result<(), Fault> {
         for held in &self.0 {
-            store::remove_hold(tx, provider.id, held.id).await?;
+            claims::store::remove_hold(tx, provider.id, held.id).await?;
             provider.version += 1;
             schedule::store::set_version(tx, provider.id, provider.version).await?;
             let event = Event {

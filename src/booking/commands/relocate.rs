@@ -20,6 +20,7 @@ use crate::{
         promised, store,
     },
     catalogue::{self, AppointmentType},
+    claims::{self, Subject},
     events::{
         EventData,
         appointment::{Claimed, Moved, Reassignment},
@@ -350,7 +351,7 @@ impl UnitOfWork for Reassign {
             },
             ..found.clone()
         };
-        store::attended::release(tx, self.provider, self.id).await?;
+        claims::store::extra::release(tx, Subject::Provider(self.provider), self.id).await?;
         store::update(tx, &left).await?;
         follow(tx, &left, &mut elsewhere, self.now).await?;
         let (reason, override_reason) = (self.reason.clone(), self.override_reason.clone());

@@ -56,7 +56,11 @@ impl Bookings {
         let asked =
             SlotRules::of(&found.terms, duration.unwrap_or_else(|| found.terms.default_duration()));
         let kind = slots::RequestedType { appointment_type: Arc::new(found), asked };
-        let (interval, mut all, turn) =
+        let turn = match only {
+            Some(_) => None,
+            None => self.slots.turn_for_all(deadline, *id).await?,
+        };
+        let (interval, mut all) =
             self.slots.around(deadline, *id, only, &kind, *start, now).await?;
         // On SQLite it is kept until the end: all writes wait for one another, and many of these would be in front
         // of everybody's bookings. On PostgreSQL it would only wait for round trips and locked rows.

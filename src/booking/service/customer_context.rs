@@ -76,10 +76,8 @@ impl Bookings {
         let in_time = policy::in_time(&found, found.terms.reschedule_cutoff, self.ambient.now());
         let too_late = in_time.err().filter(|_| !is_staff).map(|fault| fault.message().to_owned());
         let (interval, claim) = intervals(&found).ok_or_else(Fault::unchecked)?;
-        let asked = found.terms.asked_move.as_ref().map(|asked| {
-            let there = Appointment { start: asked.start, end: asked.end, ..found.clone() };
-            intervals(&there).ok_or_else(Fault::unchecked)
-        });
+        let asked =
+            found.after_asked_move().map(|after| intervals(&after).ok_or_else(Fault::unchecked));
         let moving = AppointmentToMove {
             provider,
             interval,

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     availability::{practice::Practice, slots_service::Slots},
     catalogue::questions::Reply,
+    claims,
     identity::{Caller, Credential, permit},
     kernel::{
         ambient::Ambient,
@@ -42,7 +43,7 @@ use crate::{
         time::{Instant, Interval},
         zone::ZoneData,
     },
-    schedule::store::cache::ScheduleCache,
+    schedule::cache::ScheduleCache,
     storage::{
         Deadline, Engine, Query, Reader, Store,
         batch::{BatchQuery as _, Batcher},
@@ -490,6 +491,6 @@ impl Query for Expired {
     type Output = Vec<ProviderId>;
 
     async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
-        store::expired_elsewhere(at, self.customer, self.interval, self.now).await
+        claims::store::expired::expired_elsewhere(at, self.customer, self.interval, self.now).await
     }
 }

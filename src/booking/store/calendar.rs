@@ -5,18 +5,22 @@ use sea_orm::{DatabaseBackend, FromQueryResult, IdenStatic as _, QueryResult, St
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{LONGEST_BUFFER, LONGEST_CLAIM, names};
+use super::names;
 use crate::{
     booking::{
         Appointment, State,
         calendar::{Claimed, Found},
+    },
+    claims::{
+        margins::starts,
+        store::{pairs::intervals, sql::claims_of},
     },
     kernel::{
         fault::Fault,
         id::{ClosureId, ProviderId},
         time::{Instant, Interval},
     },
-    schedule::{self, commands::Closure, store::claims::intervals},
+    schedule::{self, commands::Closure},
     storage::{
         Engine, Executor as _, Query, Reader, engine,
         entity::{appointments::Column, providers},
@@ -47,16 +51,16 @@ pub struct Ask {
 // schedules and the closures are in the first row alone. A claim that is not told any more, by number or size, comes
 // without its texts: where it begins is where the answer ends. An appointment that is asked to move has a second
 // claim, whose appointment is the one that it is of. Closures come twice: as intervals, whether or not they can be
-// read, and as they are told. See `schedule::store::claims` about what cannot be read, and about the bounds.
-const SQL: &str = "WITH claimed AS (
+// read, and as they are told. See `schedule::store::provider_time` about what cannot be read, and about the bounds.
+const SQL: &str = concat!(
+    "WITH claimed AS (
         SELECT a.appointment_id, a.claim_of, a.customer_id, a.starts_at, a.ends_at,
             {claim_starts} AS claim_start, {claim_ends} AS claim_end,
             row_number() OVER (ORDER BY a.starts_at, a.appointment_id) AS place
         FROM appointments a
-        WHERE a.provider_id = $1 AND a.starts_at > $2 AND a.starts_at < $3
-          AND a.claim_starts_at < $5 AND a.claim_ends_at > $4
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > $6)
+        WHERE ",
+    claims_of!("a", "$1", ["$2", "$4", "$5", "$3"], "$6"),
+    "
         ORDER BY a.starts_at, a.appointment_id LIMIT $7
     ), sized AS (
         SELECT c.place, c.claim_start, c.claim_end,
@@ -82,7 +86,8 @@ const SQL: &str = "WITH claimed AS (
         CASE WHEN {told} THEN s.terms END AS terms, s.stamp, s.claim_of,
         s.customer_updated_at, s.move_expires_at
     FROM providers p LEFT JOIN sized s ON true
-    WHERE p.provider_id = $1 ORDER BY s.place";
+    WHERE p.provider_id = $1 ORDER BY s.place"
+);
 
 const FIRST: &str = "coalesce(s.place, 1) = 1";
 const TOLD: &str = "(s.place < $7 AND s.ahead < $8)";
@@ -251,10 +256,11 @@ impl Ask {
         };
         let sql = parts.iter().fold(SQL.to_owned(), |sql, (part, text)| sql.replace(part, text));
         let (start, end) = (self.range.start(), self.range.end());
+        let (earliest, latest) = starts(self.range);
         let values: [Value; 9] = [
             self.provider.0.into(),
-            (start - LONGEST_CLAIM).into(),
-            (end + LONGEST_BUFFER).into(),
+            earliest.into(),
+            latest.into(),
             start.into(),
             end.into(),
             self.now.into(),

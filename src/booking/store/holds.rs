@@ -1,16 +1,15 @@
 //! Holds as rows.
 
-use chrono::TimeDelta;
-use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
-use uuid::Uuid;
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
-use super::{AppointmentCursor, CLAIMING, LONGEST_BUFFER, LONGEST_CLAIM, appointment, page};
+use super::{AppointmentCursor, appointment, page};
 use crate::{
     booking::{Appointment, State},
+    claims::margins::LONGEST,
     identity::permit::ListAppointments,
     kernel::{
         fault::Fault,
-        id::{AppointmentId, ProviderId, UserId},
+        id::{ProviderId, UserId},
         time::Instant,
     },
     storage::{
@@ -18,10 +17,6 @@ use crate::{
         entity::appointments::{self, Column},
     },
 };
-
-/// How long before the present a hold that has not ended may have started, at most: holds are placed ahead, and
-/// none lasts so long.
-const LONGEST: TimeDelta = TimeDelta::days(1);
 
 /// What a customer holds with a provider who was locked before, the first start first.
 pub async fn with(
@@ -41,52 +36,6 @@ pub async fn with(
         .await
         .map_err(|e| engine::fault(&e))?;
     rows.into_iter().map(appointment).collect()
-}
-
-/// Whether the customer of a hold is busy when it is: has an appointment that overlaps it, with whatever provider,
-/// except one, with the time to which it is asked to be moved; or is a provider, and something claims their own time.
-pub async fn is_busy(
-    tx: &Tx,
-    held: &Appointment,
-    except: Option<AppointmentId>,
-    now: Instant,
-) -> Result<bool, Fault> {
-    let live = [State::Pending, State::Booked, State::Completed, State::NoShow];
-    let attends = Condition::all()
-        .add(Column::CustomerId.eq(held.customer.0))
-        .add(Column::AppointmentId.ne(except.map_or(Uuid::nil(), |id| id.0)))
-        .add(
-            Condition::any()
-                .add(Column::ClaimOf.is_null())
-                .add(Column::ClaimOf.ne(except.map_or(Uuid::nil(), |id| id.0))),
-        )
-        // None is longer than a day; it gives the index something to begin at.
-        .add(Column::StartsAt.gt(held.start - TimeDelta::days(1)))
-        .add(Column::StartsAt.lt(held.end))
-        .add(Column::EndsAt.gt(held.start))
-        .add(Column::State.is_in(live.map(State::word)));
-    // What they attend claims their own time too, and is looked at above.
-    let is_theirs =
-        Condition::any().add(Column::ClaimOf.is_null()).add(Column::CustomerId.ne(held.customer.0));
-    let treats = Condition::all()
-        .add(Column::ProviderId.eq(held.customer.0))
-        .add(Column::StartsAt.gt(held.start - LONGEST_CLAIM))
-        .add(Column::StartsAt.lt(held.end + LONGEST_BUFFER))
-        .add(Column::ClaimStartsAt.lt(held.end))
-        .add(Column::ClaimEndsAt.gt(held.start))
-        .add(Column::State.is_in(CLAIMING.map(State::word)))
-        .add(is_theirs);
-    let found: Option<Uuid> = appointments::Entity::find()
-        .select_only()
-        .column(Column::AppointmentId)
-        .filter(Condition::any().add(attends).add(treats))
-        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
-        .limit(1)
-        .into_tuple()
-        .one(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    Ok(found.is_some())
 }
 
 /// Which holds to list.
@@ -117,7 +66,8 @@ pub async fn list(
         query = query.filter(Column::ProviderId.eq(provider.0));
     }
     if let Some(customer) = filter.bounds.customer {
-        // The second is implied; it gives the index something to begin at.
+        // The second is implied, since holds are placed ahead and none lasts so long; it gives the index something to
+        // begin at.
         query = query
             .filter(Column::CustomerId.eq(customer.0))
             .filter(Column::StartsAt.gt(filter.now - LONGEST));

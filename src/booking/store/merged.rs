@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::{Overlap, overlap};
 use crate::{
     booking::State,
+    claims::{Overlap, store::overlap},
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, UserId},

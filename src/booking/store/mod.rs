@@ -1,55 +1,47 @@
 //! Appointments as rows.
 
-pub mod attended;
 pub mod by_key;
 pub mod calendar;
 pub mod drifts;
 pub mod erased;
 pub mod holds;
-pub mod limits;
-pub mod load;
 pub mod merged;
 mod names;
 pub mod order;
 pub mod single_statement;
 pub mod states;
 
-use chrono::TimeDelta;
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, DbErr, EntityTrait, IdenStatic as _, QueryFilter,
-    QueryOrder, QueryResult, QuerySelect, Select, Statement, sea_query::Expr,
+    ColumnTrait, Condition, EntityTrait, IdenStatic as _, QueryFilter, QueryOrder, QueryResult,
+    QuerySelect as _, Select, Value, sea_query::Expr,
 };
-use uuid::Uuid;
-
-pub use attended::Expiring;
 
 pub use self::order::AppointmentCursor;
 use self::{order::Order, states::in_states};
 use super::{AgreedTerms, Appointment, EXPIRED, State};
 use crate::{
+    claims::{
+        Overlap, Subject,
+        margins::LONGEST,
+        store::{
+            insert::{ClaimColumns, NewRow, insert},
+            refused,
+        },
+    },
     identity::permit::ListAppointments,
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId, UserId},
         stamp::Stamp,
-        time::{Instant, Interval},
+        time::Instant,
         zone::Zone,
     },
     storage::{
-        Engine, Executor, Reader, Tx,
-        engine::{self, Constraint},
+        Executor, Reader, Tx, engine,
         entity::appointments::{self, Column},
         readable::{self, PagePosition},
     },
 };
-
-/// The states in which something claims time.
-const CLAIMING: [State; 5] =
-    [State::Held, State::Pending, State::Booked, State::Completed, State::NoShow];
-/// The longest buffer.
-const LONGEST_BUFFER: TimeDelta = TimeDelta::hours(4);
-/// How much earlier than it ends a claim's appointment may start: a day, and the longest buffer.
-const LONGEST_CLAIM: TimeDelta = TimeDelta::hours(28);
 
 /// Finds an appointment.
 pub async fn find(
@@ -63,133 +55,52 @@ pub async fn find(
     rows.first().map(names::appointment).transpose()
 }
 
-/// Which of two claims stands in the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overlap {
-    /// The provider's time is taken.
-    Provider,
-    /// The customer has another appointment then.
-    Customer,
+/// What an appointment's row claims.
+fn claimed(a: &Appointment) -> ClaimColumns {
+    let (interval, claim) = a.row();
+    ClaimColumns { interval, claim, state: a.state, expires_at: a.expires_at }
 }
 
-const INSERT: &str = "INSERT INTO appointments (provider_id, appointment_id, customer_id, \
-    customer_display_name, starts_at, ends_at, state, note, time_zone, local_start, cancel_reason, \
-    version, created_at, updated_at, type_id, claim_starts_at, claim_ends_at, expires_at, terms, stamp, \
-    customer_updated_at, move_expires_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
-    ON CONFLICT DO NOTHING";
+/// The columns of an appointment's row that can change, besides those of what it claims. A new one is a line here.
+fn details(a: &Appointment) -> Result<[(Column, Value); 10], Fault> {
+    Ok([
+        (Column::Note, a.note.clone().into()),
+        (Column::TimeZone, a.time_zone.name().into()),
+        (Column::LocalStart, a.local_start.clone().into()),
+        (Column::CancelReason, a.cancel_reason.clone().into()),
+        (Column::Terms, terms(a)?.into()),
+        (Column::Version, a.version.into()),
+        // A hold that is booked begins anew.
+        (Column::CreatedAt, a.created_at.into()),
+        (Column::UpdatedAt, a.updated_at.into()),
+        (Column::CustomerUpdatedAt, order::customer_updated_at(a).into()),
+        (Column::MoveExpiresAt, order::move_expires_at(a).into()),
+    ])
+}
 
 /// Claims the time of a new appointment or hold, or tells what stands in the way.
-///
-/// Never a plain insert: on PostgreSQL two of those on overlapping intervals wait for each other until
-/// the deadlock detector picks a victim, and `ON CONFLICT DO NOTHING` does not. On SQLite a trigger
-/// refuses.
 pub async fn claim(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
-    let ((start, end), (claim_start, claim_end)) = a.row();
-    let values = [
-        a.provider.0.into(),
-        a.id.0.into(),
-        a.customer.0.into(),
-        a.customer_display_name.clone().into(),
-        start.into(),
-        end.into(),
-        a.state.word().into(),
-        a.note.clone().into(),
-        a.time_zone.name().into(),
-        a.local_start.clone().into(),
-        a.cancel_reason.clone().into(),
-        a.version.into(),
-        a.created_at.into(),
-        a.updated_at.into(),
-        a.type_id.map(|id| id.0).into(),
-        claim_start.into(),
-        claim_end.into(),
-        a.expires_at.into(),
-        terms(a)?.into(),
-        tx.stamp().0.into(),
-        order::customer_updated_at(a).into(),
-        order::move_expires_at(a).into(),
+    let subject = Subject::Provider(a.provider);
+    let row = NewRow { subject, id: a.id, customer: a.customer, claimed: claimed(a) };
+    let fixed = [
+        (Column::CustomerDisplayName, a.customer_display_name.clone().into()),
+        (Column::TypeId, a.type_id.map(|id| id.0).into()),
     ];
-    match tx.execute(Statement::from_sql_and_values(backend(tx.engine()), INSERT, values)).await {
-        Ok(done) if done.rows_affected() == 1 => Ok(None),
-        Ok(_) => Ok(Some(in_the_way(tx, (a.provider, a.id), a.row().1).await?)),
-        Err(e) => refused(tx, a, &e).await.map(Some),
-    }
-}
-
-/// What stood in the way, where a statement was refused for an overlap.
-async fn refused(tx: &Tx, a: &Appointment, error: &DbErr) -> Result<Overlap, Fault> {
-    match overlap(error) {
-        // SQLite fires the triggers in an order of its own, and its transaction goes on.
-        Some(Overlap::Customer) if tx.engine() == Engine::Sqlite => {
-            in_the_way(tx, (a.provider, a.id), a.claim()).await
-        }
-        Some(overlap) => Ok(overlap),
-        None => Err(engine::fault(error)),
-    }
-}
-
-/// Which overlap a constraint refused, if that is what happened.
-fn overlap(error: &DbErr) -> Option<Overlap> {
-    match engine::violated(error) {
-        Some(Constraint::ProviderOverlap) => Some(Overlap::Provider),
-        Some(Constraint::CustomerOverlap) => Some(Overlap::Customer),
-        _ => None,
-    }
-}
-
-/// Nothing was written, so one of the two constraints holds against it. The provider's is told
-/// first: it is what another slot would cure.
-async fn in_the_way(
-    tx: &Tx,
-    (provider, id): (ProviderId, AppointmentId),
-    (start, end): (Instant, Instant),
-) -> Result<Overlap, Fault> {
-    let taken: Option<Uuid> = appointments::Entity::find()
-        .select_only()
-        .column(Column::AppointmentId)
-        .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::AppointmentId.ne(id.0))
-        .filter(Column::State.is_in(CLAIMING.map(State::word)))
-        .filter(Column::ClaimStartsAt.lt(end))
-        .filter(Column::ClaimEndsAt.gt(start))
-        .filter(Column::StartsAt.gt(start - LONGEST_CLAIM))
-        .filter(Column::StartsAt.lt(end + LONGEST_BUFFER))
-        .limit(1)
-        .into_tuple()
-        .one(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    Ok(if taken.is_some() { Overlap::Provider } else { Overlap::Customer })
+    insert(tx, &row, fixed.into_iter().chain(details(a)?)).await
 }
 
 /// Writes back everything that can change of an appointment whose provider was locked before, or tells what stands
 /// in the way: on PostgreSQL the transaction is of no more use then. The customer's name is the account's to change,
 /// and only taken away here.
 pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> {
-    let ((start, end), (claim_start, claim_end)) = a.row();
     let name = Expr::col(Column::CustomerDisplayName);
     let name = if a.customer_display_name.is_empty() { Expr::val("") } else { name };
-    let done = appointments::Entity::update_many()
+    let update = appointments::Entity::update_many()
         .col_expr(Column::CustomerDisplayName, name)
-        .col_expr(Column::StartsAt, start.into())
-        .col_expr(Column::EndsAt, end.into())
-        .col_expr(Column::ClaimStartsAt, claim_start.into())
-        .col_expr(Column::ClaimEndsAt, claim_end.into())
-        .col_expr(Column::State, a.state.word().into())
-        .col_expr(Column::Note, a.note.clone().into())
-        .col_expr(Column::TimeZone, a.time_zone.name().into())
-        .col_expr(Column::LocalStart, a.local_start.clone().into())
-        .col_expr(Column::CancelReason, a.cancel_reason.clone().into())
-        .col_expr(Column::ExpiresAt, a.expires_at.into())
-        .col_expr(Column::Terms, terms(a)?.into())
-        .col_expr(Column::Version, a.version.into())
-        .col_expr(Column::Stamp, tx.stamp().0.into())
-        // A hold that is booked begins anew.
-        .col_expr(Column::CreatedAt, a.created_at.into())
-        .col_expr(Column::UpdatedAt, a.updated_at.into())
-        .col_expr(Column::CustomerUpdatedAt, order::customer_updated_at(a).into())
-        .col_expr(Column::MoveExpiresAt, order::move_expires_at(a).into())
+        .col_expr(Column::Stamp, tx.stamp().0.into());
+    let columns = claimed(a).columns().into_iter().chain(details(a)?);
+    let done = columns
+        .fold(update, |update, (column, value)| update.col_expr(column, value.into()))
         .filter(Column::ProviderId.eq(a.provider.0))
         .filter(Column::AppointmentId.eq(a.id.0))
         .exec(tx.db())
@@ -199,52 +110,8 @@ pub async fn update(tx: &Tx, a: &Appointment) -> Result<Option<Overlap>, Fault> 
         Ok(done) => {
             Err(Fault::internal(format!("{} rows updated for {}", done.rows_affected, a.id)))
         }
-        Err(e) => refused(tx, a, &e).await.map(Some),
+        Err(e) => refused(tx, (Subject::Provider(a.provider), a.id), a.row().1, &e).await.map(Some),
     }
-}
-
-/// Takes away a hold whose provider was locked before; its events stay.
-pub async fn remove_hold(tx: &Tx, provider: ProviderId, id: AppointmentId) -> Result<(), Fault> {
-    let done = appointments::Entity::delete_many()
-        .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::AppointmentId.eq(id.0))
-        .filter(Column::State.eq(State::Held.word()))
-        .exec(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    one(done.rows_affected, id)
-}
-
-/// What is held or pending at a locked provider and has expired, the first to expire first: which, when, and
-/// what it was. No more than that is read, so that what cannot be read ends as well.
-pub async fn expired(
-    tx: &Tx,
-    provider: ProviderId,
-    now: Instant,
-) -> Result<Vec<(AppointmentId, Instant, Expiring)>, Fault> {
-    let rows: Vec<(Uuid, Uuid, Instant, String, Option<Uuid>)> = appointments::Entity::find()
-        .select_only()
-        .columns([Column::AppointmentId, Column::CustomerId])
-        .columns([Column::ExpiresAt, Column::State, Column::ClaimOf])
-        .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::ExpiresAt.lte(now))
-        .order_by_asc(Column::ExpiresAt)
-        .order_by_asc(Column::AppointmentId)
-        .into_tuple()
-        .all(tx.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let expired = |(id, customer, at, state, claim_of): (Uuid, Uuid, Instant, String, _)| {
-        let what = match claim_of {
-            // Of what somebody attends with another provider.
-            Some(_) if customer == provider.0 => Expiring::Attended,
-            Some(of) => Expiring::Move(AppointmentId(of)),
-            None if state == State::Held.word() => Expiring::Hold,
-            None => Expiring::Request,
-        };
-        (AppointmentId(id), at, what)
-    };
-    Ok(rows.into_iter().map(expired).collect())
 }
 
 /// Declines a request of a locked provider that expired at this time, as a version of the provider.
@@ -270,37 +137,36 @@ pub async fn decline_expired(
     one(done.rows_affected, id)
 }
 
+/// Ends the move that is asked for of an appointment of a locked provider at this time, as a version of the
+/// provider. One that cannot be read stays as it is: its move has ended for readers too.
+pub async fn end_move(
+    tx: &Tx,
+    (provider, id): (ProviderId, AppointmentId),
+    at: Instant,
+    version: i64,
+) -> Result<(), Fault> {
+    let Ok(Some(mut found)) = find(tx, provider, id).await else { return Ok(()) };
+    found.terms.asked_move = None;
+    appointments::Entity::update_many()
+        .col_expr(Column::Terms, terms(&found)?.into())
+        .col_expr(Column::Version, version.into())
+        .col_expr(Column::Stamp, tx.stamp().0.into())
+        .col_expr(Column::UpdatedAt, at.into())
+        .col_expr(Column::CustomerUpdatedAt, None::<Instant>.into())
+        .col_expr(Column::MoveExpiresAt, None::<Instant>.into())
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::AppointmentId.eq(id.0))
+        .exec(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(())
+}
+
 fn one(rows: u64, id: AppointmentId) -> Result<(), Fault> {
     match rows {
         1 => Ok(()),
         rows => Err(Fault::internal(format!("{rows} rows changed for {id}"))),
     }
-}
-
-/// The providers with an expired request of this customer that overlaps an interval. It no longer counts,
-/// and is still in the way of the customer's constraint until its expiry is written down.
-pub async fn expired_elsewhere(
-    at: &Reader,
-    customer: UserId,
-    interval: Interval,
-    now: Instant,
-) -> Result<Vec<ProviderId>, Fault> {
-    let rows: Vec<Uuid> = appointments::Entity::find()
-        .select_only()
-        .column(Column::ProviderId)
-        .filter(Column::CustomerId.eq(customer.0))
-        .filter(Column::State.eq(State::Pending.word()))
-        .filter(Column::ExpiresAt.lte(now))
-        .filter(Column::StartsAt.lt(interval.end()))
-        .filter(Column::EndsAt.gt(interval.start()))
-        .order_by_asc(Column::ProviderId)
-        .into_tuple()
-        .all(at.db())
-        .await
-        .map_err(|e| engine::fault(&e))?;
-    let mut providers: Vec<_> = rows.into_iter().map(ProviderId).collect();
-    providers.dedup();
-    Ok(providers)
 }
 
 /// Which appointments to list.
@@ -349,8 +215,8 @@ pub async fn list(
     if let Some(from) = filter.from {
         query = query
             .filter(Column::EndsAt.gt(from))
-            // Implied, since none is longer than a day; it gives the index something to begin at.
-            .filter(Column::StartsAt.gt(from - TimeDelta::days(1)));
+            // Implied; it gives the index something to begin at.
+            .filter(Column::StartsAt.gt(from - LONGEST));
     }
     if let Some(until) = filter.until {
         query = query.filter(Column::StartsAt.lt(until));
@@ -404,13 +270,6 @@ fn later(after: AppointmentCursor) -> Condition {
 
 fn terms(a: &Appointment) -> Result<serde_json::Value, Fault> {
     serde_json::to_value(&a.terms).map_err(|e| Fault::internal(format!("terms do not encode: {e}")))
-}
-
-fn backend(engine: Engine) -> DatabaseBackend {
-    match engine {
-        Engine::Postgres => DatabaseBackend::Postgres,
-        Engine::Sqlite => DatabaseBackend::Sqlite,
-    }
 }
 
 fn appointment(row: appointments::Model) -> Result<Appointment, Fault> {

@@ -1,47 +1,15 @@
-//! The states of appointments as of a moment, as conditions; and the locks of those who write down that one has changed
-//! by itself.
+//! The states of appointments as of a moment, as conditions.
 
 use sea_orm::{
-    ColumnTrait, Condition, DatabaseBackend, Statement, Value,
-    sea_query::{Alias, ArrayType, Expr, ExprTrait as _, Query},
+    ColumnTrait, Condition,
+    sea_query::{Alias, Expr, ExprTrait as _, Query},
 };
 
 use crate::{
     booking::State,
-    kernel::{
-        fault::Fault,
-        id::{AppointmentId, ProviderId},
-        time::Instant,
-    },
-    storage::{
-        Engine, Executor as _, Tx, engine,
-        entity::appointments::{self, Column},
-    },
+    kernel::time::Instant,
+    storage::entity::appointments::{self, Column},
 };
-
-// In the order of the ids, so that two who do it wait for each other in no circle. No more than what keeps an account
-// from being renamed, merged or erased: those write what its customer has booked.
-const LOCK_CUSTOMERS: &str = "SELECT 1 FROM users
-    WHERE user_id IN (SELECT customer_id FROM appointments WHERE provider_id = $1 AND appointment_id = ANY ($2))
-    ORDER BY user_id FOR KEY SHARE";
-
-/// Locks the customers of these appointments and holds of a locked provider until the transaction ends. On SQLite the
-/// transaction is the only writer.
-pub async fn lock_customers(
-    tx: &Tx,
-    provider: ProviderId,
-    ids: &[AppointmentId],
-) -> Result<(), Fault> {
-    if ids.is_empty() || tx.engine() != Engine::Postgres {
-        return Ok(());
-    }
-    let ids = ids.iter().map(|id| Value::from(id.0)).collect();
-    let values = [provider.0.into(), Value::Array(ArrayType::Uuid, Some(Box::new(ids)))];
-    let backend = DatabaseBackend::Postgres;
-    let statement = Statement::from_sql_and_values(backend, LOCK_CUSTOMERS, values);
-    tx.execute(statement).await.map_err(|e| engine::fault(&e))?;
-    Ok(())
-}
 
 /// Of which a move is asked for as of now: there is further time of it that has not expired.
 fn asked_to_move(now: Instant) -> Condition {

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AffectedAppointments, not_over};
+use super::not_over;
 use crate::{
+    claims::{self, affected::AffectedAppointments},
     events::{self, EventData},
     identity::permit::ClosePractice,
     kernel::{
@@ -82,7 +83,7 @@ impl UnitOfWork for Close {
         store::closures::insert(tx, &self.closure, self.now).await?;
         let data = EventData::ClosureCreated(told(&self.closure));
         store::closures::bump(tx, locked, self.permit.admin, self.now, &data).await?;
-        let touched = store::affected::find(tx, None, *interval, self.now).await?;
+        let touched = claims::store::affected::find(tx, None, *interval, self.now).await?;
         let answer = Closed {
             id: *id,
             start: interval.start(),

@@ -7,7 +7,6 @@ mod time_off;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Schedule,
@@ -16,13 +15,14 @@ use super::{
     store::{self, Head},
 };
 use crate::{
+    claims,
     events::{
         self, Event, EventData,
         schedule::{ProviderChanged, ProviderOpened},
     },
     kernel::{
         fault::{Fault, Reason, Violations},
-        id::{AppointmentId, ProviderId, UserId},
+        id::{ProviderId, UserId},
         time::{Instant, Interval},
     },
     storage::Tx,
@@ -31,58 +31,6 @@ use crate::{
 pub use closures::{Close, Closed, Closure, Reopen};
 pub use schedules::{Create, Delete, Update, Updated};
 pub use time_off::{Give, Take};
-
-/// The appointments that overlap what was taken away. They stay; somebody has to look after them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AffectedAppointments {
-    /// The first of them, by start.
-    pub first: Vec<(ProviderId, AppointmentId)>,
-    /// How many there are.
-    pub count: i64,
-    /// All that claims the time, also by asking and by holding it.
-    #[serde(default)]
-    pub times: Times,
-}
-
-/// Claimed time, the first of it by start, and how much there is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Times {
-    /// The first of it.
-    pub first: Vec<ClaimedTime>,
-    /// How many there are.
-    pub count: i64,
-}
-
-/// What claims time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Claim {
-    /// A booked appointment.
-    Appointment,
-    /// A pending one.
-    Request,
-    /// The move that is asked for of a booked one.
-    Move,
-    /// A hold.
-    Hold,
-}
-
-/// A stretch of a provider's time that is claimed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClaimedTime {
-    /// What claims it.
-    pub claim: Claim,
-    /// Whose time it is.
-    pub provider: ProviderId,
-    /// The appointment; of a hold the id that its appointment would have.
-    pub id: AppointmentId,
-    /// The first instant.
-    pub start: Instant,
-    /// The first instant after it.
-    pub end: Instant,
-    /// When it ends by itself, if it does.
-    pub expires_at: Option<Instant>,
-}
 
 /// Opens a provider for a user, or, when the user was one before, enables it again. A step of the
 /// accounts' units of work, not a unit by itself.
@@ -112,7 +60,7 @@ pub async fn open(
     };
     store::closures::wait_for_closures(tx).await?;
     store::insert(tx, &provider).await?;
-    store::attended::claim(tx, id).await?;
+    claims::store::new_provider::claim(tx, id).await?;
     let data = EventData::ProviderOpened(ProviderOpened { display_name: display_name.to_owned() });
     record(tx, (id, provider.version), actor, now, data).await
 }

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventDraft, Times, make_fit, reschedule};
+use super::{EventDraft, make_fit, reschedule};
 use crate::{
+    claims::{self, affected::Times},
     events::{
         self, EventData,
         schedule::{DefaultSchedule, NamedSchedule, ScheduleChanged, What},
@@ -99,8 +100,9 @@ impl UnitOfWork for Update {
         reschedule(tx, &mut provider, act(changed, self.permit, self.now)).await?;
         let outside = match provider.hours(self.id.as_deref()) {
             Some(hours) if self.changes.hours_change() => {
-                let (of, at) = ((self.id.as_deref(), hours, None), (self.now, &self.zones));
-                store::affected::outside(tx, provider.id, of, at).await?
+                let of = (self.id.as_deref(), None);
+                let is_open = |interval| Ok(hours.is_open(&self.zones, interval)?);
+                claims::store::affected::outside(tx, provider.id, of, self.now, is_open).await?
             }
             _ => Times::default(),
         };

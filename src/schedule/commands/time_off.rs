@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{AffectedAppointments, EventDraft, make_fit, not_over, reschedule};
+use super::{EventDraft, make_fit, not_over, reschedule};
 use crate::{
+    claims::{self, affected::AffectedAppointments},
     events::{self, EventData},
     identity::permit::EditSchedule,
     kernel::{
@@ -60,7 +61,7 @@ impl UnitOfWork for Take {
         let data = EventData::TimeOffCreated(told(self.time_off.id, interval));
         let act = EventDraft { data, actor: self.permit.editor, now: self.now };
         reschedule(tx, &mut provider, act).await?;
-        let touched = store::affected::find(tx, Some(id), interval, self.now).await?;
+        let touched = claims::store::affected::find(tx, Some(id), interval, self.now).await?;
         let answer = (self.time_off.clone(), touched);
         self.idempotency_key.keep(tx, id.0, provider.version, &answer, self.now).await?;
         Ok(answer)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Offering;
 use crate::{
     catalogue::{self, AppointmentType, Terms},
+    claims::{self, affected::Times},
     events::{self, EventData, schedule::Withdrawn},
     identity::permit,
     kernel::{
@@ -14,7 +15,7 @@ use crate::{
         zone::{UnknownZone, ZoneData},
     },
     schedule::{
-        commands::{Times, record},
+        commands::record,
         expand::local_date,
         hours::Hours,
         provider::Provider,
@@ -151,8 +152,9 @@ impl UnitOfWork for Offer {
             Some(_) => offerings::update(tx, &offering).await?,
             None => offerings::insert(tx, &offering, self.now).await?,
         }
-        let of = (offering.schedule.as_deref(), hours, Some(self.type_id));
-        let outside = store::affected::outside(tx, id, of, (self.now, &self.zones)).await?;
+        let of = (offering.schedule.as_deref(), Some(self.type_id));
+        let is_open = |interval| Ok(hours.is_open(&self.zones, interval)?);
+        let outside = claims::store::affected::outside(tx, id, of, self.now, is_open).await?;
         let version = changed(tx, provider, &offering, editor, self.now).await?;
         let offered = Offered { offering, outside };
         self.idempotency_key.keep(tx, id.0, version, &offered, self.now).await?;

@@ -8,16 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::{
+    cache::ScheduleCache,
     changes::{Changes, Stored},
-    commands::{
-        AffectedAppointments, Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Update,
-        Updated,
-    },
+    commands::{Close, Closed, Closure, Create, Delete, Give, Reopen, Take, Update, Updated},
     plan::TimeOff,
     provider::Provider,
-    store::{self, cache::ScheduleCache, closures::Cursor},
+    store::{self, closures::Cursor},
 };
 use crate::{
+    claims::affected::AffectedAppointments,
     identity::{
         Caller,
         permit::{ClosePractice, EditSchedule, SeeTimeOff},

@@ -1,11 +1,8 @@
 //! Providers as rows.
 
-pub mod affected;
-pub mod attended;
-pub mod cache;
-pub mod claims;
 pub mod closures;
 pub mod offerings;
+pub mod provider_time;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +26,7 @@ use super::{
     provider::Provider,
 };
 use crate::{
+    claims::State,
     kernel::{
         fault::Fault,
         id::{ProviderId, UserId},
@@ -208,7 +206,7 @@ pub async fn is_customer(
         .column(Column::AppointmentId)
         .filter(Column::CustomerId.eq(customer.0))
         .filter(Column::ProviderId.eq(provider.0))
-        .filter(Column::State.ne("held"))
+        .filter(Column::State.ne(State::Held.word()))
         .limit(1)
         .into_tuple()
         .one(at.db())

@@ -20,6 +20,7 @@ mod catalogue;
 mod catalogue_changes;
 mod catalogue_fields;
 mod catalogue_writes;
+mod claim_margins;
 mod closing_races;
 mod closures;
 mod corrected_names;

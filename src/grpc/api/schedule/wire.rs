@@ -3,6 +3,7 @@
 use chrono::{Datelike, NaiveDate};
 
 use crate::{
+    claims::affected::{AffectedAppointments, Claim, ClaimedTime, Times},
     grpc::{
         api::convert::{day_of_week, duration, etag, timestamp, wire_time_of_day},
         proto::{
@@ -15,11 +16,7 @@ use crate::{
         id::{HoldId, ProviderId},
     },
     schedule::{
-        commands::{AffectedAppointments, Claim, ClaimedTime, Closure, Times},
-        hours::Hours,
-        name::ScheduleName,
-        plan::TimeOff,
-        provider::Provider,
+        commands::Closure, hours::Hours, name::ScheduleName, plan::TimeOff, provider::Provider,
     },
 };
 

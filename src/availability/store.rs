@@ -1,8 +1,6 @@
 //! The time of all providers who offer a type: one statement for who they are, and one for each 64 whose time
 //! is not remembered.
 
-pub mod customer_time;
-
 use std::sync::Arc;
 
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
@@ -11,6 +9,7 @@ use uuid::Uuid;
 
 use super::{ProviderTime, practice::Practice, service::time_off};
 use crate::{
+    claims::store::{pairs::intervals, sql::claims_at},
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
@@ -19,11 +18,9 @@ use crate::{
         zone::ZoneData,
     },
     schedule::{
+        cache::{Breadth, CachedProviderTime, ScheduleCache},
         provider::Provider,
-        store::{
-            cache::{Breadth, CachedProviderTime, ScheduleCache},
-            claims::{self, Found, Offer, intervals},
-        },
+        store::provider_time::{self, Found, Offer},
     },
     storage::{Engine, Executor, Query, Reader, engine, readable},
 };
@@ -77,8 +74,8 @@ const FEW: usize = 64;
 const YIELD_EVERY: usize = 16;
 
 // Who it is, and what is nowhere remembered: `counted` has what counts for the limits, the appointments of
-// the type; `booked` all of the provider's own. Both as in `schedule::store::claims`, a text of pairs.
-const POSTGRES: &str =
+// the type; `booked` all of the provider's own. Both as in `claims::store::pairs`, a text of pairs.
+const POSTGRES: &str = concat!(
     "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, k.counted, k.booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
@@ -97,27 +94,31 @@ const POSTGRES: &str =
         FROM appointments a
         WHERE $7 IS NOT NULL
           AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > $6)) k ON true
+          AND ",
+    claims_at!("a", "$6"),
+    ") k ON true
     WHERE {which}
-    ORDER BY p.provider_id";
+    ORDER BY p.provider_id"
+);
 
-const SQLITE: &str =
+const SQLITE: &str = concat!(
     "SELECT p.provider_id, p.version, p.stamp, o.type_id IS NOT NULL AS is_offered,
         o.schedule_id, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
             WHERE $7 IS NOT NULL AND a.type_id = $1
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
-              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-              AND (a.expires_at IS NULL OR a.expires_at > $6)) AS counted, (
+              AND ",
+    claims_at!("a", "$6"),
+    ") AS counted, (
             SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
             FROM appointments a
             WHERE $7 IS NOT NULL
               AND a.provider_id = p.provider_id AND a.starts_at >= $7 AND a.starts_at < $8
               AND a.claim_of IS NULL
-              AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-              AND (a.expires_at IS NULL OR a.expires_at > $6)) AS booked,
+              AND ",
+    claims_at!("a", "$6"),
+    ") AS booked,
         (SELECT version FROM appointment_types WHERE type_id = $1) AS type_version,
         (SELECT stamp FROM appointment_types WHERE type_id = $1) AS type_stamp, (
             SELECT group_concat(coalesce(unixepoch(starts_at), 0) || ','
@@ -125,7 +126,8 @@ const SQLITE: &str =
             FROM closures WHERE ends_at > $4 AND starts_at < $5) AS closures
     FROM {who}
     WHERE {which}
-    ORDER BY p.provider_id";
+    ORDER BY p.provider_id"
+);
 
 // One text for both would leave the planner no index for either.
 const ANYBODY: &str = "offerings o JOIN providers p ON p.provider_id = o.provider_id";
@@ -169,7 +171,7 @@ impl Query for Offering {
         });
         let known: Vec<_> = known.collect();
         let unknown = rows.iter().zip(&known).filter(|(_, known)| known.is_none());
-        let questions = unknown.map(|(row, _)| claims::ProviderTimeQuery {
+        let questions = unknown.map(|(row, _)| provider_time::ProviderTimeQuery {
             provider: ProviderId(row.provider_id),
             type_id: Some(self.type_id),
             range: self.range,
@@ -180,7 +182,7 @@ impl Query for Offering {
         let breadth = if rows.len() > FEW { Breadth::Asked } else { Breadth::AsBefore };
         let mut read = Vec::with_capacity(questions.len());
         for some in questions.chunks(AT_ONCE) {
-            read.extend(claims::read(at, &self.schedule_cache, some, breadth).await?);
+            read.extend(provider_time::read(at, &self.schedule_cache, some, breadth).await?);
         }
         let mut read = read.into_iter();
         let mut all = Vec::with_capacity(rows.len());
@@ -253,7 +255,7 @@ impl Offering {
                 known,
                 closures: told(row.provider_id, row.closures.as_deref())?,
                 offer: row.is_offered.then_some(Offer { schedule: row.schedule_id }),
-                type_revision: claims::revision(row.type_version, row.type_stamp),
+                type_revision: provider_time::revision(row.type_version, row.type_stamp),
             }),
             None => read,
         };

@@ -6,13 +6,19 @@ use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::Arr
 use uuid::Uuid;
 
 use crate::{
-    availability::customer_time::HeldSlot,
+    claims::{
+        HeldSlot,
+        margins::{longest_buffer_hours, longest_claim_hours, longest_hours},
+        store::{
+            pairs::intervals,
+            sql::{busy, claims_of, lasts, not_attended, open},
+        },
+    },
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId, UserId},
         time::{Instant, Interval},
     },
-    schedule::store::claims::intervals,
     storage::{Engine, Executor, Query, Reader, batch::BatchQuery, engine, readable},
 };
 
@@ -64,10 +70,11 @@ pub struct Find(Arc<[CustomerTimeQuery]>);
 
 // A customer who is a provider too has their own claims in the way, as the constraint has it: with buffers, and also what
 // others hold of their time. What they attend claims it as well (`claim_of`), and is among their appointments.
-// Lists are texts, as in `schedule::store::claims`: of pairs of seconds, and of holds with blanks between their
-// parts. No appointment is longer than a day; the bound gives the index something to begin at. A hold is placed
+// Lists are texts, as in [`super::pairs`]: of pairs of seconds, and of holds with blanks between their
+// parts. Bounds of the starts give the index something to begin at; see [`crate::claims::margins`]. A hold is placed
 // ahead and lasts for minutes.
-const POSTGRES: &str = "SELECT q.place, b.busy, t.treats, h.holds, o.open
+const POSTGRES: &str = concat!(
+    "SELECT q.place, b.busy, t.treats, h.holds, o.open
     FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
         WITH ORDINALITY AS q (customer_id, type_id, starts_at, ends_at, now, place)
     JOIN users u ON u.user_id = q.customer_id AND NOT u.disabled AND u.erased_at IS NULL
@@ -76,20 +83,33 @@ const POSTGRES: &str = "SELECT q.place, b.busy, t.treats, h.holds, o.open
             || extract(epoch FROM a.ends_at)::bigint, ',') AS busy
         FROM appointments a
         WHERE a.customer_id = q.customer_id
-          AND a.starts_at > q.starts_at - interval '1 day' AND a.starts_at < q.ends_at
-          AND a.ends_at > q.starts_at
-          AND a.state IN ('pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > q.now)) b
+          AND a.starts_at > q.starts_at - interval '",
+    longest_hours!(),
+    " hours' AND a.starts_at < q.ends_at AND a.ends_at > q.starts_at
+          AND a.state IN ",
+    busy!(),
+    " AND ",
+    lasts!("a", "q.now"),
+    ") b
     CROSS JOIN LATERAL (
         SELECT string_agg(extract(epoch FROM a.claim_starts_at)::bigint || ','
             || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS treats
         FROM appointments a
-        WHERE a.provider_id = q.customer_id
-          AND a.starts_at > q.starts_at - interval '28 hours' AND a.starts_at < q.ends_at + interval '4 hours'
-          AND a.claim_starts_at < q.ends_at AND a.claim_ends_at > q.starts_at
-          AND (a.claim_of IS NULL OR a.customer_id <> a.provider_id)
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > q.now)) t
+        WHERE ",
+    claims_of!(
+        "a",
+        "q.customer_id",
+        [
+            concat!("q.starts_at - interval '", longest_claim_hours!(), " hours'"),
+            "q.starts_at",
+            "q.ends_at",
+            concat!("q.ends_at + interval '", longest_buffer_hours!(), " hours'")
+        ],
+        "q.now"
+    ),
+    " AND ",
+    not_attended!("a"),
+    ") t
     CROSS JOIN LATERAL (
         SELECT string_agg(a.provider_id || ' ' || coalesce(a.type_id::text, '-')
             || ' ' || extract(epoch FROM a.starts_at)::bigint
@@ -97,43 +117,76 @@ const POSTGRES: &str = "SELECT q.place, b.busy, t.treats, h.holds, o.open
             || ' ' || extract(epoch FROM a.claim_starts_at)::bigint
             || ' ' || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS holds
         FROM appointments a
-        WHERE a.customer_id = q.customer_id AND a.starts_at > q.now - interval '1 day'
+        WHERE a.customer_id = q.customer_id AND a.starts_at > q.now - interval '",
+    longest_hours!(),
+    " hours'
           AND a.state = 'held' AND a.claim_of IS NULL AND a.expires_at > q.now) h
     CROSS JOIN LATERAL (
         SELECT count(*) AS open FROM appointments a
         WHERE a.customer_id = q.customer_id AND a.type_id = q.type_id AND a.starts_at > q.now
-          AND a.state IN ('pending', 'booked') AND a.claim_of IS NULL
-          AND (a.expires_at IS NULL OR a.expires_at > q.now)) o";
+          AND a.claim_of IS NULL AND a.state IN ",
+    open!(),
+    " AND ",
+    lasts!("a", "q.now"),
+    ") o"
+);
 
-const SQLITE: &str = "SELECT $6 AS place, (
+const SQLITE: &str = concat!(
+    "SELECT $6 AS place, (
         SELECT group_concat(unixepoch(a.starts_at) || ',' || unixepoch(a.ends_at), ',')
         FROM appointments a
         WHERE a.customer_id = $1
-          AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $3, '-1 day') AND a.starts_at < $4
-          AND a.ends_at > $3
-          AND a.state IN ('pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > $5)) AS busy, (
+          AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $3, '-",
+    longest_hours!(),
+    " hours') AND a.starts_at < $4 AND a.ends_at > $3
+          AND a.state IN ",
+    busy!(),
+    " AND ",
+    lasts!("a", "$5"),
+    ") AS busy, (
         SELECT group_concat(unixepoch(a.claim_starts_at) || ',' || unixepoch(a.claim_ends_at), ',')
         FROM appointments a
-        WHERE a.provider_id = $1
-          AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $3, '-28 hours')
-          AND a.starts_at < strftime('%Y-%m-%dT%H:%M:%S+00:00', $4, '+4 hours')
-          AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
-          AND (a.claim_of IS NULL OR a.customer_id <> a.provider_id)
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > $5)) AS treats, (
+        WHERE ",
+    claims_of!(
+        "a",
+        "$1",
+        [
+            concat!(
+                "strftime('%Y-%m-%dT%H:%M:%S+00:00', $3, '-",
+                longest_claim_hours!(),
+                " hours')"
+            ),
+            "$3",
+            "$4",
+            concat!(
+                "strftime('%Y-%m-%dT%H:%M:%S+00:00', $4, '+",
+                longest_buffer_hours!(),
+                " hours')"
+            )
+        ],
+        "$5"
+    ),
+    " AND ",
+    not_attended!("a"),
+    ") AS treats, (
         SELECT group_concat(lower(hex(a.provider_id)) || ' ' || CASE WHEN a.type_id IS NULL THEN '-' ELSE lower(hex(a.type_id)) END
             || ' ' || unixepoch(a.starts_at) || ' ' || unixepoch(a.ends_at)
             || ' ' || unixepoch(a.claim_starts_at) || ' ' || unixepoch(a.claim_ends_at), ',')
         FROM appointments a
         WHERE a.customer_id = $1
-          AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $5, '-1 day')
+          AND a.starts_at > strftime('%Y-%m-%dT%H:%M:%S+00:00', $5, '-",
+    longest_hours!(),
+    " hours')
           AND a.state = 'held' AND a.claim_of IS NULL AND a.expires_at > $5) AS holds, (
         SELECT count(*) FROM appointments a
         WHERE a.customer_id = $1 AND a.type_id = $2 AND a.starts_at > $5
-          AND a.state IN ('pending', 'booked') AND a.claim_of IS NULL
-          AND (a.expires_at IS NULL OR a.expires_at > $5)) AS open
-    FROM users u WHERE u.user_id = $1 AND NOT u.disabled AND u.erased_at IS NULL";
+          AND a.claim_of IS NULL AND a.state IN ",
+    open!(),
+    " AND ",
+    lasts!("a", "$5"),
+    ") AS open
+    FROM users u WHERE u.user_id = $1 AND NOT u.disabled AND u.erased_at IS NULL"
+);
 
 #[derive(FromQueryResult)]
 struct Row {

@@ -3,20 +3,26 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta};
 use sea_orm::{DatabaseBackend, FromQueryResult, Statement, Value, sea_query::ArrayType};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use super::cache::{Breadth, CachedProviderTime, ScheduleCache};
 use crate::{
+    claims::{
+        margins::starts,
+        overlap::apart,
+        store::{pairs::intervals, sql::claims_of},
+    },
     kernel::{
         fault::Fault,
         id::{ProviderId, TypeId},
         stamp::{Revision, Stamp},
         time::{Instant, Interval},
     },
-    schedule::provider::Provider,
+    schedule::{
+        cache::{Breadth, CachedProviderTime, ScheduleCache},
+        provider::Provider,
+    },
     storage::{
         Engine, Executor, Query, Reader, batch::BatchQuery, engine, entity::providers, readable,
         throttled_log,
@@ -122,10 +128,9 @@ const SQLITE_VERSIONS: &str =
 
 // The claims of a provider come as one text of `start,end` pairs in seconds since 1970: a row for each
 // would cost several times as much to send and to read. The weekly hours and the plan are left out where
-// the version and the stamp that are known already are the stored ones. No appointment is longer than a day and no buffer
-// longer than four hours, so no claim of one that starts more than 28 hours before the range reaches into
-// it, nor of one that starts more than four hours after it.
-const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled, p.time_zone,
+// the version and the stamp that are known already are the stored ones.
+const POSTGRES: &str = concat!(
+    "SELECT q.place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> q.known OR p.schedule_stamp <> q.known_stamp
             THEN p.weekly_hours END AS weekly_hours,
         CASE WHEN p.schedule_version <> q.known OR p.schedule_stamp <> q.known_stamp
@@ -149,18 +154,22 @@ const POSTGRES: &str = "SELECT q.place, p.provider_id, p.display_name, p.enabled
             || extract(epoch FROM a.claim_ends_at)::bigint, ',') AS claims,
             min(a.expires_at) AS changes_at
         FROM appointments a
-        WHERE a.provider_id = q.provider_id
-          AND a.starts_at >= q.earliest AND a.starts_at < q.latest
-          AND a.claim_starts_at < q.ends_at AND a.claim_ends_at > q.starts_at
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > q.now)) c";
+        WHERE ",
+    claims_of!(
+        "a",
+        "q.provider_id",
+        ["q.earliest", "q.starts_at", "q.ends_at", "q.latest"],
+        "q.now"
+    ),
+    ") c"
+);
 
-const SQLITE: &str = "WITH claimed AS (
+const SQLITE: &str = concat!(
+    "WITH claimed AS (
         SELECT a.claim_starts_at, a.claim_ends_at, a.expires_at FROM appointments a
-        WHERE a.provider_id = $1 AND a.starts_at >= $2 AND a.starts_at < $5
-          AND a.claim_starts_at < $4 AND a.claim_ends_at > $3
-          AND a.state IN ('held', 'pending', 'booked', 'completed', 'no_show')
-          AND (a.expires_at IS NULL OR a.expires_at > $6))
+        WHERE ",
+    claims_of!("a", "$1", ["$2", "$3", "$4", "$5"], "$6"),
+    ")
     SELECT $10 AS place, p.provider_id, p.display_name, p.enabled, p.time_zone,
         CASE WHEN p.schedule_version <> $7 OR p.schedule_stamp <> $8
             THEN p.weekly_hours END AS weekly_hours,
@@ -178,7 +187,8 @@ const SQLITE: &str = "WITH claimed AS (
     FROM providers p
     LEFT JOIN offerings o ON o.provider_id = p.provider_id AND o.type_id = $9
     LEFT JOIN appointment_types t ON t.type_id = $9
-    WHERE p.provider_id = $1";
+    WHERE p.provider_id = $1"
+);
 
 #[derive(FromQueryResult)]
 struct VersionRow {
@@ -396,10 +406,10 @@ fn versions(engine: Engine, known: &[CachedAnswer]) -> Vec<Statement> {
 fn times(engine: Engine, questions: &[Wide]) -> Vec<Statement> {
     let columns: [Column<Wide>; 9] = [
         (ArrayType::Uuid, |wide| wide.asked.provider.0.into()),
-        (ArrayType::ChronoDateTimeUtc, |wide| earliest(wide.covered).into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| starts(wide.covered).0.into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.start().into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.covered.end().into()),
-        (ArrayType::ChronoDateTimeUtc, |wide| latest(wide.covered).into()),
+        (ArrayType::ChronoDateTimeUtc, |wide| starts(wide.covered).1.into()),
         (ArrayType::ChronoDateTimeUtc, |wide| wide.asked.now.into()),
         (ArrayType::BigInt, |wide| wide.known_schedule().version.into()),
         (ArrayType::BigInt, |wide| wide.known_schedule().stamp.0.into()),
@@ -450,45 +460,6 @@ async fn rows<T: FromQueryResult>(
     Ok(all)
 }
 
-/// No claim that reaches into the range belongs to an appointment that starts sooner.
-fn earliest(range: Interval) -> Instant {
-    range.start() - TimeDelta::hours(28)
-}
-
-/// No claim that reaches into the range belongs to an appointment that starts at or after this.
-fn latest(range: Interval) -> Instant {
-    range.end() + TimeDelta::hours(4)
-}
-
 fn told(text: Option<&str>, what: &str, of: ProviderId) -> Result<Vec<Interval>, Fault> {
     intervals(text).ok_or_else(|| Fault::internal(format!("{what} of {of:?} do not read")))
-}
-
-/// Reads `start,end` pairs in seconds since 1970 and sorts them.
-pub fn intervals(text: Option<&str>) -> Option<Vec<Interval>> {
-    let Some(text) = text else { return Some(Vec::new()) };
-    let mut seconds = text
-        .split(',')
-        .map(|number| number.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)));
-    let mut all = Vec::new();
-    while let Some(start) = seconds.next() {
-        all.push(Interval::new(start?, seconds.next()??)?);
-    }
-    all.sort_unstable();
-    Some(all)
-}
-
-/// Joins what overlaps, of a sorted list: only what could not be read does.
-fn apart(sorted: Vec<Interval>) -> Vec<Interval> {
-    let mut all: Vec<Interval> = Vec::with_capacity(sorted.len());
-    for next in sorted {
-        match all.last_mut().filter(|last| next.start() < last.end()) {
-            Some(last) => {
-                let end = last.end().max(next.end());
-                *last = Interval::new(last.start(), end).unwrap_or(next);
-            }
-            None => all.push(next),
-        }
-    }
-    all
 }

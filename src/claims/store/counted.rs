@@ -1,13 +1,14 @@
-//! What counts for the limits of types, and of holds.
+//! What counts for the limits of types and of holds, and for the load of providers.
 
 use sea_orm::{
-    ColumnTrait as _, Condition, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
 };
 use uuid::Uuid;
 
-use super::{CLAIMING, State};
+use super::{claiming, lasts};
 use crate::{
+    claims::{State, state::OPEN},
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, TypeId, UserId},
@@ -33,7 +34,7 @@ pub async fn counted(
         .columns([Column::AppointmentId, Column::ClaimOf, Column::StartsAt, Column::EndsAt])
         .filter(Column::ProviderId.eq(provider.0))
         .filter(Column::TypeId.eq(type_id.0))
-        .filter(Column::State.is_in(CLAIMING.map(State::word)))
+        .filter(claiming())
         .filter(Column::StartsAt.gte(range.start()))
         .filter(Column::StartsAt.lt(range.end()))
         .order_by_asc(Column::StartsAt)
@@ -59,8 +60,8 @@ pub async fn open_of_customer(
         .filter(Column::TypeId.eq(type_id.0))
         .filter(Column::ClaimOf.is_null())
         .filter(Column::StartsAt.gt(now))
-        .filter(Column::State.is_in([State::Pending.word(), State::Booked.word()]))
-        .filter(Condition::any().add(Column::ExpiresAt.is_null()).add(Column::ExpiresAt.gt(now)))
+        .filter(Column::State.is_in(OPEN.map(State::word)))
+        .filter(lasts(now))
         .count(tx.db())
         .await
         .map_err(|e| engine::fault(&e))
@@ -76,4 +77,25 @@ pub async fn held_by(tx: &Tx, customer: UserId, now: Instant) -> Result<u64, Fau
         .count(tx.db())
         .await
         .map_err(|e| engine::fault(&e))
+}
+
+/// All appointments and holds with a locked provider that start in a range.
+pub async fn booked(
+    tx: &Tx,
+    provider: ProviderId,
+    range: Interval,
+) -> Result<Vec<Interval>, Fault> {
+    let rows: Vec<(Instant, Instant)> = appointments::Entity::find()
+        .select_only()
+        .columns([Column::StartsAt, Column::EndsAt])
+        .filter(Column::ProviderId.eq(provider.0))
+        .filter(Column::ClaimOf.is_null())
+        .filter(claiming())
+        .filter(Column::StartsAt.gte(range.start()))
+        .filter(Column::StartsAt.lt(range.end()))
+        .into_tuple()
+        .all(tx.db())
+        .await
+        .map_err(|e| engine::fault(&e))?;
+    Ok(rows.into_iter().filter_map(|(start, end)| Interval::new(start, end)).collect())
 }
