@@ -8,9 +8,17 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     accounts::{
-        second_factor::SecondFactors, service::Accounts,
-        service_accounts::service::ServiceAccounts, sessions::Lifetimes,
-        signing::service::SigningKeys,
+        second_factor::SecondFactors,
+        service::Accounts,
+        service_accounts::{api_key::ApiKeys, service::ServiceAccounts},
+        sessions::{Lifetimes, refresh::RefreshTokens},
+        signing::{
+            key_lifecycle::RotationPolicy,
+            key_ring::KeyRing,
+            service::SigningKeys,
+            token::{self, Tokens},
+        },
+        throttling::policy::{Policies, ThrottleKeys},
     },
     app::Error,
     availability::{
@@ -27,15 +35,9 @@ use crate::{
     config::{Config, MailTransport, MasterKeySource, Profile, Unusable, key::open_to_others},
     grpc::server::Services,
     identity::{
-        api_key::ApiKeys,
-        key_lifecycle::RotationPolicy,
-        key_ring::KeyRing,
         master_key::MasterKey,
         password::{self, Hasher},
         pepper::{self, Pepper},
-        refresh::RefreshTokens,
-        throttle::{Policies, ThrottleKeys},
-        token::{self, Tokens},
     },
     kernel::{
         ambient::{Ambient, cores},

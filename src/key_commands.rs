@@ -7,15 +7,12 @@ use secrecy::ExposeSecret as _;
 use crate::{
     accounts::{
         master_keys::{KeyUse, Resealed},
-        signing::{StoredKey, commands::Rotated},
+        signing::{StoredKey, commands::Rotated, key_lifecycle::KeyState},
     },
     app::{Error, operator_text},
     assembly::{present_master_key, services, storage_settings},
     config::Config,
-    identity::{
-        key_lifecycle::KeyState,
-        master_key::{KeyError, MasterKey},
-    },
+    identity::master_key::{KeyError, MasterKey},
     kernel::{ambient::Ambient, fault::Fault},
     storage::{self, Deadline, Store},
 };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     events::users::{Profile, RoleGiven, UserEvent},
-    identity::{Role, TokenCutoff, permit::ChangeUser, phone::Phone, token::not_authenticated},
+    identity::{Role, TokenCutoff, not_authenticated, permit::ChangeUser, phone::Phone},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,

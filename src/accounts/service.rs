@@ -23,16 +23,18 @@ use super::{
     throttling::service::ReservedAttempt,
 };
 use crate::{
+    accounts::{
+        second_factor::rules::PresentedFactor,
+        sessions::refresh::RefreshTokens,
+        signing::token::{LEEWAY, Tokens},
+        throttling::policy::{Device, Policies, ThrottleKeys},
+    },
     identity::{
         Caller, Origin, Role, TokenCutoff,
         email::Email,
         password::{Hasher, own_words},
         permit::{ChangeUser, ManageUsers},
         phone::Phone,
-        refresh::RefreshTokens,
-        second_factor::PresentedFactor,
-        throttle::{Device, Policies, ThrottleKeys},
-        token::{LEEWAY, Tokens},
     },
     kernel::{
         ambient::Ambient,

@@ -9,11 +9,11 @@ use crate::{
     accounts::{
         second_factor::{
             Seen, Typed,
+            rules::{Need, RecoveryCode},
             service::{Enrolled, LogIn, SecondStep},
         },
         sessions::service::{LoggedIn, session_name},
     },
-    identity::second_factor::{Need, RecoveryCode},
     kernel::fault::{Fault, Violations},
 };
 

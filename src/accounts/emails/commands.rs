@@ -11,14 +11,12 @@ use crate::{
         User,
         audit::{self, AuditContext, AuditData, AuditEntry},
         commands::{AccountEventDraft, finish, open, wrong_password},
+        emails::code::{Hash, Purpose},
         store::{self as accounts, Account},
         throttling::store::{Reserved, ThrottleKeySet},
     },
     events::users::UserEvent,
-    identity::{
-        TokenCutoff,
-        email_code::{Hash, Purpose},
-    },
+    identity::TokenCutoff,
     kernel::{
         fault::{Fault, Reason},
         id::UserId,

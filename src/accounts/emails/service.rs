@@ -13,16 +13,13 @@ use crate::{
     accounts::{
         User,
         audit::{AuditData, AuditEntry},
+        emails::code::{Code, Purpose},
+        second_factor::challenge::Challenge,
         service::{Accounts, ByEmail, ById, NewUser},
         store::Account,
         throttling::{service::ReservedAttempt, store::ThrottleKeySet},
     },
-    identity::{
-        Caller, Origin,
-        challenge::Challenge,
-        email::Email,
-        email_code::{Code, Purpose},
-    },
+    identity::{Caller, Origin, email::Email},
     kernel::{
         fault::{Fault, Reason, Violations},
         id::UserId,
@@ -470,7 +467,7 @@ fn stored(
 }
 
 struct ByCode {
-    hash: crate::identity::email_code::Hash,
+    hash: crate::accounts::emails::code::Hash,
     now: Instant,
 }
 

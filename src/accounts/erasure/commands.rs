@@ -17,7 +17,7 @@ use crate::{
         types::TypeEvent,
         users::{AccountErasure, UserEvent},
     },
-    identity::{Role, TokenCutoff, email::Email, permit::ChangeUser, token::not_authenticated},
+    identity::{Role, TokenCutoff, email::Email, not_authenticated, permit::ChangeUser},
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant, zone::Zone},
     mail::{self, EmailTemplate, Recipient, service::EmailDraft},
     schedule::{self, Schedule},

@@ -14,7 +14,7 @@ use crate::{
         second_factor::{commands::is_right, service::ReauthenticationInput},
         service::{Accounts, ById},
     },
-    identity::{Caller, Origin, permit::ChangeUser, token::not_authenticated},
+    identity::{Caller, Origin, not_authenticated, permit::ChangeUser},
     kernel::{fault::Fault, id::UserId, stamp::Revision},
     storage::{Authority, Deadline, Query, Reader, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };

@@ -8,8 +8,8 @@ use super::{
     store, told,
 };
 use crate::{
-    accounts::service::Accounts,
-    identity::{Origin, key_lifecycle::KeyState, master_key::KeyId},
+    accounts::{service::Accounts, signing::key_lifecycle::KeyState},
+    identity::{Origin, master_key::KeyId},
     kernel::{
         fault::{Fault, Reason},
         id::UserId,

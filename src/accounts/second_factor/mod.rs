@@ -1,6 +1,8 @@
-//! Second factors of accounts. The rules stand in `identity::second_factor`.
+//! Second factors of accounts. The rules stand in `rules`.
 
+pub mod challenge;
 pub mod commands;
+pub mod rules;
 pub mod service;
 pub mod store;
 
@@ -10,14 +12,16 @@ use secrecy::ExposeSecret;
 
 use super::User;
 use crate::{
-    identity::{
-        Role,
+    accounts::second_factor::{
         challenge::Challenges,
-        master_key::{KeyId, MasterKey, NONCE, OpenError},
-        second_factor::{
+        rules::{
             ENROLMENT, Factor, FactorState, PresentedFactor, RecoveryCode, RecoveryHash,
             RecoveryHashes, TotpSecret, is_code,
         },
+    },
+    identity::{
+        Role,
+        master_key::{KeyId, MasterKey, NONCE, OpenError},
     },
     kernel::{
         fault::{Fault, Reason},

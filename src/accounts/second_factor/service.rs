@@ -13,18 +13,16 @@ use super::{
 use crate::{
     accounts::{
         User,
+        second_factor::{
+            challenge::{Challenge, GOOD},
+            rules::{Need, PresentedFactor, RecoveryCode, TotpSecret},
+        },
         service::{Accounts, ById},
         sessions::service::{Log, LoggedIn},
         store::Account,
-        throttling::{service::ReservedAttempt, store::ThrottleKeySet},
+        throttling::{policy::Device, service::ReservedAttempt, store::ThrottleKeySet},
     },
-    identity::{
-        Caller, Origin,
-        challenge::{Challenge, GOOD},
-        permit::ChangeUser,
-        second_factor::{Need, PresentedFactor, RecoveryCode, TotpSecret},
-        throttle::Device,
-    },
+    identity::{Caller, Origin, permit::ChangeUser},
     kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
     storage::{
         Deadline, Query, Reader,
@@ -324,8 +322,8 @@ impl Accounts {
     fn counted_by(
         &self,
         mut by: Vec<(
-            crate::identity::throttle::ThrottleKey,
-            crate::identity::throttle::ThrottlePolicy,
+            crate::accounts::throttling::policy::ThrottleKey,
+            crate::accounts::throttling::policy::ThrottlePolicy,
         )>,
         origin: &Origin,
     ) -> ThrottleKeySet {

@@ -11,12 +11,11 @@ use super::{
     store,
 };
 use crate::{
-    accounts::audit::AuditContext,
-    identity::{
-        Origin, Role,
-        api_key::{ActFor, ApiKey, ApiKeys, Known, KnownAccount, KnownKey},
-        permit::ManageUsers,
+    accounts::{
+        audit::AuditContext,
+        service_accounts::api_key::{ApiKey, ApiKeys, Known, KnownAccount, KnownKey},
     },
+    identity::{Origin, Role, authority::ActFor, permit::ManageUsers},
     kernel::{
         ambient::Ambient,
         fault::Fault,

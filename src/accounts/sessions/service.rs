@@ -11,17 +11,19 @@ use crate::{
     accounts::{
         User,
         audit::{self, AuditContext, AuditEntry, Filter},
+        second_factor::{
+            challenge::Challenge,
+            rules::{Need, PresentedFactor, RecoveryCode, SecondFactorProof},
+        },
         service::Accounts,
+        sessions::refresh::RefreshToken,
+        signing::token::AccessToken,
         store as accounts,
         throttling::service::ReservedAttempt,
     },
     identity::{
         Caller, Credential, Grant, Origin,
-        challenge::Challenge,
         permit::{ManageUsers, RunSessions},
-        refresh::RefreshToken,
-        second_factor::{Need, PresentedFactor, RecoveryCode, SecondFactorProof},
-        token::AccessToken,
     },
     kernel::{
         fault::{Fault, Reason},

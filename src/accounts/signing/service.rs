@@ -8,15 +8,16 @@ use super::{
     in_state, not_opened, store,
 };
 use crate::{
-    accounts::audit::AuditContext,
-    identity::{
-        Origin,
-        key_lifecycle::{self, KeyState, RotationPolicy},
-        key_ring::KeyRing,
-        master_key::MasterKey,
-        signing_key::PublicKey,
-        token::Tokens,
+    accounts::{
+        audit::AuditContext,
+        signing::{
+            key_lifecycle::{self, KeyState, RotationPolicy},
+            key_ring::KeyRing,
+            signing_key::PublicKey,
+            token::Tokens,
+        },
     },
+    identity::{Origin, master_key::MasterKey},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason},

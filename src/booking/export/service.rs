@@ -7,7 +7,7 @@ use crate::{
     accounts::{self, audit, service::Accounts, sessions},
     booking::{Appointment, service::history, store},
     catalogue, events,
-    identity::{Caller, Origin, permit::ListTypes, token::not_authenticated},
+    identity::{Caller, Origin, not_authenticated, permit::ListTypes},
     kernel::{
         fault::Fault,
         id::{AppointmentId, UserId},

@@ -12,6 +12,13 @@ use crate::{
         audit::{self, AuditContext, AuditData},
         commands::{self, finish, resume, wrong_password},
         emails::commands::{Said, tell},
+        second_factor::{
+            challenge::Challenge,
+            rules::{
+                self, FactorState, Need, PresentedFactor, RecoveryHash, SecondFactorProof, Used,
+                Verdict, judge,
+            },
+        },
         sessions,
         store::{self as accounts, Account},
     },
@@ -21,12 +28,7 @@ use crate::{
     },
     identity::{
         Caller, TokenCutoff,
-        challenge::Challenge,
         master_key::{KeyId, NONCE},
-        second_factor::{
-            self, FactorState, Need, PresentedFactor, RecoveryHash, SecondFactorProof, Used,
-            Verdict, judge,
-        },
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     mail::{EmailTemplate, service::EmailDraft},
@@ -104,7 +106,7 @@ impl SecondFactorCheck {
             Used::Step(step) => {
                 let outdated = row.on.filter(|on| self.factors.master.is_outdated(&on.sealed));
                 let secret = standing.on.and_then(|factor| factor.secret.ok());
-                let anew = |(_, secret): (_, second_factor::TotpSecret)| {
+                let anew = |(_, secret): (_, rules::TotpSecret)| {
                     self.factors.seal(user, &secret, self.nonce)
                 };
                 let outdated = outdated.zip(secret);
@@ -372,7 +374,7 @@ impl UnitOfWork for Confirm {
         if standing.pending.is_none() {
             return Ok(Err(NotDone::NotThere));
         }
-        let Some(step) = second_factor::first(&standing, &self.code, now) else {
+        let Some(step) = rules::first(&standing, &self.code, now) else {
             failed(tx, user, &PresentedFactor::Code(String::new()), &self.audit_context).await?;
             return Ok(Err(NotDone::Wrong));
         };

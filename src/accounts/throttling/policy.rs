@@ -11,8 +11,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-use super::email::Email;
-use crate::kernel::{id::UserId, time::Instant};
+use crate::{
+    identity::email::Email,
+    kernel::{id::UserId, time::Instant},
+};
 
 /// Key of an attempt counter: HMAC-SHA-256 over what is counted (account, device, IP address …), so that
 /// the table holds no addresses.
@@ -318,5 +320,5 @@ fn tag_of(key: &hmac::Key, kind: &[u8], what: &[u8]) -> ThrottleKey {
 }
 
 #[cfg(test)]
-#[path = "throttle_tests.rs"]
+#[path = "policy_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! Access tokens: JWT in the profile of RFC 9068, signed with EdDSA.
 //!
 //! All claims are required, one algorithm is allowed, and the key is looked up by `kid` among our own, which
-//! change while the process runs (`key_life`).
+//! change while the process runs (`key_lifecycle`).
 //! A refused token says no more than that it is refused.
 
 use std::{
@@ -22,11 +22,14 @@ use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Credential, Grant, Role, TokenCutoff, key_ring::KeyRing, signing_key::Kid};
-use crate::kernel::{
-    fault::{Fault, Reason},
-    id::UserId,
-    time::Instant,
+use crate::{
+    accounts::signing::{key_ring::KeyRing, signing_key::Kid},
+    identity::{Caller, Credential, Grant, Role, TokenCutoff, not_authenticated},
+    kernel::{
+        fault::{Fault, Reason},
+        id::UserId,
+        time::Instant,
+    },
 };
 
 /// The `typ` of an access token (RFC 9068, 2.1).
@@ -367,12 +370,4 @@ pub fn unknown() -> Fault {
         "the database cannot be asked which tokens are accepted; retry",
     )
     .retry_after(Duration::from_millis(500))
-}
-
-/// The one answer to every missing or refused token.
-pub fn not_authenticated() -> Fault {
-    Fault::new(
-        Reason::NotAuthenticated,
-        "this call needs a valid access token: log in and send `authorization: Bearer TOKEN`",
-    )
 }

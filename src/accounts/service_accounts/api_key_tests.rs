@@ -1,6 +1,7 @@
 //! Keys as text, and what the snapshot says about them.
 
 use super::*;
+use crate::kernel::fault::Reason;
 
 fn at(seconds: i64) -> Instant {
     chrono::DateTime::from_timestamp(seconds, 0).unwrap()

@@ -6,8 +6,10 @@
 
 use chrono::TimeDelta;
 
-use super::token::{LEEWAY, LONGEST_LIFE};
-use crate::kernel::time::Instant;
+use crate::{
+    accounts::signing::token::{LEEWAY, LONGEST_LIFE},
+    kernel::time::Instant,
+};
 
 /// How far a process may be behind: for so long it may not know yet that another key signs. Two and a
 /// half minutes are the half minute after which it accepts nothing, and clocks that differ.

@@ -19,14 +19,20 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::{constant_time, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Caller, Credential, Role, token::not_authenticated};
-use crate::kernel::{
-    fault::{Fault, Reason},
-    id::{ApiKeyId, ServiceAccountId, UserId},
-    time::Instant,
+use crate::{
+    events::audit::Refusal,
+    identity::{
+        Caller, Credential, Role,
+        authority::{ActFor, act_for_refused, covers, scope_missing},
+        not_authenticated,
+    },
+    kernel::{
+        fault::Fault,
+        id::{ApiKeyId, ServiceAccountId, UserId},
+        time::Instant,
+    },
 };
 
 /// How every key begins.
@@ -100,22 +106,6 @@ fn sha256(parts: &[&[u8]]) -> Hash {
     bytes
 }
 
-/// Whom a service account may act for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActFor {
-    /// May act for every customer.
-    pub any_customer: bool,
-    /// The ids of these customers.
-    pub customers: Vec<UserId>,
-}
-
-impl ActFor {
-    /// Whether it may act for this customer.
-    pub fn grants(&self, customer: UserId) -> bool {
-        self.any_customer || self.customers.contains(&customer)
-    }
-}
-
 /// A key as the interceptor knows it.
 #[derive(Debug, Clone)]
 pub struct KnownKey {
@@ -153,24 +143,6 @@ pub struct Known {
     pub accounts: HashMap<ServiceAccountId, KnownAccount>,
     /// Whom nobody may act for: who is no customer, or disabled.
     pub not_to_act_for: HashSet<UserId>,
-}
-
-/// Why a key that exists was refused; for the audit trail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
-    /// The secret is another one.
-    WrongSecret,
-    /// It was revoked.
-    Revoked,
-    /// The key is past its expiry.
-    Expired,
-    /// Its service account is disabled.
-    Disabled,
-    /// It is not for the method.
-    ScopeMissing,
-    /// The service account may not act for whom it named.
-    ActFor,
 }
 
 /// What was done with a key since it was last written down.
@@ -382,30 +354,6 @@ impl ApiKeys {
         let mut uses = self.0.uses.lock().unwrap_or_else(PoisonError::into_inner);
         change(uses.entry(id).or_default());
     }
-}
-
-/// Whether one of the scopes is the method, or its service.
-pub(super) fn covers(scopes: &[String], method: &str) -> bool {
-    let service = method.split('/').next().unwrap_or_default();
-    scopes.iter().any(|scope| scope == method || scope == service)
-}
-
-/// The answer to a key that is not for the method.
-pub(super) fn scope_missing(method: &str) -> Fault {
-    Fault::new(
-        Reason::ScopeMissing,
-        "the API key is not for this method; its scopes are told by ListApiKeys",
-    )
-    .with("method", method)
-}
-
-/// The one answer to who acts for whom they may not act for.
-pub fn act_for_refused() -> Fault {
-    Fault::new(
-        Reason::ActForRefused,
-        "the caller may not act for the user in `x-daybook-act-for`; send `users/{user}` of a customer \
-         for whom its service account is granted it",
-    )
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The signing keys that a process knows: one that signs, and all that verify.
 
-use super::{
-    key_lifecycle::{KeyState, Life},
-    signing_key::{Kid, PublicKey, SigningKey},
+use crate::{
+    accounts::signing::{
+        key_lifecycle::{KeyState, Life},
+        signing_key::{Kid, PublicKey, SigningKey},
+    },
+    kernel::time::Instant,
 };
-use crate::kernel::time::Instant;
 
 /// The keys, oldest first. The default has none.
 #[derive(Debug, Clone, Default)]

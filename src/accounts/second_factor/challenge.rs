@@ -9,8 +9,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta};
 use uuid::Uuid;
 
-use super::throttle::Device;
-use crate::kernel::{id::UserId, time::Instant};
+use crate::{
+    accounts::throttling::policy::Device,
+    kernel::{id::UserId, time::Instant},
+};
 
 /// How long the second step may take.
 pub const GOOD: TimeDelta = TimeDelta::minutes(5);

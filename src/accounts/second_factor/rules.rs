@@ -9,8 +9,10 @@ use aws_lc_rs::{constant_time, hmac};
 use chrono::TimeDelta;
 use totp_rs::{Algorithm, Builder, Totp};
 
-use super::{email::Email, master_key::OpenError};
-use crate::kernel::{fault::Fault, id::UserId, time::Instant};
+use crate::{
+    identity::{email::Email, master_key::OpenError},
+    kernel::{fault::Fault, id::UserId, time::Instant},
+};
 
 /// How many recovery codes there are at a time.
 pub const RECOVERY_CODES: usize = 10;
@@ -294,5 +296,5 @@ pub fn go_on(is_on: bool, required: bool) -> Option<SecondFactorProof> {
 }
 
 #[cfg(test)]
-#[path = "second_factor_tests.rs"]
+#[path = "rules_tests.rs"]
 mod tests;
