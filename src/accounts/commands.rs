@@ -395,7 +395,7 @@ pub(super) async fn resume(
 }
 
 /// A change of an account, for the records.
-pub(in crate::accounts) struct AccountEventDraft<'a> {
+pub(crate) struct AccountEventDraft<'a> {
     pub event: UserEvent,
     pub actor: UserId,
     pub ended: Option<TokenCutoff>,
@@ -404,7 +404,7 @@ pub(in crate::accounts) struct AccountEventDraft<'a> {
 
 /// Writes the account back with its next version, records the change, lets the provider that it may be
 /// follow, and keeps the answer.
-pub(in crate::accounts) async fn finish(
+pub(crate) async fn finish(
     tx: &Tx,
     mut account: Account,
     act: AccountEventDraft<'_>,

@@ -7,7 +7,6 @@ pub mod audit;
 pub mod commands;
 pub mod customers;
 pub mod emails;
-pub mod erasure;
 pub mod master_keys;
 pub mod second_factor;
 pub mod service;

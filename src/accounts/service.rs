@@ -452,7 +452,7 @@ fn log_in_failed() -> Fault {
     )
 }
 
-pub(in crate::accounts) struct ById(pub UserId);
+pub(crate) struct ById(pub UserId);
 
 impl Query for ById {
     type Output = Option<Account>;

@@ -19,11 +19,11 @@ use crate::{
         second_factor::{Typed, service::ReauthenticationInput},
         service::Accounts,
     },
-    booking::export::ExportPosition,
     kernel::{
         fault::{Fault, Violations},
         page::{PageTokens, page_size},
     },
+    personal_data::export::ExportPosition,
     storage::idempotency::IdempotencyKey,
 };
 

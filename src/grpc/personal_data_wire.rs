@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     accounts::{audit::AuditEntry, service::Accounts, store::Happened},
-    booking::export::Record,
     identity::Caller,
     kernel::{fault::Fault, id::UserId},
+    personal_data::export::Record,
     schedule::provider::Provider,
 };
 

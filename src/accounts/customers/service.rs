@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Correction, Cursor,
-    commands::{Correct, Enrol, Invitation, Invite, may_be_invited, merging::Blank},
+    commands::{Correct, Enrol, Invitation, Invite, may_be_invited},
     search_terms::SearchTerm,
     store,
 };
@@ -210,18 +210,6 @@ impl Accounts {
     ) -> Result<User, Fault> {
         let seen = Seen { user: id, reach: permit.reach, now: self.ambient.now() };
         self.store.read(deadline, seen).await?.ok_or_else(|| Fault::not_found(id.name()))
-    }
-
-    /// What closing an account that is merged into another one needs to know of it.
-    pub async fn blank_of(&self, deadline: Deadline, id: UserId) -> Result<Blank, Fault> {
-        let gone = self.store.read(deadline, ById(id)).await?.map(|account| account.user);
-        // Of one that is closed already there is no address. The unit of work looks whether it was merged.
-        let email = gone.map_or_else(|| Email::none(id), |user| user.email);
-        let recipients = self.mail.recipients(&email);
-        Ok(Blank {
-            letters: (email, recipients),
-            email_draft: self.mail.email_draft(self.ambient.now()),
-        })
     }
 
     /// Corrects another account.

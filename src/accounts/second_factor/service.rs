@@ -239,7 +239,7 @@ impl Accounts {
     }
 
     /// What stands for a log-in of this account, whose password was right just now.
-    pub(in crate::accounts) fn challenge(&self, account: &Account, device: Device) -> Challenge {
+    pub(crate) fn challenge(&self, account: &Account, device: Device) -> Challenge {
         let now = self.ambient.now();
         Challenge {
             user: account.user.id,
@@ -251,12 +251,12 @@ impl Accounts {
     }
 
     /// The challenge as text, for the client.
-    pub(in crate::accounts) fn written(&self, challenge: &Challenge) -> String {
+    pub(crate) fn written(&self, challenge: &Challenge) -> String {
         self.second_factors.challenges.write(challenge)
     }
 
     /// What is judged, with the recovery codes that follow from it if it is somebody's first code.
-    pub(in crate::accounts) fn second(
+    pub(crate) fn second(
         &self,
         user: UserId,
         shown: PresentedFactor,
@@ -283,7 +283,7 @@ impl Accounts {
         Ok((sealed, Enrolled { base32: secret.base32(), uri: secret.uri()? }))
     }
 
-    pub(in crate::accounts) async fn own_account(
+    pub(crate) async fn own_account(
         &self,
         deadline: Deadline,
         user: UserId,
@@ -294,7 +294,7 @@ impl Accounts {
 
     /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
     /// password. The attempt comes back, to be given to [`Self::attempted`].
-    pub(in crate::accounts) async fn own(
+    pub(crate) async fn own(
         &self,
         deadline: Deadline,
         caller: Caller,

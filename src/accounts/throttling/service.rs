@@ -38,7 +38,7 @@ impl Accounts {
     /// The counters of a log-in: by device (if the account knows it) or by account, and by IP
     /// address. Known devices have counters of their own, so that guesses from elsewhere cannot delay
     /// them.
-    pub(in crate::accounts) fn counted(
+    pub(crate) fn counted(
         &self,
         email: &Email,
         device: Option<(&str, UserId)>,
@@ -56,7 +56,7 @@ impl Accounts {
     }
 
     /// The counters of a password check by a user who is logged in: by user and by IP address.
-    pub(in crate::accounts) fn own_attempt(&self, user: UserId, origin: &Origin) -> ThrottleKeySet {
+    pub(crate) fn own_attempt(&self, user: UserId, origin: &Origin) -> ThrottleKeySet {
         let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
         let own = (self.keys.own(user), self.policies.account);
         ThrottleKeySet::by(address.into_iter().chain([own]).collect())
@@ -65,7 +65,7 @@ impl Accounts {
     /// Verifies a password under throttling. Reserves an attempt before the hash is computed. Returns
     /// `None` if the password is wrong (the attempt stays counted), otherwise the attempt, which the
     /// caller refunds after its work. `TOO_MANY_ATTEMPTS` with a delay.
-    pub(in crate::accounts) async fn guess(
+    pub(crate) async fn guess(
         &self,
         deadline: Deadline,
         counted: ThrottleKeySet,
@@ -94,7 +94,7 @@ impl Accounts {
 
     /// Verifies the password of a user who is logged in. A wrong one is written to the audit trail
     /// with the session id, in its own transaction, and gives `CURRENT_PASSWORD_WRONG`.
-    pub(in crate::accounts) async fn own_guess(
+    pub(crate) async fn own_guess(
         &self,
         deadline: Deadline,
         caller: Caller,
@@ -115,7 +115,7 @@ impl Accounts {
 
     /// Reserves an attempt with these counters. Runs in its own task, so that the attempt is refunded
     /// even if the caller leaves before the commit. `TOO_MANY_ATTEMPTS` with a delay.
-    pub(in crate::accounts) async fn reserve(
+    pub(crate) async fn reserve(
         &self,
         deadline: Deadline,
         counted: ThrottleKeySet,
@@ -139,7 +139,7 @@ impl Accounts {
     }
 
     /// An attempt that has no counter, for secrets that were checked before.
-    pub(in crate::accounts) fn uncounted(&self) -> ReservedAttempt {
+    pub(crate) fn uncounted(&self) -> ReservedAttempt {
         ReservedAttempt {
             accounts: self.clone(),
             counted: ThrottleKeySet::by(Vec::new()),
@@ -149,7 +149,7 @@ impl Accounts {
 
     /// Runs `unit` and, if `is_right(output)`, refunds the attempt in the same transaction. Also
     /// refunds it after errors of the server.
-    pub(in crate::accounts) async fn attempted<U: UnitOfWork>(
+    pub(crate) async fn attempted<U: UnitOfWork>(
         &self,
         deadline: Deadline,
         attempt: ReservedAttempt,
@@ -177,7 +177,7 @@ impl Accounts {
 /// only what was looked at and found wrong counts, and has to be said by [`ReservedAttempt::settle`].
 #[derive(Debug)]
 #[must_use = "it is given back at once"]
-pub(in crate::accounts) struct ReservedAttempt {
+pub(crate) struct ReservedAttempt {
     accounts: Accounts,
     /// What it is counted by.
     counted: ThrottleKeySet,
@@ -187,13 +187,13 @@ pub(in crate::accounts) struct ReservedAttempt {
 
 impl ReservedAttempt {
     /// Keeps the attempt counted: the secret was wrong, or the refund is already committed.
-    pub(in crate::accounts) fn settle(mut self) {
+    pub(crate) fn settle(mut self) {
         self.is_open = false;
     }
 
     /// Keeps the attempt counted if `result` is an error that means a wrong secret. Errors of the
     /// server leave it refundable.
-    pub(in crate::accounts) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+    pub(crate) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
         if result.as_ref().is_err_and(|fault| !nothing_was_wrong(fault)) {
             self.is_open = false;
         }
@@ -201,7 +201,7 @@ impl ReservedAttempt {
     }
 
     /// Refunds the attempt and waits for the commit. The refund goes on if the caller is cancelled.
-    pub(in crate::accounts) async fn give_back(mut self) {
+    pub(crate) async fn give_back(mut self) {
         if let Some(giving) = self.giving_back()
             && let Err(error) = tokio::spawn(giving).await
         {

@@ -4,11 +4,9 @@ pub mod attended;
 pub mod by_key;
 pub mod calendar;
 pub mod drifts;
-pub mod erased;
 pub mod holds;
 pub mod limits;
 pub mod load;
-pub mod merged;
 mod names;
 pub mod order;
 pub mod single_statement;
@@ -130,7 +128,7 @@ async fn refused(tx: &Tx, a: &Appointment, error: &DbErr) -> Result<Overlap, Fau
 }
 
 /// Which overlap a constraint refused, if that is what happened.
-fn overlap(error: &DbErr) -> Option<Overlap> {
+pub(crate) fn overlap(error: &DbErr) -> Option<Overlap> {
     match engine::violated(error) {
         Some(Constraint::ProviderOverlap) => Some(Overlap::Provider),
         Some(Constraint::CustomerOverlap) => Some(Overlap::Customer),
@@ -372,7 +370,7 @@ pub async fn of_customer(
     page(at, query, after, limit).await
 }
 
-async fn page(
+pub(crate) async fn page(
     at: &impl Executor,
     query: Select<appointments::Entity>,
     after: Option<AppointmentCursor>,

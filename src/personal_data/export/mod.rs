@@ -5,9 +5,9 @@ pub mod service;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Appointment, actors::EventWithActor, store::AppointmentCursor};
 use crate::{
     accounts::{User, audit::AuditEntry, second_factor::Seen, sessions::Session, store::Happened},
+    booking::{Appointment, actors::EventWithActor, store::AppointmentCursor},
     catalogue::AppointmentType,
     kernel::id::ProviderId,
     schedule::{offering::Offering, provider::Provider, store::offerings::OfferingCursor},

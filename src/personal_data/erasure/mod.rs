@@ -1,9 +1,10 @@
 //! Erasing an account: what is known about the person goes at once and for ever.
 //!
 //! The first of two parts, in one transaction: the account, its credentials, its history, and the provider
-//! that it may be. What it has to do with appointments follows in batches, in the booking room, until
+//! that it may be. What it has to do with appointments follows in batches, until
 //! nothing is left to do; see `docs/decisions/0021-people-are-erased-in-two-parts.md`.
 
+pub mod appointments_service;
 pub mod commands;
 pub mod service;
 pub mod store;

@@ -99,7 +99,7 @@ pub async fn at_provider(
     limit: u64,
 ) -> Result<Vec<Appointment>, Fault> {
     let query = Entity::find().filter(Column::ProviderId.eq(provider.0)).filter(left(user, now));
-    super::page(tx, query, None, limit).await
+    crate::booking::store::page(tx, query, None, limit).await
 }
 
 /// Locks customers, erased or not, in the order of their ids: whoever writes to a customer's claims does.

@@ -1,5 +1,4 @@
-//! Closing the account of a duplicate, and what the account that stays takes from it. What it has booked moves in the
-//! booking room, in the same transaction.
+//! Closing the account of a duplicate, and what the account that stays takes from it.
 
 use uuid::Uuid;
 
@@ -10,7 +9,6 @@ use crate::{
         commands::{AccountEventDraft, finish},
         customers::store,
         emails::commands::{Said, tell},
-        erasure::{self, Erasure},
         store::{self as accounts, Account},
     },
     events::users::{AccountErasure, DuplicateMerged, UserEvent},
@@ -20,6 +18,7 @@ use crate::{
         id::UserId,
     },
     mail::{self, EmailTemplate, Recipient, service::EmailDraft},
+    personal_data::erasure::{self, Erasure},
     storage::{Tx, idempotency::IdempotencyKey},
 };
 

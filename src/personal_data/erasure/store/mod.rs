@@ -1,5 +1,7 @@
 //! Erasures as rows, and what they take from other rows.
 
+pub mod appointments;
+
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::{
+    Erasure,
+    commands::{Finish, anonymise::Anonymise},
+    store,
+};
 use crate::{
-    accounts::{
-        erasure::{Erasure, commands::Finish},
-        service::Accounts,
-    },
-    booking::{commands::erase::Anonymise, store},
+    accounts::service::Accounts,
     kernel::{
         backoff::Backoff,
         fault::{Fault, Reason},
@@ -117,6 +118,6 @@ impl Query for Next {
     type Output = Option<ProviderId>;
 
     async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
-        store::erased::next(at, self.user, self.after, self.now).await
+        store::appointments::next(at, self.user, self.after, self.now).await
     }
 }

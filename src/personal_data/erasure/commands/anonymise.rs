@@ -3,19 +3,25 @@
 
 use std::collections::BTreeSet;
 
-use super::{EventDraft, customer_as_provider::CustomerAsProvider, expire_claims_at, record};
 use crate::{
-    accounts::erasure::Erasure,
     booking::{
         Appointment, State,
         actors::{EndedBy, Party},
+        commands::{
+            EventDraft, customer_as_provider::CustomerAsProvider, expire_claims_at, record,
+        },
         policy, store,
     },
     events::{
         EventData,
         appointment::{Decision, HoldRelease},
     },
-    kernel::{fault::Fault, id::ProviderId, id::UserId, time::Instant},
+    kernel::{
+        fault::Fault,
+        id::{ProviderId, UserId},
+        time::Instant,
+    },
+    personal_data::erasure::{Erasure, store::appointments},
     schedule,
     storage::{Authority, Tx, UnitOfWork},
 };
@@ -66,25 +72,25 @@ impl UnitOfWork for Anonymise {
 
     async fn run(&self, tx: &Tx) -> Result<usize, Fault> {
         let Erasure { user, actor, .. } = self.erasure;
-        let attending = store::erased::attending(tx, self.provider, user, self.now).await?;
+        let attending = appointments::attending(tx, self.provider, user, self.now).await?;
         let mut attending = CustomerAsProvider::all(tx, self.provider, attending).await?;
         // Of a provider whose schedule cannot be read, too.
         let Some(mut version) = schedule::store::lock_version(tx, self.provider).await? else {
             return Ok(0);
         };
         expire_claims_at(tx, self.provider, &mut version, self.now).await?;
-        let found = store::erased::at_provider(tx, self.provider, user, self.now, BATCH).await?;
+        let found = appointments::at_provider(tx, self.provider, user, self.now, BATCH).await?;
         let customers: BTreeSet<UserId> = found.iter().map(|a| a.customer).collect();
-        store::erased::lock_customers(tx, customers).await?;
+        appointments::lock_customers(tx, customers).await?;
         let (theirs, _): (Vec<_>, Vec<_>) = found.iter().cloned().partition(|a| a.customer == user);
-        store::erased::forget_words(tx, &theirs).await?;
+        appointments::forget_words(tx, &theirs).await?;
         let many = found.len();
         for a in found {
             version += 1;
             let own = attending.get_mut(&a.customer.as_provider());
             self.look_after(tx, a, (version, actor), own).await?;
         }
-        store::erased::anonymise_answers(tx, self.provider, user, anonymous).await?;
+        appointments::anonymise_answers(tx, self.provider, user, anonymous).await?;
         Ok(many)
     }
 }

@@ -1,10 +1,13 @@
 //! Merging accounts of one person.
 
-use super::commands::merge::Merge;
+use super::commands::{Merge, account::Blank};
 use crate::{
-    accounts::{User, service::Accounts},
-    identity::{Origin, desk_permit::MergeCustomers},
-    kernel::{fault::Fault, stamp::Revision},
+    accounts::{
+        User,
+        service::{Accounts, ById},
+    },
+    identity::{Origin, desk_permit::MergeCustomers, email::Email},
+    kernel::{fault::Fault, id::UserId, stamp::Revision},
     storage::{Deadline, idempotency::IdempotencyKey},
 };
 
@@ -29,5 +32,16 @@ impl Accounts {
             self.services.know(duplicate).await;
         }
         Ok(user)
+    }
+    /// What closing an account that is merged into another one needs to know of it.
+    async fn blank_of(&self, deadline: Deadline, id: UserId) -> Result<Blank, Fault> {
+        let gone = self.store.read(deadline, ById(id)).await?.map(|account| account.user);
+        // Of one that is closed already there is no address. The unit of work looks whether it was merged.
+        let email = gone.map_or_else(|| Email::none(id), |user| user.email);
+        let recipients = self.mail.recipients(&email);
+        Ok(Blank {
+            letters: (email, recipients),
+            email_draft: self.mail.email_draft(self.ambient.now()),
+        })
     }
 }

@@ -1,7 +1,5 @@
 //! Units of work of the front desk. Each locks the account first.
 
-pub mod merging;
-
 use std::{sync::Arc, time::Duration};
 
 use super::{Correction, store};

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use uuid::Uuid;
 
-use super::{Overlap, overlap};
 use crate::{
-    booking::State,
+    booking::{
+        State,
+        store::{Overlap, overlap},
+    },
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, UserId},

@@ -5,22 +5,16 @@
 //! before, and moves along, or it finds the account closed. Where it was made with a provider that is not locked,
 //! the whole is begun anew.
 
+pub mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::expire_claims_at;
+use self::account::{Blank, close, may_be_merged, take_in};
 use crate::{
-    accounts::{
-        self, User,
-        audit::AuditContext,
-        customers::commands::merging::{Blank, close, may_be_merged, take_in},
-        store::Account,
-    },
-    booking::{
-        Appointment,
-        store::{self, merged},
-    },
+    accounts::{self, User, audit::AuditContext, store::Account},
+    booking::{Appointment, commands::expire_claims_at},
     events::{self, Event, EventData, appointment::CustomerMerge},
     identity::{TokenCutoff, desk_permit::MergeCustomers},
     kernel::{
@@ -28,6 +22,7 @@ use crate::{
         id::ProviderId,
         stamp::Revision,
     },
+    personal_data::{erasure::store::appointments, merging::store},
     schedule,
     storage::{Authority, Tx, UnitOfWork, idempotency::IdempotencyKey},
 };
@@ -59,7 +54,7 @@ impl UnitOfWork for Merge {
 
     async fn run(&self, tx: &Tx) -> Result<Self::Output, Fault> {
         let MergeCustomers { survivor, duplicate, caller } = self.permit;
-        let providers = merged::providers(tx, duplicate).await?;
+        let providers = store::providers(tx, duplicate).await?;
         let mut versions = lock(tx, &providers).await?;
         let (kept, gone) = accounts::store::lock_both_to_merge(tx, survivor, duplicate).await?;
         if let Some((earlier, _)) = self.idempotency_key.earlier(tx).await? {
@@ -80,7 +75,7 @@ impl UnitOfWork for Merge {
             return Err(Fault::stale());
         }
         self.check(tx, &kept, &gone).await?;
-        if !merged::providers(tx, duplicate).await?.is_subset(&providers) {
+        if !store::providers(tx, duplicate).await?.is_subset(&providers) {
             let text = "something was booked for a duplicate meanwhile";
             return Err(Fault::internal(text).again(Retryable::Contention));
         }
@@ -142,14 +137,14 @@ impl Merge {
             // What has expired is in nobody's way.
             expire_claims_at(tx, *provider, version, now).await?;
             let most = u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1);
-            let rows = merged::rows(tx, *provider, from, most).await?;
+            let rows = store::rows(tx, *provider, from, most).await?;
             left = left.checked_sub(rows.len()).ok_or_else(too_many)?;
             for row in &rows {
                 if !row.is_further {
                     *version += 1;
                 }
                 let whose = (to.id, &*to.display_name);
-                let given = merged::give(tx, *provider, *row, whose, (*version, now)).await?;
+                let given = store::give(tx, *provider, *row, whose, (*version, now)).await?;
                 if given.is_some() {
                     return Err(busy());
                 }
@@ -158,10 +153,10 @@ impl Merge {
                 }
             }
             schedule::store::set_version(tx, *provider, *version).await?;
-            merged::give_history(tx, *provider, &rows, (from, to.id)).await?;
+            store::give_history(tx, *provider, &rows, (from, to.id)).await?;
             // Who asks for an answer once more gets it of the account that stays, and so does its erasure.
             let given = |a: Appointment| Appointment { customer: to.id, ..a };
-            store::erased::anonymise_answers(tx, *provider, from, given).await?;
+            appointments::anonymise_answers(tx, *provider, from, given).await?;
         }
         Ok(())
     }
@@ -171,7 +166,7 @@ impl Merge {
         tx: &Tx,
         provider: ProviderId,
         version: i64,
-        row: &merged::Row,
+        row: &store::Row,
     ) -> Result<(), Fault> {
         let MergeCustomers { survivor, duplicate, caller } = self.permit;
         let merge = CustomerMerge { customer: survivor, duplicate: Some(duplicate) };

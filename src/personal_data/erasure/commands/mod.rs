@@ -1,5 +1,7 @@
 //! Units of work that erase accounts.
 
+pub mod anonymise;
+
 use std::sync::Arc;
 
 use super::{Erasure, last_admin, store};
