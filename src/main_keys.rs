@@ -1,19 +1,17 @@
 //! The command `keys`: what operators read of the signing keys and master keys, and do with them.
 
+use super::{Failure, Keys, SettingsArgs, load, print, runtime};
 use chrono::SecondsFormat;
 use daybook::{
     accounts::{
         master_keys::{KeyUse, Place, Resealed},
-        signing::{StoredKey, commands::Rotated},
+        signing::{StoredKey, commands::Rotated, key_lifecycle::KeyState},
     },
     app::{self, Rotation},
     config::key,
-    identity::key_lifecycle::KeyState,
     kernel::{ambient::Ambient, time::Instant},
     telemetry,
 };
-
-use super::{Failure, Keys, SettingsArgs, load, print, runtime};
 
 /// Runs the subcommand.
 pub(super) fn run(settings: SettingsArgs, command: &Keys) -> Result<(), Failure> {
@@ -129,9 +127,8 @@ fn counted(many: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use daybook::{accounts::master_keys::Needed, identity::master_key::MasterKey};
-
     use super::*;
+    use daybook::{accounts::master_keys::Needed, identity::master_key::MasterKey};
 
     #[test]
     fn a_master_key_is_told_with_what_needs_it() {

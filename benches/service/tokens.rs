@@ -4,16 +4,15 @@ use std::{hint::black_box, path::Path, time::Instant};
 
 use chrono::TimeDelta;
 use daybook::{
-    app,
-    config::{Config, Flag, Sources},
-    identity::{
-        Caller, Credential, Grant, Role,
+    accounts::signing::{
         key_lifecycle::KeyState,
         key_ring::KeyRing,
-        master_key::MasterKey,
         signing_key::SigningKey,
         token::{Settings, Tokens},
     },
+    app,
+    config::{Config, Flag, Sources},
+    identity::{Caller, Credential, Grant, Role, master_key::MasterKey},
     kernel::{ambient::Ambient, id::UserId},
 };
 use tonic::metadata::{Ascii, MetadataValue};

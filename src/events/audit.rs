@@ -9,10 +9,7 @@ use super::{
     users::{AccountErasure, DuplicateMerged, FieldsCorrected, RoleGiven},
 };
 use crate::{
-    identity::{
-        Role,
-        api_key::{ActFor, Refusal},
-    },
+    identity::{Role, authority::ActFor},
     kernel::time::Instant,
 };
 
@@ -232,6 +229,24 @@ pub struct KeyNamed {
     pub service_account: String,
     /// Its resource name.
     pub api_key: String,
+}
+
+/// Why a key that exists was refused; for the audit trail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The secret is another one.
+    WrongSecret,
+    /// It was revoked.
+    Revoked,
+    /// The key is past its expiry.
+    Expired,
+    /// Its service account is disabled.
+    Disabled,
+    /// It is not for the method.
+    ScopeMissing,
+    /// The service account may not act for whom it named.
+    ActFor,
 }
 
 /// An API key that was refused.

@@ -4,14 +4,14 @@
 //! by what is stored: so nobody writes after their account was disabled, erased or given another role, their
 //! session or key ended, or a grant was taken back, whichever process did that.
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{
-    Caller, Credential, Role,
-    api_key::{ActFor, act_for_refused, covers, scope_missing},
-    token::not_authenticated,
+use super::{Caller, Credential, Role, not_authenticated};
+use crate::kernel::{
+    fault::{Fault, Reason},
+    id::UserId,
 };
-use crate::kernel::fault::Fault;
 
 /// What is stored about a caller.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +49,22 @@ pub struct StoredKey {
     pub act_for: ActFor,
 }
 
+/// Whom a service account may act for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActFor {
+    /// May act for every customer.
+    pub any_customer: bool,
+    /// The ids of these customers.
+    pub customers: Vec<UserId>,
+}
+
+impl ActFor {
+    /// Whether it may act for this customer.
+    pub fn grants(&self, customer: UserId) -> bool {
+        self.any_customer || self.customers.contains(&customer)
+    }
+}
+
 /// Judges a caller by what is stored. `NOT_AUTHENTICATED`, `SCOPE_MISSING` or `ACT_FOR_REFUSED`, as the
 /// interceptor would answer. The expiry of tokens and keys never changes, so the interceptor's look at that
 /// stands.
@@ -77,6 +93,30 @@ pub fn judge(caller: Caller, standing: &CallerState) -> Result<(), Fault> {
             Err(act_for_refused())
         }
     }
+}
+
+/// Whether one of the scopes is the method, or its service.
+pub fn covers(scopes: &[String], method: &str) -> bool {
+    let service = method.split('/').next().unwrap_or_default();
+    scopes.iter().any(|scope| scope == method || scope == service)
+}
+
+/// The answer to a key that is not for the method.
+pub fn scope_missing(method: &str) -> Fault {
+    Fault::new(
+        Reason::ScopeMissing,
+        "the API key is not for this method; its scopes are told by ListApiKeys",
+    )
+    .with("method", method)
+}
+
+/// The one answer to who acts for whom they may not act for.
+pub fn act_for_refused() -> Fault {
+    Fault::new(
+        Reason::ActForRefused,
+        "the caller may not act for the user in `x-daybook-act-for`; send `users/{user}` of a customer \
+         for whom its service account is granted it",
+    )
 }
 
 #[cfg(test)]

@@ -1,10 +1,7 @@
 use uuid::Uuid;
 
 use super::*;
-use crate::kernel::{
-    fault::Reason,
-    id::{ServiceAccountId, UserId},
-};
+use crate::kernel::id::ServiceAccountId;
 
 const METHOD: &str = "daybook.booking.v1.BookingService/BookAppointment";
 

@@ -1,28 +1,18 @@
 //! Who is calling, and what they may do.
 //!
-//! Authentication is not authorisation. A token says *who* ([`token`]); the policy table of the gRPC
+//! Authentication is not authorisation. A token says *who* (`accounts::signing::token`); the policy table of the gRPC
 //! porch says which roles may call a method at all; a [`permit`] is the proof, as a value, that this
 //! caller may do one thing to one subject, and service functions ask for it as an argument.
 
-pub mod api_key;
 pub mod authority;
-pub mod challenge;
 pub mod desk_permit;
 pub mod email;
-pub mod email_code;
-pub mod key_lifecycle;
-pub mod key_ring;
 pub mod master_key;
 mod opaque;
 pub mod password;
 pub mod pepper;
 pub mod permit;
 pub mod phone;
-pub mod refresh;
-pub mod second_factor;
-pub mod signing_key;
-pub mod throttle;
-pub mod token;
 mod workers;
 
 use std::net::IpAddr;
@@ -30,7 +20,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::kernel::id::{ServiceAccountId, UserId};
+use crate::kernel::{
+    fault::{Fault, Reason},
+    id::{ServiceAccountId, UserId},
+};
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -131,4 +124,12 @@ pub struct TokenCutoff {
     pub least: i64,
     /// The log-in that is accepted all the same: the one that changed the password.
     pub kept: Option<Uuid>,
+}
+
+/// The one answer to every missing or refused token.
+pub fn not_authenticated() -> Fault {
+    Fault::new(
+        Reason::NotAuthenticated,
+        "this call needs a valid access token: log in and send `authorization: Bearer TOKEN`",
+    )
 }

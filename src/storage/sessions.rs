@@ -28,13 +28,22 @@ const EVERY: Duration = Duration::from_millis(10);
 
 const OWN: &str = "SELECT pid, backend_start FROM pg_stat_get_activity(pg_backend_pid())";
 
-// A process id may belong to another session by now; the two together do not.
-const END: &str = "SELECT count(pg_terminate_backend(pid))
+/// A statement about the sessions that were given up and have not ended yet. A process id may belong to another session by
+/// now; the two together do not.
+macro_rules! of_former {
+    ($select:literal) => {
+        concat!(
+            "SELECT ",
+            $select,
+            "
     FROM unnest($1::int4[], $2::timestamptz[]) AS former (pid, backend_start)
-    JOIN pg_stat_activity USING (pid, backend_start)";
-const LEFT: &str = "SELECT count(*)
-    FROM unnest($1::int4[], $2::timestamptz[]) AS former (pid, backend_start)
-    JOIN pg_stat_activity USING (pid, backend_start)";
+    JOIN pg_stat_activity USING (pid, backend_start)"
+        )
+    };
+}
+
+const END: &str = of_former!("count(pg_terminate_backend(pid))");
+const COUNT: &str = of_former!("count(*)");
 /// What PostgreSQL answers where the role may not end them: `insufficient_privilege`.
 const NOT_ALLOWED: &str = "42501";
 
@@ -108,7 +117,7 @@ impl Sessions {
         }
         let began_at = Moment::now();
         loop {
-            let left = ask(LEFT).await.map_err(failed)?;
+            let left = ask(COUNT).await.map_err(failed)?;
             if left == 0 {
                 break;
             }

@@ -17,6 +17,7 @@ const ROOMS: &[&str] = &[
     "accounts",
     "availability",
     "booking",
+    "personal_data",
 ];
 
 pub(crate) fn sources(folder: &str) -> Vec<(PathBuf, String)> {

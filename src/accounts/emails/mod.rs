@@ -1,6 +1,7 @@
 //! Addresses that were shown to be their owners', and what goes out by mail to show it: verification after
-//! a sign-up, a new password, another address. The codes stand in `identity::email_code`.
+//! a sign-up, a new password, another address. The codes stand in `code`.
 
+pub mod code;
 pub mod commands;
 pub mod service;
 pub mod store;
@@ -8,11 +9,8 @@ pub mod store;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::{
-        Role,
-        email::Email,
-        email_code::{Hash, Purpose},
-    },
+    accounts::emails::code::{Hash, Purpose},
+    identity::{Role, email::Email},
     kernel::{id::UserId, time::Instant, zone::Zone},
 };
 

@@ -4,10 +4,8 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, EntityTrait, QueryFilter
 
 use super::{PendingSignUp, StoredCode};
 use crate::{
-    identity::{
-        email::Email,
-        email_code::{Hash, Purpose},
-    },
+    accounts::emails::code::{Hash, Purpose},
+    identity::email::Email,
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
         Executor, Tx, cleanup, engine,

@@ -9,10 +9,8 @@ use sea_orm::{
 
 use super::{On, Pending, Row, Seen, is_pending};
 use crate::{
-    identity::{
-        master_key::KeyId,
-        second_factor::{ENROLMENT, RecoveryHash},
-    },
+    accounts::second_factor::rules::{ENROLMENT, RecoveryHash},
+    identity::master_key::KeyId,
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{
         Executor, Tx, cleanup, engine,

@@ -5,16 +5,13 @@ use super::{MOST, MOST_KEYS, ServiceAccount, StoredApiKey, store};
 use crate::{
     accounts::{
         audit::{self, AuditContext, AuditData},
+        service_accounts::api_key::{Refused, Use},
         store as accounts,
     },
     events::audit::{
         KeyCreated, KeyNamed, KeyRefused, ServiceCreated, ServiceNamed, ServiceUpdated,
     },
-    identity::{
-        api_key::{ActFor, Refused, Use},
-        permit::ManageUsers,
-        token::not_authenticated,
-    },
+    identity::{authority::ActFor, not_authenticated, permit::ManageUsers},
     kernel::{
         fault::{Fault, Reason},
         id::{ApiKeyId, ServiceAccountId},

@@ -3,6 +3,7 @@
 //! They are no users: nothing that looks users up finds them, so they cannot log in, be booked or be
 //! customers.
 
+pub mod api_key;
 pub mod commands;
 pub mod service;
 pub mod store;
@@ -11,10 +12,8 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::{
-        Role,
-        api_key::{ActFor, Hash},
-    },
+    accounts::service_accounts::api_key::Hash,
+    identity::{Role, authority::ActFor},
     kernel::{
         id::{ApiKeyId, ServiceAccountId},
         stamp::{Revision, Stamp},

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::{REMEMBERED, ServiceAccount, StoredApiKey};
 use crate::{
-    identity::{Role, api_key::Hash},
+    accounts::service_accounts::api_key::Hash,
+    identity::Role,
     kernel::{
         fault::Fault,
         id::{ApiKeyId, ServiceAccountId, UserId},

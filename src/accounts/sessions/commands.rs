@@ -8,18 +8,16 @@ use crate::{
         User,
         audit::{self, AuditContext, AuditData},
         second_factor::{
-            self, SecondFactors,
+            self, FactorSettings,
+            challenge::Challenge,
             commands::{CheckOutcome, SecondFactorCheck, goes_on},
+            rules::{Need, SecondFactorProof, go_on},
         },
+        sessions::refresh::{MOST_USED, RefreshToken, Salt, Used, Verdict, judge},
         store as accounts,
     },
     events::audit::{SessionsEnded, TokenReused},
-    identity::{
-        Caller, TokenCutoff,
-        challenge::Challenge,
-        refresh::{MOST_USED, RefreshToken, Salt, Used, Verdict, judge},
-        second_factor::{Need, SecondFactorProof, go_on},
-    },
+    identity::{Caller, TokenCutoff},
     kernel::{fault::Fault, id::UserId},
     mail::{self, OutboxEmail},
     storage::{Authority, Tx, UnitOfWork},
@@ -122,7 +120,7 @@ pub struct Refresh {
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// What says who must have a second factor.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// Who does it.
     pub audit_context: AuditContext,
 }

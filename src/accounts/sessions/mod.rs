@@ -2,6 +2,8 @@
 //! fresh access token, until the session ends.
 
 pub mod commands;
+pub mod log_in_service;
+pub mod refresh;
 pub mod service;
 pub mod store;
 
@@ -9,7 +11,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use crate::{
-    identity::refresh::{Hash, Used},
+    accounts::sessions::refresh::{Hash, Used},
     kernel::{id::UserId, time::Instant},
 };
 

@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use super::{End, Lifetimes, MOST, Session};
 use crate::{
-    accounts::User,
-    identity::{
-        refresh::{Hash, Used},
-        second_factor::SecondFactorProof,
+    accounts::{
+        User,
+        second_factor::rules::SecondFactorProof,
+        sessions::refresh::{Hash, Used},
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     storage::{

@@ -2,13 +2,15 @@
 
 use super::{Random, StoredKey, in_state, not_opened, store};
 use crate::{
-    accounts::audit::{self, AuditContext, AuditData},
-    events::audit::{KeyRotation, KeysReplaced, RotatedBy},
-    identity::{
-        key_lifecycle::{self, Cannot, KeyState, Life, RotationPolicy},
-        master_key::{MasterKey, NONCE},
-        signing_key::Kid,
+    accounts::{
+        audit::{self, AuditContext, AuditData},
+        signing::{
+            key_lifecycle::{self, Cannot, KeyState, Life, RotationPolicy},
+            signing_key::Kid,
+        },
     },
+    events::audit::{KeyRotation, KeysReplaced, RotatedBy},
+    identity::master_key::{MasterKey, NONCE},
     kernel::{fault::Fault, time::Instant},
     storage::{Authority, Tx, UnitOfWork},
 };

@@ -1,16 +1,20 @@
 //! The keys that sign access tokens: made here, kept in the database, sealed with the master key, and
-//! followed by all processes. Their life stands in `identity::key_lifecycle`.
+//! followed by all processes. Their life stands in `key_lifecycle`.
 
 pub mod commands;
+pub mod key_lifecycle;
+pub mod key_ring;
 pub mod service;
+pub mod signing_key;
 pub mod store;
+pub mod token;
 
 use crate::{
-    identity::{
+    accounts::signing::{
         key_lifecycle::{KeyState, Life},
-        master_key::{KeyId, MasterKey, NONCE, OpenError},
         signing_key::{KEY, Kid, PublicKey, SigningKey},
     },
+    identity::master_key::{KeyId, MasterKey, NONCE, OpenError},
     kernel::{fault::Fault, time::Instant},
 };
 

@@ -6,7 +6,7 @@ use sea_orm::{
 
 use super::StoredKey;
 use crate::{
-    identity::{
+    accounts::signing::{
         key_lifecycle::{Life, Retired},
         signing_key::Kid,
     },

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use crate::{
-    identity::throttle::{AttemptCount, ThrottleKey, ThrottlePolicy},
+    accounts::throttling::policy::{AttemptCount, ThrottleKey, ThrottlePolicy},
     kernel::{fault::Fault, time::Instant},
     storage::{
         Executor as _, Tx, cleanup, engine,

@@ -29,8 +29,8 @@ use crate::{
         table::written,
     },
     identity::{
+        not_authenticated,
         permit::{self, Book as BookPermit},
-        token::not_authenticated,
     },
     kernel::{
         fault::{Fault, Reason, Violations},

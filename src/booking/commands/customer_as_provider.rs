@@ -23,7 +23,7 @@ use crate::{
 
 /// A customer's own time, locked, where they are or were a provider.
 #[derive(Debug)]
-pub(super) struct CustomerAsProvider {
+pub(crate) struct CustomerAsProvider {
     provider: ProviderId,
     version: i64,
 }
@@ -51,7 +51,7 @@ impl CustomerAsProvider {
     }
 
     /// The same for several customers of a provider, who is locked with them.
-    pub(super) async fn all(
+    pub(crate) async fn all(
         tx: &Tx,
         provider: ProviderId,
         mut own: BTreeSet<ProviderId>,
@@ -93,7 +93,7 @@ impl CustomerAsProvider {
     }
 
     /// Makes this customer's own time agree with an appointment of theirs. Whether it is free.
-    pub(super) async fn follow(
+    pub(crate) async fn follow(
         &mut self,
         tx: &Tx,
         a: &Appointment,

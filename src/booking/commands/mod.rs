@@ -3,13 +3,11 @@
 
 mod assigned;
 pub mod book;
-mod customer_as_provider;
+pub(crate) mod customer_as_provider;
 pub mod decide;
 pub mod drift;
-pub mod erase;
 pub mod hold;
 pub mod hold_to_move;
-pub mod merge;
 mod own_holds;
 pub mod relocate;
 
@@ -72,7 +70,7 @@ pub(super) async fn expire_claims(
 
 /// Like [`expire_claims`], for a provider that is locked and of which only the version is loaded.
 /// Advances `version` by one for each event.
-pub(super) async fn expire_claims_at(
+pub(crate) async fn expire_claims_at(
     tx: &Tx,
     provider: ProviderId,
     version: &mut i64,
@@ -297,11 +295,11 @@ pub fn asked_by(a: &Appointment, kind: &AppointmentType, duration: TimeDelta) ->
 }
 
 /// The provider event to append for a change: kind, actor, acting service account, detail.
-pub(super) struct EventDraft {
-    pub(super) data: EventData,
-    pub(super) actor: UserId,
+pub(crate) struct EventDraft {
+    pub(crate) data: EventData,
+    pub(crate) actor: UserId,
     /// The service account that acts for them, if one does.
-    pub(super) via: Option<ServiceAccountId>,
+    pub(crate) via: Option<ServiceAccountId>,
 }
 
 /// Takes the provider's next version, appends the event, and stores the response under the idempotency
@@ -318,7 +316,7 @@ pub(super) async fn finish(
 }
 
 /// Takes the provider's next version and appends the event with it.
-pub(super) async fn record(
+pub(crate) async fn record(
     tx: &Tx,
     appointment: &Appointment,
     act: EventDraft,

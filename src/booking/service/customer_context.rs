@@ -9,7 +9,7 @@ use crate::{
         slots_service::RequestedType,
     },
     booking::{Appointment, commands::asked_by, policy},
-    identity::{Caller, Role, permit, token::not_authenticated},
+    identity::{Caller, Role, not_authenticated, permit},
     kernel::{
         fault::{Fault, Violations},
         id::{AppointmentId, ProviderId, UserId},

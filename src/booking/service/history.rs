@@ -92,7 +92,7 @@ impl Query for History {
 }
 
 /// Events of one customer's appointments with who acted, for the provider's side or for the customer.
-pub(in crate::booking) async fn told(
+pub(crate) async fn told(
     at: &Reader,
     events: Vec<Event>,
     customer: UserId,

@@ -4,7 +4,7 @@ mod any_provider;
 mod calendar;
 mod customer_context;
 mod fields;
-pub(super) mod history;
+pub(crate) mod history;
 mod holds;
 
 use std::sync::Arc;

@@ -3,9 +3,7 @@
 pub mod by_key;
 pub mod calendar;
 pub mod drifts;
-pub mod erased;
 pub mod holds;
-pub mod merged;
 mod names;
 pub mod order;
 pub mod single_statement;
@@ -238,7 +236,7 @@ pub async fn of_customer(
     page(at, query, after, limit).await
 }
 
-async fn page(
+pub(crate) async fn page(
     at: &impl Executor,
     query: Select<appointments::Entity>,
     after: Option<AppointmentCursor>,

@@ -11,9 +11,10 @@ use crate::{
         Prefix, User,
         audit::{AuditAction, AuditEntry},
         sessions::{Session, service::session_name},
+        signing::signing_key::PublicKey,
         store::Filter,
     },
-    identity::{Caller, Role, signing_key::PublicKey},
+    identity::{Caller, Role},
     kernel::{
         fault::Violations,
         id::{ProviderId, UserId},

@@ -7,14 +7,14 @@ use super::{auth_wire as wire, idempotency::IdempotencyKeys};
 use crate::grpc::edge::caller::{caller, deadline, origin};
 use crate::grpc::proto::auth::{self as pb, email_service_server::EmailService};
 use crate::{
-    accounts::service::Accounts,
+    accounts::services::AccountServices,
     identity::{email::Email, password},
     kernel::fault::{Fault, Violations},
 };
 
 #[derive(Debug)]
 pub(in crate::grpc) struct EmailApi {
-    pub(in crate::grpc) accounts: Accounts,
+    pub(in crate::grpc) accounts: AccountServices,
     pub(in crate::grpc) requests: IdempotencyKeys,
     pub(in crate::grpc) shortest_password: usize,
 }
@@ -34,8 +34,9 @@ impl EmailService for EmailApi {
         violations.keep("password", password::check_given(&password, 0));
         violations.finish()?;
         let shown = (&*message.code, password);
-        let verify =
-            |idempotency_key| self.accounts.verify_email(deadline, shown, idempotency_key, origin);
+        let verify = |idempotency_key| {
+            self.accounts.emails.verify_email(deadline, shown, idempotency_key, origin)
+        };
         let user = idempotency_key.carry_out(deadline, verify).await?;
         Ok(Response::new(pb::VerifyEmailResponse { user: Some(wire::user(&user)) }))
     }
@@ -50,8 +51,9 @@ impl EmailService for EmailApi {
         let idempotency_key =
             self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         violations.finish()?;
-        let ask =
-            |idempotency_key| self.accounts.request_verification(deadline, caller, idempotency_key);
+        let ask = |idempotency_key| {
+            self.accounts.emails.request_verification(deadline, caller, idempotency_key)
+        };
         idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailVerificationResponse {}))
     }
@@ -67,8 +69,9 @@ impl EmailService for EmailApi {
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
-        let ask =
-            |idempotency_key| self.accounts.request_reset(deadline, email, idempotency_key, origin);
+        let ask = |idempotency_key| {
+            self.accounts.emails.request_reset(deadline, email, idempotency_key, origin)
+        };
         idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestPasswordResetResponse {}))
     }
@@ -87,7 +90,7 @@ impl EmailService for EmailApi {
         violations.finish()?;
         let shown = (&*message.code, new);
         let reset = |idempotency_key| {
-            self.accounts.reset_password(deadline, shown, idempotency_key, origin)
+            self.accounts.emails.reset_password(deadline, shown, idempotency_key, origin)
         };
         idempotency_key.carry_out_untold(deadline, reset).await?;
         Ok(Response::new(pb::ResetPasswordResponse {}))
@@ -110,7 +113,13 @@ impl EmailService for EmailApi {
         let new = new.ok_or_else(Fault::unchecked)?;
         let asked = (new, current);
         let ask = |idempotency_key| {
-            self.accounts.request_email_change(deadline, caller, asked, idempotency_key, origin)
+            self.accounts.emails.request_email_change(
+                deadline,
+                caller,
+                asked,
+                idempotency_key,
+                origin,
+            )
         };
         idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailChangeResponse {}))
@@ -128,7 +137,7 @@ impl EmailService for EmailApi {
         violations.finish()?;
         let code = &message.code;
         let confirm = |idempotency_key| {
-            self.accounts.confirm_email_change(deadline, code, idempotency_key, origin)
+            self.accounts.emails.confirm_email_change(deadline, code, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, confirm).await?;
         Ok(Response::new(pb::ConfirmEmailChangeResponse { user: Some(wire::user(&user)) }))

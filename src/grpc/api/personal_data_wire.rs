@@ -6,17 +6,17 @@ use super::{
 };
 use crate::grpc::proto::auth::{self as pb, personal_record::Record as Wire};
 use crate::{
-    accounts::{audit::AuditEntry, service::Accounts, store::Happened},
-    booking::export::Record,
+    accounts::{audit::AuditEntry, services::AccountServices, store::Happened},
     identity::Caller,
     kernel::{fault::Fault, id::UserId},
+    personal_data::export::Record,
     schedule::provider::Provider,
 };
 
 /// The messages of a record; several of a provider.
 pub(super) fn records(
     record: Record,
-    accounts: &Accounts,
+    accounts: &AccountServices,
     caller: Caller,
 ) -> Result<Vec<pb::PersonalRecord>, Fault> {
     let one = match record {
@@ -27,7 +27,7 @@ pub(super) fn records(
         }
         Record::Session(session) => {
             let due = session.ended.map(|(at, _)| at);
-            let due = due.unwrap_or_else(|| session.due(accounts.lifetimes));
+            let due = due.unwrap_or_else(|| accounts.sessions.due(&session));
             Wire::Session(auth_wire::session(&session, due, caller))
         }
         Record::Happened(happened) => Wire::AccountEvent(account_event(happened)),

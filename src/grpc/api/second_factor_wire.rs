@@ -6,11 +6,14 @@ use crate::{
     accounts::{
         second_factor::{
             Seen, Typed,
-            service::{Enrolled, LogIn, SecondStep},
+            rules::{Need, RecoveryCode},
+            service::Enrolled,
         },
-        sessions::service::{LoggedIn, session_name},
+        sessions::{
+            log_in_service::{LogIn, SecondStep},
+            service::{LoggedIn, session_name},
+        },
     },
-    identity::second_factor::{Need, RecoveryCode},
     kernel::fault::{Fault, Violations},
 };
 

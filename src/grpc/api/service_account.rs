@@ -19,15 +19,11 @@ use crate::{
     accounts::{
         LONGEST_NAME,
         service_accounts::{
-            LONGEST_LIFE, MOST_CUSTOMERS, MOST_SCOPES, ServiceAccount, StoredApiKey,
+            LONGEST_LIFE, MOST_CUSTOMERS, MOST_SCOPES, ServiceAccount, StoredApiKey, api_key,
             commands::Change, service::ServiceAccounts,
         },
     },
-    identity::{
-        Caller, Origin, Role,
-        api_key::{self, ActFor},
-        permit,
-    },
+    identity::{Caller, Origin, Role, authority::ActFor, permit},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Violations},

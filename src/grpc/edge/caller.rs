@@ -12,11 +12,11 @@ use crate::grpc::{
     status::status,
 };
 use crate::{
-    identity::{
-        Caller, Origin, Role,
-        api_key::{self, ApiKeys, Call, KeyUseRequest, act_for_refused},
-        token::{self, Tokens, not_authenticated},
+    accounts::{
+        service_accounts::api_key::{self, ApiKeys, Call, KeyUseRequest},
+        signing::token::{self, Tokens},
     },
+    identity::{Caller, Origin, Role, authority::act_for_refused, not_authenticated},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason},

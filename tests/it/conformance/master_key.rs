@@ -10,6 +10,7 @@ use base64::{
 };
 use chrono::TimeDelta;
 use daybook::{
+    accounts::signing::key_lifecycle::KeyState,
     app::{self, Rotation},
     grpc::proto::{
         auth::{
@@ -18,7 +19,7 @@ use daybook::{
         },
         booking::ListProvidersRequest,
     },
-    identity::{key_lifecycle::KeyState, master_key::MasterKey},
+    identity::master_key::MasterKey,
     kernel::ambient::Ambient,
 };
 use futures_util::future::join_all;
@@ -134,7 +135,10 @@ async fn no_private_key_can_be_read_in_the_database(world: World) {
         let at = document.windows(2).position(|part| part == [0x04, 0x20]).unwrap() + 2;
         let seed = &document[at..at + 32];
         assert_eq!(
-            daybook::identity::signing_key::SigningKey::from_seed(seed).unwrap().public.kid,
+            daybook::accounts::signing::signing_key::SigningKey::from_seed(seed)
+                .unwrap()
+                .public
+                .kid,
             key.kid
         );
         for form in [hex(seed), hex(&seed[..16]), STANDARD.encode(seed).to_lowercase()] {
@@ -163,7 +167,7 @@ async fn what_others_write_into_the_table_verifies_nothing(world: World) {
     let foreign = daybook::accounts::signing::StoredKey::make(
         &MasterKey::of(&[1; 32]),
         (seed, [3; 12]),
-        daybook::identity::key_lifecycle::Life::active(world.clock.now()),
+        daybook::accounts::signing::key_lifecycle::Life::active(world.clock.now()),
     )
     .unwrap();
     for tag in [foreign.tag.clone(), known.tag.clone()] {

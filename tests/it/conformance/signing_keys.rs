@@ -12,12 +12,11 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use daybook::{
-    accounts::signing::commands::Rotated,
+    accounts::signing::{commands::Rotated, key_lifecycle::KeyState},
     app::Rotation,
     grpc::proto::auth::{
         GetMeRequest, ListAuditEventsRequest, LogInRequest, RefreshTokensRequest, audit_event::Kind,
     },
-    identity::key_lifecycle::KeyState,
 };
 use futures_util::future::join_all;
 use serde_json::Value;

@@ -154,7 +154,9 @@ async fn a_unit_that_runs_again_names_itself_and_its_call_in_the_log() {
     let logging = builder.with_span_list(false).with_writer(move || writer.clone()).finish();
     let _logging = tracing::subscriber::set_default(logging);
     let (counted, span) = (Arc::clone(&commits), tracing::info_span!("call", id = "call-17"));
-    let then = move |(): &()| drop(counted.fetch_add(1, Ordering::SeqCst));
+    let then = move |(): &()| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
     let unit = Twice(Arc::clone(&runs));
     let run = tracing::Instrument::instrument(store.run_then(soon(), unit, then), span);
     run.await.unwrap();
@@ -189,7 +191,9 @@ async fn what_follows_a_commit_is_done_although_the_caller_has_left(engine: Engi
     let signs = Arc::clone(&unit.0);
     let [begun, go] = &*signs;
     let counted = Arc::clone(&commits);
-    let then = move |(): &()| drop(counted.fetch_add(1, Ordering::SeqCst));
+    let then = move |(): &()| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    };
     let call = tokio::spawn(async move { store.run_then(soon(), unit, then).await });
     begun.notified().await;
     call.abort();

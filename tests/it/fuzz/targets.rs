@@ -5,23 +5,26 @@ use std::sync::LazyLock;
 
 use chrono::TimeDelta;
 use daybook::{
-    accounts::customers::search_terms::SearchTerm,
+    accounts::{
+        customers::search_terms::SearchTerm,
+        emails::code::Code,
+        second_factor::{
+            challenge::{Challenge, Challenges},
+            rules::{RecoveryCode, is_code},
+        },
+        service_accounts::api_key::ApiKey,
+        sessions::refresh::{RefreshToken, RefreshTokens},
+        signing::{
+            key_ring::KeyRing,
+            signing_key::{Kid, SigningKey},
+            token::{Settings, Tokens},
+        },
+        throttling::policy::ThrottleKeys,
+    },
     config::{Config, DatabaseUrl, OpenHours, SettingsFile, Sources},
     identity::{
-        Caller, Credential, Grant, Role,
-        api_key::ApiKey,
-        challenge::{Challenge, Challenges},
-        email::Email,
-        email_code::Code,
-        key_ring::KeyRing,
-        master_key::MasterKey,
-        password, pepper,
+        Caller, Credential, Grant, Role, email::Email, master_key::MasterKey, password, pepper,
         phone::Phone,
-        refresh::{RefreshToken, RefreshTokens},
-        second_factor::{RecoveryCode, is_code},
-        signing_key::{Kid, SigningKey},
-        throttle::ThrottleKeys,
-        token::{Settings, Tokens},
     },
     kernel::{
         id::{
@@ -151,7 +154,7 @@ pub fn good_secrets() -> Vec<String> {
         session: Uuid::nil(),
         generation: 3,
         expires_at: now() + TimeDelta::minutes(5),
-        device: daybook::identity::throttle::Device { random: [1; 16], known: true },
+        device: daybook::accounts::throttling::policy::Device { random: [1; 16], known: true },
     };
     let refresh = RefreshToken::first(user(), Uuid::nil(), KEY);
     vec![

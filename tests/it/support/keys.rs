@@ -6,11 +6,11 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use daybook::{
     accounts::{
         master_keys::{KeyUse, Resealed},
-        signing::{StoredKey, commands::Rotated},
+        signing::{StoredKey, commands::Rotated, key_lifecycle::KeyState, signing_key::SigningKey},
     },
     app::{self, Rotation},
     grpc::proto::auth::{GetJwksRequest, GetJwksResponse},
-    identity::{key_lifecycle::KeyState, master_key::MasterKey, signing_key::SigningKey},
+    identity::master_key::MasterKey,
     kernel::ambient::Ambient,
 };
 use tempfile::TempDir;

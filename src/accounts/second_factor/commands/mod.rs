@@ -5,13 +5,21 @@ mod reset;
 
 use uuid::Uuid;
 
-use super::{Row, SecondFactors, required, store, tell_unreadable};
+use super::{FactorSettings, Row, required, store, tell_unreadable};
 use crate::{
     accounts::{
         User,
         audit::{self, AuditContext, AuditData},
-        commands::{self, finish, resume, wrong_password},
+        commands::{self, finish, resume},
         emails::commands::{Said, tell},
+        passwords::commands::wrong_password,
+        second_factor::{
+            challenge::Challenge,
+            rules::{
+                self, FactorState, Need, PresentedFactor, RecoveryHash, SecondFactorProof, Used,
+                Verdict, judge,
+            },
+        },
         sessions,
         store::{self as accounts, Account},
     },
@@ -21,12 +29,7 @@ use crate::{
     },
     identity::{
         Caller, TokenCutoff,
-        challenge::Challenge,
         master_key::{KeyId, NONCE},
-        second_factor::{
-            self, FactorState, Need, PresentedFactor, RecoveryHash, SecondFactorProof, Used,
-            Verdict, judge,
-        },
     },
     kernel::{fault::Fault, id::UserId, time::Instant},
     mail::{EmailTemplate, service::EmailDraft},
@@ -41,7 +44,7 @@ pub struct SecondFactorCheck {
     /// What is shown.
     pub shown: PresentedFactor,
     /// What it is judged with.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// The hashes of the recovery codes that an account gets whose first code this is.
     pub codes: Vec<RecoveryHash>,
     /// The id of a second line in the trail.
@@ -104,7 +107,7 @@ impl SecondFactorCheck {
             Used::Step(step) => {
                 let outdated = row.on.filter(|on| self.factors.master.is_outdated(&on.sealed));
                 let secret = standing.on.and_then(|factor| factor.secret.ok());
-                let anew = |(_, secret): (_, second_factor::TotpSecret)| {
+                let anew = |(_, secret): (_, rules::TotpSecret)| {
                     self.factors.seal(user, &secret, self.nonce)
                 };
                 let outdated = outdated.zip(secret);
@@ -313,7 +316,7 @@ pub struct EnrolAtLogIn {
     /// The secret, sealed.
     pub sealed: Vec<u8>,
     /// What says who needs one.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// Who does it.
     pub audit_context: AuditContext,
 }
@@ -372,7 +375,7 @@ impl UnitOfWork for Confirm {
         if standing.pending.is_none() {
             return Ok(Err(NotDone::NotThere));
         }
-        let Some(step) = second_factor::first(&standing, &self.code, now) else {
+        let Some(step) = rules::first(&standing, &self.code, now) else {
             failed(tx, user, &PresentedFactor::Code(String::new()), &self.audit_context).await?;
             return Ok(Err(NotDone::Wrong));
         };

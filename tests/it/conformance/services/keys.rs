@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use daybook::{
+    accounts::service_accounts::api_key,
     grpc::proto::auth::{
         ApiKey, AuditEvent, CreateServiceAccountRequest, DisableServiceAccountRequest,
         EnableServiceAccountRequest, ListApiKeysRequest, ListAuditEventsRequest,
         ListServiceAccountsRequest, ListUsersRequest, RevokeApiKeyRequest, Role, ServiceAccount,
         audit_event::Kind,
     },
-    identity::api_key,
     kernel::id::ApiKeyId,
 };
 use tonic::Status;
