@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::service::NewUser,
+    accounts::NewUser,
     assembly::{self, master_key, services, storage_settings},
     booking::drift_service::Drifted,
     chores,
@@ -241,8 +241,7 @@ async fn run(
     let mut probes = std::pin::pin!(probes);
 
     let following = tokio::spawn(chores::follow(
-        store.clone(),
-        services.accounts.clone(),
+        services.clone(),
         health.clone(),
         watch,
         config.database.migrate_on_start,
@@ -285,7 +284,7 @@ async fn run(
         }
     }
     // Nobody takes emails any more; those that are on their way would leave a second time.
-    if tokio::time::timeout_at(hard_stop, services.accounts.mail.settled()).await.is_err() {
+    if tokio::time::timeout_at(hard_stop, services.mail.settled()).await.is_err() {
         tracing::warn!("emails were still on their way at the hard stop: they go again later");
     }
     // What is still under way then has had its time.
@@ -375,7 +374,7 @@ pub async fn create_admin(
     }
     // Nobody logs in here; a key of the settings is neither needed nor made.
     let services = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?;
-    let (id, role) = (services.accounts.new_id(), Role::Admin);
+    let (id, role) = (services.accounts.users.new_id(), Role::Admin);
     let new = NewUser { id, display_name, email, password, role, time_zone: Zone::UTC };
     let idempotency_key = storage::idempotency::IdempotencyKey {
         caller: None,
@@ -387,6 +386,7 @@ pub async fn create_admin(
     let (deadline, now) = (Deadline::after(OPERATOR), ambient.now());
     let user = services
         .accounts
+        .users
         .make(deadline, new, Some(now), idempotency_key, Origin::default())
         .await?;
     store.close().await;
@@ -415,7 +415,7 @@ pub async fn forget_audit(
     store.ready().await?;
     // Nobody logs in here either.
     let accounts = services(config, &store, &ambient, &MasterKey::of(&ambient.bytes()))?.accounts;
-    let removed = accounts.forget_audit(before, || Deadline::after(OPERATOR)).await;
+    let removed = accounts.audit_trail.remove_before(before, || Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(removed?)
 }

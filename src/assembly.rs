@@ -8,17 +8,26 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     accounts::{
-        second_factor::SecondFactors,
-        service::Accounts,
-        service_accounts::{api_key::ApiKeys, service::ServiceAccounts},
-        sessions::{Lifetimes, refresh::RefreshTokens},
+        audit::service::AuditTrail,
+        customers::service::Customers,
+        emails::service::{Emails, composer::EmailComposer},
+        master_keys::service::MasterKeys,
+        passwords::service::Passwords,
+        second_factor::{FactorSettings, service::SecondFactors},
+        service::{SignUpSettings, Users},
+        service_accounts::service::ServiceAccounts,
+        services::AccountServices,
+        sessions::{Lifetimes, log_in_service::LogIns, refresh::RefreshTokens, service::Sessions},
         signing::{
             key_lifecycle::RotationPolicy,
             key_ring::KeyRing,
             service::SigningKeys,
             token::{self, Tokens},
         },
-        throttling::policy::{Policies, ThrottleKeys},
+        throttling::{
+            policy::{Policies, ThrottleKeys},
+            service::Throttle,
+        },
     },
     app::Error,
     availability::{
@@ -45,6 +54,9 @@ use crate::{
         zone::Zone,
     },
     mail::{self, render::TemplateSet, service::Mail},
+    personal_data::{
+        erasure::service::Erasures, export::service::Exports, merging::service::Merging,
+    },
     schedule::{
         Schedule, TimeOfDay, WeeklyHours, Window,
         offering::service::Offerings,
@@ -66,68 +78,15 @@ pub(crate) fn services(
     ambient: &Ambient,
     key: &MasterKey,
 ) -> Result<Services, Error> {
-    let auth = &config.auth;
     let demand = CallCounter::default();
     let cores = cores();
-    let hasher = Hasher::new(password::Settings {
-        memory_kib: auth.hash_memory_kib,
-        iterations: auth.hash_iterations,
-        parallelism: auth.hash_parallelism,
-        workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
-        queue: auth.hash_queue,
-        peppers: peppers(config)?,
-        demand: demand.clone(),
-    })?;
-    let tokens = Tokens::new(
-        token::Settings {
-            issuer: auth.issuer.clone(),
-            audience: auth.audience.clone(),
-            time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
-        },
-        // They come from the database.
-        KeyRing::default(),
-    );
+    let hasher = hasher(config, &demand, cores)?;
+    let tokens = tokens(config);
+    let default_schedule = Arc::new(default_schedule(config)?);
+    let mail = mail(config, store, ambient, key)?;
+    let accounts =
+        accounts(config, (store, ambient), key, (hasher, &tokens, &mail), &default_schedule);
     let schedule_cache = ScheduleCache::new(REMEMBERED);
-    let accounts = Accounts {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        hasher,
-        signing: SigningKeys {
-            store: store.clone(),
-            ambient: ambient.clone(),
-            master: key.clone(),
-            policy: signing_policy(config),
-            tokens: tokens.clone(),
-        },
-        tokens,
-        refresh: RefreshTokens::new(&key.all_derived("refresh tokens")),
-        lifetimes: Lifetimes {
-            idle: TimeDelta::hours(auth.session_idle_hours.into()),
-            absolute: TimeDelta::hours(auth.session_lifetime_hours.into()),
-        },
-        keys: attempt_keys(key),
-        policies: Policies::new(
-            auth.attempts_per_account,
-            auth.attempts_per_address,
-            auth.attempts_in_all,
-        ),
-        default_schedule: Arc::new(default_schedule(config)?),
-        mail: mail(config, store, ambient, key)?,
-        verify_email: auth.verify_email,
-        provider_sign_up: auth.provider_sign_up,
-        least_strength: auth.password_min_strength,
-        second_factors: SecondFactors::new(
-            key,
-            &auth.second_factor_issuer,
-            &auth.second_factor_required_for,
-        ),
-        services: ServiceAccounts {
-            store: store.clone(),
-            ambient: ambient.clone(),
-            keys: ApiKeys::default(),
-            looking: Arc::default(),
-        },
-    };
     let bulkhead = Bulkhead::start(cores)?;
     let types =
         Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
@@ -145,8 +104,17 @@ pub(crate) fn services(
         ambient: ambient.clone(),
         practice,
     };
+    let base = || (store.clone(), ambient.clone());
+    // What is told of tokens that a change ends.
+    let ending = || (tokens.clone(), accounts.service_accounts.clone());
+    let guards = (accounts.throttle.clone(), accounts.second_factors.clone());
     Ok(Services {
+        exports: Exports::new(base(), accounts.passwords.clone()),
+        erasures: Erasures::new(base(), guards, mail.clone(), ending(), default_schedule),
+        merging: Merging::new(base(), mail.clone(), ending()),
         accounts,
+        mail,
+        store: store.clone(),
         schedules: Schedules {
             store: store.clone(),
             ambient: ambient.clone(),
@@ -172,6 +140,122 @@ pub(crate) fn services(
     })
 }
 
+/// The services of accounts, each with the ones that it needs, around one throttle.
+fn accounts(
+    config: &Config,
+    (store, ambient): (&Store, &Ambient),
+    key: &MasterKey,
+    (hasher, tokens, mail): (Hasher, &Tokens, &Mail),
+    default_schedule: &Arc<Schedule>,
+) -> AccountServices {
+    let auth = &config.auth;
+    let (in_all, required_for) = (auth.attempts_in_all, &auth.second_factor_required_for);
+    let policies = Policies::new(auth.attempts_per_account, auth.attempts_per_address, in_all);
+    // All are handles: a clone is the same service.
+    let base = || (store.clone(), ambient.clone());
+    let schedule = || Arc::clone(default_schedule);
+    let throttle = Throttle::new(base(), attempt_keys(key), policies);
+    let composer = EmailComposer::new(ambient.clone(), mail.clone());
+    let hashing = (hasher, auth.password_min_strength);
+    let passwords =
+        Passwords::new(base(), hashing, throttle.clone(), composer.clone(), tokens.clone());
+    let factors = FactorSettings::new(key, &auth.second_factor_issuer, required_for);
+    let second_factors = SecondFactors::new(
+        base(),
+        factors.clone(),
+        throttle.clone(),
+        passwords.clone(),
+        mail.clone(),
+        tokens.clone(),
+    );
+    let refresh = (RefreshTokens::new(&key.all_derived("refresh tokens")), lifetimes(config));
+    let sessions = Sessions::new(
+        base(),
+        refresh,
+        throttle.clone(),
+        second_factors.clone(),
+        composer.clone(),
+        tokens.clone(),
+    );
+    let emails = Emails::new(
+        base(),
+        throttle.clone(),
+        passwords.clone(),
+        composer.clone(),
+        tokens.clone(),
+        schedule(),
+    );
+    let service_accounts = ServiceAccounts::new(base());
+    let signing = SigningKeys::new(base(), key.clone(), signing_policy(config), tokens.clone());
+    let sign_up = SignUpSettings {
+        default_schedule: schedule(),
+        provider_sign_up: auth.provider_sign_up,
+        verify_email: auth.verify_email,
+    };
+    AccountServices {
+        users: Users::new(
+            base(),
+            sign_up,
+            passwords.clone(),
+            (emails.clone(), composer.clone()),
+            (tokens.clone(), service_accounts.clone()),
+        ),
+        log_ins: LogIns::new(
+            base(),
+            throttle.clone(),
+            passwords.clone(),
+            second_factors.clone(),
+            sessions.clone(),
+            auth.verify_email,
+        ),
+        customers: Customers::new(base(), throttle.clone(), composer.clone(), schedule()),
+        audit_trail: AuditTrail::new(base()),
+        master_keys: MasterKeys::new(base(), signing.clone(), factors),
+        tokens: tokens.clone(),
+        throttle,
+        sessions,
+        passwords,
+        emails,
+        second_factors,
+        service_accounts,
+        signing,
+    }
+}
+
+/// The pool of threads that hash passwords, which gives way to the calls that are counted by `demand`.
+fn hasher(config: &Config, demand: &CallCounter, cores: usize) -> Result<Hasher, Error> {
+    let auth = &config.auth;
+    Ok(Hasher::new(password::Settings {
+        memory_kib: auth.hash_memory_kib,
+        iterations: auth.hash_iterations,
+        parallelism: auth.hash_parallelism,
+        workers: if auth.hash_workers == 0 { cores } else { auth.hash_workers },
+        queue: auth.hash_queue,
+        peppers: peppers(config)?,
+        demand: demand.clone(),
+    })?)
+}
+
+fn tokens(config: &Config) -> Tokens {
+    let auth = &config.auth;
+    Tokens::new(
+        token::Settings {
+            issuer: auth.issuer.clone(),
+            audience: auth.audience.clone(),
+            time_to_live: TimeDelta::seconds(auth.access_token_ttl_seconds.into()),
+        },
+        // They come from the database.
+        KeyRing::default(),
+    )
+}
+
+fn lifetimes(config: &Config) -> Lifetimes {
+    Lifetimes {
+        idle: TimeDelta::hours(config.auth.session_idle_hours.into()),
+        absolute: TimeDelta::hours(config.auth.session_lifetime_hours.into()),
+    }
+}
+
 /// For commands: the machine's clock, and the zone data that would serve.
 pub(crate) fn ambient(config: &Config) -> Ambient {
     Ambient::system().with_zones(zone_sources::look(config).serving)
@@ -193,7 +277,7 @@ pub(crate) fn watch(
         ambient: ambient.clone(),
         processes: Processes { store: store.clone(), ambient: ambient.clone(), id },
         bookings: services.bookings.clone(),
-        mail: services.accounts.mail.clone(),
+        mail: services.mail.clone(),
     }
 }
 

@@ -10,16 +10,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     accounts::{
-        service::Accounts, service_accounts::service::ServiceAccounts,
+        service_accounts::service::ServiceAccounts, services::AccountServices,
         signing::service::SigningKeys,
     },
     app::{Error, operator_text},
-    grpc::health::{self, Health},
+    grpc::{
+        health::{self, Health},
+        server::Services,
+    },
     kernel::{
+        ambient::Ambient,
         backoff::Backoff,
         fault::{Fault, Reason},
     },
     mail::service::Mail,
+    personal_data::erasure::service::Erasures,
     retention::forget_all,
     storage::{self, Deadline, Store, cleanup::Backlog},
     zone_sources::watch::Watch,
@@ -51,8 +56,7 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 
 /// Brings the schema up, then follows readiness and ended tokens until it is told to stop.
 pub(crate) async fn follow(
-    store: Store,
-    accounts: Accounts,
+    services: Services,
     health: Health,
     watch: Watch,
     migrate: bool,
@@ -60,15 +64,16 @@ pub(crate) async fn follow(
 ) -> Result<(), Error> {
     // Until it is known that the master key is the right one nothing that it sealed is touched.
     let established = CancellationToken::new();
+    let Services { store, accounts, ambient, mail, erasures, .. } = services;
     let followed = async {
         tokio::try_join!(
             follow_readiness(&store, &accounts, &health, migrate, (&established, &started)),
             follow_tokens(&accounts, &established),
             rotate_keys(&accounts.signing),
-            forget_old(&store, &accounts, &stop),
-            send_mail(&accounts.mail, &established),
-            note_uses(&accounts.services),
-            carry_erasures_through(&accounts),
+            forget_old(&store, &ambient, &stop),
+            send_mail(&mail, &established),
+            note_uses(&accounts.service_accounts),
+            carry_erasures_through(&erasures),
             watch.follow(&established),
         )?;
         Ok(())
@@ -83,7 +88,7 @@ pub(crate) async fn follow(
 /// which key signs.
 async fn follow_readiness(
     store: &Store,
-    accounts: &Accounts,
+    accounts: &AccountServices,
     health: &Health,
     migrate: bool,
     (established, started): (&CancellationToken, &CancellationToken),
@@ -121,17 +126,23 @@ async fn follow_readiness(
 /// Learns every second which tokens other processes ended, and which keys there are. When that fails for
 /// long, no token is accepted. Half of what a key is shown before it signs is too long as well, so nobody
 /// is refused for a key that this process has not seen yet.
-async fn follow_tokens(accounts: &Accounts, established: &CancellationToken) -> Result<(), Error> {
+async fn follow_tokens(
+    accounts: &AccountServices,
+    established: &CancellationToken,
+) -> Result<(), Error> {
     // With the wrong master key the start fails, and says so; each key that it does not know would say it again.
     established.cancelled().await;
-    let lead = accounts.signing.policy.lead.to_std().unwrap_or(STALE);
+    let lead = accounts.signing.lead().to_std().unwrap_or(STALE);
     let stale = STALE.min(lead / 2);
     let (mut known, mut under_way, mut asked) = (None, None, Seldom::default());
     loop {
         // One at a time: what takes too long is waited for, or they would pile up.
         let (now, mut asking) = under_way.take().unwrap_or_else(|| {
-            let accounts = accounts.clone();
-            let asking = tokio::spawn(async move { accounts.follow_ended_tokens().await });
+            let (signing, api_keys) = (accounts.signing.clone(), accounts.service_accounts.clone());
+            let asking = tokio::spawn(async move {
+                signing.follow().await?;
+                api_keys.follow().await
+            });
             (tokio::time::Instant::now(), asking)
         });
         match tokio::time::timeout(FOLLOW_PATIENCE, &mut asking).await {
@@ -176,14 +187,14 @@ async fn rotate_keys(signing: &SigningKeys) -> Result<(), Error> {
 /// Once an hour, batch by batch. A failure costs nothing but disk space until the next time.
 async fn forget_old(
     store: &Store,
-    accounts: &Accounts,
+    ambient: &Ambient,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let backlog = Backlog::default();
     let mut pause = FORGET_FIRST;
     loop {
         tokio::time::sleep(pause).await;
-        forget_all(store, accounts.ambient.now(), &backlog, stop).await;
+        forget_all(store, ambient.now(), &backlog, stop).await;
         pause = FORGET;
     }
 }
@@ -226,11 +237,11 @@ async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
 
 /// Ends the erasures that their callers did not wait for, or that a process left behind. All processes look;
 /// each batch is done once, because it is looked for again under its provider's lock.
-async fn carry_erasures_through(accounts: &Accounts) -> Result<(), Error> {
+async fn carry_erasures_through(erasures: &Erasures) -> Result<(), Error> {
     let (mut failed, mut looking) = (Backoff::default(), Seldom::default());
     loop {
         tokio::time::sleep(LOOK_FOR_ERASURES).await;
-        match accounts.carry_erasures_through(&mut failed).await {
+        match erasures.carry_through_all(&mut failed).await {
             Ok(0) => looking.worked(),
             Ok(ended) => {
                 looking.worked();

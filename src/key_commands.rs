@@ -96,7 +96,7 @@ pub async fn master_keys(config: &Config, ambient: Ambient) -> Result<Vec<KeyUse
     let store = Store::connect(&storage_settings(config)).await?;
     store.ready().await?;
     let accounts = services(config, &store, &ambient, &master)?.accounts;
-    let uses = accounts.key_uses(Deadline::after(OPERATOR)).await;
+    let uses = accounts.master_keys.uses(Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(uses?)
 }
@@ -107,7 +107,7 @@ pub async fn reseal(config: &Config, ambient: Ambient) -> Result<Resealed, Error
     let store = Store::connect(&storage_settings(config)).await?;
     store.ready().await?;
     let accounts = services(config, &store, &ambient, &master)?.accounts;
-    let resealed = accounts.reseal(|| Deadline::after(OPERATOR)).await;
+    let resealed = accounts.master_keys.reseal(|| Deadline::after(OPERATOR)).await;
     store.close().await;
     Ok(resealed?)
 }

@@ -3,8 +3,8 @@
 //! A house with rooms and four porches. A room is one concept, with the same doors in each case: the
 //! words in `mod.rs`, rules as pure functions beside it, `commands.rs` for the units of work,
 //! `service.rs` for what callers can ask, `store.rs` for the queries. Rooms use only rooms to their
-//! left: kernel ◂ identity ◂ mail ◂ events ◂ catalogue ◂ schedule ◂ accounts ◂ availability ◂ booking ◂ personal_data. The
-//! porches are the only places where the outside's words are spoken: [`grpc`] (tonic, prost),
+//! left: kernel ◂ identity ◂ mail ◂ events ◂ catalogue ◂ schedule ◂ accounts ◂ availability ◂ booking ◂
+//! `personal_data`. The porches are the only places where the outside's words are spoken: [`grpc`] (tonic, prost),
 //! [`storage`] (SeaORM), [`zone_sources`] (zone files) and [`carrier`] (mail servers). [`app`] names every concrete part. Read in this order.
 //!
 //! # Adding an RPC

@@ -8,14 +8,17 @@ pub mod commands;
 pub mod customers;
 pub mod emails;
 pub mod master_keys;
+pub mod passwords;
 pub mod second_factor;
 pub mod service;
 pub mod service_accounts;
+pub mod services;
 pub mod sessions;
 pub mod signing;
 pub mod store;
 pub mod throttling;
 
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -109,6 +112,23 @@ impl User {
     pub fn administers(&self) -> bool {
         self.role == Role::Admin && !self.disabled
     }
+}
+
+/// Who signs up.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// The id that the account gets, if it is made.
+    pub id: UserId,
+    /// What others will see.
+    pub display_name: String,
+    /// What will log in.
+    pub email: Email,
+    /// The password in clear text; never logged.
+    pub password: SecretString,
+    /// Role of the account.
+    pub role: Role,
+    /// Time zone.
+    pub time_zone: Zone,
 }
 
 /// What somebody who looks for a person types: the beginning of an address, a name or a word of a name.

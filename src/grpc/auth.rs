@@ -16,10 +16,11 @@ use super::{
 };
 use crate::{
     accounts::{
-        LONGEST_NAME, User,
+        LONGEST_NAME, NewUser, User,
         audit::Filter,
         commands::AccountChange,
-        service::{Accounts, NewUser, ProfileUpdate},
+        service::ProfileUpdate,
+        services::AccountServices,
         sessions::service::{LoggedIn, session_name},
     },
     identity::{
@@ -29,6 +30,7 @@ use crate::{
         permit::{self, ChangeUser},
     },
     kernel::{
+        ambient::Ambient,
         fault::{Fault, Violations},
         id::UserId,
         page::{PageTokens, page_size},
@@ -43,7 +45,8 @@ pub(super) const USER_NAME: &str = "must be users/{user} with a UUID in lower ca
 
 #[derive(Debug)]
 pub(super) struct Auth {
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountServices,
+    pub(super) ambient: Ambient,
     pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
     pub(super) shortest_password: usize,
@@ -63,7 +66,7 @@ impl AuthService for Auth {
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
         let time_zone =
-            violations.keep("time_zone", zone(&self.accounts.ambient.zones(), &message.time_zone));
+            violations.keep("time_zone", zone(&self.ambient.zones(), &message.time_zone));
         let role = match wire::role(message.role) {
             Some(role @ (Role::Customer | Role::Provider)) => Some(role),
             _ => violations.keep("role", Err::<Role, _>("must be ROLE_CUSTOMER or ROLE_PROVIDER")),
@@ -71,14 +74,16 @@ impl AuthService for Auth {
         let password = SecretString::from(std::mem::take(&mut message.password));
         let fits = password::check(&password, self.shortest_password);
         let fits = violations.keep("password", fits).is_some();
-        let id = self.accounts.new_id();
+        let id = self.accounts.users.new_id();
         let sign_up = async |idempotency_key| {
             if fits {
                 // Before the first thing that takes a while.
-                self.accounts.letter_attempt(deadline, &origin).await?;
+                self.accounts.emails.count_request(deadline, &origin).await?;
                 let name = display_name.as_deref().unwrap_or_default();
                 let email = email.as_ref().map_or("", Email::as_str);
-                if let Some(weak) = self.accounts.weakness(password.clone(), name, email).await? {
+                if let Some(weak) =
+                    self.accounts.passwords.weakness(password.clone(), name, email).await?
+                {
                     violations.add("password", weak);
                 }
             }
@@ -90,13 +95,14 @@ impl AuthService for Auth {
             };
             let password = password.clone();
             let new = NewUser { id, display_name, email, password, role, time_zone };
-            self.accounts.sign_up(deadline, new, idempotency_key, origin.clone()).await
+            self.accounts.users.sign_up(deadline, new, idempotency_key, origin.clone()).await
         };
         let user: Option<User> = idempotency_key.carry_out(deadline, sign_up).await?;
         let log_in = match &user {
             Some(user) if message.log_in => {
                 let (user, accounts) = ((user, user.id == id), &self.accounts);
-                let answer = accounts.log_in_signed_up(deadline, user, password, origin).await?;
+                let answer =
+                    accounts.log_ins.log_in_signed_up(deadline, user, password, origin).await?;
                 Some(second_factor_wire::log_in(answer))
             }
             _ => None,
@@ -118,7 +124,8 @@ impl AuthService for Auth {
         violations.finish()?;
         let Some(email) = email else { return Err(Fault::unchecked().into()) };
         let device = &message.device_token;
-        let answer = self.accounts.log_in(deadline, email, password, device, origin).await?;
+        let answer =
+            self.accounts.log_ins.log_in(deadline, email, password, device, origin).await?;
         Ok(Response::new(second_factor_wire::log_in(answer)))
     }
 
@@ -128,7 +135,7 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::CompleteLogInResponse>, Status> {
         let (deadline, origin) = (deadline(&request)?, origin(&request));
         let (challenge, typed) = second_factor_wire::completes(&request.into_inner())?;
-        let answer = self.accounts.complete_log_in(deadline, &challenge, typed, origin).await?;
+        let answer = self.accounts.log_ins.complete(deadline, &challenge, typed, origin).await?;
         Ok(Response::new(second_factor_wire::completed(answer)))
     }
 
@@ -144,7 +151,7 @@ impl AuthService for Auth {
             return Err(violations.into_fault().into());
         }
         let LoggedIn { access, refresh, .. } =
-            self.accounts.refresh(deadline, &text, origin).await?;
+            self.accounts.sessions.refresh(deadline, &text, origin).await?;
         Ok(Response::new(pb::RefreshTokensResponse {
             access_token: access.text,
             expire_time: Some(timestamp(access.expires_at)),
@@ -158,7 +165,7 @@ impl AuthService for Auth {
         request: Request<pb::LogOutRequest>,
     ) -> Result<Response<pb::LogOutResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        self.accounts.log_out(deadline, caller, origin(&request)).await?;
+        self.accounts.sessions.log_out(deadline, caller, origin(&request)).await?;
         Ok(Response::new(pb::LogOutResponse {}))
     }
 
@@ -168,7 +175,7 @@ impl AuthService for Auth {
     ) -> Result<Response<pb::ListSessionsResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let permit = permit::run_sessions(caller, parent(&request.get_ref().parent, caller)?)?;
-        let sessions = self.accounts.sessions(deadline, permit).await?;
+        let sessions = self.accounts.sessions.list(deadline, permit).await?;
         let sessions = sessions.iter().map(|(found, due)| wire::session(found, *due, caller));
         Ok(Response::new(pb::ListSessionsResponse { sessions: sessions.collect() }))
     }
@@ -186,7 +193,7 @@ impl AuthService for Auth {
         let permit = permit::run_sessions(caller, user)
             .map_err(|_| Fault::not_found(session_name(user, session)))?;
         let origin = origin(&request);
-        self.accounts.revoke_session(deadline, caller, permit, session, origin).await?;
+        self.accounts.sessions.revoke(deadline, caller, permit, session, origin).await?;
         Ok(Response::new(pb::RevokeSessionResponse {}))
     }
 
@@ -198,7 +205,7 @@ impl AuthService for Auth {
         let pb::RevokeAllSessionsRequest { parent: of, keep_current } = request.get_ref();
         let permit = permit::run_sessions(caller, parent(of, caller)?)?;
         let origin = origin(&request);
-        self.accounts.revoke_all_sessions(deadline, caller, permit, *keep_current, origin).await?;
+        self.accounts.sessions.revoke_all(deadline, caller, permit, *keep_current, origin).await?;
         Ok(Response::new(pb::RevokeAllSessionsResponse {}))
     }
 
@@ -233,7 +240,7 @@ impl AuthService for Auth {
         violations.finish()?;
         let filter = Filter { user, act, from, until };
         let limit = u64::from(size) + 1;
-        let found = self.accounts.audit(deadline, permit, filter, before, limit).await?;
+        let found = self.accounts.audit_trail.list(deadline, permit, filter, before, limit).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |entry| entry.id);
         let audit_events = found.iter().map(wire::audit_event).collect();
         Ok(Response::new(pb::ListAuditEventsResponse { audit_events, next_page_token }))
@@ -251,7 +258,7 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::GetMeRequest>,
     ) -> Result<Response<pb::GetMeResponse>, Status> {
-        let user = self.accounts.me(deadline(&request)?, caller(&request)?).await?;
+        let user = self.accounts.users.me(deadline(&request)?, caller(&request)?).await?;
         Ok(Response::new(pb::GetMeResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -281,8 +288,7 @@ impl AuthService for Auth {
             .flatten();
         let time_zone = wants("time_zone", &user.time_zone)
             .then(|| {
-                violations
-                    .keep("user.time_zone", zone(&self.accounts.ambient.zones(), &user.time_zone))
+                violations.keep("user.time_zone", zone(&self.ambient.zones(), &user.time_zone))
             })
             .flatten();
         let phone = wants("phone", &user.phone)
@@ -299,8 +305,9 @@ impl AuthService for Auth {
         let expected = violations.keep("user.etag", read_etag(&user.etag)).flatten();
         violations.finish()?;
         let (accounts, own) = (&self.accounts, ProfileUpdate { display_name, time_zone, phone });
-        let update =
-            |idempotency_key| accounts.update_me(deadline, caller, own, expected, idempotency_key);
+        let update = |idempotency_key| {
+            accounts.users.update_me(deadline, caller, own, expected, idempotency_key)
+        };
         let user = idempotency_key.carry_out(deadline, update).await?;
         Ok(Response::new(pb::UpdateMeResponse { user: Some(wire::user(&user)) }))
     }
@@ -322,7 +329,7 @@ impl AuthService for Auth {
         violations.finish()?;
         let words = (current, new);
         let change = |idempotency_key| {
-            self.accounts.change_password(deadline, caller, words, idempotency_key, origin)
+            self.accounts.passwords.change(deadline, caller, words, idempotency_key, origin)
         };
         idempotency_key.carry_out_untold(deadline, change).await?;
         Ok(Response::new(pb::ChangePasswordResponse {}))
@@ -346,7 +353,7 @@ impl AuthService for Auth {
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let users =
-            self.accounts.list(deadline, permit, filter, after, u64::from(size) + 1).await?;
+            self.accounts.users.list(deadline, permit, filter, after, u64::from(size) + 1).await?;
         let (users, next_page_token) = cut(users, size, &self.pages, &query, |user| user.id.0);
         let users = users.iter().map(wire::user).collect();
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token }))
@@ -359,7 +366,7 @@ impl AuthService for Auth {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
         let permit = permit::manage_users(caller)?;
         let id = user_id(&request.get_ref().name)?;
-        let user = self.accounts.get(deadline, permit, id).await?;
+        let user = self.accounts.users.get(deadline, permit, id).await?;
         Ok(Response::new(pb::GetUserResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -373,12 +380,12 @@ impl AuthService for Auth {
         let mut violations = Violations::new();
         let idempotency_key =
             self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
-        let zones = self.accounts.ambient.zones();
+        let zones = self.ambient.zones();
         let new = customer::created(&message, &zones, &mut violations);
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
         let create = |idempotency_key| {
-            self.accounts.create_user(deadline, permit, new, idempotency_key, origin)
+            self.accounts.customers.create_user(deadline, permit, new, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, create).await?;
         Ok(Response::new(pb::CreateUserResponse { user: Some(wire::user(&user)) }))
@@ -450,7 +457,7 @@ impl Auth {
         let (permit, expected) = another(caller, whose, violations)?;
         let change = change.ok_or_else(Fault::unchecked)?;
         let change = |idempotency_key| {
-            self.accounts.change(deadline, permit, change, expected, idempotency_key, origin)
+            self.accounts.users.change(deadline, permit, change, expected, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, change).await?;
         Ok(wire::user(&user))

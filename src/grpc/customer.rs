@@ -15,16 +15,18 @@ use crate::{
     accounts::{
         LONGEST_NAME, User,
         customers::{Correction, Cursor, search_terms::SearchTerm, service::Newcomer},
-        service::Accounts,
+        services::AccountServices,
     },
     identity::{Role, desk_permit, email::Email, phone::Phone},
     kernel::{
+        ambient::Ambient,
         fault::{Fault, Violations},
         id::UserId,
         page::{PageTokens, page_size},
         text,
         zone::ZoneData,
     },
+    personal_data::merging::service::Merging,
 };
 
 /// The longest prefix that is looked for, in characters: that of an address.
@@ -34,7 +36,9 @@ const CORRECTED: [&str; 4] = ["display_name", "email", "phone", "time_zone"];
 
 #[derive(Debug)]
 pub(super) struct CustomerApi {
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountServices,
+    pub(super) merging: Merging,
+    pub(super) ambient: Ambient,
     pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
@@ -60,7 +64,7 @@ impl CustomerService for CustomerApi {
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
         let (needle, limit) = (needle.ok_or_else(Fault::unchecked)?, u64::from(size) + 1);
-        let found = self.accounts.search_customers(deadline, permit, needle, after, limit).await?;
+        let found = self.accounts.customers.search(deadline, permit, needle, after, limit).await?;
         let last = |(_, cursor): &(User, Cursor)| cursor.clone();
         let (found, next_page_token) = cut(found, size, &self.pages, &query, last);
         let customers = found.iter().map(|(user, _)| customer(user)).collect();
@@ -76,7 +80,7 @@ impl CustomerService for CustomerApi {
         let mut violations = Violations::new();
         let id = violations.keep("name", name(&request.get_ref().name, UserId::parse, USER_NAME));
         let id = id.ok_or_else(|| violations.into_fault())?;
-        let found = self.accounts.customer(deadline, permit, id).await?;
+        let found = self.accounts.customers.get(deadline, permit, id).await?;
         Ok(Response::new(pb::GetCustomerResponse { customer: Some(customer(&found)) }))
     }
 
@@ -90,11 +94,12 @@ impl CustomerService for CustomerApi {
         let mut violations = Violations::new();
         let idempotency_key =
             self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
-        let new = enrolled(&message, &self.accounts.ambient.zones(), &mut violations);
+        let new = enrolled(&message, &self.ambient.zones(), &mut violations);
         violations.finish()?;
         let new = new.ok_or_else(Fault::unchecked)?;
-        let enrol =
-            |idempotency_key| self.accounts.enrol(deadline, permit, new, idempotency_key, origin);
+        let enrol = |idempotency_key| {
+            self.accounts.customers.enrol(deadline, permit, new, idempotency_key, origin)
+        };
         let user = idempotency_key.carry_out(deadline, enrol).await?;
         Ok(Response::new(pb::EnrolCustomerResponse { customer: Some(customer(&user)) }))
     }
@@ -112,8 +117,9 @@ impl CustomerService for CustomerApi {
         let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
         violations.finish()?;
         let id = id.ok_or_else(Fault::unchecked)?;
-        let invite =
-            |idempotency_key| self.accounts.invite(deadline, permit, id, idempotency_key, origin);
+        let invite = |idempotency_key| {
+            self.accounts.customers.invite(deadline, permit, id, idempotency_key, origin)
+        };
         idempotency_key.carry_out(deadline, invite).await?;
         Ok(Response::new(pb::InviteCustomerResponse {}))
     }
@@ -134,14 +140,14 @@ impl CustomerService for CustomerApi {
         };
         let id = violations.keep("customer.name", name(&wanted.name, UserId::parse, USER_NAME));
         let expected = violations.keep("customer.etag", read_etag(&wanted.etag)).flatten();
-        let zones = self.accounts.ambient.zones();
+        let zones = self.ambient.zones();
         let correction = named.map(|mask| corrected(wanted, &mask, &zones, &mut violations));
         violations.finish()?;
         let (id, correction) = id.zip(correction).ok_or_else(Fault::unchecked)?;
         let permit = desk_permit::correct_customer(caller, id)?;
         let what = (correction, expected);
         let correct = |idempotency_key| {
-            self.accounts.correct(deadline, permit, what, idempotency_key, origin)
+            self.accounts.customers.correct(deadline, permit, what, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, correct).await?;
         Ok(Response::new(pb::UpdateCustomerResponse { customer: Some(customer(&user)) }))
@@ -167,7 +173,7 @@ impl CustomerService for CustomerApi {
         let both = survivor.zip(duplicate).ok_or_else(Fault::unchecked)?;
         let permit = desk_permit::merge_customers(caller, both)?;
         let merge = |idempotency_key| {
-            self.accounts.merge(deadline, permit, expected, idempotency_key, origin)
+            self.merging.merge(deadline, permit, expected, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, merge).await?;
         Ok(Response::new(pb::MergeCustomersResponse { customer: Some(customer(&user)) }))

@@ -10,14 +10,14 @@ use super::{
     proto::auth::{self as pb, email_service_server::EmailService},
 };
 use crate::{
-    accounts::service::Accounts,
+    accounts::services::AccountServices,
     identity::{email::Email, password},
     kernel::fault::{Fault, Violations},
 };
 
 #[derive(Debug)]
 pub(super) struct EmailApi {
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountServices,
     pub(super) requests: IdempotencyKeys,
     pub(super) shortest_password: usize,
 }
@@ -37,8 +37,9 @@ impl EmailService for EmailApi {
         violations.keep("password", password::check_given(&password, 0));
         violations.finish()?;
         let shown = (&*message.code, password);
-        let verify =
-            |idempotency_key| self.accounts.verify_email(deadline, shown, idempotency_key, origin);
+        let verify = |idempotency_key| {
+            self.accounts.emails.verify_email(deadline, shown, idempotency_key, origin)
+        };
         let user = idempotency_key.carry_out(deadline, verify).await?;
         Ok(Response::new(pb::VerifyEmailResponse { user: Some(wire::user(&user)) }))
     }
@@ -53,8 +54,9 @@ impl EmailService for EmailApi {
         let idempotency_key =
             self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         violations.finish()?;
-        let ask =
-            |idempotency_key| self.accounts.request_verification(deadline, caller, idempotency_key);
+        let ask = |idempotency_key| {
+            self.accounts.emails.request_verification(deadline, caller, idempotency_key)
+        };
         idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailVerificationResponse {}))
     }
@@ -70,8 +72,9 @@ impl EmailService for EmailApi {
         let email = violations.keep("email", Email::parse(&message.email));
         violations.finish()?;
         let email = email.ok_or_else(Fault::unchecked)?;
-        let ask =
-            |idempotency_key| self.accounts.request_reset(deadline, email, idempotency_key, origin);
+        let ask = |idempotency_key| {
+            self.accounts.emails.request_reset(deadline, email, idempotency_key, origin)
+        };
         idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestPasswordResetResponse {}))
     }
@@ -90,7 +93,7 @@ impl EmailService for EmailApi {
         violations.finish()?;
         let shown = (&*message.code, new);
         let reset = |idempotency_key| {
-            self.accounts.reset_password(deadline, shown, idempotency_key, origin)
+            self.accounts.emails.reset_password(deadline, shown, idempotency_key, origin)
         };
         idempotency_key.carry_out_untold(deadline, reset).await?;
         Ok(Response::new(pb::ResetPasswordResponse {}))
@@ -113,7 +116,13 @@ impl EmailService for EmailApi {
         let new = new.ok_or_else(Fault::unchecked)?;
         let asked = (new, current);
         let ask = |idempotency_key| {
-            self.accounts.request_email_change(deadline, caller, asked, idempotency_key, origin)
+            self.accounts.emails.request_email_change(
+                deadline,
+                caller,
+                asked,
+                idempotency_key,
+                origin,
+            )
         };
         idempotency_key.carry_out(deadline, ask).await?;
         Ok(Response::new(pb::RequestEmailChangeResponse {}))
@@ -131,7 +140,7 @@ impl EmailService for EmailApi {
         violations.finish()?;
         let code = &message.code;
         let confirm = |idempotency_key| {
-            self.accounts.confirm_email_change(deadline, code, idempotency_key, origin)
+            self.accounts.emails.confirm_email_change(deadline, code, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, confirm).await?;
         Ok(Response::new(pb::ConfirmEmailChangeResponse { user: Some(wire::user(&user)) }))

@@ -17,19 +17,24 @@ use super::{
 use crate::{
     accounts::{
         second_factor::{Typed, service::ReauthenticationInput},
-        service::Accounts,
+        services::AccountServices,
     },
     kernel::{
         fault::{Fault, Violations},
         page::{PageTokens, page_size},
     },
-    personal_data::export::ExportPosition,
+    personal_data::{
+        erasure::service::Erasures,
+        export::{ExportPosition, service::Exports},
+    },
     storage::idempotency::IdempotencyKey,
 };
 
 #[derive(Debug)]
 pub(super) struct PersonalDataApi {
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountServices,
+    pub(super) exports: Exports,
+    pub(super) erasures: Erasures,
     pub(super) requests: IdempotencyKeys,
     pub(super) pages: PageTokens,
 }
@@ -53,7 +58,7 @@ impl PersonalDataService for PersonalDataApi {
             violations.keep("page_token", place).flatten().unwrap_or(ExportPosition::Account);
         violations.finish()?;
         let part = (place, u64::from(size));
-        let mut page = self.accounts.export(deadline, caller, password, part, origin).await?;
+        let mut page = self.exports.export(deadline, caller, password, part, origin).await?;
         let (mut told, mut places) = (Vec::new(), Vec::new());
         let mut next;
         let mut bytes = 0;
@@ -74,7 +79,7 @@ impl PersonalDataService for PersonalDataApi {
             if !is_more || left == 0 || bytes > LONGEST_PAGE {
                 break;
             }
-            page = self.accounts.export_on(deadline, caller, next, left).await?;
+            page = self.exports.export_on(deadline, caller, next, left).await?;
         }
         // What there is one of comes whole; pages of the rest end where they would not fit.
         if place != ExportPosition::Account {
@@ -111,8 +116,8 @@ impl PersonalDataService for PersonalDataApi {
             code,
             idempotency_key: IdempotencyKey::never(caller),
         };
-        self.accounts.delete_own(deadline, caller, shows, origin).await?;
-        self.accounts.look_after_appointments(deadline, caller.user).await;
+        self.erasures.delete_own(deadline, caller, shows, origin).await?;
+        self.erasures.look_after_appointments(deadline, caller.user).await;
         Ok(Response::new(pb::DeleteMyAccountResponse {}))
     }
 
@@ -129,10 +134,10 @@ impl PersonalDataService for PersonalDataApi {
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let subject = permit.subject;
         let erase = |idempotency_key| {
-            self.accounts.erase(deadline, permit, expected, idempotency_key, origin)
+            self.erasures.erase(deadline, permit, expected, idempotency_key, origin)
         };
         idempotency_key.carry_out(deadline, erase).await?;
-        self.accounts.look_after_appointments(deadline, subject).await;
+        self.erasures.look_after_appointments(deadline, subject).await;
         Ok(Response::new(pb::EraseUserResponse {}))
     }
 }

@@ -8,7 +8,7 @@ use super::{
     second_factor_wire,
 };
 use crate::{
-    accounts::{audit::AuditEntry, service::Accounts, store::Happened},
+    accounts::{audit::AuditEntry, services::AccountServices, store::Happened},
     identity::Caller,
     kernel::{fault::Fault, id::UserId},
     personal_data::export::Record,
@@ -18,7 +18,7 @@ use crate::{
 /// The messages of a record; several of a provider.
 pub(super) fn records(
     record: Record,
-    accounts: &Accounts,
+    accounts: &AccountServices,
     caller: Caller,
 ) -> Result<Vec<pb::PersonalRecord>, Fault> {
     let one = match record {
@@ -29,7 +29,7 @@ pub(super) fn records(
         }
         Record::Session(session) => {
             let due = session.ended.map(|(at, _)| at);
-            let due = due.unwrap_or_else(|| session.due(accounts.lifetimes));
+            let due = due.unwrap_or_else(|| accounts.sessions.due(&session));
             Wire::Session(auth_wire::session(&session, due, caller))
         }
         Record::Happened(happened) => Wire::AccountEvent(account_event(happened)),

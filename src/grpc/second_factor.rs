@@ -14,7 +14,7 @@ use super::{
 use crate::{
     accounts::{
         second_factor::{Typed, service::ReauthenticationInput},
-        service::Accounts,
+        services::AccountServices,
     },
     kernel::fault::{Fault, Violations},
     storage::idempotency::IdempotencyKey,
@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct SecondFactorApi {
-    pub(super) accounts: Accounts,
+    pub(super) accounts: AccountServices,
     pub(super) requests: IdempotencyKeys,
 }
 
@@ -33,7 +33,7 @@ impl SecondFactorService for SecondFactorApi {
         request: Request<pb::GetSecondFactorRequest>,
     ) -> Result<Response<pb::GetSecondFactorResponse>, Status> {
         let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let seen = self.accounts.second_factor(deadline, caller).await?;
+        let seen = self.accounts.second_factors.seen(deadline, caller).await?;
         let second_factor = Some(wire::second_factor(seen));
         Ok(Response::new(pb::GetSecondFactorResponse { second_factor }))
     }
@@ -52,7 +52,8 @@ impl SecondFactorService for SecondFactorApi {
             IdempotencyKey::never(caller),
             Violations::new(),
         )?;
-        let enrolled = self.accounts.enrol_totp(deadline, caller, shows, origin).await?;
+        let enrolled =
+            self.accounts.second_factors.enrol_totp(deadline, caller, shows, origin).await?;
         Ok(Response::new(pb::EnrolTotpResponse { totp: Some(wire::totp(enrolled)) }))
     }
 
@@ -66,7 +67,8 @@ impl SecondFactorService for SecondFactorApi {
         let code = violations.keep("code", wire::app_code(&request.get_ref().code));
         violations.finish()?;
         let code = code.ok_or_else(Fault::unchecked)?;
-        let codes = self.accounts.confirm_totp(deadline, caller, code, origin).await?;
+        let codes =
+            self.accounts.second_factors.confirm_totp(deadline, caller, code, origin).await?;
         let recovery_codes = wire::recovery_codes(&codes);
         Ok(Response::new(pb::ConfirmTotpResponse { recovery_codes }))
     }
@@ -80,8 +82,11 @@ impl SecondFactorService for SecondFactorApi {
         let pb::RegenerateRecoveryCodesRequest { current_password, code } = request.into_inner();
         let shows =
             shows(current_password, Some(&code), IdempotencyKey::never(caller), Violations::new())?;
-        let codes =
-            self.accounts.regenerate_recovery_codes(deadline, caller, shows, origin).await?;
+        let codes = self
+            .accounts
+            .second_factors
+            .regenerate_recovery_codes(deadline, caller, shows, origin)
+            .await?;
         let recovery_codes = wire::recovery_codes(&codes);
         Ok(Response::new(pb::RegenerateRecoveryCodesResponse { recovery_codes }))
     }
@@ -99,7 +104,7 @@ impl SecondFactorService for SecondFactorApi {
         let disable = async |idempotency_key| {
             let shows =
                 shows(message.current_password, Some(&message.code), idempotency_key, violations)?;
-            self.accounts.disable_totp(deadline, caller, shows, origin).await
+            self.accounts.second_factors.disable_totp(deadline, caller, shows, origin).await
         };
         idempotency_key.carry_out_untold(deadline, disable).await?;
         Ok(Response::new(pb::DisableTotpResponse {}))
@@ -116,7 +121,8 @@ impl SecondFactorService for SecondFactorApi {
             violations.add("challenge", "must be set");
             return Err(violations.into_fault().into());
         }
-        let enrolled = self.accounts.enrol_totp_at_log_in(deadline, &challenge, origin).await?;
+        let enrolled =
+            self.accounts.second_factors.enrol_totp_at_log_in(deadline, &challenge, origin).await?;
         Ok(Response::new(pb::EnrolTotpAtLogInResponse { totp: Some(wire::totp(enrolled)) }))
     }
 
@@ -132,7 +138,7 @@ impl SecondFactorService for SecondFactorApi {
             self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let reset = |idempotency_key| {
-            self.accounts.reset_second_factor(deadline, permit, expected, idempotency_key, origin)
+            self.accounts.second_factors.reset(deadline, permit, expected, idempotency_key, origin)
         };
         let user = idempotency_key.carry_out(deadline, reset).await?;
         Ok(Response::new(pb::ResetSecondFactorResponse { user: Some(auth_wire::user(&user)) }))

@@ -10,9 +10,12 @@ use crate::{
         second_factor::{
             Seen, Typed,
             rules::{Need, RecoveryCode},
-            service::{Enrolled, LogIn, SecondStep},
+            service::Enrolled,
         },
-        sessions::service::{LoggedIn, session_name},
+        sessions::{
+            log_in_service::{LogIn, SecondStep},
+            service::{LoggedIn, session_name},
+        },
     },
     kernel::fault::{Fault, Violations},
 };

@@ -57,7 +57,7 @@ use super::{
     unread_responses::UnreadResponses,
 };
 use crate::{
-    accounts::service::Accounts,
+    accounts::services::AccountServices,
     availability::{service::Availabilities, slots_service::Slots},
     booking::service::Bookings,
     catalogue::service::Types,
@@ -68,7 +68,12 @@ use crate::{
         fault::Fault,
         page::PageTokens,
     },
+    mail::service::Mail,
+    personal_data::{
+        erasure::service::Erasures, export::service::Exports, merging::service::Merging,
+    },
     schedule::{offering::service::Offerings, service::Schedules},
+    storage::Store,
 };
 
 /// An answer of ours is far below this: 500 appointments with notes of 2000 characters.
@@ -78,7 +83,13 @@ const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Services {
     /// Log-ins, accounts and what guards them.
-    pub accounts: Accounts,
+    pub accounts: AccountServices,
+    /// The export of personal data.
+    pub exports: Exports,
+    /// Erasures.
+    pub erasures: Erasures,
+    /// Merging accounts of one person.
+    pub merging: Merging,
     /// Providers and schedules.
     pub schedules: Schedules,
     /// Service that answers `GetAvailability`.
@@ -91,6 +102,10 @@ pub struct Services {
     pub offerings: Offerings,
     /// Appointments, requests and holds.
     pub bookings: Bookings,
+    /// The outbox of emails.
+    pub mail: Mail,
+    /// Database handle.
+    pub store: Store,
     /// Clock and ids.
     pub ambient: Ambient,
     /// The calls that hashing gives way to.
@@ -171,11 +186,11 @@ fn routes<H: HealthService>(
 ) -> Result<Router, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = IdempotencyKeys::new(&services.request_keys, services.accounts.store.clone());
+    let requests = IdempotencyKeys::new(&services.request_keys, services.store.clone());
     let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
-        api_keys: services.accounts.services.keys.clone(),
+        api_keys: services.accounts.service_accounts.keys().clone(),
         ambient: services.ambient.clone(),
         public_booking_pages: server.public_booking_pages,
         rates: Rates::new(server),
@@ -185,25 +200,30 @@ fn routes<H: HealthService>(
         requests: requests.clone(),
     });
     let service_account = ServiceAccountServiceServer::new(ServiceAccountApi {
-        services: services.accounts.services.clone(),
+        services: services.accounts.service_accounts.clone(),
         ambient: services.ambient.clone(),
         requests: requests.clone(),
         pages: pages.clone(),
     });
     let personal_data = PersonalDataServiceServer::new(PersonalDataApi {
         accounts: services.accounts.clone(),
+        exports: services.exports,
+        erasures: services.erasures,
         requests: requests.clone(),
         pages: pages.clone(),
     });
     let customer = CustomerServiceServer::new(CustomerApi {
         accounts: services.accounts.clone(),
+        merging: services.merging,
+        ambient: services.ambient.clone(),
         requests: requests.clone(),
         pages: pages.clone(),
     });
-    let around = (services.ambient, services.demand);
+    let around = (services.ambient.clone(), services.demand);
     let gate_state = gate_of(server, around, stopping);
     let auth = AuthServiceServer::new(Auth {
         accounts: services.accounts.clone(),
+        ambient: services.ambient,
         requests: requests.clone(),
         pages: pages.clone(),
         shortest_password: config.auth.password_min_length,

@@ -1,24 +1,63 @@
-//! What operators can do with the audit trail.
+//! The context of the entries of an operation, and what admins and operators can do with the audit trail.
 
-use super::commands::DeleteOldEntries;
+use uuid::Uuid;
+
+use super::{AuditContext, AuditEntry, Filter, commands::DeleteOldEntries, store};
 use crate::{
-    accounts::service::Accounts,
-    identity::Origin,
+    identity::{Origin, permit::ManageUsers},
     kernel::{
+        ambient::Ambient,
         fault::{Fault, Violations},
+        id::UserId,
         time::Instant,
     },
-    storage::Deadline,
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// How many entries go in one transaction: few enough that nobody waits for it.
 const BATCH: u64 = 1000;
 
-impl Accounts {
+impl AuditContext {
+    /// The context of an operation at this time, with a new id.
+    pub(crate) fn new(
+        ambient: &Ambient,
+        actor: Option<UserId>,
+        origin: Origin,
+        now: Instant,
+    ) -> Self {
+        Self { id: ambient.id(now), actor, origin, now }
+    }
+}
+
+/// Service layer for the audit trail.
+#[derive(Debug, Clone)]
+pub struct AuditTrail {
+    store: Store,
+    ambient: Ambient,
+}
+
+impl AuditTrail {
+    /// On this database.
+    pub fn new((store, ambient): (Store, Ambient)) -> Self {
+        Self { store, ambient }
+    }
+
+    /// A page of the audit trail, latest first.
+    pub async fn list(
+        &self,
+        deadline: Deadline,
+        _permit: ManageUsers,
+        filter: Filter,
+        before: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Vec<AuditEntry>, Fault> {
+        self.store.read(deadline, List { filter, before, limit }).await
+    }
+
     /// For the command line: removes the entries from before an instant, which must not lie ahead. Returns how
     /// many those were; where there are any, one entry tells of it. Needs the right to remove
     /// them, which the role that serves need not have.
-    pub async fn forget_audit(
+    pub async fn remove_before(
         &self,
         before: Instant,
         deadline: impl Fn() -> Deadline,
@@ -29,7 +68,7 @@ impl Accounts {
             violations.add("before", "must not lie ahead");
             return Err(violations.into_fault());
         }
-        let audit_context = self.audit_context(None, Origin::default(), now);
+        let audit_context = AuditContext::new(&self.ambient, None, Origin::default(), now);
         let mut removed = 0;
         loop {
             let unit = DeleteOldEntries {
@@ -45,5 +84,19 @@ impl Accounts {
                 return Ok(removed);
             }
         }
+    }
+}
+
+struct List {
+    filter: Filter,
+    before: Option<Uuid>,
+    limit: u64,
+}
+
+impl Query for List {
+    type Output = Vec<AuditEntry>;
+
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
+        store::list(at, &self.filter, self.before, self.limit).await
     }
 }

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     accounts::{
         User,
-        audit::AuditData,
-        service::{Accounts, ByEmail, ById},
-        store::{self as accounts, Account},
+        audit::{AuditContext, AuditData},
+        emails::service::composer::EmailComposer,
+        store::{self as accounts, Account, ByEmail, ById, existing},
+        throttling::service::Throttle,
     },
     events::users::RoleGiven,
     identity::{
@@ -23,6 +24,7 @@ use crate::{
         phone::Phone,
     },
     kernel::{
+        ambient::Ambient,
         fault::{Fault, Reason, Violations},
         id::UserId,
         stamp::{Revision, Stamp},
@@ -30,7 +32,8 @@ use crate::{
         zone::Zone,
     },
     mail::EmailTemplate,
-    storage::{Deadline, Query, Reader, idempotency::IdempotencyKey},
+    schedule::Schedule,
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
 /// Somebody for whom an account is made.
@@ -54,7 +57,28 @@ pub struct Newcomer {
 /// contact data the caller may see.
 type How = (fn(RoleGiven) -> AuditData, &'static str, ContactScope);
 
-impl Accounts {
+/// Service layer for the front desk.
+#[derive(Debug, Clone)]
+pub struct Customers {
+    store: Store,
+    ambient: Ambient,
+    throttle: Throttle,
+    composer: EmailComposer,
+    /// What new providers begin with, apart from the zone.
+    default_schedule: Arc<Schedule>,
+}
+
+impl Customers {
+    /// With the schedule that new providers begin with, apart from the zone.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        throttle: Throttle,
+        composer: EmailComposer,
+        default_schedule: Arc<Schedule>,
+    ) -> Self {
+        Self { store, ambient, throttle, composer, default_schedule }
+    }
+
     /// Makes an account for a customer, without a password.
     pub async fn enrol(
         &self,
@@ -90,7 +114,7 @@ impl Accounts {
         origin: Origin,
     ) -> Result<User, Fault> {
         if new.invite {
-            self.mail_is_on()?;
+            self.composer.require_mail()?;
         }
         let time_zone = match new.time_zone {
             Some(zone) => zone,
@@ -119,7 +143,7 @@ impl Accounts {
         let enrolled_by = Some(caller.user);
         let password_hash = String::new();
         let account = Account { user, password_hash, token_generation: 0, enrolled_by };
-        let audit_context = self.audit_context(Some(caller.user), origin, now);
+        let audit_context = AuditContext::new(&self.ambient, Some(caller.user), origin, now);
         let unit = Enrol { account, schedule, invitation, audit, idempotency_key, audit_context };
         match self.store.run(deadline, unit).await {
             Err(fault) if fault.reason() == Reason::EmailTaken => {
@@ -162,10 +186,9 @@ impl Accounts {
     }
 
     fn invite_to(&self, user: &User) -> Result<Invitation, Fault> {
-        let (code, text) = self.invitation(user);
-        let (now, lifetime) = (code.created_at, code.purpose.lifetime());
-        let letters = self.mail.letter(&user.email, text, now, lifetime)?;
-        let counted = self.mail_to(&user.email);
+        let (code, text) = self.composer.invitation(user);
+        let letters = self.composer.letter(&code, text)?;
+        let counted = self.throttle.mail_to(&user.email);
         Ok(Invitation { code, letters: letters.into_iter().collect(), counted })
     }
 
@@ -178,18 +201,18 @@ impl Accounts {
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
-        let user = self.customer(deadline, FindCustomers { reach: permit.reach }, id).await?;
-        self.mail_is_on()?;
+        let user = self.get(deadline, FindCustomers { reach: permit.reach }, id).await?;
+        self.composer.require_mail()?;
         may_be_invited(&user)?;
         let invitation = self.invite_to(&user)?;
         let audit_context =
-            self.audit_context(Some(permit.caller.user), origin, self.ambient.now());
+            AuditContext::new(&self.ambient, Some(permit.caller.user), origin, self.ambient.now());
         let unit = Invite { permit, user: id, invitation, idempotency_key, audit_context };
         self.store.run(deadline, unit).await
     }
 
     /// The people who are found, after a place, each with the place after them.
-    pub async fn search_customers(
+    pub async fn search(
         &self,
         deadline: Deadline,
         permit: FindCustomers,
@@ -202,7 +225,7 @@ impl Accounts {
     }
 
     /// One account with its contact data, for those who may see it.
-    pub async fn customer(
+    pub async fn get(
         &self,
         deadline: Deadline,
         permit: FindCustomers,
@@ -222,8 +245,7 @@ impl Accounts {
         origin: Origin,
     ) -> Result<User, Fault> {
         let id = permit.subject;
-        let found = self.store.read(deadline, ById(id)).await?;
-        let user = found.ok_or_else(|| Fault::not_found(id.name()))?.user;
+        let user = existing(&self.store, deadline, id).await?.user;
         let now = self.ambient.now();
         let new = correction.email.clone().flatten().filter(|email| *email != user.email);
         let (mut verification, mut letter) = (None, None);
@@ -231,15 +253,14 @@ impl Accounts {
             if user.has_password {
                 // Without a name: nobody knows yet whose address it is.
                 let reader = User { email: email.clone(), email_verified_at: None, ..user.clone() };
-                let (code, text) = self.verification(&reader);
-                let lifetime = code.purpose.lifetime();
-                verification = self.mail.letter(email, text, now, lifetime)?.map(|l| (code, l));
+                let (code, text) = self.composer.verification(&reader);
+                verification = self.composer.letter(&code, text)?.map(|letter| (code, letter));
             }
             let new_email = email.as_str().to_owned();
             let text = EmailTemplate::EmailChanged { name: user.display_name.clone(), new_email };
-            letter = self.notice(&user, text, now)?;
+            letter = self.composer.notice(&user, text, now)?;
         }
-        let audit_context = self.audit_context(Some(permit.caller.user), origin, now);
+        let audit_context = AuditContext::new(&self.ambient, Some(permit.caller.user), origin, now);
         let seen = user.email;
         let unit = Correct {
             permit,

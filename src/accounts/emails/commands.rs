@@ -10,8 +10,9 @@ use crate::{
     accounts::{
         User,
         audit::{self, AuditContext, AuditData, AuditEntry},
-        commands::{AccountEventDraft, finish, open, wrong_password},
+        commands::{AccountEventDraft, finish, open},
         emails::code::{Hash, Purpose},
+        passwords::commands::wrong_password,
         store::{self as accounts, Account},
         throttling::store::{Reserved, ThrottleKeySet},
     },

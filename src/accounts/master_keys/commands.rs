@@ -4,7 +4,7 @@ use super::{Resealed, store};
 use crate::{
     accounts::{
         audit::{self, AuditContext, AuditData},
-        second_factor::{SecondFactors, store as factors},
+        second_factor::{FactorSettings, store as factors},
         store as accounts,
     },
     events::audit::Resealing,
@@ -21,7 +21,7 @@ pub struct SealAnew {
     /// The id of the account whose secrets are sealed.
     pub user: UserId,
     /// Encrypts the secrets with the present master key.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// Randomness, for the one that is on and the one to be confirmed.
     pub nonces: [[u8; NONCE]; 2],
 }

@@ -8,26 +8,49 @@ use super::{
     store, told,
 };
 use crate::{
-    accounts::{service::Accounts, signing::key_lifecycle::KeyState},
+    accounts::{
+        audit::AuditContext,
+        second_factor::FactorSettings,
+        signing::{key_lifecycle::KeyState, service::SigningKeys},
+    },
     identity::{Origin, master_key::KeyId},
     kernel::{
+        ambient::Ambient,
         fault::{Fault, Reason},
         id::UserId,
         time::Instant,
     },
-    storage::{Deadline, Query, Reader},
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// How many accounts are looked for at a time.
 const BATCH: u64 = 100;
 
-impl Accounts {
+/// Service layer for the master key.
+#[derive(Debug, Clone)]
+pub struct MasterKeys {
+    store: Store,
+    ambient: Ambient,
+    signing: SigningKeys,
+    factors: FactorSettings,
+}
+
+impl MasterKeys {
+    /// With what it seals: signing keys and the secrets of second factors.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        signing: SigningKeys,
+        factors: FactorSettings,
+    ) -> Self {
+        Self { store, ambient, signing, factors }
+    }
+
     /// For the command line: seals signing keys and all secrets of second factors with the present master key.
     /// An error, with nothing changed, where it does not open the signing keys. May be interrupted, and
     /// done again; log-ins go on meanwhile.
     pub async fn reseal(&self, deadline: impl Fn() -> Deadline) -> Result<Resealed, Fault> {
         self.signing.establish(deadline()).await?;
-        let present = self.second_factors.master.id();
+        let present = self.factors.master.id();
         self.note_reseal(deadline(), present, None).await?;
         let (mut done, mut after) = (Resealed::default(), None);
         loop {
@@ -40,7 +63,7 @@ impl Accounts {
             for user in batch {
                 let unit = SealAnew {
                     user,
-                    factors: self.second_factors.clone(),
+                    factors: self.factors.clone(),
                     nonces: [self.ambient.bytes(), self.ambient.bytes()],
                 };
                 match self.store.run(deadline(), unit).await {
@@ -66,13 +89,14 @@ impl Accounts {
         key: KeyId,
         done: Option<Resealed>,
     ) -> Result<(), Fault> {
-        let audit_context = self.audit_context(None, Origin::default(), self.ambient.now());
+        let audit_context =
+            AuditContext::new(&self.ambient, None, Origin::default(), self.ambient.now());
         self.store.run(deadline, Note { done, key, audit_context }).await
     }
 
     /// For the command line: each master key, and what still needs it.
-    pub async fn key_uses(&self, deadline: Deadline) -> Result<Vec<KeyUse>, Fault> {
-        let (master, now) = (&self.second_factors.master, self.ambient.now());
+    pub async fn uses(&self, deadline: Deadline) -> Result<Vec<KeyUse>, Fault> {
+        let (master, now) = (&self.factors.master, self.ambient.now());
         let mut all: BTreeMap<Option<KeyId>, Needed> = BTreeMap::new();
         for (key, state) in self.signing.list(deadline).await? {
             if state != KeyState::Gone {

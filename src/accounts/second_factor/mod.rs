@@ -35,7 +35,7 @@ const PURPOSE: &str = "authenticator secrets";
 
 /// What second factors are made, kept and asked for with.
 #[derive(Debug, Clone)]
-pub struct SecondFactors {
+pub struct FactorSettings {
     /// What authenticator apps show beside the account.
     pub issuer: Arc<str>,
     /// The roles that must have one.
@@ -48,7 +48,7 @@ pub struct SecondFactors {
     pub challenges: Challenges,
 }
 
-impl SecondFactors {
+impl FactorSettings {
     /// With the master key, from which the others follow.
     pub fn new(master: &MasterKey, issuer: &str, required_for: &[Role]) -> Self {
         Self {
@@ -193,7 +193,11 @@ impl Typed {
         recovery.ok_or("must be the six digits of an app, or a recovery code")
     }
 
-    fn shown(&self, factors: &SecondFactors, user: UserId) -> PresentedFactor {
+    pub(in crate::accounts) fn shown(
+        &self,
+        factors: &FactorSettings,
+        user: UserId,
+    ) -> PresentedFactor {
         match self {
             Self::Code(code) => PresentedFactor::Code(code.clone()),
             Self::Recovery(code) => PresentedFactor::Recovery(factors.hashes.of(user, code)),
@@ -225,7 +229,7 @@ fn tell_unreadable(user: UserId, sealed: &[u8], error: OpenError) {
 }
 
 /// The one answer to every challenge that is not good.
-fn challenge_refused() -> Fault {
+pub(in crate::accounts) fn challenge_refused() -> Fault {
     Fault::new(
         Reason::ChallengeRefused,
         "the challenge of this log-in is not good, or no longer: log in again",
@@ -276,7 +280,7 @@ mod tests {
         let (present, gone) = (MasterKey::of(&[1; 32]), MasterKey::of(&[2; 32]));
         let user = UserId(uuid::Uuid::from_u128(7));
         let sealed = gone.seal(PURPOSE, user.0.as_bytes(), &[3; 20], [4; NONCE]).unwrap();
-        let factors = SecondFactors::new(&present, "Daybook", &[]);
+        let factors = FactorSettings::new(&present, "Daybook", &[]);
         let error = factors.master.open(PURPOSE, user.0.as_bytes(), &sealed).unwrap_err();
         let lines = Lines::default();
         let to = lines.clone();

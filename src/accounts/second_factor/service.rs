@@ -3,58 +3,37 @@
 use secrecy::SecretString;
 
 use super::{
-    Seen, Typed, challenge_refused, code_unreadable, code_wrong,
+    FactorSettings, Seen, Typed,
+    challenge::{Challenge, GOOD},
+    challenge_refused, code_unreadable, code_wrong,
     commands::{
         Confirm, Disable, Enrol, EnrolAtLogIn, NotDone, Reauthentication, Regenerate, Reset,
         SecondFactorCheck, is_right,
     },
-    required, store, wrong_state,
+    required,
+    rules::{PresentedFactor, RecoveryCode, TotpSecret},
+    store, wrong_state,
 };
 use crate::{
     accounts::{
         User,
-        second_factor::{
-            challenge::{Challenge, GOOD},
-            rules::{Need, PresentedFactor, RecoveryCode, TotpSecret},
+        audit::AuditContext,
+        passwords::service::Passwords,
+        signing::token::Tokens,
+        store::{Account, ById, existing},
+        throttling::{
+            policy::Device,
+            service::{ReservedAttempt, Throttle},
         },
-        service::{Accounts, ById},
-        sessions::service::{Log, LoggedIn},
-        store::Account,
-        throttling::{policy::Device, service::ReservedAttempt, store::ThrottleKeySet},
     },
-    identity::{Caller, Origin, permit::ChangeUser},
-    kernel::{fault::Fault, id::UserId, stamp::Revision, time::Instant},
+    identity::{Caller, Origin, Role, permit::ChangeUser},
+    kernel::{ambient::Ambient, fault::Fault, id::UserId, stamp::Revision, time::Instant},
+    mail::service::Mail,
     storage::{
-        Deadline, Query, Reader,
+        Deadline, Query, Reader, Store,
         idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
-
-/// What came of a password that was right.
-#[derive(Debug)]
-pub enum LogIn {
-    /// The session has begun.
-    In(Box<LoggedIn>),
-    /// There is a second step.
-    SecondStep(SecondStep),
-}
-
-/// The second step of a log-in. Does not print its challenge.
-#[derive(Clone)]
-pub struct SecondStep {
-    /// What stands for the log-in.
-    pub challenge: String,
-    /// When it stops being good.
-    pub expires_at: Instant,
-    /// What is needed.
-    pub need: Need,
-}
-
-impl std::fmt::Debug for SecondStep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecondStep").field("need", &self.need).finish_non_exhaustive()
-    }
-}
 
 /// What an authenticator app has to know. Does not print itself.
 #[derive(Clone)]
@@ -82,16 +61,46 @@ pub struct ReauthenticationInput {
     pub idempotency_key: IdempotencyKey,
 }
 
-impl Accounts {
+/// Service layer for second factors.
+#[derive(Debug, Clone)]
+pub struct SecondFactors {
+    store: Store,
+    ambient: Ambient,
+    settings: FactorSettings,
+    throttle: Throttle,
+    passwords: Passwords,
+    mail: Mail,
+    tokens: Tokens,
+}
+
+impl SecondFactors {
+    /// With what second factors are made, kept and asked for with.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        settings: FactorSettings,
+        throttle: Throttle,
+        passwords: Passwords,
+        mail: Mail,
+        tokens: Tokens,
+    ) -> Self {
+        Self { store, ambient, settings, throttle, passwords, mail, tokens }
+    }
+
+    /// Whether accounts of this role must have one.
+    pub fn required(&self, role: Role) -> bool {
+        self.settings.required(role)
+    }
+
+    /// What second factors are made, kept and asked for with.
+    pub(in crate::accounts) fn settings(&self) -> &FactorSettings {
+        &self.settings
+    }
+
     /// What the caller's account has, and whether it must have it.
-    pub async fn second_factor(
-        &self,
-        deadline: Deadline,
-        caller: Caller,
-    ) -> Result<(Seen, bool), Fault> {
+    pub async fn seen(&self, deadline: Deadline, caller: Caller) -> Result<(Seen, bool), Fault> {
         let seen = SeenOf(caller.user, self.ambient.now());
         let seen = self.store.read(deadline, seen).await?;
-        Ok((seen, self.second_factors.required(caller.role)))
+        Ok((seen, self.settings.required(caller.role)))
     }
 
     /// Makes a secret for the caller's app, to be confirmed.
@@ -102,10 +111,11 @@ impl Accounts {
         shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<Enrolled, Fault> {
-        let account = self.own_account(deadline, caller.user).await?;
+        let account = existing(&self.store, deadline, caller.user).await?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
-        let (own, attempt, _) = self.own(deadline, caller, account, shows, origin).await?;
-        self.attempted(deadline, attempt, Enrol { own, sealed }, is_right).await??;
+        let (own, attempt, _) =
+            self.reauthenticate(deadline, caller, account, shows, origin).await?;
+        self.throttle.attempted(deadline, attempt, Enrol { own, sealed }, is_right).await??;
         Ok(enrolled)
     }
 
@@ -120,8 +130,9 @@ impl Accounts {
         let found = self.store.read(deadline, ById(challenge.user)).await?;
         let account = found.ok_or_else(challenge_refused)?;
         let (sealed, enrolled) = self.new_secret(&account.user)?;
-        let factors = self.second_factors.clone();
-        let audit_context = self.audit_context(Some(challenge.user), origin, self.ambient.now());
+        let factors = self.settings.clone();
+        let audit_context =
+            AuditContext::new(&self.ambient, Some(challenge.user), origin, self.ambient.now());
         let unit = EnrolAtLogIn { challenge, sealed, factors, audit_context };
         let kept = self.store.run(deadline, unit).await?;
         if kept { Ok(enrolled) } else { Err(challenge_refused()) }
@@ -136,13 +147,13 @@ impl Accounts {
         origin: Origin,
     ) -> Result<Vec<RecoveryCode>, Fault> {
         let user = caller.user;
-        let by = vec![(self.keys.own_code(user), self.policies.code)];
-        let counted = self.counted_by(by, &origin);
-        let attempt = self.reserve(deadline, counted, &origin).await?;
-        let (second, codes) = self.second(user, PresentedFactor::Nothing);
-        let audit_context = self.audit_context(Some(user), origin, self.ambient.now());
+        let counted = self.throttle.own_code(user, &origin);
+        let attempt = self.throttle.reserve(deadline, counted, &origin).await?;
+        let (second, codes) = self.check(user, PresentedFactor::Nothing);
+        let audit_context =
+            AuditContext::new(&self.ambient, Some(user), origin, self.ambient.now());
         let unit = Confirm { caller, code, second, audit_context };
-        let ended = self.attempted(deadline, attempt, unit, is_right).await??;
+        let ended = self.throttle.attempted(deadline, attempt, unit, is_right).await??;
         self.tokens.end(user, ended, self.ambient.now());
         Ok(codes)
     }
@@ -155,9 +166,10 @@ impl Accounts {
         shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<Vec<RecoveryCode>, Fault> {
-        let account = self.own_account(deadline, caller.user).await?;
-        let (own, attempt, codes) = self.own(deadline, caller, account, shows, origin).await?;
-        self.attempted(deadline, attempt, Regenerate { own }, is_right).await??;
+        let account = existing(&self.store, deadline, caller.user).await?;
+        let (own, attempt, codes) =
+            self.reauthenticate(deadline, caller, account, shows, origin).await?;
+        self.throttle.attempted(deadline, attempt, Regenerate { own }, is_right).await??;
         Ok(codes)
     }
 
@@ -177,20 +189,21 @@ impl Accounts {
         {
             return Ok(());
         }
-        if self.second_factors.required(caller.role) {
+        if self.settings.required(caller.role) {
             return Err(required());
         }
-        let account = self.own_account(deadline, caller.user).await?;
-        let (own, attempt, _) = self.own(deadline, caller, account, shows, origin).await?;
+        let account = existing(&self.store, deadline, caller.user).await?;
+        let (own, attempt, _) =
+            self.reauthenticate(deadline, caller, account, shows, origin).await?;
         let unit = Disable { own, session: caller.session };
-        if let Some(ended) = self.attempted(deadline, attempt, unit, is_right).await?? {
+        if let Some(ended) = self.throttle.attempted(deadline, attempt, unit, is_right).await?? {
             self.tokens.end(caller.user, ended, self.ambient.now());
         }
         Ok(())
     }
 
     /// Takes the second factor off another account, and ends its sessions.
-    pub async fn reset_second_factor(
+    pub async fn reset(
         &self,
         deadline: Deadline,
         permit: ChangeUser,
@@ -198,7 +211,8 @@ impl Accounts {
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let audit_context = self.audit_context(Some(permit.admin), origin, self.ambient.now());
+        let audit_context =
+            AuditContext::new(&self.ambient, Some(permit.admin), origin, self.ambient.now());
         let email_draft = self.mail.email_draft(audit_context.now);
         let unit = Reset { permit, expected, idempotency_key, email_draft, audit_context };
         let (user, ended) = self.store.run(deadline, unit).await?;
@@ -206,40 +220,8 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Public: completes a log-in whose password was right.
-    pub async fn complete_log_in(
-        &self,
-        deadline: Deadline,
-        challenge: &str,
-        typed: Typed,
-        origin: Origin,
-    ) -> Result<LoggedIn, Fault> {
-        let challenge = self.read_challenge(challenge)?;
-        let (user, device) = (challenge.user, challenge.device);
-        let mut by = vec![(self.keys.code(user, device), self.policies.code)];
-        by.push(if device.known {
-            (self.keys.devices_code(user), self.policies.known)
-        } else {
-            (self.keys.in_all(), self.policies.in_all)
-        });
-        let counted = self.counted_by(by, &origin);
-        let attempt = self.reserve(deadline, counted, &origin).await?;
-        let shown = typed.shown(&self.second_factors, user);
-        let begun = self.begin_session(deadline, challenge, shown, attempt, origin);
-        // Boxed, because it is a large future that others hold.
-        match Box::pin(begun).await? {
-            Log::In(logged_in) => Ok(*logged_in),
-            Log::Wrong => Err(code_wrong(match typed {
-                Typed::Code(_) => "code",
-                Typed::Recovery(_) => "recovery_code",
-            })),
-            Log::Unreadable => Err(code_unreadable()),
-            Log::Needs(_) | Log::Refused => Err(challenge_refused()),
-        }
-    }
-
     /// What stands for a log-in of this account, whose password was right just now.
-    pub(crate) fn challenge(&self, account: &Account, device: Device) -> Challenge {
+    pub(in crate::accounts) fn challenge(&self, account: &Account, device: Device) -> Challenge {
         let now = self.ambient.now();
         Challenge {
             user: account.user.id,
@@ -251,17 +233,17 @@ impl Accounts {
     }
 
     /// The challenge as text, for the client.
-    pub(crate) fn written(&self, challenge: &Challenge) -> String {
-        self.second_factors.challenges.write(challenge)
+    pub(in crate::accounts) fn written(&self, challenge: &Challenge) -> String {
+        self.settings.challenges.write(challenge)
     }
 
     /// What is judged, with the recovery codes that follow from it if it is somebody's first code.
-    pub(crate) fn second(
+    pub(in crate::accounts) fn check(
         &self,
         user: UserId,
         shown: PresentedFactor,
     ) -> (SecondFactorCheck, Vec<RecoveryCode>) {
-        let factors = self.second_factors.clone();
+        let factors = self.settings.clone();
         let fresh = RecoveryCode::all(&self.ambient.bytes());
         let codes = fresh.iter().filter_map(|code| factors.hashes.of(user, code).first().copied());
         let codes = codes.collect();
@@ -271,30 +253,21 @@ impl Accounts {
         (SecondFactorCheck { shown, factors, codes, also, nonce, used, done }, fresh)
     }
 
-    fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {
-        let read = self.second_factors.challenges.read(text, self.ambient.now());
+    pub(in crate::accounts) fn read_challenge(&self, text: &str) -> Result<Challenge, Fault> {
+        let read = self.settings.challenges.read(text, self.ambient.now());
         read.ok_or_else(challenge_refused)
     }
 
     fn new_secret(&self, user: &User) -> Result<(Vec<u8>, Enrolled), Fault> {
-        let factors = &self.second_factors;
+        let factors = &self.settings;
         let secret = TotpSecret::new(self.ambient.bytes(), &factors.issuer, &user.email)?;
         let sealed = factors.seal(user.id, &secret, self.ambient.bytes())?;
         Ok((sealed, Enrolled { base32: secret.base32(), uri: secret.uri()? }))
     }
 
-    pub(crate) async fn own_account(
-        &self,
-        deadline: Deadline,
-        user: UserId,
-    ) -> Result<Account, Fault> {
-        let found = self.store.read(deadline, ById(user)).await?;
-        found.ok_or_else(|| Fault::not_found(user.name()))
-    }
-
     /// Takes an attempt at the caller's password, and at a code where one was sent, and verifies the
-    /// password. The attempt comes back, to be given to [`Self::attempted`].
-    pub(crate) async fn own(
+    /// password. The attempt comes back, to be given to [`Throttle::attempted`].
+    pub(crate) async fn reauthenticate(
         &self,
         deadline: Deadline,
         caller: Caller,
@@ -303,33 +276,19 @@ impl Accounts {
         origin: Origin,
     ) -> Result<(Reauthentication, ReservedAttempt, Vec<RecoveryCode>), Fault> {
         let (user, verified) = (account.user.id, account.password_hash);
-        let mut by = vec![(self.keys.own(user), self.policies.account)];
-        by.extend(shows.code.as_ref().map(|_| (self.keys.own_code(user), self.policies.code)));
-        let counted = self.counted_by(by, &origin);
         let password = (shows.password, verified.clone());
-        let attempt = self.own_guess(deadline, caller, counted, password, &origin).await?;
-        let shown = shows.code.map(|code| code.shown(&self.second_factors, user));
-        let (second, codes) = self.second(user, shown.unwrap_or(PresentedFactor::Nothing));
-        let audit_context = self.audit_context(Some(user), origin, self.ambient.now());
+        let whose = (caller, shows.code.is_some());
+        let attempt = self.passwords.verify_own(deadline, whose, password, &origin).await?;
+        let shown = shows.code.map(|code| code.shown(&self.settings, user));
+        let (second, codes) = self.check(user, shown.unwrap_or(PresentedFactor::Nothing));
+        let audit_context =
+            AuditContext::new(&self.ambient, Some(user), origin, self.ambient.now());
         let idempotency_key = shows.idempotency_key;
         Ok((
             Reauthentication { user, verified, second, idempotency_key, audit_context },
             attempt,
             codes,
         ))
-    }
-
-    fn counted_by(
-        &self,
-        mut by: Vec<(
-            crate::accounts::throttling::policy::ThrottleKey,
-            crate::accounts::throttling::policy::ThrottlePolicy,
-        )>,
-        origin: &Origin,
-    ) -> ThrottleKeySet {
-        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
-        by.extend(address);
-        ThrottleKeySet::by(by)
     }
 }
 

@@ -29,15 +29,13 @@ use crate::{
 /// Service layer for service accounts and their API keys.
 #[derive(Debug, Clone)]
 pub struct ServiceAccounts {
-    /// Database handle.
-    pub store: Store,
-    /// Clock, ids and randomness.
-    pub ambient: Ambient,
+    store: Store,
+    ambient: Ambient,
     /// What the interceptor knows of their keys.
-    pub keys: ApiKeys,
+    keys: ApiKeys,
     /// Held from a look at the database until what it saw is known, so that no look that began earlier
     /// takes the place of a later one.
-    pub looking: Arc<Mutex<()>>,
+    looking: Arc<Mutex<()>>,
 }
 
 /// A fresh key, with what is stored of it.
@@ -50,6 +48,16 @@ pub struct Fresh {
 }
 
 impl ServiceAccounts {
+    /// On this database; no key is known before the first [`Self::follow`].
+    pub fn new((store, ambient): (Store, Ambient)) -> Self {
+        Self { store, ambient, keys: ApiKeys::default(), looking: Arc::default() }
+    }
+
+    /// What the interceptor knows of the keys.
+    pub fn keys(&self) -> &ApiKeys {
+        &self.keys
+    }
+
     /// Makes a service account.
     pub async fn create(
         &self,
@@ -194,7 +202,7 @@ impl ServiceAccounts {
                 ..Origin::default()
             });
             let origin = origin.unwrap_or_default();
-            let audit_context = AuditContext { id: self.ambient.id(now), actor: None, origin, now };
+            let audit_context = AuditContext::new(&self.ambient, None, origin, now);
             let unit = NoteUse { account, id, what: what.clone(), audit_context };
             let noted = self.store.run(Deadline::after(patience), unit).await;
             if noted.is_err() {
@@ -226,8 +234,7 @@ impl ServiceAccounts {
     }
 
     fn audit_context(&self, permit: ManageUsers, origin: Origin) -> AuditContext {
-        let now = self.ambient.now();
-        AuditContext { id: self.ambient.id(now), actor: Some(permit.admin), origin, now }
+        AuditContext::new(&self.ambient, Some(permit.admin), origin, self.ambient.now())
     }
 }
 

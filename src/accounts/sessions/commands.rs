@@ -8,7 +8,7 @@ use crate::{
         User,
         audit::{self, AuditContext, AuditData},
         second_factor::{
-            self, SecondFactors,
+            self, FactorSettings,
             challenge::Challenge,
             commands::{CheckOutcome, SecondFactorCheck, goes_on},
             rules::{Need, SecondFactorProof, go_on},
@@ -120,7 +120,7 @@ pub struct Refresh {
     /// How long sessions last.
     pub lifetimes: Lifetimes,
     /// What says who must have a second factor.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// Who does it.
     pub audit_context: AuditContext,
 }

@@ -2,6 +2,7 @@
 //! fresh access token, until the session ends.
 
 pub mod commands;
+pub mod log_in_service;
 pub mod refresh;
 pub mod service;
 pub mod store;

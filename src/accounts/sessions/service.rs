@@ -3,34 +3,34 @@
 use uuid::Uuid;
 
 use super::{
-    End, LONGEST_USER_AGENT, Session,
+    End, LONGEST_USER_AGENT, Lifetimes, Session,
     commands::{Begin, Begun, Going, Refresh, Refreshed, Revoke, RevokeAll},
+    refresh::{RefreshToken, RefreshTokens},
     store,
 };
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditContext, AuditEntry, Filter},
+        audit::AuditContext,
+        emails::service::composer::EmailComposer,
         second_factor::{
             challenge::Challenge,
             rules::{Need, PresentedFactor, RecoveryCode, SecondFactorProof},
+            service::SecondFactors,
         },
-        service::Accounts,
-        sessions::refresh::RefreshToken,
-        signing::token::AccessToken,
-        store as accounts,
-        throttling::service::ReservedAttempt,
+        signing::token::{AccessToken, Tokens},
+        store::{self as accounts, ById},
+        throttling::service::{ReservedAttempt, Throttle},
     },
-    identity::{
-        Caller, Credential, Grant, Origin,
-        permit::{ManageUsers, RunSessions},
-    },
+    identity::{Caller, Credential, Grant, Origin, permit::RunSessions},
     kernel::{
+        ambient::Ambient,
         fault::{Fault, Reason},
         id::UserId,
         time::Instant,
     },
-    storage::{Deadline, Query, Reader},
+    mail::OutboxEmail,
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// What a client gets that is logged in.
@@ -81,10 +81,42 @@ impl std::fmt::Debug for RefreshText {
     }
 }
 
-impl Accounts {
+/// Service layer for sessions.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    store: Store,
+    ambient: Ambient,
+    /// Issues and verifies refresh tokens.
+    refresh: RefreshTokens,
+    /// How long log-ins last.
+    lifetimes: Lifetimes,
+    throttle: Throttle,
+    second_factors: SecondFactors,
+    composer: EmailComposer,
+    tokens: Tokens,
+}
+
+impl Sessions {
+    /// With what makes refresh tokens, and how long log-ins last.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        (refresh, lifetimes): (RefreshTokens, Lifetimes),
+        throttle: Throttle,
+        second_factors: SecondFactors,
+        composer: EmailComposer,
+        tokens: Tokens,
+    ) -> Self {
+        Self { store, ambient, refresh, lifetimes, throttle, second_factors, composer, tokens }
+    }
+
+    /// When a session ends if it is not used before.
+    pub fn due(&self, session: &Session) -> Instant {
+        session.due(self.lifetimes)
+    }
+
     /// Begins the session of a log-in whose password was verified, if its second factor is passed by what
     /// is shown. The only way to a session.
-    pub(in crate::accounts) async fn begin_session(
+    pub(in crate::accounts) async fn start(
         &self,
         deadline: Deadline,
         challenge: Challenge,
@@ -107,17 +139,17 @@ impl Accounts {
             address: origin.address_text(),
             user_agent: origin.user_agent.chars().take(LONGEST_USER_AGENT).collect(),
         };
-        let (second, codes) = self.second(user, shown);
-        let device = self.keys.word(user, challenge.device.random);
+        let (second, codes) = self.second_factors.check(user, shown);
+        let device = self.throttle.device_token(user, challenge.device);
         let notice = self.new_device(deadline, &challenge, &origin).await?;
-        let audit_context = self.audit_context(Some(user), origin, now);
+        let audit_context = AuditContext::new(&self.ambient, Some(user), origin, now);
         let lifetimes = self.lifetimes;
         let session_of = session.clone();
         let unit =
             Begin { session: session_of, challenge, second, notice, lifetimes, audit_context };
         // Where it is refused nobody looked at what was shown, or the password was right.
         let is_right = |begun: &Begun| !matches!(begun, Begun::Wrong);
-        let begun = self.attempted(deadline, attempt, unit, is_right).await?;
+        let begun = self.throttle.attempted(deadline, attempt, unit, is_right).await?;
         let started = match begun {
             Begun::Begun(started) => *started,
             Begun::Needs(need) => return Ok(Log::Needs(need)),
@@ -150,10 +182,10 @@ impl Accounts {
     ) -> Result<LoggedIn, Fault> {
         let (token, given_out) = self.refresh.read(text).ok_or_else(refused)?;
         let now = self.ambient.now();
-        let audit_context = self.audit_context(None, origin, now);
+        let audit_context = AuditContext::new(&self.ambient, None, origin, now);
         let (salt, lifetimes) = (self.ambient.bytes(), self.lifetimes);
         let session = token.session;
-        let factors = self.second_factors.clone();
+        let factors = self.second_factors.settings().clone();
         let unit = Refresh { token, given_out, salt, lifetimes, factors, audit_context };
         match self.store.run(deadline, unit).await? {
             Refreshed::Next(going) => {
@@ -180,7 +212,7 @@ impl Accounts {
     }
 
     /// The live log-ins of an account.
-    pub async fn sessions(
+    pub async fn list(
         &self,
         deadline: Deadline,
         permit: RunSessions,
@@ -189,14 +221,14 @@ impl Accounts {
         let found = self.store.read(deadline, List { user, now, lifetimes }).await?;
         let found = found.ok_or_else(|| Fault::not_found(user.name()))?;
         let due = |session: Session| {
-            let due = session.due(lifetimes);
+            let due = self.due(&session);
             (session, due)
         };
         Ok(found.into_iter().map(due).collect())
     }
 
     /// Ends a log-in of an account.
-    pub async fn revoke_session(
+    pub async fn revoke(
         &self,
         deadline: Deadline,
         caller: Caller,
@@ -212,7 +244,7 @@ impl Accounts {
     }
 
     /// Ends all log-ins of an account, or all but the caller's own.
-    pub async fn revoke_all_sessions(
+    pub async fn revoke_all(
         &self,
         deadline: Deadline,
         caller: Caller,
@@ -223,7 +255,7 @@ impl Accounts {
         let now = self.ambient.now();
         let user = permit.user;
         let kept = (keep_own && caller.user == user).then_some(caller.session);
-        let audit_context = self.audit_context(Some(caller.user), origin, now);
+        let audit_context = AuditContext::new(&self.ambient, Some(caller.user), origin, now);
         let ended =
             self.store.run(deadline, RevokeAll { caller, user, kept, audit_context }).await?;
         let ended = ended.ok_or_else(|| Fault::not_found(user.name()))?;
@@ -231,16 +263,20 @@ impl Accounts {
         Ok(())
     }
 
-    /// A page of the audit trail, latest first.
-    pub async fn audit(
+    /// What tells the owner of an account of a log-in with a device that was not known.
+    async fn new_device(
         &self,
         deadline: Deadline,
-        _permit: ManageUsers,
-        filter: Filter,
-        before: Option<Uuid>,
-        limit: u64,
-    ) -> Result<Vec<AuditEntry>, Fault> {
-        self.store.read(deadline, Trail { filter, before, limit }).await
+        challenge: &Challenge,
+        origin: &Origin,
+    ) -> Result<Option<OutboxEmail>, Fault> {
+        if challenge.device.known || !self.composer.mail().is_on() {
+            return Ok(None);
+        }
+        match self.store.read(deadline, ById(challenge.user)).await? {
+            Some(account) => self.composer.new_log_in(&account.user, origin),
+            None => Ok(None),
+        }
     }
 
     async fn end_session(
@@ -252,7 +288,7 @@ impl Accounts {
         (end, origin): (End, Origin),
     ) -> Result<bool, Fault> {
         let now = self.ambient.now();
-        let audit_context = self.audit_context(Some(caller.user), origin, now);
+        let audit_context = AuditContext::new(&self.ambient, Some(caller.user), origin, now);
         let lifetimes = self.lifetimes;
         let found = self
             .store
@@ -262,15 +298,6 @@ impl Accounts {
             self.tokens.end_session(session, now);
         }
         Ok(found)
-    }
-
-    pub(crate) fn audit_context(
-        &self,
-        actor: Option<UserId>,
-        origin: Origin,
-        now: Instant,
-    ) -> AuditContext {
-        AuditContext { id: self.ambient.id(now), actor, origin, now }
     }
 
     /// Makes the tokens of a session: only where the second factor was passed.
@@ -293,7 +320,7 @@ impl Accounts {
         let grant = Grant { caller, generation };
         let access = self.tokens.make(grant, self.ambient.id(now), now, session.expires_at)?;
         let text = self.refresh.write(token);
-        let refresh = RefreshText { text, expires_at: session.due(self.lifetimes) };
+        let refresh = RefreshText { text, expires_at: self.due(session) };
         let (device, recovery) = (String::new(), Vec::new());
         Ok(LoggedIn { user, access, refresh, session: session.id, device, recovery })
     }
@@ -312,7 +339,7 @@ fn refused() -> Fault {
 struct List {
     user: UserId,
     now: Instant,
-    lifetimes: super::Lifetimes,
+    lifetimes: Lifetimes,
 }
 
 impl Query for List {
@@ -324,19 +351,5 @@ impl Query for List {
             return Ok(None);
         }
         store::list(at, self.user, self.lifetimes, self.now).await.map(Some)
-    }
-}
-
-struct Trail {
-    filter: Filter,
-    before: Option<Uuid>,
-    limit: u64,
-}
-
-impl Query for Trail {
-    type Output = Vec<AuditEntry>;
-
-    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
-        audit::store::list(at, &self.filter, self.before, self.limit).await
     }
 }

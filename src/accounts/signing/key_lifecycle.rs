@@ -6,11 +6,13 @@
 
 use chrono::TimeDelta;
 
-use crate::{
-    accounts::signing::token::{LEEWAY, LONGEST_LIFE},
-    kernel::time::Instant,
-};
+use crate::kernel::time::Instant;
 
+/// How far apart clocks may be.
+pub const LEEWAY: TimeDelta = TimeDelta::seconds(30);
+/// The longest life that settings allow. Every process may have given tokens of so long, whatever its own
+/// setting is, so what was revoked is remembered for that.
+pub const LONGEST_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// How far a process may be behind: for so long it may not know yet that another key signs. Two and a
 /// half minutes are the half minute after which it accepts nothing, and clocks that differ.
 const BEHIND: TimeDelta = TimeDelta::seconds(150);

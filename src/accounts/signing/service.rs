@@ -1,50 +1,80 @@
 //! What the server does with its signing keys, and what operators can.
 
+use std::collections::HashMap;
+
 use chrono::TimeDelta;
+use uuid::Uuid;
 
 use super::{
     Random, StoredKey,
     commands::{Cause, Establish, Replace, Rotate, Rotated},
-    in_state, not_opened, store,
+    in_state,
+    key_lifecycle::{self, KeyState, LEEWAY, RotationPolicy},
+    key_ring::KeyRing,
+    not_opened,
+    signing_key::PublicKey,
+    store,
+    token::Tokens,
 };
 use crate::{
-    accounts::{
-        audit::AuditContext,
-        signing::{
-            key_lifecycle::{self, KeyState, RotationPolicy},
-            key_ring::KeyRing,
-            signing_key::PublicKey,
-            token::Tokens,
-        },
-    },
-    identity::{Origin, master_key::MasterKey},
+    accounts::{audit::AuditContext, sessions, store as accounts},
+    identity::{Origin, TokenCutoff, master_key::MasterKey},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason},
+        id::UserId,
         time::Instant,
     },
-    storage::{Deadline, Query, Reader, Store},
+    storage::{Deadline, Query, Reader, Store, throttled_log},
 };
 
+/// How far apart the clocks of several processes may be, when they tell each other of ended tokens.
+const SKEW: TimeDelta = TimeDelta::seconds(120);
 /// How many keys are sealed anew in one go: more than there are, unless somebody rotates all the time.
 const SEALED_ANEW: usize = 64;
 
 /// The signing keys.
 #[derive(Debug, Clone)]
 pub struct SigningKeys {
-    /// Database handle.
-    pub store: Store,
-    /// Clock, ids and randomness.
-    pub ambient: Ambient,
+    store: Store,
+    ambient: Ambient,
     /// What they are sealed with.
-    pub master: MasterKey,
+    master: MasterKey,
     /// When they change.
-    pub policy: RotationPolicy,
+    policy: RotationPolicy,
     /// What they sign.
-    pub tokens: Tokens,
+    tokens: Tokens,
 }
 
 impl SigningKeys {
+    /// With what seals them, when they change, and the tokens that they sign.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        master: MasterKey,
+        policy: RotationPolicy,
+        tokens: Tokens,
+    ) -> Self {
+        Self { store, ambient, master, policy, tokens }
+    }
+
+    /// How long a key is shown before it signs.
+    pub fn lead(&self) -> TimeDelta {
+        self.policy.lead
+    }
+
+    /// Learns which tokens other processes ended, and which keys there are. Called every second.
+    pub async fn follow(&self) -> Result<(), Fault> {
+        let now = self.ambient.now();
+        let since = now - self.tokens.longest_life() - LEEWAY - SKEW;
+        let mark = self.tokens.mark();
+        let (ended, sessions, keys) = self.store.look(EndedSince(since, now)).await?;
+        if self.tokens.refresh_ended(&ended, &sessions, (since, now), mark) {
+            throttled_log::went_back("ended tokens");
+        }
+        self.take_over(&keys, now);
+        Ok(())
+    }
+
     /// Sees to it that there are keys and that this process can use them: makes the first ones, seals anew
     /// what an older master key sealed. An error, with nothing changed, where the master key is another
     /// one.
@@ -99,7 +129,7 @@ impl SigningKeys {
 
     /// Takes over what the database says about the keys. A private key that is known already is not opened
     /// again.
-    pub fn take_over(&self, stored: &[StoredKey], now: Instant) {
+    fn take_over(&self, stored: &[StoredKey], now: Instant) {
         let known = self.tokens.keys();
         let same = known.keys.len() == stored.len()
             && known
@@ -208,8 +238,20 @@ impl SigningKeys {
     }
 
     fn audit_context(&self) -> AuditContext {
-        let now = self.ambient.now();
-        AuditContext { id: self.ambient.id(now), actor: None, origin: Origin::default(), now }
+        AuditContext::new(&self.ambient, None, Origin::default(), self.ambient.now())
+    }
+}
+
+/// What ended since the first instant, and the keys that are not gone at the second.
+struct EndedSince(Instant, Instant);
+
+impl Query for EndedSince {
+    type Output = (HashMap<UserId, (TokenCutoff, Instant)>, Vec<Uuid>, Vec<StoredKey>);
+
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
+        let users = accounts::ended_since(at, self.0).await?;
+        let sessions = sessions::store::ended_since(at, self.0).await?;
+        Ok((users, sessions, store::list(at, Some(self.1)).await?))
     }
 }
 

@@ -23,7 +23,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    accounts::signing::{key_ring::KeyRing, signing_key::Kid},
+    accounts::signing::{
+        key_lifecycle::{LEEWAY, LONGEST_LIFE},
+        key_ring::KeyRing,
+        signing_key::Kid,
+    },
     identity::{Caller, Credential, Grant, Role, TokenCutoff, not_authenticated},
     kernel::{
         fault::{Fault, Reason},
@@ -34,11 +38,6 @@ use crate::{
 
 /// The `typ` of an access token (RFC 9068, 2.1).
 const TYPE: &str = "at+jwt";
-/// How far apart clocks may be.
-pub const LEEWAY: TimeDelta = TimeDelta::seconds(30);
-/// The longest life that settings allow. Every process may have given tokens of so long, whatever its own
-/// setting is, so what was revoked is remembered for that.
-pub const LONGEST_LIFE: TimeDelta = TimeDelta::minutes(5);
 /// No token of ours is longer, in bytes.
 const LONGEST: usize = 4096;
 /// How many verified tokens are remembered.

@@ -2,24 +2,20 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
-
 use super::{
     commands::{Attempted, Refund, Reserve},
+    policy::{Device, Policies, ThrottleKey, ThrottleKeys, ThrottlePolicy},
     store::ThrottleKeySet,
 };
 use crate::{
-    accounts::{
-        audit::AuditData,
-        commands::{Failed, wrong_password},
-        service::Accounts,
-    },
-    identity::{Caller, Origin, email::Email},
+    accounts::audit::AuditContext,
+    identity::{Origin, email::Email},
     kernel::{
+        ambient::Ambient,
         fault::{Fault, FaultKind, Reason},
         id::UserId,
     },
-    storage::{Deadline, UnitOfWork},
+    storage::{Deadline, Store, UnitOfWork},
 };
 
 /// For work that no caller waits for.
@@ -34,88 +30,128 @@ fn nothing_was_wrong(fault: &Fault) -> bool {
     (is_ours || fault.reason() == Reason::Overloaded) && fault.reason() != Reason::OutcomeUnknown
 }
 
-impl Accounts {
+/// Counts attempts at secrets across all processes, and delays them where there were too many.
+#[derive(Debug, Clone)]
+pub struct Throttle {
+    store: Store,
+    ambient: Ambient,
+    /// By what attempts are counted.
+    keys: ThrottleKeys,
+    /// How many of them there may be.
+    policies: Policies,
+}
+
+impl Throttle {
+    /// With the keys of this installation and the policies of the settings.
+    pub fn new((store, ambient): (Store, Ambient), keys: ThrottleKeys, policies: Policies) -> Self {
+        Self { store, ambient, keys, policies }
+    }
+
+    /// The device that a device token of this user names; `None` for any other text.
+    pub(in crate::accounts) fn known_device(&self, token: &str, user: UserId) -> Option<Device> {
+        self.keys.knows(token, user)
+    }
+
+    /// The device token of a device, which the next log-in from it shows.
+    pub(in crate::accounts) fn device_token(&self, user: UserId, device: Device) -> String {
+        self.keys.word(user, device.random)
+    }
+
     /// The counters of a log-in: by device (if the account knows it) or by account, and by IP
     /// address. Known devices have counters of their own, so that guesses from elsewhere cannot delay
     /// them.
-    pub(crate) fn counted(
+    pub(in crate::accounts) fn log_in(
         &self,
         email: &Email,
         device: Option<(&str, UserId)>,
         origin: &Origin,
     ) -> ThrottleKeySet {
         let (keys, policies) = (&self.keys, &self.policies);
-        let mut by = match device {
+        let by = match device {
             Some((device, user)) => {
                 vec![(keys.device(device), policies.account), (keys.devices(user), policies.known)]
             }
             None => vec![(keys.account(email), policies.account), (keys.in_all(), policies.in_all)],
         };
-        by.extend(origin.address.map(|address| (keys.address(address), policies.address)));
-        ThrottleKeySet::by(by)
+        self.with_address(by, origin)
     }
 
-    /// The counters of a password check by a user who is logged in: by user and by IP address.
-    pub(crate) fn own_attempt(&self, user: UserId, origin: &Origin) -> ThrottleKeySet {
-        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
-        let own = (self.keys.own(user), self.policies.account);
-        ThrottleKeySet::by(address.into_iter().chain([own]).collect())
-    }
-
-    /// Verifies a password under throttling. Reserves an attempt before the hash is computed. Returns
-    /// `None` if the password is wrong (the attempt stays counted), otherwise the attempt, which the
-    /// caller refunds after its work. `TOO_MANY_ATTEMPTS` with a delay.
-    pub(crate) async fn guess(
+    /// The counters of the second step of a log-in.
+    pub(in crate::accounts) fn second_step(
         &self,
-        deadline: Deadline,
-        counted: ThrottleKeySet,
-        (password, stored): (SecretString, Option<String>),
+        user: UserId,
+        device: Device,
         origin: &Origin,
-    ) -> Result<Option<ReservedAttempt>, Fault> {
-        let (accounts, origin) = (self.clone(), origin.clone());
-        // In a task of its own: whoever leaves while it is hashed was not wrong by that.
-        let task = tokio::spawn(async move {
-            let attempt = accounts.reserve(deadline, counted, &origin).await?;
-            match accounts.hasher.verify(password, stored).await {
-                Ok(true) => Ok(Some(attempt)),
-                Ok(false) => {
-                    attempt.settle();
-                    Ok(None)
-                }
-                Err(fault) => {
-                    // Nothing was looked at.
-                    attempt.give_back().await;
-                    Err(fault)
-                }
-            }
-        });
-        task.await.unwrap_or_else(|error| Err(Fault::internal(format!("a guess: {error}"))))
+    ) -> ThrottleKeySet {
+        let (keys, policies) = (&self.keys, &self.policies);
+        let all = if device.known {
+            (keys.devices_code(user), policies.known)
+        } else {
+            (keys.in_all(), policies.in_all)
+        };
+        self.with_address(vec![(keys.code(user, device), policies.code), all], origin)
     }
 
-    /// Verifies the password of a user who is logged in. A wrong one is written to the audit trail
-    /// with the session id, in its own transaction, and gives `CURRENT_PASSWORD_WRONG`.
-    pub(crate) async fn own_guess(
+    /// The counters of a password check by a user who is logged in, and of a second-factor code where one was sent:
+    /// by user and by IP address.
+    pub(in crate::accounts) fn own_password(
         &self,
-        deadline: Deadline,
-        caller: Caller,
-        counted: ThrottleKeySet,
-        (password, stored): (SecretString, String),
+        user: UserId,
+        with_code: bool,
         origin: &Origin,
-    ) -> Result<ReservedAttempt, Fault> {
-        let password = (password, Some(stored));
-        if let Some(attempt) = self.guess(deadline, counted, password, origin).await? {
-            return Ok(attempt);
+    ) -> ThrottleKeySet {
+        let mut by = vec![(self.keys.own(user), self.policies.account)];
+        if with_code {
+            by.push((self.keys.own_code(user), self.policies.code));
         }
-        let (user, session) = (Some(caller.user), Some(caller.session));
-        let audit_context = self.audit_context(user, origin.clone(), self.ambient.now());
-        let what = AuditData::CurrentPasswordWrong;
-        self.store.run(deadline, Failed { what, user, session, audit_context }).await?;
-        Err(wrong_password())
+        self.with_address(by, origin)
+    }
+
+    /// The counters of a second-factor code by a user who is logged in.
+    pub(in crate::accounts) fn own_code(&self, user: UserId, origin: &Origin) -> ThrottleKeySet {
+        self.with_address(vec![(self.keys.own_code(user), self.policies.code)], origin)
+    }
+
+    /// The counter of codes that were sent by email: by IP address alone.
+    pub(in crate::accounts) fn email_code(&self, origin: &Origin) -> ThrottleKeySet {
+        self.with_address(Vec::new(), origin)
+    }
+
+    /// The counter of the password of a sign-up whose code was right.
+    pub(in crate::accounts) fn sign_up(&self, email: &Email) -> ThrottleKeySet {
+        ThrottleKeySet::by(vec![(self.keys.account(email), self.policies.account)])
+    }
+
+    /// The counter of emails to an address.
+    pub(in crate::accounts) fn mail_to(&self, email: &Email) -> ThrottleKeySet {
+        ThrottleKeySet::by(vec![(self.keys.mail(email), self.policies.mail)])
+    }
+
+    /// Counts a request that may send an email to a stranger, by the IP address that it comes from.
+    /// `TOO_MANY_ATTEMPTS` with a delay.
+    pub(in crate::accounts) async fn count_mail_request(
+        &self,
+        deadline: Deadline,
+        origin: &Origin,
+    ) -> Result<(), Fault> {
+        let Some(from) = origin.address else { return Ok(()) };
+        let counted = ThrottleKeySet::by(vec![(self.keys.mailer(from), self.policies.address)]);
+        self.reserve(deadline, counted, origin).await?.settle();
+        Ok(())
+    }
+
+    fn with_address(
+        &self,
+        mut by: Vec<(ThrottleKey, ThrottlePolicy)>,
+        origin: &Origin,
+    ) -> ThrottleKeySet {
+        by.extend(origin.address.map(|from| (self.keys.address(from), self.policies.address)));
+        ThrottleKeySet::by(by)
     }
 
     /// Reserves an attempt with these counters. Runs in its own task, so that the attempt is refunded
     /// even if the caller leaves before the commit. `TOO_MANY_ATTEMPTS` with a delay.
-    pub(crate) async fn reserve(
+    pub(in crate::accounts) async fn reserve(
         &self,
         deadline: Deadline,
         counted: ThrottleKeySet,
@@ -123,25 +159,25 @@ impl Accounts {
     ) -> Result<ReservedAttempt, Fault> {
         // Of the many calls that delays begin with the last one is told, as no more than that.
         let origin = Origin { call_id: origin.call_id.clone(), ..Origin::default() };
-        let audit_context = self.audit_context(None, origin, self.ambient.now());
-        let accounts = self.clone();
+        let audit_context = AuditContext::new(&self.ambient, None, origin, self.ambient.now());
+        let throttle = self.clone();
         let task = tokio::spawn(async move {
             let reserve = Reserve { counted: counted.clone(), audit_context };
-            if accounts.store.run_contended(deadline, reserve).await? {
+            if throttle.store.run_contended(deadline, reserve).await? {
                 tracing::error!(
                     "secrets of many accounts are being guessed: attempts reached auth.attempts_in_all, \
                      and log-ins from devices that are not known are delayed"
                 );
             }
-            Ok(ReservedAttempt { accounts, counted, is_open: true })
+            Ok(ReservedAttempt { throttle, counted, is_open: true })
         });
         task.await.unwrap_or_else(|error| Err(Fault::internal(format!("an attempt: {error}"))))
     }
 
     /// An attempt that has no counter, for secrets that were checked before.
-    pub(crate) fn uncounted(&self) -> ReservedAttempt {
+    pub(in crate::accounts) fn uncounted(&self) -> ReservedAttempt {
         ReservedAttempt {
-            accounts: self.clone(),
+            throttle: self.clone(),
             counted: ThrottleKeySet::by(Vec::new()),
             is_open: false,
         }
@@ -178,7 +214,7 @@ impl Accounts {
 #[derive(Debug)]
 #[must_use = "it is given back at once"]
 pub(crate) struct ReservedAttempt {
-    accounts: Accounts,
+    throttle: Throttle,
     /// What it is counted by.
     counted: ThrottleKeySet,
     /// Whether it still has to be given back.
@@ -187,13 +223,13 @@ pub(crate) struct ReservedAttempt {
 
 impl ReservedAttempt {
     /// Keeps the attempt counted: the secret was wrong, or the refund is already committed.
-    pub(crate) fn settle(mut self) {
+    pub(in crate::accounts) fn settle(mut self) {
         self.is_open = false;
     }
 
     /// Keeps the attempt counted if `result` is an error that means a wrong secret. Errors of the
     /// server leave it refundable.
-    pub(crate) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+    pub(in crate::accounts) fn judge<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
         if result.as_ref().is_err_and(|fault| !nothing_was_wrong(fault)) {
             self.is_open = false;
         }
@@ -214,11 +250,11 @@ impl ReservedAttempt {
         if !std::mem::take(&mut self.is_open) {
             return None;
         }
-        let (accounts, counted) = (self.accounts.clone(), self.counted.clone());
+        let (throttle, counted) = (self.throttle.clone(), self.counted.clone());
         Some(async move {
-            let refund = Refund { counted, now: accounts.ambient.now() };
+            let refund = Refund { counted, now: throttle.ambient.now() };
             if let Err(fault) =
-                accounts.store.run_contended(Deadline::after(BACKGROUND), refund).await
+                throttle.store.run_contended(Deadline::after(BACKGROUND), refund).await
             {
                 tracing::warn!(%fault, "giving an attempt back");
             }

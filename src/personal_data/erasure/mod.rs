@@ -4,7 +4,6 @@
 //! that it may be. What it has to do with appointments follows in batches, until
 //! nothing is left to do; see `docs/decisions/0021-people-are-erased-in-two-parts.md`.
 
-pub mod appointments_service;
 pub mod commands;
 pub mod service;
 pub mod store;

@@ -1,25 +1,81 @@
-//! Erasing accounts, and what leads to it.
+//! Erasing accounts, and carrying erasures through: batch by batch, until nothing is left to do.
 
-use secrecy::SecretString;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Erasure,
-    commands::{Blank, Delete, Erase},
+    commands::{Blank, Delete, Erase, Finish, anonymise::Anonymise},
     store,
 };
 use crate::{
     accounts::{
         User,
-        audit::{self, AuditContext, AuditData},
-        second_factor::{commands::is_right, service::ReauthenticationInput},
-        service::{Accounts, ById},
+        audit::AuditContext,
+        second_factor::{
+            commands::is_right,
+            service::{ReauthenticationInput, SecondFactors},
+        },
+        service_accounts::service::ServiceAccounts,
+        signing::token::Tokens,
+        store::existing,
+        throttling::service::Throttle,
     },
-    identity::{Caller, Origin, not_authenticated, permit::ChangeUser},
-    kernel::{fault::Fault, id::UserId, stamp::Revision},
-    storage::{Authority, Deadline, Query, Reader, Tx, UnitOfWork, idempotency::IdempotencyKey},
+    identity::{Caller, Origin, permit::ChangeUser},
+    kernel::{
+        ambient::Ambient,
+        backoff::Backoff,
+        fault::{Fault, Reason},
+        id::{ProviderId, UserId},
+        stamp::Revision,
+        time::Instant,
+    },
+    mail::service::Mail,
+    schedule::Schedule,
+    storage::{Deadline, Query, Reader, Store, idempotency::IdempotencyKey},
 };
 
-impl Accounts {
+/// For a batch that no caller waits for.
+const BACKGROUND: Duration = Duration::from_secs(5);
+/// How many erasures are looked at together.
+const TOGETHER: u64 = 20;
+/// How many that failed are left out of a look at most.
+const MOST_WAITING: usize = 1_000;
+
+/// Service layer for erasures.
+#[derive(Debug, Clone)]
+pub struct Erasures {
+    store: Store,
+    ambient: Ambient,
+    throttle: Throttle,
+    second_factors: SecondFactors,
+    mail: Mail,
+    tokens: Tokens,
+    service_accounts: ServiceAccounts,
+    /// What closed providers are left with.
+    default_schedule: Arc<Schedule>,
+}
+
+impl Erasures {
+    /// With what re-authenticates callers, and the schedule that closed providers are left with.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        (throttle, second_factors): (Throttle, SecondFactors),
+        mail: Mail,
+        (tokens, service_accounts): (Tokens, ServiceAccounts),
+        default_schedule: Arc<Schedule>,
+    ) -> Self {
+        Self {
+            store,
+            ambient,
+            throttle,
+            second_factors,
+            mail,
+            tokens,
+            service_accounts,
+            default_schedule,
+        }
+    }
+
     /// Erases the caller's own account, and ends its tokens.
     pub async fn delete_own(
         &self,
@@ -28,13 +84,14 @@ impl Accounts {
         shows: ReauthenticationInput,
         origin: Origin,
     ) -> Result<(), Fault> {
-        let account = self.own_account(deadline, caller.user).await?;
+        let account = existing(&self.store, deadline, caller.user).await?;
         let (blank, role) = (self.blank(&account.user), account.user.role);
-        let (own, attempt, _) = self.own(deadline, caller, account, shows, origin).await?;
+        let own = self.second_factors.reauthenticate(deadline, caller, account, shows, origin);
+        let (own, attempt, _) = own.await?;
         let unit = Delete { own, role, blank };
-        let ended = self.attempted(deadline, attempt, unit, is_right).await??;
+        let ended = self.throttle.attempted(deadline, attempt, unit, is_right).await??;
         self.tokens.end(caller.user, ended, self.ambient.now());
-        self.services.know(caller.user).await;
+        self.service_accounts.know(caller.user).await;
         Ok(())
     }
 
@@ -48,81 +105,96 @@ impl Accounts {
         origin: Origin,
     ) -> Result<(), Fault> {
         let subject = permit.subject;
-        let account = self.store.read(deadline, ById(subject)).await?;
-        let account = account.ok_or_else(|| Fault::not_found(subject.name()))?;
+        let account = existing(&self.store, deadline, subject).await?;
         let blank = self.blank(&account.user);
-        let audit_context = self.audit_context(Some(permit.admin), origin, self.ambient.now());
+        let audit_context =
+            AuditContext::new(&self.ambient, Some(permit.admin), origin, self.ambient.now());
         let unit = Erase { permit, expected, blank, idempotency_key, audit_context };
         if let Some(ended) = self.store.run(deadline, unit).await? {
             self.tokens.end(subject, ended, self.ambient.now());
-            self.services.know(subject).await;
+            self.service_accounts.know(subject).await;
         }
         Ok(())
     }
 
-    /// An erasure that is not finished, if this account has one.
-    pub async fn erasure(
-        &self,
-        deadline: Deadline,
-        user: UserId,
-    ) -> Result<Option<Erasure>, Fault> {
-        self.store.read(deadline, Find(user)).await
+    /// Looks after the appointments of somebody who was just erased. Whether all of it could be done within
+    /// the deadline is not the caller's concern: the account is gone, and the server goes on by itself.
+    pub async fn look_after_appointments(&self, deadline: Deadline, user: UserId) {
+        let done = async {
+            match self.store.read(deadline, Find(user)).await? {
+                Some(erasure) => self.carry_through(erasure, || deadline).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(fault) = done.await {
+            tracing::info!(%fault, "an erasure goes on in the background");
+        }
     }
 
-    /// The first of the erasures that are not finished, but for some that wait. For the server itself.
-    pub async fn erasures(&self, waiting: Vec<UserId>, limit: u64) -> Result<Vec<Erasure>, Fault> {
-        self.store.look(List { waiting, limit }).await
+    /// Carries through what others began and could not end. One that fails gives way to the next, and waits
+    /// for longer each time. Says how many erasures were ended.
+    pub async fn carry_through_all(&self, failed: &mut Backoff<UserId>) -> Result<usize, Fault> {
+        let waiting = failed.waiting(self.ambient.now()).copied().take(MOST_WAITING).collect();
+        let open = self.store.look(List { waiting, limit: TOGETHER }).await?;
+        let mut ended = 0;
+        for erasure in open {
+            let user = erasure.user;
+            match self.carry_through(erasure, || Deadline::after(BACKGROUND)).await {
+                Ok(()) => {
+                    failed.done(&user);
+                    ended += 1;
+                }
+                Err(fault) => {
+                    if failed.failed(user, self.ambient.now()) {
+                        let user = user.name();
+                        tracing::warn!(user, %fault, "an erasure cannot be ended: it is tried again");
+                    }
+                }
+            }
+        }
+        Ok(ended)
     }
 
-    /// Whether this is the caller's password, through the gate of every guess.
-    pub async fn is_own_password(
+    async fn carry_through(
         &self,
-        deadline: Deadline,
-        caller: Caller,
-        password: SecretString,
-        origin: &Origin,
+        erasure: Erasure,
+        deadline: impl Fn() -> Deadline + Send,
     ) -> Result<(), Fault> {
-        let account = self.store.read(deadline, ById(caller.user)).await?;
-        let account = account.ok_or_else(not_authenticated)?;
-        let counted = self.own_attempt(caller.user, origin);
-        let password = (password, account.password_hash);
-        self.own_guess(deadline, caller, counted, password, origin).await?.give_back().await;
-        Ok(())
-    }
-
-    /// Writes down that somebody asks for what is stored about them.
-    pub async fn note_export(
-        &self,
-        deadline: Deadline,
-        caller: Caller,
-        origin: Origin,
-    ) -> Result<(), Fault> {
-        let audit_context = self.audit_context(Some(caller.user), origin, self.ambient.now());
-        self.store.run(deadline, Exported { caller, audit_context }).await
+        let user = erasure.user;
+        // Those that could not be ended there, of whom the first is told.
+        let (mut after, mut left) = (None, None);
+        loop {
+            let now = self.ambient.now();
+            let Some(provider) = self.store.read(deadline(), Next { user, after, now }).await?
+            else {
+                return match left {
+                    None => {
+                        self.store.begin_log_anew(deadline()).await?;
+                        self.store.run(deadline(), Finish { user }).await
+                    }
+                    Some(fault) => Err(fault),
+                };
+            };
+            match self.store.run(deadline(), Anonymise { erasure, provider, now }).await {
+                Ok(0) => {
+                    after = Some(provider);
+                    left.get_or_insert_with(|| unreadable(provider));
+                }
+                Ok(_) => {}
+                // It is the database's, and not this provider's.
+                Err(fault) if fault.reason() != Reason::Internal => return Err(fault),
+                Err(fault) => {
+                    after = Some(provider);
+                    left.get_or_insert(fault);
+                }
+            }
+        }
     }
 
     fn blank(&self, user: &User) -> Blank {
         let letters = (user.email.clone(), self.mail.recipients(&user.email));
         let email_draft = self.mail.email_draft(self.ambient.now());
-        Blank { letters, schedule: std::sync::Arc::clone(&self.default_schedule), email_draft }
-    }
-}
-
-/// A line in the trail.
-struct Exported {
-    caller: Caller,
-    audit_context: AuditContext,
-}
-
-impl UnitOfWork for Exported {
-    type Output = ();
-    const AUTHORITY: Authority = Authority::Caller;
-
-    async fn run(&self, tx: &Tx) -> Result<(), Fault> {
-        tx.judge(self.caller).await?;
-        let user = Some(self.caller.user);
-        let entry = self.audit_context.of(AuditData::DataExported, user, None);
-        audit::store::record(tx, entry).await
+        Blank { letters, schedule: Arc::clone(&self.default_schedule), email_draft }
     }
 }
 
@@ -146,5 +218,23 @@ impl Query for List {
 
     async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
         store::list(at, &self.waiting, self.limit).await
+    }
+}
+
+fn unreadable(provider: ProviderId) -> Fault {
+    Fault::internal(format!("appointments with {} cannot be read", provider.name()))
+}
+
+struct Next {
+    user: UserId,
+    after: Option<ProviderId>,
+    now: Instant,
+}
+
+impl Query for Next {
+    type Output = Option<ProviderId>;
+
+    async fn run(&self, at: &Reader) -> Result<Self::Output, Fault> {
+        store::appointments::next(at, self.user, self.after, self.now).await
     }
 }

@@ -1,5 +1,6 @@
 //! All that is stored about somebody, for them to take away.
 
+pub mod commands;
 pub mod service;
 
 use serde::{Deserialize, Serialize};

@@ -2,19 +2,26 @@
 
 use secrecy::SecretString;
 
-use super::{ExportPosition, Page, Record};
+use super::{ExportPosition, Page, Record, commands::NoteExport};
 use crate::{
-    accounts::{self, audit, service::Accounts, sessions},
+    accounts::{
+        self,
+        audit::{self, AuditContext},
+        passwords::service::Passwords,
+        sessions,
+        store::ById,
+    },
     booking::{Appointment, service::history, store},
     catalogue, events,
     identity::{Caller, Origin, not_authenticated, permit::ListTypes},
     kernel::{
+        ambient::Ambient,
         fault::Fault,
         id::{AppointmentId, UserId},
         time::Instant,
     },
     schedule::{self, store::offerings},
-    storage::{Deadline, Query, Reader},
+    storage::{Deadline, Query, Reader, Store},
 };
 
 /// How many records are read at once.
@@ -22,7 +29,20 @@ const AT_ONCE: u64 = 16;
 /// How many events of an appointment are told with it; its next ones are told with it once more.
 const MOST_EVENTS: u64 = 100;
 
-impl Accounts {
+/// Service layer for the export of personal data.
+#[derive(Debug, Clone)]
+pub struct Exports {
+    store: Store,
+    ambient: Ambient,
+    passwords: Passwords,
+}
+
+impl Exports {
+    /// With what verifies the caller's password.
+    pub fn new((store, ambient): (Store, Ambient), passwords: Passwords) -> Self {
+        Self { store, ambient, passwords }
+    }
+
     /// A page of what is stored about the caller. The first one is noted in the trail.
     pub async fn export(
         &self,
@@ -32,9 +52,15 @@ impl Accounts {
         (place, limit): (ExportPosition, u64),
         origin: Origin,
     ) -> Result<Page, Fault> {
-        self.is_own_password(deadline, caller, password, &origin).await?;
+        let account = self.store.read(deadline, ById(caller.user)).await?;
+        let account = account.ok_or_else(not_authenticated)?;
+        let password = (password, account.password_hash);
+        let attempt = self.passwords.verify_own(deadline, (caller, false), password, &origin);
+        attempt.await?.give_back().await;
         if place == ExportPosition::Account {
-            self.note_export(deadline, caller, origin).await?;
+            let now = self.ambient.now();
+            let audit_context = AuditContext::new(&self.ambient, Some(caller.user), origin, now);
+            self.store.run(deadline, NoteExport { caller, audit_context }).await?;
         }
         self.export_on(deadline, caller, place, limit).await
     }

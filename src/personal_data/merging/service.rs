@@ -3,15 +3,35 @@
 use super::commands::{Merge, account::Blank};
 use crate::{
     accounts::{
-        User,
-        service::{Accounts, ById},
+        User, audit::AuditContext, service_accounts::service::ServiceAccounts,
+        signing::token::Tokens, store::ById,
     },
     identity::{Origin, desk_permit::MergeCustomers, email::Email},
-    kernel::{fault::Fault, id::UserId, stamp::Revision},
-    storage::{Deadline, idempotency::IdempotencyKey},
+    kernel::{ambient::Ambient, fault::Fault, id::UserId, stamp::Revision},
+    mail::service::Mail,
+    storage::{Deadline, Store, idempotency::IdempotencyKey},
 };
 
-impl Accounts {
+/// Service layer for the merging of accounts.
+#[derive(Debug, Clone)]
+pub struct Merging {
+    store: Store,
+    ambient: Ambient,
+    mail: Mail,
+    tokens: Tokens,
+    service_accounts: ServiceAccounts,
+}
+
+impl Merging {
+    /// On this database.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        mail: Mail,
+        (tokens, service_accounts): (Tokens, ServiceAccounts),
+    ) -> Self {
+        Self { store, ambient, mail, tokens, service_accounts }
+    }
+
     /// Lets an account go into another one of the same person, with all that was booked with it.
     pub async fn merge(
         &self,
@@ -23,13 +43,13 @@ impl Accounts {
     ) -> Result<User, Fault> {
         let (duplicate, now) = (permit.duplicate, self.ambient.now());
         let blank = self.blank_of(deadline, duplicate).await?;
-        let audit_context = self.audit_context(Some(permit.caller.user), origin, now);
+        let audit_context = AuditContext::new(&self.ambient, Some(permit.caller.user), origin, now);
         let also = self.ambient.id(now);
         let unit = Merge { permit, blank, expected, also, idempotency_key, audit_context };
         let (user, ended) = self.store.run(deadline, unit).await?;
         if let Some(ended) = ended {
             self.tokens.end(duplicate, ended, self.ambient.now());
-            self.services.know(duplicate).await;
+            self.service_accounts.know(duplicate).await;
         }
         Ok(user)
     }

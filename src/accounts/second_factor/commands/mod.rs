@@ -5,13 +5,14 @@ mod reset;
 
 use uuid::Uuid;
 
-use super::{Row, SecondFactors, required, store, tell_unreadable};
+use super::{FactorSettings, Row, required, store, tell_unreadable};
 use crate::{
     accounts::{
         User,
         audit::{self, AuditContext, AuditData},
-        commands::{self, finish, resume, wrong_password},
+        commands::{self, finish, resume},
         emails::commands::{Said, tell},
+        passwords::commands::wrong_password,
         second_factor::{
             challenge::Challenge,
             rules::{
@@ -43,7 +44,7 @@ pub struct SecondFactorCheck {
     /// What is shown.
     pub shown: PresentedFactor,
     /// What it is judged with.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// The hashes of the recovery codes that an account gets whose first code this is.
     pub codes: Vec<RecoveryHash>,
     /// The id of a second line in the trail.
@@ -315,7 +316,7 @@ pub struct EnrolAtLogIn {
     /// The secret, sealed.
     pub sealed: Vec<u8>,
     /// What says who needs one.
-    pub factors: SecondFactors,
+    pub factors: FactorSettings,
     /// Who does it.
     pub audit_context: AuditContext,
 }

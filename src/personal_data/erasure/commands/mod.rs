@@ -9,8 +9,8 @@ use crate::{
     accounts::{
         User,
         audit::{self, AuditContext, AuditData},
-        commands::wrong_password,
         emails::commands::{Said, tell},
+        passwords::commands::wrong_password,
         second_factor::commands::{Checked, Done, Reauthentication},
         store::{self as accounts, Account},
     },

@@ -1,33 +1,38 @@
 //! What callers can do with addresses.
 
+pub mod composer;
+
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
+use self::composer::{EmailComposer, known, stored};
 use super::{
     PendingSignUp, StoredCode,
+    code::{Code, Hash, Purpose},
     commands::{BeginChange, Change, Post, Reset, Verify, refused},
     store,
 };
 use crate::{
     accounts::{
-        User,
-        audit::{AuditData, AuditEntry},
-        emails::code::{Code, Purpose},
-        second_factor::challenge::Challenge,
-        service::{Accounts, ByEmail, ById, NewUser},
-        store::Account,
-        throttling::{service::ReservedAttempt, store::ThrottleKeySet},
+        NewUser, User,
+        audit::{AuditContext, AuditData, AuditEntry},
+        passwords::service::Passwords,
+        signing::token::Tokens,
+        store::{Account, ByEmail, ById, existing},
+        throttling::service::{ReservedAttempt, Throttle},
     },
     identity::{Caller, Origin, email::Email},
     kernel::{
-        fault::{Fault, Reason, Violations},
+        ambient::Ambient,
+        fault::{Fault, Reason},
         id::UserId,
         time::Instant,
     },
-    mail::{self, EmailTemplate, NOTICE, OutboxEmail, told},
+    mail::EmailTemplate,
+    schedule::Schedule,
     storage::{
-        Deadline, Query, Reader,
+        Deadline, Query, Reader, Store,
         idempotency::{EarlierResponse, IdempotencyKey},
     },
 };
@@ -35,7 +40,32 @@ use crate::{
 /// For emails that no caller waits for.
 const BACKGROUND: Duration = Duration::from_secs(5);
 
-impl Accounts {
+/// Service layer for email addresses and the codes that are sent to them.
+#[derive(Debug, Clone)]
+pub struct Emails {
+    store: Store,
+    ambient: Ambient,
+    throttle: Throttle,
+    passwords: Passwords,
+    composer: EmailComposer,
+    tokens: Tokens,
+    /// What new providers begin with, apart from the zone.
+    default_schedule: Arc<Schedule>,
+}
+
+impl Emails {
+    /// With the schedule that new providers begin with, apart from the zone.
+    pub fn new(
+        (store, ambient): (Store, Ambient),
+        throttle: Throttle,
+        passwords: Passwords,
+        composer: EmailComposer,
+        tokens: Tokens,
+        default_schedule: Arc<Schedule>,
+    ) -> Self {
+        Self { store, ambient, throttle, passwords, composer, tokens, default_schedule }
+    }
+
     /// Public, where addresses are verified: a stranger signs up, and the account is made when the code
     /// comes back. Whether there is an account with the address makes no difference that anybody but its
     /// owner could see.
@@ -45,7 +75,7 @@ impl Accounts {
         new: NewUser,
         idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
-        let password_hash = self.hasher.hash(new.password).await?;
+        let password_hash = self.passwords.hash(new.password).await?;
         let account = self.store.read(deadline, ByEmail(new.email.clone())).await?;
         let applicant = PendingSignUp {
             display_name: new.display_name,
@@ -79,9 +109,9 @@ impl Accounts {
     /// Writes to the owner of an address with which somebody wanted to sign up, where staff made the account: the
     /// code in the email takes it over. In a task of its own, so that the refusal takes no longer for it.
     pub(in crate::accounts) fn lead_to_take_over(&self, email: Email) {
-        let accounts = self.clone();
+        let emails = self.clone();
         tokio::spawn(async move {
-            if let Err(fault) = accounts.tell_of_account(email).await {
+            if let Err(fault) = emails.tell_of_account(email).await {
                 tracing::warn!(%fault, "telling the owner of an address of the account");
             }
         });
@@ -92,14 +122,7 @@ impl Accounts {
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
         let waits = |account: &Account| !account.user.has_password && !account.user.disabled;
         let Some(Account { user, .. }) = account.filter(waits) else { return Ok(()) };
-        self.post(deadline, self.invitation(&user), None, IdempotencyKey::NEVER).await
-    }
-
-    /// A code by which the owner of an account that somebody else made takes it over, and what its email says.
-    pub(in crate::accounts) fn invitation(&self, user: &User) -> (StoredCode, EmailTemplate) {
-        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
-        let stored = stored(&code, Purpose::Invite, Some(user.id), &user.email, now);
-        (stored, EmailTemplate::Invitation { code: code.text() })
+        self.post(deadline, self.composer.invitation(&user), None, IdempotencyKey::NEVER).await
     }
 
     /// Sends the caller a code by which the address is verified.
@@ -109,19 +132,12 @@ impl Accounts {
         caller: Caller,
         idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
-        self.mail_is_on()?;
-        let user = self.me(deadline, caller).await?;
+        self.composer.require_mail()?;
+        let user = existing(&self.store, deadline, caller.user).await?.user;
         if user.email_verified_at.is_some() {
             return Ok(());
         }
-        self.post(deadline, self.verification(&user), None, idempotency_key).await
-    }
-
-    /// A code by which an account's address is verified, and what its email says.
-    pub(in crate::accounts) fn verification(&self, user: &User) -> (StoredCode, EmailTemplate) {
-        let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
-        let stored = stored(&code, Purpose::Verify, Some(user.id), &user.email, now);
-        (stored, EmailTemplate::VerifyEmail { name: known(user), code: code.text() })
+        self.post(deadline, self.composer.verification(&user), None, idempotency_key).await
     }
 
     /// Public: shows that an address is its owner's.
@@ -143,10 +159,9 @@ impl Accounts {
         let found = attempt.judge(found.ok_or_else(refused))?;
         if let Some(applicant) = found.applicant {
             // Whoever reads the mail of an address must not make the account of somebody else's sign-up.
-            let account = vec![(self.keys.account(&found.email), self.policies.account)];
-            let guesses = ThrottleKeySet::by(account);
+            let guesses = self.throttle.sign_up(&found.email);
             let stored = Some(applicant.password_hash);
-            let guess = self.guess(deadline, guesses, (password, stored), &origin).await;
+            let guess = self.passwords.verify(deadline, guesses, (password, stored), &origin).await;
             let guess = guess.and_then(|guess| guess.ok_or_else(wrong_sign_up));
             attempt.judge(guess)?.give_back().await;
         }
@@ -156,9 +171,9 @@ impl Accounts {
             also: self.ambient.id(now),
             schedule: Arc::clone(&self.default_schedule),
             idempotency_key,
-            audit_context: self.audit_context(None, origin, now),
+            audit_context: AuditContext::new(&self.ambient, None, origin, now),
         };
-        self.attempted(deadline, attempt, unit, |_| true).await
+        self.throttle.attempted(deadline, attempt, unit, |_| true).await
     }
 
     /// Public: sends a code for a new password to an address that has an account. Answers the same, after
@@ -170,13 +185,13 @@ impl Accounts {
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
-        self.mail_is_on()?;
-        self.letter_attempt(deadline, &origin).await?;
+        self.composer.require_mail()?;
+        self.count_request(deadline, &origin).await?;
         let account = self.store.read(deadline, ByEmail(email.clone())).await?;
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
         // A line for every address, as of log-ins that fail, so that its being written tells nobody anything.
         let user = account.as_ref().map(|account| account.user.id);
-        let audit_context = self.audit_context(None, origin, now);
+        let audit_context = AuditContext::new(&self.ambient, None, origin, now);
         let entry = audit_context.of(AuditData::PasswordResetRequested, user, None);
         let (stored, text) = match account.filter(|account| !account.user.disabled) {
             Some(Account { user, .. }) => {
@@ -208,12 +223,9 @@ impl Accounts {
         // Before anything is hashed: a guess costs a look.
         let (code, account) = attempt.judge(self.behind(deadline, code).await)?;
         let user = &account.user;
-        let (name, email) = (&user.display_name, user.email.as_str());
-        if let Some(weak) = self.weakness(new.clone(), name, email).await? {
+        if let Err(weak) = self.passwords.check_new(&new, user).await {
             attempt.give_back().await;
-            let mut violations = Violations::new();
-            violations.add("new_password", weak);
-            return Err(violations.into_fault());
+            return Err(weak);
         }
         let now = self.ambient.now();
         // Whoever has the code reads what goes to the address.
@@ -221,12 +233,12 @@ impl Accounts {
         let unit = Reset {
             code: code.hash(),
             user: user.id,
-            new_hash: self.hasher.hash(new).await?,
-            letter: self.password_notice(&reader, now, &origin)?,
+            new_hash: self.passwords.hash(new).await?,
+            letter: self.composer.password_changed(&reader, now, &origin)?,
             idempotency_key,
-            audit_context: self.audit_context(Some(user.id), origin, now),
+            audit_context: AuditContext::new(&self.ambient, Some(user.id), origin, now),
         };
-        let (user, ended) = self.attempted(deadline, attempt, unit, |_| true).await?;
+        let (user, ended) = self.throttle.attempted(deadline, attempt, unit, |_| true).await?;
         self.tokens.end(user.id, ended, self.ambient.now());
         Ok(())
     }
@@ -240,18 +252,16 @@ impl Accounts {
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<(), Fault> {
-        self.mail_is_on()?;
+        self.composer.require_mail()?;
         let earlier = EarlierResponse::<Option<User>>::new(idempotency_key.clone());
         if self.store.read(deadline, earlier).await?.is_some() {
             return Ok(());
         }
-        self.letter_attempt(deadline, &origin).await?;
-        let account = self.store.read(deadline, ById(caller.user)).await?;
-        let account = account.ok_or_else(|| Fault::not_found(caller.user.name()))?;
-        let counted = self.own_attempt(caller.user, &origin);
+        self.count_request(deadline, &origin).await?;
+        let account = existing(&self.store, deadline, caller.user).await?;
         let verified = account.password_hash;
         let shown = (password, verified.clone());
-        let attempt = self.own_guess(deadline, caller, counted, shown, &origin).await?;
+        let attempt = self.passwords.verify_own(deadline, (caller, false), shown, &origin).await?;
         let user = account.user;
         let taken = self.store.read(deadline, ByEmail(new.clone())).await?;
         let (now, code) = (self.ambient.now(), Code::new(self.ambient.bytes()));
@@ -272,18 +282,20 @@ impl Accounts {
         let new_email = new.as_str().to_owned();
         let to_old = EmailTemplate::EmailChangeRequested { name: known(&user), new_email };
         let lifetime = Purpose::Change.lifetime();
-        let letters =
-            [self.mail.letter(&new, to_new, now, lifetime)?, self.notice(&user, to_old, now)?];
+        let letters = [
+            self.composer.mail().letter(&new, to_new, now, lifetime)?,
+            self.composer.notice(&user, to_old, now)?,
+        ];
         let unit = BeginChange {
             user: user.id,
             verified,
             code: stored,
             letters: letters.into_iter().flatten().collect(),
-            mail: self.mail_to(&new),
+            mail: self.throttle.mail_to(&new),
             idempotency_key,
-            audit_context: self.audit_context(Some(user.id), origin, now),
+            audit_context: AuditContext::new(&self.ambient, Some(user.id), origin, now),
         };
-        self.attempted(deadline, attempt, unit, |()| true).await?;
+        self.throttle.attempted(deadline, attempt, unit, |()| true).await?;
         Ok(())
     }
 
@@ -313,48 +325,11 @@ impl Accounts {
         let unit = Change {
             code: hash,
             user: id,
-            letter: self.notice(&account.user, text, now)?,
+            letter: self.composer.notice(&account.user, text, now)?,
             idempotency_key,
-            audit_context: self.audit_context(Some(id), origin, now),
+            audit_context: AuditContext::new(&self.ambient, Some(id), origin, now),
         };
-        self.attempted(deadline, attempt, unit, |_| true).await
-    }
-
-    /// What tells the owner of an account that its password is another one now.
-    pub(in crate::accounts) fn password_notice(
-        &self,
-        user: &User,
-        now: Instant,
-        origin: &Origin,
-    ) -> Result<Option<OutboxEmail>, Fault> {
-        let text = EmailTemplate::PasswordChanged {
-            name: known(user),
-            at: told(&self.ambient.zones(), now, user.time_zone),
-            address: origin.address_text(),
-        };
-        self.notice(user, text, now)
-    }
-
-    /// What tells the owner of an account of a log-in with a device that was not known.
-    pub(in crate::accounts) async fn new_device(
-        &self,
-        deadline: Deadline,
-        challenge: &Challenge,
-        origin: &Origin,
-    ) -> Result<Option<OutboxEmail>, Fault> {
-        if challenge.device.known || !self.mail.is_on() {
-            return Ok(None);
-        }
-        let found = self.store.read(deadline, ById(challenge.user)).await?;
-        let Some(Account { user, .. }) = found else { return Ok(None) };
-        let now = self.ambient.now();
-        let text = EmailTemplate::NewLogIn {
-            name: known(&user),
-            at: told(&self.ambient.zones(), now, user.time_zone),
-            address: origin.address_text(),
-            device: mail::device(origin),
-        };
-        self.notice(&user, text, now)
+        self.throttle.attempted(deadline, attempt, unit, |_| true).await
     }
 
     async fn post(
@@ -364,9 +339,8 @@ impl Accounts {
         entry: Option<AuditEntry<AuditData>>,
         idempotency_key: IdempotencyKey,
     ) -> Result<(), Fault> {
-        let lifetime = code.purpose.lifetime();
-        let letter = self.mail.letter(&code.email, text, code.created_at, lifetime)?;
-        let counted = self.mail_to(&code.email);
+        let letter = self.composer.letter(&code, text)?;
+        let counted = self.throttle.mail_to(&code.email);
         let letters = letter.into_iter().collect();
         self.store
             .run_contended(deadline, Post { code, letters, counted, entry, idempotency_key })
@@ -374,38 +348,10 @@ impl Accounts {
         Ok(())
     }
 
-    /// An email that only tells something: to addresses alone that are known to be their owners', or anybody
-    /// could have emails sent to anybody.
-    pub(in crate::accounts) fn notice(
-        &self,
-        user: &User,
-        text: EmailTemplate,
-        now: Instant,
-    ) -> Result<Option<OutboxEmail>, Fault> {
-        if user.email_verified_at.is_none() {
-            return Ok(None);
-        }
-        self.mail.letter(&user.email, text, now, NOTICE)
-    }
-
-    pub(in crate::accounts) fn mail_to(&self, email: &Email) -> ThrottleKeySet {
-        ThrottleKeySet::by(vec![(self.keys.mail(email), self.policies.mail)])
-    }
-
-    pub(in crate::accounts) fn mail_is_on(&self) -> Result<(), Fault> {
-        if self.mail.is_on() {
-            return Ok(());
-        }
-        Err(Fault::new(Reason::MailOff, "this server sends no mail; ask an admin"))
-    }
-
     /// Sign-ups, and emails to strangers, are counted by who asks for them too, so that nobody makes many
     /// accounts or has many people written to.
-    pub async fn letter_attempt(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
-        let Some(from) = origin.address else { return Ok(()) };
-        let counted = ThrottleKeySet::by(vec![(self.keys.mailer(from), self.policies.address)]);
-        self.reserve(deadline, counted, origin).await?.settle();
-        Ok(())
+    pub async fn count_request(&self, deadline: Deadline, origin: &Origin) -> Result<(), Fault> {
+        self.throttle.count_mail_request(deadline, origin).await
     }
 
     /// The gate of every code: an attempt is reserved before it is looked at, and given back to whoever
@@ -415,9 +361,7 @@ impl Accounts {
         deadline: Deadline,
         origin: &Origin,
     ) -> Result<ReservedAttempt, Fault> {
-        let address = origin.address.map(|from| (self.keys.address(from), self.policies.address));
-        let counted = ThrottleKeySet::by(address.into_iter().collect());
-        self.reserve(deadline, counted, origin).await
+        self.throttle.reserve(deadline, self.throttle.email_code(origin), origin).await
     }
 
     /// The account behind a code that sets a password.
@@ -433,12 +377,6 @@ impl Accounts {
     }
 }
 
-/// How an email calls somebody: by nothing while it is not known whose address it is.
-fn known(user: &User) -> String {
-    let name = user.email_verified_at.map(|_| user.display_name.clone());
-    name.unwrap_or_default()
-}
-
 /// The password is not that of the sign-up that the code is for.
 fn wrong_sign_up() -> Fault {
     Fault::new(
@@ -448,26 +386,8 @@ fn wrong_sign_up() -> Fault {
     .field("password", "must be the password of the sign-up that the code belongs to")
 }
 
-fn stored(
-    code: &Code,
-    purpose: Purpose,
-    user: Option<UserId>,
-    email: &Email,
-    now: Instant,
-) -> StoredCode {
-    StoredCode {
-        hash: code.hash(),
-        purpose,
-        user,
-        email: email.clone(),
-        applicant: None,
-        created_at: now,
-        expires_at: now + purpose.lifetime(),
-    }
-}
-
 struct ByCode {
-    hash: crate::accounts::emails::code::Hash,
+    hash: Hash,
     now: Instant,
 }
 

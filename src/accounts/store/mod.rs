@@ -1,5 +1,7 @@
 //! Accounts as rows.
 
+mod queries;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
@@ -10,8 +12,8 @@ use sea_orm::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Prefix, User, customers};
 use crate::{
+    accounts::{Prefix, User, customers},
     events::users::UserEvent,
     identity::{Role, TokenCutoff, email::Email, phone::Phone},
     kernel::{
@@ -28,6 +30,8 @@ use crate::{
         readable::{self, PagePosition},
     },
 };
+
+pub(crate) use queries::{ByEmail, ById, existing};
 
 /// An account with what is needed to log in. Does not print the hash.
 #[derive(Clone)]
