@@ -1,5 +1,7 @@
 //! Logging in: the password, then the second step where there is one.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::service::{Log, LoggedIn, Sessions};
@@ -60,9 +62,9 @@ pub struct LogIns {
     store: Store,
     ambient: Ambient,
     throttle: Throttle,
-    passwords: Passwords,
-    second_factors: SecondFactors,
-    sessions: Sessions,
+    passwords: Arc<Passwords>,
+    second_factors: Arc<SecondFactors>,
+    sessions: Arc<Sessions>,
     /// Whether only those log in who have shown that their address is theirs.
     verify_email: bool,
 }
@@ -72,9 +74,9 @@ impl LogIns {
     pub fn new(
         (store, ambient): (Store, Ambient),
         throttle: Throttle,
-        passwords: Passwords,
-        second_factors: SecondFactors,
-        sessions: Sessions,
+        passwords: Arc<Passwords>,
+        second_factors: Arc<SecondFactors>,
+        sessions: Arc<Sessions>,
         verify_email: bool,
     ) -> Self {
         Self { store, ambient, throttle, passwords, second_factors, sessions, verify_email }
