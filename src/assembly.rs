@@ -152,40 +152,44 @@ fn accounts(
     let auth = &config.auth;
     let (in_all, required_for) = (auth.attempts_in_all, &auth.second_factor_required_for);
     let policies = Policies::new(auth.attempts_per_account, auth.attempts_per_address, in_all);
-    // All are handles: a clone is the same service.
     let base = || (store.clone(), ambient.clone());
     let schedule = || Arc::clone(default_schedule);
     let throttle = Throttle::new(base(), attempt_keys(key), policies);
     let composer = EmailComposer::new(ambient.clone(), mail.clone());
     let hashing = (hasher, auth.password_min_strength);
-    let passwords =
-        Passwords::new(base(), hashing, throttle.clone(), composer.clone(), tokens.clone());
+    let passwords = Arc::new(Passwords::new(
+        base(),
+        hashing,
+        throttle.clone(),
+        composer.clone(),
+        tokens.clone(),
+    ));
     let factors = FactorSettings::new(key, &auth.second_factor_issuer, required_for);
-    let second_factors = SecondFactors::new(
+    let second_factors = Arc::new(SecondFactors::new(
         base(),
         factors.clone(),
         throttle.clone(),
         passwords.clone(),
         mail.clone(),
         tokens.clone(),
-    );
+    ));
     let refresh = (RefreshTokens::new(&key.all_derived("refresh tokens")), lifetimes(config));
-    let sessions = Sessions::new(
+    let sessions = Arc::new(Sessions::new(
         base(),
         refresh,
         throttle.clone(),
         second_factors.clone(),
         composer.clone(),
         tokens.clone(),
-    );
-    let emails = Emails::new(
+    ));
+    let emails = Arc::new(Emails::new(
         base(),
         throttle.clone(),
         passwords.clone(),
         composer.clone(),
         tokens.clone(),
         schedule(),
-    );
+    ));
     let service_accounts = ServiceAccounts::new(base());
     let signing = SigningKeys::new(base(), key.clone(), signing_policy(config), tokens.clone());
     let sign_up = SignUpSettings {
@@ -194,24 +198,24 @@ fn accounts(
         verify_email: auth.verify_email,
     };
     AccountServices {
-        users: Users::new(
+        users: Arc::new(Users::new(
             base(),
             sign_up,
             passwords.clone(),
             (emails.clone(), composer.clone()),
             (tokens.clone(), service_accounts.clone()),
-        ),
-        log_ins: LogIns::new(
+        )),
+        log_ins: Arc::new(LogIns::new(
             base(),
             throttle.clone(),
             passwords.clone(),
             second_factors.clone(),
             sessions.clone(),
             auth.verify_email,
-        ),
-        customers: Customers::new(base(), throttle.clone(), composer.clone(), schedule()),
+        )),
+        customers: Arc::new(Customers::new(base(), throttle.clone(), composer.clone(), schedule())),
         audit_trail: AuditTrail::new(base()),
-        master_keys: MasterKeys::new(base(), signing.clone(), factors),
+        master_keys: Arc::new(MasterKeys::new(base(), signing.clone(), factors)),
         tokens: tokens.clone(),
         throttle,
         sessions,

@@ -49,8 +49,8 @@ pub struct Users {
     store: Store,
     ambient: Ambient,
     settings: SignUpSettings,
-    passwords: Passwords,
-    emails: Emails,
+    passwords: Arc<Passwords>,
+    emails: Arc<Emails>,
     composer: EmailComposer,
     tokens: Tokens,
     service_accounts: ServiceAccounts,
@@ -72,8 +72,8 @@ impl Users {
     pub fn new(
         (store, ambient): (Store, Ambient),
         settings: SignUpSettings,
-        passwords: Passwords,
-        (emails, composer): (Emails, EmailComposer),
+        passwords: Arc<Passwords>,
+        (emails, composer): (Arc<Emails>, EmailComposer),
         (tokens, service_accounts): (Tokens, ServiceAccounts),
     ) -> Self {
         Self { store, ambient, settings, passwords, emails, composer, tokens, service_accounts }

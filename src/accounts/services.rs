@@ -1,5 +1,7 @@
 //! The services of this room, as the composition root joins them.
 
+use std::sync::Arc;
+
 use super::{
     audit::service::AuditTrail,
     customers::service::Customers,
@@ -14,25 +16,26 @@ use super::{
     throttling::service::Throttle,
 };
 
-/// One of each. It has no methods: whoever calls takes the service that it needs.
+/// One of each, shared: a clone is the same service, and small. It has no methods: whoever calls takes the service that it
+/// needs.
 #[derive(Debug, Clone)]
 pub struct AccountServices {
     /// The accounts themselves: signing up, profiles, and what admins change.
-    pub users: Users,
+    pub users: Arc<Users>,
     /// Logging in, in one step or two.
-    pub log_ins: LogIns,
+    pub log_ins: Arc<LogIns>,
     /// Sessions and their refresh tokens.
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
     /// Counts attempts at secrets.
     pub throttle: Throttle,
     /// Passwords: their strength, their verification under throttling, their change.
-    pub passwords: Passwords,
+    pub passwords: Arc<Passwords>,
     /// Email addresses and the codes that are sent to them.
-    pub emails: Emails,
+    pub emails: Arc<Emails>,
     /// Second factors.
-    pub second_factors: SecondFactors,
+    pub second_factors: Arc<SecondFactors>,
     /// The front desk.
-    pub customers: Customers,
+    pub customers: Arc<Customers>,
     /// Service accounts and their API keys.
     pub service_accounts: ServiceAccounts,
     /// The audit trail.
@@ -42,5 +45,5 @@ pub struct AccountServices {
     /// The keys that sign access tokens.
     pub signing: SigningKeys,
     /// What becomes of secrets when the master key changes.
-    pub master_keys: MasterKeys,
+    pub master_keys: Arc<MasterKeys>,
 }

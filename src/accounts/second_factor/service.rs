@@ -1,5 +1,7 @@
 //! What callers can do with second factors.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::{
@@ -68,7 +70,7 @@ pub struct SecondFactors {
     ambient: Ambient,
     settings: FactorSettings,
     throttle: Throttle,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     mail: Mail,
     tokens: Tokens,
 }
@@ -79,7 +81,7 @@ impl SecondFactors {
         (store, ambient): (Store, Ambient),
         settings: FactorSettings,
         throttle: Throttle,
-        passwords: Passwords,
+        passwords: Arc<Passwords>,
         mail: Mail,
         tokens: Tokens,
     ) -> Self {

@@ -1,5 +1,7 @@
 //! Logging in: the password, then the second step where there is one.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::service::{Log, LoggedIn, Sessions};
@@ -60,9 +62,9 @@ pub struct LogIns {
     store: Store,
     ambient: Ambient,
     throttle: Throttle,
-    passwords: Passwords,
-    second_factors: SecondFactors,
-    sessions: Sessions,
+    passwords: Arc<Passwords>,
+    second_factors: Arc<SecondFactors>,
+    sessions: Arc<Sessions>,
     /// Whether only those log in who have shown that their address is theirs.
     verify_email: bool,
 }
@@ -72,9 +74,9 @@ impl LogIns {
     pub fn new(
         (store, ambient): (Store, Ambient),
         throttle: Throttle,
-        passwords: Passwords,
-        second_factors: SecondFactors,
-        sessions: Sessions,
+        passwords: Arc<Passwords>,
+        second_factors: Arc<SecondFactors>,
+        sessions: Arc<Sessions>,
         verify_email: bool,
     ) -> Self {
         Self { store, ambient, throttle, passwords, second_factors, sessions, verify_email }
@@ -112,11 +114,11 @@ impl LogIns {
         self.passwords.rehash_outdated(deadline, &account, password).await;
         let stranger = || Device { random: self.ambient.bytes(), known: false };
         let device = known.unwrap_or_else(stranger);
-        self.begin(deadline, &account, device, attempt, origin).await
+        self.begin_log_in(deadline, &account, device, attempt, origin).await
     }
 
     /// Begins the log-in of an account whose password is known to be right.
-    async fn begin(
+    async fn begin_log_in(
         &self,
         deadline: Deadline,
         account: &Account,
@@ -127,7 +129,7 @@ impl LogIns {
         let challenge = self.second_factors.challenge(account, device);
         let (expires_at, written) = (challenge.expires_at, self.second_factors.written(&challenge));
         let begun =
-            self.sessions.begin(deadline, challenge, PresentedFactor::Nothing, attempt, origin);
+            self.sessions.start(deadline, challenge, PresentedFactor::Nothing, attempt, origin);
         // Boxed, because it is a large future that others hold.
         match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(LogIn::In(logged_in)),
@@ -152,7 +154,7 @@ impl LogIns {
         }
         let account = self.store.read(deadline, ById(user.id)).await?.ok_or_else(log_in_failed)?;
         let device = Device { random: self.ambient.bytes(), known: false };
-        self.begin(deadline, &account, device, self.throttle.uncounted(), origin).await
+        self.begin_log_in(deadline, &account, device, self.throttle.uncounted(), origin).await
     }
 
     /// Public: completes a log-in whose password was right.
@@ -168,7 +170,7 @@ impl LogIns {
         let counted = self.throttle.second_step(user, device, &origin);
         let attempt = self.throttle.reserve(deadline, counted, &origin).await?;
         let shown = typed.shown(self.second_factors.settings(), user);
-        let begun = self.sessions.begin(deadline, challenge, shown, attempt, origin);
+        let begun = self.sessions.start(deadline, challenge, shown, attempt, origin);
         // Boxed, because it is a large future that others hold.
         match Box::pin(begun).await? {
             Log::In(logged_in) => Ok(*logged_in),

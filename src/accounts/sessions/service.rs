@@ -1,5 +1,7 @@
 //! What callers can do with log-ins.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{
@@ -91,7 +93,7 @@ pub struct Sessions {
     /// How long log-ins last.
     lifetimes: Lifetimes,
     throttle: Throttle,
-    second_factors: SecondFactors,
+    second_factors: Arc<SecondFactors>,
     composer: EmailComposer,
     tokens: Tokens,
 }
@@ -102,7 +104,7 @@ impl Sessions {
         (store, ambient): (Store, Ambient),
         (refresh, lifetimes): (RefreshTokens, Lifetimes),
         throttle: Throttle,
-        second_factors: SecondFactors,
+        second_factors: Arc<SecondFactors>,
         composer: EmailComposer,
         tokens: Tokens,
     ) -> Self {
@@ -116,7 +118,7 @@ impl Sessions {
 
     /// Begins the session of a log-in whose password was verified, if its second factor is passed by what
     /// is shown. The only way to a session.
-    pub(in crate::accounts) async fn begin(
+    pub(in crate::accounts) async fn start(
         &self,
         deadline: Deadline,
         challenge: Challenge,

@@ -1,6 +1,6 @@
 //! The gate of everything secret that callers give us.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     commands::{Attempted, Refund, Reserve},
@@ -36,15 +36,15 @@ pub struct Throttle {
     store: Store,
     ambient: Ambient,
     /// By what attempts are counted.
-    keys: ThrottleKeys,
+    keys: Arc<ThrottleKeys>,
     /// How many of them there may be.
-    policies: Policies,
+    policies: Arc<Policies>,
 }
 
 impl Throttle {
     /// With the keys of this installation and the policies of the settings.
     pub fn new((store, ambient): (Store, Ambient), keys: ThrottleKeys, policies: Policies) -> Self {
-        Self { store, ambient, keys, policies }
+        Self { store, ambient, keys: Arc::new(keys), policies: Arc::new(policies) }
     }
 
     /// The device that a device token of this user names; `None` for any other text.

@@ -47,7 +47,7 @@ pub struct Erasures {
     store: Store,
     ambient: Ambient,
     throttle: Throttle,
-    second_factors: SecondFactors,
+    second_factors: Arc<SecondFactors>,
     mail: Mail,
     tokens: Tokens,
     service_accounts: ServiceAccounts,
@@ -59,7 +59,7 @@ impl Erasures {
     /// With what re-authenticates callers, and the schedule that closed providers are left with.
     pub fn new(
         (store, ambient): (Store, Ambient),
-        (throttle, second_factors): (Throttle, SecondFactors),
+        (throttle, second_factors): (Throttle, Arc<SecondFactors>),
         mail: Mail,
         (tokens, service_accounts): (Tokens, ServiceAccounts),
         default_schedule: Arc<Schedule>,

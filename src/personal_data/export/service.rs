@@ -1,5 +1,7 @@
 //! Reading all that is stored about somebody, page by page.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use super::{ExportPosition, Page, Record, commands::NoteExport};
@@ -34,12 +36,12 @@ const MOST_EVENTS: u64 = 100;
 pub struct Exports {
     store: Store,
     ambient: Ambient,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
 }
 
 impl Exports {
     /// With what verifies the caller's password.
-    pub fn new((store, ambient): (Store, Ambient), passwords: Passwords) -> Self {
+    pub fn new((store, ambient): (Store, Ambient), passwords: Arc<Passwords>) -> Self {
         Self { store, ambient, passwords }
     }
 

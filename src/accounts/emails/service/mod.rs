@@ -46,7 +46,7 @@ pub struct Emails {
     store: Store,
     ambient: Ambient,
     throttle: Throttle,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     composer: EmailComposer,
     tokens: Tokens,
     /// What new providers begin with, apart from the zone.
@@ -58,7 +58,7 @@ impl Emails {
     pub fn new(
         (store, ambient): (Store, Ambient),
         throttle: Throttle,
-        passwords: Passwords,
+        passwords: Arc<Passwords>,
         composer: EmailComposer,
         tokens: Tokens,
         default_schedule: Arc<Schedule>,
