@@ -9,6 +9,7 @@ use super::{
     convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
     customer,
     idempotency::{IdempotencyKeys, IdempotentCall},
+    open::{Opened, OpenedWrite, open},
     page::cut,
     second_factor_wire,
 };
@@ -58,10 +59,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::SignUpRequest>,
     ) -> Result<Response<pb::SignUpResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
+        let OpenedWrite { deadline, caller: origin, mut message, mut violations, idempotency_key } =
+            self.requests.open_as(request)?;
         let display_name =
             violations.keep("display_name", text::line(&message.display_name, LONGEST_NAME));
         let email = violations.keep("email", Email::parse(&message.email));
@@ -188,8 +187,7 @@ impl AuthService for Auth {
         let mut violations = Violations::new();
         let named = name(&request.get_ref().name, wire::parse_session, SESSION_NAME);
         let named = violations.keep("name", named);
-        violations.finish()?;
-        let (user, session) = named.ok_or_else(Fault::unchecked)?;
+        let (user, session) = violations.finish_with(named)?;
         let permit = permit::run_sessions(caller, user)
             .map_err(|_| Fault::not_found(session_name(user, session)))?;
         let origin = origin(&request);
@@ -213,14 +211,12 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::ListAuditEventsRequest>,
     ) -> Result<Response<pb::ListAuditEventsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let permit = permit::manage_users(caller)?;
-        let message = request.into_inner();
         let query = format!(
             "audit {} {} {} {:?} {:?}",
             caller.user, message.user, message.kind, message.start_time, message.end_time
         );
-        let mut violations = Violations::new();
         let user = (!message.user.is_empty())
             .then(|| violations.keep("user", name(&message.user, UserId::parse, USER_NAME)))
             .flatten();
@@ -266,11 +262,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::UpdateMeRequest>,
     ) -> Result<Response<pb::UpdateMeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open(request)?;
         let known = ["display_name", "time_zone", "phone"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(user) = message.user else {
@@ -316,12 +309,13 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::ChangePasswordRequest>,
     ) -> Result<Response<pb::ChangePasswordResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", present(&current));
         let new = SecretString::from(message.new_password);
@@ -339,14 +333,12 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::ListUsersRequest>,
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let permit = permit::manage_users(caller)?;
-        let message = request.into_inner();
         let query = format!(
             "users {} {:?} {} {}",
             caller.user, message.prefix, message.role, message.state
         );
-        let mut violations = Violations::new();
         let filter = wire::user_filter(&message, &mut violations);
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let after = self.pages.read::<Uuid>(&query, &message.page_token);
@@ -374,16 +366,17 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::CreateUserRequest>,
     ) -> Result<Response<pb::CreateUserResponse>, Status> {
-        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let permit = desk_permit::create_users(caller)?;
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let zones = self.ambient.zones();
         let new = customer::created(&message, &zones, &mut violations);
-        violations.finish()?;
-        let new = new.ok_or_else(Fault::unchecked)?;
+        let new = violations.finish_with(new)?;
         let create = |idempotency_key| {
             self.accounts.customers.create_user(deadline, permit, new, idempotency_key, origin)
         };
@@ -395,11 +388,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::SetUserRoleRequest>,
     ) -> Result<Response<pb::SetUserRoleResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
+            self.requests.open_as::<_, (Caller, Origin)>(request)?;
         let wanted =
             wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
         let change = violations.keep("role", wanted).map(AccountChange::Role);
@@ -413,11 +403,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::DisableUserRequest>,
     ) -> Result<Response<pb::DisableUserResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
+            self.requests.open_as::<_, (Caller, Origin)>(request)?;
         let whose = (&*message.name, &*message.etag);
         let change = Some(AccountChange::Disabled(true));
         let user =
@@ -429,11 +416,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::EnableUserRequest>,
     ) -> Result<Response<pb::EnableUserResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
+            self.requests.open_as::<_, (Caller, Origin)>(request)?;
         let whose = (&*message.name, &*message.etag);
         let change = Some(AccountChange::Disabled(false));
         let user =

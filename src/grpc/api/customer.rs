@@ -7,9 +7,10 @@ use super::{
     auth_wire as wire,
     convert::{Mask, etag, mask, name, optional, read_etag, timestamp, zone},
     idempotency::IdempotencyKeys,
+    open::{Opened, OpenedWrite, open},
     page::cut,
 };
-use crate::grpc::edge::caller::{caller, deadline, origin};
+use crate::grpc::edge::caller::{caller, deadline};
 use crate::grpc::proto::auth::{self as pb, customer_service_server::CustomerService};
 use crate::{
     accounts::{
@@ -49,11 +50,9 @@ impl CustomerService for CustomerApi {
         &self,
         request: Request<pb::SearchCustomersRequest>,
     ) -> Result<Response<pb::SearchCustomersResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let permit = desk_permit::find_customers(caller)?;
-        let message = request.into_inner();
         let query = format!("customers {} {:?}", caller.user, message.prefix);
-        let mut violations = Violations::new();
         let prefix = violations.keep("prefix", text::lines(&message.prefix, LONGEST_PREFIX));
         let needle = prefix.and_then(|prefix| {
             let needle = SearchTerm::new(&prefix).ok_or("must hold a letter, a digit or a plus");
@@ -88,15 +87,16 @@ impl CustomerService for CustomerApi {
         &self,
         request: Request<pb::EnrolCustomerRequest>,
     ) -> Result<Response<pb::EnrolCustomerResponse>, Status> {
-        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let permit = desk_permit::enrol_customers(caller)?;
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let new = enrolled(&message, &self.ambient.zones(), &mut violations);
-        violations.finish()?;
-        let new = new.ok_or_else(Fault::unchecked)?;
+        let new = violations.finish_with(new)?;
         let enrol = |idempotency_key| {
             self.accounts.customers.enrol(deadline, permit, new, idempotency_key, origin)
         };
@@ -108,15 +108,16 @@ impl CustomerService for CustomerApi {
         &self,
         request: Request<pb::InviteCustomerRequest>,
     ) -> Result<Response<pb::InviteCustomerResponse>, Status> {
-        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let permit = desk_permit::enrol_customers(caller)?;
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
         let id = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
-        violations.finish()?;
-        let id = id.ok_or_else(Fault::unchecked)?;
+        let id = violations.finish_with(id)?;
         let invite = |idempotency_key| {
             self.accounts.customers.invite(deadline, permit, id, idempotency_key, origin)
         };
@@ -128,11 +129,13 @@ impl CustomerService for CustomerApi {
         &self,
         request: Request<pb::UpdateCustomerRequest>,
     ) -> Result<Response<pb::UpdateCustomerResponse>, Status> {
-        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &CORRECTED));
         let Some(wanted) = &message.customer else {
             violations.add("customer", "must be set");
@@ -142,8 +145,7 @@ impl CustomerService for CustomerApi {
         let expected = violations.keep("customer.etag", read_etag(&wanted.etag)).flatten();
         let zones = self.ambient.zones();
         let correction = named.map(|mask| corrected(wanted, &mask, &zones, &mut violations));
-        violations.finish()?;
-        let (id, correction) = id.zip(correction).ok_or_else(Fault::unchecked)?;
+        let (id, correction) = violations.finish_with((id, correction))?;
         let permit = desk_permit::correct_customer(caller, id)?;
         let what = (correction, expected);
         let correct = |idempotency_key| {
@@ -157,11 +159,13 @@ impl CustomerService for CustomerApi {
         &self,
         request: Request<pb::MergeCustomersRequest>,
     ) -> Result<Response<pb::MergeCustomersResponse>, Status> {
-        let (deadline, caller, origin) = (deadline(&request)?, caller(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let survivor = violations.keep("name", name(&message.name, UserId::parse, USER_NAME));
         let duplicate = name(&message.duplicate, UserId::parse, USER_NAME);
         let duplicate = violations.keep("duplicate", duplicate);
@@ -169,8 +173,7 @@ impl CustomerService for CustomerApi {
             violations.add("duplicate", "must be another account");
         }
         let expected = violations.keep("etag", read_etag(&message.etag)).flatten();
-        violations.finish()?;
-        let both = survivor.zip(duplicate).ok_or_else(Fault::unchecked)?;
+        let both = violations.finish_with((survivor, duplicate))?;
         let permit = desk_permit::merge_customers(caller, both)?;
         let merge = |idempotency_key| {
             self.merging.merge(deadline, permit, expected, idempotency_key, origin)

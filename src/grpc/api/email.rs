@@ -3,13 +3,11 @@
 use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
-use super::{auth_wire as wire, idempotency::IdempotencyKeys};
-use crate::grpc::edge::caller::{caller, deadline, origin};
+use super::{auth_wire as wire, idempotency::IdempotencyKeys, open::OpenedWrite};
 use crate::grpc::proto::auth::{self as pb, email_service_server::EmailService};
 use crate::{
     accounts::services::AccountServices,
     identity::{email::Email, password},
-    kernel::fault::{Fault, Violations},
 };
 
 #[derive(Debug)]
@@ -25,10 +23,8 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::VerifyEmailRequest>,
     ) -> Result<Response<pb::VerifyEmailResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
+        let OpenedWrite { deadline, caller: origin, mut message, mut violations, idempotency_key } =
+            self.requests.open_as(request)?;
         violations.keep("code", set(&message.code));
         let password = SecretString::from(std::mem::take(&mut message.password));
         violations.keep("password", password::check_given(&password, 0));
@@ -45,11 +41,8 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::RequestEmailVerificationRequest>,
     ) -> Result<Response<pb::RequestEmailVerificationResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, violations, idempotency_key, .. } =
+            self.requests.open(request)?;
         violations.finish()?;
         let ask = |idempotency_key| {
             self.accounts.emails.request_verification(deadline, caller, idempotency_key)
@@ -62,13 +55,10 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::RequestPasswordResetRequest>,
     ) -> Result<Response<pb::RequestPasswordResetResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
+        let OpenedWrite { deadline, caller: origin, message, mut violations, idempotency_key } =
+            self.requests.open_as(request)?;
         let email = violations.keep("email", Email::parse(&message.email));
-        violations.finish()?;
-        let email = email.ok_or_else(Fault::unchecked)?;
+        let email = violations.finish_with(email)?;
         let ask = |idempotency_key| {
             self.accounts.emails.request_reset(deadline, email, idempotency_key, origin)
         };
@@ -80,10 +70,8 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::ResetPasswordRequest>,
     ) -> Result<Response<pb::ResetPasswordResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
+        let OpenedWrite { deadline, caller: origin, message, mut violations, idempotency_key } =
+            self.requests.open_as(request)?;
         violations.keep("code", set(&message.code));
         let new = SecretString::from(message.new_password);
         violations.keep("new_password", password::check(&new, self.shortest_password));
@@ -100,17 +88,17 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::RequestEmailChangeRequest>,
     ) -> Result<Response<pb::RequestEmailChangeResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let new = violations.keep("new_email", Email::parse(&message.new_email));
         let current = SecretString::from(message.current_password);
         violations.keep("current_password", password::check_given(&current, 1));
-        violations.finish()?;
-        let new = new.ok_or_else(Fault::unchecked)?;
+        let new = violations.finish_with(new)?;
         let asked = (new, current);
         let ask = |idempotency_key| {
             self.accounts.emails.request_email_change(
@@ -129,10 +117,8 @@ impl EmailService for EmailApi {
         &self,
         request: Request<pb::ConfirmEmailChangeRequest>,
     ) -> Result<Response<pb::ConfirmEmailChangeResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key = self.requests.idempotency_key(None, &mut message, &mut violations);
+        let OpenedWrite { deadline, caller: origin, message, mut violations, idempotency_key } =
+            self.requests.open_as(request)?;
         violations.keep("code", set(&message.code));
         violations.finish()?;
         let code = &message.code;

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 use super::{
     auth::{another, present},
     idempotency::IdempotencyKeys,
+    open::OpenedWrite,
     page::{LONGEST_PAGE, fitting},
     personal_data_wire::records,
 };
@@ -125,12 +126,13 @@ impl PersonalDataService for PersonalDataApi {
         &self,
         request: Request<pb::EraseUserRequest>,
     ) -> Result<Response<pb::EraseUserResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let subject = permit.subject;
         let erase = |idempotency_key| {

@@ -7,6 +7,7 @@ use super::{
     auth::{another, present},
     auth_wire,
     idempotency::IdempotencyKeys,
+    open::OpenedWrite,
     second_factor_wire as wire,
 };
 use crate::grpc::edge::caller::{caller, deadline, origin};
@@ -65,8 +66,7 @@ impl SecondFactorService for SecondFactorApi {
         let origin = origin(&request);
         let mut violations = Violations::new();
         let code = violations.keep("code", wire::app_code(&request.get_ref().code));
-        violations.finish()?;
-        let code = code.ok_or_else(Fault::unchecked)?;
+        let code = violations.finish_with(code)?;
         let codes =
             self.accounts.second_factors.confirm_totp(deadline, caller, code, origin).await?;
         let recovery_codes = wire::recovery_codes(&codes);
@@ -95,12 +95,13 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::DisableTotpRequest>,
     ) -> Result<Response<pb::DisableTotpResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let disable = async |idempotency_key| {
             let shows =
                 shows(message.current_password, Some(&message.code), idempotency_key, violations)?;
@@ -130,12 +131,13 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::ResetSecondFactorRequest>,
     ) -> Result<Response<pb::ResetSecondFactorResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
         let (permit, expected) = another(caller, (&message.name, &message.etag), violations)?;
         let reset = |idempotency_key| {
             self.accounts.second_factors.reset(deadline, permit, expected, idempotency_key, origin)

@@ -8,6 +8,7 @@ use super::{
     auth_wire,
     convert::{Mask, end, etag, mask, name, read_etag, timestamp},
     idempotency::{IdempotencyKeys, IdempotentCall},
+    open::{Opened, OpenedWrite, open},
     page::cut,
 };
 use crate::grpc::edge::caller::{caller, deadline, origin};
@@ -98,11 +99,9 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::ListServiceAccountsRequest>,
     ) -> Result<Response<pb::ListServiceAccountsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let permit = permit::manage_services(caller)?;
-        let message = request.into_inner();
         let query = format!("service accounts {}", caller.user);
-        let mut violations = Violations::new();
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let after = self.pages.read::<Uuid>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
@@ -152,8 +151,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let subject = name(&wanted.name, ServiceAccountId::parse, ACCOUNT_NAME);
         let subject = violations.keep("service_account.name", subject);
         let expected = violations.keep("service_account.etag", read_etag(&wanted.etag)).flatten();
-        violations.finish()?;
-        let subject = subject.ok_or_else(Fault::unchecked)?;
+        let subject = violations.finish_with(subject)?;
         let change = (subject, Change::Fields { display_name, act_for }, expected);
         let change = |idempotency_key| {
             self.services.change(deadline, permit, change, idempotency_key, origin)
@@ -167,11 +165,8 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::DisableServiceAccountRequest>,
     ) -> Result<Response<pb::DisableServiceAccountResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
+            self.requests.open_as::<_, (Caller, Origin)>(request)?;
         let which = (&*message.name, &*message.etag);
         let service_account =
             Some(self.disable(deadline, caller, which, true, idempotency_key, violations).await?);
@@ -182,11 +177,8 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::EnableServiceAccountRequest>,
     ) -> Result<Response<pb::EnableServiceAccountResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, (caller(&request)?, origin(&request)));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller.0), &mut message, &mut violations);
+        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
+            self.requests.open_as::<_, (Caller, Origin)>(request)?;
         let which = (&*message.name, &*message.etag);
         let service_account =
             Some(self.disable(deadline, caller, which, false, idempotency_key, violations).await?);
@@ -225,11 +217,9 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::ListApiKeysRequest>,
     ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
         let permit = permit::manage_services(caller)?;
-        let message = request.into_inner();
         let query = format!("api keys {} {}", caller.user, message.parent);
-        let mut violations = Violations::new();
         let parent = name(&message.parent, ServiceAccountId::parse, ACCOUNT_NAME);
         let parent = violations.keep("parent", parent);
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
@@ -252,8 +242,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let mut violations = Violations::new();
         let named = name(&request.get_ref().name, ApiKeyId::parse, KEY_NAME);
         let named = violations.keep("name", named);
-        violations.finish()?;
-        let named = named.ok_or_else(Fault::unchecked)?;
+        let named = violations.finish_with(named)?;
         self.services.revoke_key(deadline, permit, named, origin(&request)).await?;
         Ok(Response::new(pb::RevokeApiKeyResponse {}))
     }
