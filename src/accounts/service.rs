@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     identity::{
-        Caller, Origin, Role,
+        Caller, Origin, Role, TokenCutoff,
         permit::{ChangeUser, ManageUsers},
         phone::Phone,
     },
@@ -215,8 +215,10 @@ impl Users {
         let schedule = Arc::clone(&self.settings.default_schedule);
         let unit =
             ChangeAccount { permit, change, schedule, expected, idempotency_key, audit_context };
-        let (user, ended) = self.store.run(deadline, unit).await?;
-        self.tokens.end(user.id, ended, self.ambient.now());
+        let (tokens, ambient) = (self.tokens.clone(), self.ambient.clone());
+        let then =
+            move |(user, ended): &(User, TokenCutoff)| tokens.end(user.id, *ended, ambient.now());
+        let (user, _) = self.store.run_then(deadline, unit, then).await?;
         self.service_accounts.know(user.id).await;
         Ok(user)
     }

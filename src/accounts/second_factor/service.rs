@@ -28,7 +28,7 @@ use crate::{
             service::{ReservedAttempt, Throttle},
         },
     },
-    identity::{Caller, Origin, Role, permit::ChangeUser},
+    identity::{Caller, Origin, Role, TokenCutoff, permit::ChangeUser},
     kernel::{ambient::Ambient, fault::Fault, id::UserId, stamp::Revision, time::Instant},
     mail::service::Mail,
     storage::{
@@ -217,8 +217,10 @@ impl SecondFactors {
             AuditContext::new(&self.ambient, Some(permit.admin), origin, self.ambient.now());
         let email_draft = self.mail.email_draft(audit_context.now);
         let unit = Reset { permit, expected, idempotency_key, email_draft, audit_context };
-        let (user, ended) = self.store.run(deadline, unit).await?;
-        self.tokens.end(user.id, ended, self.ambient.now());
+        let (tokens, ambient) = (self.tokens.clone(), self.ambient.clone());
+        let then =
+            move |(user, ended): &(User, TokenCutoff)| tokens.end(user.id, *ended, ambient.now());
+        let (user, _) = self.store.run_then(deadline, unit, then).await?;
         Ok(user)
     }
 

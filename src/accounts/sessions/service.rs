@@ -24,7 +24,7 @@ use crate::{
         store::{self as accounts, ById},
         throttling::service::{ReservedAttempt, Throttle},
     },
-    identity::{Caller, Credential, Grant, Origin, permit::RunSessions},
+    identity::{Caller, Credential, Grant, Origin, TokenCutoff, permit::RunSessions},
     kernel::{
         ambient::Ambient,
         fault::{Fault, Reason},
@@ -258,10 +258,15 @@ impl Sessions {
         let user = permit.user;
         let kept = (keep_own && caller.user == user).then_some(caller.session);
         let audit_context = AuditContext::new(&self.ambient, Some(caller.user), origin, now);
-        let ended =
-            self.store.run(deadline, RevokeAll { caller, user, kept, audit_context }).await?;
-        let ended = ended.ok_or_else(|| Fault::not_found(user.name()))?;
-        self.tokens.end(user, ended, now);
+        let tokens = self.tokens.clone();
+        let then = move |ended: &Option<TokenCutoff>| {
+            if let Some(ended) = *ended {
+                tokens.end(user, ended, now);
+            }
+        };
+        let unit = RevokeAll { caller, user, kept, audit_context };
+        let ended = self.store.run_then(deadline, unit, then).await?;
+        ended.ok_or_else(|| Fault::not_found(user.name()))?;
         Ok(())
     }
 
