@@ -50,7 +50,9 @@ fn idempotent_requests(set: &FileDescriptorSet) -> String {
             let input = method.input_type().rsplit('.').next().unwrap_or_default();
             let message = file.message_type.iter().find(|message| message.name() == input);
             if message.is_some_and(|m| m.field.iter().any(|field| field.name() == "request_id")) {
-                found += &format!("    {module}::{input}, \"{}\";\n", method.name());
+                for part in ["    ", module, "::", input, ", \"", method.name(), "\";\n"] {
+                    found.push_str(part);
+                }
             }
         }
     }
