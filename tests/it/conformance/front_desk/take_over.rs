@@ -110,6 +110,8 @@ async fn only_the_newest_invitation_is_good_and_for_a_week(world: World) {
     for number in 1..=3 {
         invite(&world, &admin, &kim.name).await.unwrap();
         codes.push(mail.nth(number, "kim@example.org").await.code());
+        // One that was just sent would be sent again once the clock has moved on.
+        world.nothing_waits().await;
         world.forward(TimeDelta::hours(1));
     }
     for code in &codes[..2] {
@@ -120,6 +122,7 @@ async fn only_the_newest_invitation_is_good_and_for_a_week(world: World) {
     let admin = world.log_in(&admin.user.email).await;
     invite(&world, &admin, &kim.name).await.unwrap();
     let code = mail.nth(4, "kim@example.org").await.code();
+    world.nothing_waits().await;
     beside.clock.set(world.clock.now());
     // Six days and some hours later it is still good, once.
     for world in [&world, &beside] {
@@ -127,7 +130,7 @@ async fn only_the_newest_invitation_is_good_and_for_a_week(world: World) {
     }
     let uses = (0..8).map(|number| reset(if number % 2 == 0 { &world } else { &beside }, &code));
     let done = join_all(uses).await;
-    assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1);
+    assert_eq!(done.iter().filter(|done| done.is_ok()).count(), 1, "{done:?}");
 }
 
 async fn an_invitation_ends_with_the_take_over(world: World) {
