@@ -82,7 +82,7 @@ pub struct Services {
     pub accounts: AccountServices,
     /// The export of personal data.
     pub exports: Exports,
-    /// Erasures.
+    /// The erasure of accounts and of what is stored about their owners.
     pub erasures: Erasures,
     /// Merging accounts of one person.
     pub merging: Merging,

@@ -6,14 +6,13 @@ use uuid::Uuid;
 
 use super::{
     auth_wire as wire,
-    convert::{Mask, mask, moment, name, read_etag, timestamp, zone},
+    convert::{Mask, mask, moment, name, only_name, read_etag, timestamp, zone},
     customer,
-    idempotency::{IdempotencyKeys, IdempotentCall},
-    open::{Opened, OpenedWrite, open},
+    idempotency::IdempotencyKeys,
+    open::{Opened, OpenedWrite, open, open_as},
     page::cut,
     second_factor_wire,
 };
-use crate::grpc::edge::caller::{caller, deadline, origin};
 use crate::grpc::proto::auth::{self as pb, auth_service_server::AuthService};
 use crate::{
     accounts::{
@@ -114,14 +113,11 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::LogInRequest>,
     ) -> Result<Response<pb::LogInResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller: origin, message, mut violations } = open_as(request)?;
         let email = violations.keep("email", Email::parse(&message.email));
         let password = SecretString::from(message.password);
         violations.keep("password", present(&password));
-        violations.finish()?;
-        let Some(email) = email else { return Err(Fault::unchecked().into()) };
+        let email = violations.finish_with(email)?;
         let device = &message.device_token;
         let answer =
             self.accounts.log_ins.log_in(deadline, email, password, device, origin).await?;
@@ -132,8 +128,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::CompleteLogInRequest>,
     ) -> Result<Response<pb::CompleteLogInResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let (challenge, typed) = second_factor_wire::completes(&request.into_inner())?;
+        let Opened { deadline, caller: origin, message, .. } = open_as(request)?;
+        let (challenge, typed) = second_factor_wire::completes(&message)?;
         let answer = self.accounts.log_ins.complete(deadline, &challenge, typed, origin).await?;
         Ok(Response::new(second_factor_wire::completed(answer)))
     }
@@ -142,10 +138,9 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::RefreshTokensRequest>,
     ) -> Result<Response<pb::RefreshTokensResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let text = request.into_inner().refresh_token;
+        let Opened { deadline, caller: origin, message, mut violations } = open_as(request)?;
+        let text = message.refresh_token;
         if text.is_empty() {
-            let mut violations = Violations::new();
             violations.add("refresh_token", "must be set");
             return Err(violations.into_fault().into());
         }
@@ -163,8 +158,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::LogOutRequest>,
     ) -> Result<Response<pb::LogOutResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        self.accounts.sessions.log_out(deadline, caller, origin(&request)).await?;
+        let Opened { deadline, caller: (caller, origin), .. } = open_as(request)?;
+        self.accounts.sessions.log_out(deadline, caller, origin).await?;
         Ok(Response::new(pb::LogOutResponse {}))
     }
 
@@ -172,8 +167,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::ListSessionsRequest>,
     ) -> Result<Response<pb::ListSessionsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let permit = permit::run_sessions(caller, parent(&request.get_ref().parent, caller)?)?;
+        let Opened { deadline, caller, message, .. } = open(request)?;
+        let permit = permit::run_sessions(caller, parent(&message.parent, caller)?)?;
         let sessions = self.accounts.sessions.list(deadline, permit).await?;
         let sessions = sessions.iter().map(|(found, due)| wire::session(found, *due, caller));
         Ok(Response::new(pb::ListSessionsResponse { sessions: sessions.collect() }))
@@ -183,14 +178,10 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::RevokeSessionRequest>,
     ) -> Result<Response<pb::RevokeSessionResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let mut violations = Violations::new();
-        let named = name(&request.get_ref().name, wire::parse_session, SESSION_NAME);
-        let named = violations.keep("name", named);
-        let (user, session) = violations.finish_with(named)?;
+        let Opened { deadline, caller: (caller, origin), message, .. } = open_as(request)?;
+        let (user, session) = only_name("name", &message.name, wire::parse_session, SESSION_NAME)?;
         let permit = permit::run_sessions(caller, user)
             .map_err(|_| Fault::not_found(session_name(user, session)))?;
-        let origin = origin(&request);
         self.accounts.sessions.revoke(deadline, caller, permit, session, origin).await?;
         Ok(Response::new(pb::RevokeSessionResponse {}))
     }
@@ -199,11 +190,10 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::RevokeAllSessionsRequest>,
     ) -> Result<Response<pb::RevokeAllSessionsResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let pb::RevokeAllSessionsRequest { parent: of, keep_current } = request.get_ref();
-        let permit = permit::run_sessions(caller, parent(of, caller)?)?;
-        let origin = origin(&request);
-        self.accounts.sessions.revoke_all(deadline, caller, permit, *keep_current, origin).await?;
+        let Opened { deadline, caller: (caller, origin), message, .. } = open_as(request)?;
+        let permit = permit::run_sessions(caller, parent(&message.parent, caller)?)?;
+        let keep = message.keep_current;
+        self.accounts.sessions.revoke_all(deadline, caller, permit, keep, origin).await?;
         Ok(Response::new(pb::RevokeAllSessionsResponse {}))
     }
 
@@ -254,7 +244,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::GetMeRequest>,
     ) -> Result<Response<pb::GetMeResponse>, Status> {
-        let user = self.accounts.users.me(deadline(&request)?, caller(&request)?).await?;
+        let Opened { deadline, caller, .. } = open(request)?;
+        let user = self.accounts.users.me(deadline, caller).await?;
         Ok(Response::new(pb::GetMeResponse { user: Some(wire::user(&user)) }))
     }
 
@@ -355,9 +346,9 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::GetUserRequest>,
     ) -> Result<Response<pb::GetUserResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, .. } = open(request)?;
         let permit = permit::manage_users(caller)?;
-        let id = user_id(&request.get_ref().name)?;
+        let id = only_name("name", &message.name, UserId::parse, USER_NAME)?;
         let user = self.accounts.users.get(deadline, permit, id).await?;
         Ok(Response::new(pb::GetUserResponse { user: Some(wire::user(&user)) }))
     }
@@ -388,14 +379,11 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::SetUserRoleRequest>,
     ) -> Result<Response<pb::SetUserRoleResponse>, Status> {
-        let OpenedWrite { deadline, caller, message, mut violations, idempotency_key } =
-            self.requests.open_as::<_, (Caller, Origin)>(request)?;
-        let wanted =
-            wire::role(message.role).ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
-        let change = violations.keep("role", wanted).map(AccountChange::Role);
-        let whose = (&*message.name, &*message.etag);
-        let user =
-            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
+        let mut call = self.requests.open_as(request)?;
+        let wanted = wire::role(call.message.role)
+            .ok_or("must be ROLE_CUSTOMER, ROLE_PROVIDER or ROLE_ADMIN");
+        let change = call.violations.keep("role", wanted).map(AccountChange::Role);
+        let user = self.change(call, |m| (&m.name, &m.etag), change).await?;
         Ok(Response::new(pb::SetUserRoleResponse { user: Some(user) }))
     }
 
@@ -403,12 +391,8 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::DisableUserRequest>,
     ) -> Result<Response<pb::DisableUserResponse>, Status> {
-        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
-            self.requests.open_as::<_, (Caller, Origin)>(request)?;
-        let whose = (&*message.name, &*message.etag);
-        let change = Some(AccountChange::Disabled(true));
-        let user =
-            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
+        let (call, change) = (self.requests.open_as(request)?, AccountChange::Disabled(true));
+        let user = self.change(call, |m| (&m.name, &m.etag), Some(change)).await?;
         Ok(Response::new(pb::DisableUserResponse { user: Some(user) }))
     }
 
@@ -416,29 +400,29 @@ impl AuthService for Auth {
         &self,
         request: Request<pb::EnableUserRequest>,
     ) -> Result<Response<pb::EnableUserResponse>, Status> {
-        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
-            self.requests.open_as::<_, (Caller, Origin)>(request)?;
-        let whose = (&*message.name, &*message.etag);
-        let change = Some(AccountChange::Disabled(false));
-        let user =
-            self.change(deadline, caller, whose, change, idempotency_key, violations).await?;
+        let (call, change) = (self.requests.open_as(request)?, AccountChange::Disabled(false));
+        let user = self.change(call, |m| (&m.name, &m.etag), Some(change)).await?;
         Ok(Response::new(pb::EnableUserResponse { user: Some(user) }))
     }
 }
 
 impl Auth {
-    /// What `SetUserRole`, `DisableUser` and `EnableUser` have in common. `whose` is the account's name
-    /// and etag as they came, and no `change` is one that `violations` has something about.
-    async fn change(
+    /// What `SetUserRole`, `DisableUser` and `EnableUser` have in common. `whose` gives the account's name and etag,
+    /// and no `change` is one about which something was noted.
+    async fn change<M>(
         &self,
-        deadline: Deadline,
-        (caller, origin): (Caller, Origin),
-        whose: (&str, &str),
+        call: OpenedWrite<M, (Caller, Origin)>,
+        whose: impl Fn(&M) -> (&String, &String),
         change: Option<AccountChange>,
-        idempotency_key: IdempotentCall,
-        violations: Violations,
     ) -> Result<pb::User, Fault> {
-        let (permit, expected) = another(caller, whose, violations)?;
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            violations,
+            idempotency_key,
+        } = call;
+        let (permit, expected) = another(caller, whose(&message), violations)?;
         let change = change.ok_or_else(Fault::unchecked)?;
         let change = |idempotency_key| {
             self.accounts.users.change(deadline, permit, change, expected, idempotency_key, origin)
@@ -453,28 +437,20 @@ fn parent(text: &str, caller: Caller) -> Result<UserId, Fault> {
     if text.is_empty() {
         return Ok(caller.user);
     }
-    let mut violations = Violations::new();
-    let id = violations.keep("parent", name(text, UserId::parse, USER_NAME));
-    id.ok_or_else(|| violations.into_fault())
+    only_name("parent", text, UserId::parse, USER_NAME)
 }
 
 /// The right to change another account, and the version of it that was seen: by its name and etag as they
 /// came.
 pub(in crate::grpc) fn another(
     caller: Caller,
-    (account, etag): (&str, &str),
+    (account, etag): (&String, &String),
     mut violations: Violations,
 ) -> Result<(ChangeUser, Option<Revision>), Fault> {
     let subject = violations.keep("name", name(account, UserId::parse, USER_NAME));
     let expected = violations.keep("etag", read_etag(etag)).flatten();
-    violations.finish()?;
-    Ok((permit::change_user(caller, subject.ok_or_else(Fault::unchecked)?)?, expected))
-}
-
-fn user_id(text: &str) -> Result<UserId, Fault> {
-    let mut violations = Violations::new();
-    let id = violations.keep("name", name(text, UserId::parse, USER_NAME));
-    id.ok_or_else(|| violations.into_fault())
+    let subject = violations.finish_with(subject)?;
+    Ok((permit::change_user(caller, subject)?, expected))
 }
 
 /// A password to verify: any length up to the cap, which is told before anything is hashed.

@@ -113,7 +113,7 @@ impl BookingService for BookingApi {
         let Opened { deadline, caller, message, mut violations } = open(request)?;
         let parsed = appointment_name(&message.name);
         let parsed = violations.keep("name", parsed);
-        let (provider, id) = parsed.ok_or_else(|| violations.into_fault())?;
+        let (provider, id) = violations.finish_with(parsed)?;
         let found = self.bookings.get(deadline, caller, provider, id).await?;
         let appointment = Some(wire(&found, caller));
         Ok(Response::new(pb::GetAppointmentResponse { appointment }))

@@ -82,7 +82,7 @@ impl CatalogueService for CatalogueApi {
         let Opened { deadline, caller, message, mut violations } =
             open_as::<_, Option<Caller>>(request)?;
         let id = type_id("name", &message.name, &mut violations);
-        let id = id.ok_or_else(|| violations.into_fault())?;
+        let id = violations.finish_with(id)?;
         let found = self.types.get(deadline, caller, id, &message.link_code).await?;
         let appointment_type = Some(wire(&found, caller));
         Ok(Response::new(pb::GetAppointmentTypeResponse { appointment_type }))

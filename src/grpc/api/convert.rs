@@ -147,6 +147,18 @@ pub(super) fn name<T>(
     (text.len() <= LONGEST_NAME).then(|| parse(text)).flatten().ok_or(form)
 }
 
+/// The name in a request of which nothing else can be wrong.
+pub(super) fn only_name<T>(
+    field: &str,
+    text: &str,
+    parse: impl Fn(&str) -> Option<T>,
+    form: &'static str,
+) -> Result<T, Fault> {
+    let mut violations = Violations::new();
+    let read = violations.keep(field, name(text, parse, form));
+    violations.finish_with(read)
+}
+
 /// What a text holds that may be empty.
 pub(super) fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     if text.is_empty() { None } else { read(text) }

@@ -5,12 +5,11 @@ use tonic::{Request, Response, Status};
 use super::{
     auth::USER_NAME,
     auth_wire as wire,
-    convert::{Mask, etag, mask, name, optional, read_etag, timestamp, zone},
+    convert::{Mask, etag, mask, name, only_name, optional, read_etag, timestamp, zone},
     idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open},
     page::cut,
 };
-use crate::grpc::edge::caller::{caller, deadline};
 use crate::grpc::proto::auth::{self as pb, customer_service_server::CustomerService};
 use crate::{
     accounts::{
@@ -74,11 +73,9 @@ impl CustomerService for CustomerApi {
         &self,
         request: Request<pb::GetCustomerRequest>,
     ) -> Result<Response<pb::GetCustomerResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, .. } = open(request)?;
         let permit = desk_permit::find_customers(caller)?;
-        let mut violations = Violations::new();
-        let id = violations.keep("name", name(&request.get_ref().name, UserId::parse, USER_NAME));
-        let id = id.ok_or_else(|| violations.into_fault())?;
+        let id = only_name("name", &message.name, UserId::parse, USER_NAME)?;
         let found = self.accounts.customers.get(deadline, permit, id).await?;
         Ok(Response::new(pb::GetCustomerResponse { customer: Some(customer(&found)) }))
     }

@@ -9,11 +9,10 @@ use tonic::{Request, Response, Status};
 use super::{
     auth::{another, present},
     idempotency::IdempotencyKeys,
-    open::OpenedWrite,
+    open::{Opened, OpenedWrite, open_as},
     page::{LONGEST_PAGE, fitting},
     personal_data_wire::records,
 };
-use crate::grpc::edge::caller::{caller, deadline, origin};
 use crate::grpc::proto::auth::{self as pb, personal_data_service_server::PersonalDataService};
 use crate::{
     accounts::{
@@ -46,11 +45,9 @@ impl PersonalDataService for PersonalDataApi {
         &self,
         request: Request<pb::ExportMyDataRequest>,
     ) -> Result<Response<pb::ExportMyDataResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let message = request.into_inner();
+        let Opened { deadline, caller: (caller, origin), message, mut violations } =
+            open_as(request)?;
         let query = format!("export {}", caller.user);
-        let mut violations = Violations::new();
         let password = SecretString::from(message.current_password);
         violations.keep("current_password", present(&password));
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
@@ -102,10 +99,9 @@ impl PersonalDataService for PersonalDataApi {
         &self,
         request: Request<pb::DeleteMyAccountRequest>,
     ) -> Result<Response<pb::DeleteMyAccountResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let pb::DeleteMyAccountRequest { current_password, code } = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller: (caller, origin), message, mut violations } =
+            open_as(request)?;
+        let pb::DeleteMyAccountRequest { current_password, code } = message;
         let password = SecretString::from(current_password);
         violations.keep("current_password", present(&password));
         let code = Some(code).filter(|code| !code.is_empty());

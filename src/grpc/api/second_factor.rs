@@ -7,10 +7,9 @@ use super::{
     auth::{another, present},
     auth_wire,
     idempotency::IdempotencyKeys,
-    open::OpenedWrite,
+    open::{Opened, OpenedWrite, open, open_as},
     second_factor_wire as wire,
 };
-use crate::grpc::edge::caller::{caller, deadline, origin};
 use crate::grpc::proto::auth::{self as pb, second_factor_service_server::SecondFactorService};
 use crate::{
     accounts::{
@@ -33,7 +32,7 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::GetSecondFactorRequest>,
     ) -> Result<Response<pb::GetSecondFactorResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, .. } = open(request)?;
         let seen = self.accounts.second_factors.seen(deadline, caller).await?;
         let second_factor = Some(wire::second_factor(seen));
         Ok(Response::new(pb::GetSecondFactorResponse { second_factor }))
@@ -43,16 +42,10 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::EnrolTotpRequest>,
     ) -> Result<Response<pb::EnrolTotpResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let pb::EnrolTotpRequest { current_password, code } = request.into_inner();
-        let needs_code = !code.is_empty();
-        let shows = shows(
-            current_password,
-            needs_code.then_some(&code),
-            IdempotencyKey::never(caller),
-            Violations::new(),
-        )?;
+        let Opened { deadline, caller: (caller, origin), message, violations } = open_as(request)?;
+        let code = Some(&message.code).filter(|code| !code.is_empty());
+        let key = IdempotencyKey::never(caller);
+        let shows = shows(message.current_password, code, key, violations)?;
         let enrolled =
             self.accounts.second_factors.enrol_totp(deadline, caller, shows, origin).await?;
         Ok(Response::new(pb::EnrolTotpResponse { totp: Some(wire::totp(enrolled)) }))
@@ -62,10 +55,9 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::ConfirmTotpRequest>,
     ) -> Result<Response<pb::ConfirmTotpResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let mut violations = Violations::new();
-        let code = violations.keep("code", wire::app_code(&request.get_ref().code));
+        let Opened { deadline, caller: (caller, origin), message, mut violations } =
+            open_as(request)?;
+        let code = violations.keep("code", wire::app_code(&message.code));
         let code = violations.finish_with(code)?;
         let codes =
             self.accounts.second_factors.confirm_totp(deadline, caller, code, origin).await?;
@@ -77,11 +69,9 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::RegenerateRecoveryCodesRequest>,
     ) -> Result<Response<pb::RegenerateRecoveryCodesResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let origin = origin(&request);
-        let pb::RegenerateRecoveryCodesRequest { current_password, code } = request.into_inner();
-        let shows =
-            shows(current_password, Some(&code), IdempotencyKey::never(caller), Violations::new())?;
+        let Opened { deadline, caller: (caller, origin), message, violations } = open_as(request)?;
+        let (code, key) = (Some(&message.code), IdempotencyKey::never(caller));
+        let shows = shows(message.current_password, code, key, violations)?;
         let codes = self
             .accounts
             .second_factors
@@ -115,10 +105,9 @@ impl SecondFactorService for SecondFactorApi {
         &self,
         request: Request<pb::EnrolTotpAtLogInRequest>,
     ) -> Result<Response<pb::EnrolTotpAtLogInResponse>, Status> {
-        let (deadline, origin) = (deadline(&request)?, origin(&request));
-        let challenge = request.into_inner().challenge;
+        let Opened { deadline, caller: origin, message, mut violations } = open_as(request)?;
+        let challenge = message.challenge;
         if challenge.is_empty() {
-            let mut violations = Violations::new();
             violations.add("challenge", "must be set");
             return Err(violations.into_fault().into());
         }

@@ -6,12 +6,11 @@ use uuid::Uuid;
 use super::{
     auth::USER_NAME,
     auth_wire,
-    convert::{Mask, end, etag, mask, name, read_etag, timestamp},
-    idempotency::{IdempotencyKeys, IdempotentCall},
-    open::{Opened, OpenedWrite, open},
+    convert::{Mask, end, etag, mask, name, only_name, read_etag, timestamp},
+    idempotency::IdempotencyKeys,
+    open::{Opened, OpenedWrite, open, open_as},
     page::cut,
 };
-use crate::grpc::edge::caller::{caller, deadline, origin};
 use crate::grpc::{
     policy,
     proto::auth::{self as pb, service_account_service_server::ServiceAccountService},
@@ -53,12 +52,14 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::CreateServiceAccountRequest>,
     ) -> Result<Response<pb::CreateServiceAccountResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
+        let permit = permit::manage_services(caller)?;
         let Some(wanted) = message.service_account else {
             violations.add("service_account", "must be set");
             return Err(violations.into_fault().into());
@@ -71,10 +72,7 @@ impl ServiceAccountService for ServiceAccountApi {
         };
         let role = violations.keep("service_account.role", role);
         let act_for = act_for(wanted.act_for.as_ref(), &mut violations);
-        violations.finish()?;
-        let (Some(display_name), Some(role)) = (display_name, role) else {
-            return Err(Fault::unchecked().into());
-        };
+        let (display_name, role) = violations.finish_with((display_name, role))?;
         let new = (display_name, role, act_for);
         let create =
             |idempotency_key| self.services.create(deadline, permit, new, idempotency_key, origin);
@@ -87,9 +85,9 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::GetServiceAccountRequest>,
     ) -> Result<Response<pb::GetServiceAccountResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller, message, .. } = open(request)?;
         let permit = permit::manage_services(caller)?;
-        let id = account_id("name", &request.get_ref().name)?;
+        let id = only_name("name", &message.name, ServiceAccountId::parse, ACCOUNT_NAME)?;
         let found = self.services.get(deadline, permit, id).await?;
         let service_account = Some(wire_account(&found));
         Ok(Response::new(pb::GetServiceAccountResponse { service_account }))
@@ -116,12 +114,14 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::UpdateServiceAccountRequest>,
     ) -> Result<Response<pb::UpdateServiceAccountResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
-        let mut message = request.into_inner();
-        let mut violations = Violations::new();
-        let idempotency_key =
-            self.requests.idempotency_key(Some(caller), &mut message, &mut violations);
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = self.requests.open_as(request)?;
+        let permit = permit::manage_services(caller)?;
         let known = ["display_name", "act_for"];
         let named = violations.keep("update_mask", mask(message.update_mask.as_ref(), &known));
         let Some(wanted) = message.service_account else {
@@ -165,11 +165,8 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::DisableServiceAccountRequest>,
     ) -> Result<Response<pb::DisableServiceAccountResponse>, Status> {
-        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
-            self.requests.open_as::<_, (Caller, Origin)>(request)?;
-        let which = (&*message.name, &*message.etag);
-        let service_account =
-            Some(self.disable(deadline, caller, which, true, idempotency_key, violations).await?);
+        let call = self.requests.open_as(request)?;
+        let service_account = Some(self.disable(call, |m| (&m.name, &m.etag), true).await?);
         Ok(Response::new(pb::DisableServiceAccountResponse { service_account }))
     }
 
@@ -177,11 +174,8 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::EnableServiceAccountRequest>,
     ) -> Result<Response<pb::EnableServiceAccountResponse>, Status> {
-        let OpenedWrite { deadline, caller, message, violations, idempotency_key } =
-            self.requests.open_as::<_, (Caller, Origin)>(request)?;
-        let which = (&*message.name, &*message.etag);
-        let service_account =
-            Some(self.disable(deadline, caller, which, false, idempotency_key, violations).await?);
+        let call = self.requests.open_as(request)?;
+        let service_account = Some(self.disable(call, |m| (&m.name, &m.etag), false).await?);
         Ok(Response::new(pb::EnableServiceAccountResponse { service_account }))
     }
 
@@ -189,10 +183,9 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::CreateApiKeyRequest>,
     ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
-        let (permit, origin) = (permit::manage_services(caller)?, origin(&request));
-        let message = request.into_inner();
-        let mut violations = Violations::new();
+        let Opened { deadline, caller: (caller, origin), message, mut violations } =
+            open_as(request)?;
+        let permit = permit::manage_services(caller)?;
         let parent = name(&message.parent, ServiceAccountId::parse, ACCOUNT_NAME);
         let parent = violations.keep("parent", parent);
         let scopes = scopes(message.scopes, &mut violations);
@@ -203,10 +196,7 @@ impl ServiceAccountService for ServiceAccountApi {
             fits.then_some(at).ok_or(format!("must be later than now and within {days} days"))
         });
         let expires_at = violations.keep("expire_time", expires_at);
-        violations.finish()?;
-        let (Some(parent), Some(expires_at)) = (parent, expires_at) else {
-            return Err(Fault::unchecked().into());
-        };
+        let (parent, expires_at) = violations.finish_with((parent, expires_at))?;
         let key = (scopes, expires_at);
         let fresh = self.services.create_key(deadline, permit, parent, key, origin).await?;
         let api_key = Some(wire_key(&fresh.stored));
@@ -225,8 +215,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
         let after = self.pages.read::<Uuid>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
-        violations.finish()?;
-        let (parent, limit) = (parent.ok_or_else(Fault::unchecked)?, u64::from(size) + 1);
+        let (parent, limit) = (violations.finish_with(parent)?, u64::from(size) + 1);
         let found = self.services.keys_of(deadline, permit, parent, after, limit).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |each| each.id.0);
         let api_keys = found.iter().map(wire_key).collect();
@@ -237,46 +226,40 @@ impl ServiceAccountService for ServiceAccountApi {
         &self,
         request: Request<pb::RevokeApiKeyRequest>,
     ) -> Result<Response<pb::RevokeApiKeyResponse>, Status> {
-        let (deadline, caller) = (deadline(&request)?, caller(&request)?);
+        let Opened { deadline, caller: (caller, origin), message, .. } = open_as(request)?;
         let permit = permit::manage_services(caller)?;
-        let mut violations = Violations::new();
-        let named = name(&request.get_ref().name, ApiKeyId::parse, KEY_NAME);
-        let named = violations.keep("name", named);
-        let named = violations.finish_with(named)?;
-        self.services.revoke_key(deadline, permit, named, origin(&request)).await?;
+        let named = only_name("name", &message.name, ApiKeyId::parse, KEY_NAME)?;
+        self.services.revoke_key(deadline, permit, named, origin).await?;
         Ok(Response::new(pb::RevokeApiKeyResponse {}))
     }
 }
 
 impl ServiceAccountApi {
-    /// What `DisableServiceAccount` and `EnableServiceAccount` have in common. `which` is the name and the
-    /// etag as they came.
-    async fn disable(
+    /// What `DisableServiceAccount` and `EnableServiceAccount` have in common. `which` gives the name and the etag.
+    async fn disable<M>(
         &self,
-        deadline: Deadline,
-        (caller, origin): (Caller, Origin),
-        which: (&str, &str),
+        call: OpenedWrite<M, (Caller, Origin)>,
+        which: impl Fn(&M) -> (&String, &String),
         disabled: bool,
-        idempotency_key: IdempotentCall,
-        mut violations: Violations,
     ) -> Result<pb::ServiceAccount, Fault> {
+        let OpenedWrite {
+            deadline,
+            caller: (caller, origin),
+            message,
+            mut violations,
+            idempotency_key,
+        } = call;
         let permit = permit::manage_services(caller)?;
-        let id = violations.keep("name", name(which.0, ServiceAccountId::parse, ACCOUNT_NAME));
-        let expected = violations.keep("etag", read_etag(which.1)).flatten();
-        violations.finish()?;
-        let change = (id.ok_or_else(Fault::unchecked)?, Change::Disabled(disabled), expected);
+        let (id, etag) = which(&message);
+        let id = violations.keep("name", name(id, ServiceAccountId::parse, ACCOUNT_NAME));
+        let expected = violations.keep("etag", read_etag(etag)).flatten();
+        let change = (violations.finish_with(id)?, Change::Disabled(disabled), expected);
         let change = |idempotency_key| {
             self.services.change(deadline, permit, change, idempotency_key, origin)
         };
         let changed = idempotency_key.carry_out(deadline, change).await?;
         Ok(wire_account(&changed))
     }
-}
-
-fn account_id(field: &str, text: &str) -> Result<ServiceAccountId, Fault> {
-    let mut violations = Violations::new();
-    let id = violations.keep(field, name(text, ServiceAccountId::parse, ACCOUNT_NAME));
-    id.ok_or_else(|| violations.into_fault())
 }
 
 /// Whom a service account shall act for; absent, nobody.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use self::fields::{Kind, changes, known_fields, off};
 use super::{
-    convert::{Mask, mask, name, read_etag},
+    convert::{Mask, mask, name, only_name, read_etag},
     idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open, open_as},
     page::cut,
@@ -70,7 +70,7 @@ impl ScheduleService for ScheduleApi {
         request: Request<pb::GetProviderRequest>,
     ) -> Result<Response<pb::GetProviderResponse>, Status> {
         let Opened { deadline, caller, message, .. } = open_as::<_, Option<Caller>>(request)?;
-        let id = read_name(&message.name, ProviderId::parse, PROVIDER_NAME)?;
+        let id = only_name("name", &message.name, ProviderId::parse, PROVIDER_NAME)?;
         let provider = self.schedules.get(deadline, caller, id).await?;
         Ok(Response::new(pb::GetProviderResponse { provider: Some(wire::provider(&provider)) }))
     }
@@ -80,7 +80,7 @@ impl ScheduleService for ScheduleApi {
         request: Request<pb::GetScheduleRequest>,
     ) -> Result<Response<pb::GetScheduleResponse>, Status> {
         let Opened { deadline, caller, message, .. } = open(request)?;
-        let name = read_name(&message.name, ScheduleName::parse, SCHEDULE_NAME)?;
+        let name = only_name("name", &message.name, ScheduleName::parse, SCHEDULE_NAME)?;
         let also_disabled = caller.role == Role::Admin;
         let asked = || name.to_string();
         let found = self.schedules.schedules(deadline, name.provider, also_disabled, asked).await?;
@@ -188,10 +188,8 @@ impl ScheduleService for ScheduleApi {
         &self,
         request: Request<pb::ListSchedulesRequest>,
     ) -> Result<Response<pb::ListSchedulesResponse>, Status> {
-        let Opened { deadline, caller, message, mut violations } = open(request)?;
-        let parent = name(&message.parent, ProviderId::parse, PROVIDER_NAME);
-        let id = violations.keep("parent", parent);
-        let id = violations.finish_with(id)?;
+        let Opened { deadline, caller, message, .. } = open(request)?;
+        let id = only_name("parent", &message.parent, ProviderId::parse, PROVIDER_NAME)?;
         let also_disabled = caller.role == Role::Admin;
         let found = self.schedules.schedules(deadline, id, also_disabled, || id.name()).await?;
         let schedules = wire::schedules(&found)?;
@@ -333,14 +331,4 @@ impl ScheduleService for ScheduleApi {
         let closures = found.into_iter().map(wire::closure).collect();
         Ok(Response::new(pb::ListClosuresResponse { closures, next_page_token }))
     }
-}
-
-fn read_name<T>(
-    text: &str,
-    parse: impl Fn(&str) -> Option<T>,
-    form: &'static str,
-) -> Result<T, Fault> {
-    let mut violations = Violations::new();
-    let read = violations.keep("name", name(text, parse, form));
-    read.ok_or_else(|| violations.into_fault())
 }
