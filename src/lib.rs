@@ -53,15 +53,6 @@ pub mod config;
 
 pub mod telemetry;
 
-pub mod retention;
-
-mod startup_messages;
-
-mod key_commands;
-
-mod signals;
-
-mod chores;
-
 pub mod app;
-mod assembly;
+
+pub mod cli;

@@ -45,7 +45,7 @@ pub(crate) async fn of_customers(
         flag("auth.master_key_file", &path.display().to_string()),
     ];
     let (config, _) = Config::load(Sources { flags, ..Sources::default() })?;
-    let keys = app::signing_keys(&config, ambient.clone()).await?;
+    let keys = app::key_commands::signing_keys(&config, ambient.clone()).await?;
     let active = keys.into_iter().find(|(_, state, _)| *state == KeyState::Active);
     let (active, ..) = active.ok_or("no key signs")?;
     let key = active.open(&MasterKey::read(&path)?)?;

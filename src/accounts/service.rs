@@ -17,6 +17,7 @@ use super::{
 use crate::{
     identity::{
         Caller, Origin, Role, TokenCutoff,
+        password::Hasher,
         permit::{ChangeUser, ManageUsers},
         phone::Phone,
     },
@@ -103,7 +104,7 @@ impl Users {
             return Ok(None);
         }
         let email = new.email.clone();
-        let made = self.make(deadline, new, None, idempotency_key, origin).await;
+        let made = self.make(deadline, new, idempotency_key, origin).await;
         if self.composer.mail().is_on()
             && made.as_ref().is_err_and(|fault| fault.reason() == Reason::EmailTaken)
         {
@@ -112,48 +113,22 @@ impl Users {
         made.map(Some)
     }
 
-    /// For the command line: makes an account with any role. `verified` is when it was shown that the
-    /// address is its owner's, if it was; if not, an email asks.
-    pub async fn make(
+    async fn make(
         &self,
         deadline: Deadline,
         new: NewUser,
-        verified: Option<Instant>,
         idempotency_key: IdempotencyKey,
         origin: Origin,
     ) -> Result<User, Fault> {
-        let password_hash = self.passwords.hash(new.password).await?;
+        let password_hash = self.passwords.hash(new.password.clone()).await?;
         let now = self.ambient.now();
-        let user = User {
-            id: new.id,
-            display_name: new.display_name,
-            email: new.email,
-            email_verified_at: verified,
-            phone: None,
-            role: new.role,
-            time_zone: new.time_zone,
-            disabled: false,
-            has_password: true,
-            version: 1,
-            stamp: Stamp::default(),
-            created_at: now,
-            updated_at: now,
-        };
-        let schedule = Arc::new(self.settings.default_schedule.in_zone(user.time_zone));
-        let verification = if verified.is_none() {
-            let (code, text) = self.composer.verification(&user);
-            self.composer.letter(&code, text)?.map(|letter| (code, letter))
-        } else {
-            None
-        };
-        let account = Account { user, password_hash, token_generation: 0, enrolled_by: None };
+        let account = account(new, password_hash, None, now);
+        let (code, text) = self.composer.verification(&account.user);
+        let verification = self.composer.letter(&code, text)?.map(|letter| (code, letter));
+        let schedule = Arc::new(self.settings.default_schedule.in_zone(account.user.time_zone));
         let audit_context = AuditContext::new(&self.ambient, None, origin, now);
-        self.store
-            .run(
-                deadline,
-                SignUp { account, schedule, verification, idempotency_key, audit_context },
-            )
-            .await
+        let unit = SignUp { account, schedule, verification, idempotency_key, audit_context };
+        self.store.run(deadline, unit).await
     }
 
     /// The caller's own account.
@@ -222,6 +197,51 @@ impl Users {
         self.service_accounts.know(user.id).await;
         Ok(user)
     }
+}
+
+/// For the command line: makes an account with any role. Whoever runs the server vouches for the address.
+pub(crate) async fn make_verified(
+    (store, ambient): (&Store, &Ambient),
+    (hasher, default_schedule): (&Hasher, &Schedule),
+    deadline: Deadline,
+    new: NewUser,
+) -> Result<User, Fault> {
+    let password_hash = hasher.hash(new.password.clone()).await?;
+    let now = ambient.now();
+    let account = account(new, password_hash, Some(now), now);
+    let unit = SignUp {
+        schedule: Arc::new(default_schedule.in_zone(account.user.time_zone)),
+        account,
+        verification: None,
+        idempotency_key: IdempotencyKey::NEVER,
+        audit_context: AuditContext::new(ambient, None, Origin::default(), now),
+    };
+    store.run(deadline, unit).await
+}
+
+/// A new account, whose address was `verified` then, if it was.
+fn account(
+    new: NewUser,
+    password_hash: String,
+    verified: Option<Instant>,
+    now: Instant,
+) -> Account {
+    let user = User {
+        id: new.id,
+        display_name: new.display_name,
+        email: new.email,
+        email_verified_at: verified,
+        phone: None,
+        role: new.role,
+        time_zone: new.time_zone,
+        disabled: false,
+        has_password: true,
+        version: 1,
+        stamp: Stamp::default(),
+        created_at: now,
+        updated_at: now,
+    };
+    Account { user, password_hash, token_generation: 0, enrolled_by: None }
 }
 
 struct List {

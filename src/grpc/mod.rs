@@ -10,4 +10,5 @@ pub(crate) mod healthcheck;
 pub mod policy;
 pub mod proto;
 pub mod server;
+pub mod services;
 pub mod status;

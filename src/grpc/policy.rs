@@ -41,118 +41,120 @@ const ALL: Access = Access::Roles(&[Role::Customer, Role::Provider, Role::Admin]
 const STAFF: Access = Access::Roles(&[Role::Provider, Role::Admin]);
 const ADMINS: Access = Access::Roles(&[Role::Admin]);
 
-/// Every method that is served.
-pub const TABLE: &[(&str, Access)] = &[
-    ("/daybook.auth.v1.AuthService/SignUp", Access::Open),
-    ("/daybook.auth.v1.AuthService/LogIn", Access::Open),
-    ("/daybook.auth.v1.AuthService/CompleteLogIn", Access::Open),
-    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open),
-    ("/daybook.auth.v1.AuthService/LogOut", ALL),
-    ("/daybook.auth.v1.AuthService/ListSessions", ALL),
-    ("/daybook.auth.v1.AuthService/RevokeSession", ALL),
-    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL),
-    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS),
-    ("/daybook.auth.v1.EmailService/VerifyEmail", Access::Open),
-    ("/daybook.auth.v1.EmailService/RequestEmailVerification", ALL),
-    ("/daybook.auth.v1.EmailService/RequestPasswordReset", Access::Open),
-    ("/daybook.auth.v1.EmailService/ResetPassword", Access::Open),
-    ("/daybook.auth.v1.EmailService/RequestEmailChange", ALL),
-    ("/daybook.auth.v1.EmailService/ConfirmEmailChange", Access::Open),
-    ("/daybook.auth.v1.AuthService/GetJwks", Access::Open),
-    ("/daybook.auth.v1.AuthService/GetMe", ALL),
-    ("/daybook.auth.v1.AuthService/UpdateMe", ALL),
-    ("/daybook.auth.v1.AuthService/ChangePassword", ALL),
-    ("/daybook.auth.v1.AuthService/ListUsers", ADMINS),
-    ("/daybook.auth.v1.AuthService/GetUser", ADMINS),
-    ("/daybook.auth.v1.AuthService/CreateUser", ADMINS),
-    ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS),
-    ("/daybook.auth.v1.AuthService/DisableUser", ADMINS),
-    ("/daybook.auth.v1.AuthService/EnableUser", ADMINS),
-    ("/daybook.auth.v1.SecondFactorService/GetSecondFactor", ALL),
-    ("/daybook.auth.v1.SecondFactorService/EnrolTotp", ALL),
-    ("/daybook.auth.v1.SecondFactorService/ConfirmTotp", ALL),
-    ("/daybook.auth.v1.SecondFactorService/RegenerateRecoveryCodes", ALL),
-    ("/daybook.auth.v1.SecondFactorService/DisableTotp", ALL),
-    ("/daybook.auth.v1.SecondFactorService/EnrolTotpAtLogIn", Access::Open),
-    ("/daybook.auth.v1.SecondFactorService/ResetSecondFactor", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/CreateServiceAccount", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/GetServiceAccount", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/ListServiceAccounts", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/UpdateServiceAccount", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/DisableServiceAccount", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/EnableServiceAccount", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/CreateApiKey", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/ListApiKeys", ADMINS),
-    ("/daybook.auth.v1.ServiceAccountService/RevokeApiKey", ADMINS),
-    ("/daybook.auth.v1.CustomerService/SearchCustomers", STAFF),
-    ("/daybook.auth.v1.CustomerService/GetCustomer", STAFF),
-    ("/daybook.auth.v1.CustomerService/EnrolCustomer", STAFF),
-    ("/daybook.auth.v1.CustomerService/InviteCustomer", STAFF),
-    ("/daybook.auth.v1.CustomerService/UpdateCustomer", ADMINS),
-    ("/daybook.auth.v1.CustomerService/MergeCustomers", ADMINS),
-    ("/daybook.auth.v1.PersonalDataService/ExportMyData", ALL),
-    ("/daybook.auth.v1.PersonalDataService/DeleteMyAccount", ALL),
-    ("/daybook.auth.v1.PersonalDataService/EraseUser", ADMINS),
-    ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages),
-    ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages),
-    ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL),
-    ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF),
-    ("/daybook.booking.v1.BookingService/BookAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/GetAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/BatchGetAppointments", ALL),
-    ("/daybook.booking.v1.BookingService/ListAppointments", ALL),
-    ("/daybook.booking.v1.BookingService/CancelAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/GetAvailability", Access::Pages),
-    ("/daybook.booking.v1.CatalogueService/CreateAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/UpdateAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/ArchiveAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/OfferAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/WithdrawAppointmentType", STAFF),
-    ("/daybook.booking.v1.CatalogueService/GetAppointmentType", Access::Pages),
-    ("/daybook.booking.v1.CatalogueService/ListAppointmentTypes", Access::Pages),
-    ("/daybook.booking.v1.CatalogueService/ListOfferings", Access::Pages),
-    ("/daybook.booking.v1.AvailabilityService/ListSlots", Access::Pages),
-    ("/daybook.booking.v1.AvailabilityService/FindFirstSlot", Access::Pages),
-    ("/daybook.booking.v1.AvailabilityService/ExplainSlot", Access::Pages),
-    ("/daybook.booking.v1.ScheduleService/CreateSchedule", STAFF),
-    ("/daybook.booking.v1.ScheduleService/DeleteSchedule", STAFF),
-    ("/daybook.booking.v1.ScheduleService/CreateTimeOff", STAFF),
-    ("/daybook.booking.v1.ScheduleService/DeleteTimeOff", STAFF),
-    ("/daybook.booking.v1.ScheduleService/ListTimeOff", STAFF),
-    ("/daybook.booking.v1.ScheduleService/ListSchedules", ALL),
-    ("/daybook.booking.v1.ScheduleService/ListClosures", ALL),
-    ("/daybook.booking.v1.ScheduleService/CreateClosure", ADMINS),
-    ("/daybook.booking.v1.ScheduleService/DeleteClosure", ADMINS),
-    ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF),
-    ("/daybook.booking.v1.BookingService/CorrectAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF),
-    ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL),
-    ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL),
-    ("/daybook.booking.v1.BookingService/GetCalendar", STAFF),
-    ("/daybook.booking.v1.BookingService/ListHolds", ALL),
-    ("/daybook.booking.v1.BookingService/HoldSlot", ALL),
-    ("/daybook.booking.v1.BookingService/ExtendHold", ALL),
-    ("/daybook.booking.v1.BookingService/ReleaseHold", ALL),
-    // Probes and tools have no token. Reflection is not served at all where the setting is off.
-    ("/grpc.health.v1.Health/Check", Access::Open),
-    ("/grpc.health.v1.Health/Watch", Access::Open),
-    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Open),
-    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open),
-];
+/// Whether the scopes of API keys may name a method. Keys are for booking, and to find the customers to act for and to
+/// enrol them; whatever an account does about itself, its log-ins or other accounts is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scoped {
+    /// They may.
+    Keys,
+    /// Nobody calls it with an API key.
+    People,
+}
 
-/// What API keys may be for beside the whole of `daybook.booking.v1`: to find the customers to act for, and to
-/// enrol them. Whatever an account does about itself, its log-ins or other accounts is for people.
-const ALSO_IN_SCOPES: &[&str] = &[
-    "/daybook.auth.v1.AuthService/GetUser",
-    "/daybook.auth.v1.AuthService/ListUsers",
-    "/daybook.auth.v1.CustomerService/SearchCustomers",
-    "/daybook.auth.v1.CustomerService/GetCustomer",
-    "/daybook.auth.v1.CustomerService/EnrolCustomer",
-    "/daybook.auth.v1.CustomerService/InviteCustomer",
+const KEYS: Scoped = Scoped::Keys;
+const PEOPLE: Scoped = Scoped::People;
+
+/// Every method that is served.
+pub const TABLE: &[(&str, Access, Scoped)] = &[
+    ("/daybook.auth.v1.AuthService/SignUp", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.AuthService/LogIn", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.AuthService/CompleteLogIn", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.AuthService/RefreshTokens", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.AuthService/LogOut", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/ListSessions", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/RevokeSession", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/RevokeAllSessions", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/ListAuditEvents", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.EmailService/VerifyEmail", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.EmailService/RequestEmailVerification", ALL, PEOPLE),
+    ("/daybook.auth.v1.EmailService/RequestPasswordReset", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.EmailService/ResetPassword", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.EmailService/RequestEmailChange", ALL, PEOPLE),
+    ("/daybook.auth.v1.EmailService/ConfirmEmailChange", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.AuthService/GetJwks", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.AuthService/GetMe", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/UpdateMe", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/ChangePassword", ALL, PEOPLE),
+    ("/daybook.auth.v1.AuthService/ListUsers", ADMINS, KEYS),
+    ("/daybook.auth.v1.AuthService/GetUser", ADMINS, KEYS),
+    ("/daybook.auth.v1.AuthService/CreateUser", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.AuthService/SetUserRole", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.AuthService/DisableUser", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.AuthService/EnableUser", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/GetSecondFactor", ALL, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/EnrolTotp", ALL, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/ConfirmTotp", ALL, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/RegenerateRecoveryCodes", ALL, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/DisableTotp", ALL, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/EnrolTotpAtLogIn", Access::Open, PEOPLE),
+    ("/daybook.auth.v1.SecondFactorService/ResetSecondFactor", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/CreateServiceAccount", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/GetServiceAccount", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/ListServiceAccounts", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/UpdateServiceAccount", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/DisableServiceAccount", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/EnableServiceAccount", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/CreateApiKey", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/ListApiKeys", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.ServiceAccountService/RevokeApiKey", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.CustomerService/SearchCustomers", STAFF, KEYS),
+    ("/daybook.auth.v1.CustomerService/GetCustomer", STAFF, KEYS),
+    ("/daybook.auth.v1.CustomerService/EnrolCustomer", STAFF, KEYS),
+    ("/daybook.auth.v1.CustomerService/InviteCustomer", STAFF, KEYS),
+    ("/daybook.auth.v1.CustomerService/UpdateCustomer", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.CustomerService/MergeCustomers", ADMINS, PEOPLE),
+    ("/daybook.auth.v1.PersonalDataService/ExportMyData", ALL, PEOPLE),
+    ("/daybook.auth.v1.PersonalDataService/DeleteMyAccount", ALL, PEOPLE),
+    ("/daybook.auth.v1.PersonalDataService/EraseUser", ADMINS, PEOPLE),
+    ("/daybook.booking.v1.ScheduleService/ListProviders", Access::Pages, KEYS),
+    ("/daybook.booking.v1.ScheduleService/GetProvider", Access::Pages, KEYS),
+    ("/daybook.booking.v1.ScheduleService/GetSchedule", ALL, KEYS),
+    ("/daybook.booking.v1.ScheduleService/UpdateSchedule", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/BookAppointment", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/GetAppointment", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/BatchGetAppointments", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/ListAppointments", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/CancelAppointment", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/CompleteAppointment", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/GetAvailability", Access::Pages, KEYS),
+    ("/daybook.booking.v1.CatalogueService/CreateAppointmentType", STAFF, KEYS),
+    ("/daybook.booking.v1.CatalogueService/UpdateAppointmentType", STAFF, KEYS),
+    ("/daybook.booking.v1.CatalogueService/ArchiveAppointmentType", STAFF, KEYS),
+    ("/daybook.booking.v1.CatalogueService/OfferAppointmentType", STAFF, KEYS),
+    ("/daybook.booking.v1.CatalogueService/WithdrawAppointmentType", STAFF, KEYS),
+    ("/daybook.booking.v1.CatalogueService/GetAppointmentType", Access::Pages, KEYS),
+    ("/daybook.booking.v1.CatalogueService/ListAppointmentTypes", Access::Pages, KEYS),
+    ("/daybook.booking.v1.CatalogueService/ListOfferings", Access::Pages, KEYS),
+    ("/daybook.booking.v1.AvailabilityService/ListSlots", Access::Pages, KEYS),
+    ("/daybook.booking.v1.AvailabilityService/FindFirstSlot", Access::Pages, KEYS),
+    ("/daybook.booking.v1.AvailabilityService/ExplainSlot", Access::Pages, KEYS),
+    ("/daybook.booking.v1.ScheduleService/CreateSchedule", STAFF, KEYS),
+    ("/daybook.booking.v1.ScheduleService/DeleteSchedule", STAFF, KEYS),
+    ("/daybook.booking.v1.ScheduleService/CreateTimeOff", STAFF, KEYS),
+    ("/daybook.booking.v1.ScheduleService/DeleteTimeOff", STAFF, KEYS),
+    ("/daybook.booking.v1.ScheduleService/ListTimeOff", STAFF, KEYS),
+    ("/daybook.booking.v1.ScheduleService/ListSchedules", ALL, KEYS),
+    ("/daybook.booking.v1.ScheduleService/ListClosures", ALL, KEYS),
+    ("/daybook.booking.v1.ScheduleService/CreateClosure", ADMINS, KEYS),
+    ("/daybook.booking.v1.ScheduleService/DeleteClosure", ADMINS, KEYS),
+    ("/daybook.booking.v1.BookingService/ApproveAppointment", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/DeclineAppointment", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/MarkNoShow", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/CorrectAppointment", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/ReassignAppointment", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/UpdateAppointment", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/RescheduleAppointment", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/ListAppointmentEvents", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/GetCalendar", STAFF, KEYS),
+    ("/daybook.booking.v1.BookingService/ListHolds", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/HoldSlot", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/ExtendHold", ALL, KEYS),
+    ("/daybook.booking.v1.BookingService/ReleaseHold", ALL, KEYS),
+    // Probes and tools have no token. Reflection is not served at all where the setting is off.
+    ("/grpc.health.v1.Health/Check", Access::Open, PEOPLE),
+    ("/grpc.health.v1.Health/Watch", Access::Open, PEOPLE),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Access::Open, PEOPLE),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Access::Open, PEOPLE),
 ];
 
 /// What is known of a method: its line in the table, and what follows from its descriptor.
@@ -162,6 +164,8 @@ pub struct Entry {
     pub method: Method,
     /// Who may call it.
     pub access: Access,
+    /// Whether scopes may name it.
+    pub scoped: Scoped,
     /// What a call costs.
     pub class: Class,
     /// Whether it answers with a stream. It has no deadline then, unless the caller sets one.
@@ -195,9 +199,9 @@ fn entries() -> HashMap<&'static str, Entry> {
             }
         }
     }
-    let entry = |&(path, access): &(&'static str, Access)| {
+    let entry = |&(path, access, scoped): &(&'static str, Access, Scoped)| {
         let &(class, is_stream) = described.get(path)?;
-        Some((path, Entry { method: Method(path), access, class, is_stream }))
+        Some((path, Entry { method: Method(path), access, scoped, class, is_stream }))
     };
     TABLE.iter().filter_map(entry).collect()
 }
@@ -231,20 +235,15 @@ impl Method {
     pub fn scope(self) -> &'static str {
         self.0.trim_start_matches('/')
     }
-
-    /// Whether an API key may be for it.
-    pub fn in_scopes(self) -> bool {
-        self.0.starts_with("/daybook.booking.v1.") || ALSO_IN_SCOPES.contains(&self.0)
-    }
 }
 
 /// Whether an API key may have this scope: a method that it may be for, or a service all of whose methods
 /// are such.
 pub fn is_scope(scope: &str) -> bool {
-    let is_of = |method: &Method| {
-        let rest = method.scope().strip_prefix(scope);
+    let is_of = |(path, ..): &&(&'static str, Access, Scoped)| {
+        let rest = Method(path).scope().strip_prefix(scope);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let mut methods = TABLE.iter().map(|(path, ..)| Method(path)).filter(is_of).peekable();
-    methods.peek().is_some() && methods.all(Method::in_scopes)
+    let mut methods = TABLE.iter().filter(is_of).peekable();
+    methods.peek().is_some() && methods.all(|(_, _, scoped)| *scoped == Scoped::Keys)
 }

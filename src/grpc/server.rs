@@ -1,6 +1,6 @@
 //! The server: services, and what surrounds them.
 
-use std::{convert::Infallible, future::Future, str::FromStr as _, time::Duration};
+use std::{convert::Infallible, future::Future, str::FromStr as _, sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, middleware, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -15,12 +15,7 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use super::api::{
-    auth::Auth, availability::AvailabilityApi, booking::BookingApi, catalogue::CatalogueApi,
-    customer::CustomerApi, email::EmailApi, idempotency::IdempotencyKeys, page::Weight,
-    personal_data::PersonalDataApi, reflection::Reflection, schedule::ScheduleApi,
-    second_factor::SecondFactorApi, service_account::ServiceAccountApi,
-};
+use super::api::{Api, reflection::Reflection};
 use super::edge::{
     caller::Authenticate,
     concurrency::ConcurrencyLimiter,
@@ -49,68 +44,21 @@ use super::{
             schedule_service_server::ScheduleServiceServer,
         },
     },
+    services::Services,
     status::REASON_HEADER,
 };
 use crate::{
-    accounts::services::AccountServices,
-    availability::{service::Availabilities, slots_service::Slots},
-    booking::service::Bookings,
     bulkhead::Turns,
-    catalogue::service::Types,
     config::{Config, ServerConfig},
     kernel::{
         ambient::{Ambient, cores},
         call_counter::CallCounter,
         fault::Fault,
-        page::PageTokens,
     },
-    mail::service::Mail,
-    personal_data::{
-        erasure::service::Erasures, export::service::Exports, merging::service::Merging,
-    },
-    schedule::{offering::service::Offerings, service::Schedules},
-    storage::Store,
 };
 
 /// An answer of ours is far below this: 500 appointments with notes of 2000 characters.
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
-
-/// The rooms' services, and the keys that requests and pages are bound to.
-#[derive(Debug, Clone)]
-pub struct Services {
-    /// Log-ins, accounts and what guards them.
-    pub accounts: AccountServices,
-    /// The export of personal data.
-    pub exports: Exports,
-    /// The erasure of accounts and of what is stored about their owners.
-    pub erasures: Erasures,
-    /// Merging accounts of one person.
-    pub merging: Merging,
-    /// Providers and schedules.
-    pub schedules: Schedules,
-    /// Service that answers `GetAvailability`.
-    pub availabilities: Availabilities,
-    /// Slots of appointment types.
-    pub slots: Slots,
-    /// Service layer for appointment types.
-    pub types: Types,
-    /// Who offers them.
-    pub offerings: Offerings,
-    /// Appointments, requests and holds.
-    pub bookings: Bookings,
-    /// The outbox of emails.
-    pub mail: Mail,
-    /// Database handle.
-    pub store: Store,
-    /// Clock and ids.
-    pub ambient: Ambient,
-    /// The calls that hashing gives way to.
-    pub demand: CallCounter,
-    /// The keys of request fingerprints.
-    pub request_keys: Vec<[u8; 32]>,
-    /// The keys of page tokens.
-    pub page_keys: Vec<[u8; 32]>,
-}
 
 /// A socket that is listened on, and what connections to it are greeted with.
 #[derive(Debug)]
@@ -182,8 +130,6 @@ fn routes<H: HealthService>(
 ) -> Result<Router, Fault> {
     let server = &config.server;
     let longest = server.max_message_bytes;
-    let requests = IdempotencyKeys::new(&services.request_keys, services.store.clone());
-    let pages = PageTokens::new(&services.page_keys);
     let authenticate = Authenticate {
         tokens: services.accounts.tokens.clone(),
         api_keys: services.accounts.service_accounts.keys().clone(),
@@ -191,108 +137,32 @@ fn routes<H: HealthService>(
         public_booking_pages: server.public_booking_pages,
         rates: Rates::new(server),
     };
-    let second_factor = SecondFactorServiceServer::new(SecondFactorApi {
-        accounts: services.accounts.clone(),
-        requests: requests.clone(),
-    });
-    let service_account = ServiceAccountServiceServer::new(ServiceAccountApi {
-        services: services.accounts.service_accounts.clone(),
-        ambient: services.ambient.clone(),
-        requests: requests.clone(),
-        pages: pages.clone(),
-    });
-    let personal_data = PersonalDataServiceServer::new(PersonalDataApi {
-        accounts: services.accounts.clone(),
-        exports: services.exports,
-        erasures: services.erasures,
-        requests: requests.clone(),
-        pages: pages.clone(),
-    });
-    let customer = CustomerServiceServer::new(CustomerApi {
-        accounts: services.accounts.clone(),
-        merging: services.merging,
-        ambient: services.ambient.clone(),
-        requests: requests.clone(),
-        pages: pages.clone(),
-    });
-    let around = (services.ambient.clone(), services.demand);
+    let around = (services.ambient.clone(), services.demand.clone());
     let gate_state = gate_of(server, around, stopping);
-    let auth = AuthServiceServer::new(Auth {
-        accounts: services.accounts.clone(),
-        ambient: services.ambient,
-        requests: requests.clone(),
-        pages: pages.clone(),
-        shortest_password: config.auth.password_min_length,
-    });
-    let email = EmailServiceServer::new(EmailApi {
-        accounts: services.accounts,
-        requests: requests.clone(),
-        shortest_password: config.auth.password_min_length,
-    });
-    let schedule = ScheduleServiceServer::new(ScheduleApi {
-        schedules: services.schedules.clone(),
-        requests: requests.clone(),
-        pages: pages.clone(),
-    });
-    let bookings = services.bookings;
-    let booking = BookingServiceServer::new(BookingApi {
-        bookings: bookings.clone(),
-        availabilities: services.availabilities,
-        requests: requests.clone(),
-        pages: pages.clone(),
-    });
-    let catalogue = CatalogueServiceServer::new(CatalogueApi {
-        types: services.types,
-        offerings: services.offerings,
-        schedules: services.schedules.clone(),
-        requests,
-        pages: pages.clone(),
-        weight: Weight::default(),
-    });
-    let mut routes = Routes::new(health.max_decoding_message_size(longest))
-        .add_service(
-            auth.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            email.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            second_factor
-                .max_decoding_message_size(longest)
-                .max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            service_account
-                .max_decoding_message_size(longest)
-                .max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            customer.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            personal_data
-                .max_decoding_message_size(longest)
-                .max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            schedule.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            booking.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            catalogue.max_decoding_message_size(longest).max_encoding_message_size(LONGEST_ANSWER),
-        )
-        .add_service(
-            AvailabilityServiceServer::new(AvailabilityApi {
-                slots: services.slots,
-                schedules: services.schedules,
-                bookings,
-                pages: pages.clone(),
-            })
-            .max_decoding_message_size(longest)
-            .max_encoding_message_size(LONGEST_ANSWER),
-        );
+    let api = Arc::new(Api::new(services, config.auth.password_min_length));
+    let mut routes = Routes::new(health.max_decoding_message_size(longest));
+    macro_rules! add {
+        ($($server:ident),+ $(,)?) => {$(
+            let of_service = $server::from_arc(Arc::clone(&api));
+            routes = routes.add_service(
+                of_service
+                    .max_decoding_message_size(longest)
+                    .max_encoding_message_size(LONGEST_ANSWER),
+            );
+        )+};
+    }
+    add!(
+        AuthServiceServer,
+        EmailServiceServer,
+        SecondFactorServiceServer,
+        ServiceAccountServiceServer,
+        CustomerServiceServer,
+        PersonalDataServiceServer,
+        ScheduleServiceServer,
+        BookingServiceServer,
+        CatalogueServiceServer,
+        AvailabilityServiceServer,
+    );
     if server.reflection {
         let reflection = Reflection::new()?;
         routes = routes

@@ -124,7 +124,19 @@ serves_tls() {
 }
 serves_postgres() {
   local port status=0 cluster="$work/pg" as=() running
-  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  # Below the ports that the system gives to whoever asks for any, so that nobody takes it meanwhile.
+  port=$(python3 - <<'EOF'
+import random, socket
+while True:
+    port = random.randrange(20000, 32000)
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+        break
+    except OSError:
+        pass
+print(port)
+EOF
+  )
   mkdir "$cluster"
   if [ "$EUID" -eq 0 ]; then
     chmod 711 "$work"

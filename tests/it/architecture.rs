@@ -74,7 +74,7 @@ fn only_in(crates: &[&str], allowed: impl Fn(&str) -> bool) {
 fn grpc_is_spoken_in_its_porch_only() {
     only_in(&["tonic", "prost", "prost_types", "tonic_types", "tonic_web", "axum"], |path| {
         // The composition root asks health as a client.
-        path.starts_with("src/grpc/") || path == "src/app.rs"
+        path.starts_with("src/grpc/") || path == "src/app/mod.rs"
     });
 }
 

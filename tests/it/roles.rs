@@ -12,7 +12,9 @@ use crate::support::{
 async fn the_role_that_serves_changes_no_schema_and_sees_nothing_else() {
     let owner = postgres::database().await;
     let folder = tempfile::tempdir().unwrap();
-    daybook::app::migrate_up(&crate::support::config(&owner, folder.path(), &[])).await.unwrap();
+    daybook::app::commands::migrate_up(&crate::support::config(&owner, folder.path(), &[]))
+        .await
+        .unwrap();
     let db = session(&owner).await;
     db.execute_unprepared(ROLES).await.unwrap();
     // Run twice, as operators do.

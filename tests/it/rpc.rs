@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use daybook::{
     grpc::{
-        policy::{self, Access, Class, TABLE},
+        policy::{self, Access, TABLE},
         proto::{
             DESCRIPTORS,
             auth::{self},
@@ -13,7 +13,6 @@ use daybook::{
     identity,
 };
 use prost_reflect::{DescriptorPool, MethodDescriptor};
-use prost_types::method_options::IdempotencyLevel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -50,21 +49,6 @@ fn every_method_has_one_entry_in_the_policy_table_and_every_entry_a_method() {
     for (path, method) in methods() {
         let entry = policy::entry(&path).unwrap();
         assert_eq!(entry.is_stream, method.is_server_streaming(), "{path}");
-        assert_eq!(entry.class, class_of(&path, &method), "{path}");
-    }
-}
-
-/// What the protos say about the class of a method.
-fn class_of(path: &str, method: &MethodDescriptor) -> Class {
-    let has_password = method.input().fields().any(|field| field.name().contains("password"));
-    let options = method.method_descriptor_proto().options.as_ref();
-    let reads = options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects);
-    match method.is_server_streaming() {
-        _ if path.starts_with("/grpc.health.") => Class::Probe,
-        true => Class::Stream,
-        _ if has_password => Class::LogIn,
-        _ if reads => Class::Read,
-        _ => Class::Write,
     }
 }
 
@@ -105,7 +89,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     let people = [world.customer().await, world.provider().await, admin];
     let mut rows = Vec::new();
     for (path, method) in methods() {
-        let access = policy::entry(&path).unwrap().access;
+        let &policy::Entry { access, class, scoped, .. } = policy::entry(&path).unwrap();
         let mut passed = String::new();
         // Some of the methods end what they are called with.
         let mut tokens = vec![None, Some("Bearer garbage".to_owned())];
@@ -127,108 +111,108 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
             passed.push(if wanted.is_none() { caller.chars().next().unwrap() } else { '-' });
         }
         let service = method.parent_service();
-        rows.push(format!("{passed} {}/{}", service.name(), method.name()));
+        rows.push(format!("{passed} {class:?} {scoped:?} {}/{}", service.name(), method.name()));
     }
-    // What the table is meant to say: nobody, garbage, customer, provider, admin.
+    // What the table is meant to say: nobody, garbage, customer, provider, admin; the cost; whether API keys may call it.
     insta::assert_snapshot!(rows.join("\n"), @r"
-    ngcpa AuthService/SignUp
-    ngcpa AuthService/LogIn
-    ngcpa AuthService/CompleteLogIn
-    ngcpa AuthService/RefreshTokens
-    --cpa AuthService/LogOut
-    --cpa AuthService/ListSessions
-    --cpa AuthService/RevokeSession
-    --cpa AuthService/RevokeAllSessions
-    --cpa AuthService/GetMe
-    --cpa AuthService/UpdateMe
-    --cpa AuthService/ChangePassword
-    ----a AuthService/ListUsers
-    ----a AuthService/GetUser
-    ----a AuthService/CreateUser
-    ----a AuthService/SetUserRole
-    ----a AuthService/DisableUser
-    ----a AuthService/EnableUser
-    ----a AuthService/ListAuditEvents
-    ngcpa AuthService/GetJwks
-    ---pa CustomerService/SearchCustomers
-    ---pa CustomerService/GetCustomer
-    ---pa CustomerService/EnrolCustomer
-    ---pa CustomerService/InviteCustomer
-    ----a CustomerService/UpdateCustomer
-    ----a CustomerService/MergeCustomers
-    ngcpa EmailService/VerifyEmail
-    --cpa EmailService/RequestEmailVerification
-    ngcpa EmailService/RequestPasswordReset
-    ngcpa EmailService/ResetPassword
-    --cpa EmailService/RequestEmailChange
-    ngcpa EmailService/ConfirmEmailChange
-    --cpa SecondFactorService/GetSecondFactor
-    --cpa SecondFactorService/EnrolTotp
-    --cpa SecondFactorService/ConfirmTotp
-    --cpa SecondFactorService/RegenerateRecoveryCodes
-    --cpa SecondFactorService/DisableTotp
-    ngcpa SecondFactorService/EnrolTotpAtLogIn
-    ----a SecondFactorService/ResetSecondFactor
-    --cpa ScheduleService/ListProviders
-    --cpa ScheduleService/GetProvider
-    --cpa ScheduleService/GetSchedule
-    ---pa ScheduleService/UpdateSchedule
-    ---pa ScheduleService/CreateSchedule
-    ---pa ScheduleService/DeleteSchedule
-    --cpa ScheduleService/ListSchedules
-    ---pa ScheduleService/CreateTimeOff
-    ---pa ScheduleService/DeleteTimeOff
-    ---pa ScheduleService/ListTimeOff
-    ----a ScheduleService/CreateClosure
-    ----a ScheduleService/DeleteClosure
-    --cpa ScheduleService/ListClosures
-    --cpa BookingService/BookAppointment
-    --cpa BookingService/GetAppointment
-    --cpa BookingService/BatchGetAppointments
-    --cpa BookingService/ListAppointments
-    --cpa BookingService/CancelAppointment
-    ---pa BookingService/CompleteAppointment
-    --cpa BookingService/GetAvailability
-    ---pa BookingService/ApproveAppointment
-    ---pa BookingService/DeclineAppointment
-    ---pa BookingService/MarkNoShow
-    ---pa BookingService/CorrectAppointment
-    --cpa BookingService/RescheduleAppointment
-    ---pa BookingService/ReassignAppointment
-    ---pa BookingService/UpdateAppointment
-    --cpa BookingService/ListAppointmentEvents
-    ---pa BookingService/GetCalendar
-    --cpa BookingService/ListHolds
-    --cpa BookingService/HoldSlot
-    --cpa BookingService/ExtendHold
-    --cpa BookingService/ReleaseHold
-    ---pa CatalogueService/CreateAppointmentType
-    --cpa CatalogueService/GetAppointmentType
-    --cpa CatalogueService/ListAppointmentTypes
-    ---pa CatalogueService/UpdateAppointmentType
-    ---pa CatalogueService/ArchiveAppointmentType
-    ---pa CatalogueService/OfferAppointmentType
-    ---pa CatalogueService/WithdrawAppointmentType
-    --cpa CatalogueService/ListOfferings
-    --cpa PersonalDataService/ExportMyData
-    --cpa PersonalDataService/DeleteMyAccount
-    ----a PersonalDataService/EraseUser
-    ----a ServiceAccountService/CreateServiceAccount
-    ----a ServiceAccountService/GetServiceAccount
-    ----a ServiceAccountService/ListServiceAccounts
-    ----a ServiceAccountService/UpdateServiceAccount
-    ----a ServiceAccountService/DisableServiceAccount
-    ----a ServiceAccountService/EnableServiceAccount
-    ----a ServiceAccountService/CreateApiKey
-    ----a ServiceAccountService/ListApiKeys
-    ----a ServiceAccountService/RevokeApiKey
-    --cpa AvailabilityService/ListSlots
-    --cpa AvailabilityService/FindFirstSlot
-    --cpa AvailabilityService/ExplainSlot
-    ngcpa Health/Check
-    ngcpa Health/Watch
-    ngcpa ServerReflection/ServerReflectionInfo
-    ngcpa ServerReflection/ServerReflectionInfo
+    ngcpa LogIn People AuthService/SignUp
+    ngcpa LogIn People AuthService/LogIn
+    ngcpa Write People AuthService/CompleteLogIn
+    ngcpa Write People AuthService/RefreshTokens
+    --cpa Write People AuthService/LogOut
+    --cpa Read People AuthService/ListSessions
+    --cpa Write People AuthService/RevokeSession
+    --cpa Write People AuthService/RevokeAllSessions
+    --cpa Read People AuthService/GetMe
+    --cpa Write People AuthService/UpdateMe
+    --cpa LogIn People AuthService/ChangePassword
+    ----a Read Keys AuthService/ListUsers
+    ----a Read Keys AuthService/GetUser
+    ----a Write People AuthService/CreateUser
+    ----a Write People AuthService/SetUserRole
+    ----a Write People AuthService/DisableUser
+    ----a Write People AuthService/EnableUser
+    ----a Read People AuthService/ListAuditEvents
+    ngcpa Read People AuthService/GetJwks
+    ---pa Read Keys CustomerService/SearchCustomers
+    ---pa Read Keys CustomerService/GetCustomer
+    ---pa Write Keys CustomerService/EnrolCustomer
+    ---pa Write Keys CustomerService/InviteCustomer
+    ----a Write People CustomerService/UpdateCustomer
+    ----a Write People CustomerService/MergeCustomers
+    ngcpa LogIn People EmailService/VerifyEmail
+    --cpa Write People EmailService/RequestEmailVerification
+    ngcpa Write People EmailService/RequestPasswordReset
+    ngcpa LogIn People EmailService/ResetPassword
+    --cpa LogIn People EmailService/RequestEmailChange
+    ngcpa Write People EmailService/ConfirmEmailChange
+    --cpa Read People SecondFactorService/GetSecondFactor
+    --cpa LogIn People SecondFactorService/EnrolTotp
+    --cpa Write People SecondFactorService/ConfirmTotp
+    --cpa LogIn People SecondFactorService/RegenerateRecoveryCodes
+    --cpa LogIn People SecondFactorService/DisableTotp
+    ngcpa Write People SecondFactorService/EnrolTotpAtLogIn
+    ----a Write People SecondFactorService/ResetSecondFactor
+    --cpa Read Keys ScheduleService/ListProviders
+    --cpa Read Keys ScheduleService/GetProvider
+    --cpa Read Keys ScheduleService/GetSchedule
+    ---pa Write Keys ScheduleService/UpdateSchedule
+    ---pa Write Keys ScheduleService/CreateSchedule
+    ---pa Write Keys ScheduleService/DeleteSchedule
+    --cpa Read Keys ScheduleService/ListSchedules
+    ---pa Write Keys ScheduleService/CreateTimeOff
+    ---pa Write Keys ScheduleService/DeleteTimeOff
+    ---pa Read Keys ScheduleService/ListTimeOff
+    ----a Write Keys ScheduleService/CreateClosure
+    ----a Write Keys ScheduleService/DeleteClosure
+    --cpa Read Keys ScheduleService/ListClosures
+    --cpa Write Keys BookingService/BookAppointment
+    --cpa Read Keys BookingService/GetAppointment
+    --cpa Read Keys BookingService/BatchGetAppointments
+    --cpa Read Keys BookingService/ListAppointments
+    --cpa Write Keys BookingService/CancelAppointment
+    ---pa Write Keys BookingService/CompleteAppointment
+    --cpa Read Keys BookingService/GetAvailability
+    ---pa Write Keys BookingService/ApproveAppointment
+    ---pa Write Keys BookingService/DeclineAppointment
+    ---pa Write Keys BookingService/MarkNoShow
+    ---pa Write Keys BookingService/CorrectAppointment
+    --cpa Write Keys BookingService/RescheduleAppointment
+    ---pa Write Keys BookingService/ReassignAppointment
+    ---pa Write Keys BookingService/UpdateAppointment
+    --cpa Read Keys BookingService/ListAppointmentEvents
+    ---pa Read Keys BookingService/GetCalendar
+    --cpa Read Keys BookingService/ListHolds
+    --cpa Write Keys BookingService/HoldSlot
+    --cpa Write Keys BookingService/ExtendHold
+    --cpa Write Keys BookingService/ReleaseHold
+    ---pa Write Keys CatalogueService/CreateAppointmentType
+    --cpa Read Keys CatalogueService/GetAppointmentType
+    --cpa Read Keys CatalogueService/ListAppointmentTypes
+    ---pa Write Keys CatalogueService/UpdateAppointmentType
+    ---pa Write Keys CatalogueService/ArchiveAppointmentType
+    ---pa Write Keys CatalogueService/OfferAppointmentType
+    ---pa Write Keys CatalogueService/WithdrawAppointmentType
+    --cpa Read Keys CatalogueService/ListOfferings
+    --cpa LogIn People PersonalDataService/ExportMyData
+    --cpa LogIn People PersonalDataService/DeleteMyAccount
+    ----a Write People PersonalDataService/EraseUser
+    ----a Write People ServiceAccountService/CreateServiceAccount
+    ----a Read People ServiceAccountService/GetServiceAccount
+    ----a Read People ServiceAccountService/ListServiceAccounts
+    ----a Write People ServiceAccountService/UpdateServiceAccount
+    ----a Write People ServiceAccountService/DisableServiceAccount
+    ----a Write People ServiceAccountService/EnableServiceAccount
+    ----a Write People ServiceAccountService/CreateApiKey
+    ----a Read People ServiceAccountService/ListApiKeys
+    ----a Write People ServiceAccountService/RevokeApiKey
+    --cpa Read Keys AvailabilityService/ListSlots
+    --cpa Read Keys AvailabilityService/FindFirstSlot
+    --cpa Read Keys AvailabilityService/ExplainSlot
+    ngcpa Probe People Health/Check
+    ngcpa Probe People Health/Watch
+    ngcpa Stream People ServerReflection/ServerReflectionInfo
+    ngcpa Stream People ServerReflection/ServerReflectionInfo
     ");
 }
 

@@ -94,7 +94,7 @@ fn the_settings_name_the_calls_that_count_as_log_ins() {
     let (listed, _) = listed.split_once('.').unwrap();
     let mut listed: Vec<_> = listed.split(',').map(str::trim).collect();
     listed.sort_unstable();
-    let of_class = |(path, _): &(&'static str, _)| {
+    let of_class = |(path, ..): &(&'static str, _, _)| {
         let class = policy::entry(path).unwrap().class;
         (class == policy::Class::LogIn).then(|| path.rsplit('/').next().unwrap())
     };

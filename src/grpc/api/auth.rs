@@ -5,10 +5,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    auth_wire as wire,
+    Api, auth_wire as wire,
     convert::{Mask, mask, moment, name, only_name, read_etag, timestamp, zone},
     customer,
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open, open_as},
     page::cut,
     second_factor_wire,
@@ -20,7 +19,6 @@ use crate::{
         audit::Filter,
         commands::AccountChange,
         service::ProfileUpdate,
-        services::AccountServices,
         sessions::service::{LoggedIn, session_name},
     },
     identity::{
@@ -30,30 +28,19 @@ use crate::{
         permit::{self, ChangeUser},
     },
     kernel::{
-        ambient::Ambient,
         fault::{Fault, Violations},
         id::UserId,
-        page::{PageTokens, page_size},
+        page::page_size,
         stamp::Revision,
         text,
     },
-    storage::Deadline,
 };
 
 const SESSION_NAME: &str = "must be users/{user}/sessions/{session} with UUIDs in lower case";
 pub(in crate::grpc) const USER_NAME: &str = "must be users/{user} with a UUID in lower case";
 
-#[derive(Debug)]
-pub(in crate::grpc) struct Auth {
-    pub(in crate::grpc) accounts: AccountServices,
-    pub(in crate::grpc) ambient: Ambient,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-    pub(in crate::grpc) shortest_password: usize,
-}
-
 #[tonic::async_trait]
-impl AuthService for Auth {
+impl AuthService for Api {
     async fn sign_up(
         &self,
         request: Request<pb::SignUpRequest>,
@@ -406,7 +393,7 @@ impl AuthService for Auth {
     }
 }
 
-impl Auth {
+impl Api {
     /// What `SetUserRole`, `DisableUser` and `EnableUser` have in common. `whose` gives the account's name and etag,
     /// and no `change` is one about which something was noted.
     async fn change<M>(

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use tonic::{Request, Response, Status};
 
 use super::{
+    Api,
     booking_wire::{LONGEST_CODE, type_name},
     convert::{minutes, moment, name, start, timestamp},
     customer_context::Named,
@@ -18,34 +19,23 @@ use crate::grpc::proto::booking::{
 use crate::{
     availability::{
         explain::Exclusion,
-        slots_service::{Bounds, Slot, SlotQuery, Slots},
+        slots_service::{Bounds, Slot, SlotQuery},
     },
-    booking::service::Bookings,
     identity::Caller,
     kernel::{
         fault::{Fault, Reason, Violations},
         id::ProviderId,
-        page::PageTokens,
         text,
         time::{Instant, ceil_to_second},
     },
-    schedule::service::Schedules,
     storage::Deadline,
 };
 
 /// The most providers that a question may name.
 const MOST_PROVIDERS: usize = 100;
 
-#[derive(Debug)]
-pub(in crate::grpc) struct AvailabilityApi {
-    pub(in crate::grpc) slots: Slots,
-    pub(in crate::grpc) schedules: Schedules,
-    pub(in crate::grpc) bookings: Bookings,
-    pub(in crate::grpc) pages: PageTokens,
-}
-
 #[tonic::async_trait]
-impl AvailabilityService for AvailabilityApi {
+impl AvailabilityService for Api {
     async fn list_slots(
         &self,
         request: Request<pb::ListSlotsRequest>,
@@ -153,7 +143,7 @@ impl AvailabilityService for AvailabilityApi {
     }
 }
 
-impl AvailabilityApi {
+impl Api {
     /// The display names of these providers, by their names.
     async fn named(
         &self,

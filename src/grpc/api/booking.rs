@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    Api,
     booking_answers::{corrected, wire_warning},
     booking_events,
     booking_list::{Narrowed, appointment_names, narrowed},
@@ -13,14 +14,14 @@ use super::{
     calendar,
     convert::{end, mask, moment, moment_before, name, optional, read_etag, start},
     holds,
-    idempotency::{IdempotencyKeys, IdempotentRequest},
+    idempotency::IdempotentRequest,
     open::{Opened, OpenedWrite, open, open_as},
     page::fill,
     schedule::PROVIDER_NAME,
 };
 use crate::grpc::proto::booking::{self as pb, booking_service_server::BookingService};
 use crate::{
-    availability::service::{Answer, Availabilities, FreeTimeQuery},
+    availability::service::{Answer, FreeTimeQuery},
     booking::{
         LONGEST_NOTE, LONGEST_REASON,
         commands::{
@@ -29,13 +30,13 @@ use crate::{
             relocate::{Reassign, Reschedule},
         },
         policy::StateChange,
-        service::{Bookings, Decision},
+        service::Decision,
         store::{AppointmentCursor, Filter},
     },
     identity::{Caller, permit},
     kernel::{
         id::{ProviderId, UserId},
-        page::{PageTokens, page_size},
+        page::page_size,
         text,
         time::Interval,
     },
@@ -44,15 +45,7 @@ use crate::{
 /// What can be written on an appointment.
 const NOTES: [&str; 2] = ["customer_message", "private_note"];
 
-#[derive(Debug)]
-pub(in crate::grpc) struct BookingApi {
-    pub(in crate::grpc) bookings: Bookings,
-    pub(in crate::grpc) availabilities: Availabilities,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-}
-
-impl BookingApi {
+impl Api {
     /// What calls have in common that change the state of an appointment. `said` is the name, the reason
     /// and the etag of a message, `ticked` what it has beside: `free_rest` and `only_move`.
     async fn decide<M: IdempotentRequest>(
@@ -79,7 +72,7 @@ impl BookingApi {
 }
 
 #[tonic::async_trait]
-impl BookingService for BookingApi {
+impl BookingService for Api {
     async fn book_appointment(
         &self,
         request: Request<pb::BookAppointmentRequest>,

@@ -4,45 +4,31 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
+    Api,
     catalogue_wire::{draft, named, wire, wire_offering},
     convert::{Mask, TYPE_NAME, name, optional, read_etag},
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open_as},
-    page::{Weight, cut, fill},
+    page::{cut, fill},
     schedule::{PROVIDER_NAME, wire::times},
 };
 use crate::grpc::proto::booking::{self as pb, catalogue_service_server::CatalogueService};
 use crate::{
-    catalogue::{
-        self,
-        service::{Change, Types},
-    },
+    catalogue::{self, service::Change},
     identity::{Caller, permit},
     kernel::{
         fault::Violations,
         id::{ProviderId, TypeId},
-        page::{PageTokens, page_size},
+        page::page_size,
     },
     schedule::{
         name::ScheduleName,
-        offering::{Offering, commands::Offered, service::Offerings},
-        service::Schedules,
+        offering::{Offering, commands::Offered},
         store::offerings::{self, OfferingCursor},
     },
 };
 
-#[derive(Debug)]
-pub(in crate::grpc) struct CatalogueApi {
-    pub(in crate::grpc) types: Types,
-    pub(in crate::grpc) offerings: Offerings,
-    pub(in crate::grpc) schedules: Schedules,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-    pub(in crate::grpc) weight: Weight,
-}
-
 #[tonic::async_trait]
-impl CatalogueService for CatalogueApi {
+impl CatalogueService for Api {
     async fn create_appointment_type(
         &self,
         request: Request<pb::CreateAppointmentTypeRequest>,

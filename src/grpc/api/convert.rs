@@ -6,6 +6,7 @@ use prost_types::{Duration, FieldMask, Timestamp};
 use crate::grpc::proto::google::r#type::{Date, DayOfWeek, TimeOfDay as WireTimeOfDay};
 use crate::{
     kernel::{
+        fault::{Fault, Violations},
         stamp::{Revision, Stamp},
         time::{self, Instant},
         zone::{Zone, ZoneData},

@@ -3,10 +3,10 @@
 use tonic::{Request, Response, Status};
 
 use super::{
+    Api,
     auth::USER_NAME,
     auth_wire as wire,
     convert::{Mask, etag, mask, name, only_name, optional, read_etag, timestamp, zone},
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open},
     page::cut,
 };
@@ -15,18 +15,15 @@ use crate::{
     accounts::{
         LONGEST_NAME, User,
         customers::{Correction, Cursor, search_terms::SearchTerm, service::Newcomer},
-        services::AccountServices,
     },
     identity::{Role, desk_permit, email::Email, phone::Phone},
     kernel::{
-        ambient::Ambient,
         fault::{Fault, Violations},
         id::UserId,
-        page::{PageTokens, page_size},
+        page::page_size,
         text,
         zone::ZoneData,
     },
-    personal_data::merging::service::Merging,
 };
 
 /// The longest prefix that is looked for, in characters: that of an address.
@@ -34,17 +31,8 @@ const LONGEST_PREFIX: usize = 254;
 /// The fields that an admin corrects.
 const CORRECTED: [&str; 4] = ["display_name", "email", "phone", "time_zone"];
 
-#[derive(Debug)]
-pub(in crate::grpc) struct CustomerApi {
-    pub(in crate::grpc) accounts: AccountServices,
-    pub(in crate::grpc) merging: Merging,
-    pub(in crate::grpc) ambient: Ambient,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-}
-
 #[tonic::async_trait]
-impl CustomerService for CustomerApi {
+impl CustomerService for Api {
     async fn search_customers(
         &self,
         request: Request<pb::SearchCustomersRequest>,

@@ -3,22 +3,12 @@
 use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
-use super::{auth_wire as wire, idempotency::IdempotencyKeys, open::OpenedWrite};
+use super::{Api, auth_wire as wire, open::OpenedWrite};
 use crate::grpc::proto::auth::{self as pb, email_service_server::EmailService};
-use crate::{
-    accounts::services::AccountServices,
-    identity::{email::Email, password},
-};
-
-#[derive(Debug)]
-pub(in crate::grpc) struct EmailApi {
-    pub(in crate::grpc) accounts: AccountServices,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) shortest_password: usize,
-}
+use crate::identity::{email::Email, password};
 
 #[tonic::async_trait]
-impl EmailService for EmailApi {
+impl EmailService for Api {
     async fn verify_email(
         &self,
         request: Request<pb::VerifyEmailRequest>,

@@ -1,28 +1,89 @@
 //! One thin file a service: what a message asks for, who may, and the room that does it.
 
-pub(super) mod auth;
+mod auth;
 mod auth_wire;
-pub(super) mod availability;
-pub(super) mod booking;
+mod availability;
+mod booking;
 mod booking_answers;
 mod booking_events;
 mod booking_list;
 mod booking_wire;
 mod calendar;
-pub(super) mod catalogue;
+mod catalogue;
 mod catalogue_wire;
 mod convert;
-pub(super) mod customer;
+mod customer;
 mod customer_context;
-pub(super) mod email;
+mod email;
 mod holds;
-pub(super) mod idempotency;
+mod idempotency;
 mod open;
-pub(super) mod page;
-pub(super) mod personal_data;
+mod page;
+mod personal_data;
 mod personal_data_wire;
 pub(super) mod reflection;
-pub(super) mod schedule;
-pub(super) mod second_factor;
+mod schedule;
+mod second_factor;
 mod second_factor_wire;
-pub(super) mod service_account;
+mod service_account;
+
+use self::{idempotency::IdempotencyKeys, page::Weight};
+use super::services::Services;
+use crate::{
+    accounts::services::AccountServices,
+    availability::{service::Availabilities, slots_service::Slots},
+    booking::service::Bookings,
+    catalogue::service::Types,
+    kernel::{ambient::Ambient, page::PageTokens},
+    personal_data::{
+        erasure::service::Erasures, export::service::Exports, merging::service::Merging,
+    },
+    schedule::{offering::service::Offerings, service::Schedules},
+};
+
+/// What answers the calls of every service: each file here implements the trait that is made of one service's proto.
+#[derive(Debug)]
+pub(super) struct Api {
+    accounts: AccountServices,
+    exports: Exports,
+    erasures: Erasures,
+    merging: Merging,
+    schedules: Schedules,
+    availabilities: Availabilities,
+    slots: Slots,
+    types: Types,
+    offerings: Offerings,
+    bookings: Bookings,
+    ambient: Ambient,
+    requests: IdempotencyKeys,
+    pages: PageTokens,
+    /// Of the list of appointment types.
+    weight: Weight,
+    /// The least length of a new password, in characters.
+    shortest_password: usize,
+}
+
+impl Api {
+    /// Of these services; `shortest_password` is the least length of a new password, in characters.
+    pub(super) fn new(services: Services, shortest_password: usize) -> Self {
+        let requests = IdempotencyKeys::new(&services.request_keys, services.store);
+        let pages = PageTokens::new(&services.page_keys);
+        Self {
+            accounts: services.accounts,
+            exports: services.exports,
+            erasures: services.erasures,
+            merging: services.merging,
+            schedules: services.schedules,
+            availabilities: services.availabilities,
+            slots: services.slots,
+            types: services.types,
+            offerings: services.offerings,
+            bookings: services.bookings,
+            ambient: services.ambient,
+            requests,
+            pages,
+            weight: Weight::default(),
+            shortest_password,
+        }
+    }
+}

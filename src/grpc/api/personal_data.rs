@@ -7,40 +7,22 @@ use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
 use super::{
+    Api,
     auth::{another, present},
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open_as},
     page::{LONGEST_PAGE, fitting},
     personal_data_wire::records,
 };
 use crate::grpc::proto::auth::{self as pb, personal_data_service_server::PersonalDataService};
 use crate::{
-    accounts::{
-        second_factor::{Typed, service::ReauthenticationInput},
-        services::AccountServices,
-    },
-    kernel::{
-        fault::{Fault, Violations},
-        page::{PageTokens, page_size},
-    },
-    personal_data::{
-        erasure::service::Erasures,
-        export::{ExportPosition, service::Exports},
-    },
+    accounts::second_factor::{Typed, service::ReauthenticationInput},
+    kernel::{fault::Fault, page::page_size},
+    personal_data::export::ExportPosition,
     storage::idempotency::IdempotencyKey,
 };
 
-#[derive(Debug)]
-pub(in crate::grpc) struct PersonalDataApi {
-    pub(in crate::grpc) accounts: AccountServices,
-    pub(in crate::grpc) exports: Exports,
-    pub(in crate::grpc) erasures: Erasures,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-}
-
 #[tonic::async_trait]
-impl PersonalDataService for PersonalDataApi {
+impl PersonalDataService for Api {
     async fn export_my_data(
         &self,
         request: Request<pb::ExportMyDataRequest>,

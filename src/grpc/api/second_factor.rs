@@ -4,30 +4,21 @@ use secrecy::SecretString;
 use tonic::{Request, Response, Status};
 
 use super::{
+    Api,
     auth::{another, present},
     auth_wire,
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open, open_as},
     second_factor_wire as wire,
 };
 use crate::grpc::proto::auth::{self as pb, second_factor_service_server::SecondFactorService};
 use crate::{
-    accounts::{
-        second_factor::{Typed, service::ReauthenticationInput},
-        services::AccountServices,
-    },
+    accounts::second_factor::{Typed, service::ReauthenticationInput},
     kernel::fault::{Fault, Violations},
     storage::idempotency::IdempotencyKey,
 };
 
-#[derive(Debug)]
-pub(in crate::grpc) struct SecondFactorApi {
-    pub(in crate::grpc) accounts: AccountServices,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-}
-
 #[tonic::async_trait]
-impl SecondFactorService for SecondFactorApi {
+impl SecondFactorService for Api {
     async fn get_second_factor(
         &self,
         request: Request<pb::GetSecondFactorRequest>,

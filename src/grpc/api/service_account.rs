@@ -4,10 +4,10 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
+    Api,
     auth::USER_NAME,
     auth_wire,
     convert::{Mask, end, etag, mask, name, only_name, read_etag, timestamp},
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open, open_as},
     page::cut,
 };
@@ -20,34 +20,24 @@ use crate::{
         LONGEST_NAME,
         service_accounts::{
             LONGEST_LIFE, MOST_CUSTOMERS, MOST_SCOPES, ServiceAccount, StoredApiKey, api_key,
-            commands::Change, service::ServiceAccounts,
+            commands::Change,
         },
     },
     identity::{Caller, Origin, Role, authority::ActFor, permit},
     kernel::{
-        ambient::Ambient,
         fault::{Fault, Violations},
         id::{ApiKeyId, ServiceAccountId, UserId},
-        page::{PageTokens, page_size},
+        page::page_size,
         text,
     },
-    storage::Deadline,
 };
 
 const ACCOUNT_NAME: &str = "must be serviceAccounts/{service_account} with a UUID in lower case";
 const KEY_NAME: &str =
     "must be serviceAccounts/{service_account}/apiKeys/{api_key} with UUIDs in lower case";
 
-#[derive(Debug)]
-pub(in crate::grpc) struct ServiceAccountApi {
-    pub(in crate::grpc) services: ServiceAccounts,
-    pub(in crate::grpc) ambient: Ambient,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-}
-
 #[tonic::async_trait]
-impl ServiceAccountService for ServiceAccountApi {
+impl ServiceAccountService for Api {
     async fn create_service_account(
         &self,
         request: Request<pb::CreateServiceAccountRequest>,
@@ -74,8 +64,9 @@ impl ServiceAccountService for ServiceAccountApi {
         let act_for = act_for(wanted.act_for.as_ref(), &mut violations);
         let (display_name, role) = violations.finish_with((display_name, role))?;
         let new = (display_name, role, act_for);
-        let create =
-            |idempotency_key| self.services.create(deadline, permit, new, idempotency_key, origin);
+        let create = |idempotency_key| {
+            self.accounts.service_accounts.create(deadline, permit, new, idempotency_key, origin)
+        };
         let made = idempotency_key.carry_out(deadline, create).await?;
         let service_account = Some(wire_account(&made));
         Ok(Response::new(pb::CreateServiceAccountResponse { service_account }))
@@ -88,7 +79,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let Opened { deadline, caller, message, .. } = open(request)?;
         let permit = permit::manage_services(caller)?;
         let id = only_name("name", &message.name, ServiceAccountId::parse, ACCOUNT_NAME)?;
-        let found = self.services.get(deadline, permit, id).await?;
+        let found = self.accounts.service_accounts.get(deadline, permit, id).await?;
         let service_account = Some(wire_account(&found));
         Ok(Response::new(pb::GetServiceAccountResponse { service_account }))
     }
@@ -104,7 +95,11 @@ impl ServiceAccountService for ServiceAccountApi {
         let after = self.pages.read::<Uuid>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
         violations.finish()?;
-        let found = self.services.list(deadline, permit, after, u64::from(size) + 1).await?;
+        let found = self
+            .accounts
+            .service_accounts
+            .list(deadline, permit, after, u64::from(size) + 1)
+            .await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |each| each.id.0);
         let service_accounts = found.iter().map(wire_account).collect();
         Ok(Response::new(pb::ListServiceAccountsResponse { service_accounts, next_page_token }))
@@ -154,7 +149,7 @@ impl ServiceAccountService for ServiceAccountApi {
         let subject = violations.finish_with(subject)?;
         let change = (subject, Change::Fields { display_name, act_for }, expected);
         let change = |idempotency_key| {
-            self.services.change(deadline, permit, change, idempotency_key, origin)
+            self.accounts.service_accounts.change(deadline, permit, change, idempotency_key, origin)
         };
         let changed = idempotency_key.carry_out(deadline, change).await?;
         let service_account = Some(wire_account(&changed));
@@ -198,7 +193,11 @@ impl ServiceAccountService for ServiceAccountApi {
         let expires_at = violations.keep("expire_time", expires_at);
         let (parent, expires_at) = violations.finish_with((parent, expires_at))?;
         let key = (scopes, expires_at);
-        let fresh = self.services.create_key(deadline, permit, parent, key, origin).await?;
+        let fresh = self
+            .accounts
+            .service_accounts
+            .create_key(deadline, permit, parent, key, origin)
+            .await?;
         let api_key = Some(wire_key(&fresh.stored));
         Ok(Response::new(pb::CreateApiKeyResponse { api_key, key: fresh.key.text() }))
     }
@@ -216,7 +215,8 @@ impl ServiceAccountService for ServiceAccountApi {
         let after = self.pages.read::<Uuid>(&query, &message.page_token);
         let after = violations.keep("page_token", after).flatten();
         let (parent, limit) = (violations.finish_with(parent)?, u64::from(size) + 1);
-        let found = self.services.keys_of(deadline, permit, parent, after, limit).await?;
+        let found =
+            self.accounts.service_accounts.keys_of(deadline, permit, parent, after, limit).await?;
         let (found, next_page_token) = cut(found, size, &self.pages, &query, |each| each.id.0);
         let api_keys = found.iter().map(wire_key).collect();
         Ok(Response::new(pb::ListApiKeysResponse { api_keys, next_page_token }))
@@ -229,12 +229,12 @@ impl ServiceAccountService for ServiceAccountApi {
         let Opened { deadline, caller: (caller, origin), message, .. } = open_as(request)?;
         let permit = permit::manage_services(caller)?;
         let named = only_name("name", &message.name, ApiKeyId::parse, KEY_NAME)?;
-        self.services.revoke_key(deadline, permit, named, origin).await?;
+        self.accounts.service_accounts.revoke_key(deadline, permit, named, origin).await?;
         Ok(Response::new(pb::RevokeApiKeyResponse {}))
     }
 }
 
-impl ServiceAccountApi {
+impl Api {
     /// What `DisableServiceAccount` and `EnableServiceAccount` have in common. `which` gives the name and the etag.
     async fn disable<M>(
         &self,
@@ -255,7 +255,7 @@ impl ServiceAccountApi {
         let expected = violations.keep("etag", read_etag(etag)).flatten();
         let change = (violations.finish_with(id)?, Change::Disabled(disabled), expected);
         let change = |idempotency_key| {
-            self.services.change(deadline, permit, change, idempotency_key, origin)
+            self.accounts.service_accounts.change(deadline, permit, change, idempotency_key, origin)
         };
         let changed = idempotency_key.carry_out(deadline, change).await?;
         Ok(wire_account(&changed))

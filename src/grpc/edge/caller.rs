@@ -8,7 +8,7 @@ use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 
 use super::{address::ClientAddress, gate::CallId, rates::Rates};
 use crate::grpc::{
-    policy::{Access, Entry},
+    policy::{Access, Entry, Scoped},
     status::status,
 };
 use crate::{
@@ -92,7 +92,7 @@ impl Authenticate {
         &self,
         request: &Request<()>,
         key: &str,
-        Entry { method, access, class, .. }: Entry,
+        Entry { method, access, scoped, class, .. }: Entry,
     ) -> Result<Option<Caller>, Fault> {
         let address = request.extensions().get::<ClientAddress>().copied();
         let now = self.ambient.now();
@@ -113,7 +113,7 @@ impl Authenticate {
         // By who has the key, whomever it acts for.
         self.rates.of_user(account.as_user(), class)?;
         let act_for = act_for(request.metadata())?;
-        let (method, in_scopes) = (method.scope(), method.in_scopes());
+        let (method, in_scopes) = (method.scope(), scoped == Scoped::Keys);
         let asked = KeyUseRequest { method, in_scopes, act_for, by };
         let caller = self.api_keys.admit(id, asked, now)?;
         if caller.is_service() && caller.role == Role::Customer {

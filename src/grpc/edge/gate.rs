@@ -323,7 +323,7 @@ mod tests {
             demand.count() > before
         };
         let token = &["authorization"][..];
-        for (path, access) in policy::TABLE {
+        for (path, access, _) in policy::TABLE {
             let class = policy::entry(path).unwrap().class;
             let is_short = matches!(class, Class::Read | Class::Write);
             let expected = is_short && *access != Access::Open;

@@ -52,15 +52,16 @@ mod tests {
     use super::*;
     use crate::{
         bulkhead::QUEUE,
-        grpc::policy::{Access, Method},
+        grpc::policy::{Access, Method, Scoped},
         identity::{Credential, Role},
         kernel::id::UserId,
     };
 
     fn request(bytes: u64, class: Class, is_known: bool) -> Request {
         let mut request = Request::new(Body::from(vec![0; usize::try_from(bytes).unwrap()]));
-        let (method, access, is_stream) = (Method("/x"), Access::Open, false);
-        request.extensions_mut().insert(Entry { method, access, class, is_stream });
+        let (method, access, scoped) = (Method("/x"), Access::Open, Scoped::People);
+        let entry = Entry { method, access, scoped, class, is_stream: false };
+        request.extensions_mut().insert(entry);
         if is_known {
             let (user, session) = (UserId(uuid::Uuid::nil()), uuid::Uuid::nil());
             let credential = Credential::Token { generation: 0 };

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Days, Utc};
 use daybook::{
-    retention::forget_all,
+    app::retention::forget_all,
     storage::{
         Store,
         cleanup::{Backlog, Figures},

@@ -423,7 +423,7 @@ async fn providers_are_listed_oldest_first_page_by_page(world: World) {
 async fn booking_pages_are_open_only_where_it_is_set(world: World) {
     let open = World::with(world.engine, &[("server.public_booking_pages", "true")]).await;
     let provider = open.provider().await;
-    for (path, access) in TABLE.iter().filter(|(path, ..)| path.starts_with("/daybook.")) {
+    for (path, access, _) in TABLE.iter().filter(|(path, ..)| path.starts_with("/daybook.")) {
         let call = async |world: &World, authorization: Option<&str>| {
             unary(&world.channel, path, authorized(Vec::new(), authorization)).await
         };

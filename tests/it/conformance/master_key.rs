@@ -11,7 +11,7 @@ use base64::{
 use chrono::TimeDelta;
 use daybook::{
     accounts::signing::key_lifecycle::KeyState,
-    app::{self, Rotation},
+    app::{self, commands, key_commands::Rotation},
     grpc::proto::{
         auth::{
             GetMeRequest, ListUsersRequest, LogInRequest, LogInResponse, RefreshTokensRequest,
@@ -64,7 +64,7 @@ async fn eight_first_starts_agree_on_the_keys(world: World) {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let url = database(world.engine, folder.path()).await;
         // The tables are there; what is raced for is the keys, and the file of the master key.
-        app::migrate_up(&config(&url, folder.path(), &[])).await.unwrap();
+        commands::migrate_up(&config(&url, folder.path(), &[])).await.unwrap();
         let start = |_| World::in_folder(world.engine, url.clone(), Arc::clone(&folder), &[]);
         let servers = join_all((0..8).map(start)).await;
         let states: Vec<_> = servers[0].signing_keys().await.into_iter().map(|key| key.1).collect();

@@ -13,7 +13,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use daybook::{
     accounts::signing::{commands::Rotated, key_lifecycle::KeyState},
-    app::Rotation,
+    app::key_commands::Rotation,
     grpc::proto::auth::{
         GetMeRequest, ListAuditEventsRequest, LogInRequest, RefreshTokensRequest, audit_event::Kind,
     },

@@ -161,8 +161,9 @@ async fn streams_beyond_the_limit_are_refused_and_others_are_served() {
     let headers = call(GET_ME, Some(&person.token));
     let parts = (0..count).map(|number| frame(HEADERS, END_HEADERS, stream(number), &headers));
     let seen = tell("open streams", &process, person, parts).await;
-    // Each that was read and had no place was reset, up to the limit of such resets. Of the hundred that had
-    // one 64 wait for their message, and the others are told that there is no place to wait, if there is time.
-    assert!(seen.resets > 0 && seen.answers <= 100 - 64, "{seen:?}");
-    assert!(!seen.alive || seen.resets == count - 100, "{seen:?}");
+    // Each that was read and had no place was reset, up to the limit of such resets. Of the hundred that have one 64 wait
+    // for their message, and the others are told that there is no place to wait: how many are depends on the time there
+    // is, because each leaves its place to the next. At no time are more than a hundred open.
+    assert!(seen.resets > 0, "{seen:?}");
+    assert!(!seen.alive || (64..=100).contains(&(count - seen.closed.len())), "{seen:?}");
 }

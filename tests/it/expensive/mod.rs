@@ -251,11 +251,11 @@ const SMALL: &[&str] = &[
 
 /// The methods that are tried: all of the policy table but the streams and probes of others.
 fn methods() -> Vec<&'static str> {
-    let ours = policy::TABLE.iter().filter(|(path, _)| {
+    let ours = policy::TABLE.iter().filter(|(path, ..)| {
         let class = policy::entry(path).unwrap().class;
         path.starts_with("/daybook.") && !matches!(class, Class::Stream | Class::Probe)
     });
-    ours.map(|(path, _)| *path).collect()
+    ours.map(|(path, ..)| *path).collect()
 }
 
 /// Those of them that `TEST_METHODS` names, where it is set: names with commas between.

@@ -1,6 +1,6 @@
 //! HTTP/2 by hand, for what no client does: frames as they are on the wire (RFC 9113).
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{collections::HashSet, io, net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
@@ -133,6 +133,8 @@ pub struct Seen {
     pub resets: usize,
     /// Streams that it answered.
     pub answers: usize,
+    /// Streams that it answered or reset.
+    pub closed: HashSet<u32>,
     /// PINGs that it answered.
     pub pongs: usize,
 }
@@ -144,6 +146,9 @@ pub async fn flood(address: SocketAddr, parts: impl Iterator<Item = Vec<u8>>) ->
         let mut seen = Seen::default();
         // A reset by the other side is an end like any other.
         while let Ok(Some(frame)) = next(&mut from).await {
+            if [RST_STREAM, HEADERS].contains(&frame.kind) {
+                seen.closed.insert(frame.stream);
+            }
             match frame.kind {
                 PING if frame.payload == FAREWELL => {
                     seen.alive = true;

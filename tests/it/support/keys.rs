@@ -8,7 +8,10 @@ use daybook::{
         master_keys::{KeyUse, Resealed},
         signing::{StoredKey, commands::Rotated, key_lifecycle::KeyState, signing_key::SigningKey},
     },
-    app::{self, Rotation},
+    app::{
+        self,
+        key_commands::{self, Rotation},
+    },
     grpc::proto::auth::{GetJwksRequest, GetJwksResponse},
     identity::master_key::MasterKey,
     kernel::ambient::Ambient,
@@ -57,7 +60,7 @@ impl World {
     pub async fn signing_keys(&self) -> Vec<(StoredKey, KeyState)> {
         let config = config(&self.url, self._folder.path(), &[]);
         let (ambient, _) = Ambient::manual(self.clock.now());
-        let keys = app::signing_keys(&config, ambient).await.unwrap();
+        let keys = key_commands::signing_keys(&config, ambient).await.unwrap();
         keys.into_iter().map(|(key, state, _)| (key, state)).collect()
     }
 
@@ -82,21 +85,21 @@ impl World {
     ) -> Result<Rotated, app::Error> {
         let config = config(&self.url, self._folder.path(), settings);
         let (ambient, _) = Ambient::manual(self.clock.now());
-        app::rotate_signing_key(&config, ambient, rotation).await
+        key_commands::rotate_signing_key(&config, ambient, rotation).await
     }
 
     /// Seals anew what older master keys sealed, as at the command line.
     pub async fn reseal(&self, settings: &[(&str, &str)]) -> Result<Resealed, app::Error> {
         let config = config(&self.url, self._folder.path(), settings);
         let (ambient, _) = Ambient::manual(self.clock.now());
-        app::reseal(&config, ambient).await
+        key_commands::reseal(&config, ambient).await
     }
 
     /// What needs which master key, as at the command line.
     pub async fn key_uses(&self, settings: &[(&str, &str)]) -> Vec<KeyUse> {
         let config = config(&self.url, self._folder.path(), settings);
         let (ambient, _) = Ambient::manual(self.clock.now());
-        app::master_keys(&config, ambient).await.unwrap()
+        key_commands::master_keys(&config, ambient).await.unwrap()
     }
 
     /// Another master key, to stand before the present one.

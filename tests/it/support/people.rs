@@ -109,7 +109,7 @@ impl World {
         let config = super::config(&self.url, self._folder.path(), &[]);
         let password = SecretString::from(PASSWORD);
         let name = "Admin".to_owned();
-        daybook::app::create_admin(&config, name, email.clone(), password).await.unwrap();
+        daybook::app::commands::create_admin(&config, name, email.clone(), password).await.unwrap();
         self.log_in(&email).await
     }
 

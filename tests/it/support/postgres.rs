@@ -49,7 +49,7 @@ pub async fn with_roles() -> (String, String) {
     TEMPLATE
         .get_or_init(async || {
             let url = cluster.make("template_daybook", "").await;
-            app::migrate_up(&config(&url, Path::new(""), &[])).await.unwrap();
+            app::commands::migrate_up(&config(&url, Path::new(""), &[])).await.unwrap();
             let db = Database::connect(super::options(&url)).await.unwrap();
             db.execute_unprepared(ROLES).await.unwrap();
             db.close().await.unwrap();

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use self::fields::{Kind, changes, known_fields, off};
 use super::{
+    Api,
     convert::{Mask, mask, name, only_name, read_etag},
-    idempotency::IdempotencyKeys,
     open::{Opened, OpenedWrite, open, open_as},
     page::cut,
 };
@@ -17,13 +17,11 @@ use crate::grpc::proto::booking::{self as pb, schedule_service_server::ScheduleS
 use crate::{
     identity::{Caller, Role, permit},
     kernel::{
-        fault::{Fault, Violations},
         id::{ClosureId, ProviderId, TimeOffId},
-        page::{PageTokens, page_size},
+        page::page_size,
     },
     schedule::{
         name::{ScheduleName, is_schedule_id},
-        service::Schedules,
         store::closures::Cursor,
     },
 };
@@ -38,15 +36,8 @@ const TIME_OFF_NAME: &str =
     "must be providers/{provider}/timeOff/{time_off} with UUIDs in lower case";
 const CLOSURE_NAME: &str = "must be closures/{closure} with a UUID in lower case";
 
-#[derive(Debug)]
-pub(in crate::grpc) struct ScheduleApi {
-    pub(in crate::grpc) schedules: Schedules,
-    pub(in crate::grpc) requests: IdempotencyKeys,
-    pub(in crate::grpc) pages: PageTokens,
-}
-
 #[tonic::async_trait]
-impl ScheduleService for ScheduleApi {
+impl ScheduleService for Api {
     async fn list_providers(
         &self,
         request: Request<pb::ListProvidersRequest>,

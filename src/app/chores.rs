@@ -1,31 +1,26 @@
 //! What the server does for itself while it serves: bring the schema up, follow readiness, follow which
-//! tokens were ended and which keys there are, replace old keys, write down which API keys were used, send
-//! emails, end erasures, forget what is old, follow the zone data. Each in a
-//! loop of its own, so that none waits for another.
+//! tokens were ended and which keys there are, send emails, follow the zone data; and what is simply done again and
+//! again, each with its name and interval in [`follow`]. Each has a loop of its own, so that none waits for another.
 
 use std::{collections::BTreeSet, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::{Error, error::operator_text, retention::forget_all};
 use crate::{
-    accounts::{
-        service_accounts::service::ServiceAccounts, services::AccountServices,
-        signing::service::SigningKeys,
-    },
-    app::{Error, operator_text},
+    accounts::{services::AccountServices, signing::service::SigningKeys},
     grpc::{
         health::{self, Health},
-        server::Services,
+        services::Services,
     },
     kernel::{
-        ambient::Ambient,
         backoff::Backoff,
         fault::{Fault, Reason},
+        id::UserId,
     },
     mail::service::Mail,
     personal_data::erasure::service::Erasures,
-    retention::forget_all,
     storage::{self, Deadline, Store, cleanup::Backlog},
     zone_sources::watch::Watch,
 };
@@ -36,8 +31,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const FOLLOW: Duration = Duration::from_secs(1);
 /// How soon to ask again when that failed; at the start the tables may not be there yet.
 const RETRY_FOLLOW: Duration = Duration::from_millis(50);
-/// How soon to try again when a signing key could not be replaced.
-const RETRY_ROTATION: Duration = Duration::from_mins(1);
 /// How long the database may take to answer that.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(1);
 /// After how long without an answer to that no token is accepted any more. With the time that one more question
@@ -65,16 +58,24 @@ pub(crate) async fn follow(
     // Until it is known that the master key is the right one nothing that it sealed is touched.
     let established = CancellationToken::new();
     let Services { store, accounts, ambient, mail, erasures, .. } = services;
+    let (failed, backlog) = (Mutex::new(Backoff::default()), Backlog::default());
     let followed = async {
         tokio::try_join!(
             follow_readiness(&store, &accounts, &health, migrate, (&established, &started)),
             follow_tokens(&accounts, &established),
-            rotate_keys(&accounts.signing),
-            forget_old(&store, &ambient, &stop),
             send_mail(&mail, &established),
-            note_uses(&accounts.service_accounts),
-            carry_erasures_through(&erasures),
             watch.follow(&established),
+            again("rotating signing keys", (FOLLOW, FOLLOW), || rotate_keys(&accounts.signing)),
+            again("noting the use of API keys", (FOLLOW, FOLLOW), || {
+                accounts.service_accounts.note_uses(BACKGROUND)
+            }),
+            again("ending erasures", (LOOK_FOR_ERASURES, LOOK_FOR_ERASURES), || {
+                end_erasures(&erasures, &failed)
+            }),
+            again("removing old rows", (FORGET_FIRST, FORGET), || async {
+                forget_all(&store, ambient.now(), &backlog, &stop).await;
+                Ok(())
+            }),
         )?;
         Ok(())
     };
@@ -169,34 +170,30 @@ async fn follow_tokens(
     }
 }
 
-/// Lets the next signing key take over when the present one is old. All processes look; one does it.
-async fn rotate_keys(signing: &SigningKeys) -> Result<(), Error> {
+/// Does something again and again: for the first time so long after the start, then so long after it ended. A failure is
+/// told, and the next time is waited for as usual.
+async fn again<F: Future<Output = Result<(), Fault>>>(
+    chore: &'static str,
+    (first, interval): (Duration, Duration),
+    work: impl Fn() -> F,
+) -> Result<(), Error> {
+    let (mut pause, mut telling) = (first, Seldom::default());
     loop {
-        tokio::time::sleep(FOLLOW).await;
-        match signing.rotate_if_due(Deadline::after(BACKGROUND)).await {
-            Ok(true) => tracing::info!("the signing key was old: the next one took over"),
-            Ok(false) => {}
-            Err(fault) => {
-                tracing::warn!(%fault, "replacing an old signing key");
-                tokio::time::sleep(RETRY_ROTATION).await;
-            }
+        tokio::time::sleep(pause).await;
+        match work().await {
+            Ok(()) => telling.worked(),
+            Err(fault) => telling.failed(&fault, chore),
         }
+        pause = interval;
     }
 }
 
-/// Once an hour, batch by batch. A failure costs nothing but disk space until the next time.
-async fn forget_old(
-    store: &Store,
-    ambient: &Ambient,
-    stop: &CancellationToken,
-) -> Result<(), Error> {
-    let backlog = Backlog::default();
-    let mut pause = FORGET_FIRST;
-    loop {
-        tokio::time::sleep(pause).await;
-        forget_all(store, ambient.now(), &backlog, stop).await;
-        pause = FORGET;
+/// Lets the next signing key take over when the present one is old. All processes look; one does it.
+async fn rotate_keys(signing: &SigningKeys) -> Result<(), Fault> {
+    if signing.rotate_if_due(Deadline::after(BACKGROUND)).await? {
+        tracing::info!("the signing key was old: the next one took over");
     }
+    Ok(())
 }
 
 /// Sends the emails that wait. While some are on their way for long, as a mail server lets them wait, others
@@ -223,33 +220,14 @@ async fn send_mail(mail: &Mail, established: &CancellationToken) -> Result<(), E
     }
 }
 
-/// Writes down which API keys were used, and which were refused. No call waits for that.
-async fn note_uses(services: &ServiceAccounts) -> Result<(), Error> {
-    let mut noting = Seldom::default();
-    loop {
-        tokio::time::sleep(FOLLOW).await;
-        match services.note_uses(BACKGROUND).await {
-            Ok(()) => noting.worked(),
-            Err(fault) => noting.failed(&fault, "writing down the use of API keys"),
-        }
-    }
-}
-
 /// Ends the erasures that their callers did not wait for, or that a process left behind. All processes look;
 /// each batch is done once, because it is looked for again under its provider's lock.
-async fn carry_erasures_through(erasures: &Erasures) -> Result<(), Error> {
-    let (mut failed, mut looking) = (Backoff::default(), Seldom::default());
-    loop {
-        tokio::time::sleep(LOOK_FOR_ERASURES).await;
-        match erasures.carry_through_all(&mut failed).await {
-            Ok(0) => looking.worked(),
-            Ok(ended) => {
-                looking.worked();
-                tracing::info!(ended, "ended erasures");
-            }
-            Err(fault) => looking.failed(&fault, "looking for erasures"),
-        }
+async fn end_erasures(erasures: &Erasures, failed: &Mutex<Backoff<UserId>>) -> Result<(), Fault> {
+    let ended = erasures.carry_through_all(&mut *failed.lock().await).await?;
+    if ended > 0 {
+        tracing::info!(ended, "ended erasures");
     }
+    Ok(())
 }
 
 /// What is tried again and again is told when it fails: at the first time, and then each time it failed twice as

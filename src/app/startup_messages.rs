@@ -2,14 +2,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::{
-    app::Running,
-    config::{Config, MailTransport, Profile},
-};
+use crate::config::{Config, MailTransport, Profile};
 
 /// What the settings say about the first call that somebody makes.
 #[derive(Debug)]
-pub(crate) struct FirstCall {
+pub(super) struct FirstCall {
     database: String,
     has_tls: bool,
     has_reflection: bool,
@@ -19,7 +16,7 @@ pub(crate) struct FirstCall {
 
 impl FirstCall {
     /// By these settings.
-    pub(crate) fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         Self {
             database: format!("{:?}", config.database.url),
             has_tls: config.server.tls_certificate_file.is_some(),
@@ -41,12 +38,15 @@ impl FirstCall {
 }
 
 /// Where a server that serves listens, and how to begin.
-pub(crate) fn text(running: &Running, first: &FirstCall) -> String {
-    let Running { address, health_address, zone_data, .. } = running;
+pub(super) fn text(
+    (address, health_address): (SocketAddr, Option<SocketAddr>),
+    zone_data: &str,
+    first: &FirstCall,
+) -> String {
     let health = health_address.map(|at| format!("Health alone, in plaintext: {at}\n"));
     let health = health.unwrap_or_default();
     let (flags, role, database) = (first.flags(), first.role, &first.database);
-    let to = reachable(*address);
+    let to = reachable(address);
     let place = if first.has_reflection {
         ""
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn text(running: &Running, first: &FirstCall) -> String {
 }
 
 /// Says it on standard output. What cannot be printed is no reason not to serve.
-pub(crate) fn say(text: &str) {
+pub(super) fn say(text: &str) {
     use std::io::Write;
     let mut out = std::io::stdout();
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
@@ -79,7 +79,7 @@ pub fn reachable(mut listen: SocketAddr) -> SocketAddr {
 }
 
 /// Tells the log what is allowed, and yet may not be meant.
-pub(crate) fn warn(config: &Config) {
+pub(super) fn warn(config: &Config) {
     for text in warnings(config) {
         tracing::warn!("{text}");
     }

@@ -1,13 +1,18 @@
 //! The command `keys`: what operators read of the signing keys and master keys, and do with them.
 
-use super::{Failure, Keys, SettingsArgs, load, print, runtime};
 use chrono::SecondsFormat;
-use daybook::{
+
+use super::{
+    Failure,
+    args::{Keys, SettingsArgs},
+    load, print, runtime,
+};
+use crate::{
     accounts::{
         master_keys::{KeyUse, Place, Resealed},
         signing::{StoredKey, commands::Rotated, key_lifecycle::KeyState},
     },
-    app::{self, Rotation},
+    app::key_commands::{self, Rotation},
     config::key,
     kernel::{ambient::Ambient, time::Instant},
     telemetry,
@@ -21,18 +26,18 @@ pub(super) fn run(settings: SettingsArgs, command: &Keys) -> Result<(), Failure>
     let (runtime, ambient) = (runtime()?, Ambient::system());
     let rotation = match *command {
         Keys::List => {
-            let all = runtime.block_on(app::signing_keys(&config, ambient))?;
+            let all = runtime.block_on(key_commands::signing_keys(&config, ambient))?;
             let lines = all.iter().map(|(key, state, older)| key_line(key, *state, *older));
-            let uses = runtime.block_on(app::master_keys(&config, Ambient::system()))?;
+            let uses = runtime.block_on(key_commands::master_keys(&config, Ambient::system()))?;
             let lines = lines.collect::<String>() + &uses.iter().map(use_line).collect::<String>();
             return print(&(lines + if is_wrong(&uses) { WRONG } else { "" }));
         }
-        Keys::Reseal => return reseal(runtime.block_on(app::reseal(&config, ambient))?),
+        Keys::Reseal => return reseal(runtime.block_on(key_commands::reseal(&config, ambient))?),
         Keys::Rotate { at_once: true, master_key_lost } => Rotation::AtOnce { master_key_lost },
         Keys::Rotate { .. } => Rotation::Usual,
     };
     let now = ambient.now();
-    match runtime.block_on(app::rotate_signing_key(&config, ambient, rotation))? {
+    match runtime.block_on(key_commands::rotate_signing_key(&config, ambient, rotation))? {
         Rotated::Done(keys) => {
             let lines = keys.iter().map(|key| key_line(key, key.life.state(now), false));
             print(&lines.collect::<String>())
@@ -128,7 +133,7 @@ fn counted(many: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use daybook::{accounts::master_keys::Needed, identity::master_key::MasterKey};
+    use crate::{accounts::master_keys::Needed, identity::master_key::MasterKey};
 
     #[test]
     fn a_master_key_is_told_with_what_needs_it() {

@@ -3,9 +3,8 @@
 use std::{io::Read as _, path::Path, sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use secrecy::ExposeSecret as _;
-use tokio_util::task::TaskTracker;
 
+use super::{Error, mail::mail};
 use crate::{
     accounts::{
         audit::service::AuditTrail,
@@ -29,7 +28,6 @@ use crate::{
             service::Throttle,
         },
     },
-    app::Error,
     availability::{
         customer_time_service::CustomerTimes,
         practice::{Intervals, Practice},
@@ -38,11 +36,10 @@ use crate::{
     },
     booking::service::Bookings,
     bulkhead::Bulkhead,
-    carrier::{Carrier, Means, Smtp, Unfit},
     catalogue::service::Types,
     claims::store::customer_time::CustomerTimeBatch,
-    config::{Config, MailTransport, MasterKeySource, Profile, Unusable, key::open_to_others},
-    grpc::server::Services,
+    config::{Config, MasterKeySource, Profile, Unusable, key::open_to_others},
+    grpc::{edge::tls::Tls, services::Services},
     identity::{
         master_key::MasterKey,
         password::{self, Hasher},
@@ -53,7 +50,7 @@ use crate::{
         call_counter::CallCounter,
         zone::Zone,
     },
-    mail::{self, render::TemplateSet, service::Mail},
+    mail::service::Mail,
     personal_data::{
         erasure::service::Erasures, export::service::Exports, merging::service::Merging,
     },
@@ -72,23 +69,64 @@ use crate::{
 /// How many providers' schedules are remembered.
 const REMEMBERED: usize = 20_000;
 
+/// The services of what is booked: they need no master key.
+pub(super) struct Scheduling {
+    pub(super) schedules: Schedules,
+    pub(super) types: Types,
+    pub(super) offerings: Offerings,
+    pub(super) availabilities: Availabilities,
+    pub(super) slots: Slots,
+    pub(super) bookings: Bookings,
+}
+
 /// The rooms' services, as the settings say.
-pub(crate) fn services(
+pub(super) fn services(
     config: &Config,
     store: &Store,
     ambient: &Ambient,
     key: &MasterKey,
 ) -> Result<Services, Error> {
     let demand = CallCounter::default();
-    let cores = cores();
-    let hasher = hasher(config, &demand, cores)?;
+    let hasher = hasher(config, &demand, cores())?;
     let tokens = tokens(config);
     let default_schedule = Arc::new(default_schedule(config)?);
     let mail = mail(config, store, ambient, key)?;
     let accounts =
         accounts(config, (store, ambient), key, (hasher, &tokens, &mail), &default_schedule);
+    let base = || (store.clone(), ambient.clone());
+    // What is told of tokens that a change ends.
+    let ending = || (tokens.clone(), accounts.service_accounts.clone());
+    let guards = (accounts.throttle.clone(), accounts.second_factors.clone());
+    let Scheduling { schedules, types, offerings, availabilities, slots, bookings } =
+        scheduling(config, store, ambient)?;
+    Ok(Services {
+        exports: Exports::new(base(), accounts.passwords.clone()),
+        erasures: Erasures::new(base(), guards, mail.clone(), ending(), default_schedule),
+        merging: Merging::new(base(), mail.clone(), ending()),
+        accounts,
+        mail,
+        store: store.clone(),
+        schedules,
+        types,
+        offerings,
+        availabilities,
+        slots,
+        bookings,
+        ambient: ambient.clone(),
+        demand,
+        request_keys: key.all_derived("request fingerprints"),
+        page_keys: key.all_derived("page tokens"),
+    })
+}
+
+/// The services of schedules, appointment types, availability and bookings, around one cache of schedules.
+pub(super) fn scheduling(
+    config: &Config,
+    store: &Store,
+    ambient: &Ambient,
+) -> Result<Scheduling, Error> {
     let schedule_cache = ScheduleCache::new(REMEMBERED);
-    let bulkhead = Bulkhead::start(cores)?;
+    let bulkhead = Bulkhead::start(cores())?;
     let types =
         Types { store: store.clone(), ambient: ambient.clone(), bulkhead: bulkhead.clone() };
     let claims = Batcher::new(store, ProviderTimeBatch { schedule_cache: schedule_cache.clone() });
@@ -105,17 +143,7 @@ pub(crate) fn services(
         ambient: ambient.clone(),
         practice,
     };
-    let base = || (store.clone(), ambient.clone());
-    // What is told of tokens that a change ends.
-    let ending = || (tokens.clone(), accounts.service_accounts.clone());
-    let guards = (accounts.throttle.clone(), accounts.second_factors.clone());
-    Ok(Services {
-        exports: Exports::new(base(), accounts.passwords.clone()),
-        erasures: Erasures::new(base(), guards, mail.clone(), ending(), default_schedule),
-        merging: Merging::new(base(), mail.clone(), ending()),
-        accounts,
-        mail,
-        store: store.clone(),
+    Ok(Scheduling {
         schedules: Schedules {
             store: store.clone(),
             ambient: ambient.clone(),
@@ -128,16 +156,12 @@ pub(crate) fn services(
         availabilities: Availabilities {
             claims,
             customer_times,
-            bulkhead: bulkhead.clone(),
+            bulkhead,
             ambient: ambient.clone(),
             practice,
         },
         slots: slots.clone(),
         bookings: Bookings::new(store.clone(), ambient.clone(), schedule_cache, slots, practice),
-        ambient: ambient.clone(),
-        demand,
-        request_keys: key.all_derived("request fingerprints"),
-        page_keys: key.all_derived("page tokens"),
     })
 }
 
@@ -228,7 +252,7 @@ fn accounts(
 }
 
 /// The pool of threads that hash passwords, which gives way to the calls that are counted by `demand`.
-fn hasher(config: &Config, demand: &CallCounter, cores: usize) -> Result<Hasher, Error> {
+pub(super) fn hasher(config: &Config, demand: &CallCounter, cores: usize) -> Result<Hasher, Error> {
     let auth = &config.auth;
     Ok(Hasher::new(password::Settings {
         memory_kib: auth.hash_memory_kib,
@@ -262,12 +286,12 @@ fn lifetimes(config: &Config) -> Lifetimes {
 }
 
 /// For commands: the machine's clock, and the zone data that would serve.
-pub(crate) fn ambient(config: &Config) -> Ambient {
+pub(super) fn ambient(config: &Config) -> Ambient {
     Ambient::system().with_zones(zone_sources::look(config).serving)
 }
 
 /// What follows the zone data while the server serves.
-pub(crate) fn watch(
+pub(super) fn watch(
     config: &Config,
     store: &Store,
     ambient: &Ambient,
@@ -286,90 +310,8 @@ pub(crate) fn watch(
     }
 }
 
-/// What sends emails, if anything does.
-fn mail(
-    config: &Config,
-    store: &Store,
-    ambient: &Ambient,
-    master: &MasterKey,
-) -> Result<Mail, Error> {
-    let Some((carrier, texts)) = carrier(config)? else { return Ok(Mail::off()) };
-    Ok(Mail::on(mail::service::Inner {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        master: master.clone(),
-        texts,
-        carrier,
-        look: config.mail.look,
-        under_way: TaskTracker::new(),
-    }))
-}
-
-/// How emails leave and what they say, if any do.
-pub(crate) fn carrier(config: &Config) -> Result<Option<(Carrier, TemplateSet)>, Unusable> {
-    const TEMPLATES: &str = "mail.templates_folder";
-    let settings = &config.mail;
-    let means = match settings.transport {
-        MailTransport::None => return Ok(None),
-        MailTransport::Folder => Means::Folder(settings.folder.clone()),
-        MailTransport::Smtp => Means::Smtp(Smtp {
-            url: settings.smtp_url.expose_secret().to_owned(),
-            authorities: settings.smtp_ca_file.as_deref().map(authorities).transpose()?,
-        }),
-    };
-    let carrier = Carrier::new(&settings.from, means, settings.patience);
-    let carrier = carrier.map_err(|unfit| unusable_mail(&unfit, config))?;
-    let own = settings.templates_folder.as_deref().map(templates).transpose();
-    let own = own.map_err(|fault| Unusable::new(TEMPLATES, fault, "give a folder of templates"))?;
-    let texts =
-        TemplateSet::new(carrier.practice(), settings.pages_url.clone(), own.unwrap_or_default());
-    let remedy = "mend it, or remove the file to use the text that comes with Daybook";
-    let texts = texts.map_err(|e| Unusable::new(TEMPLATES, format!("the template {e}"), remedy))?;
-    Ok(Some((carrier, texts)))
-}
-
-fn unusable_mail(unfit: &Unfit, config: &Config) -> Unusable {
-    const AUTHORITIES: &str = "mail.smtp_ca_file";
-    let fault = unfit.to_string();
-    match unfit {
-        Unfit::Sender(_) => {
-            let fault = format!("{:?} {fault}", config.mail.from);
-            let remedy = "give one address, with a name in quotes where that has a comma, such as \
-                 \"\\\"Practice, Ltd.\\\" <mail@example.org>\"";
-            Unusable::new("mail.from", fault, remedy)
-        }
-        Unfit::Url => Unusable::new("mail.smtp_url", fault, "give smtps://USER:PASSWORD@HOST"),
-        Unfit::Authorities(_) => {
-            Unusable::new(AUTHORITIES, fault, "give a file of certificates in PEM, or nothing")
-        }
-    }
-}
-
-fn authorities(path: &Path) -> Result<Vec<u8>, Unusable> {
-    std::fs::read(path).map_err(|e| {
-        let fault = format!("{} cannot be read: {e}", path.display());
-        Unusable::new("mail.smtp_ca_file", fault, "give a file of certificates in PEM, or nothing")
-    })
-}
-
-/// The templates in an operator's folder, by name; or what is wrong with it.
-fn templates(folder: &Path) -> Result<Vec<(String, String)>, String> {
-    let wrong =
-        |path: &Path, e: &dyn std::fmt::Display| format!("{} cannot be read: {e}", path.display());
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| wrong(folder, &e))? {
-        let path = entry.map_err(|e| wrong(folder, &e))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // What editors and Kubernetes leave beside them is none.
-        let Some(name) = name.strip_suffix(".txt") else { continue };
-        let name = name.to_owned();
-        let text = std::fs::read_to_string(&path).map_err(|e| wrong(&path, &e))?;
-        found.push((name, text));
-    }
-    Ok(found)
-}
-
-fn default_schedule(config: &Config) -> Result<Schedule, Error> {
+/// What new providers begin with, apart from the zone.
+pub(super) fn default_schedule(config: &Config) -> Result<Schedule, Error> {
     let settings = &config.schedule;
     let time = |minutes: u32| u16::try_from(minutes).ok().and_then(TimeOfDay::new);
     let windows: Option<Vec<Window>> = settings
@@ -405,7 +347,7 @@ fn practice(config: &Config) -> Practice {
 }
 
 /// The peppers, if there are any; in production from a file that its mode keeps from others.
-pub(crate) fn peppers(config: &Config) -> Result<Vec<Pepper>, Unusable> {
+pub(super) fn peppers(config: &Config) -> Result<Vec<Pepper>, Unusable> {
     const KEY: &str = "auth.password_peppers_file";
     const VALID: &str = "give lines of an id, a space and a secret of 16 bytes or more in base64";
     let Some(path) = &config.auth.password_peppers_file else { return Ok(Vec::new()) };
@@ -444,7 +386,7 @@ fn attempt_keys(key: &MasterKey) -> ThrottleKeys {
 }
 
 /// The master key, which is there already: a command that works with what others sealed makes none.
-pub(crate) fn present_master_key(config: &Config) -> Result<MasterKey, Error> {
+pub(super) fn present_master_key(config: &Config) -> Result<MasterKey, Error> {
     Ok(match &config.auth.master_key {
         MasterKeySource::Text(text) => MasterKey::parse(text)?,
         MasterKeySource::File(path) => MasterKey::read(path)?,
@@ -452,7 +394,7 @@ pub(crate) fn present_master_key(config: &Config) -> Result<MasterKey, Error> {
 }
 
 /// The master key; in development it is made when there is none.
-pub(crate) fn master_key(config: &Config) -> Result<MasterKey, Error> {
+pub(super) fn master_key(config: &Config) -> Result<MasterKey, Error> {
     Ok(match &config.auth.master_key {
         MasterKeySource::Text(text) => MasterKey::parse(text)?,
         MasterKeySource::File(path) => {
@@ -466,7 +408,7 @@ pub(crate) fn master_key(config: &Config) -> Result<MasterKey, Error> {
 }
 
 /// The settings of the storage porch.
-pub(crate) fn storage_settings(config: &Config) -> storage::Settings {
+pub(super) fn storage_settings(config: &Config) -> storage::Settings {
     storage::Settings {
         url: config.database.url.expose().to_owned().into(),
         max_connections: config.database.max_connections,
@@ -475,4 +417,9 @@ pub(crate) fn storage_settings(config: &Config) -> storage::Settings {
         // More than calls are let in: what a caller left behind is still under way for a moment.
         max_in_flight: config.server.max_in_flight * 2,
     }
+}
+
+/// The certificate that the settings name.
+pub(super) fn tls(config: &Config) -> Result<Option<Tls>, Unusable> {
+    Tls::read(config).map_err(|error| error.setting(&config.server))
 }

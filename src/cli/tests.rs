@@ -2,7 +2,9 @@
 
 use clap::CommandFactory as _;
 
-use super::{input::first_line, *};
+use std::path::PathBuf;
+
+use super::{args::assignment, input::first_line, *};
 
 #[test]
 fn the_command_line_is_well_formed() {

@@ -1,24 +1,26 @@
 //! The commands for operators that need the master key: what becomes of it and of the keys that it seals.
 
-use std::{io, time::Duration};
+use std::io;
 
 use secrecy::ExposeSecret as _;
 
+use super::{
+    Error,
+    assembly::{present_master_key, services, storage_settings},
+    error::operator_text,
+    opened::{OPERATOR, Schema, opened},
+};
 use crate::{
     accounts::{
         master_keys::{KeyUse, Resealed},
+        services::AccountServices,
         signing::{StoredKey, commands::Rotated, key_lifecycle::KeyState},
     },
-    app::{Error, operator_text},
-    assembly::{present_master_key, services, storage_settings},
     config::Config,
     identity::master_key::{KeyError, MasterKey},
     kernel::{ambient::Ambient, fault::Fault},
     storage::{self, Deadline, Store},
 };
-
-/// For operators, who wait as long as it takes.
-const OPERATOR: Duration = Duration::from_mins(1);
 
 /// Tries the master key on what the database holds, where there is a database. An error where it is the wrong one; what
 /// an operator should know where that could not be found out.
@@ -78,38 +80,32 @@ pub async fn signing_keys(
     ambient: Ambient,
 ) -> Result<Vec<(StoredKey, KeyState, bool)>, Error> {
     let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let services = services(config, &store, &ambient, &master)?;
-    let keys = services.accounts.signing.list(Deadline::after(OPERATOR)).await;
-    store.close().await;
+    let keys = with_accounts(config, &ambient, &master, async |accounts| {
+        accounts.signing.list(Deadline::after(OPERATOR)).await
+    });
     let older = |(key, state): (StoredKey, KeyState)| {
         let older = state != KeyState::Gone && key.is_outdated(&master);
         (key, state, older)
     };
-    Ok(keys?.into_iter().map(older).collect())
+    Ok(keys.await?.into_iter().map(older).collect())
 }
 
 /// The master keys of the settings and those that are missing, each with what still needs it.
 pub async fn master_keys(config: &Config, ambient: Ambient) -> Result<Vec<KeyUse>, Error> {
     let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let accounts = services(config, &store, &ambient, &master)?.accounts;
-    let uses = accounts.master_keys.uses(Deadline::after(OPERATOR)).await;
-    store.close().await;
-    Ok(uses?)
+    with_accounts(config, &ambient, &master, async |accounts| {
+        accounts.master_keys.uses(Deadline::after(OPERATOR)).await
+    })
+    .await
 }
 
 /// Seals with the present master key what older ones sealed and is to stay.
 pub async fn reseal(config: &Config, ambient: Ambient) -> Result<Resealed, Error> {
     let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let accounts = services(config, &store, &ambient, &master)?.accounts;
-    let resealed = accounts.master_keys.reseal(|| Deadline::after(OPERATOR)).await;
-    store.close().await;
-    Ok(resealed?)
+    with_accounts(config, &ambient, &master, async |accounts| {
+        accounts.master_keys.reseal(|| Deadline::after(OPERATOR)).await
+    })
+    .await
 }
 
 /// Replaces the signing key.
@@ -119,16 +115,27 @@ pub async fn rotate_signing_key(
     rotation: Rotation,
 ) -> Result<Rotated, Error> {
     let master = present_master_key(config)?;
-    let store = Store::connect(&storage_settings(config)).await?;
-    store.ready().await?;
-    let signing = services(config, &store, &ambient, &master)?.accounts.signing;
-    let deadline = Deadline::after(OPERATOR);
-    let rotated = match rotation {
-        Rotation::Usual => signing.rotate(deadline).await,
-        Rotation::AtOnce { master_key_lost } => {
-            signing.replace(deadline, master_key_lost).await.map(Rotated::Done)
+    with_accounts(config, &ambient, &master, async |accounts| {
+        let deadline = Deadline::after(OPERATOR);
+        match rotation {
+            Rotation::Usual => accounts.signing.rotate(deadline).await,
+            Rotation::AtOnce { master_key_lost } => {
+                accounts.signing.replace(deadline, master_key_lost).await.map(Rotated::Done)
+            }
         }
-    };
-    store.close().await;
-    Ok(rotated?)
+    })
+    .await
+}
+
+/// Does something with the services of accounts, on a database whose tables are those of this version.
+async fn with_accounts<T>(
+    config: &Config,
+    ambient: &Ambient,
+    master: &MasterKey,
+    work: impl AsyncFnOnce(&AccountServices) -> Result<T, Fault>,
+) -> Result<T, Error> {
+    opened(config, Schema::Current, async |store| {
+        Ok(work(&services(config, store, ambient, master)?.accounts).await?)
+    })
+    .await
 }
