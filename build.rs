@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "daybook/booking/v1/booking.proto",
     "daybook/booking/v1/catalogue.proto",
     "daybook/booking/v1/schedule.proto",
+    "daybook/booking/v1/watch.proto",
     // Served by reflection, because proxies that transcode need them to show error details.
     "google/rpc/status.proto",
     "google/rpc/error_details.proto",

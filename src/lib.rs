@@ -4,7 +4,7 @@
 //! words in `mod.rs`, rules as pure functions beside it, `commands.rs` for the units of work,
 //! `service.rs` for what callers can ask, `store.rs` for the queries. Rooms use only rooms to their
 //! left: kernel ◂ identity ◂ mail ◂ events ◂ catalogue ◂ claims ◂ schedule ◂ accounts ◂ availability ◂ booking ◂
-//! `personal_data`. The porches are the only places where the outside's words are spoken: [`grpc`] (tonic, prost),
+//! `personal_data` ◂ live. The porches are the only places where the outside's words are spoken: [`grpc`] (tonic, prost),
 //! [`storage`] (SeaORM), [`zone_sources`] (zone files) and [`carrier`] (mail servers). [`app`] names every concrete part. Read in this order.
 //!
 //! # Adding an RPC
@@ -38,6 +38,8 @@ pub mod availability;
 pub mod booking;
 
 pub mod personal_data;
+
+pub mod live;
 
 pub mod storage;
 

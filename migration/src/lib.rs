@@ -33,6 +33,7 @@ mod m0023_refresh_retries;
 mod m0024_one_place;
 mod m0025_front_desk;
 mod m0026_known_customers;
+mod m0027_event_positions;
 
 /// All changes of the schema, oldest first.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0024_one_place::Migration),
             Box::new(m0025_front_desk::Migration),
             Box::new(m0026_known_customers::Migration),
+            Box::new(m0027_event_positions::Migration),
         ]
     }
 }

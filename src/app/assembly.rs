@@ -50,6 +50,7 @@ use crate::{
         call_counter::CallCounter,
         zone::Zone,
     },
+    live::service::Feed,
     mail::service::Mail,
     personal_data::{
         erasure::service::Erasures, export::service::Exports, merging::service::Merging,
@@ -112,6 +113,11 @@ pub(super) fn services(
         availabilities,
         slots,
         bookings,
+        feed: Feed::new(
+            store.clone(),
+            ambient.clone(),
+            TimeDelta::days(config.events.feed_days.into()),
+        ),
         ambient: ambient.clone(),
         demand,
         request_keys: key.all_derived("request fingerprints"),

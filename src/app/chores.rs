@@ -57,7 +57,7 @@ pub(crate) async fn follow(
 ) -> Result<(), Error> {
     // Until it is known that the master key is the right one nothing that it sealed is touched.
     let established = CancellationToken::new();
-    let Services { store, accounts, ambient, mail, erasures, .. } = services;
+    let Services { store, accounts, ambient, mail, erasures, feed, .. } = services;
     let (failed, backlog) = (Mutex::new(Backoff::default()), Backlog::default());
     let followed = async {
         tokio::try_join!(
@@ -71,6 +71,9 @@ pub(crate) async fn follow(
             }),
             again("ending erasures", (LOOK_FOR_ERASURES, LOOK_FOR_ERASURES), || {
                 end_erasures(&erasures, &failed)
+            }),
+            again("removing old positions of events", (FORGET_FIRST, FORGET), || {
+                feed.remove_old()
             }),
             again("removing old rows", (FORGET_FIRST, FORGET), || async {
                 forget_all(&store, ambient.now(), &backlog, &stop).await;

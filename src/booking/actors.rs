@@ -103,15 +103,20 @@ impl Wanted {
     pub fn by(events: &[Event], customer: UserId, is_staff: bool) -> Self {
         let mut wanted = Self::default();
         for event in events {
-            let Some(actor) = event.actor else { continue };
-            match (Party::of(actor, event.provider, customer), as_itself(event)) {
-                (Party::Practice, _) if !is_staff => {}
-                (Party::Provider, _) => wanted.providers.extend([event.provider]),
-                (Party::Practice, Some(service)) => wanted.services.extend([service]),
-                (Party::Customer, _) | (Party::Practice, None) => wanted.users.extend([actor]),
-            }
+            wanted.add(event, customer, is_staff);
         }
         wanted
+    }
+
+    /// Adds who acted on one event of an appointment of this customer, if a reader may know them by name.
+    pub fn add(&mut self, event: &Event, customer: UserId, is_staff: bool) {
+        let Some(actor) = event.actor else { return };
+        match (Party::of(actor, event.provider, customer), as_itself(event)) {
+            (Party::Practice, _) if !is_staff => {}
+            (Party::Provider, _) => self.providers.extend([event.provider]),
+            (Party::Practice, Some(service)) => self.services.extend([service]),
+            (Party::Customer, _) | (Party::Practice, None) => self.users.extend([actor]),
+        }
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// What new providers start with, and what bookings without a type must be like.
     pub schedule: ScheduleConfig,
+    /// What is kept of the order of the events.
+    pub events: EventsConfig,
     /// Where the rules of time zones come from.
     pub time_zones: ZonesConfig,
     /// What is logged, and how.
@@ -273,6 +275,13 @@ pub struct ScheduleConfig {
     pub interval_grid_minutes: u32,
     /// How far ahead bookings without a type may start, in days, 1 to 62,000.
     pub interval_horizon_days: u32,
+}
+
+/// The section `events`.
+#[derive(Debug, Clone)]
+pub struct EventsConfig {
+    /// For how many days the order of the events is kept, 1 to 3,650.
+    pub feed_days: u32,
 }
 
 /// The section `time_zones`.

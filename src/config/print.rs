@@ -31,7 +31,8 @@ impl Config {
 
     /// Every setting with its value, in the order of `default.toml`.
     pub(super) fn entries(&self) -> Vec<(&'static str, Value)> {
-        let Self { profile, server, database, auth, mail, schedule, time_zones, log } = self;
+        let Self { profile, server, database, auth, mail, schedule, events, time_zones, log } =
+            self;
         let origins = server.cors_origins.iter().map(String::as_str);
         let headers = server.cors_headers.iter().map(String::as_str);
         let proxies: Vec<_> = server.trusted_proxies.iter().map(ToString::to_string).collect();
@@ -126,6 +127,7 @@ impl Config {
             ("schedule.interval_least_minutes", number(schedule.interval_least_minutes)),
             ("schedule.interval_grid_minutes", number(schedule.interval_grid_minutes)),
             ("schedule.interval_horizon_days", number(schedule.interval_horizon_days)),
+            ("events.feed_days", number(events.feed_days)),
             ("time_zones.folder", path(time_zones.folder.as_ref())),
             ("time_zones.system_folder", path(time_zones.system_folder.as_ref())),
             ("log.level", text(&log.level)),

@@ -451,6 +451,9 @@ fn the_defaults_are_printed_with_their_origin() {
     interval_grid_minutes = 1  # from default
     interval_horizon_days = 3650  # from default
 
+    [events]
+    feed_days = 30  # from default
+
     [time_zones]
     folder = ""  # from default
     system_folder = "/usr/share/zoneinfo"  # from default

@@ -10,9 +10,9 @@ use tracing_subscriber::EnvFilter;
 use super::layers::Settings;
 use super::reader::{SettingsReader, shown};
 use super::{
-    AuthConfig, Config, DatabaseConfig, DatabaseUrl, LogConfig, LogFormat, MasterKeySource,
-    OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig, ZonesConfig, hours,
-    mail, url,
+    AuthConfig, Config, DatabaseConfig, DatabaseUrl, EventsConfig, LogConfig, LogFormat,
+    MasterKeySource, OpenHours, Origins, Problem, Profile, Rate, ScheduleConfig, ServerConfig,
+    ZonesConfig, hours, mail, url,
 };
 use crate::identity::Role;
 
@@ -30,6 +30,7 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
     let auth = auth(&mut reader);
     let mail = mail::read(&mut reader, auth.verify_email);
     let schedule = schedule(&mut reader);
+    let events = EventsConfig { feed_days: reader.number("events.feed_days", 1..=3650) };
     let time_zones = time_zones(&mut reader);
     let log = log(&mut reader);
     let config = database.map(|database| Config {
@@ -39,6 +40,7 @@ pub(super) fn read(settings: &Settings) -> (Option<Config>, Origins, Vec<Problem
         auth,
         mail,
         schedule,
+        events,
         time_zones,
         log,
     });

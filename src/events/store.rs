@@ -82,8 +82,11 @@ pub async fn of_appointment(
     readable::page(at, query, place, limit, event).await
 }
 
+/// A row of the table.
+pub type EventRow = events::Model;
+
 /// What a row is. Data that cannot be read leave out themselves alone, which is told in the log.
-fn event(row: events::Model) -> Result<Event, Fault> {
+pub fn event(row: EventRow) -> Result<Event, Fault> {
     let kind = ProviderEventKind::parse(&row.kind).ok_or_else(|| {
         Fault::internal(format!("event {} of {}: unknown kind", row.version, row.provider_id))
     })?;

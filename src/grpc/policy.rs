@@ -150,6 +150,7 @@ pub const TABLE: &[(&str, Access, Scoped)] = &[
     ("/daybook.booking.v1.BookingService/HoldSlot", ALL, KEYS),
     ("/daybook.booking.v1.BookingService/ExtendHold", ALL, KEYS),
     ("/daybook.booking.v1.BookingService/ReleaseHold", ALL, KEYS),
+    ("/daybook.booking.v1.WatchService/ListEvents", ALL, KEYS),
     // Probes and tools have no token. Reflection is not served at all where the setting is off.
     ("/grpc.health.v1.Health/Check", Access::Open, PEOPLE),
     ("/grpc.health.v1.Health/Watch", Access::Open, PEOPLE),

@@ -42,6 +42,7 @@ use super::{
             booking_service_server::BookingServiceServer,
             catalogue_service_server::CatalogueServiceServer,
             schedule_service_server::ScheduleServiceServer,
+            watch_service_server::WatchServiceServer,
         },
     },
     services::Services,
@@ -162,6 +163,7 @@ fn routes<H: HealthService>(
         BookingServiceServer,
         CatalogueServiceServer,
         AvailabilityServiceServer,
+        WatchServiceServer,
     );
     if server.reflection {
         let reflection = Reflection::new()?;

@@ -6,6 +6,7 @@ use crate::{
     booking::service::Bookings,
     catalogue::service::Types,
     kernel::{ambient::Ambient, call_counter::CallCounter},
+    live::service::Feed,
     mail::service::Mail,
     personal_data::{
         erasure::service::Erasures, export::service::Exports, merging::service::Merging,
@@ -37,6 +38,8 @@ pub struct Services {
     pub offerings: Offerings,
     /// Appointments, requests and holds.
     pub bookings: Bookings,
+    /// The events of all providers in one order.
+    pub feed: Feed,
     /// The outbox of emails.
     pub mail: Mail,
     /// Database handle.

@@ -7,6 +7,7 @@
 pub mod authority;
 pub mod desk_permit;
 pub mod email;
+pub mod feed_permit;
 pub mod master_key;
 mod opaque;
 pub mod password;

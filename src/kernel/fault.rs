@@ -112,6 +112,8 @@ reasons! {
     ActForRefused "ACT_FOR_REFUSED" PermissionDenied;
     SecondFactorUnreadable "SECOND_FACTOR_UNREADABLE" FailedPrecondition;
     TooShort "TOO_SHORT" FailedPrecondition;
+    CursorExpired "CURSOR_EXPIRED" FailedPrecondition;
+    CursorUnknown "CURSOR_UNKNOWN" FailedPrecondition;
 }
 
 /// One field that breaks a rule.

@@ -18,6 +18,7 @@ const ROOMS: &[&str] = &[
     "availability",
     "booking",
     "personal_data",
+    "live",
 ];
 
 pub(crate) fn sources(folder: &str) -> Vec<(PathBuf, String)> {

@@ -98,11 +98,15 @@ pub(crate) async fn told(
     customer: UserId,
     is_staff: bool,
 ) -> Result<Vec<EventWithActor>, Fault> {
-    let wanted = Wanted::by(&events, customer, is_staff);
-    let names = Names {
+    let names = names(at, &Wanted::by(&events, customer, is_staff)).await?;
+    Ok(events.into_iter().map(|event| names.tell(event, customer, is_staff)).collect())
+}
+
+/// The present names of those who are wanted.
+pub(crate) async fn names(at: &Reader, wanted: &Wanted) -> Result<Names, Fault> {
+    Ok(Names {
         users: accounts::store::names(at, &wanted.users).await?,
         providers: schedule::store::names(at, &wanted.providers).await?,
         services: accounts::service_accounts::store::names(at, &wanted.services).await?,
-    };
-    Ok(events.into_iter().map(|event| names.tell(event, customer, is_staff)).collect())
+    })
 }

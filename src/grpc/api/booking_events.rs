@@ -11,10 +11,10 @@ use crate::grpc::proto::booking::{
 };
 use crate::{
     booking::{
-        actors::{EventWithActor, Party},
+        actors::{Actor, EventWithActor, Party},
         service::Bookings,
     },
-    events::{ProviderEventKind, appointment::Outcome},
+    events::{Event, ProviderEventKind, appointment::Outcome},
     kernel::{
         fault::Fault,
         id::{ServiceAccountId, UserId},
@@ -67,24 +67,12 @@ pub(super) fn wire_event(told: &EventWithActor, is_staff: bool) -> Option<pb::Ap
         _ => return None,
     };
     let change = event.data.change();
-    let state = match change.state {
-        None => WireState::Unspecified,
-        Some(Outcome::Booked) => WireState::Booked,
-        Some(Outcome::Completed) => WireState::Completed,
-        Some(Outcome::NoShow) => WireState::NoShow,
-    };
     let override_reason = if is_staff { change.override_reason } else { "" };
-    // A service account that acted as itself is no user. Who of the practice acted is told to the provider's side by
-    // id, and to the customer as a party alone.
-    let itself = event.via.map(ServiceAccountId::as_user);
-    let party = told.actor.as_ref().map(|actor| actor.party);
-    let is_told = is_staff || party != Some(Party::Practice);
-    let actor = event.actor.filter(|actor| is_told && Some(*actor) != itself);
-    let service = event.via.filter(|_| is_told);
+    let actor = actor_of(event, told.actor.as_ref(), is_staff);
     Some(pb::AppointmentEvent {
         version: event.version,
         kind: kind.into(),
-        actor: actor.map(UserId::name).unwrap_or_default(),
+        actor: actor.user,
         occur_time: Some(timestamp(event.at)),
         reason: change.reason.to_owned(),
         start_time: change.start.map(timestamp),
@@ -92,10 +80,48 @@ pub(super) fn wire_event(told: &EventWithActor, is_staff: bool) -> Option<pb::Ap
         previous_start_time: change.previous_start.map(timestamp),
         previous_end_time: change.previous_end.map(timestamp),
         override_reason: override_reason.to_owned(),
-        service_account: service.map(ServiceAccountId::name).unwrap_or_default(),
-        state: state.into(),
+        service_account: actor.service_account,
+        state: outcome(change.state).into(),
         late_cancellation: is_staff && change.late,
-        actor_party: wire_party(party).into(),
-        actor_display_name: told.actor.as_ref().map(|a| a.display_name.clone()).unwrap_or_default(),
+        actor_party: wire_party(actor.party).into(),
+        actor_display_name: actor.display_name,
     })
+}
+
+/// The state after a correction.
+pub(super) const fn outcome(state: Option<Outcome>) -> WireState {
+    match state {
+        None => WireState::Unspecified,
+        Some(Outcome::Booked) => WireState::Booked,
+        Some(Outcome::Completed) => WireState::Completed,
+        Some(Outcome::NoShow) => WireState::NoShow,
+    }
+}
+
+/// Who acted, as it is told.
+pub(super) struct WireActor {
+    /// The name of the user, or empty.
+    pub(super) user: String,
+    /// The name of the service account, or empty.
+    pub(super) service_account: String,
+    /// Who they are to the appointment.
+    pub(super) party: Option<Party>,
+    /// What they are called now.
+    pub(super) display_name: String,
+}
+
+/// Who acted, for the provider's side or for the customer. A service account that acted as itself is no user. Who of the
+/// practice acted is told to the provider's side by id, and to the customer as a party alone.
+pub(super) fn actor_of(event: &Event, actor: Option<&Actor>, is_staff: bool) -> WireActor {
+    let itself = event.via.map(ServiceAccountId::as_user);
+    let party = actor.map(|actor| actor.party);
+    let is_told = is_staff || party != Some(Party::Practice);
+    let user = event.actor.filter(|user| is_told && Some(*user) != itself);
+    let service = event.via.filter(|_| is_told);
+    WireActor {
+        user: user.map(UserId::name).unwrap_or_default(),
+        service_account: service.map(ServiceAccountId::name).unwrap_or_default(),
+        party,
+        display_name: actor.map(|actor| actor.display_name.clone()).unwrap_or_default(),
+    }
 }

@@ -26,6 +26,8 @@ mod schedule;
 mod second_factor;
 mod second_factor_wire;
 mod service_account;
+mod watch;
+mod watch_wire;
 
 use self::{idempotency::IdempotencyKeys, page::Weight};
 use super::services::Services;
@@ -35,6 +37,7 @@ use crate::{
     booking::service::Bookings,
     catalogue::service::Types,
     kernel::{ambient::Ambient, page::PageTokens},
+    live::service::Feed,
     personal_data::{
         erasure::service::Erasures, export::service::Exports, merging::service::Merging,
     },
@@ -54,6 +57,7 @@ pub(super) struct Api {
     types: Types,
     offerings: Offerings,
     bookings: Bookings,
+    feed: Feed,
     ambient: Ambient,
     requests: IdempotencyKeys,
     pages: PageTokens,
@@ -79,6 +83,7 @@ impl Api {
             types: services.types,
             offerings: services.offerings,
             bookings: services.bookings,
+            feed: services.feed,
             ambient: services.ambient,
             requests,
             pages,

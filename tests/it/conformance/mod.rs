@@ -26,6 +26,8 @@ mod closures;
 mod corrected_names;
 mod days;
 mod emails;
+mod event_feed;
+mod event_feed_commits;
 mod forgetting;
 mod front_desk;
 mod guessing;

@@ -298,6 +298,10 @@ pub fn request<'a>(
                 ListAppointmentEventsRequest { parent, page_size: ALL, ..Default::default() };
             (customer, request.encode_to_vec())
         }
+        "ListEvents" => {
+            let request = booking::ListEventsRequest { page_size: ALL, ..Default::default() };
+            (Some(&practice.admin), request.encode_to_vec())
+        }
         "GetAppointment" => {
             let name = practice.appointment.clone();
             (customer, booking::GetAppointmentRequest { name }.encode_to_vec())

@@ -155,6 +155,7 @@ const LARGE_ONES: &[&str] = &[
     "GetCalendar",
     "ListAppointments",
     "ListAppointmentEvents",
+    "ListEvents",
     "GetAppointment",
     "UpdateAppointment",
     "RescheduleAppointment",

@@ -101,6 +101,8 @@ provoked! {
     ActForRefused by accounts::act_for_refused;
     SecondFactorUnreadable by accounts::second_factor_unreadable;
     TooShort by bookings::too_short;
+    CursorExpired by server::cursor_expired;
+    CursorUnknown by server::cursor_unknown;
 }
 
 async fn every_reason_is_provoked(world: World) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use daybook::grpc::proto::{
     auth::{GetMeRequest, Role},
-    booking::BookAppointmentRequest,
+    booking::{BookAppointmentRequest, ListEventsRequest},
 };
 use sea_orm::{ConnectionTrait, Database};
 use tokio::sync::mpsc;
@@ -145,4 +145,28 @@ pub(super) async fn rate_limited(stage: &Stage) -> Status {
         }
     }
     panic!("a thousand calls at a rate of one each second");
+}
+
+/// The refusal of a cursor, after this was done to the positions.
+async fn cursor(stage: &Stage, change: &str) -> Status {
+    let world = World::new(stage.world.engine).await;
+    let (admin, _provider) = (world.admin().await, world.provider().await);
+    let read = async |cursor: String| {
+        let request = ListEventsRequest { cursor, ..Default::default() };
+        world.watch().list_events(admin.asks(request)).await
+    };
+    let first = read(String::new()).await.unwrap().into_inner().next_cursor;
+    world.provider().await;
+    read(first.clone()).await.unwrap();
+    world.execute(change, change).await;
+    refusal(read(first).await)
+}
+
+pub(super) async fn cursor_expired(stage: &Stage) -> Status {
+    let change = "DELETE FROM event_positions WHERE position = 1; UPDATE event_order SET removed_position = 1";
+    cursor(stage, change).await
+}
+
+pub(super) async fn cursor_unknown(stage: &Stage) -> Status {
+    cursor(stage, "UPDATE event_positions SET stamp = stamp + 1").await
 }

@@ -36,6 +36,7 @@ use daybook::{
             booking_service_client::BookingServiceClient,
             catalogue_service_client::CatalogueServiceClient,
             schedule_service_client::ScheduleServiceClient,
+            watch_service_client::WatchServiceClient,
         },
     },
     kernel::{
@@ -236,6 +237,10 @@ impl World {
 
     pub fn catalogue(&self) -> CatalogueServiceClient<Channel> {
         CatalogueServiceClient::new(self.channel.clone())
+    }
+
+    pub fn watch(&self) -> WatchServiceClient<Channel> {
+        WatchServiceClient::new(self.channel.clone())
     }
 
     pub fn schedule(&self) -> ScheduleServiceClient<Channel> {

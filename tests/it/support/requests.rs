@@ -263,6 +263,9 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
             end_time: Some(berlin("2026-11-30 15:00")),
         }
         .encode_to_vec(),
+        "ListEvents" => {
+            booking::ListEventsRequest { parent: name, ..Default::default() }.encode_to_vec()
+        }
         "ListHolds" if name.starts_with("users/") => {
             booking::ListHoldsRequest { customer: name, ..Default::default() }.encode_to_vec()
         }

@@ -47,7 +47,7 @@ async fn a_key_is_for_its_scopes_and_for_nothing_else(world: World) {
     scopes.retain(|scope| scope.starts_with("daybook.booking.v1."));
     scopes.sort_unstable();
     scopes.dedup();
-    assert_eq!(scopes.len(), 4, "{scopes:?}");
+    assert_eq!(scopes.len(), 5, "{scopes:?}");
     scopes.extend([
         "daybook.auth.v1.AuthService/GetUser",
         "daybook.auth.v1.AuthService/ListUsers",

@@ -1,0 +1,163 @@
+//! `daybook.booking.v1.WatchService`.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    Api,
+    convert::{TYPE_NAME, name},
+    open::{Opened, open},
+    schedule::PROVIDER_NAME,
+    watch_wire::{kind, wire_event},
+};
+use crate::grpc::proto::booking::{self as pb, event::Kind, watch_service_server::WatchService};
+use crate::{
+    identity::{
+        Caller, Role,
+        feed_permit::{ReadEvents, read_events},
+    },
+    kernel::{
+        fault::{Fault, Violations},
+        id::{ProviderId, TypeId, UserId},
+        page::page_size,
+    },
+    live::{Cursor, Filter, Scope},
+};
+
+/// The most kinds that a filter names.
+const MOST_KINDS: usize = 50;
+/// The most providers or types that a filter names.
+const MOST_NAMES: usize = 100;
+/// What a parent looks like.
+const PARENT: &str =
+    "must be providers/{provider} or users/{user} with a UUID in lower case, or empty";
+/// What a cursor looks like.
+const CURSOR: &str = "must be a cursor that the same caller got for the same parent";
+
+#[tonic::async_trait]
+impl WatchService for Api {
+    async fn list_events(
+        &self,
+        request: Request<pb::ListEventsRequest>,
+    ) -> Result<Response<pb::ListEventsResponse>, Status> {
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
+        let size = violations.keep("page_size", page_size(message.page_size)).unwrap_or_default();
+        let asked = (message.parent, message.cursor, message.filter);
+        let EventQuery { permit, scope, after, filter } =
+            self.event_query(caller, asked, &mut violations);
+        if message.from_now && after.is_some() {
+            violations.add("from_now", "must not be set together with cursor");
+        }
+        violations.finish()?;
+        let permit = permit?;
+        if message.from_now {
+            let end = self.feed.end(deadline).await?;
+            let next_cursor = end.map(|end| self.cursor(&scope, end)).unwrap_or_default();
+            let (events, up_to_date) = (Vec::new(), true);
+            return Ok(Response::new(pb::ListEventsResponse { events, next_cursor, up_to_date }));
+        }
+        let limit = usize::try_from(size).unwrap_or_default();
+        let page = self.feed.list(deadline, permit, &filter, after, limit).await?;
+        let is_staff = permit.is_staff();
+        let events = page.events.iter();
+        let events = events.map(|told| {
+            let cursor = self.cursor(&scope, told.found.at);
+            wire_event(told, is_staff, cursor)
+        });
+        let next = page.next.or(after);
+        let next_cursor = next.map(|next| self.cursor(&scope, next)).unwrap_or_default();
+        let (events, up_to_date) = (events.collect(), page.is_up_to_date);
+        Ok(Response::new(pb::ListEventsResponse { events, next_cursor, up_to_date }))
+    }
+}
+
+/// What a request for events asks for, as far as it could be read.
+struct EventQuery {
+    permit: Result<ReadEvents, Fault>,
+    /// What a cursor is bound to.
+    scope: String,
+    after: Option<Cursor>,
+    filter: Filter,
+}
+
+impl Api {
+    fn event_query(
+        &self,
+        caller: Caller,
+        (parent, cursor, filter): (String, String, Option<pb::EventFilter>),
+        violations: &mut Violations,
+    ) -> EventQuery {
+        let whose = violations.keep("parent", whose(&parent)).unwrap_or(Scope::Practice);
+        if parent.is_empty() && caller.role != Role::Admin {
+            violations.add("parent", "must be set: only admins read the events of all");
+        }
+        let permit = match whose {
+            Scope::Practice => read_events(caller, None, None),
+            Scope::Provider(provider) => read_events(caller, Some(provider), None),
+            Scope::Customer(customer) => read_events(caller, None, Some(customer)),
+        };
+        let scope = format!("feed {} {parent}", caller.user);
+        let after = self.pages.read::<Cursor>(&scope, &cursor).map_err(|_| CURSOR);
+        let after = violations.keep("cursor", after).flatten();
+        let filter = narrowed(filter.unwrap_or_default(), violations);
+        EventQuery { permit, scope, after, filter }
+    }
+
+    fn cursor(&self, scope: &str, at: Cursor) -> String {
+        self.pages.make(scope, &at)
+    }
+}
+
+fn whose(parent: &str) -> Result<Scope, &'static str> {
+    if parent.is_empty() {
+        return Ok(Scope::Practice);
+    }
+    let provider = ProviderId::parse(parent).map(Scope::Provider);
+    provider.or_else(|| UserId::parse(parent).map(Scope::Customer)).ok_or(PARENT)
+}
+
+fn narrowed(wire: pb::EventFilter, violations: &mut Violations) -> Filter {
+    let pb::EventFilter { kinds, providers, appointment_types } = wire;
+    let known = |number: i32| {
+        let known = Kind::try_from(number).ok().and_then(kind);
+        known.ok_or("must be a kind of event that there is")
+    };
+    let provider = |text: String| name(&text, ProviderId::parse, PROVIDER_NAME);
+    let of_type = |text: String| name(&text, TypeId::parse, TYPE_NAME);
+    Filter {
+        kinds: listed(("filter.kinds", MOST_KINDS), kinds, known, violations),
+        providers: listed(("filter.providers", MOST_NAMES), providers, provider, violations),
+        types: listed(
+            ("filter.appointment_types", MOST_NAMES),
+            appointment_types,
+            of_type,
+            violations,
+        ),
+    }
+}
+
+/// The entries of a list that differ.
+fn listed<W: Clone + Eq + Hash, T>(
+    (field, most): (&str, usize),
+    wire: Vec<W>,
+    read: impl Fn(W) -> Result<T, &'static str>,
+    violations: &mut Violations,
+) -> Vec<T> {
+    if wire.len() > most {
+        violations.add(field, format!("must have at most {most} entries"));
+        return Vec::new();
+    }
+    let mut seen = HashSet::new();
+    let mut all = Vec::new();
+    for (index, entry) in wire.into_iter().enumerate() {
+        let path = format!("{field}[{index}]");
+        if !seen.insert(entry.clone()) {
+            violations.add(path, "must not be there twice");
+            continue;
+        }
+        all.extend(violations.keep(&path, read(entry)));
+    }
+    all
+}

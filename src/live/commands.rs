@@ -1,0 +1,52 @@
+//! Giving positions to events, and removing old ones.
+
+use super::store;
+use crate::{
+    kernel::{fault::Fault, time::Instant},
+    storage::{Authority, Tx, UnitOfWork},
+};
+
+/// How many providers get a position in one transaction at most.
+pub const MOST_PROVIDERS: i64 = 1000;
+
+/// Gives positions to what is committed and has none yet. The output is how many were given; where those are
+/// [`MOST_PROVIDERS`] there may be more.
+#[derive(Debug, Clone)]
+pub struct GivePositions {
+    /// The present.
+    pub now: Instant,
+}
+
+impl UnitOfWork for GivePositions {
+    type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        // Before anything is looked at: whoever had the lock before has given positions, and is seen now.
+        let last = store::lock(tx).await?;
+        let given = store::give(tx, last, self.now, MOST_PROVIDERS).await?;
+        if given > 0 {
+            store::take_over(tx, last).await?;
+        }
+        Ok(given)
+    }
+}
+
+/// Removes positions from before an instant, but never the last one. The output is how many there were.
+#[derive(Debug, Clone)]
+pub struct RemovePositions {
+    /// Positions that were given earlier go.
+    pub before: Instant,
+    /// How many go at most.
+    pub limit: i64,
+}
+
+impl UnitOfWork for RemovePositions {
+    type Output = u64;
+    const AUTHORITY: Authority = Authority::Nobody;
+
+    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+        let last = store::lock(tx).await?;
+        store::remove(tx, last, self.before, self.limit).await
+    }
+}
