@@ -7,15 +7,8 @@
 //! `personal_data` ◂ live. The porches are the only places where the outside's words are spoken: [`grpc`] (tonic, prost),
 //! [`storage`] (SeaORM), [`zone_sources`] (zone files) and [`carrier`] (mail servers). [`app`] names every concrete part. Read in this order.
 //!
-//! # Adding an RPC
-//!
-//! 1. The method and its messages, with comments, in `proto/`.
-//! 2. Its line in [`grpc::policy::TABLE`], with who may call it; without one the build's tests fail.
-//! 3. A permit in [`identity::permit`], when it touches somebody's resource.
-//! 4. The rule as a pure function, the unit of work in `commands.rs`, the query in `store.rs`, the
-//!    service function that takes permit and values.
-//! 5. The thin handler in `grpc/`, where every field is checked and all violations told at once.
-//! 6. A behaviour in `tests/it/conformance`, which runs on both engines.
+//! What an RPC, a reason, a setting, a table and other usual changes touch is told in `ARCHITECTURE.md`, "Twelve changes, and
+//! what each touches".
 
 pub mod kernel;
 

@@ -10,17 +10,7 @@
 //! and so of one moment: schedules (`schedule/store/provider_time.rs`), offerings (`availability/store.rs`), the
 //! appointments themselves (`booking/store/`). They take the conditions from here.
 //!
-//! # A new kind of subject
-//!
-//! Such as a room, which an appointment takes up as well. The table, the constraints, the conditions and what reads claims by a
-//! subject's id stay as they are. It touches, in this order:
-//!
-//! 1. [`Subject`]: a variant, and its id in [`Subject::id`]. The id has a row in `providers`, which is locked before
-//!    claims of it are written, and whose version they change; a migration, where that row is made.
-//! 2. `booking/attendance.rs`: a function like `attended`, which says what an appointment claims of it as
-//!    [`extra::ExtraClaim`]s. [`store::extra`] writes them.
-//! 3. `booking/commands/customer_as_provider.rs`: its id among those that are locked, in the order of their ids.
-//! 4. [`kind::Kind`]: a variant, by the columns that tell such a row, and what follows where it is matched.
+//! What a new kind of subject or a new state touches is told in `ARCHITECTURE.md`, "Twelve changes, and what each touches".
 
 pub mod affected;
 pub mod expiry;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     booking::State,
-    claims::{Overlap, store::overlap},
+    claims::{Overlap, state::TO_COME, store::overlap},
     kernel::{
         fault::Fault,
         id::{AppointmentId, ProviderId, UserId},
@@ -72,7 +72,7 @@ pub async fn rows(
         .all(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
-    let open = [State::Held, State::Pending, State::Booked].map(State::word);
+    let open = TO_COME.map(State::word);
     let row = |(id, state, of): (Uuid, String, Option<Uuid>)| Row {
         id: AppointmentId(id),
         is_held: state == State::Held.word(),
