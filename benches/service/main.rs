@@ -44,6 +44,7 @@ mod slots;
 mod sql;
 mod start;
 mod timing;
+mod token_checks;
 mod tokens;
 
 use std::{process::ExitCode, time::Duration};
@@ -169,7 +170,7 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
             hostile::measure(&bed, &mut report).await?;
         }
         if wanted("tokens") {
-            tokens::measure(&bed, &mut report)?;
+            token_checks::measure(&bed, &mut report)?;
         }
         if wanted("start") {
             start::measure(bed, &mut report).await?;

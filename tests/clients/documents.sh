@@ -20,7 +20,7 @@ for folder in /usr/lib/postgresql/*/bin; do
 done
 [ -n "$postgres" ] || die "there is no PostgreSQL: tests/run installs it"
 
-documents=(README.md docs/integrators.md docs/accounts.md docs/operators.md)
+documents=(README.md docs/integrators.md docs/accounts.md docs/operators.md docs/live.md)
 
 # --- the blocks ---
 

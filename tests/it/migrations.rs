@@ -25,7 +25,7 @@ use crate::support::{
 };
 
 /// How many migrations are taken back: those that came after the schema of accounts, mail and audit was done.
-const BACK: &str = "6";
+const BACK: &str = "7";
 
 /// What a customer sees: appointments, each with its number of events, a schedule, and slots.
 async fn seen(
