@@ -1,10 +1,10 @@
 //! Events that are committed late: nothing is skipped, whatever was read meanwhile.
 
 use daybook::grpc::proto::booking::ListEventsRequest;
-use sea_orm::{ConnectionTrait, TransactionTrait};
+use sea_orm::{ConnectionTrait, Database};
 
 use super::event_feed::{all, without_gaps};
-use crate::support::{Engine, World, berlin, people::booking};
+use crate::support::{Engine, World, berlin, options, people::booking};
 
 /// Transactions that stay open while later ones commit and are read. SQLite has one writer, so there are none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -16,8 +16,10 @@ async fn what_is_committed_late_is_not_skipped() {
     let mut told = Vec::new();
     let mut cursor = String::new();
     for round in 0..3 {
-        let db = world.sql().await;
-        let open = db.begin().await.unwrap();
+        let mut options = options(&world.url);
+        options.max_connections(1).min_connections(1);
+        let open = Database::connect(options).await.unwrap();
+        open.execute_unprepared("BEGIN").await.unwrap();
         let change = format!(
             "UPDATE providers SET version = version + 1 WHERE provider_id = '{id}';
              INSERT INTO events (provider_id, version, kind, occurred_at, detail)
@@ -37,7 +39,7 @@ async fn what_is_committed_late_is_not_skipped() {
             told.extend(events);
             cursor = next;
         }
-        open.commit().await.unwrap();
+        open.execute_unprepared("COMMIT").await.unwrap();
     }
     let request = ListEventsRequest { cursor, ..Default::default() };
     told.extend(all(&world, &admin, request).await.0);
