@@ -7,10 +7,11 @@ use crate::{
 };
 
 /// How many providers get a position in one transaction at most.
-pub const MOST_PROVIDERS: i64 = 1000;
+const MOST_PROVIDERS: i64 = 1000;
+/// How many versions a position has at most: who reads sorts those of one.
+const MOST_VERSIONS: i64 = 5000;
 
-/// Gives positions to what is committed and has none yet. The output is how many were given; where those are
-/// [`MOST_PROVIDERS`] there may be more.
+/// Gives positions to what is committed and has none yet. The output is how many were given; there may be more.
 #[derive(Debug, Clone)]
 pub struct GivePositions {
     /// The present.
@@ -24,7 +25,7 @@ impl UnitOfWork for GivePositions {
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
         // Before anything is looked at: whoever had the lock before has given positions, and is seen now.
         let last = store::lock(tx).await?;
-        let given = store::give(tx, last, self.now, MOST_PROVIDERS).await?;
+        let given = store::give(tx, last, self.now, (MOST_PROVIDERS, MOST_VERSIONS)).await?;
         if given > 0 {
             store::take_over(tx, last).await?;
         }

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use super::{
     Bounds, Cursor, Filter, Found, Page, Scope, Told,
-    commands::{GivePositions, MOST_PROVIDERS, RemovePositions},
+    commands::{GivePositions, RemovePositions},
     store::{FindBounds, FindEvents, IsBehind},
 };
 use crate::{
@@ -21,6 +21,8 @@ use crate::{
 const PIECE: i64 = 500;
 /// How many statements look for events of one page that a filter lets through.
 const PIECES: usize = 8;
+/// How many transactions of one call give positions at most.
+const ROUNDS: usize = 20;
 /// How many positions are removed in one transaction.
 const BATCH: i64 = 1000;
 /// How long that may take.
@@ -56,7 +58,7 @@ impl Feed {
         limit: usize,
     ) -> Result<Page, Fault> {
         let scope = scope(permit);
-        self.give_positions(deadline).await?;
+        let has_all = self.give_positions(deadline).await?;
         let bounds = self.bounds(deadline, after).await?;
         let Some(last) = bounds.last else {
             return Ok(Page { events: Vec::new(), next: None, is_up_to_date: true });
@@ -87,12 +89,13 @@ impl Feed {
         self.bounds(deadline, after).await?;
         let next = if is_at_end { Some(last) } else { at };
         let events = self.store.read(deadline, Tell { scope, found }).await?;
-        Ok(Page { events, next, is_up_to_date: is_at_end })
+        Ok(Page { events, next, is_up_to_date: is_at_end && has_all })
     }
 
     /// After the last event that there is now.
     pub async fn end(&self, deadline: Deadline) -> Result<Option<Cursor>, Fault> {
-        self.give_positions(deadline).await?;
+        // Until the deadline, at the most.
+        while !self.give_positions(deadline).await? {}
         Ok(self.bounds(deadline, None).await?.last)
     }
 
@@ -103,16 +106,16 @@ impl Feed {
         Ok(bounds)
     }
 
-    /// Gives positions to whatever has none yet.
-    async fn give_positions(&self, deadline: Deadline) -> Result<(), Fault> {
-        let most = u64::try_from(MOST_PROVIDERS).unwrap_or_default();
-        while self.store.read(deadline, IsBehind).await? {
-            let unit = GivePositions { now: self.ambient.now() };
-            if self.store.run(deadline, unit).await? < most {
-                break;
+    /// Gives positions to what has none yet; whether that was done. It is not where much has none, as at the first time after
+    /// a long history: the next call goes on.
+    async fn give_positions(&self, deadline: Deadline) -> Result<bool, Fault> {
+        for _ in 0..ROUNDS {
+            if !self.store.read(deadline, IsBehind).await? {
+                return Ok(true);
             }
+            self.store.run(deadline, GivePositions { now: self.ambient.now() }).await?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Removes the positions that were given longer ago than they are kept. The events stay.

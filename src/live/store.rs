@@ -36,14 +36,22 @@ pub async fn lock(tx: &Tx) -> Result<i64, Fault> {
 
 const GIVE: &str = "
 INSERT INTO event_positions (position, provider_id, first_version, last_version, stamp, created_at)
-SELECT $1 + row_number() OVER (ORDER BY provider_id), provider_id, first_version, version, $2, $3
+SELECT $1 + row_number() OVER (ORDER BY provider_id), provider_id, first_version,
+    CASE WHEN version - first_version < $5 THEN version ELSE first_version + $5 - 1 END, $2, $3
 FROM (SELECT p.provider_id, coalesce(h.last_version, 0) + 1 AS first_version, p.version
     FROM providers p LEFT JOIN event_heads h ON h.provider_id = p.provider_id
     WHERE p.version > coalesce(h.last_version, 0) ORDER BY p.provider_id LIMIT $4) AS missing";
 
-/// Gives positions after this one to the versions that have none, of so many providers at most; how many those were.
-pub async fn give(tx: &Tx, last: i64, now: Instant, limit: i64) -> Result<u64, Fault> {
-    let values = [last.into(), tx.stamp().0.into(), now.into(), limit.into()];
+/// Gives positions after this one to versions that have none, of so many providers and so many versions of each at most;
+/// how many positions those were.
+pub async fn give(
+    tx: &Tx,
+    last: i64,
+    now: Instant,
+    (providers, versions): (i64, i64),
+) -> Result<u64, Fault> {
+    let values =
+        [last.into(), tx.stamp().0.into(), now.into(), providers.into(), versions.into()];
     let done = tx.execute(statement(tx, GIVE, values)).await.map_err(|e| engine::fault(&e))?;
     Ok(done.rows_affected())
 }
@@ -155,7 +163,7 @@ SELECT p.position, p.stamp, {columns}
 FROM event_positions p
 JOIN events e ON e.provider_id = p.provider_id AND e.version BETWEEN p.first_version AND p.last_version
 LEFT JOIN appointments a ON a.provider_id = e.provider_id AND a.appointment_id = e.appointment_id
-WHERE (p.position > $1 OR (p.position = $1 AND e.version > $2)) AND p.position <= $3 {provider}
+WHERE p.position BETWEEN $1 AND $3 AND (p.position > $1 OR e.version > $2) {provider}
 ORDER BY p.position, e.version LIMIT $4";
 
 // A customer's events lie scattered in the order: each is looked up with its position.
@@ -167,7 +175,7 @@ JOIN event_positions p ON p.provider_id = e.provider_id AND p.last_version = (
     SELECT x.last_version FROM event_positions x
     WHERE x.provider_id = e.provider_id AND x.last_version >= e.version ORDER BY x.last_version LIMIT 1)
 WHERE a.customer_id = $5 AND p.first_version <= e.version
-  AND (p.position > $1 OR (p.position = $1 AND e.version > $2)) AND p.position <= $3
+  AND p.position BETWEEN $1 AND $3 AND (p.position > $1 OR e.version > $2)
 ORDER BY p.position, e.version LIMIT $4";
 
 impl Query for FindEvents {

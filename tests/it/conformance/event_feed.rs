@@ -32,6 +32,7 @@ behaviours!(
     a_cursor_is_for_its_caller_and_its_parent,
     what_is_not_kept_any_more_is_told,
     a_cursor_outlives_a_restore_or_is_told,
+    a_long_history_is_told_whole,
 );
 
 pub(super) async fn ask(
@@ -354,4 +355,38 @@ async fn a_cursor_outlives_a_restore_or_is_told(world: World) {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].appointment, again);
     refused(ask(&world, &admin, after(&lost)).await, "CURSOR_UNKNOWN");
+}
+
+/// More versions of one provider than a position has, from before anybody read.
+async fn a_long_history_is_told_whole(world: World) {
+    const MORE: i64 = 12_001;
+    let (admin, provider) = (world.admin().await, world.provider().await);
+    let events = |series: &str, nothing: &str| {
+        format!(
+            "INSERT INTO events (provider_id, version, kind, occurred_at, detail)
+             SELECT e.provider_id, e.version + n, 'attendance_changed', e.occurred_at, {nothing}
+             FROM events e, {series} WHERE e.version = 1;
+             UPDATE providers SET version = version + {MORE}"
+        )
+    };
+    let sqlite = format!(
+        "(WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < {MORE})
+          SELECT n FROM count)"
+    );
+    let postgres = format!("generate_series(1, {MORE}) AS series(n)");
+    world.execute(&events(&sqlite, "'{}'"), &events(&postgres, "'{}'::jsonb")).await;
+    let kinds = vec![Kind::AttendanceChanged.into()];
+    let filter = EventFilter { kinds, ..Default::default() };
+    let narrowed = ListEventsRequest { filter: Some(filter), ..of("", 500) };
+    let (narrowed, _) = all(&world, &admin, narrowed).await;
+    assert_eq!(i64::try_from(narrowed.len()).unwrap(), MORE);
+    let (told, _) = all(&world, &provider, of(&provider.provider(), 500)).await;
+    without_gaps(&told);
+    assert_eq!(i64::try_from(told.len()).unwrap(), MORE + 1);
+    assert_eq!(world.count("SELECT count(*) FROM event_positions").await, 3);
+    // A filter that lets nothing through comes to an end as well.
+    let kinds = vec![Kind::HoldExpired.into()];
+    let filter = EventFilter { kinds, ..Default::default() };
+    let nothing = ListEventsRequest { filter: Some(filter), ..of("", 500) };
+    assert_eq!(all(&world, &admin, nothing).await.0, []);
 }
