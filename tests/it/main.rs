@@ -15,6 +15,7 @@ mod drain;
 mod edge;
 mod expensive;
 mod faults;
+mod fixtures;
 mod fuzz;
 mod lock_order;
 mod migrations;

@@ -174,6 +174,17 @@ impl World {
         Self::configured(self.engine, urls, folder, config, self.clock.now()).await
     }
 
+    /// A server on a given database, with its clock at this time, and the master key of this folder.
+    pub async fn on_at(
+        engine: Engine,
+        url: String,
+        folder: Arc<tempfile::TempDir>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let config = config(&url, folder.path(), &[]);
+        Self::configured(engine, (url.clone(), url), folder, config, now).await
+    }
+
     /// A server on a given database, in a folder that others may share.
     pub async fn in_folder(
         engine: Engine,
