@@ -50,8 +50,7 @@ pub async fn give(
     now: Instant,
     (providers, versions): (i64, i64),
 ) -> Result<u64, Fault> {
-    let values =
-        [last.into(), tx.stamp().0.into(), now.into(), providers.into(), versions.into()];
+    let values = [last.into(), tx.stamp().0.into(), now.into(), providers.into(), versions.into()];
     let done = tx.execute(statement(tx, GIVE, values)).await.map_err(|e| engine::fault(&e))?;
     Ok(done.rows_affected())
 }
