@@ -101,7 +101,8 @@ pub(crate) fn connections(callers: usize) -> usize {
     callers.div_ceil(CALLERS_PER_CONNECTION).max(2).min(callers)
 }
 
-async fn side(
+/// A server of the binary in this folder, on a new database of this name.
+pub(crate) async fn side(
     cluster: &Cluster,
     folder: &std::path::Path,
     database: &'static str,

@@ -15,7 +15,7 @@ use crate::{
     bed::Bed,
     load::closed,
     process::Process,
-    report::{Report, Row, Spread, met},
+    report::{Report, Row, Spread, met, middle},
     tell,
 };
 
@@ -25,8 +25,6 @@ const ROUND_TRIP: Duration = Duration::from_millis(30);
 /// In seconds. The usual deadline of a call is ten.
 const DEADLINES: [u64; 2] = [8, 20];
 const PAIRS: usize = 20;
-/// The ranks, of 20 sorted values, between which the median is with 95.9 % (a binomial distribution).
-const RANKS: [usize; 2] = [6, 15];
 const GOAL: f64 = 0.9;
 
 /// Measures both in turn, in pairs of which every other begins with the long one.
@@ -57,9 +55,7 @@ pub(crate) async fn measure(bed: &Bed, report: &mut Report) -> Outcome {
         ratios.push(both[1] / both[0]);
     }
     drop(relay);
-    ratios.sort_unstable_by(f64::total_cmp);
-    let median = Spread::of(ratios.iter().copied()).median;
-    let between = RANKS.map(|rank| ratios.get(rank - 1).copied().unwrap_or(f64::NAN));
+    let (median, between) = middle(ratios);
     let [short, long] = rates.map(|rates| Spread::of(rates).text(0, "/s"));
     report.row(Row {
         figure: format!(

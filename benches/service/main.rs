@@ -35,6 +35,7 @@ mod hostile;
 mod load;
 mod logins;
 mod overload;
+mod pairs;
 mod postgres;
 mod process;
 mod rates;
@@ -56,7 +57,7 @@ use report::Report;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What can be measured by itself.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "rates",
     "growth",
     "crowd",
@@ -64,6 +65,7 @@ const PARTS: [&str; 11] = [
     "overload",
     "logins",
     "deadlines",
+    "pairs",
     "timing",
     "hostile",
     "tokens",
@@ -161,6 +163,10 @@ fn run(is_quick: bool, arguments: &[String]) -> Outcome {
         }
         if wanted("deadlines") {
             deadlines::measure(&bed, &mut report).await?;
+        }
+        // It needs another binary: only when it is named.
+        if parts.contains(&"pairs") {
+            pairs::measure(&bed, &mut report).await?;
         }
         // Minutes of it: only when it is named.
         if parts.contains(&"timing") {

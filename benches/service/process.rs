@@ -24,7 +24,8 @@ use tonic_health::pb::{
 
 use crate::{Outcome, postgres::free_port};
 
-const BINARY: &str = "daybook";
+/// What the binary is called in its folder.
+pub(crate) const BINARY: &str = "daybook";
 /// The unit of times in `/proc`, the same on every Linux.
 const TICKS: f64 = 100.0;
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -39,7 +39,7 @@ enum Of {
 }
 
 /// Callers who ask for slots.
-struct Asking {
+pub(crate) struct Asking {
     clients: Vec<AvailabilityServiceClient<Channel>>,
     tokens: Arc<Vec<MetadataValue<Ascii>>>,
     week: i64,
@@ -47,7 +47,7 @@ struct Asking {
 }
 
 impl Asking {
-    async fn new(bed: &Bed, side: &Side, count: usize) -> Outcome<Self> {
+    pub(crate) async fn new(bed: &Bed, side: &Side, count: usize) -> Outcome<Self> {
         Self::at(bed, &side.service, &side.tokens, count).await
     }
 
@@ -91,9 +91,14 @@ impl Asking {
     }
 
     /// How many slots a provider has in the month.
-    async fn slots(&self) -> Outcome<usize> {
+    pub(crate) async fn slots(&self) -> Outcome<usize> {
         let request = self.request(0, self.month(Some(0), 0));
         Ok(self.client(0).list_slots(request).await?.into_inner().slots.len())
+    }
+
+    /// How many lists of one provider, who has about so many slots, come each second.
+    pub(crate) async fn of_one(&self, time: Duration, slots: usize) -> Outcome<f64> {
+        Ok(self.list(time, Of::One(slots)).await?.rate())
     }
 
     async fn list(&self, time: Duration, of: Of) -> Outcome<Tally> {

@@ -11,7 +11,7 @@ const MOST_PROVIDERS: i64 = 1000;
 /// How many versions a position has at most: who reads sorts those of one.
 const MOST_VERSIONS: i64 = 5000;
 
-/// Gives positions to what is committed and has none yet. The output is how many were given; there may be more.
+/// Gives positions to what is committed and has none yet. The output is whether all of it has one now.
 #[derive(Debug, Clone)]
 pub struct GivePositions {
     /// The present.
@@ -19,24 +19,25 @@ pub struct GivePositions {
 }
 
 impl UnitOfWork for GivePositions {
-    type Output = u64;
+    type Output = bool;
     const AUTHORITY: Authority = Authority::Nobody;
 
-    async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
+    async fn run(&self, tx: &Tx) -> Result<bool, Fault> {
         // Before anything is looked at: whoever had the lock before has given positions, and is seen now.
         let last = store::lock(tx).await?;
         let given = store::give(tx, last, self.now, (MOST_PROVIDERS, MOST_VERSIONS)).await?;
         if given > 0 {
             store::take_over(tx, last).await?;
         }
-        Ok(given)
+        let is_all = i64::try_from(given).is_ok_and(|given| given < MOST_PROVIDERS);
+        Ok(is_all && !store::is_cut(tx, last, MOST_VERSIONS).await?)
     }
 }
 
-/// Removes positions from before an instant, but never the last one. The output is how many there were.
+/// Removes positions whose next ones were given before an instant. The output is how many there were.
 #[derive(Debug, Clone)]
 pub struct RemovePositions {
-    /// Positions that were given earlier go.
+    /// The instant.
     pub before: Instant,
     /// How many go at most.
     pub limit: i64,
@@ -47,7 +48,7 @@ impl UnitOfWork for RemovePositions {
     const AUTHORITY: Authority = Authority::Nobody;
 
     async fn run(&self, tx: &Tx) -> Result<u64, Fault> {
-        let last = store::lock(tx).await?;
-        store::remove(tx, last, self.before, self.limit).await
+        store::lock(tx).await?;
+        store::remove(tx, self.before, self.limit).await
     }
 }

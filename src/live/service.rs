@@ -1,8 +1,15 @@
 //! Reading the order of events.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::TimeDelta;
+use tokio::sync::Mutex;
 
 use super::{
     Bounds, Cursor, Filter, Found, Page, Scope, Told,
@@ -13,12 +20,17 @@ use crate::{
     booking::{actors::Wanted, service::history::names},
     events::ProviderEventKind,
     identity::feed_permit::ReadEvents,
-    kernel::{ambient::Ambient, fault::Fault},
+    kernel::{
+        ambient::Ambient,
+        fault::{Fault, FaultKind},
+    },
     storage::{Deadline, Query, Reader, Store},
 };
 
 /// How many events are looked at in one statement at most.
 const PIECE: i64 = 500;
+/// The same of a customer.
+const PIECE_OF_CUSTOMER: i64 = 4000;
 /// How many statements look for events of one page that a filter lets through.
 const PIECES: usize = 8;
 /// How many transactions of one call give positions at most.
@@ -35,12 +47,16 @@ pub struct Feed {
     ambient: Ambient,
     /// For how long positions are kept.
     kept: TimeDelta,
+    /// How often this process began to give positions,
+    begun: Arc<AtomicU64>,
+    /// and the last time that all had one then.
+    complete: Arc<Mutex<u64>>,
 }
 
 impl Feed {
     /// On this database. Positions are kept for this long.
     pub fn new(store: Store, ambient: Ambient, kept: TimeDelta) -> Self {
-        Self { store, ambient, kept }
+        Self { store, ambient, kept, begun: Arc::default(), complete: Arc::default() }
     }
 
     /// Events after a place, or from the oldest one that is kept, as many as this at most. A page may be shorter, also
@@ -58,23 +74,33 @@ impl Feed {
         limit: usize,
     ) -> Result<Page, Fault> {
         let scope = scope(permit);
-        let has_all = self.give_positions(deadline).await?;
+        // Where nothing can be written, what has positions can be read.
+        let has_all = match self.give_positions(deadline).await {
+            Err(fault) if fault.reason().kind() == FaultKind::Unavailable => false,
+            given => given?,
+        };
         let bounds = self.bounds(deadline, after).await?;
         let Some(last) = bounds.last else {
-            return Ok(Page { events: Vec::new(), next: None, is_up_to_date: true });
+            return Ok(Page { events: Vec::new(), next: None, is_up_to_date: has_all });
         };
         let (mut at, mut found, mut is_at_end) = (after, Vec::new(), false);
-        for _ in 0..PIECES {
+        let mut first = after;
+        let of_customer = matches!(scope, Scope::Customer(_));
+        // A customer's events are all looked up for each piece.
+        let (most, pieces) = if of_customer { (PIECE_OF_CUSTOMER, 1) } else { (PIECE, PIECES) };
+        for _ in 0..pieces {
             if found.len() >= limit || is_at_end {
                 break;
             }
             let place = at.map_or((0, 0), |at| (at.position, at.version));
             // A piece is no longer than the page: what does not fit would be read again.
             let left = i64::try_from(limit - found.len()).unwrap_or(PIECE);
-            let piece = if *filter == Filter::default() { left.min(PIECE) } else { PIECE };
+            let is_whole = *filter == Filter::default() && !of_customer;
+            let piece = if is_whole { left.min(most) } else { most };
             let question = FindEvents { scope, after: place, until: last.position, limit: piece };
             let rows = self.store.read(deadline, question).await?;
             is_at_end = i64::try_from(rows.len()).is_ok_and(|count| count < piece);
+            first = first.or(rows.first().map(|(place, _)| *place));
             for (place, event) in rows {
                 if found.len() >= limit {
                     is_at_end = false;
@@ -85,8 +111,8 @@ impl Feed {
                 found.extend(shown);
             }
         }
-        // What was removed meanwhile was not read.
-        self.bounds(deadline, after).await?;
+        // What was removed meanwhile was not read: nothing was where the first place is still there.
+        self.bounds(deadline, first).await?;
         let next = if is_at_end { Some(last) } else { at };
         let events = self.store.read(deadline, Tell { scope, found }).await?;
         Ok(Page { events, next, is_up_to_date: is_at_end && has_all })
@@ -106,19 +132,38 @@ impl Feed {
         Ok(bounds)
     }
 
-    /// Gives positions to what has none yet; whether that was done. It is not where much has none, as at the first time after
-    /// a long history: the next call goes on.
+    /// Gives positions to what was committed before and has none yet; whether all of it has one then. It has not where much
+    /// had none, as at the first time after a long history: the next call goes on.
     async fn give_positions(&self, deadline: Deadline) -> Result<bool, Fault> {
         for _ in 0..ROUNDS {
-            if !self.store.read(deadline, IsBehind).await? {
+            if self.give_some(deadline).await? {
                 return Ok(true);
             }
-            self.store.run(deadline, GivePositions { now: self.ambient.now() }).await?;
         }
         Ok(false)
     }
 
-    /// Removes the positions that were given longer ago than they are kept. The events stay.
+    /// One transaction of it at most. Of the callers of a process one does it, and those that came before it began
+    /// have what it gave.
+    async fn give_some(&self, deadline: Deadline) -> Result<bool, Fault> {
+        let came = self.begun.load(Ordering::SeqCst);
+        if !self.store.read(deadline, IsBehind).await? {
+            return Ok(true);
+        }
+        let mut complete = self.complete.lock().await;
+        if *complete > came {
+            return Ok(true);
+        }
+        let begun = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let unit = GivePositions { now: self.ambient.now() };
+        let is_all = self.store.run_contended(deadline, unit).await?;
+        if is_all {
+            *complete = begun;
+        }
+        Ok(is_all)
+    }
+
+    /// Removes the positions that are older than they are kept. The events stay.
     pub async fn remove_old(&self) -> Result<(), Fault> {
         let before = self.ambient.now() - self.kept;
         loop {
@@ -139,10 +184,21 @@ fn scope(permit: ReadEvents) -> Scope {
     }
 }
 
-/// Whether who reads this scope may know of an event.
+/// Whether who reads this scope is told of an event. Customers are not told of private notes; and not of holds, because
+/// what becomes of a hold is not known to be theirs once it is gone.
 fn is_for(scope: Scope, found: &Found) -> bool {
-    !matches!(scope, Scope::Customer(_))
-        || found.event.data.kind() != ProviderEventKind::AppointmentNoted
+    use ProviderEventKind as Kind;
+
+    let is_private = matches!(
+        found.event.data.kind(),
+        Kind::AppointmentNoted
+            | Kind::HoldPlaced
+            | Kind::HoldExtended
+            | Kind::HoldReleased
+            | Kind::HoldExpired
+            | Kind::HoldCustomerMerged
+    );
+    !matches!(scope, Scope::Customer(_)) || !is_private
 }
 
 /// Asks for the names of those who acted.

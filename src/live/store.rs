@@ -55,6 +55,14 @@ pub async fn give(
     Ok(done.rows_affected())
 }
 
+/// Whether a position that was given after this one has as many versions as one can have, so that more may follow.
+pub async fn is_cut(tx: &Tx, last: i64, versions: i64) -> Result<bool, Fault> {
+    let sql = "SELECT 1 AS cut FROM event_positions
+        WHERE position > $1 AND last_version - first_version + 1 >= $2 LIMIT 1";
+    let row = tx.query_one(statement(tx, sql, [last.into(), versions.into()])).await;
+    Ok(row.map_err(|e| engine::fault(&e))?.is_some())
+}
+
 const HEADS: &str = "
 INSERT INTO event_heads (provider_id, last_version)
 SELECT provider_id, last_version FROM event_positions WHERE position > $1
@@ -70,13 +78,16 @@ pub async fn take_over(tx: &Tx, last: i64) -> Result<(), Fault> {
     Ok(())
 }
 
+// A position goes when the next one is old: whoever stands at the end of it has known of nothing new for as long.
 const OLDEST: &str = "
-SELECT max(position) AS position FROM (SELECT position FROM event_positions
-    WHERE position < $1 AND created_at < $2 ORDER BY position LIMIT $3) AS old";
+SELECT max(position) AS position FROM (SELECT p.position, n.created_at
+    FROM event_positions p JOIN event_positions n ON n.position = p.position + 1
+    ORDER BY p.position LIMIT $2) AS oldest
+WHERE created_at < $1";
 
-/// Removes the oldest positions, from before an instant and before the last one; how many those were.
-pub async fn remove(tx: &Tx, last: i64, before: Instant, limit: i64) -> Result<u64, Fault> {
-    let values = [last.into(), before.into(), limit.into()];
+/// Removes the oldest positions whose next ones are from before an instant, so many at most; how many those were.
+pub async fn remove(tx: &Tx, before: Instant, limit: i64) -> Result<u64, Fault> {
+    let values = [before.into(), limit.into()];
     let row = tx.query_one(statement(tx, OLDEST, values)).await.map_err(|e| engine::fault(&e))?;
     let until = row.map(|row| row.try_get::<Option<i64>>("", "position")).transpose();
     let Some(until) = until.map_err(|e| engine::fault(&e))?.flatten() else { return Ok(0) };
@@ -165,12 +176,13 @@ LEFT JOIN appointments a ON a.provider_id = e.provider_id AND a.appointment_id =
 WHERE p.position BETWEEN $1 AND $3 AND (p.position > $1 OR e.version > $2) {provider}
 ORDER BY p.position, e.version LIMIT $4";
 
-// A customer's events lie scattered in the order: each is looked up with its position.
+// A customer's events lie scattered in the order: each is looked up with its position. SQLite, which knows nothing of the
+// numbers of rows, would look at each position of a provider for each appointment: it is told the way.
 const OF_CUSTOMER: &str = "
 SELECT p.position, p.stamp, {columns}
 FROM appointments a
-JOIN events e ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
-JOIN event_positions p ON p.provider_id = e.provider_id AND p.last_version = (
+{join} events e {by} ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
+{join} event_positions p ON p.provider_id = e.provider_id AND p.last_version = (
     SELECT x.last_version FROM event_positions x
     WHERE x.provider_id = e.provider_id AND x.last_version >= e.version ORDER BY x.last_version LIMIT 1)
 WHERE a.customer_id = $5 AND p.first_version <= e.version
@@ -189,7 +201,14 @@ impl Query for FindEvents {
             Scope::Provider(id) => {
                 (BY_POSITION.replace("{provider}", "AND p.provider_id = $5"), Some(id.0.into()))
             }
-            Scope::Customer(id) => (OF_CUSTOMER.to_owned(), Some(id.0.into())),
+            Scope::Customer(id) => {
+                let (join, by) = match at.engine() {
+                    Engine::Postgres => ("JOIN", ""),
+                    Engine::Sqlite => ("CROSS JOIN", "INDEXED BY events_by_appointment"),
+                };
+                let text = OF_CUSTOMER.replace("{join}", join).replace("{by}", by);
+                (text, Some(id.0.into()))
+            }
         };
         let sql = text.replace("{columns}", COLUMNS);
         let statement = statement(at, &sql, values.into_iter().chain(own));

@@ -33,6 +33,8 @@ behaviours!(
     what_is_not_kept_any_more_is_told,
     a_cursor_outlives_a_restore_or_is_told,
     a_long_history_is_told_whole,
+    readers_of_two_processes_are_told_the_same,
+    a_customer_of_much_is_answered_at_once,
 );
 
 pub(super) async fn ask(
@@ -245,6 +247,8 @@ async fn everybody_reads_their_own_and_admins_all(world: World) {
 async fn customers_are_not_told_what_is_private(world: World) {
     let (customer, provider) = (world.customer().await, world.provider().await);
     let name = book(&world, &customer, &provider, 9).await;
+    let typed = world.own_type(&provider, kind(&[30])).await;
+    world.hold(&customer, holding(&provider, &typed, "2026-11-23 13:00")).await.unwrap();
     let mut appointment = world.get(&provider, &name).await.unwrap();
     appointment.private_note = "bring the file".to_owned();
     let mask = FieldMask { paths: vec!["private_note".to_owned()] };
@@ -256,7 +260,9 @@ async fn customers_are_not_told_what_is_private(world: World) {
     world.booking().update_appointment(provider.asks(request)).await.unwrap();
     world.cancel(&provider, &name).await.unwrap();
     let (seen, _) = all(&world, &provider, of(&provider.provider(), 0)).await;
-    assert!(seen.iter().any(|e| e.kind() == Kind::AppointmentNoted));
+    for private in [Kind::AppointmentNoted, Kind::HoldPlaced] {
+        assert!(seen.iter().any(|e| e.kind() == private), "{private:?}");
+    }
     let (seen, cursor) = all(&world, &customer, of(&customer.user.name, 0)).await;
     let kinds: Vec<_> = seen.iter().map(Event::kind).collect();
     assert_eq!(kinds, [Kind::AppointmentBooked, Kind::AppointmentCancelled]);
@@ -319,6 +325,7 @@ async fn what_is_not_kept_any_more_is_told(world: World) {
     }
     world.forward(TimeDelta::days(40));
     let admin = world.log_in(&admin.user.email).await;
+    let provider = world.log_in(&provider.user.email).await;
     let feed = daybook::live::service::Feed::new(
         world.store().await,
         Ambient::manual(instant("2027-01-02 09:00", "UTC")).0,
@@ -327,6 +334,7 @@ async fn what_is_not_kept_any_more_is_told(world: World) {
     feed.remove_old().await.unwrap();
     // The last position stays, so that who is up to date misses nothing.
     assert_eq!(world.count("SELECT count(*) FROM event_positions").await, 1);
+    assert_eq!(world.count("SELECT removed_position FROM event_order").await, 2);
     let after = |cursor: &String| ListEventsRequest { cursor: cursor.clone(), ..of("", 0) };
     assert_eq!(ask(&world, &admin, after(&cursors[2])).await.unwrap().events, []);
     for old in &cursors[..2] {
@@ -334,8 +342,13 @@ async fn what_is_not_kept_any_more_is_told(world: World) {
     }
     let (left, _) = all(&world, &admin, of("", 0)).await;
     assert_eq!(left.len(), 1);
+    // What comes now may be read from there for as long as it is kept itself.
+    world.time_off(&provider, "2027-02-01 00:00", "2027-02-02 00:00").await;
+    let (new, _) = all(&world, &admin, of("", 0)).await;
+    assert_eq!(new.len(), 2);
     feed.remove_old().await.unwrap();
-    assert_eq!(all(&world, &admin, of("", 0)).await.0.len(), 1);
+    let (late, _) = all(&world, &admin, after(&cursors[2])).await;
+    assert_eq!(late.len(), 1);
 }
 
 async fn a_cursor_outlives_a_restore_or_is_told(world: World) {
@@ -389,4 +402,69 @@ async fn a_long_history_is_told_whole(world: World) {
     let filter = EventFilter { kinds, ..Default::default() };
     let nothing = ListEventsRequest { filter: Some(filter), ..of("", 500) };
     assert_eq!(all(&world, &admin, nothing).await.0, []);
+}
+
+/// Two processes give positions while bookings go on.
+async fn readers_of_two_processes_are_told_the_same(world: World) {
+    let (admin, customer) = (world.admin().await, world.customer().await);
+    let beside = world.beside().await;
+    let mut providers = Vec::new();
+    for _ in 0..3 {
+        providers.push(world.provider().await);
+    }
+    let booking = async {
+        for hour in 9..15 {
+            for (place, provider) in providers.iter().enumerate() {
+                let minute = place * 20;
+                let start = berlin(&format!("2026-11-23 {hour:02}:{minute:02}"));
+                let end = berlin(&format!("2026-11-23 {hour:02}:{:02}", minute + 15));
+                world.book(&customer, provider, start, end).await.unwrap();
+            }
+        }
+    };
+    let reading = async |of_which: &World| {
+        let (mut told, mut cursor) = (Vec::new(), String::new());
+        while told.len() < 2 * providers.len() {
+            let request = ListEventsRequest { cursor: cursor.clone(), ..of("", 4) };
+            let (events, next) = all(of_which, &admin, request).await;
+            told.extend(events);
+            cursor = next;
+        }
+        (told, cursor)
+    };
+    let ((), one, two, three) =
+        tokio::join!(booking, reading(&world), reading(&beside), reading(&beside));
+    let (whole, _) = all(&world, &admin, of("", 500)).await;
+    without_gaps(&whole);
+    for (mut told, cursor) in [one, two, three] {
+        let request = ListEventsRequest { cursor, ..of("", 500) };
+        told.extend(all(&world, &admin, request).await.0);
+        assert_eq!(told, whole);
+    }
+}
+
+/// So many events and positions that looking each up among all of a provider would take minutes.
+async fn a_customer_of_much_is_answered_at_once(world: World) {
+    const MORE: i64 = 3000;
+    let (customer, provider) = (world.customer().await, world.provider().await);
+    let name = book(&world, &customer, &provider, 9).await;
+    let id = name.rsplit('/').next().unwrap().replace('-', "");
+    let sqlite = format!(
+        "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count WHERE n < {MORE})
+         INSERT INTO events (provider_id, version, kind, appointment_id, occurred_at, detail)
+         SELECT e.provider_id, e.version + n, 'appointment_updated', e.appointment_id, e.occurred_at, '{{}}'
+         FROM events e, count WHERE e.appointment_id = x'{id}';
+         INSERT INTO event_positions (position, provider_id, first_version, last_version, stamp, created_at)
+         SELECT version, provider_id, version, version, 1, occurred_at FROM events;
+         INSERT INTO event_heads SELECT provider_id, max(version) FROM events GROUP BY provider_id;
+         UPDATE event_order SET last_position = (SELECT max(position) FROM event_positions);
+         UPDATE providers SET version = version + {MORE}"
+    );
+    let postgres = sqlite
+        .replace(&format!("x'{id}'"), &format!("'{id}'"))
+        .replace("'{}'\n", "'{}'::jsonb\n")
+        .replace("WITH RECURSIVE count(n)", "WITH RECURSIVE count(n)");
+    world.execute(&sqlite, &postgres).await;
+    let (told, _) = all(&world, &customer, of(&customer.user.name, 500)).await;
+    assert_eq!(i64::try_from(told.len()).unwrap(), MORE + 1);
 }
