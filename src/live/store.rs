@@ -176,18 +176,27 @@ LEFT JOIN appointments a ON a.provider_id = e.provider_id AND a.appointment_id =
 WHERE p.position BETWEEN $1 AND $3 AND (p.position > $1 OR e.version > $2) {provider}
 ORDER BY p.position, e.version LIMIT $4";
 
-// A customer's events lie scattered in the order: each is looked up with its position. SQLite, which knows nothing of the
-// numbers of rows, would look at each position of a provider for each appointment: it is told the way.
+// A customer's events lie scattered in the order: each is looked up with its position. Both engines are told the way,
+// because with the numbers of rows that they guess they look at each position of a provider for each event.
 const OF_CUSTOMER: &str = "
 SELECT p.position, p.stamp, {columns}
-FROM appointments a
-{join} events e {by} ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
-{join} event_positions p ON p.provider_id = e.provider_id AND p.last_version = (
-    SELECT x.last_version FROM event_positions x
-    WHERE x.provider_id = e.provider_id AND x.last_version >= e.version ORDER BY x.last_version LIMIT 1)
+FROM appointments a {events_and_positions}
 WHERE a.customer_id = $5 AND p.first_version <= e.version
   AND p.position BETWEEN $1 AND $3 AND (p.position > $1 OR e.version > $2)
 ORDER BY p.position, e.version LIMIT $4";
+
+const BY_POSTGRES: &str = "
+JOIN events e ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
+CROSS JOIN LATERAL (SELECT x.position, x.stamp, x.first_version FROM event_positions x
+    WHERE x.provider_id = e.provider_id AND x.last_version >= e.version
+    ORDER BY x.last_version LIMIT 1) AS p";
+
+const BY_SQLITE: &str = "
+CROSS JOIN events e INDEXED BY events_by_appointment
+    ON e.provider_id = a.provider_id AND e.appointment_id = a.appointment_id
+CROSS JOIN event_positions p ON p.provider_id = e.provider_id AND p.last_version = (
+    SELECT x.last_version FROM event_positions x
+    WHERE x.provider_id = e.provider_id AND x.last_version >= e.version ORDER BY x.last_version LIMIT 1)";
 
 impl Query for FindEvents {
     /// Each place that was looked at, with the event where it can be read.
@@ -202,12 +211,11 @@ impl Query for FindEvents {
                 (BY_POSITION.replace("{provider}", "AND p.provider_id = $5"), Some(id.0.into()))
             }
             Scope::Customer(id) => {
-                let (join, by) = match at.engine() {
-                    Engine::Postgres => ("JOIN", ""),
-                    Engine::Sqlite => ("CROSS JOIN", "INDEXED BY events_by_appointment"),
+                let way = match at.engine() {
+                    Engine::Postgres => BY_POSTGRES,
+                    Engine::Sqlite => BY_SQLITE,
                 };
-                let text = OF_CUSTOMER.replace("{join}", join).replace("{by}", by);
-                (text, Some(id.0.into()))
+                (OF_CUSTOMER.replace("{events_and_positions}", way), Some(id.0.into()))
             }
         };
         let sql = text.replace("{columns}", COLUMNS);
