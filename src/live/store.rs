@@ -154,7 +154,7 @@ impl Query for FindBounds {
 /// Reads events after a place and up to a position, in the order.
 #[derive(Debug, Clone)]
 pub struct FindEvents {
-    /// Whose.
+    /// Whose events: of one provider, of one customer, or of the practice.
     pub scope: Scope,
     /// After which place: a position and a version in it; 0 and 0 is the beginning.
     pub after: (i64, i64),
