@@ -17,7 +17,10 @@ use super::{
     store::{FindBounds, FindEvents, IsBehind},
 };
 use crate::{
-    booking::{actors::Wanted, service::history::names},
+    booking::{
+        actors::{EventWithActor, Names, Wanted},
+        service::history::names,
+    },
     events::ProviderEventKind,
     identity::feed_permit::ReadEvents,
     kernel::{
@@ -114,7 +117,9 @@ impl Feed {
         // What was removed meanwhile was not read: nothing was where the first place is still there.
         self.bounds(deadline, first).await?;
         let next = if is_at_end { Some(last) } else { at };
-        let events = self.store.read(deadline, Tell { scope, found }).await?;
+        let is_staff = permit.is_staff();
+        let names = self.store.read(deadline, FindNames(wanted(&found, is_staff))).await?;
+        let events = found.into_iter().map(|it| told(&names, it, is_staff)).collect();
         Ok(Page { events, next, is_up_to_date: is_at_end && has_all })
     }
 
@@ -202,27 +207,30 @@ fn is_for(scope: Scope, found: &Found) -> bool {
 }
 
 /// Asks for the names of those who acted.
-struct Tell {
-    scope: Scope,
-    found: Vec<Found>,
+struct FindNames(Wanted);
+
+impl Query for FindNames {
+    type Output = Names;
+
+    async fn run(&self, at: &Reader) -> Result<Names, Fault> {
+        names(at, &self.0).await
+    }
 }
 
-impl Query for Tell {
-    type Output = Vec<Told>;
-
-    async fn run(&self, at: &Reader) -> Result<Vec<Told>, Fault> {
-        let is_staff = !matches!(self.scope, Scope::Customer(_));
-        let mut wanted = Wanted::default();
-        for Found { event, customer, .. } in &self.found {
-            if let Some(customer) = customer {
-                wanted.add(event, *customer, is_staff);
-            }
+/// Those of the events' actors whom a reader may know by name.
+fn wanted(found: &[Found], is_staff: bool) -> Wanted {
+    let mut wanted = Wanted::default();
+    for Found { event, customer, .. } in found {
+        if let Some(customer) = customer {
+            wanted.add(event, *customer, is_staff);
         }
-        let names = names(at, &wanted).await?;
-        let told = self.found.iter().cloned().map(|found| {
-            let told = found.customer.map(|of| names.tell(found.event.clone(), of, is_staff));
-            Told { actor: told.and_then(|told| told.actor), found }
-        });
-        Ok(told.collect())
     }
+    wanted
+}
+
+/// An event with who acted, where it happened to somebody's appointment or hold.
+fn told(names: &Names, found: Found, is_staff: bool) -> Told {
+    let Some(customer) = found.customer else { return Told { found, actor: None } };
+    let EventWithActor { event, actor } = names.tell(found.event, customer, is_staff);
+    Told { found: Found { event, ..found }, actor }
 }

@@ -1,6 +1,6 @@
 //! The order of events as rows.
 
-use sea_orm::{DatabaseBackend, FromQueryResult, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait as _, FromQueryResult, QueryResult, Statement, Value};
 use uuid::Uuid;
 
 use super::{Bounds, Cursor, Found, Scope};
@@ -15,11 +15,7 @@ use crate::{
 };
 
 fn statement(at: &impl Executor, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
-    let backend = match at.engine() {
-        Engine::Postgres => DatabaseBackend::Postgres,
-        Engine::Sqlite => DatabaseBackend::Sqlite,
-    };
-    Statement::from_sql_and_values(backend, sql, values)
+    Statement::from_sql_and_values(at.db().get_database_backend(), sql, values)
 }
 
 /// Waits for others who give or remove positions, and keeps them waiting until the transaction ends. The last position.

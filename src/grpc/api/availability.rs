@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Api,
     booking_wire::{LONGEST_CODE, type_name},
-    convert::{minutes, moment, name, start, timestamp},
+    convert::{listed, minutes, moment, name, start, timestamp},
     customer_context::Named,
     open::{Opened, open_as},
     page::{LONGEST_PAGE, cut_to_fit},
@@ -203,22 +203,8 @@ fn question(
     let (from, until) = (from.map(ceil_to_second), until.map(ceil_to_second));
     let duration =
         parts.duration.and_then(|length| violations.keep("duration", minutes(Some(length))));
-    let mut providers = Vec::new();
-    if parts.providers.len() > MOST_PROVIDERS {
-        violations.add("providers", format!("must have at most {MOST_PROVIDERS} entries"));
-    } else {
-        for (index, text) in parts.providers.iter().enumerate() {
-            let field = format!("providers[{index}]");
-            let Some(id) = violations.keep(&field, name(text, ProviderId::parse, PROVIDER_NAME))
-            else {
-                continue;
-            };
-            if providers.contains(&id) {
-                violations.add(field, "must not be there twice");
-            }
-            providers.push(id);
-        }
-    }
+    let provider = |text: &String| name(text, ProviderId::parse, PROVIDER_NAME);
+    let providers = listed(("providers", MOST_PROVIDERS), parts.providers, provider, violations);
     let providers = (!providers.is_empty()).then_some(providers);
     let (type_id, link_code) = (type_id?, link_code?);
     let customer_context = None;

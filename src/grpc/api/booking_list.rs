@@ -2,7 +2,7 @@
 
 use super::{
     booking_wire::{appointment_name, type_name},
-    convert::{moment, optional},
+    convert::{listed, moment, optional},
 };
 use crate::grpc::proto::booking as pb;
 use crate::{
@@ -25,19 +25,8 @@ pub(super) fn appointment_names(
     if names.is_empty() {
         violations.add("names", "must be set");
     }
-    if names.len() > MOST_NAMES {
-        violations.add("names", format!("must have at most {MOST_NAMES} entries"));
-        return Err(violations.into_fault());
-    }
-    let mut all = Vec::with_capacity(names.len());
-    for (index, text) in names.iter().enumerate() {
-        let path = format!("names[{index}]");
-        let Some(name) = violations.keep(&path, appointment_name(text)) else { continue };
-        if all.contains(&name) {
-            violations.add(path, "must not be there twice");
-        }
-        all.push(name);
-    }
+    let name = |text: &String| appointment_name(text);
+    let all = listed(("names", MOST_NAMES), names, name, &mut violations);
     violations.finish()?;
     Ok(all)
 }

@@ -160,6 +160,29 @@ pub(super) fn only_name<T>(
     violations.finish_with(read)
 }
 
+/// The entries of a list of at most so many, which must differ. Of a longer list nothing is read.
+pub(super) fn listed<W, T: PartialEq>(
+    (field, most): (&str, usize),
+    wire: &[W],
+    read: impl Fn(&W) -> Result<T, &'static str>,
+    violations: &mut Violations,
+) -> Vec<T> {
+    if wire.len() > most {
+        violations.add(field, format!("must have at most {most} entries"));
+        return Vec::new();
+    }
+    let mut all = Vec::with_capacity(wire.len());
+    for (index, entry) in wire.iter().enumerate() {
+        let path = format!("{field}[{index}]");
+        let Some(entry) = violations.keep(&path, read(entry)) else { continue };
+        if all.contains(&entry) {
+            violations.add(path, "must not be there twice");
+        }
+        all.push(entry);
+    }
+    all
+}
+
 /// What a text holds that may be empty.
 pub(super) fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<T> {
     if text.is_empty() { None } else { read(text) }

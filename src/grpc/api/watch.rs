@@ -1,13 +1,10 @@
 //! `daybook.booking.v1.WatchService`.
 
-use std::collections::HashSet;
-use std::hash::Hash;
-
 use tonic::{Request, Response, Status};
 
 use super::{
     Api,
-    convert::{TYPE_NAME, name},
+    convert::{TYPE_NAME, listed, name},
     open::{Opened, open},
     schedule::PROVIDER_NAME,
     watch_wire::{kind, wire_event},
@@ -120,44 +117,20 @@ fn whose(parent: &str) -> Result<Scope, &'static str> {
 
 fn narrowed(wire: pb::EventFilter, violations: &mut Violations) -> Filter {
     let pb::EventFilter { kinds, providers, appointment_types } = wire;
-    let known = |number: i32| {
-        let known = Kind::try_from(number).ok().and_then(kind);
+    let known = |number: &i32| {
+        let known = Kind::try_from(*number).ok().and_then(kind);
         known.ok_or("must be a kind of event that there is")
     };
-    let provider = |text: String| name(&text, ProviderId::parse, PROVIDER_NAME);
-    let of_type = |text: String| name(&text, TypeId::parse, TYPE_NAME);
+    let provider = |text: &String| name(text, ProviderId::parse, PROVIDER_NAME);
+    let of_type = |text: &String| name(text, TypeId::parse, TYPE_NAME);
     Filter {
-        kinds: listed(("filter.kinds", MOST_KINDS), kinds, known, violations),
-        providers: listed(("filter.providers", MOST_NAMES), providers, provider, violations),
+        kinds: listed(("filter.kinds", MOST_KINDS), &kinds, known, violations),
+        providers: listed(("filter.providers", MOST_NAMES), &providers, provider, violations),
         types: listed(
             ("filter.appointment_types", MOST_NAMES),
-            appointment_types,
+            &appointment_types,
             of_type,
             violations,
         ),
     }
-}
-
-/// The entries of a list that differ.
-fn listed<W: Clone + Eq + Hash, T>(
-    (field, most): (&str, usize),
-    wire: Vec<W>,
-    read: impl Fn(W) -> Result<T, &'static str>,
-    violations: &mut Violations,
-) -> Vec<T> {
-    if wire.len() > most {
-        violations.add(field, format!("must have at most {most} entries"));
-        return Vec::new();
-    }
-    let mut seen = HashSet::new();
-    let mut all = Vec::new();
-    for (index, entry) in wire.into_iter().enumerate() {
-        let path = format!("{field}[{index}]");
-        if !seen.insert(entry.clone()) {
-            violations.add(path, "must not be there twice");
-            continue;
-        }
-        all.extend(violations.keep(&path, read(entry)));
-    }
-    all
 }
