@@ -1,22 +1,25 @@
 //! Access tokens, as the service signs them.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use chrono::TimeDelta;
 use daybook::{
     accounts::signing::{
-        key_lifecycle::KeyState,
+        key_lifecycle::{KeyState, RotationPolicy},
         key_ring::KeyRing,
+        service::SigningKeys,
         token::{Settings, Tokens},
     },
-    app,
-    config::{Config, Flag, Sources},
     identity::{Caller, Credential, Grant, Role, master_key::MasterKey},
     kernel::{ambient::Ambient, id::UserId},
+    storage::{self, Deadline, Store},
 };
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::{Outcome, seed::Kind};
+
+/// How long the database may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tokens of customers, signed with the key of the service on this database. A log-in's would not last to
 /// the end.
@@ -27,21 +30,25 @@ pub(crate) async fn of_customers(
 ) -> Outcome<Vec<MetadataValue<Ascii>>> {
     let ambient = Ambient::system();
     let now = ambient.now();
-    let path = folder.join("daybook-master-key");
-    let flag = |key: &str, value: &str| Flag {
-        name: format!("--set {key}"),
-        key: key.to_owned(),
-        value: value.to_owned(),
-    };
-    let flags = vec![
-        flag("database.url", database_url),
-        flag("auth.master_key_file", &path.display().to_string()),
-    ];
-    let (config, _) = Config::load(Sources { flags, ..Sources::default() })?;
-    let keys = app::key_commands::signing_keys(&config, ambient.clone()).await?;
-    let active = keys.into_iter().find(|(_, state, _)| *state == KeyState::Active);
-    let (active, ..) = active.ok_or("no key signs")?;
-    let key = active.open(&MasterKey::read(&path)?)?;
+    let master = MasterKey::read(&folder.join("daybook-master-key"))?;
+    // The tables may be those of another version: no command of this one would read them.
+    let store = Store::connect(&storage::Settings {
+        url: database_url.to_owned().into(),
+        max_connections: 4,
+        acquire_timeout: PATIENCE,
+        statement_timeout: PATIENCE,
+        max_in_flight: 4,
+    })
+    .await?;
+    let tokens = Tokens::new(settings(TimeDelta::days(1)), KeyRing::default());
+    let policy = RotationPolicy::new(None, TimeDelta::zero(), TimeDelta::zero());
+    let base = (store.clone(), ambient.clone());
+    let keys = SigningKeys::new(base, master.clone(), policy, tokens);
+    let keys = keys.list(Deadline::after(PATIENCE)).await?;
+    store.close().await;
+    let active = keys.into_iter().find(|(_, state)| *state == KeyState::Active);
+    let (active, _) = active.ok_or("no key signs")?;
+    let key = active.open(&master)?;
     let tokens = Tokens::new(settings(TimeDelta::days(1)), KeyRing::of(key, now));
     let one = |number| -> Outcome<MetadataValue<Ascii>> {
         let user = UserId(Kind::Customer.id(number));

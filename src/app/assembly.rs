@@ -50,7 +50,7 @@ use crate::{
         call_counter::CallCounter,
         zone::Zone,
     },
-    live::service::Feed,
+    live::{service::Feed, watch_service::Watches},
     mail::service::Mail,
     personal_data::{
         erasure::service::Erasures, export::service::Exports, merging::service::Merging,
@@ -100,7 +100,17 @@ pub(super) fn services(
     let guards = (accounts.throttle.clone(), accounts.second_factors.clone());
     let Scheduling { schedules, types, offerings, availabilities, slots, bookings } =
         scheduling(config, store, ambient)?;
+    let kept = TimeDelta::days(config.events.feed_days.into());
+    let feed = Feed::new(store.clone(), ambient.clone(), kept);
     Ok(Services {
+        watches: Watches::new(
+            feed.clone(),
+            ambient.clone(),
+            config.server.max_watches_per_caller,
+            // So that the last one has time to end too.
+            Duration::from_millis(config.server.drain_timeout_ms) / 2,
+        ),
+        feed,
         exports: Exports::new(base(), accounts.passwords.clone()),
         erasures: Erasures::new(base(), guards, mail.clone(), ending(), default_schedule),
         merging: Merging::new(base(), mail.clone(), ending()),
@@ -113,11 +123,6 @@ pub(super) fn services(
         availabilities,
         slots,
         bookings,
-        feed: Feed::new(
-            store.clone(),
-            ambient.clone(),
-            TimeDelta::days(config.events.feed_days.into()),
-        ),
         ambient: ambient.clone(),
         demand,
         request_keys: key.all_derived("request fingerprints"),

@@ -57,7 +57,7 @@ pub(crate) async fn follow(
 ) -> Result<(), Error> {
     // Until it is known that the master key is the right one nothing that it sealed is touched.
     let established = CancellationToken::new();
-    let Services { store, accounts, ambient, mail, erasures, feed, .. } = services;
+    let Services { store, accounts, ambient, mail, erasures, feed, watches, .. } = services;
     let (failed, backlog) = (Mutex::new(Backoff::default()), Backlog::default());
     let followed = async {
         tokio::try_join!(
@@ -65,6 +65,10 @@ pub(crate) async fn follow(
             follow_tokens(&accounts, &established),
             send_mail(&mail, &established),
             watch.follow(&established),
+            async {
+                watches.follow().await;
+                Ok(())
+            },
             again("rotating signing keys", (FOLLOW, FOLLOW), || rotate_keys(&accounts.signing)),
             again("noting the use of API keys", (FOLLOW, FOLLOW), || {
                 accounts.service_accounts.note_uses(BACKGROUND)

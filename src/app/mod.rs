@@ -206,6 +206,7 @@ async fn run(
         served = &mut probes => return served.map_err(Error::from),
         () = tokio::time::sleep(delay) => {}
     }
+    services.watches.drain();
     draining.cancel();
     stopping.cancel();
     let patience = Duration::from_millis(config.server.drain_timeout_ms);

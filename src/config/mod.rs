@@ -98,8 +98,12 @@ pub struct ServerConfig {
     pub max_writes_in_flight: usize,
     /// Of these, calls that change nothing, 1 to 100,000.
     pub max_reads_in_flight: usize,
-    /// Open streams, 1 to 100,000.
+    /// Open streams that are no watches, 1 to 100,000.
     pub max_streams: usize,
+    /// Open watches, 1 to 100,000.
+    pub max_watches: usize,
+    /// Open watches of one caller, 1 to 100,000.
+    pub max_watches_per_caller: usize,
     /// Reads of one user.
     pub caller_reads: Rate,
     /// Writes of one user.

@@ -62,6 +62,8 @@ impl Config {
             ("server.max_writes_in_flight", number(server.max_writes_in_flight)),
             ("server.max_reads_in_flight", number(server.max_reads_in_flight)),
             ("server.max_streams", number(server.max_streams)),
+            ("server.max_watches", number(server.max_watches)),
+            ("server.max_watches_per_caller", number(server.max_watches_per_caller)),
             ("server.caller_reads_per_second", number(server.caller_reads.per_second)),
             ("server.caller_reads_burst", number(server.caller_reads.burst)),
             ("server.caller_writes_per_second", number(server.caller_writes.per_second)),

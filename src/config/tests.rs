@@ -383,6 +383,8 @@ fn the_defaults_are_printed_with_their_origin() {
     max_writes_in_flight = 384  # from default
     max_reads_in_flight = 384  # from default
     max_streams = 1024  # from default
+    max_watches = 1024  # from default
+    max_watches_per_caller = 64  # from default
     caller_reads_per_second = 50  # from default
     caller_reads_burst = 200  # from default
     caller_writes_per_second = 20  # from default

@@ -68,6 +68,8 @@ fn server(reader: &mut SettingsReader<'_>, profile: Profile) -> ServerConfig {
         max_writes_in_flight: reader.number("server.max_writes_in_flight", 1..=100_000),
         max_reads_in_flight: reader.number("server.max_reads_in_flight", 1..=100_000),
         max_streams: reader.number("server.max_streams", 1..=100_000),
+        max_watches: reader.number("server.max_watches", 1..=100_000),
+        max_watches_per_caller: reader.number("server.max_watches_per_caller", 1..=100_000),
         caller_reads: Rate {
             per_second: reader.number("server.caller_reads_per_second", 0..=1_000_000),
             burst: reader.number("server.caller_reads_burst", 1..=1_000_000),

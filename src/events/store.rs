@@ -36,6 +36,7 @@ pub async fn insert(tx: &Tx, event: Event) -> Result<(), Fault> {
         .exec_without_returning(tx.db())
         .await
         .map_err(|e| engine::fault(&e))?;
+    tx.note_event();
     Ok(())
 }
 

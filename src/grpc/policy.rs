@@ -31,8 +31,10 @@ pub enum Class {
     Write,
     /// Changes nothing: `NO_SIDE_EFFECTS` in the proto.
     Read,
-    /// Answers for as long as the caller listens.
+    /// Answers for as long as the caller asks.
     Stream,
+    /// Is told what happens, for as long as the caller listens.
+    Watch,
     /// Asks for health; never held up and never counted.
     Probe,
 }
@@ -151,6 +153,7 @@ pub const TABLE: &[(&str, Access, Scoped)] = &[
     ("/daybook.booking.v1.BookingService/ExtendHold", ALL, KEYS),
     ("/daybook.booking.v1.BookingService/ReleaseHold", ALL, KEYS),
     ("/daybook.booking.v1.WatchService/ListEvents", ALL, KEYS),
+    ("/daybook.booking.v1.WatchService/WatchEvents", ALL, KEYS),
     // Probes and tools have no token. Reflection is not served at all where the setting is off.
     ("/grpc.health.v1.Health/Check", Access::Open, PEOPLE),
     ("/grpc.health.v1.Health/Watch", Access::Open, PEOPLE),
@@ -220,7 +223,8 @@ fn class_of(path: &str, method: &MethodDescriptorProto, sets: &[FileDescriptorSe
     let reads = options.is_some_and(|o| o.idempotency_level() == IdempotencyLevel::NoSideEffects);
     match method.server_streaming() {
         _ if path.starts_with("/grpc.health.") => Class::Probe,
-        true => Class::Stream,
+        true if method.client_streaming() => Class::Stream,
+        true => Class::Watch,
         _ if has_password => Class::LogIn,
         _ if reads => Class::Read,
         _ => Class::Write,

@@ -6,7 +6,7 @@ use crate::{
     booking::service::Bookings,
     catalogue::service::Types,
     kernel::{ambient::Ambient, call_counter::CallCounter},
-    live::service::Feed,
+    live::{service::Feed, watch_service::Watches},
     mail::service::Mail,
     personal_data::{
         erasure::service::Erasures, export::service::Exports, merging::service::Merging,
@@ -40,6 +40,8 @@ pub struct Services {
     pub bookings: Bookings,
     /// The events of all providers in one order.
     pub feed: Feed,
+    /// Those who are told of events as they come.
+    pub watches: Watches,
     /// The outbox of emails.
     pub mail: Mail,
     /// Database handle.

@@ -8,6 +8,8 @@
 pub mod commands;
 pub mod service;
 pub mod store;
+pub mod watch_service;
+pub mod window;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,16 @@ pub enum Scope {
     Provider(ProviderId),
     /// Those of a customer's appointments and holds, without what is for the provider's side alone.
     Customer(UserId),
+}
+
+impl Scope {
+    fn has(self, found: &Found) -> bool {
+        match self {
+            Self::Practice => true,
+            Self::Provider(provider) => found.event.provider == provider,
+            Self::Customer(customer) => found.customer == Some(customer),
+        }
+    }
 }
 
 /// What events are narrowed to; an empty list narrows to nothing.

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How many events are looked at in one statement at most.
-const PIECE: i64 = 500;
+pub(super) const PIECE: i64 = 500;
 /// The same of a customer.
 const PIECE_OF_CUSTOMER: i64 = 4000;
 /// How many statements look for events of one page that a filter lets through.
@@ -46,7 +46,7 @@ const BACKGROUND: Duration = Duration::from_secs(5);
 /// Service layer for the events of all providers in one order.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    store: Store,
+    pub(super) store: Store,
     ambient: Ambient,
     /// For how long positions are kept.
     kept: TimeDelta,
@@ -76,15 +76,28 @@ impl Feed {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Page, Fault> {
-        let scope = scope(permit);
         // Where nothing can be written, what has positions can be read.
         let has_all = match self.give_positions(deadline).await {
             Err(fault) if fault.reason().kind() == FaultKind::Unavailable => false,
             given => given?,
         };
+        let page = self.page(deadline, permit, filter, after, limit).await?;
+        Ok(Page { is_up_to_date: page.is_up_to_date && has_all, ..page })
+    }
+
+    /// The same of what has a position.
+    async fn page(
+        &self,
+        deadline: Deadline,
+        permit: ReadEvents,
+        filter: &Filter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page, Fault> {
+        let scope = scope(permit);
         let bounds = self.bounds(deadline, after).await?;
         let Some(last) = bounds.last else {
-            return Ok(Page { events: Vec::new(), next: None, is_up_to_date: has_all });
+            return Ok(Page { events: Vec::new(), next: None, is_up_to_date: true });
         };
         let (mut at, mut found, mut is_at_end) = (after, Vec::new(), false);
         let mut first = after;
@@ -120,7 +133,7 @@ impl Feed {
         let is_staff = permit.is_staff();
         let names = self.store.read(deadline, FindNames(wanted(&found, is_staff))).await?;
         let events = found.into_iter().map(|it| told(&names, it, is_staff)).collect();
-        Ok(Page { events, next, is_up_to_date: is_at_end && has_all })
+        Ok(Page { events, next, is_up_to_date: is_at_end })
     }
 
     /// After the last event that there is now.
@@ -130,7 +143,11 @@ impl Feed {
         Ok(self.bounds(deadline, None).await?.last)
     }
 
-    async fn bounds(&self, deadline: Deadline, after: Option<Cursor>) -> Result<Bounds, Fault> {
+    pub(super) async fn bounds(
+        &self,
+        deadline: Deadline,
+        after: Option<Cursor>,
+    ) -> Result<Bounds, Fault> {
         let position = after.map_or(0, |after| after.position);
         let bounds = self.store.read(deadline, FindBounds { position }).await?;
         after.map_or(Ok(()), |after| bounds.check(after))?;
@@ -139,7 +156,7 @@ impl Feed {
 
     /// Gives positions to what was committed before and has none yet; whether all of it has one then. It has not where much
     /// had none, as at the first time after a long history: the next call goes on.
-    async fn give_positions(&self, deadline: Deadline) -> Result<bool, Fault> {
+    pub(super) async fn give_positions(&self, deadline: Deadline) -> Result<bool, Fault> {
         for _ in 0..ROUNDS {
             if self.give_some(deadline).await? {
                 return Ok(true);
@@ -181,7 +198,7 @@ impl Feed {
     }
 }
 
-fn scope(permit: ReadEvents) -> Scope {
+pub(super) fn scope(permit: ReadEvents) -> Scope {
     match (permit.provider, permit.customer) {
         (Some(provider), _) => Scope::Provider(provider),
         (None, Some(customer)) => Scope::Customer(customer),
@@ -191,7 +208,7 @@ fn scope(permit: ReadEvents) -> Scope {
 
 /// Whether who reads this scope is told of an event. Customers are not told of private notes; and not of holds, because
 /// what becomes of a hold is not known to be theirs once it is gone.
-fn is_for(scope: Scope, found: &Found) -> bool {
+pub(super) fn is_for(scope: Scope, found: &Found) -> bool {
     use ProviderEventKind as Kind;
 
     let is_private = matches!(
@@ -207,7 +224,7 @@ fn is_for(scope: Scope, found: &Found) -> bool {
 }
 
 /// Asks for the names of those who acted.
-struct FindNames(Wanted);
+pub(super) struct FindNames(pub(super) Wanted);
 
 impl Query for FindNames {
     type Output = Names;
@@ -218,7 +235,7 @@ impl Query for FindNames {
 }
 
 /// Those of the events' actors whom a reader may know by name.
-fn wanted(found: &[Found], is_staff: bool) -> Wanted {
+pub(super) fn wanted(found: &[Found], is_staff: bool) -> Wanted {
     let mut wanted = Wanted::default();
     for Found { event, customer, .. } in found {
         if let Some(customer) = customer {
@@ -229,7 +246,7 @@ fn wanted(found: &[Found], is_staff: bool) -> Wanted {
 }
 
 /// An event with who acted, where it happened to somebody's appointment or hold.
-fn told(names: &Names, found: Found, is_staff: bool) -> Told {
+pub(super) fn told(names: &Names, found: Found, is_staff: bool) -> Told {
     let Some(customer) = found.customer else { return Told { found, actor: None } };
     let EventWithActor { event, actor } = names.tell(found.event, customer, is_staff);
     Told { found: Found { event, ..found }, actor }

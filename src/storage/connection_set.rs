@@ -307,11 +307,12 @@ impl ConnectionSet {
         }
     }
 
+    /// What the unit returned, and whether it appended an event.
     pub(super) async fn attempts<U: UnitOfWork>(
         &self,
         deadline: Deadline,
         unit: &U,
-    ) -> Result<U::Output, Fault> {
+    ) -> Result<(U::Output, bool), Fault> {
         let mut attempt = 1;
         loop {
             let result = self.attempt(deadline, unit).await;
@@ -339,7 +340,7 @@ impl ConnectionSet {
         &self,
         deadline: Deadline,
         unit: &U,
-    ) -> Result<U::Output, Fault> {
+    ) -> Result<(U::Output, bool), Fault> {
         if deadline.left() < TOO_LATE {
             return Err(late());
         }
@@ -351,8 +352,8 @@ impl ConnectionSet {
         let held = self.writer.acquire().await.map_err(|e| engine::fault(&e))?;
         held.begin().await.map_err(|e| engine::begin_fault(&e))?;
         let stamp = Stamp::new(Ambient::system().bytes());
-        let judged = AtomicBool::new(false);
-        let tx = Tx { inner: held, engine: self.engine, stamp, judged };
+        let (judged, has_event) = (AtomicBool::new(false), AtomicBool::new(false));
+        let tx = Tx { inner: held, engine: self.engine, stamp, judged, has_event };
         // Beginning may have taken a while.
         let bound =
             if deadline.left() < TOO_LATE { Err(late()) } else { self.bound(&tx, deadline).await };
@@ -375,7 +376,7 @@ impl ConnectionSet {
             Ok(output) => {
                 tx.inner.commit().await.map_err(|e| engine::commit_fault(&e))?;
                 self.acknowledge()?;
-                Ok(output)
+                Ok((output, tx.has_event.load(Ordering::Relaxed)))
             }
             Err(fault) => {
                 // Where this fails the connection is closed, which rolls back as well.

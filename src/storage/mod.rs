@@ -36,7 +36,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use sea_orm::{ConnectionTrait, DbErr, ExecResult, QueryResult, Statement};
-use tokio::time::Instant as Moment;
+use tokio::{sync::Notify, time::Instant as Moment};
 
 pub use authority::Authority;
 pub use engine::Engine;
@@ -103,6 +103,8 @@ struct Inner {
     reachable: AtomicBool,
     /// Whether it acknowledged commits then.
     commits: AtomicBool,
+    /// Woken when this process has committed an event.
+    events: Arc<Notify>,
 }
 
 /// A transaction, as units of work see it.
@@ -114,6 +116,8 @@ pub struct Tx {
     stamp: Stamp,
     /// Whether the authority that the unit needs was looked at.
     judged: AtomicBool,
+    /// Whether it appended an event.
+    has_event: AtomicBool,
 }
 
 /// A connection outside any transaction, for single-statement reads.
@@ -154,6 +158,11 @@ impl Tx {
     /// other state of the row, also from one with the same version.
     pub const fn stamp(&self) -> Stamp {
         self.stamp
+    }
+
+    /// Notes that it appended an event: who waits for events is woken once it is committed.
+    pub fn note_event(&self) {
+        self.has_event.store(true, Ordering::Relaxed);
     }
 
     /// Runs a raw statement that changes rows.
@@ -220,7 +229,13 @@ impl Store {
             link: ArcSwap::from_pointee(link),
             reachable: AtomicBool::new(true),
             commits: AtomicBool::new(true),
+            events: Arc::new(Notify::new()),
         })))
+    }
+
+    /// Woken when this process has committed an event. One waiter at a time; a wake-up that nobody waited for is kept.
+    pub fn events(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.events)
     }
 
     /// The kind of database behind it.
@@ -271,12 +286,16 @@ impl Store {
     ) -> Result<U::Output, Fault> {
         self.commits()?;
         let link = self.link();
-        let on = Arc::clone(&link);
+        let (on, events) = (Arc::clone(&link), self.events());
         // Boxed, because a unit of many steps is a large future, and this one is moved.
-        let work =
-            Box::pin(
-                async move { on.attempts(deadline, &unit).await.inspect(|output| then(output)) },
-            );
+        let work = Box::pin(async move {
+            let (output, has_event) = on.attempts(deadline, &unit).await?;
+            then(&output);
+            if has_event {
+                events.notify_one();
+            }
+            Ok(output)
+        });
         link.task(deadline, turns, work).await.unwrap_or_else(|_| Err(engine::unknown()))
     }
 
@@ -314,8 +333,8 @@ impl Store {
     }
 
     /// Runs one statement that is a whole unit of work by itself: PostgreSQL makes it a transaction
-    /// of its own. Only for statements that may be given up without harm, because the caller falls
-    /// back to [`Store::run`].
+    /// of its own, which may append an event. Only for statements that may be given up without harm, because the
+    /// caller falls back to [`Store::run`].
     pub(crate) async fn run_single<Q: Query>(
         &self,
         deadline: Deadline,
@@ -325,9 +344,11 @@ impl Store {
         let link = self.link();
         let on = Arc::clone(&link);
         let at = Reader { inner: link.writer.clone(), engine: link.engine };
+        let events = self.events();
         let work = async move {
             let output = query.run(&at).await?;
             on.acknowledge()?;
+            events.notify_one();
             Ok(output)
         };
         let done = link.task(deadline, Turns::Write, work).await;

@@ -210,6 +210,7 @@ async fn every_method_lets_in_whom_the_table_names_and_nobody_else() {
     --cpa Read Keys AvailabilityService/FindFirstSlot
     --cpa Read Keys AvailabilityService/ExplainSlot
     --cpa Read Keys WatchService/ListEvents
+    --cpa Watch Keys WatchService/WatchEvents
     ngcpa Probe People Health/Check
     ngcpa Probe People Health/Watch
     ngcpa Stream People ServerReflection/ServerReflectionInfo
@@ -387,6 +388,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
         ("ListHolds", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("ListEvents", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
         ("ListEvents", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
+        ("WatchEvents", &bob.provider(), [NOT_FOUND, NOT_FOUND, None]),
+        ("WatchEvents", &ada.user.name, [NOT_FOUND, NOT_FOUND, None]),
         ("HoldSlot", &ada.provider(), [NOT_FOUND; 3]),
         ("HoldSlot", &shut.provider(), [NOT_FOUND; 3]),
         ("ExtendHold", &held, [NOT_FOUND; 3]),
@@ -434,8 +437,8 @@ async fn what_is_not_the_callers_is_as_if_it_did_not_exist() {
                 unary(&world.channel, path, request).await
             };
             let role = caller.user.role().as_str_name();
-            if ["ListAppointments", "ListHolds", "ListEvents"].contains(method) && wanted.is_none()
-            {
+            let of_all = ["ListAppointments", "ListHolds", "ListEvents", "WatchEvents"];
+            if of_all.contains(method) && wanted.is_none() {
                 // An admin filters all of them; nobody's are none.
                 call(&missing).await.unwrap();
                 continue;

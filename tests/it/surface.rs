@@ -319,7 +319,7 @@ fn writes_can_be_retried() {
             assert_eq!(id.unwrap().kind(), Kind::String, "{}", method.full_name());
         }
     }
-    assert_eq!((writes, reads), (49, 32));
+    assert_eq!((writes, reads), (49, 33));
 }
 
 #[test]

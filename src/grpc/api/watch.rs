@@ -1,5 +1,6 @@
 //! `daybook.booking.v1.WatchService`.
 
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     schedule::PROVIDER_NAME,
     watch_wire::{kind, wire_event},
 };
+use crate::grpc::edge::caller::{StillKnown, still_known};
 use crate::grpc::proto::booking::{self as pb, event::Kind, watch_service_server::WatchService};
 use crate::{
     identity::{
@@ -18,9 +20,9 @@ use crate::{
     kernel::{
         fault::{Fault, Violations},
         id::{ProviderId, TypeId, UserId},
-        page::page_size,
+        page::{PageTokens, page_size},
     },
-    live::{Cursor, Filter, Scope},
+    live::{Cursor, Filter, Page, Scope, watch_service::Begins},
 };
 
 /// The most kinds that a filter names.
@@ -57,16 +59,71 @@ impl WatchService for Api {
         }
         let limit = usize::try_from(size).unwrap_or_default();
         let page = self.feed.list(deadline, permit, &filter, after, limit).await?;
-        let is_staff = permit.is_staff();
-        let events = page.events.iter();
-        let events = events.map(|told| {
-            let cursor = self.cursor(&scope, told.found.at);
-            wire_event(told, is_staff, cursor)
-        });
-        let next = page.next.or(after);
-        let next_cursor = next.map(|next| self.cursor(&scope, next)).unwrap_or_default();
-        let (events, up_to_date) = (events.collect(), page.is_up_to_date);
+        let words = Words { pages: self.pages.clone(), scope, is_staff: permit.is_staff() };
+        let (events, next_cursor) = words.of(&page, after);
+        let up_to_date = page.is_up_to_date;
         Ok(Response::new(pb::ListEventsResponse { events, next_cursor, up_to_date }))
+    }
+
+    type WatchEventsStream = BoxStream<'static, Result<pb::WatchEventsResponse, Status>>;
+
+    async fn watch_events(
+        &self,
+        request: Request<pb::WatchEventsRequest>,
+    ) -> Result<Response<Self::WatchEventsStream>, Status> {
+        let StillKnown(standing) = still_known(&request)?;
+        let Opened { deadline, caller, message, mut violations } = open(request)?;
+        let asked = (message.parent, message.cursor, message.filter);
+        let EventQuery { permit, scope, after, filter } =
+            self.event_query(caller, asked, &mut violations);
+        if message.from_now && after.is_some() {
+            violations.add("from_now", "must not be set together with cursor");
+        }
+        violations.finish()?;
+        let permit = permit?;
+        let begins = if message.from_now { Begins::Now } else { Begins::After(after) };
+        let begun = self.watches.begin(deadline, (caller, permit), filter, begins, standing);
+        let watcher = begun.await?;
+        let words = Words { pages: self.pages.clone(), scope, is_staff: permit.is_staff() };
+        let stream = stream::unfold(Some((watcher, words)), async |state| {
+            let (mut watcher, words) = state?;
+            match watcher.next().await {
+                Ok(Some(page)) => {
+                    let (events, next_cursor) = words.of(&page, None);
+                    let up_to_date = page.is_up_to_date;
+                    let told = pb::WatchEventsResponse { events, next_cursor, up_to_date };
+                    Some((Ok(told), Some((watcher, words))))
+                }
+                Ok(None) => None,
+                Err(fault) => {
+                    let place = watcher.at().map(|at| words.cursor(at));
+                    Some((Err(fault.with("cursor", place.unwrap_or_default()).into()), None))
+                }
+            }
+        });
+        Ok(Response::new(stream.boxed()))
+    }
+}
+
+/// Makes messages of what one caller is told.
+struct Words {
+    pages: PageTokens,
+    /// What cursors are bound to.
+    scope: String,
+    is_staff: bool,
+}
+
+impl Words {
+    fn cursor(&self, at: Cursor) -> String {
+        self.pages.make(&self.scope, &at)
+    }
+
+    /// The events of a page, and the cursor after it.
+    fn of(&self, page: &Page, before: Option<Cursor>) -> (Vec<pb::Event>, String) {
+        let events = page.events.iter();
+        let events = events.map(|told| wire_event(told, self.is_staff, self.cursor(told.found.at)));
+        let next = page.next.or(before).map(|next| self.cursor(next));
+        (events.collect(), next.unwrap_or_default())
     }
 }
 

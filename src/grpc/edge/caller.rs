@@ -4,11 +4,13 @@
 //! table among the extensions. Without that it refuses, so a service that is served past the gate is
 //! shut, not open.
 
+use std::sync::Arc;
+
 use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
 
 use super::{address::ClientAddress, gate::CallId, rates::Rates};
 use crate::grpc::{
-    policy::{Access, Entry, Scoped},
+    policy::{Access, Class, Entry, Scoped},
     status::status,
 };
 use crate::{
@@ -44,12 +46,41 @@ impl Interceptor for Authenticate {
         request.extensions_mut().remove::<Caller>();
         if let Some(caller) = self.identify(&request).map_err(|fault| status(&fault))? {
             request.extensions_mut().insert(caller);
+            if request.extensions().get::<Entry>().is_some_and(|e| e.class == Class::Watch) {
+                let standing = self.standing(&request, caller);
+                request.extensions_mut().insert(standing);
+            }
         }
         Ok(request)
     }
 }
 
+/// Whether a caller still is who they were when the call began, among the extensions of its request.
+#[derive(Clone)]
+pub(in crate::grpc) struct StillKnown(
+    pub(in crate::grpc) Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
+);
+
 impl Authenticate {
+    /// Looks at what the call shows again, as if it came anew, and counts nothing.
+    fn standing(&self, request: &Request<()>, caller: Caller) -> StillKnown {
+        let again = Self { rates: Rates::none(), ..self.clone() };
+        let mut same = Request::new(());
+        for name in ["authorization", ACT_FOR] {
+            if let Some(value) = request.metadata().get(name) {
+                same.metadata_mut().insert(name, value.clone());
+            }
+        }
+        let (from, to) = (request.extensions(), same.extensions_mut());
+        from.get::<Entry>().map(|entry| to.insert(*entry));
+        from.get::<ClientAddress>().map(|address| to.insert(*address));
+        from.get::<CallId>().map(|id| to.insert(id.clone()));
+        StillKnown(Arc::new(move || match again.identify(&same)? {
+            Some(now) if (now.user, now.role) == (caller.user, caller.role) => Ok(()),
+            _ => Err(not_authenticated()),
+        }))
+    }
+
     /// The caller, or nobody where nobody has to be known.
     fn identify(&self, request: &Request<()>) -> Result<Option<Caller>, Fault> {
         let extensions = request.extensions();
@@ -205,4 +236,10 @@ pub(in crate::grpc) fn origin<T>(request: &Request<T>) -> Origin {
         user_agent: agent.to_owned(),
         call_id: call_id(request).to_owned(),
     }
+}
+
+/// Whether the caller that the interceptor attached still may call.
+pub(in crate::grpc) fn still_known<T>(request: &Request<T>) -> Result<StillKnown, Fault> {
+    let known = request.extensions().get::<StillKnown>().cloned();
+    known.ok_or_else(|| Fault::internal("a watch without a caller"))
 }

@@ -32,7 +32,8 @@ pub(in crate::grpc) struct ConcurrencyLimiter {
     writes: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    watches: AddressLimiter,
+    watches: Arc<Semaphore>,
+    probes: AddressLimiter,
 }
 
 /// A call's places, given back when this is dropped.
@@ -52,7 +53,8 @@ impl ConcurrencyLimiter {
             writes: places(server.max_writes_in_flight),
             reads: places(server.max_reads_in_flight),
             streams: places(server.max_streams),
-            watches: AddressLimiter::new(WATCHES, WATCHES_OF_ONE),
+            watches: places(server.max_watches),
+            probes: AddressLimiter::new(WATCHES, WATCHES_OF_ONE),
         }
     }
 
@@ -66,12 +68,14 @@ impl ConcurrencyLimiter {
             Class::Write => (&self.writes, SOON),
             Class::Read => (&self.reads, SOON),
             Class::Stream => (&self.streams, LATER),
+            Class::Watch => (&self.watches, LATER),
         };
         let take = |budget: &Arc<Semaphore>, delay| {
             Arc::clone(budget).try_acquire_owned().map_err(|_| Fault::overloaded(delay))
         };
         let of_class = take(budget, delay)?;
-        let in_all = if class == Class::Stream { None } else { Some(take(&self.in_all, SOON)?) };
+        let is_short = !matches!(class, Class::Stream | Class::Watch);
+        let in_all = is_short.then(|| take(&self.in_all, SOON)).transpose()?;
         Ok(Some(Place { _of_class: Some(of_class), _in_all: in_all, _watch: None }))
     }
 
@@ -80,7 +84,7 @@ impl ConcurrencyLimiter {
     pub(in crate::grpc) fn watch(&self, address: Option<&ClientAddress>) -> Result<Place, Fault> {
         // A socket without an address is gone before it reads the answer.
         let address = address.map_or(Ipv6Addr::UNSPECIFIED.into(), |address| address.0);
-        let watch = self.watches.take(address).ok_or_else(|| Fault::overloaded(LATER))?;
+        let watch = self.probes.take(address).ok_or_else(|| Fault::overloaded(LATER))?;
         Ok(Place { _of_class: None, _in_all: None, _watch: Some(watch) })
     }
 }

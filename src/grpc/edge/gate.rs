@@ -151,7 +151,12 @@ impl Gate {
             is_demand: is_demand(access, class, request.headers()),
             bounds: began
                 + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM).saturating_sub(AHEAD),
-            stopping: self.stopping.clone(),
+            // Watches end by themselves, one after another, and say where they stand.
+            stopping: if class == Class::Watch {
+                CancellationToken::new()
+            } else {
+                self.stopping.clone()
+            },
             leaving: leave,
             place,
             reader: Reader { address, cut },

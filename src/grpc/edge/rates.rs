@@ -55,11 +55,16 @@ impl Rates {
         }))
     }
 
+    /// Without limits.
+    pub(in crate::grpc) fn none() -> Self {
+        Self(Arc::new(Inner { reads: None, writes: None, addresses: None }))
+    }
+
     /// Counts a call of somebody who is known.
     pub(in crate::grpc) fn of_user(&self, user: UserId, class: Class) -> Result<(), Fault> {
         let buckets = match class {
             Class::Probe => return Ok(()),
-            Class::Read | Class::Stream => &self.0.reads,
+            Class::Read | Class::Stream | Class::Watch => &self.0.reads,
             Class::Write | Class::LogIn => &self.0.writes,
         };
         buckets.as_ref().map_or(Ok(()), |buckets| buckets.take(&user))

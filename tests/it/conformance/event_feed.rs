@@ -86,7 +86,7 @@ pub(super) fn without_gaps(events: &[Event]) {
     }
 }
 
-async fn book(world: &World, customer: &Person, provider: &Person, hour: u32) -> String {
+pub(super) async fn book(world: &World, customer: &Person, provider: &Person, hour: u32) -> String {
     let (start, end) = (format!("2026-11-23 {hour}:00"), format!("2026-11-23 {hour}:30"));
     world.book(customer, provider, berlin(&start), berlin(&end)).await.unwrap().name
 }

@@ -28,6 +28,7 @@ mod days;
 mod emails;
 mod event_feed;
 mod event_feed_commits;
+mod event_watch;
 mod forgetting;
 mod front_desk;
 mod guessing;

@@ -254,7 +254,8 @@ const SMALL: &[&str] = &[
 fn methods() -> Vec<&'static str> {
     let ours = policy::TABLE.iter().filter(|(path, ..)| {
         let class = policy::entry(path).unwrap().class;
-        path.starts_with("/daybook.") && !matches!(class, Class::Stream | Class::Probe)
+        path.starts_with("/daybook.")
+            && !matches!(class, Class::Stream | Class::Watch | Class::Probe)
     });
     ours.map(|(path, ..)| *path).collect()
 }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use bytes::{Buf, BufMut};
+use daybook::grpc::policy::{self, Class};
 use http::uri::PathAndQuery;
 use http_body_util::Full;
 use tonic::{
@@ -68,6 +69,12 @@ pub async fn unary(
     path: &str,
     request: Request<Vec<u8>>,
 ) -> Result<Response<Vec<u8>>, Status> {
+    let entry = policy::entry(path);
+    if entry.is_some_and(|entry| entry.class == Class::Watch) {
+        // It answers for as long as somebody listens: its first message is the answer.
+        let mut messages = stream(channel, path, request).await?.into_inner();
+        return Ok(Response::new(messages.message().await?.unwrap_or_default()));
+    }
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.unwrap();
     grpc.unary(request, PathAndQuery::try_from(path).unwrap(), Bytes).await

@@ -266,6 +266,9 @@ fn of_bookings(method: &str, name: &str) -> Option<Vec<u8>> {
         "ListEvents" => {
             booking::ListEventsRequest { parent: name, ..Default::default() }.encode_to_vec()
         }
+        "WatchEvents" => {
+            booking::WatchEventsRequest { parent: name, ..Default::default() }.encode_to_vec()
+        }
         "ListHolds" if name.starts_with("users/") => {
             booking::ListHoldsRequest { customer: name, ..Default::default() }.encode_to_vec()
         }
