@@ -34,6 +34,8 @@ use crate::{
 
 /// How often events of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
+/// The least time from one look to the next: a look that finds something writes, and SQLite has one writer.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How long the database may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Watchers are up to date as long as the last look is not older.
@@ -106,7 +108,7 @@ impl Watches {
     }
 
     /// Begins to watch.
-    pub async fn begin(
+    pub async fn open(
         &self,
         deadline: Deadline,
         (caller, permit): (Caller, ReadEvents),
@@ -157,9 +159,10 @@ impl Watches {
                 Ok(()) => {
                     *inner.looked.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(Moment::now());
+                    sleep(PAUSE).await;
                     let events = inner.feed.store.events();
                     // Woken, or it is time.
-                    let _ = timeout(LOOK, events.notified()).await;
+                    let _ = timeout(LOOK - PAUSE, events.notified()).await;
                 }
                 Err(fault) => {
                     tracing::debug!(%fault, "looking for events");
@@ -302,6 +305,15 @@ impl Watcher {
         let silent = Moment::now() + HEARTBEAT;
         loop {
             self.judge()?;
+            self.look_for_drain();
+            let now = Moment::now();
+            if now >= self.ends {
+                return if self.is_draining { Err(stopping()) } else { Ok(None) };
+            }
+            // A filter may let nothing through for long, also while it is behind.
+            if now >= silent {
+                return Ok(Some(self.stands()));
+            }
             if self.is_behind {
                 if let Some(page) = self.catch_up().await? {
                     return Ok(Some(page));
@@ -311,23 +323,15 @@ impl Watcher {
             if let Some(page) = self.news() {
                 return Ok(Some(page));
             }
-            let now = Moment::now();
-            if now >= self.ends {
-                return if self.is_draining { Err(stopping()) } else { Ok(None) };
-            }
-            if now >= silent {
-                return Ok(Some(self.stands()));
+            if self.is_behind {
+                continue;
             }
             let next = silent.min(self.ends).min(self.judged);
             let draining = &self.share.watches.0.draining;
             tokio::select! {
                 _ = self.window.changed() => {}
                 () = tokio::time::sleep_until(next) => {}
-                () = draining.cancelled(), if !self.is_draining => {
-                    self.is_draining = true;
-                    let own = self.share.watches.0.drain.mul_f64(self.part);
-                    self.ends = self.ends.min(Moment::now() + own);
-                }
+                () = draining.cancelled(), if !self.is_draining => {}
             }
         }
     }
@@ -340,6 +344,15 @@ impl Watcher {
             self.judged = now + STANDING;
         }
         Ok(())
+    }
+
+    /// When the process stops, the stream has its own part of the time left.
+    fn look_for_drain(&mut self) {
+        let shared = &self.share.watches.0;
+        if shared.draining.is_cancelled() && !self.is_draining {
+            self.is_draining = true;
+            self.ends = self.ends.min(Moment::now() + shared.drain.mul_f64(self.part));
+        }
     }
 
     /// A page from the database, if there is something to tell.
@@ -398,7 +411,8 @@ impl Watcher {
     }
 
     fn stands(&self) -> Page {
-        Page { events: Vec::new(), next: self.at, is_up_to_date: self.share.watches.is_fresh() }
+        let is_up_to_date = !self.is_behind && self.share.watches.is_fresh();
+        Page { events: Vec::new(), next: self.at, is_up_to_date }
     }
 }
 

@@ -82,8 +82,8 @@ impl WatchService for Api {
         violations.finish()?;
         let permit = permit?;
         let begins = if message.from_now { Begins::Now } else { Begins::After(after) };
-        let begun = self.watches.begin(deadline, (caller, permit), filter, begins, standing);
-        let watcher = begun.await?;
+        let opened = self.watches.open(deadline, (caller, permit), filter, begins, standing);
+        let watcher = opened.await?;
         let words = Words { pages: self.pages.clone(), scope, is_staff: permit.is_staff() };
         let stream = stream::unfold(Some((watcher, words)), async |state| {
             let (mut watcher, words) = state?;
