@@ -32,8 +32,9 @@ use crate::{
     storage::Deadline,
 };
 
-/// How often events of other processes are looked for.
-const LOOK: Duration = Duration::from_millis(100);
+/// How long to wait for a commit of this process before events of others are looked for: with [`PAUSE`] a tenth of a
+/// second.
+const LOOK: Duration = Duration::from_millis(90);
 /// The least time from one look to the next: a look that finds something writes, and SQLite has one writer.
 const PAUSE: Duration = Duration::from_millis(10);
 /// How long the database may take.
@@ -162,7 +163,7 @@ impl Watches {
                     sleep(PAUSE).await;
                     let events = inner.feed.store.events();
                     // Woken, or it is time.
-                    let _ = timeout(LOOK - PAUSE, events.notified()).await;
+                    let _ = timeout(LOOK, events.notified()).await;
                 }
                 Err(fault) => {
                     tracing::debug!(%fault, "looking for events");
